@@ -1,0 +1,5 @@
+"""`python -m gofleet`."""
+
+from gofleet.cli import main
+
+main()

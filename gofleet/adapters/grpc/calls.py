@@ -1,0 +1,110 @@
+"""What surrounds every call of the fleet service: its span, its status, and its orderly end when the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from grpclib import GRPCError, Status
+from grpclib.events import RecvRequest
+from loguru import logger
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gofleet.domain.errors import Invalid, Unavailable
+from gofleet.telemetry.tracing import TRACEPARENT, span
+
+SERVICE = "/pb.FleetService/"
+STREAMING = SERVICE + "StreamPositions"
+EXPECTED = {Status.NOT_FOUND, Status.INVALID_ARGUMENT}
+"""Answers, not faults: their spans are not errors."""
+CUT_SECONDS = 1.0
+"""How long calls that were cut off may take to say so to their callers."""
+
+# The grpclib stream that a generated handler takes; we only pass it on.
+Handler = Callable[[Any], Awaitable[None]]
+
+
+class Calls:
+    """The calls in hand. While it stops, new ones are refused with UNAVAILABLE, which tells callers to go elsewhere."""
+
+    def __init__(self) -> None:
+        self._open: set[asyncio.Task[Any]] = set()
+        self._cuts: dict[asyncio.Timeout, str] = {}
+        self._stopping = False
+
+    async def admit(self, request: RecvRequest) -> None:
+        """Listens to grpclib's RecvRequest. Health and reflection pass: they answer to the end."""
+        if not request.method_name.startswith(SERVICE):
+            return
+        if self._stopping:
+            raise GRPCError(Status.UNAVAILABLE, "stopping")
+        header = request.metadata.get(TRACEPARENT)
+        traceparent = header if isinstance(header, str) else None
+        handler, name = request.method_func, request.method_name
+
+        async def answer(stream: Any) -> None:
+            await self._answer(name, traceparent, handler, stream)
+
+        request.method_func = answer
+
+    async def drain(self, grace_seconds: float) -> None:
+        """End streams at once, for they may never end by themselves; wait for the other calls, then cut them off."""
+        self._stopping = True
+        self._cut(lambda name: name == STREAMING)
+        await self._ended(grace_seconds)
+        self._cut(lambda _: True)
+        await self._ended(CUT_SECONDS)
+
+    async def _answer(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
+        with span(name.lstrip("/"), SpanKind.SERVER, traceparent=traceparent, **{"rpc.system": "grpc"}) as current:
+            failure = await self._failure(name, handler, stream)
+            status = failure.status if failure else Status.OK
+            current.set_attribute("rpc.grpc.status_code", status.value)
+            if failure and status not in EXPECTED:
+                current.set_status(StatusCode.ERROR, failure.message)
+        if failure:
+            raise failure
+
+    async def _failure(self, name: str, handler: Handler, stream: Any) -> GRPCError | None:
+        """Call `handler`; how it failed, if it did, in gRPC's words."""
+        cut = asyncio.timeout(None)
+        try:
+            async with self._held(name, cut):
+                await handler(stream)
+        except GRPCError as error:
+            return error
+        except Invalid as error:
+            return GRPCError(Status.INVALID_ARGUMENT, str(error))
+        except Unavailable as error:
+            return GRPCError(Status.UNAVAILABLE, str(error))
+        except Exception as error:
+            if isinstance(error, TimeoutError) and cut.expired():
+                return GRPCError(Status.UNAVAILABLE, "stopping")
+            logger.bind(rpc=name).exception("rpc failed")
+            return GRPCError(Status.INTERNAL, "internal error")
+        return None
+
+    @asynccontextmanager
+    async def _held(self, name: str, cut: asyncio.Timeout) -> AsyncGenerator[None]:
+        # Its task, not merely the block, is waited for: the status is sent after the handler has returned.
+        if task := asyncio.current_task():
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+        async with cut:
+            self._cuts[cut] = name
+            try:
+                yield
+            finally:
+                del self._cuts[cut]
+
+    def _cut(self, which: Callable[[str], bool]) -> None:
+        now = asyncio.get_running_loop().time()
+        for cut, name in self._cuts.items():
+            if which(name) and not cut.expired():
+                cut.reschedule(now)
+
+    async def _ended(self, seconds: float) -> None:
+        if self._open:
+            await asyncio.wait(tuple(self._open), timeout=seconds)

@@ -1,0 +1,151 @@
+"""The fleet service as the other roles see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+
+from grpclib import GRPCError, Status
+from grpclib.client import Channel
+from grpclib.exceptions import ProtocolError, StreamTerminatedError
+from opentelemetry.trace import SpanKind, StatusCode
+
+from gofleet.adapters.grpc.answers import Streamed, candidates, streamed
+from gofleet.adapters.grpc.codec import StrictCodec
+from gofleet.adapters.grpc.pb import (
+    FleetServiceStub,
+    RegisterDriverRequest,
+    SearchDriverRequest,
+    StreamPositionsRequest,
+    UpdatePositionRequest,
+)
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import FleetUnavailable, Invalid
+from gofleet.ports import Search
+from gofleet.telemetry.tracing import TRACEPARENT, current_traceparent, span
+
+SILENCES = 3
+"""Calls in a row without any answer, after which the connection counts as dead."""
+NO_ANSWER = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, AssertionError)
+"""How grpclib tells that nothing came; the AssertionError is betterproto's for a call that ended without a message."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class GrpcFleet:
+    """`Fleet` over one connection, made at the first call and made again whenever it is lost.
+
+    Create it inside a running event loop. Every call ends within `timeout_seconds`.
+    """
+
+    def __init__(self, host: str, port: int, *, timeout_seconds: float = 1.5) -> None:
+        self._channel = Channel(host, port, codec=StrictCodec(Status.INTERNAL))
+        self._stub = FleetServiceStub(self._channel)
+        self._timeout_seconds = timeout_seconds
+        self._silences = 0
+
+    async def __aenter__(self) -> GrpcFleet:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Calls in hand fail; a later call would connect again."""
+        self._channel.close()
+
+    async def search(self, search: Search) -> list[Candidate]:
+        """As `Fleet.search`; `Invalid` if the service refuses the search itself."""
+        request = SearchDriverRequest(
+            order_id=search.order_id,
+            pickup_lat=search.pickup.lat,
+            pickup_lng=search.pickup.lng,
+            radius_km=search.radius_km,
+            limit=search.limit,
+            exclude=list(search.exclude),
+        )
+        with self._calling("SearchDriver") as metadata:
+            try:
+                answer = await self._stub.search_driver(request, timeout=self._timeout_seconds, metadata=metadata)
+            except GRPCError as error:
+                if error.status is Status.NOT_FOUND:
+                    return []
+                raise
+            return candidates(answer)
+
+    async def register(self, driver: Driver) -> None:
+        """As `Fleet.register`; `Invalid` if the service refuses the driver."""
+        request = RegisterDriverRequest(driver_id=driver.id, name=driver.name, on_duty=driver.on_duty)
+        with self._calling("RegisterDriver") as metadata:
+            await self._stub.register_driver(request, timeout=self._timeout_seconds, metadata=metadata)
+
+    async def move(self, position: Position) -> bool:
+        """As `Fleet.move`; `Invalid` if the service refuses the position."""
+        request = UpdatePositionRequest(
+            driver_id=position.driver_id,
+            lat=position.place.lat,
+            lng=position.place.lng,
+            recorded_at_ms=_milliseconds(position.recorded_at),
+        )
+        with self._calling("UpdatePosition") as metadata:
+            answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
+        return answer.applied
+
+    async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> Streamed:
+        """Send batches (of at most 1000) for as long as they come; `FleetUnavailable` as soon as the service is away.
+
+        The timeout bounds each sending and the final answer, not the pauses between batches.
+        """
+        with self._calling("StreamPositions") as metadata:
+            async with asyncio.timeout(None) as limit:
+                return streamed(await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata))
+
+    async def _bounded(
+        self, batches: AsyncIterable[Sequence[Position]], limit: asyncio.Timeout
+    ) -> AsyncGenerator[StreamPositionsRequest]:
+        """The batches as messages; `limit` runs while we wait for the service, and stands still while it waits."""
+        loop = asyncio.get_running_loop()
+        async for batch in batches:
+            limit.reschedule(loop.time() + self._timeout_seconds)
+            yield StreamPositionsRequest(
+                driver_ids=[position.driver_id for position in batch],
+                lats=[position.place.lat for position in batch],
+                lngs=[position.place.lng for position in batch],
+                recorded_at_ms=[_milliseconds(position.recorded_at) for position in batch],
+            )
+            limit.reschedule(None)
+        limit.reschedule(loop.time() + self._timeout_seconds)
+
+    @contextmanager
+    def _calling(self, rpc: str) -> Generator[dict[str, str]]:
+        """A span around a call, the metadata to send with it, and our words for how it may fail."""
+        with span(f"pb.FleetService/{rpc}", SpanKind.CLIENT, **{"rpc.system": "grpc"}) as current:
+            traceparent = current_traceparent()
+            try:
+                yield {TRACEPARENT: traceparent} if traceparent else {}
+                self._silences = 0
+            except GRPCError as error:
+                self._silences = 0
+                current.set_status(StatusCode.ERROR, error.message)
+                if error.status is Status.INVALID_ARGUMENT:
+                    field, _, why = (error.message or "").partition(" ")
+                    raise Invalid(field or "request", why or "was refused by the fleet service") from error
+                raise FleetUnavailable(f"{error.status.name}: {error.message}") from error
+            except NO_ANSWER as error:
+                self._hang_up_if_dead()
+                raise FleetUnavailable(str(error) or type(error).__name__) from error
+
+    def _hang_up_if_dead(self) -> None:
+        """A peer that vanished without a goodbye leaves a connection on which every call waits in vain, for minutes."""
+        self._silences += 1
+        if self._silences >= SILENCES:
+            self._silences = 0
+            self._channel.close()
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,95 @@
+"""The fleet service on the network: its port, its health and reflection, and its orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from weakref import WeakSet
+
+from grpclib import Status
+from grpclib.events import RecvRequest, listen
+from grpclib.health.check import ServiceStatus
+from grpclib.health.service import Health
+from grpclib.protocol import H2Protocol
+from grpclib.reflection.service import ServerReflection
+from grpclib.server import Server
+
+from gofleet.adapters.grpc.calls import Calls
+from gofleet.adapters.grpc.codec import StrictCodec
+from gofleet.adapters.grpc.descriptors import descriptor_pool
+from gofleet.adapters.grpc.rpcs import FleetRpcs
+from gofleet.domain.place import Place
+from gofleet.ports import Positions
+
+CLOSE_SECONDS = 1.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def fleet_server(
+    positions: Positions,
+    *,
+    host: str,
+    port: int,
+    depot: Place | None,
+    default_radius_km: float,
+    max_radius_km: float,
+    claim_ms: int,
+    grace_seconds: float = 5.0,
+    clock: Callable[[], datetime] = _utc_now,
+) -> AsyncGenerator[int]:
+    """Serve `positions` over gRPC for the block and yield the bound port (`port` 0 = any free one; OSError if taken).
+
+    A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is what `positions`
+    grants, told to callers. At the end, new calls are refused and those in hand get up to `grace_seconds`.
+    """
+    fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
+    health, calls = ServiceStatus(), Calls()
+    services = [fleet, Health({fleet: [health]})]
+    server = _HangingUpServer(
+        ServerReflection.extend(services, pool=descriptor_pool()),
+        codec=StrictCodec(Status.INVALID_ARGUMENT),
+    )
+    listen(server, RecvRequest, calls.admit)
+    listening = _listen(host, port)
+    await server.start(sock=listening)
+    health.set(True)
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        health.set(False)
+        await calls.drain(grace_seconds)
+        server.close()
+        server.hang_up()
+        # From Python 3.12 on it waits for every connection: bounded, should one not want to go.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), CLOSE_SECONDS)
+
+
+class _HangingUpServer(Server):
+    """grpclib's close() leaves connections open, and their callers would talk to a stopped server for ever."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # pyright: ignore[reportArgumentType]
+        self._connections: WeakSet[H2Protocol] = WeakSet()
+
+    def _protocol_factory(self) -> H2Protocol:
+        connection = super()._protocol_factory()
+        self._connections.add(connection)
+        return connection
+
+    def hang_up(self) -> None:
+        for connection in self._connections:
+            if hasattr(connection, "processor"):  # set once it is connected
+                connection.processor.close("the server stops")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=256)

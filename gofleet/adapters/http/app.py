@@ -1,0 +1,106 @@
+"""The REST API as one Litestar application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from litestar import Litestar, Router, asgi
+from litestar.constants import OPENAPI_JSON_HANDLER_NAME
+from litestar.di import Provide
+from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import BaseRoute
+from litestar.types import ASGIApp as LitestarASGIApp
+from litestar.types import ControllerRouterHandler, Receive, Scope, Send
+
+from gofleet import __version__
+from gofleet.adapters.http.asgi import ASGIApp
+from gofleet.adapters.http.bodies import StrictRequest
+from gofleet.adapters.http.drivers import DRIVER_ROUTES
+from gofleet.adapters.http.failures import problem_response
+from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
+from gofleet.adapters.http.middleware import RequestMiddleware
+from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder, MoveOrder
+from gofleet.ports import Drivers, Fleet, Orders
+
+PREFIX = "/api/v1"
+HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the routes need; handlers name these fields as their parameters.
+
+    `operations` answers the health routes (and only those: metrics are not for the API's port).
+    """
+
+    orders: Orders
+    create_order: CreateOrder
+    cancel_order: MoveOrder
+    deliver_order: MoveOrder
+    drivers: Drivers
+    fleet: Fleet
+    operations: ASGIApp
+
+
+def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> Litestar:
+    """The API over `api`. It needs no ASGI lifespan: who made the parts closes them."""
+    routes = Router(
+        PREFIX,
+        route_handlers=[
+            Router("/orders", route_handlers=ORDER_ROUTES, tags=["orders"]),
+            Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
+        ],
+        dependencies={
+            name: Provide(_constant(getattr(api, name)), sync_to_thread=False)
+            for name in ("orders", "create_order", "cancel_order", "deliver_order", "drivers", "fleet")
+        },
+    )
+    app = Litestar(
+        [routes, _health(api.operations)],
+        request_class=StrictRequest,
+        request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
+        exception_handlers={Exception: problem_response},
+        logging_config=None,
+        openapi_config=_openapi(),
+    )
+    # Litestar's own middleware runs inside the routing: it would miss what no route answers.
+    outermost = RequestMiddleware(
+        cast("ASGIApp", app.asgi_handler), largest_body=largest_body, body_seconds=body_seconds
+    )
+    app.asgi_handler = cast("LitestarASGIApp", outermost)
+    return app
+
+
+def _constant(value: object) -> Callable[[], object]:
+    return lambda: value
+
+
+def _health(operations: ASGIApp) -> ASGIRouteHandler:
+    @asgi(HEALTH_PATHS, copy_scope=False)
+    async def health(scope: Scope, receive: Receive, send: Send) -> None:
+        await cast("LitestarASGIApp", operations)(scope, receive, send)
+
+    return health
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="GoFleet",
+        version=__version__,
+        summary="Delivery orders in, each one given the nearest free driver.",
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False),
+    )
+
+
+class _DocumentOnly(Router):
+    """Litestar also registers an HTML page for every other path below; here those are problems like any 404."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        if isinstance(value, HTTPRouteHandler) and value.name == OPENAPI_JSON_HANDLER_NAME:
+            return super().register(value)
+        return []

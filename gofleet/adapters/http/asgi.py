@@ -1,0 +1,27 @@
+"""The few words of ASGI that our own middleware and applications speak."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+# What the specification says: a scope and a message are dictionaries whose values depend on their type.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first value of a header; `name` in lower case, as ASGI delivers them."""
+    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+    return next((value.decode("latin-1") for key, value in headers if key == name), None)
+
+
+async def respond(send: Send, status: int, media_type: str, body: bytes, *more: tuple[str, str]) -> None:
+    """Send a whole response; `more` are further headers."""
+    headers = [("content-type", media_type), ("content-length", str(len(body))), *more]
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

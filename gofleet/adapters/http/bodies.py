@@ -1,0 +1,102 @@
+"""JSON bodies, decoded strictly: a number is a number, and a field nobody knows is refused.
+
+Of a key that occurs twice the last one counts, as in nearly every JSON parser.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from gofleet.domain.errors import Invalid
+
+T = TypeVar("T")
+LONGEST_ECHO = 64
+"""So much of a client's own text is repeated in the answer."""
+
+
+class NotJson(Exception):
+    pass
+
+
+class WrongMediaType(Exception):
+    def __init__(self, given: str) -> None:
+        super().__init__(f"got {given}" if given else "the Content-Type is missing")
+
+
+class InvalidBody(Invalid):
+    """JSON of another shape than the wanted one; `pointer` (RFC 6901) says where."""
+
+    def __init__(self, pointer: str, why: str) -> None:
+        super().__init__(pointer.lstrip("/").replace("/", ".") or "the body", why)
+        self.pointer = pointer
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """Litestar decodes JSON without types and then lets "1.5" pass for 1.5; this decodes to the handler's own type."""
+
+    async def body(self) -> bytes:
+        body = await super().body()
+        if not body:
+            raise NotJson("the body is empty")  # Litestar would take it for a missing argument
+        return body
+
+    async def json(self) -> Any:
+        media_type = self.content_type[0].strip().lower()
+        if media_type != "application/json":
+            raise WrongMediaType(media_type[:LONGEST_ECHO])
+        wanted = self.route_handler.parsed_data_field
+        return decoded(await self.body(), wanted.annotation if wanted else Any)
+
+
+def decoded(body: bytes, wanted: type[T]) -> T:
+    """`body` as `wanted`; `NotJson`, or `InvalidBody` about the first thing that is wrong."""
+    try:
+        return msgspec.json.decode(body, type=wanted)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise NotJson("the body is not UTF-8") from error
+    except msgspec.DecodeError as error:
+        raise NotJson(str(error).replace(*_TRUNCATED)) from error
+    except RecursionError as error:
+        raise NotJson("the body is nested too deeply") from error
+
+
+# msgspec tells where and what in one sentence, such as "Expected `float`, got `str` - at `$.pickup.lat`".
+_SENTENCE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_NAMED_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+_FIELD_FAULTS = {"missing required": "is missing", "contains unknown": "is not a field of this object"}
+# That is also its word for half of a surrogate pair.
+_TRUNCATED = ("Input data was truncated", "the body ends too early, or holds half of a surrogate pair")
+_KINDS = {
+    "float": "a number",
+    "int": "an integer",
+    "str": "a string",
+    "bool": "a boolean",
+    "object": "an object",
+    "array": "an array",
+    "datetime": "a time as in RFC 3339",
+}
+
+
+def _invalid(message: str) -> InvalidBody:
+    found = _SENTENCE.fullmatch(message)
+    what, path = (found["what"], found["path"] or "") if found else (message, "")
+    pointer = path.replace(".", "/")  # the names of our own fields hold no dots
+    if named := _NAMED_FIELD.fullmatch(what):
+        name = named["name"][:LONGEST_ECHO].replace("~", "~0").replace("/", "~1")
+        return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[named["what"]])
+    return InvalidBody(pointer, in_words(what))
+
+
+def in_words(fault: str) -> str:
+    """msgspec's "Expected `float`, got `str`" without words of Python."""
+    return re.sub(r"`(.*?)`", _kinds, fault).replace("Expected", "must be")
+
+
+def _kinds(quoted: re.Match[str]) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in quoted[1].split(" | "))

@@ -1,0 +1,93 @@
+"""From an exception to the problem that the client is answered."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from math import ceil
+from typing import Any, cast
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from loguru import logger
+
+from gofleet.adapters.http.bodies import InvalidBody, in_words
+from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
+from gofleet.adapters.http.parameters import BadParameter
+from gofleet.adapters.http.problems import INTERNAL, MEDIA_TYPE, Fault, Kind, Problem, kind_of
+from gofleet.domain.errors import Invalid, Unavailable
+from gofleet.telemetry.tracing import current_trace_id
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """The answer to whatever a handler, or Litestar itself, raised."""
+    found = problem_of(error, request.scope["state"].get("request_id"))
+    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=headers_of(error))
+
+
+def problem_of(error: Exception, request_id: str | None) -> Problem:
+    """What to tell the client; what it must not know is logged instead."""
+    kind = kind_of(error)
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(error, kind, request_id)
+    return Problem(
+        type=f"/problems/{kind.slug}",
+        title=kind.title,
+        status=kind.status,
+        detail=_detail(error, kind),
+        errors=_faults(error),
+        request_id=request_id,
+        trace_id=current_trace_id(),
+    )
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """The headers that go with the problem."""
+    match error:
+        case HTTPException():
+            return dict(error.headers or {})
+        case Unavailable():
+            return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
+        case BodyTooLarge() | BodyTooSlow():
+            return {"Connection": "close"}  # the rest of that body must not be taken for the next request
+        case _:
+            return {}
+
+
+def _log(error: Exception, kind: Kind, request_id: str | None) -> None:
+    bound = logger.bind(request_id=request_id, problem=kind.slug)
+    if isinstance(error, Unavailable):
+        bound.bind(why=str(error)).warning("request refused")
+    else:
+        bound.opt(exception=error).error("request failed")
+
+
+def _detail(error: Exception, kind: Kind) -> str | None:
+    match error:
+        case Unavailable():
+            return f"{error.what} cannot be reached, try again later"  # `why` may name hosts and users
+        case ValidationException():
+            return None  # its own detail repeats the URL; `errors` says it
+        case HTTPException() if kind is not INTERNAL:
+            return error.detail if error.detail != kind.title else None
+        case _:
+            return None if kind is INTERNAL else str(error)
+
+
+def _faults(error: Exception) -> list[Fault]:
+    match error:
+        case BadParameter():
+            return [Fault(parameter=error.field, detail=error.why)]
+        case InvalidBody():
+            return [Fault(pointer=error.pointer, detail=error.why)]
+        case Invalid():
+            return [Fault(pointer=_pointer(error.field), detail=error.why)]
+        case ValidationException():
+            found = cast("list[dict[str, str]]", error.extra or [])
+            return [Fault(parameter=each.get("key"), detail=in_words(each["message"])) for each in found]
+        case _:
+            return []
+
+
+def _pointer(field: str) -> str:
+    """`pickup.lat` as the JSON pointer `/pickup/lat`."""
+    return "".join("/" + step for step in field.split(".") if step)

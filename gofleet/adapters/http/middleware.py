@@ -1,0 +1,95 @@
+"""What every request passes first: its id, its trace, its time in the metrics, its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from time import perf_counter
+
+import msgspec
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond
+from gofleet.adapters.http.failures import headers_of, problem_of
+from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, LimitedBody
+from gofleet.adapters.http.problems import MEDIA_TYPE
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.ids import IDENTIFIER, new_id
+from gofleet.telemetry.metrics import HTTP_SECONDS
+from gofleet.telemetry.tracing import span
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that may become a label or a span's name: a client can invent others without end."""
+
+
+class RequestMiddleware:
+    """Wraps the whole application, so that it also sees what no route answers."""
+
+    def __init__(self, app: ASGIApp, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> None:
+        self._app = app
+        self._largest_body = largest_body
+        self._body_seconds = body_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        limited = LimitedBody(scope, receive, largest=self._largest_body, seconds=self._body_seconds)
+        answer = _Answer(send, request_id)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        started = perf_counter()
+        with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
+            try:
+                await self._app(scope, limited, answer)
+            except asyncio.CancelledError:
+                if not answer.started:
+                    await answer.fail(Unavailable("this server", "it is stopping"))
+                raise
+            except Exception as error:
+                # Litestar answers every error itself; this is for its own failures, and for half-sent answers.
+                await answer.fail(error)
+            finally:
+                # The route's template, which is known only now; never the path, whose values have no end.
+                route = scope.get("path_template") or "none"
+                HTTP_SECONDS.labels(method, route, answer.status).observe(perf_counter() - started)
+                _describe(current, method, route, answer.status)
+
+
+def _describe(current: Span, method: str, route: str, status: int) -> None:
+    current.update_name(f"{method} {route}")
+    current.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        current.set_status(StatusCode.ERROR)
+
+
+class _Answer:
+    """An ASGI `send` that adds the request's id and remembers the status; 500 until there is one."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.status = 500
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
+        await self._send(message)
+
+    async def fail(self, error: Exception) -> None:
+        """Answer with a problem; raise `error` if an answer has begun, for the server to cut the connection."""
+        problem = problem_of(error, self._request_id)
+        if self.started:
+            raise error
+        body = msgspec.json.encode(problem)
+        await respond(self, problem.status, MEDIA_TYPE, body, *headers_of(error).items())
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's, if it could be one of ours: it goes to logs and headers."""
+    given = header(scope, b"x-request-id") or ""
+    return given if IDENTIFIER.fullmatch(given) else str(new_id())

@@ -1,0 +1,142 @@
+"""What goes in and out over REST. Numbers are JSON numbers; inside they are exact decimals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from gofleet.domain.driver import Driver
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.place import Place
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A place in degrees (WGS 84)."""
+
+    lat: float
+    lng: float
+
+    def place(self) -> Place:
+        return Place(self.lat, self.lng)
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order as a client asks for it. Without an id it gets one; amounts have at most two decimals."""
+
+    price: float
+    tax: float
+    id: str | None = None
+    pickup: Point | None = None
+    dropoff: Point | None = None
+
+    def order(self) -> Order:
+        """The order asked for; `Invalid` if the domain refuses it."""
+        return Order.create(
+            self.id,
+            _decimal(self.price),
+            _decimal(self.tax),
+            pickup=self.pickup and self.pickup.place(),
+            dropoff=self.dropoff and self.dropoff.place(),
+        )
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as clients see it."""
+
+    id: str
+    price: float
+    tax: float
+    final_price: float
+    status: Status
+    pickup: Point | None
+    dropoff: Point | None
+    driver_id: str | None
+    reason: Reason | None
+    version: int
+    created_at: datetime | None
+    dispatched_at: datetime | None
+    delivered_at: datetime | None
+    cancelled_at: datetime | None
+
+
+class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some orders, newest first; `next_cursor` asks for the ones after them, null at the end."""
+
+    items: list[OrderView]
+    next_cursor: str | None
+
+
+class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A driver's record, whole: what is left out gets its default again."""
+
+    name: str
+    on_duty: bool = True
+
+
+class DriverView(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver as clients see it."""
+
+    id: str
+    name: str
+    on_duty: bool
+    version: int
+
+    @classmethod
+    def of(cls, driver: Driver) -> DriverView:
+        return cls(id=driver.id, name=driver.name, on_duty=driver.on_duty, version=driver.version)
+
+
+class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a driver's device is; without `recorded_at` it is there now."""
+
+    lat: float
+    lng: float
+    recorded_at: datetime | None = None
+
+
+def present(order: Order) -> OrderView:
+    """The order as it is now."""
+    return OrderView(
+        id=order.id,
+        price=float(order.price),
+        tax=float(order.tax),
+        final_price=float(order.final_price),
+        status=order.status,
+        pickup=_point(order.pickup),
+        dropoff=_point(order.dropoff),
+        driver_id=order.driver_id,
+        reason=order.reason,
+        version=order.version,
+        created_at=_utc(order.created_at),
+        dispatched_at=_utc(order.dispatched_at),
+        delivered_at=_utc(order.delivered_at),
+        cancelled_at=_utc(order.cancelled_at),
+    )
+
+
+def as_created(order: Order) -> OrderView:
+    """The order as it was when it was accepted, whatever became of it since."""
+    return msgspec.structs.replace(
+        present(order),
+        status=Status.PENDING,
+        version=1,
+        driver_id=None,
+        reason=None,
+        dispatched_at=None,
+        delivered_at=None,
+        cancelled_at=None,
+    )
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))  # the shortest decimal that means this float: what the client wrote, not 0.1000...0555
+
+
+def _point(place: Place | None) -> Point | None:
+    return None if place is None else Point(lat=place.lat, lng=place.lng)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.astimezone(UTC)

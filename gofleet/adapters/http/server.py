@@ -1,0 +1,169 @@
+"""Granian in our own event loop: open when we say so, closed only when the work in hand is done."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+from loguru import logger
+
+from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
+
+HEADER_SECONDS = 5.0
+LARGEST_HEADERS = 32 * 1024
+START_SECONDS = 10.0
+CUT_SECONDS = 1.0
+"""How long requests that were cut off may take to notice."""
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  who listens everywhere is asked here
+
+
+class PortTaken(OSError):
+    """Somebody listens there already."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the server listens. `ended` finishes when it stops serving, whoever wanted that."""
+
+    host: str
+    port: int
+    ended: asyncio.Task[None]
+
+    @property
+    def url(self) -> str:
+        host = LOOPBACK.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    grace_seconds: float = 10.0,
+    header_seconds: float = HEADER_SECONDS,
+    largest_headers: int = LARGEST_HEADERS,
+) -> AsyncGenerator[Listening]:
+    """Serve `app` (without ASGI lifespan) over HTTP/1.1 while the block runs; port 0 = any free one.
+
+    The block starts when the port accepts connections; `PortTaken` if somebody else has it. At its end no further
+    connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
+    """
+    family, address = await _resolved(host)
+    port = _free_port(family, address, port)
+    requests = _Requests(app)
+    server = Server(
+        requests,
+        address=address,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            # At the end half a header holds us up for as long as it may take.
+            header_read_timeout=int(min(header_seconds, grace_seconds) * 1000),
+            max_buffer_size=largest_headers,
+        ),
+        # Only errors, and to whoever listens to `logging`: at every start it warns that embedding is experimental.
+        log_level=LogLevels.error,
+        log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
+    )
+    serve: asyncio.Task[None] = asyncio.create_task(server.serve(), name=f"http {host}:{port}")
+    try:
+        await _accepting(address, port, serve)
+        yield Listening(address, port, serve)
+    finally:
+        server.stop()
+        await _finish(serve, requests, grace_seconds)
+
+
+class _Requests:
+    """The application, and the tasks that run it at the moment."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._cutting = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine that runs is run by a task
+        self._tasks.add(task)
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+        finally:
+            self._tasks.discard(task)
+
+    def cut_off(self) -> int:
+        """Cancel what still runs; how many that were."""
+        self._cutting = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
+
+
+async def _resolved(host: str) -> tuple[int, str]:
+    """The first address of `host`: Granian takes only numbers."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return found[0][0], str(found[0][4][0])
+
+
+def _free_port(family: int, address: str, port: int) -> int:
+    """`port` if it is free (0 = one that is).
+
+    Granian would not tell: it shares a port with any other Granian of the same user (SO_REUSEPORT), and each of
+    them would then get a part of the requests.
+    """
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":  # so that connections of the last run, which linger, do not count; Windows needs none
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            kind = PortTaken if error.errno == errno.EADDRINUSE else OSError
+            raise kind(
+                error.errno, f"cannot listen on {address} port {port}: {os.strerror(error.errno or 0)}"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+async def _accepting(address: str, port: int, serve: asyncio.Task[None]) -> None:
+    """Wait until a connection is accepted; Granian does not say when that is."""
+    async with asyncio.timeout(START_SECONDS):
+        while not serve.done():
+            try:
+                _, writer = await asyncio.open_connection(LOOPBACK.get(address, address), port)
+            except OSError:
+                await asyncio.sleep(0.005)
+                continue
+            writer.close()
+            return
+    failure = serve.exception()
+    raise RuntimeError(f"the HTTP server on {address} port {port} did not start") from failure
+
+
+async def _finish(serve: asyncio.Task[None], requests: _Requests, grace_seconds: float) -> None:
+    ended, _ = await asyncio.wait({serve}, timeout=grace_seconds)
+    if not ended:
+        if cut := requests.cut_off():
+            logger.bind(requests=cut).warning("requests cut off: the grace period is over")
+        ended, _ = await asyncio.wait({serve}, timeout=CUT_SECONDS)
+    if not ended:
+        serve.cancel()  # the last resort: Granian then complains in the log
+        await asyncio.wait({serve})
+    elif failure := serve.exception():
+        raise RuntimeError("the HTTP server failed") from failure

@@ -1,0 +1,26 @@
+"""The drivers' records in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gofleet.domain.driver import Driver
+from gofleet.domain.errors import NoSuchDriver
+
+
+@dataclass
+class MemoryDrivers:
+    rows: dict[str, Driver] = field(default_factory=dict[str, Driver])
+
+    async def put(self, driver: Driver) -> Driver:
+        stored = self.rows.get(driver.id)
+        if stored is None:
+            self.rows[driver.id] = driver
+        elif (stored.name, stored.on_duty) != (driver.name, driver.on_duty):
+            self.rows[driver.id] = replace(driver, version=stored.version + 1)
+        return self.rows[driver.id]
+
+    async def get(self, driver_id: str) -> Driver:
+        if driver_id not in self.rows:
+            raise NoSuchDriver(driver_id)
+        return self.rows[driver_id]

@@ -1,0 +1,145 @@
+"""Orders, outbox and inbox in memory: the same promises as PostgreSQL's, readable in one sitting."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, NoSuchOrder, StaleOrder
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import Message, Receipt
+from gofleet.domain.order import Order, Status
+from gofleet.ports import OrderFilter
+
+
+@dataclass
+class _OutboxRow:
+    message: Message
+    published: bool = False
+    claimed: bool = False
+    attempts: int = 0
+
+
+@dataclass
+class MemoryOrders:
+    """Nothing here awaits in the middle of a change, so every method is atomic."""
+
+    rows: dict[str, Order] = field(default_factory=dict[str, Order])
+    outbox: list[_OutboxRow] = field(default_factory=list[_OutboxRow])
+    inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
+
+    async def add(self, order: Order) -> bool:
+        if order.id in self.rows:
+            return False
+        order.created_at = order.pending_since = order.as_of = datetime.now(UTC)
+        self._keep(order)
+        return True
+
+    async def get(self, order_id: str) -> Order:
+        if order_id not in self.rows:
+            raise NoSuchOrder(order_id)
+        order = copy.deepcopy(self.rows[order_id])
+        order.as_of = datetime.now(UTC)
+        return order
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        stored = self.rows.get(order.id)
+        if stored is None or stored.version != order.stored_version:
+            raise StaleOrder(order.id, order.stored_version)
+        if receipt is not None and receipt in self.inbox:
+            raise AlreadyHandled(receipt.consumer, receipt.event_id)
+        if order.status is Status.DISPATCHED and any(
+            other.status is Status.DISPATCHED and other.driver_id == order.driver_id and other.id != order.id
+            for other in self.rows.values()
+        ):
+            raise DriverBusy(str(order.driver_id))
+        if receipt is not None:
+            self.inbox[receipt] = order.status.value.lower()
+        self._stamp(order)
+        self._keep(order)
+
+    async def list(self, which: OrderFilter, limit: int) -> list[Order]:
+        def wanted(order: Order) -> bool:
+            assert order.created_at is not None  # noqa: S101  stored orders have it
+            return (
+                (which.status is None or order.status is which.status)
+                and (which.driver_id is None or order.driver_id == which.driver_id)
+                and (which.created_after is None or order.created_at > which.created_after)
+                and (which.before is None or (order.created_at, order.id) < which.before)
+            )
+
+        found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
+        return copy.deepcopy(found[:limit])
+
+    def _stamp(self, order: Order) -> None:
+        now = order.as_of = datetime.now(UTC)
+        match order.status:
+            case Status.PENDING:
+                order.pending_since, order.dispatched_at = now, None
+            case Status.DISPATCHED:
+                order.dispatched_at = now
+            case Status.DELIVERED:
+                order.delivered_at = now
+            case Status.CANCELLED:
+                order.cancelled_at = now
+            case Status.MANUAL_DISPATCH:
+                pass
+
+    def _keep(self, order: Order) -> None:
+        for event in order.news:
+            message = Message(str(event.event_id), event.type, event.order_id, event.sequence, to_json(event))
+            self.outbox.append(_OutboxRow(message))
+        order.news.clear()
+        self.rows[order.id] = copy.deepcopy(order)
+
+
+@dataclass
+class MemoryInbox:
+    """Shares its rows with the orders, as one database would."""
+
+    orders: MemoryOrders
+
+    async def note(self, receipt: Receipt, outcome: str) -> None:
+        self.orders.inbox.setdefault(receipt, outcome)
+
+    async def outcome(self, receipt: Receipt) -> str | None:
+        return self.orders.inbox.get(receipt)
+
+
+@dataclass
+class _Claim:
+    _rows: list[_OutboxRow]
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        return [row.message for row in self._rows]
+
+    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+        for row, answer in zip(self._rows, answers, strict=True):
+            row.published = answer is None
+            row.attempts += isinstance(answer, MessageRefused)
+
+
+@dataclass
+class MemoryOutbox:
+    """Shares its rows with the orders, as one database would."""
+
+    orders: MemoryOrders
+
+    @asynccontextmanager
+    async def claiming(self, limit: int) -> AsyncGenerator[_Claim]:
+        heads: dict[str, _OutboxRow] = {}
+        for row in self.orders.outbox:
+            if not row.published:
+                heads.setdefault(row.message.order_id, row)
+        claimed = [row for row in heads.values() if not row.claimed][:limit]
+        for row in claimed:
+            row.claimed = True
+        try:
+            yield _Claim(claimed)
+        finally:
+            for row in claimed:
+                row.claimed = False

@@ -1,0 +1,122 @@
+"""Where drivers are, in memory: what `RedisPositions` does, in plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import asin, cos, radians, sin, sqrt
+
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.place import Place
+from gofleet.ports import Search
+
+EARTH_RADIUS_M = 6_372_797.560856
+"""The one that Redis uses, so that both measure alike."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class _Known:
+    """What is known of one driver; `orders` are those it holds, with their sequences."""
+
+    name: str
+    on_duty: bool = True
+    position: Position | None = None
+    orders: dict[str, int] = field(default_factory=dict[str, int])
+    freed: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class _Claim:
+    order_id: str
+    until: datetime
+
+
+class MemoryPositions:
+    """`Positions`; it never forgets, and is never unavailable."""
+
+    def __init__(
+        self, *, stale_seconds: float = 60.0, claim_ms: int = 10_000, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._stale = timedelta(seconds=stale_seconds)
+        self._claim = timedelta(milliseconds=claim_ms)
+        self._clock = clock
+        self._drivers: dict[str, _Known] = {}
+        self._claims: dict[str, _Claim] = {}
+
+    async def claim_nearest(self, search: Search) -> list[Candidate]:
+        """Free drivers by distance; the first is claimed for the order, or again if it was before."""
+        now = self._clock()
+        self._claims = {driver_id: claim for driver_id, claim in self._claims.items() if claim.until > now}
+        mine = {driver_id for driver_id, claim in self._claims.items() if claim.order_id == search.order_id}
+        near = [
+            candidate
+            for driver_id in self._drivers.keys() - set(search.exclude) - (self._claims.keys() - mine)
+            if (candidate := self._candidate(driver_id, search.pickup, now))
+            and candidate.distance_m <= search.radius_km * 1000
+        ]
+        near.sort(key=lambda one: (one.driver_id not in mine, one.distance_m))
+        for driver_id in mine:
+            del self._claims[driver_id]
+        if near:
+            self._claims[near[0].driver_id] = _Claim(search.order_id, now + self._claim)
+        return near[: search.limit]
+
+    async def move(self, positions: Sequence[Position]) -> list[bool]:
+        """Checked positions in; False for each that is older than what is known."""
+        return [self._move(position) for position in positions]
+
+    async def register(self, driver: Driver) -> None:
+        """Off duty means never found; back on duty, the known position counts if it is fresh."""
+        known = self._known(driver.id)
+        known.name, known.on_duty = driver.name, driver.on_duty
+
+    async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
+        """The driver holds the order since its event number `sequence`, unless a later one has ended that already."""
+        known = self._known(driver_id)
+        if known.freed.get(order_id, 0) >= sequence:
+            return
+        known.orders[order_id] = max(sequence, known.orders.get(order_id, 0))
+        if (claim := self._claims.get(driver_id)) and claim.order_id == order_id:
+            del self._claims[driver_id]
+
+    async def free(self, driver_id: str, order_id: str, sequence: int) -> None:
+        """The driver does not hold the order any more since its event number `sequence`; other orders stay."""
+        known = self._known(driver_id)
+        if known.orders.get(order_id, 0) <= sequence:
+            known.orders.pop(order_id, None)
+        known.freed[order_id] = max(sequence, known.freed.get(order_id, 0))
+
+    def _known(self, driver_id: str) -> _Known:
+        return self._drivers.setdefault(driver_id, _Known(name=driver_id))
+
+    def _move(self, position: Position) -> bool:
+        known = self._known(position.driver_id)
+        if known.position and known.position.recorded_at > position.recorded_at:
+            return False
+        known.position = position
+        return True
+
+    def _candidate(self, driver_id: str, pickup: Place, now: datetime) -> Candidate | None:
+        """The driver, if it is free: on duty, seen lately, and without an order."""
+        known = self._drivers[driver_id]
+        if (
+            known.position is None
+            or not known.on_duty
+            or known.orders
+            or now - known.position.recorded_at > self._stale
+        ):
+            return None
+        place = known.position.place
+        return Candidate(driver_id, known.name, place, distance_m(place, pickup))
+
+
+def distance_m(one: Place, other: Place) -> float:
+    """Metres as the crow flies (haversine)."""
+    lat, other_lat = radians(one.lat), radians(other.lat)
+    u, v = sin((other_lat - lat) / 2), sin(radians(other.lng - one.lng) / 2)
+    return 2 * EARTH_RADIUS_M * asin(min(1.0, sqrt(u * u + cos(lat) * cos(other_lat) * v * v)))

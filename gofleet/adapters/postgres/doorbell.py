@@ -1,0 +1,71 @@
+"""Wakes the relays when the outbox got something, without a NOTIFY inside the orders' own commits.
+
+NOTIFY takes a lock of the whole server at commit, which would make all commits queue up. So the bell is rung
+beside them, by one statement for however many commits a short while brought, and it may be missed: relays poll too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+from loguru import logger
+from psycopg import AsyncConnection
+
+from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.domain.errors import Unavailable
+
+CHANNEL = "gofleet_outbox"
+
+
+class Doorbell:
+    """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere."""
+
+    def __init__(self, pool: Pool, pause_seconds: float = 0.01) -> None:
+        self._pool = pool
+        self._pause_seconds = pause_seconds
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def ringing(self, stop: asyncio.Event) -> None:
+        """Pass on each ring until `stop`; at most one statement in `pause_seconds`."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                rung = asyncio.create_task(self._rung.wait())
+                await asyncio.wait({rung, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                rung.cancel()
+                if self._rung.is_set():
+                    self._rung.clear()
+                    await self._notify()
+                    await asyncio.wait({stopped}, timeout=self._pause_seconds)
+        finally:
+            stopped.cancel()
+
+    async def _notify(self) -> None:
+        try:
+            async with link_from(self._pool) as link:
+                await link.execute(f"notify {CHANNEL}")
+        except Unavailable as error:
+            logger.debug("outbox bell not rung: {}", error)  # the relays' poll will find the event
+
+
+async def listening(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -> None:
+    """Call `wake` at each ring until `stop`, over a connection of its own that is opened again when it dies."""
+    pause = 0.2
+    while not stop.is_set():
+        try:
+            async with await AsyncConnection.connect(conninfo, autocommit=True) as link:
+                await link.execute(f"listen {CHANNEL}")
+                wake()  # whatever was rung while nobody listened
+                pause = 0.2
+                while not stop.is_set():
+                    async for _ in link.notifies(timeout=1.0):
+                        wake()
+        except psycopg.Error as error:
+            logger.debug("outbox bell not heard: {}", error)
+            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=pause)
+            pause = min(pause * 2, 5.0)

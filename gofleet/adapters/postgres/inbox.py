@@ -1,0 +1,25 @@
+"""Which events each consumer has handled, in PostgreSQL."""
+
+from __future__ import annotations
+
+from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.queries import Queries
+from gofleet.domain.messages import Receipt
+
+INBOX = Queries("inbox")
+
+
+class PostgresInbox:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def note(self, receipt: Receipt, outcome: str) -> None:
+        values = {"consumer": receipt.consumer, "event_id": receipt.event_id, "outcome": outcome}
+        async with link_from(self._pool) as link:
+            await link.execute(INBOX.note, values, prepare=True)
+
+    async def outcome(self, receipt: Receipt) -> str | None:
+        async with link_from(self._pool) as link:
+            found = await link.execute(INBOX.outcome, {"consumer": receipt.consumer, "event_id": receipt.event_id})
+            row = await found.fetchone()
+        return None if row is None else row[0]

@@ -1,0 +1,85 @@
+"""One message that RabbitMQ has delivered to us and that we have not answered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from uuid import uuid4
+
+from aio_pika.abc import HeadersType
+from faststream.rabbit import RabbitMessage
+from loguru import logger
+
+from gofleet.adapters.rabbit.sender import Outgoing, Sender
+from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
+from gofleet.adapters.watch import within
+from gofleet.domain.messages import ATTEMPT, Delivery, Later
+
+AGAIN_SECONDS = 1.0
+BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
+"""Headers RabbitMQ writes; sent back to it, they would tell it a story of another message."""
+
+
+@dataclass(frozen=True)
+class RabbitHeld:
+    """`lost` is set when its connection is gone, `over` also when its consumer is leaving."""
+
+    delivery: Delivery
+    message: RabbitMessage
+    topology: Topology
+    retries: Sender
+    lost: asyncio.Event
+    over: asyncio.Event
+
+    async def forget(self) -> None:
+        await self.message.ack()
+
+    async def give_back(self) -> None:
+        # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
+        await self.message.nack(requeue=True)
+
+    async def postpone(self, later: Later) -> None:
+        """Send a copy to wait in a retry queue, then forget the original.
+
+        While no copy can be sent the message stays in our hands, where it costs one place of the prefetch: nothing
+        spins, and no redelivery is counted towards parking a message that did nothing wrong.
+        """
+        tier = self.topology.tier(self.delivery.queue, later.seconds)
+        if tier is None and not await within(later.seconds, self.over):
+            tier = self.topology.prefix + self.delivery.queue
+        if tier is None or not await self._sent(self._copy(tier, later)):
+            await self.give_back()
+        else:
+            await self.forget()
+
+    async def _sent(self, copy: Outgoing) -> bool:
+        """Whether RabbitMQ has the copy; False once we are leaving, or no longer own the original."""
+        while not self.lost.is_set():
+            [failure] = await self.retries.send([copy])
+            if failure is None:
+                return True
+            logger.bind(queue=self.delivery.queue).warning("a retry has to wait, {}", failure)
+            if await within(AGAIN_SECONDS, self.over):
+                break
+        return False
+
+    def _copy(self, tier: str, later: Later) -> Outgoing:
+        return Outgoing(
+            exchange=DEFAULT_EXCHANGE,
+            routing_key=tier,
+            body=self.message.body,
+            headers=self._headers(later),
+            message_id=self.message.raw_message.message_id or str(uuid4()),
+            content_type=self.message.content_type,
+        )
+
+    def _headers(self, later: Later) -> HeadersType:
+        headers = dict(without_brokers_own(self.message.headers))
+        if later.counted:
+            headers[ATTEMPT] = str(self.delivery.attempt + 1)
+        return headers
+
+
+def without_brokers_own(headers: HeadersType) -> HeadersType:
+    """The headers as they were published."""
+    return {name: value for name, value in headers.items() if not name.startswith(BROKERS_OWN)}

@@ -1,0 +1,153 @@
+"""Publishing that knows the outcome of every message."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aio_pika.abc import HeadersType
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from faststream.rabbit import Channel, RabbitExchange
+
+from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
+from gofleet.adapters.rabbit.topology import Topology
+from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+
+UNSENDABLE = (TypeError, ValueError, struct.error)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message and where it goes; `message_id` tells messages that are under way at the same time apart."""
+
+    exchange: RabbitExchange
+    routing_key: str
+    body: bytes
+    headers: HeadersType
+    message_id: str
+    content_type: str | None = "application/json"
+
+
+class Sender:
+    """Sends over a connection of its own, opened when first needed and again after it is lost.
+
+    Of its own, for FastStream would else publish on a consumer's channel, which does not tell of unroutable messages.
+    """
+
+    def __init__(self, server: RabbitServer, topology: Topology, timeout_seconds: float) -> None:
+        self._server = server
+        self._topology = topology
+        self._timeout_seconds = timeout_seconds
+        self._opening: asyncio.Task[Session] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._abandon(self._opening)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def send(self, messages: Sequence[Outgoing]) -> list[GoFleetError | None]:
+        """Send all at once and wait for each to be confirmed (None), refused, or for the time to be up.
+
+        Raises TopologyMismatch, for then nothing will ever be sent.
+        """
+        until = asyncio.get_running_loop().time() + self._timeout_seconds
+        opening = self._opened()
+        try:
+            async with asyncio.timeout_at(until):
+                session = await asyncio.shield(opening)
+        except Unavailable as error:
+            return [error] * len(messages)
+        except TimeoutError:
+            return [self._no_answer()] * len(messages)
+        answers = await asyncio.gather(*(self._send(session, message, until) for message in messages))
+        if any(answers):
+            # On a new connection everything is declared again, should a queue have gone.
+            self._abandon(opening)
+        return answers
+
+    async def connect(self) -> None:
+        """Open the connection now; Unavailable or TopologyMismatch."""
+        await asyncio.shield(self._opened())
+
+    def _opened(self) -> asyncio.Task[Session]:
+        """The opening of the session to use: the present one, or a new one if that failed or is lost."""
+        opening = self._opening
+        if opening is None or (opening.done() and _is_over(opening)):
+            self._abandon(opening)
+            opening = asyncio.create_task(Session.open(self._server, self._topology, _confirming()))
+            self._opening = opening
+        return opening
+
+    def _abandon(self, opening: asyncio.Task[Session] | None) -> None:
+        """Close that session, beside what else goes on."""
+        if opening is None:
+            return
+        if opening is self._opening:
+            self._opening = None
+        closing = asyncio.create_task(_close(opening))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _send(self, session: Session, message: Outgoing, until: float) -> GoFleetError | None:
+        try:
+            async with asyncio.timeout_at(until):  # FastStream's own timeout is ignored by it
+                await session.broker.publish(
+                    message.body,
+                    exchange=message.exchange,
+                    routing_key=message.routing_key,
+                    headers=message.headers,
+                    message_id=message.message_id,
+                    content_type=message.content_type,
+                    persist=True,
+                    mandatory=True,
+                )
+        except (*CONNECTION_EXCEPTIONS, *UNSENDABLE) as error:
+            return self._answer_to(error)
+        except asyncio.CancelledError:
+            # A connection that dies of a missed heartbeat cancels what waits for a confirmation.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return Unavailable(RABBIT, "the connection was lost")
+        return None
+
+    def _answer_to(self, error: BaseException) -> GoFleetError:
+        match error:
+            case PublishError():
+                return MessageRefused("no queue takes it")
+            case DeliveryError():
+                return MessageRefused(f"RabbitMQ did not accept it: {error}")
+            case TypeError() | ValueError() | struct.error():
+                return MessageRefused(f"it cannot be written as AMQP: {error}")
+            case TimeoutError():
+                return self._no_answer()
+            case _:
+                return Unavailable(RABBIT, str(error) or type(error).__name__)
+
+    def _no_answer(self) -> Unavailable:
+        return Unavailable(RABBIT, f"no answer within {self._timeout_seconds:g} s")
+
+
+def _confirming() -> Channel:
+    return Channel(publisher_confirms=True, on_return_raises=True)
+
+
+def _is_over(opening: asyncio.Task[Session]) -> bool:
+    return opening.cancelled() or opening.exception() is not None or opening.result().lost.is_set()
+
+
+async def _close(opening: asyncio.Task[Session]) -> None:
+    # Never cancelled: it ends by itself in a few seconds, and aio-pika leaks a connection cancelled while it opens.
+    await asyncio.wait({opening})
+    if not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()

@@ -1,0 +1,102 @@
+"""One connection to RabbitMQ with our topology declared, used until it is lost and then replaced by a new one.
+
+aio-pika could also mend a connection by itself. A new one is simpler to be sure of: it also brings back a deleted
+queue, a cancelled consumer and a closed channel, and it never half works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from aio_pika.abc import AbstractRobustConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from faststream.rabbit import Channel, RabbitBroker
+
+from gofleet.adapters.rabbit.topology import Topology
+from gofleet.domain.errors import Unavailable
+
+RABBIT = "RabbitMQ"
+NEVER_SECONDS = 10.0**7
+CLOSE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class RabbitServer:
+    """Where RabbitMQ is and who we are there. A silent connection is given up after about three heartbeats."""
+
+    host: str = "localhost"
+    port: int = 5672
+    user: str = "guest"
+    password: str = "guest"  # noqa: S105  RabbitMQ's own default
+    vhost: str = "/"
+    heartbeat_seconds: int = 10
+    connect_seconds: float = 3.0
+
+    @property
+    def url(self) -> str:
+        """For AMQP 0-9-1 clients; it contains the password."""
+        user, password, vhost = (quote(part, safe="") for part in (self.user, self.password, self.vhost))
+        return f"amqp://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
+
+
+class Session:
+    """`broker` is connected and every queue exists, until `lost` is set."""
+
+    def __init__(self, server: RabbitServer, channel: Channel) -> None:
+        self.lost = asyncio.Event()
+        self.broker = RabbitBroker(
+            server.url,
+            default_channel=channel,
+            timeout=server.connect_seconds,
+            reconnect_interval=NEVER_SECONDS,
+            on_close=[self._on_lost],
+            logger=None,
+            apply_types=False,
+        )
+        self._connect_seconds = server.connect_seconds
+        self._connection: AbstractRobustConnection | None = None
+
+    @classmethod
+    async def open(cls, server: RabbitServer, topology: Topology, channel: Channel) -> Session:
+        """Connect and declare; Unavailable, or TopologyMismatch."""
+        session = cls(server, channel)
+        try:
+            await session._open(topology)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def close(self) -> None:
+        """Close the connection; messages we hold go back to their queues."""
+        self.lost.set()
+        closing = asyncio.create_task(self._close())
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        closing.cancel()
+        await asyncio.wait({closing})
+
+    async def _open(self, topology: Topology) -> None:
+        try:
+            # The broker's own timeout ends the connecting; ours is for a server that falls silent after it.
+            async with asyncio.timeout(2 * self._connect_seconds):
+                self._connection = await self.broker.connect()
+                await topology.declare(self.broker)
+        except TimeoutError as error:
+            raise Unavailable(RABBIT, "no answer in time") from error
+        except CONNECTION_EXCEPTIONS as error:
+            raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
+
+    async def _close(self) -> None:
+        try:
+            await self.broker.stop()
+        except CONNECTION_EXCEPTIONS:
+            pass  # it was lost before
+        finally:
+            if self._connection is not None:
+                await self._connection.close()
+
+    def _on_lost(self, *_: Any) -> None:
+        self.lost.set()

@@ -1,0 +1,45 @@
+"""Leases in Redis: who works on what right now, and what was finished lately."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.scripts import Script
+from gofleet.ports import Lease, LeaseState
+
+
+class RedisLeases:
+    """`Leases`; `Unavailable` from any method when Redis is.
+
+    The key `<prefix>lease:<key>` holds `p:<token>` for `lease_ms` while somebody works, then `done` for
+    `done_seconds`. Nothing may rest on it: it is forgotten whenever Redis forgets.
+    """
+
+    def __init__(self, redis: Redis, *, prefix: str, lease_ms: int = 15_000, done_seconds: float = 86_400) -> None:
+        self._prefix = prefix
+        self._lease_ms = lease_ms
+        self._done_ms = round(done_seconds * 1000)
+        self._acquire = Script(redis, "lease_acquire")
+        self._take_over = Script(redis, "lease_take_over")
+        self._finish = Script(redis, "lease_finish")
+        self._release = Script(redis, "lease_release")
+
+    async def acquire(self, key: str, token: str) -> Lease:
+        """ACQUIRED for `lease_ms` from now (again, if it was ours), BUSY with the time it has left, or DONE."""
+        state, left_ms = await self._acquire([self._key(key)], f"p:{token}", self._lease_ms)
+        return Lease(LeaseState(state), max(0, int(left_ms)) / 1000)
+
+    async def take_over(self, key: str, token: str) -> None:
+        """Ours for `lease_ms`, whatever stood there: for a `done` that the database does not confirm."""
+        await self._take_over([self._key(key)], f"p:{token}", self._lease_ms)
+
+    async def finish(self, key: str, token: str) -> None:
+        """Done, unless somebody else holds it by now."""
+        await self._finish([self._key(key)], f"p:{token}", self._done_ms)
+
+    async def release(self, key: str, token: str) -> None:
+        """Gone, if it is ours."""
+        await self._release([self._key(key)], f"p:{token}")
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}lease:{key}"

@@ -1,0 +1,71 @@
+-- The nearest free drivers, the first one claimed for the order.
+-- KEYS  the free set, which driver the order holds a claim on
+-- ARGV  prefix, order, lng, lat, radius in m, limit, stale after ms, claim for ms, excluded driver...
+-- gives id, name, lat, lng, distance in m of each, in one flat list
+--
+-- It also touches <prefix>driver:<id> and <prefix>claim:<id> of drivers whom nobody can name before it has run, so
+-- they are not among the KEYS: right on one server, and in a cluster only with a hash tag in the prefix.
+local free, mine = KEYS[1], KEYS[2]
+local prefix, order, lng, lat, radius_m = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local limit, stale_ms, claim_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local excluded = {}
+for i = 9, #ARGV do excluded[ARGV[i]] = true end
+
+local now = now_ms()
+local before = redis.call('GET', mine) -- whom this order was given by an earlier call
+local own, others, silent, met = nil, {}, {}, {}
+
+local function meet(id, distance)
+    local name, at_lat, at_lng, recorded_at =
+        unpack(redis.call('HMGET', prefix .. 'driver:' .. id, 'name', 'lat', 'lng', 'recorded_at'))
+    if not recorded_at or now - tonumber(recorded_at) > stale_ms then
+        silent[#silent + 1] = id
+        return
+    end
+    local holder = redis.call('GET', prefix .. 'claim:' .. id)
+    if excluded[id] or (holder and holder ~= order) then return end
+    local candidate = {id, name, at_lat, at_lng, distance}
+    if id == before then
+        own = candidate
+    elseif #others < limit then
+        others[#others + 1] = candidate
+    end
+end
+
+-- GEOSEARCH cannot go on where it stopped, so each page begins anew and is larger. Whoever was met before is known
+-- by id, not by place: drivers at the same spot change places from page to page.
+local count = 2 * limit + 8
+local enough, exhausted
+repeat
+    local page = redis.call('GEOSEARCH', free, 'FROMLONLAT', lng, lat, 'BYRADIUS', radius_m, 'm',
+        'ASC', 'COUNT', count, 'WITHDIST')
+    for _, found in ipairs(page) do
+        if not met[found[1]] then
+            met[found[1]] = true
+            meet(found[1], found[2])
+        end
+    end
+    enough = #others >= limit and (own or not before)
+    exhausted = #page < count
+    count = count * 4
+until enough or exhausted
+
+for _, id in ipairs(silent) do redis.call('ZREM', free, id) end
+
+if before and not own then -- excluded or gone: let others have it
+    if redis.call('GET', prefix .. 'claim:' .. before) == order then
+        redis.call('DEL', prefix .. 'claim:' .. before)
+    end
+    redis.call('DEL', mine)
+end
+
+if own then table.insert(others, 1, own) end
+if #others == 0 then return {} end
+redis.call('SET', prefix .. 'claim:' .. others[1][1], order, 'PX', claim_ms)
+redis.call('SET', mine, others[1][1], 'PX', claim_ms)
+
+local answer = {}
+for i = 1, math.min(limit, #others) do
+    for _, value in ipairs(others[i]) do answer[#answer + 1] = value end
+end
+return answer

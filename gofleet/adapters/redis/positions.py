@@ -1,0 +1,112 @@
+"""Where drivers are, kept in Redis: a geographical index of the free ones, and a hash for each driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.scripts import Script
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.place import Place
+from gofleet.ports import Search
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_MS = 3_600_000
+REMEMBER_MS = HOUR_MS
+"""How long it is known that an order was taken off a driver: longer than news can be late."""
+FORGET_MS = 7 * 24 * HOUR_MS
+"""A driver nobody has heard of for so long is unknown again."""
+BATCH = 500
+"""Positions a script handles in one go: some milliseconds, in which the server does nothing else."""
+
+
+class RedisPositions:
+    """`Positions`, each method one atomic script; `Unavailable` from any of them when Redis is.
+
+    Keys, after `prefix`: `drivers:free` (the index), `driver:<id>` (name, duty, position), `busy:<id>` (the orders it
+    holds with their sequences), `claim:<id>` (which order), `claimed:<order>` (which driver) and
+    `freed:<id>/<order>` (with which sequence). A driver is busy while it holds any order, so news of different
+    orders may come in any order; sequences put the news of one order right. Nobody stays busy for longer than
+    `busy_seconds`, should the news of the end have been lost together with Redis's memory: Postgres has the last word.
+    """
+
+    def __init__(
+        self, redis: Redis, *, prefix: str, stale_seconds: float, claim_ms: int, busy_seconds: float = 43_200
+    ) -> None:
+        self._prefix = prefix
+        self._free = f"{prefix}drivers:free"
+        self._stale_ms = round(stale_seconds * 1000)
+        self._claim_ms = claim_ms
+        self._busy_ms = round(busy_seconds * 1000)
+        self._claim_script = Script(redis, "settle", "claim_nearest")
+        self._move_script = Script(redis, "settle", "move")
+        self._register_script = Script(redis, "settle", "register")
+        self._occupy_script = Script(redis, "occupy")
+        self._free_script = Script(redis, "settle", "free")
+
+    async def claim_nearest(self, search: Search) -> list[Candidate]:
+        """Free drivers by distance; the first is claimed for the order for `claim_ms`, or again if it was before."""
+        answer = await self._claim_script(
+            [self._free, f"{self._prefix}claimed:{search.order_id}"],
+            self._prefix,
+            search.order_id,
+            search.pickup.lng,
+            search.pickup.lat,
+            search.radius_km * 1000,
+            search.limit,
+            self._stale_ms,
+            self._claim_ms,
+            *search.exclude,
+        )
+        return [_candidate(answer[start : start + 5]) for start in range(0, len(answer), 5)]
+
+    async def move(self, positions: Sequence[Position]) -> list[bool]:
+        """Checked positions in; False for each that is older than what is known."""
+        applied: list[bool] = []
+        for start in range(0, len(positions), BATCH):
+            batch = positions[start : start + BATCH]
+            keys = [key for each in batch for key in (self._driver(each.driver_id), self._busy(each.driver_id))]
+            args = [value for each in batch for value in _row(each)]
+            answer = await self._move_script([self._free, *keys], self._stale_ms, FORGET_MS, *args)
+            applied += [one == 1 for one in answer]
+        return applied
+
+    async def register(self, driver: Driver) -> None:
+        """Off duty means never found; back on duty, the known position counts if it is fresh."""
+        keys = [self._free, self._driver(driver.id), self._busy(driver.id)]
+        await self._register_script(keys, self._stale_ms, FORGET_MS, driver.id, driver.name, int(driver.on_duty))
+
+    async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
+        """The driver holds the order since its event number `sequence`, unless a later one has ended that already."""
+        keys = [self._free, self._busy(driver_id), self._freed(driver_id, order_id), self._claim(driver_id)]
+        await self._occupy_script(keys, driver_id, order_id, sequence, self._busy_ms)
+
+    async def free(self, driver_id: str, order_id: str, sequence: int) -> None:
+        """The driver does not hold the order any more since its event number `sequence`; other orders stay."""
+        keys = [self._free, self._driver(driver_id), self._busy(driver_id), self._freed(driver_id, order_id)]
+        await self._free_script(keys, self._stale_ms, driver_id, order_id, sequence, REMEMBER_MS)
+
+    def _driver(self, driver_id: str) -> str:
+        return f"{self._prefix}driver:{driver_id}"
+
+    def _busy(self, driver_id: str) -> str:
+        return f"{self._prefix}busy:{driver_id}"
+
+    def _claim(self, driver_id: str) -> str:
+        return f"{self._prefix}claim:{driver_id}"
+
+    def _freed(self, driver_id: str, order_id: str) -> str:
+        # A slash cannot be part of an identifier, a colon can.
+        return f"{self._prefix}freed:{driver_id}/{order_id}"
+
+
+def _row(position: Position) -> tuple[str, float, float, int]:
+    recorded_at_ms = (position.recorded_at - EPOCH) // timedelta(milliseconds=1)
+    return position.driver_id, position.place.lat, position.place.lng, recorded_at_ms
+
+
+def _candidate(row: Sequence[str | int]) -> Candidate:
+    driver_id, name, lat, lng, distance_m = row
+    return Candidate(str(driver_id), str(name), Place(float(lat), float(lng)), float(distance_m))

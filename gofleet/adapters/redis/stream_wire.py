@@ -1,0 +1,70 @@
+"""How our messages lie in Redis: the names of the streams, and FastStream's format of an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from faststream.redis import RedisBroker
+from faststream.redis.parser import BinaryMessageFormatV1
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from gofleet.adapters.headers import as_text
+from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue
+
+REDIS = "Redis"
+GROUP = "gofleet"
+RETRIES = 2
+FASTSTREAMS_OWN = "correlation_id"
+DATA = b"__data__"
+
+
+@dataclass(frozen=True)
+class StreamNames:
+    """Keys of one installation."""
+
+    prefix: str = ""
+
+    def stream(self, queue: str) -> str:
+        return f"{self.prefix}stream:{queue}"
+
+    def later(self, queue: str) -> str:
+        """The sorted set of what waits for its time."""
+        return f"{self.stream(queue)}.later"
+
+    def parking(self, queue: str) -> str:
+        return self.stream(parking_queue(queue))
+
+
+def a_broker(url: str, timeout_seconds: float) -> RedisBroker:
+    """Not connected yet. A connection that died in the pool is replaced; `from_url` alone would never retry."""
+    return RedisBroker(
+        f"{url}{'&' if '?' in url else '?'}protocol=2",
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES, supported_errors=(ConnectionLost,)),
+        logger=None,  # pyright: ignore[reportArgumentType]  # documented; its TypedDict forgot it
+        apply_types=False,
+    )
+
+
+def encoded(headers: Mapping[str, str]) -> dict[Any, bytes]:
+    """As bytes, for FastStream counts characters where it should count bytes, and cuts `é` in half."""
+    return {name.encode(): value.encode() for name, value in headers.items()}
+
+
+async def packed(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A message as the value of an entry's only field."""
+    return await BinaryMessageFormatV1.encode(
+        message=body, headers=encoded(headers), reply_to=None, correlation_id=headers.get(EVENT_ID, "")
+    )
+
+
+def unpacked(queue: str, entry: Mapping[bytes, bytes]) -> Delivery:
+    """Whatever it is: what FastStream did not write becomes a body without headers."""
+    body, headers = BinaryMessageFormatV1.parse(entry.get(DATA, b""))
+    kept = {name: value for name, value in headers.items() if name != FASTSTREAMS_OWN}
+    return Delivery(queue, body, as_text(kept))

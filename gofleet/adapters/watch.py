@@ -1,0 +1,91 @@
+"""Consuming goes on beside the block that asked for it; here is how its end is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
+"""Sets the second event when it has begun or has to wait, and ends in order when the first is set."""
+
+
+class Watch:
+    """To be kept beside the consuming: `process.keeping(consumer.watch)`. Nothing idles as a zombie."""
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+        self._failed = asyncio.Event()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why consuming ended for good, if it did."""
+        return self._failure
+
+    async def __call__(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set; raise what ended the consuming if that comes first."""
+        await either(stop, self._failed)
+        if self._failure is not None:
+            raise self._failure
+
+    @asynccontextmanager
+    async def running(self, work: Work) -> AsyncGenerator[None]:
+        """Run `work` beside the block, let it end after it; raise its failure at entry or exit, and tell the watch."""
+        stop, begun = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(self._reporting(work, stop, begun))
+        try:
+            await _first(begun, task)
+            yield
+        finally:
+            stop.set()
+            await _ended(task)
+
+    async def _reporting(self, work: Work, stop: asyncio.Event, begun: asyncio.Event) -> None:
+        try:
+            await work(stop, begun)
+        except Exception as error:
+            self._failure = self._failure or error
+            self._failed.set()
+            raise
+
+
+async def either(one: asyncio.Event, other: asyncio.Event, within_seconds: float | None = None) -> bool:
+    """Wait until one of them is set: True; False if the time is up before."""
+    waits = {asyncio.create_task(one.wait()), asyncio.create_task(other.wait())}
+    try:
+        done, _ = await asyncio.wait(waits, timeout=within_seconds, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event is set before the time is up."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+async def _first(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    """Wait for the event; if the task ends before it, raise what ended it."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if task.done():
+        await task
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait for the task, and raise what ended it; when we are cancelled, so is it."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    await task

@@ -1,0 +1,27 @@
+"""`gofleet migrate`: bring the database's schema up to this program's."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gofleet import parts
+from gofleet.adapters.postgres.migrate import migrate as apply
+from gofleet.adapters.postgres.migrate import missing
+from gofleet.settings import load
+
+
+def migrate(
+    *, check: Annotated[bool, Parameter(help="Change nothing; exit 1 if a migration is missing.")] = False
+) -> None:
+    """Apply the migrations that the database lacks, each in its own transaction. Safe to run twice, also at once."""
+    dsn = parts.conninfo(load())
+    if check:
+        lacking = missing(dsn)
+        print("\n".join(f"missing {name}" for name in lacking) or "the schema is up to date")
+        sys.exit(1 if lacking else 0)
+    count = apply(dsn, done=lambda name: print(f"applied {name}"))
+    if not count:
+        print("the schema is up to date")

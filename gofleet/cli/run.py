@@ -1,0 +1,40 @@
+"""`gofleet run`: play roles until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gofleet import __version__
+from gofleet.process import Process
+from gofleet.roles import ORDER, role
+from gofleet.settings import SettingsError, load
+from gofleet.telemetry.logging import log_to, wants_json
+
+
+def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, several with commas, or all.")]) -> None:
+    """Play one or several roles in this process, until SIGTERM or Ctrl-C; then finish what is in hand and exit 0."""
+    names = chosen(role)
+    settings = load()
+    json = wants_json(settings.telemetry.log_format)
+    context = {"role": ",".join(names), "version": __version__}
+    log_to(sys.stdout, level=settings.telemetry.log_level, json=json, context=context)
+    play(Process(settings, names))
+
+
+def play(process: Process) -> None:
+    asyncio.run(process.run([role(name) for name in process.roles]))
+
+
+def chosen(text: str) -> list[str]:
+    """The roles in `text`, servers before their callers; `SettingsError` names one that does not exist."""
+    wanted = [name.strip() for name in text.split(",")]
+    if wanted == ["all"]:
+        return list(ORDER)
+    for name in wanted:
+        if name not in ORDER:
+            raise SettingsError(f"unknown role {name!r}", "--role says so", f"roles are {', '.join(ORDER)} and all")
+    return [name for name in ORDER if name in wanted]

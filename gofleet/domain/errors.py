@@ -1,0 +1,153 @@
+"""What can go wrong in the business, named by the fact. Each has a stable `code` that every edge translates."""
+
+from __future__ import annotations
+
+
+class GoFleetError(Exception):
+    """The root of our own errors; `code` is a slug that clients may rely on."""
+
+    code = "error"
+
+
+class Invalid(GoFleetError):
+    """A value that the domain refuses. `field` names it as the caller wrote it, such as `price` or `pickup.lat`."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field} {why}")
+        self.field = field
+        self.why = why
+
+
+class IllegalMove(GoFleetError):
+    """The order's present status does not allow the wanted one."""
+
+    code = "invalid-transition"
+
+    def __init__(self, order_id: str, status: str, wanted: str) -> None:
+        super().__init__(f"order {order_id} is {status}, it cannot become {wanted}")
+        self.order_id = order_id
+        self.status = status
+        self.wanted = wanted
+
+
+class NoSuchOrder(GoFleetError):
+    code = "no-such-order"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"there is no order {order_id}")
+        self.order_id = order_id
+
+
+class OrderTaken(GoFleetError):
+    """The id belongs to an order with other content."""
+
+    code = "order-taken"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"order {order_id} exists already with other content")
+        self.order_id = order_id
+
+
+class StaleOrder(GoFleetError):
+    """Somebody moved the order between our reading and our writing; read it again."""
+
+    code = "stale-order"
+
+    def __init__(self, order_id: str, version: int) -> None:
+        super().__init__(f"order {order_id} is no longer at version {version}")
+        self.order_id = order_id
+        self.version = version
+
+
+class DriverBusy(GoFleetError):
+    """The driver already holds a live order."""
+
+    code = "driver-busy"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"driver {driver_id} already holds a live order")
+        self.driver_id = driver_id
+
+
+class NoSuchDriver(GoFleetError):
+    code = "no-such-driver"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"there is no driver {driver_id}")
+        self.driver_id = driver_id
+
+
+class NoDriverNearby(GoFleetError):
+    """An answer, not a failure: nobody free, on duty and fresh within the radius."""
+
+    code = "no-driver-nearby"
+
+    def __init__(self, order_id: str, radius_km: float) -> None:
+        super().__init__(f"no free driver within {radius_km:g} km of order {order_id}")
+        self.order_id = order_id
+        self.radius_km = radius_km
+
+
+class AlreadyHandled(GoFleetError):
+    """This consumer has applied this event before; nothing was changed now."""
+
+    code = "already-handled"
+
+    def __init__(self, consumer: str, event_id: str) -> None:
+        super().__init__(f"{consumer} has handled event {event_id} before")
+        self.consumer = consumer
+        self.event_id = event_id
+
+
+class Malformed(GoFleetError):
+    """A message that no retry can cure."""
+
+    code = "malformed"
+
+
+class Unavailable(GoFleetError):
+    """Something we depend on cannot be reached or did not answer in time; trying later may work."""
+
+    code = "unavailable"
+
+    def __init__(self, what: str, why: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(f"{what} is unavailable: {why}")
+        self.what = what
+        self.why = why
+        self.retry_after_seconds = retry_after_seconds
+
+
+class FleetUnavailable(Unavailable):
+    """The fleet service failed us: this, and only this, is what the circuit breaker counts."""
+
+    code = "fleet-unavailable"
+
+    def __init__(self, why: str, retry_after_seconds: float = 1.0) -> None:
+        super().__init__("the fleet service", why, retry_after_seconds)
+
+
+class MessageRefused(GoFleetError):
+    """The broker is there and said no to this message: no queue receives it, or it was rejected."""
+
+    code = "message-refused"
+
+
+class DeadlineExceeded(GoFleetError):
+    """One try at handling a message took longer than it may."""
+
+    code = "deadline-exceeded"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not finished within {seconds:g} s")
+        self.seconds = seconds
+
+
+class FleetBreakerOpen(FleetUnavailable):
+    """The fleet service failed so often that it is left alone for a while; nothing was asked."""
+
+    code = "fleet-unavailable"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("its circuit breaker is open", retry_after_seconds)

@@ -1,0 +1,163 @@
+"""An order and the moves it may make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from gofleet.domain import events
+from gofleet.domain.errors import IllegalMove, Invalid
+from gofleet.domain.ids import identifier, new_id
+from gofleet.domain.money import money, total
+from gofleet.domain.place import Place
+
+
+class Status(StrEnum):
+    PENDING = "PENDING"
+    DISPATCHED = "DISPATCHED"
+    MANUAL_DISPATCH = "MANUAL_DISPATCH"
+    DELIVERED = "DELIVERED"
+    CANCELLED = "CANCELLED"
+
+
+class Reason(StrEnum):
+    """Why an order was handed to people."""
+
+    NO_PICKUP = "no_pickup"
+    NO_DRIVER = "no_driver"
+    FLEET_UNAVAILABLE = "fleet_unavailable"
+    DISPATCH_FAILED = "dispatch_failed"
+    DEADLINE = "deadline"
+
+
+# Repeated by the CHECKs in sql/migrations and the diagram in the README; tests/test_architecture.py compares all three.
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.DISPATCHED, Status.MANUAL_DISPATCH, Status.CANCELLED}),
+    Status.MANUAL_DISPATCH: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.PENDING}),
+    Status.DISPATCHED: frozenset({Status.DELIVERED, Status.CANCELLED, Status.PENDING}),
+    Status.DELIVERED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+@dataclass(kw_only=True)
+class Order:
+    """One delivery. Times are the database's; `as_of` is its clock at the moment of reading.
+
+    Every verb changes the status, counts `version` up by one and notes one event in `news`;
+    whoever keeps the order keeps its news in the same commit.
+    """
+
+    id: str
+    price: Decimal
+    tax: Decimal
+    final_price: Decimal
+    pickup: Place | None = None
+    dropoff: Place | None = None
+    customer_id: str | None = None
+    status: Status = Status.PENDING
+    driver_id: str | None = None
+    reason: Reason | None = None
+    version: int = 1
+    created_at: datetime | None = None
+    pending_since: datetime | None = None
+    dispatched_at: datetime | None = None
+    delivered_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    as_of: datetime | None = None
+    news: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        id: str | None,
+        price: Decimal,
+        tax: Decimal,
+        *,
+        pickup: Place | None = None,
+        dropoff: Place | None = None,
+        customer_id: str | None = None,
+    ) -> Order:
+        """A new order, PENDING; `Invalid` if any value is refused. Without an id it gets a UUIDv7."""
+        id = str(new_id()) if id is None else identifier("id", id)
+        price, tax = money("price", price), money("tax", tax)
+        if price == 0:
+            raise Invalid("price", "must be more than 0")
+        order = cls(
+            id=id,
+            price=price,
+            tax=tax,
+            final_price=total(price, tax),
+            pickup=pickup and pickup.checked("pickup"),
+            dropoff=dropoff and dropoff.checked("dropoff"),
+            customer_id=customer_id,
+        )
+        order.news.append(
+            events.OrderCreated(
+                order_id=id,
+                sequence=1,
+                price=price,
+                tax=tax,
+                final_price=order.final_price,
+                pickup=_spot(pickup),
+                dropoff=_spot(dropoff),
+                customer_id=customer_id,
+            )
+        )
+        return order
+
+    @property
+    def stored_version(self) -> int:
+        """The version this order had when it was read: every move since is in `news`."""
+        return self.version - len(self.news)
+
+    def same_request(self, other: Order) -> bool:
+        """Whether both were asked for with the same content, whatever became of them since."""
+        return self._request() == other._request()
+
+    def waited_seconds(self) -> float:
+        """How long the order had been PENDING when it was read, by the database's clock."""
+        if self.as_of is None or self.pending_since is None:
+            return 0.0
+        return (self.as_of - self.pending_since).total_seconds()
+
+    def dispatch(self, driver_id: str) -> None:
+        self._become(Status.DISPATCHED)
+        self.driver_id = driver_id
+        self.reason = None
+        self.news.append(events.OrderDispatched(order_id=self.id, sequence=self.version, driver_id=driver_id))
+
+    def send_to_manual(self, reason: Reason) -> None:
+        self._become(Status.MANUAL_DISPATCH)
+        self.reason = reason
+        self.news.append(events.OrderSentToManual(order_id=self.id, sequence=self.version, reason=reason))
+
+    def deliver(self) -> None:
+        self._become(Status.DELIVERED)
+        assert self.driver_id is not None  # noqa: S101  only a DISPATCHED order gets here, and it has a driver
+        self.news.append(events.OrderDelivered(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
+
+    def cancel(self) -> None:
+        self._become(Status.CANCELLED)
+        self.news.append(events.OrderCancelled(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
+
+    def redispatch(self) -> None:
+        """Let it be tried automatically again; a driver who was on the way is taken off."""
+        self._become(Status.PENDING)
+        taken_off, self.driver_id, self.reason = self.driver_id, None, None
+        self.news.append(events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=taken_off))
+
+    def _become(self, wanted: Status) -> None:
+        if wanted not in MOVES[self.status]:
+            raise IllegalMove(self.id, self.status, wanted)
+        self.status = wanted
+        self.version += 1
+
+    def _request(self) -> tuple[object, ...]:
+        return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)
+
+
+def _spot(place: Place | None) -> events.Spot | None:
+    return None if place is None else events.Spot(lat=place.lat, lng=place.lng)

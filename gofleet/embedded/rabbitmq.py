@@ -1,0 +1,174 @@
+"""A private RabbitMQ node, from the programs of an installed package; never the system's own node."""
+
+import os
+import shutil
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from gofleet.embedded.child import Child, clean_environment
+from gofleet.embedded.errors import EmbeddedError
+from gofleet.embedded.loopback import HOST, ask
+from gofleet.embedded.server import START_SECONDS, Server
+from gofleet.embedded.steps import Steps
+
+PLACES = (
+    "/usr/lib/rabbitmq/bin",
+    "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
+    "/opt/homebrew/opt/rabbitmq/sbin",
+    "/usr/local/opt/rabbitmq/sbin",
+)
+"""Of the plain scripts. Debian's /usr/sbin ones change to the user of the system's node."""
+EPMD_PLACES = ("/usr/lib/erlang/erts-*/bin",)
+
+CONFIGURATION = """\
+listeners.tcp.1 = {host}:{amqp}
+loopback_users = none
+default_user = gofleet
+default_pass = gofleet
+log.console = true
+vm_memory_high_watermark.absolute = 512MB
+disk_free_limit.absolute = 50MB
+"""
+MANAGEMENT = """\
+management.tcp.ip = {host}
+management.tcp.port = {management}
+"""
+
+
+@dataclass(frozen=True)
+class RabbitAddress:
+    """How to reach a RabbitMQ; `management_url` is empty without the management plugin."""
+
+    host: str
+    port: int
+    user: str = "gofleet"
+    password: str = "gofleet"  # noqa: S105  a private node's
+    vhost: str = "/"
+    management_url: str = ""
+
+    @property
+    def url(self) -> str:
+        """For AMQP 0-9-1 clients."""
+        return f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
+
+
+class RabbitMQ(Server[RabbitAddress]):
+    """A RabbitMQ node with an epmd of its own; 3.10 and later.
+
+    `management` adds the HTTP API, and 5 s to an orderly stop. `bin_dir` holds rabbitmq-server.
+    """
+
+    name: ClassVar[str] = "RabbitMQ"
+    port_count: ClassVar[int] = 4  # AMQP, HTTP, Erlang distribution, epmd
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        *,
+        port: int | None = None,
+        management: bool = False,
+        bin_dir: Path | None = None,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        super().__init__(data, port, start_seconds)
+        self._management = management
+        self._given_bin_dir = bin_dir
+        self._bin_dir = Path()
+
+    def _address(self) -> RabbitAddress:
+        amqp, http, *_ = self._ports.chosen
+        return RabbitAddress(HOST, amqp, management_url=f"http://{HOST}:{http}" if self._management else "")
+
+    def _prepare(self) -> Steps:
+        self._bin_dir = self._given_bin_dir or _installed_bin_dir()
+        for name in ("home", "conf"):
+            (self._directory.path / name).mkdir(mode=0o700, exist_ok=True)
+        yield
+
+    def _launch(self) -> Generator[None, None, Child]:
+        self._write_configuration()
+        environment = self._environment()
+        epmd_port = self._ports.chosen[3]
+        # Ours and in the foreground, else Erlang starts one that outlives the node.
+        epmd = self._spawn([_epmd(), "-address", HOST, "-port", str(epmd_port)], environment)
+        self._companions.append(epmd)
+        while epmd.exit_code is None and not ask(epmd_port, b"\0\1n"):  # NAMES
+            yield
+        if epmd.exit_code is not None:
+            return epmd
+        return self._spawn([self._bin_dir / "rabbitmq-server"], environment)
+
+    def _write_configuration(self) -> None:
+        amqp, http, *_ = self._ports.chosen
+        text = CONFIGURATION + (MANAGEMENT if self._management else "")
+        conf = self._directory.path / "conf"
+        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http))
+        (conf / "advanced.config").write_text("[].\n")
+        (conf / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
+
+    def _environment(self) -> dict[str, str]:
+        path = self._directory.path
+        dist, epmd = self._ports.chosen[2:]
+        return clean_environment(
+            "RABBITMQ_", "ERL_", "NOTIFY_SOCKET",
+            HOME=str(path / "home"),  # of .erlang.cookie
+            LANG="C.UTF-8",
+            # The script then becomes the node instead of watching it, so signals reach the node itself.
+            RUNNING_UNDER_SYSTEMD="true",
+            RABBITMQ_NODENAME="gofleet@localhost",  # part of the data's path: it must not change with the ports
+            RABBITMQ_DIST_PORT=str(dist),
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_CONF_ENV_FILE=os.devnull,
+            RABBITMQ_CONFIG_FILE=str(path / "conf" / "rabbitmq.conf"),
+            RABBITMQ_ADVANCED_CONFIG_FILE=str(path / "conf" / "advanced.config"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(path / "conf" / "enabled_plugins"),
+            RABBITMQ_MNESIA_BASE=str(path / "mnesia"),
+            RABBITMQ_LOG_BASE=str(path),
+            RABBITMQ_LOGS="-",
+            RABBITMQ_PID_FILE=str(path / "pid"),
+            ERL_EPMD_ADDRESS=HOST,
+            ERL_EPMD_PORT=str(epmd),
+            ERL_CRASH_DUMP_SECONDS="0",
+        )  # fmt: skip
+
+    def _answers(self, process: Child) -> bool:
+        # Frame type 1 (method), class 10, method 10: Connection.Start.
+        greeting = ask(self._ports.chosen[0], b"AMQP\0\0\x09\x01", enough=11)
+        if greeting[:1] + greeting[7:11] != b"\1\0\x0a\0\x0a":
+            return False
+        return not self._management or bool(ask(self._ports.chosen[1], b"HEAD / HTTP/1.0\r\n\r\n"))
+
+    def _ask_to_stop(self, process: Child) -> None:
+        if self._directory.temporary:  # nothing to keep, so no reason to wait for it
+            process.kill()
+        else:
+            super()._ask_to_stop(process)
+
+
+def _installed_bin_dir() -> Path:
+    if found := _first("rabbitmq-server", PLACES):
+        return found.parent
+    raise EmbeddedError(
+        "RabbitMQ cannot be started",
+        f"no rabbitmq-server in {', '.join(PLACES)}",
+        "apt-get install -y --no-install-recommends rabbitmq-server",
+    )
+
+
+def _epmd() -> Path:
+    if found := shutil.which("epmd"):
+        return Path(found)
+    if found := _first("epmd", EPMD_PLACES):
+        return found
+    raise EmbeddedError(
+        "RabbitMQ cannot be started", "no epmd in the PATH", "apt-get install -y --no-install-recommends erlang-base"
+    )
+
+
+def _first(name: str, places: Sequence[str]) -> Path | None:
+    """The program `name` in the first of `places`, which are patterns."""
+    found = (path for place in places for path in sorted(Path("/").glob(f"{place[1:]}/{name}")))
+    return next(found, None)

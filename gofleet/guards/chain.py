@@ -1,0 +1,76 @@
+"""The order of the guards, outermost first."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict
+from gofleet.guards.backoff import Backoff
+from gofleet.guards.deadline import Deadline
+from gofleet.guards.once import Once
+from gofleet.guards.outage import Outage
+from gofleet.guards.parking import Parking, RetryRules
+from gofleet.guards.patience import Limits, Patience
+from gofleet.ports import Inbox, Leases, Orders, Parked
+from gofleet.usecases.dispatch_order import DispatchOrder
+from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.usecases.send_to_manual import SendToManual
+
+DISPATCH = "dispatch"
+"""The worker's name in the inbox."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The bounds of a chain; `deadline_seconds` must be shorter than the lease."""
+
+    retry: RetryRules
+    limits: Limits
+    deadline_seconds: float = 8.0
+    hold_seconds: float = 20.0
+
+
+def dispatching(
+    dispatch_order: DispatchOrder,
+    *,
+    orders: Orders,
+    inbox: Inbox,
+    leases: Leases,
+    parked: Parked,
+    rules: Rules,
+    stopping: asyncio.Event,
+) -> Handler:
+    """outage > parking > patience > backoff > deadline > once > dispatch (and the breaker, at the fleet port)."""
+
+    async def dispatch(delivery: Delivery) -> Verdict:
+        await dispatch_order(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
+        return DONE
+
+    handler: Handler = Once(dispatch, DISPATCH, leases, inbox)
+    handler = Deadline(handler, rules.deadline_seconds)
+    handler = Backoff(handler)
+    handler = Patience(handler, DISPATCH, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
+    handler = Parking(handler, parked, rules.retry)
+    return Outage(handler, stopping, rules.hold_seconds)
+
+
+def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stopping: asyncio.Event) -> Handler:
+    """outage > parking > deadline > follow: repeating it is harmless, so it needs no idempotency guard."""
+
+    async def follow(delivery: Delivery) -> Verdict:
+        await follow_orders(delivery.event())
+        return DONE
+
+    handler: Handler = Deadline(follow, rules.deadline_seconds)
+    return Outage(Parking(handler, parked, rules.retry), stopping, rules.hold_seconds)
+
+
+def draining(parked: Parked, *, rules: Rules, stopping: asyncio.Event) -> Handler:
+    """Empties a broker's parking queue into the table of parked messages, where people look."""
+
+    async def drain(delivery: Delivery) -> Verdict:
+        await parked.add(delivery, "killed its consumer again and again")
+        return DONE
+
+    return Outage(drain, stopping, rules.hold_seconds)

@@ -1,0 +1,73 @@
+"""How long an order may wait for a driver before people take over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gofleet.domain.errors import (
+    FleetBreakerOpen,
+    FleetUnavailable,
+    Malformed,
+    NoDriverNearby,
+    NoSuchOrder,
+    Unavailable,
+)
+from gofleet.domain.messages import DONE, Delivery, Handler, Later, Receipt, Verdict
+from gofleet.domain.order import Reason
+from gofleet.guards.parking import RetryRules
+from gofleet.ports import Orders
+from gofleet.usecases.send_to_manual import SendToManual
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`patience_seconds` without a driver or with the breaker open; `t_max_seconds` whatever the cause."""
+
+    patience_seconds: float = 4.0
+    t_max_seconds: float = 120.0
+    look_again_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Nobody near is an answer and costs no attempt; a failing fleet service does, unless its breaker is open."""
+
+    handler: Handler
+    consumer: str
+    orders: Orders
+    send_to_manual: SendToManual
+    limits: Limits
+    rules: RetryRules
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        try:
+            return await self.handler(delivery)
+        except (NoDriverNearby, FleetUnavailable) as error:
+            return await self._wait_or_give_up(delivery, error)
+        except (Malformed, NoSuchOrder, Unavailable):
+            raise  # not about this order's chances
+        except Exception:
+            if self.rules.last(delivery):
+                await self._give_up(delivery, Reason.DISPATCH_FAILED)
+            raise
+
+    async def _wait_or_give_up(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Verdict:
+        order = await self.orders.get(delivery.event().order_id)
+        waited, impatient = order.waited_seconds(), order.waited_seconds() >= self.limits.patience_seconds
+        match error:
+            case NoDriverNearby() if impatient:
+                return await self._give_up(delivery, Reason.NO_DRIVER)
+            case FleetBreakerOpen() if impatient:
+                return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
+            case NoDriverNearby() | FleetBreakerOpen():
+                return Later(self.limits.look_again_seconds)
+            case FleetUnavailable() if self.rules.last(delivery) or waited >= self.limits.t_max_seconds:
+                return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
+            case FleetUnavailable():
+                until_t_max = max(self.limits.t_max_seconds - waited, self.limits.look_again_seconds)
+                return Later(min(self.rules.delay(delivery), until_t_max), counted=True)
+
+    async def _give_up(self, delivery: Delivery, reason: Reason) -> Verdict:
+        event = delivery.event()
+        await self.send_to_manual(event.order_id, reason, Receipt(self.consumer, delivery.event_id))
+        return DONE

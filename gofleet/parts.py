@@ -1,0 +1,219 @@
+"""What roles share: each part is opened once in a process, on first use, and closed after its users."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+import psycopg
+from loguru import logger
+from redis.asyncio import Redis
+
+from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.server import Listening, serving
+from gofleet.adapters.postgres.doorbell import Doorbell
+from gofleet.adapters.postgres.links import Pool, a_pool, link_from
+from gofleet.adapters.postgres.links import conninfo as conninfo_of
+from gofleet.adapters.postgres.migrate import MigrationError, missing
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.rabbit.consumer import RabbitConsumer
+from gofleet.adapters.rabbit.publisher import RabbitPublisher
+from gofleet.adapters.rabbit.session import RabbitServer
+from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.place import Place
+from gofleet.guards.chain import Rules
+from gofleet.guards.parking import RetryRules
+from gofleet.guards.patience import Limits
+from gofleet.ports import Consumer, Publisher
+from gofleet.process import Process
+from gofleet.settings import Settings
+from gofleet.telemetry.tracing import exporting
+
+NEXT_PORTS = 20
+"""How many ports are tried for metrics when nobody asked for a certain one."""
+WAIT_SECONDS = 2.0
+"""Between two tries to reach a server at the start."""
+
+
+def conninfo(settings: Settings) -> str:
+    db = settings.postgres
+    return conninfo_of(
+        host=db.host,
+        port=db.port,
+        user=db.user,
+        password=db.password,
+        database=db.database,
+        sslmode=db.sslmode,
+        connect_timeout_seconds=db.connect_timeout_seconds,
+        statement_timeout_ms=db.statement_timeout_ms,
+        lock_timeout_ms=db.lock_timeout_ms,
+    )
+
+
+def depot(settings: Settings) -> Place | None:
+    """Where orders that name no pickup are picked up."""
+    lat, lng = settings.fleet.depot_lat, settings.fleet.depot_lng
+    return None if lat is None or lng is None else Place(lat, lng).checked("DEPOT")
+
+
+def key_prefix(settings: Settings) -> str:
+    """Of all our keys in Redis."""
+    return f"{settings.general.name_prefix}gofleet:"
+
+
+def rules(settings: Settings) -> Rules:
+    worker = settings.worker
+    return Rules(
+        retry=RetryRules(worker.max_attempts, settings.broker.tiers),
+        limits=Limits(worker.patience_seconds, worker.t_max_seconds),
+        deadline_seconds=worker.deadline_seconds,
+        hold_seconds=worker.outage_hold_seconds,
+    )
+
+
+@asynccontextmanager
+async def tracing(process: Process) -> AsyncGenerator[None]:
+    telemetry = process.settings.telemetry
+    name = telemetry.service_name or "-".join(("gofleet", *process.roles[:1] * (len(process.roles) == 1)))
+    async with exporting(name, telemetry.otlp_endpoint):
+        yield
+
+
+@asynccontextmanager
+async def operations(process: Process) -> AsyncGenerator[None]:
+    """/health and /metrics, on a port of their own in every role."""
+    telemetry, app = process.settings.telemetry, Operations(process.checks, process.roles, process.stopping.is_set)
+    port = telemetry.metrics_port
+    if not process.settings.given("METRICS_PORT"):
+        # Several roles on one machine is how development looks: only a port that somebody asked for must be free.
+        port = free_port(telemetry.metrics_host, port)
+    async with serving(app, telemetry.metrics_host, port) as listening, watched(process, listening):
+        logger.info("metrics and health on port {}", port)
+        yield
+
+
+def free_port(host: str, first: int) -> int:
+    """The first port from `first` on that nobody listens on; `first` itself if none of the next ones is free."""
+    for port in range(first, first + NEXT_PORTS):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return port
+    return first
+
+
+@asynccontextmanager
+async def watched(process: Process, listening: Listening) -> AsyncGenerator[None]:
+    """Stop the process if a server of its own ends on its own."""
+
+    async def until_ended(stop: asyncio.Event) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, listening.ended}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+
+    async with process.keeping(until_ended):
+        yield
+
+
+@asynccontextmanager
+async def postgres(process: Process) -> AsyncGenerator[Pool]:
+    """A pool of connections to a database that has our schema; waits for it at the start, as long as it takes."""
+    db, dsn = process.settings.postgres, conninfo(process.settings)
+    await _schema(dsn)
+    pool = a_pool(dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds)
+
+    async def answers() -> None:
+        async with link_from(pool) as link:
+            await link.execute("select 1")
+
+    async with pool:
+        process.checks["postgres"] = answers
+        yield pool
+
+
+async def _schema(dsn: str) -> None:
+    while True:
+        try:
+            lacking = await asyncio.to_thread(missing, dsn)
+            break
+        except psycopg.OperationalError as error:
+            logger.warning("waiting for PostgreSQL: {}", str(error).splitlines()[0])
+            await asyncio.sleep(WAIT_SECONDS)
+    if lacking:
+        raise MigrationError(f"the database lacks {', '.join(lacking)}: run `gofleet migrate` first")
+
+
+@asynccontextmanager
+async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
+    """The orders, with the bell that tells the relays about their news."""
+    pool = await process.use(postgres)
+    bell = Doorbell(pool)
+    async with process.keeping(bell.ringing):
+        yield PostgresOrders(pool, bell.ring)
+
+
+@asynccontextmanager
+async def redis(process: Process) -> AsyncGenerator[Redis]:
+    at = process.settings.redis
+    client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=at.timeout_seconds)
+    process.checks["redis"] = lambda: _pong(client)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def _pong(client: Redis) -> None:
+    if not await client.ping():
+        raise Unavailable("redis", "no answer to PING")
+
+
+@asynccontextmanager
+async def fleet_client(process: Process) -> AsyncGenerator[GrpcFleet]:
+    fleet = process.settings.fleet
+    async with GrpcFleet(fleet.host, fleet.port, timeout_seconds=fleet.timeout_seconds) as client:
+        yield client
+
+
+@asynccontextmanager
+async def publisher(process: Process) -> AsyncGenerator[Publisher]:
+    broker = process.settings.broker
+    if process.settings.general.broker == "redis":
+        yield StreamsPublisher(await process.use(redis), prefix=key_prefix(process.settings))
+        return
+    timeout = broker.publish_timeout_seconds
+    async with RabbitPublisher(
+        _rabbit(process.settings), _topology(process.settings), timeout_seconds=timeout
+    ) as rabbit:
+        process.checks["rabbitmq"] = rabbit.check
+        yield rabbit
+
+
+@asynccontextmanager
+async def consumer(process: Process) -> AsyncGenerator[Consumer]:
+    settings = process.settings
+    if settings.general.broker == "redis":
+        raise NotImplementedError
+    rabbit = RabbitConsumer(
+        _rabbit(settings),
+        _topology(settings),
+        grace_seconds=settings.general.grace_seconds,
+        timeout_seconds=settings.broker.publish_timeout_seconds,
+    )
+    async with process.keeping(rabbit.watch):
+        yield rabbit
+
+
+def _rabbit(settings: Settings) -> RabbitServer:
+    at = settings.broker
+    return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds)
+
+
+def _topology(settings: Settings) -> Topology:
+    return Topology(settings.general.name_prefix, settings.broker.tiers, settings.broker.delivery_limit)

@@ -1,0 +1,154 @@
+"""Everything GoFleet asks of the world, on one screen. Adapters satisfy these by shape, not by inheritance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import GoFleetError
+from gofleet.domain.messages import Delivery, Handler, Message, Receipt
+from gofleet.domain.order import Order, Status
+from gofleet.domain.place import Place
+
+
+@dataclass(frozen=True)
+class OrderFilter:
+    """Which orders to list, newest first; `before` is the (created_at, id) of the last one already seen."""
+
+    status: Status | None = None
+    driver_id: str | None = None
+    created_after: datetime | None = None
+    before: tuple[datetime, str] | None = None
+
+
+class Orders(Protocol):
+    """The orders we have accepted, and the news about them: both in one commit or neither."""
+
+    async def add(self, order: Order) -> bool:
+        """Keep a new order and its news, and fill in its times; False, changing nothing, if the id exists."""
+        ...
+
+    async def get(self, order_id: str) -> Order: ...  # NoSuchOrder
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        """Keep the moves made since `order` was read, their news and the receipt; change nothing when raising
+        `StaleOrder` (somebody moved it meanwhile), `DriverBusy` or `AlreadyHandled`."""
+        ...
+
+    async def list(self, which: OrderFilter, limit: int) -> list[Order]: ...
+
+
+class Inbox(Protocol):
+    """Which events each consumer has handled."""
+
+    async def note(self, receipt: Receipt, outcome: str) -> None: ...  # keeps the first outcome
+    async def outcome(self, receipt: Receipt) -> str | None: ...
+
+
+class Claim(Protocol):
+    """Outbox rows that nobody else can claim until the block that claimed them ends."""
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+        """One answer for each message: None = confirmed; `MessageRefused` = counted, tried again later;
+        any other = as if never tried."""
+        ...
+
+
+class Outbox(Protocol):
+    """Events that are committed and not yet published."""
+
+    def claiming(self, limit: int) -> AbstractAsyncContextManager[Claim]:
+        """Claim the oldest unpublished event of up to `limit` orders, never a later one of the same order."""
+        ...
+
+
+class Publisher(Protocol):
+    async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
+        """Send all and wait for the broker's confirmations: None = it has the message for good,
+        `MessageRefused` = it will not take it, `Unavailable` = not known; an event may then arrive twice."""
+        ...
+
+
+class Consumer(Protocol):
+    def consuming(
+        self, queue: str, handler: Handler, *, concurrency: int, prefetch: int
+    ) -> AbstractAsyncContextManager[None]:
+        """Hand every message of `queue` to `handler` until the block ends, `concurrency` at once, holding at most
+        `prefetch`; then finish what is in hand. A message is forgotten only after the handler said Done."""
+        ...
+
+
+class Parked(Protocol):
+    """Messages that were given up, kept for people."""
+
+    async def add(self, delivery: Delivery, reason: str) -> None: ...
+    async def count(self) -> int: ...
+
+
+class LeaseState(StrEnum):
+    ACQUIRED = "acquired"
+    BUSY = "busy"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What asking for a lease gave; `seconds_left` tells when a BUSY one ends at the latest."""
+
+    state: LeaseState
+    seconds_left: float = 0.0
+
+
+class Leases(Protocol):
+    """Who works on what right now. They only save work: losing them all at any moment harms nothing."""
+
+    async def acquire(self, key: str, token: str) -> Lease: ...  # Unavailable; one's own lease is prolonged
+    async def take_over(self, key: str, token: str) -> None: ...  # whatever stood there
+    async def finish(self, key: str, token: str) -> None: ...  # ours -> done
+    async def release(self, key: str, token: str) -> None: ...  # ours -> gone
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for a driver who can take `order_id`, at most `radius_km` from `pickup` as the crow flies."""
+
+    order_id: str
+    pickup: Place
+    radius_km: float
+    limit: int = 5
+    exclude: tuple[str, ...] = ()
+
+
+class Fleet(Protocol):
+    """The fleet service as the other roles see it. Every method may raise `FleetUnavailable`."""
+
+    async def search(self, search: Search) -> list[Candidate]:
+        """Free drivers, nearest first, the first softly claimed for the order; empty = nobody near."""
+        ...
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool: ...  # False = older than what is known
+
+
+class Positions(Protocol):
+    """Where drivers are, which are free, and the soft claims on them; all of it may vanish and grow again."""
+
+    async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
+    async def move(self, positions: Sequence[Position]) -> list[bool]: ...
+    async def register(self, driver: Driver) -> None: ...
+    async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
+    async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...
+
+
+class Drivers(Protocol):
+    """The drivers' records."""
+
+    async def put(self, driver: Driver) -> Driver: ...  # as stored, with its version
+    async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver

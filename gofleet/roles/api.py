@@ -1,0 +1,44 @@
+"""REST over HTTP. It needs PostgreSQL alone; what concerns drivers goes to the fleet role and fails with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from loguru import logger
+
+from gofleet import parts
+from gofleet.adapters.http.app import Api, api_app
+from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.postgres.drivers import PostgresDrivers
+from gofleet.process import Process
+from gofleet.telemetry.observed import observed
+from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.deliver_order import DeliverOrder
+
+
+@asynccontextmanager
+async def api(process: Process) -> AsyncGenerator[None]:
+    web = process.settings.web
+    await process.use(parts.operations)
+    await process.use(parts.tracing)
+    orders = await process.use(parts.orders)
+    app = api_app(
+        Api(
+            orders=orders,
+            create_order=observed(CreateOrder(orders)),
+            cancel_order=observed(CancelOrder(orders)),
+            deliver_order=observed(DeliverOrder(orders)),
+            drivers=PostgresDrivers(await process.use(parts.postgres)),
+            fleet=await process.use(parts.fleet_client),
+            operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
+        )
+    )
+    async with (
+        serving(app, web.host, web.port, grace_seconds=process.settings.general.grace_seconds) as listening,
+        parts.watched(process, listening),
+    ):
+        logger.info("api on port {}", web.port)
+        yield

@@ -1,0 +1,53 @@
+"""Where drivers are and which of them are free: gRPC in, Redis behind, order events to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from loguru import logger
+
+from gofleet import parts
+from gofleet.adapters.grpc.server import fleet_server
+from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.messages import FLEET_QUEUE
+from gofleet.guards.chain import following
+from gofleet.process import Process
+from gofleet.telemetry.observed import handled
+from gofleet.usecases.follow_orders import FollowOrders
+
+
+@asynccontextmanager
+async def fleet(process: Process) -> AsyncGenerator[None]:
+    settings = process.settings.fleet
+    await process.use(parts.operations)
+    await process.use(parts.tracing)
+    positions = RedisPositions(
+        await process.use(parts.redis),
+        prefix=parts.key_prefix(process.settings),
+        stale_seconds=settings.position_stale_seconds,
+        claim_ms=round(settings.claim_seconds * 1000),
+    )
+    follow = following(
+        FollowOrders(positions),
+        parked=PostgresParked(await process.use(parts.postgres)),
+        rules=parts.rules(process.settings),
+        stopping=process.stopping,
+    )
+    consumer = await process.use(parts.consumer)
+    async with (
+        consumer.consuming(FLEET_QUEUE, handled(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
+        fleet_server(
+            positions,
+            host=settings.listen_host,
+            port=settings.port,
+            depot=parts.depot(process.settings),
+            default_radius_km=settings.radius_km,
+            max_radius_km=settings.max_radius_km,
+            claim_ms=round(settings.claim_seconds * 1000),
+            grace_seconds=process.settings.general.grace_seconds,
+        ) as port,
+    ):
+        logger.info("fleet on port {}", port)
+        yield

@@ -1,0 +1,77 @@
+"""Gives every announced order its driver, or hands it to people."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from loguru import logger
+
+from gofleet import parts
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.messages import DISPATCH_QUEUE, parking_queue
+from gofleet.guards.breaker import RatioBreaker, State
+from gofleet.guards.chain import dispatching, draining
+from gofleet.guards.guarded_fleet import GuardedFleet
+from gofleet.process import Process
+from gofleet.settings import Settings
+from gofleet.telemetry.metrics import BREAKER_STATE
+from gofleet.telemetry.observed import handled
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+
+
+@asynccontextmanager
+async def worker(process: Process) -> AsyncGenerator[None]:
+    settings, rules = process.settings, parts.rules(process.settings)
+    await process.use(parts.operations)
+    await process.use(parts.tracing)
+    orders, pool = await process.use(parts.orders), await process.use(parts.postgres)
+    inbox, parked = PostgresInbox(pool), PostgresParked(pool)
+    leases = RedisLeases(
+        await process.use(parts.redis),
+        prefix=parts.key_prefix(settings),
+        lease_ms=round(settings.worker.lease_seconds * 1000),
+        done_seconds=settings.worker.done_mark_seconds,
+    )
+    fleet = GuardedFleet(await process.use(parts.fleet_client), breaker(settings))
+    reach = Reach(settings.fleet.radius_km, settings.fleet.max_radius_km, settings.worker.patience_seconds)
+    dispatch = dispatching(
+        DispatchOrder(orders, inbox, fleet, reach, parts.depot(settings)),
+        orders=orders,
+        inbox=inbox,
+        leases=leases,
+        parked=parked,
+        rules=rules,
+        stopping=process.stopping,
+    )
+    drain = draining(parked, rules=rules, stopping=process.stopping)
+    consumer = await process.use(parts.consumer)
+    concurrency, prefetch = settings.worker.concurrency, settings.worker.prefetch
+    async with (
+        consumer.consuming(parking_queue(DISPATCH_QUEUE), handled(drain), concurrency=1, prefetch=1),
+        consumer.consuming(DISPATCH_QUEUE, handled(dispatch), concurrency=concurrency, prefetch=prefetch),
+    ):
+        logger.info("dispatching {} orders at once", concurrency)
+        yield
+
+
+def breaker(settings: Settings) -> RatioBreaker:
+    """The breaker around the fleet service, its state shown as a metric."""
+    at = settings.breaker
+
+    def show(_: State, now: State) -> None:
+        BREAKER_STATE.set(now.number)
+        logger.warning("fleet breaker is {}", now)
+
+    return RatioBreaker(
+        min_calls=at.min_calls,
+        failure_ratio=at.failure_ratio,
+        window_seconds=at.window_seconds,
+        open_seconds=at.open_seconds,
+        probes=at.probes,
+        counts=(FleetUnavailable,),
+        on_change=show,
+    )

@@ -1,0 +1,224 @@
+"""Every setting: its name in the environment, its type with the values it may take, and what it is for.
+
+The defaults stand in config/settings.toml; `.env` and then the environment override them. Values from both are taken
+as they are written (never parsed as TOML), so a password may be `true` or `1e5`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+
+def about(text: str, *, secret: bool = False, **bounds: float) -> Meta:
+    """What a setting is for, and the bounds of its value (`ge`, `gt`, `le` as msgspec.Meta has them)."""
+    ge, gt, le = bounds.get("ge"), bounds.get("gt"), bounds.get("le")
+    return Meta(description=text, extra={"secret": secret}, ge=ge, gt=gt, le=le)  # pyright: ignore[reportCallIssue]
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Settings that belong together. Secrets never show in a repr."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+
+class General(Group, frozen=True, kw_only=True):
+    environment: Annotated[
+        Literal["development", "production"], about("Which section of config/settings.toml applies.")
+    ] = field(name="GOFLEET_ENV")
+    broker: Annotated[Literal["rabbitmq", "redis"], about("What carries the events between the roles.")] = field(
+        name="BROKER"
+    )
+    name_prefix: Annotated[
+        str, about("Prefix of every exchange, queue, stream and Redis key, so that installations can share servers.")
+    ] = field(name="NAME_PREFIX")
+    grace_seconds: Annotated[float, about("How long SIGTERM waits for the work in hand.", gt=0)] = field(
+        name="GRACE_SECONDS"
+    )
+
+
+Port = int
+
+
+class Postgres(Group, frozen=True, kw_only=True):
+    host: Annotated[str, about("Host of PostgreSQL.")] = field(name="DB_HOST")
+    port: Annotated[Port, about("Port of PostgreSQL.", ge=1, le=65535)] = field(name="DB_PORT")
+    user: Annotated[str, about("Role to connect as.")] = field(name="DB_USER")
+    password: Annotated[str, about("Its password.", secret=True)] = field(name="DB_PASSWORD")
+    database: Annotated[str, about("Name of the database.")] = field(name="DB_NAME")
+    sslmode: Annotated[
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"], about("As libpq's sslmode.")
+    ] = field(name="DB_SSLMODE")
+    pool_size: Annotated[int, about("Connections of one process at most.", ge=1)] = field(name="DB_POOL_SIZE")
+    pool_wait_seconds: Annotated[float, about("Longest wait for a free connection, then 503.", gt=0)] = field(
+        name="DB_POOL_WAIT_SECONDS"
+    )
+    connect_timeout_seconds: Annotated[int, about("Longest wait for a new connection.", ge=1)] = field(
+        name="DB_CONNECT_TIMEOUT_SECONDS"
+    )
+    statement_timeout_ms: Annotated[int, about("Longest statement.", ge=1)] = field(name="DB_STATEMENT_TIMEOUT_MS")
+    lock_timeout_ms: Annotated[int, about("Longest wait for a row's lock.", ge=1)] = field(name="DB_LOCK_TIMEOUT_MS")
+
+
+class Broker(Group, frozen=True, kw_only=True):
+    host: Annotated[str, about("Host of RabbitMQ.")] = field(name="RABBITMQ_HOST")
+    port: Annotated[Port, about("AMQP port of RabbitMQ.", ge=1, le=65535)] = field(name="AMQP_PORT")
+    user: Annotated[str, about("User of RabbitMQ.")] = field(name="RABBITMQ_USER")
+    password: Annotated[str, about("Its password.", secret=True)] = field(name="RABBITMQ_PASSWORD")
+    vhost: Annotated[str, about("Virtual host of RabbitMQ.")] = field(name="RABBITMQ_VHOST")
+    heartbeat_seconds: Annotated[int, about("After about twice this a silent connection is dead.", ge=1)] = field(
+        name="RABBITMQ_HEARTBEAT_SECONDS"
+    )
+    publish_timeout_seconds: Annotated[float, about("Longest wait for a broker's confirmations.", gt=0)] = field(
+        name="PUBLISH_TIMEOUT_SECONDS"
+    )
+    retry_tiers_seconds: Annotated[str, about("Delays before the second, third, ... try of a message.")] = field(
+        name="RETRY_TIERS_SECONDS"
+    )
+    delivery_limit: Annotated[int, about("Crashes that one message may cause before it is parked.", ge=1)] = field(
+        name="DELIVERY_LIMIT"
+    )
+    reclaim_idle_seconds: Annotated[
+        float, about("BROKER=redis: after this a silent consumer's messages go to another.", gt=0)
+    ] = field(name="RECLAIM_IDLE_SECONDS")
+
+    @property
+    def tiers(self) -> tuple[int, ...]:
+        """The delays in seconds, ascending."""
+        return tuple(sorted(int(text) for text in self.retry_tiers_seconds.split(",")))
+
+
+class Redis(Group, frozen=True, kw_only=True):
+    host: Annotated[str, about("Host of Redis or Valkey.")] = field(name="REDIS_HOST")
+    port: Annotated[Port, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
+    password: Annotated[str, about("Its password; empty = none.", secret=True)] = field(name="REDIS_PASSWORD")
+    db: Annotated[int, about("Number of the database.", ge=0)] = field(name="REDIS_DB")
+    timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
+
+
+class Web(Group, frozen=True, kw_only=True):
+    host: Annotated[str, about("Address that the REST API listens on.")] = field(name="WEB_SERVER_HOST")
+    port: Annotated[Port, about("Port of the REST API.", ge=1, le=65535)] = field(name="WEB_SERVER_PORT")
+
+
+class Fleet(Group, frozen=True, kw_only=True):
+    host: Annotated[str, about("Where api and worker find the fleet role.")] = field(name="FLEET_HOST")
+    timeout_seconds: Annotated[float, about("Longest wait for an answer of the fleet role.", gt=0)] = field(
+        name="FLEET_TIMEOUT_SECONDS"
+    )
+    listen_host: Annotated[str, about("Address that the fleet role listens on.")] = field(name="GRPC_HOST")
+    port: Annotated[Port, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
+    depot_lat: Annotated[
+        float | None, about("Pickup of orders that name none, degrees; empty = such orders go to people.")
+    ] = field(name="DEPOT_LAT", default=None)
+    depot_lng: Annotated[float | None, about("Pickup of orders that name none, degrees.")] = field(
+        name="DEPOT_LNG", default=None
+    )
+    radius_km: Annotated[float, about("How far from the pickup a driver may be.", gt=0)] = field(
+        name="SEARCH_RADIUS_KM"
+    )
+    max_radius_km: Annotated[float, about("The radius at the end of an order's patience.", gt=0)] = field(
+        name="SEARCH_RADIUS_MAX_KM"
+    )
+    position_stale_seconds: Annotated[float, about("Older positions do not count.", gt=0)] = field(
+        name="POSITION_STALE_SECONDS"
+    )
+    claim_seconds: Annotated[float, about("How long a found driver is kept from other searches.", gt=0)] = field(
+        name="CLAIM_SECONDS"
+    )
+    concurrency: Annotated[int, about("Order events handled at once by the fleet role.", ge=1)] = field(
+        name="FLEET_CONCURRENCY"
+    )
+    prefetch: Annotated[int, about("Order events held unacknowledged by the fleet role.", ge=1)] = field(
+        name="FLEET_PREFETCH"
+    )
+
+
+class Relay(Group, frozen=True, kw_only=True):
+    batch: Annotated[int, about("Events published in one transaction.", ge=1)] = field(name="RELAY_BATCH")
+    poll_seconds: Annotated[float, about("How often to look when no bell rings.", gt=0)] = field(
+        name="RELAY_POLL_SECONDS"
+    )
+    max_attempts: Annotated[int, about("Refusals of one event before people must look.", ge=1)] = field(
+        name="RELAY_MAX_ATTEMPTS"
+    )
+
+
+class Worker(Group, frozen=True, kw_only=True):
+    concurrency: Annotated[int, about("Messages handled at once.", ge=1)] = field(name="WORKER_CONCURRENCY")
+    prefetch: Annotated[int, about("Messages held unacknowledged.", ge=1)] = field(name="WORKER_PREFETCH")
+    max_attempts: Annotated[int, about("Counted tries of one message.", ge=1)] = field(name="WORKER_MAX_ATTEMPTS")
+    deadline_seconds: Annotated[float, about("Longest single try.", gt=0)] = field(name="WORKER_DEADLINE_SECONDS")
+    lease_seconds: Annotated[float, about("How long a dead worker blocks its event; longer than a try.", gt=0)] = field(
+        name="WORKER_LEASE_SECONDS"
+    )
+    done_mark_seconds: Annotated[int, about("How long Redis remembers handled events.", ge=1)] = field(
+        name="WORKER_DONE_MARK_SECONDS"
+    )
+    outage_hold_seconds: Annotated[
+        float, about("How long a message waits in hand for Redis or PostgreSQL to come back.", gt=0)
+    ] = field(name="WORKER_OUTAGE_HOLD_SECONDS")
+    patience_seconds: Annotated[float, about("How long an order waits for a driver before people take over.", ge=0)] = (
+        field(name="DISPATCH_PATIENCE_SECONDS")
+    )
+    t_max_seconds: Annotated[float, about("How long it waits at most, whatever the cause.", gt=0)] = field(
+        name="T_MAX_SECONDS"
+    )
+
+
+class Breaker(Group, frozen=True, kw_only=True):
+    min_calls: Annotated[int, about("Calls in the window before the breaker may open.", ge=1)] = field(
+        name="BREAKER_MIN_CALLS"
+    )
+    failure_ratio: Annotated[float, about("Share of failures that opens it.", gt=0, le=1)] = field(
+        name="BREAKER_FAILURE_RATIO"
+    )
+    window_seconds: Annotated[float, about("The sliding window.", gt=0)] = field(name="BREAKER_WINDOW_SECONDS")
+    open_seconds: Annotated[float, about("How long the fleet is then left alone.", gt=0)] = field(
+        name="BREAKER_OPEN_SECONDS"
+    )
+    probes: Annotated[int, about("Successes that close it again, and calls let through meanwhile.", ge=1)] = field(
+        name="BREAKER_PROBES"
+    )
+
+
+class Telemetry(Group, frozen=True, kw_only=True):
+    service_name: Annotated[str, about("Name in traces; empty = `gofleet-<role>`.")] = field(name="OTEL_SERVICE_NAME")
+    otlp_endpoint: Annotated[str, about("OTLP/gRPC collector as `host:port`; empty = send no traces.")] = field(
+        name="OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    metrics_host: Annotated[str, about("Address that /metrics and /health of every role listen on.")] = field(
+        name="METRICS_HOST"
+    )
+    metrics_port: Annotated[
+        Port,
+        about("Port of /metrics and /health; if it is taken and not set by you, the next free one.", ge=1, le=65535),
+    ] = field(name="METRICS_PORT")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], about("Least level that is logged.")] = field(
+        name="LOG_LEVEL"
+    )
+    log_format: Annotated[Literal["auto", "json", "text"], about("auto = text on a terminal, else JSON.")] = field(
+        name="LOG_FORMAT"
+    )
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All of them. `sources` tells where each value came from, by the setting's name."""
+
+    general: General
+    postgres: Postgres
+    broker: Broker
+    redis: Redis
+    web: Web
+    fleet: Fleet
+    relay: Relay
+    worker: Worker
+    breaker: Breaker
+    telemetry: Telemetry
+    sources: dict[str, str]
+
+    def given(self, name: str) -> bool:
+        """Whether somebody set it, rather than the defaults."""
+        return self.sources.get(name, "").startswith((".env", "the environment"))

@@ -1,0 +1,59 @@
+"""What every use case and every handled message leaves behind: how long it took and how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
+
+from opentelemetry.trace import SpanKind
+
+from gofleet.domain.errors import GoFleetError
+from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Verdict
+from gofleet.telemetry.metrics import MESSAGES_HANDLED, USE_CASE_SECONDS
+from gofleet.telemetry.tracing import span
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def observed(act: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """The use case with its duration and outcome measured, under the name of its class."""
+    name = type(act).__name__
+
+    async def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+        began, outcome = time.perf_counter(), "failure"
+        try:
+            result = await act(*args, **kwargs)
+            outcome = "success"
+            return result
+        except GoFleetError as error:
+            outcome = error.code
+            raise
+        finally:
+            USE_CASE_SECONDS.labels(name, outcome).observe(time.perf_counter() - began)
+
+    return timed
+
+
+def handled(handler: Handler) -> Handler:
+    """The handler within a span of the trace that the message belongs to, its verdicts counted."""
+
+    async def traced(delivery: Delivery) -> Verdict:
+        attributes = {
+            "messaging.destination.name": delivery.queue,
+            "messaging.operation.type": "process",
+            "gofleet.order_id": delivery.headers.get(AGGREGATE_ID, ""),
+            "gofleet.event_type": delivery.headers.get(EVENT_TYPE, ""),
+        }
+        with span(
+            f"process {delivery.queue}",
+            SpanKind.CONSUMER,
+            traceparent=delivery.headers.get(TRACEPARENT),
+            **attributes,
+        ):
+            verdict = await handler(delivery)
+        MESSAGES_HANDLED.labels(delivery.queue, type(verdict).__name__.lower()).inc()
+        return verdict
+
+    return traced

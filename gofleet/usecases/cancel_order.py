@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gofleet.domain.order import Order, Status
+from gofleet.ports import Orders
+from gofleet.usecases.move_order import move_order
+
+
+@dataclass(frozen=True)
+class CancelOrder:
+    """Call the delivery off; a driver on the way is free again. Cancelling twice is cancelling once."""
+
+    orders: Orders
+
+    async def __call__(self, order_id: str) -> Order:
+        return await move_order(self.orders, order_id, Status.CANCELLED, Order.cancel)

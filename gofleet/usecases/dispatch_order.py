@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gofleet.domain.driver import Candidate
+from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.place import Place
+from gofleet.ports import Fleet, Inbox, Orders, Search
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far to look: from `radius_km`, widening to `max_radius_km` while the order's patience runs out."""
+
+    radius_km: float
+    max_radius_km: float
+    patience_seconds: float
+
+    def after(self, waited_seconds: float) -> float:
+        """The radius in km for an order that has waited this long."""
+        share = min(waited_seconds / self.patience_seconds, 1.0) if self.patience_seconds > 0 else 1.0
+        return self.radius_km + share * max(self.max_radius_km - self.radius_km, 0.0)
+
+
+@dataclass(frozen=True)
+class DispatchOrder:
+    """Give a waiting order to the nearest free driver; returns what became of it.
+
+    `NoDriverNearby` and `FleetUnavailable` leave it waiting: what to do then is not decided here.
+    Nothing is locked while the fleet is asked; of two who do this at once, one finds the order moved.
+    """
+
+    orders: Orders
+    inbox: Inbox
+    fleet: Fleet
+    reach: Reach
+    depot: Place | None = None
+
+    async def __call__(self, order_id: str, receipt: Receipt) -> Order:
+        while True:
+            order = await self.orders.get(order_id)
+            if order.status is not Status.PENDING:
+                await self.inbox.note(receipt, f"skipped:{order.status.value.lower()}")
+                return order
+            try:
+                return await self._dispatch(order, receipt)
+            except StaleOrder:
+                continue  # moved by somebody else, so this ends: read how
+
+    async def _dispatch(self, order: Order, receipt: Receipt) -> Order:
+        pickup = order.pickup or self.depot
+        if pickup is None:
+            order.send_to_manual(Reason.NO_PICKUP)
+            await self.orders.save(order, receipt)
+            return order
+        radius_km = self.reach.after(order.waited_seconds())
+        for driver in await self.fleet.search(Search(order.id, pickup, radius_km)):
+            if dispatched := await self._give(order, driver, receipt):
+                return dispatched
+        raise NoDriverNearby(order.id, radius_km)
+
+    async def _give(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
+        """None if the driver turned out to hold a live order, which the database knows best."""
+        given = replace(order, news=[])
+        given.dispatch(driver.driver_id)
+        try:
+            await self.orders.save(given, receipt)
+        except DriverBusy:
+            return None
+        return given

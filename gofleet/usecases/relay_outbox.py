@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gofleet.domain.errors import MessageRefused
+from gofleet.ports import Outbox, Publisher
+
+
+@dataclass(frozen=True)
+class RelayOutbox:
+    """Publish one batch of what the outbox holds; returns how many the broker took for good.
+
+    The rows stay claimed until the broker has answered: a relay that dies in between gives them back, and
+    their events may then arrive twice, never not at all. `Unavailable` when the broker took nothing because it
+    cannot be reached, which counts against no event: an outage only delays.
+    """
+
+    outbox: Outbox
+    publisher: Publisher
+    batch: int
+
+    async def __call__(self) -> int:
+        async with self.outbox.claiming(self.batch) as claim:
+            if not claim.messages:
+                return 0
+            answers = await self.publisher.publish(claim.messages)
+            await claim.settle(answers)
+        away = [answer for answer in answers if answer is not None and not isinstance(answer, MessageRefused)]
+        if away and len(away) == len(answers):
+            raise away[0]
+        return sum(answer is None for answer in answers)

@@ -1,0 +1,6 @@
+-- name: note
+insert into inbox (consumer, event_id, outcome) values (%(consumer)s, %(event_id)s, %(outcome)s)
+on conflict (consumer, event_id) do nothing;
+
+-- name: outcome
+select outcome from inbox where consumer = %(consumer)s and event_id = %(event_id)s;

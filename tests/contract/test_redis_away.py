@@ -1,0 +1,123 @@
+"""Redis away, frozen, read-only or starting again: always `Unavailable`, always soon, and fine again afterwards."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Driver
+from gofleet.domain.errors import Unavailable
+from gofleet.embedded import Valkey, running
+from gofleet.ports import LeaseState, Search
+from tests.makers import CENTRE, a_position
+from tests.waiting import eventually
+
+SOON_SECONDS = 3.0
+HOST = "127.0.0.1"
+
+
+def every_act(redis: Redis) -> dict[str, Callable[[], Awaitable[object]]]:
+    leases = RedisLeases(redis, prefix="t:")
+    positions = RedisPositions(redis, prefix="t:", stale_seconds=60, claim_ms=1000)
+    return {
+        "acquire": lambda: leases.acquire("e", "a"),
+        "take_over": lambda: leases.take_over("e", "a"),
+        "finish": lambda: leases.finish("e", "a"),
+        "release": lambda: leases.release("e", "a"),
+        "claim_nearest": lambda: positions.claim_nearest(Search("o", CENTRE, 5)),
+        "move": lambda: positions.move([a_position()]),
+        "register": lambda: positions.register(Driver("ana", "Ana")),
+        "occupy": lambda: positions.occupy("ana", "o", 2),
+        "free": lambda: positions.free("ana", "o", 3),
+    }
+
+
+ACTS = sorted(every_act(redis_client(HOST, 1)))
+
+
+@pytest.fixture
+def mute_port() -> Generator[int]:
+    """A port that accepts and never answers."""
+    with socket.create_server((HOST, 0)) as mute:
+        yield mute.getsockname()[1]
+
+
+@pytest.fixture
+async def valkey() -> AsyncGenerator[Valkey]:
+    """One of our own, to be broken."""
+    server = Valkey(durable=False)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_closed_port_is_unavailable(act: str, unused_port: int) -> None:
+    async with redis_client(HOST, unused_port) as redis:
+        with pytest.raises(Unavailable, match="redis"):
+            await every_act(redis)[act]()
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_server_that_never_answers_is_unavailable_soon(act: str, mute_port: int) -> None:
+    began = time.monotonic()
+    async with redis_client(HOST, mute_port, timeout_seconds=0.1) as redis:
+        with pytest.raises(Unavailable, match="redis"):
+            await every_act(redis)[act]()
+
+    assert time.monotonic() - began < SOON_SECONDS
+
+
+async def test_after_a_restart_the_next_call_works_and_the_scripts_are_sent_again(valkey: Valkey) -> None:
+    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+        leases = RedisLeases(redis, prefix="t:")
+        await leases.acquire("e", "a")
+        valkey.kill()
+        with pytest.raises(Unavailable):
+            await leases.acquire("e", "a")
+        await valkey.start()
+
+        assert (await leases.acquire("e", "b")).state is LeaseState.ACQUIRED
+
+
+async def test_a_connection_that_died_in_the_pool_is_replaced_unnoticed(valkey: Valkey) -> None:
+    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+        leases = RedisLeases(redis, prefix="t:")
+        await leases.acquire("e", "a")
+        await valkey.stop()
+        await valkey.start()
+
+        assert (await leases.acquire("e", "b")).state is LeaseState.ACQUIRED
+
+
+async def test_a_read_only_server_is_unavailable(valkey: Valkey, unused_port: int) -> None:
+    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+        await redis.replicaof(HOST, str(unused_port))
+        for name, act in every_act(redis).items():
+            if name == "release":  # of nothing: it only reads
+                continue
+            with pytest.raises(Unavailable):
+                await act()
+
+
+async def test_more_callers_than_connections_wait_for_each_other(valkey_server: Valkey) -> None:
+    address = valkey_server.address
+    async with redis_client(HOST, address.port, timeout_seconds=5, max_connections=2) as redis:
+        leases = RedisLeases(redis, prefix=f"t-{uuid4().hex}:")
+        for number in range(20):
+            await leases.acquire(f"e-{number}", "a")
+
+        async def connections() -> bool:
+            return len(await redis.client_list()) >= 1
+
+        assert await eventually(connections)

@@ -1,0 +1,54 @@
+"""A migrated database for each test that asks: a copy of one template, which PostgreSQL makes in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gofleet.adapters.postgres.links import conninfo
+from gofleet.adapters.postgres.migrate import migrate
+from gofleet.embedded import Postgres
+
+
+def conninfo_of(server: Postgres, database: str) -> str:
+    """How GoFleet itself would connect, every bound included."""
+    address = server.address
+    return conninfo(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        database=database,
+        sslmode="disable",
+        connect_timeout_seconds=5,
+        statement_timeout_ms=10_000,
+        lock_timeout_ms=5_000,
+    )
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: Postgres) -> str:
+    """The name of a database with our schema, empty."""
+    name = "gofleet_template"
+    _administer(postgres_server, sql.SQL("create database {}").format(sql.Identifier(name)))
+    migrate(conninfo_of(postgres_server, name))
+    return name
+
+
+@pytest.fixture
+def clean_database(postgres_server: Postgres, migrated_template: str) -> Generator[str]:
+    """A connection string to an empty, migrated database that is gone after the test."""
+    name = f"test_{uuid4().hex[:12]}"
+    copy = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(migrated_template))
+    _administer(postgres_server, copy)
+    yield conninfo_of(postgres_server, name)
+    _administer(postgres_server, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def _administer(server: Postgres, statement: sql.Composed) -> None:
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
+        link.execute(statement)

@@ -1,0 +1,84 @@
+"""Events as they travel."""
+
+from __future__ import annotations
+
+import pytest
+
+from gofleet.domain.errors import Malformed
+from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, OrderEvent, from_json, to_json
+from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
+from gofleet.domain.order import Order, Reason, Status
+from tests.makers import an_order
+
+
+def every_event() -> list[OrderEvent]:
+    manual = an_order("o-2")
+    manual.send_to_manual(Reason.NO_DRIVER)
+    manual.redispatch()
+    cancelled = an_order("o-3", Status.CANCELLED)
+    return [*an_order("o-1", Status.DELIVERED).news, *manual.news[1:], *cancelled.news[1:]]
+
+
+def test_an_event_arrives_as_it_was_sent() -> None:
+    for event in every_event():
+        assert from_json(to_json(event)) == event
+
+
+def test_every_type_of_event_happens_and_has_a_queue() -> None:
+    assert {event.type for event in every_event()} == set(EVENT_TYPES)
+    assert {type for types in QUEUES.values() for type in types} == set(EVENT_TYPES)
+
+
+def test_money_travels_as_exact_numbers() -> None:
+    assert b'"price":10.10,"tax":0.05,"final_price":10.15' in to_json(an_order(price="10.1", tax="0.05").news[0])
+
+
+def test_a_reader_ignores_fields_that_later_versions_add() -> None:
+    body = to_json(an_order().news[0])
+
+    assert from_json(body[:-1] + b',"later":{"a":1}}') == from_json(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"type":"orders.exploded","order_id":"o","sequence":1}',
+        b'{"type":"orders.dispatched","order_id":"o","sequence":1}',
+        b'{"type":"orders.dispatched","order_id":7,"sequence":1,"driver_id":"d"}',
+        b"\xff\xfe",
+        b"\x80\x04\x95.",
+        b"[" * 5000,
+        b'{"a":' * 5000,
+    ],
+)
+def test_what_is_no_event_of_ours_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        from_json(body)
+
+
+def test_header_and_body_must_name_the_same_event() -> None:
+    event = an_order().news[0]
+
+    with pytest.raises(Malformed):
+        Delivery("orders.created", to_json(event), {EVENT_ID: "another"}).event()
+    with pytest.raises(Malformed):
+        Delivery("orders.created", to_json(event)).event()
+    read: AnyOrderEvent = Delivery("orders.created", to_json(event), {EVENT_ID: str(event.event_id)}).event()
+    assert read == event
+
+
+@pytest.mark.parametrize(("header", "attempt"), [("0", 0), ("3", 3), ("-1", 0), ("x", 0), ("²", 0), ("9" * 50, 0)])
+def test_odd_attempt_headers_count_as_none(header: str, attempt: int) -> None:
+    assert Delivery("q", b"", {"x-attempt": header}).attempt == attempt
+
+
+def test_an_order_that_made_no_move_has_no_news() -> None:
+    order: Order = an_order()
+    order.news.clear()
+
+    assert order.stored_version == 1

@@ -1,0 +1,130 @@
+"""What an order may and may not become, and what the world hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gofleet.domain.errors import IllegalMove, Invalid
+from gofleet.domain.order import MOVES, Order, Reason, Status
+from gofleet.domain.place import Place
+from tests.makers import an_order
+
+VERBS: dict[Status, Callable[[Order], None]] = {
+    Status.DISPATCHED: lambda order: order.dispatch("bia"),
+    Status.MANUAL_DISPATCH: lambda order: order.send_to_manual(Reason.DEADLINE),
+    Status.DELIVERED: Order.deliver,
+    Status.CANCELLED: Order.cancel,
+    Status.PENDING: Order.redispatch,
+}
+
+
+@pytest.mark.parametrize("now", Status)
+@pytest.mark.parametrize("wanted", Status)
+def test_the_table_of_moves_is_what_the_verbs_allow(now: Status, wanted: Status) -> None:
+    order = an_order(status=now)
+    order.news.clear()
+    version = order.version
+
+    if wanted in MOVES[now]:
+        VERBS[wanted](order)
+        assert order.status is wanted
+        assert order.version == version + 1
+        assert [event.sequence for event in order.news] == [version + 1]
+    else:
+        with pytest.raises(IllegalMove):
+            VERBS[wanted](order)
+        assert (order.status, order.version, order.news) == (now, version, [])
+
+
+def test_the_final_price_is_exact() -> None:
+    assert an_order(price="0.10", tax="0.20").final_price == Decimal("0.30")
+
+
+def test_an_order_without_an_id_gets_one_that_sorts_by_time() -> None:
+    first, second = an_order(None), an_order(None)
+
+    assert first.id < second.id
+
+
+def test_a_redispatched_order_lets_its_driver_go_and_says_who_it_was() -> None:
+    order = an_order(status=Status.DISPATCHED, driver_id="ana")
+
+    order.redispatch()
+
+    assert order.driver_id is None
+    assert getattr(order.news[-1], "driver_id", None) == "ana"
+
+
+@pytest.mark.parametrize(
+    ("price", "tax", "field"),
+    [
+        ("0", "0", "price"),
+        ("-1", "0", "price"),
+        ("1", "-0.01", "tax"),
+        ("10.005", "0", "price"),
+        ("1", "0.001", "tax"),
+        ("NaN", "0", "price"),
+        ("sNaN", "0", "price"),
+        ("1", "Infinity", "tax"),
+        ("1e308", "0", "price"),
+        ("1E+1000000", "0", "price"),
+        ("1E-1000000", "0", "price"),
+        ("100000000", "0", "price"),
+        ("99999999.99", "0.01", "price"),
+        (f"1.{'0' * 5000}1", "0", "price"),
+    ],
+)
+def test_what_is_not_a_sum_of_money_is_refused_by_name(price: str, tax: str, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        an_order(price=price, tax=tax)
+
+    assert refused.value.field == field
+
+
+@given(
+    price=st.decimals(min_value="0.01", max_value="49999999.99", places=2),
+    tax=st.decimals(min_value="0", max_value="50000000.00", places=2),
+)
+def test_price_and_tax_always_add_up(price: Decimal, tax: Decimal) -> None:
+    order = Order.create("o", price, tax)
+
+    assert order.final_price == order.price + order.tax
+    assert order.final_price.as_tuple().exponent == -2
+
+
+@pytest.mark.parametrize("id", ["", "a\n", "a\0", "a b", "ä", "\u202ea", "x" * 65, "a/b", "%00"])
+def test_ids_are_short_plain_text(id: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        an_order(id)
+
+    assert refused.value.field == "id"
+
+
+@pytest.mark.parametrize(
+    ("lat", "lng", "field"),
+    [
+        (float("nan"), 1, "pickup.lat"),
+        (90.0, 1, "pickup.lat"),
+        (1, 180.5, "pickup.lng"),
+        (1, float("inf"), "pickup.lng"),
+        (0, 0, "pickup"),
+    ],
+)
+def test_impossible_places_are_refused_by_name(lat: float, lng: float, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        an_order(pickup=Place(lat, lng))
+
+    assert refused.value.field == field
+
+
+def test_the_same_request_is_the_same_whatever_became_of_the_order() -> None:
+    first, delivered = an_order("o-1"), an_order("o-1", Status.DELIVERED)
+
+    assert first.same_request(delivered)
+    assert not first.same_request(an_order("o-1", price="101"))
+    assert not first.same_request(an_order("o-1", pickup=None))

@@ -1,0 +1,324 @@
+"""The guards one by one, around handlers that know nothing of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
+from gofleet.adapters.memory.parked import MemoryParked
+from gofleet.domain.errors import (
+    AlreadyHandled,
+    DeadlineExceeded,
+    FleetBreakerOpen,
+    FleetUnavailable,
+    Malformed,
+    NoDriverNearby,
+    NoSuchOrder,
+    Unavailable,
+)
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import ATTEMPT, DONE, EVENT_ID, Delivery, Later, Receipt, Verdict
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.guards.backoff import Backoff
+from gofleet.guards.deadline import Deadline
+from gofleet.guards.once import Once
+from gofleet.guards.outage import Outage
+from gofleet.guards.parking import Parking, RetryRules
+from gofleet.guards.patience import Limits, Patience
+from gofleet.ports import Lease, LeaseState
+from gofleet.usecases.send_to_manual import SendToManual
+from tests.makers import an_order
+
+RULES = RetryRules(max_attempts=3, tiers_seconds=(1, 5))
+
+
+@dataclass
+class Scripted:
+    """A handler that does what it is told, one thing a call; the last one for ever."""
+
+    script: Sequence[Verdict | Exception]
+    calls: int = 0
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        step = self.script[min(self.calls, len(self.script) - 1)]
+        self.calls += 1
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def a_delivery(order: Order | None = None, attempt: int = 0) -> Delivery:
+    event = (order or an_order()).news[0]
+    headers = {EVENT_ID: str(event.event_id), ATTEMPT: str(attempt)}
+    return Delivery("orders.created", to_json(event), headers)
+
+
+@dataclass
+class FakeLeases:
+    """One lease, always answering `lease`; what was done to it stands in `done`."""
+
+    lease: Lease = field(default_factory=lambda: Lease(LeaseState.ACQUIRED))
+    away: bool = False
+    done: list[str] = field(default_factory=list[str])
+
+    async def acquire(self, key: str, token: str) -> Lease:
+        if self.away:
+            raise Unavailable("redis", "gone")
+        return self.lease
+
+    async def take_over(self, key: str, token: str) -> None:
+        self.done.append("take over")
+
+    async def finish(self, key: str, token: str) -> None:
+        self.done.append("finish")
+        if self.away:
+            raise Unavailable("redis", "gone")
+
+    async def release(self, key: str, token: str) -> None:
+        self.done.append("release")
+
+
+class TestOnce:
+    def once(self, handler: Scripted, leases: FakeLeases, orders: MemoryOrders | None = None) -> Once:
+        return Once(handler, "dispatch", leases, MemoryInbox(orders or MemoryOrders()))
+
+    async def test_a_handled_message_leaves_the_done_mark(self) -> None:
+        leases = FakeLeases()
+
+        assert await self.once(Scripted([DONE]), leases)(a_delivery()) == DONE
+        assert leases.done == ["finish"]
+
+    async def test_a_held_lease_means_later_never_done(self) -> None:
+        handler = Scripted([DONE])
+        leases = FakeLeases(Lease(LeaseState.BUSY, seconds_left=14.0))
+
+        verdict = await self.once(handler, leases)(a_delivery())
+
+        assert verdict == Later(5.0)
+        assert handler.calls == 0
+
+    async def test_a_done_mark_with_its_inbox_row_ends_it(self) -> None:
+        orders, delivery = MemoryOrders(), a_delivery()
+        orders.inbox[Receipt("dispatch", delivery.event_id)] = "dispatched"
+        handler = Scripted([DONE])
+
+        assert await self.once(handler, FakeLeases(Lease(LeaseState.DONE)), orders)(delivery) == DONE
+        assert handler.calls == 0
+
+    async def test_a_done_mark_that_the_database_does_not_know_of_is_not_believed(self) -> None:
+        handler, leases = Scripted([DONE]), FakeLeases(Lease(LeaseState.DONE))
+
+        await self.once(handler, leases)(a_delivery())
+
+        assert handler.calls == 1
+        assert leases.done == ["take over", "finish"]
+
+    async def test_without_redis_nothing_is_handled(self) -> None:
+        handler = Scripted([DONE])
+
+        with pytest.raises(Unavailable):
+            await self.once(handler, FakeLeases(away=True))(a_delivery())
+
+        assert handler.calls == 0
+
+    @pytest.mark.parametrize("error", [FleetUnavailable("down"), NoDriverNearby("o-1", 5), RuntimeError("bug")])
+    async def test_a_failed_try_gives_the_lease_back(self, error: Exception) -> None:
+        leases = FakeLeases()
+
+        with pytest.raises(type(error)):
+            await self.once(Scripted([error]), leases)(a_delivery())
+
+        assert leases.done == ["release"]
+
+    async def test_a_cancelled_try_gives_the_lease_back(self) -> None:
+        leases, begun = FakeLeases(), asyncio.Event()
+
+        async def hang(_: Delivery) -> Verdict:
+            begun.set()
+            await asyncio.Event().wait()
+            return DONE
+
+        task = asyncio.create_task(Once(hang, "dispatch", leases, MemoryInbox(MemoryOrders()))(a_delivery()))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait({task})
+
+        assert task.cancelled()
+        assert leases.done == ["release"]
+
+    async def test_an_event_applied_before_is_done(self) -> None:
+        leases = FakeLeases()
+
+        verdict = await self.once(Scripted([AlreadyHandled("dispatch", "e")]), leases)(a_delivery())
+
+        assert (verdict, leases.done) == (DONE, ["finish"])
+
+    async def test_a_mark_that_cannot_be_left_does_no_harm(self) -> None:
+        @dataclass
+        class Going(FakeLeases):
+            async def acquire(self, key: str, token: str) -> Lease:
+                return Lease(LeaseState.ACQUIRED)
+
+        assert await self.once(Scripted([DONE]), Going(away=True))(a_delivery()) == DONE
+
+    async def test_a_message_without_an_event_id_is_malformed(self) -> None:
+        with pytest.raises(Malformed):
+            await self.once(Scripted([DONE]), FakeLeases())(Delivery("orders.created", b"{}"))
+
+
+class TestBackoff:
+    async def test_a_passing_failure_is_tried_again_at_once(self) -> None:
+        handler = Scripted([FleetUnavailable("blip"), DONE])
+
+        assert await Backoff(handler)(a_delivery()) == DONE
+        assert handler.calls == 2
+
+    async def test_it_ends_after_a_few_tries(self) -> None:
+        handler = Scripted([FleetUnavailable("down")])
+
+        with pytest.raises(FleetUnavailable):
+            await Backoff(handler)(a_delivery())
+
+        assert handler.calls == 3
+
+    @pytest.mark.parametrize(
+        "error", [FleetBreakerOpen(30), NoDriverNearby("o-1", 5), Malformed("x"), Unavailable("redis", "x"), KeyError()]
+    )
+    async def test_what_a_moment_does_not_cure_is_not_tried_again(self, error: Exception) -> None:
+        handler = Scripted([error])
+
+        with pytest.raises(type(error)):
+            await Backoff(handler)(a_delivery())
+
+        assert handler.calls == 1
+
+
+class TestDeadline:
+    async def test_a_try_that_takes_too_long_is_ended(self) -> None:
+        async def hang(_: Delivery) -> Verdict:
+            await asyncio.Event().wait()
+            return DONE
+
+        with pytest.raises(DeadlineExceeded):
+            await Deadline(hang, 0.01)(a_delivery())
+
+    async def test_a_timeout_of_the_handlers_own_is_not_mistaken_for_ours(self) -> None:
+        with pytest.raises(TimeoutError):
+            await Deadline(Scripted([TimeoutError()]), 10)(a_delivery())
+
+
+class TestOutage:
+    async def test_the_message_stays_in_hand_until_the_outage_is_over(self) -> None:
+        handler = Scripted([Unavailable("redis", "gone"), Unavailable("redis", "gone"), DONE])
+
+        assert await Outage(handler, asyncio.Event(), hold_seconds=5)(a_delivery()) == DONE
+
+    async def test_after_the_hold_it_goes_back_uncounted(self) -> None:
+        handler = Scripted([Unavailable("redis", "gone")])
+
+        assert await Outage(handler, asyncio.Event(), hold_seconds=0.01)(a_delivery()) == Later(5.0)
+
+    async def test_a_stopping_process_does_not_wait(self) -> None:
+        stopping = asyncio.Event()
+        held = asyncio.create_task(Outage(Scripted([Unavailable("redis", "x")]), stopping, 3600)(a_delivery()))
+        await asyncio.sleep(0)
+        stopping.set()
+
+        async with asyncio.timeout(2):
+            assert await held == Later(5.0)
+
+
+class TestParking:
+    @pytest.mark.parametrize("error", [Malformed("no event"), NoSuchOrder("o-1")])
+    async def test_what_no_retry_cures_is_parked_at_once(self, error: Exception) -> None:
+        parked = MemoryParked()
+
+        assert await Parking(Scripted([error]), parked, RULES)(a_delivery()) == DONE
+        assert [reason for _, reason in parked.rows] == [str(error)]
+
+    async def test_an_unforeseen_error_is_tried_again_and_counted(self) -> None:
+        parked = MemoryParked()
+        guard = Parking(Scripted([RuntimeError("bug")]), parked, RULES)
+
+        assert await guard(a_delivery(attempt=0)) == Later(1, counted=True)
+        assert await guard(a_delivery(attempt=1)) == Later(5, counted=True)
+        assert parked.rows == []
+
+    async def test_too_many_tries_park_it(self) -> None:
+        parked = MemoryParked()
+
+        assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == DONE
+        assert parked.rows[0][1] == "RuntimeError: bug"
+
+    async def test_an_outage_is_nobodys_fault(self) -> None:
+        parked = MemoryParked()
+
+        with pytest.raises(Unavailable):
+            await Parking(Scripted([Unavailable("redis", "x")]), parked, RULES)(a_delivery(attempt=5))
+
+        assert parked.rows == []
+
+
+class TestPatience:
+    async def tried(
+        self, error: Exception, *, patience: float = 4.0, t_max: float = 120.0, attempt: int = 0
+    ) -> tuple[Verdict, Order]:
+        orders, order = MemoryOrders(), an_order("o-1")
+        delivery = a_delivery(order, attempt)
+        await orders.add(order)
+        manual = SendToManual(orders, MemoryInbox(orders))
+        guard = Patience(Scripted([error]), "dispatch", orders, manual, Limits(patience, t_max), RULES)
+        return await guard(delivery), await orders.get("o-1")
+
+    async def test_nobody_near_is_asked_again_without_counting(self) -> None:
+        verdict, order = await self.tried(NoDriverNearby("o-1", 5), attempt=2)
+
+        assert (verdict, order.status) == (Later(1.0), Status.PENDING)
+
+    async def test_nobody_near_for_too_long_goes_to_people(self) -> None:
+        verdict, order = await self.tried(NoDriverNearby("o-1", 5), patience=0)
+
+        assert (verdict, order.status, order.reason) == (DONE, Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
+
+    async def test_an_open_breaker_is_waited_for_while_patience_lasts(self) -> None:
+        verdict, order = await self.tried(FleetBreakerOpen(30), attempt=2)
+
+        assert (verdict, order.status) == (Later(1.0), Status.PENDING)
+
+    async def test_an_open_breaker_sends_the_impatient_to_people(self) -> None:
+        _, order = await self.tried(FleetBreakerOpen(30), patience=0)
+
+        assert (order.status, order.reason) == (Status.MANUAL_DISPATCH, Reason.FLEET_UNAVAILABLE)
+
+    async def test_a_failing_fleet_costs_an_attempt(self) -> None:
+        verdict, order = await self.tried(FleetUnavailable("down"), attempt=1)
+
+        assert (verdict, order.status) == (Later(5, counted=True), Status.PENDING)
+
+    @pytest.mark.parametrize(("attempt", "t_max"), [(2, 120.0), (0, 0.0)])
+    async def test_attempts_or_time_used_up_send_it_to_people(self, attempt: int, t_max: float) -> None:
+        verdict, order = await self.tried(FleetUnavailable("down"), attempt=attempt, t_max=t_max)
+
+        assert (verdict, order.reason) == (DONE, Reason.FLEET_UNAVAILABLE)
+
+    async def test_no_try_is_put_off_beyond_the_longest_wait(self) -> None:
+        verdict, _ = await self.tried(FleetUnavailable("down"), attempt=1, t_max=2.5)
+
+        assert isinstance(verdict, Later)
+        assert verdict.seconds < 2.6
+
+    async def test_an_order_whose_handling_keeps_failing_goes_to_people_and_the_error_on(self) -> None:
+        orders, order = MemoryOrders(), an_order("o-1")
+        delivery = a_delivery(order, attempt=2)
+        await orders.add(order)
+        manual = SendToManual(orders, MemoryInbox(orders))
+        guard = Patience(Scripted([RuntimeError("bug")]), "dispatch", orders, manual, Limits(), RULES)
+
+        with pytest.raises(RuntimeError):
+            await guard(delivery)
+
+        assert (await orders.get("o-1")).reason is Reason.DISPATCH_FAILED

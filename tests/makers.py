@@ -1,0 +1,42 @@
+"""Things to test with, in one line each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from gofleet.domain.driver import Position
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.place import Place
+
+CENTRE = Place(-23.5505, -46.6333)
+
+
+def an_order(
+    id: str | None = "o-1",
+    status: Status = Status.PENDING,
+    *,
+    price: str = "100",
+    tax: str = "10",
+    pickup: Place | None = CENTRE,
+    driver_id: str = "ana",
+) -> Order:
+    """An order that was never kept, moved to `status` by its own verbs."""
+    order = Order.create(id, Decimal(price), Decimal(tax), pickup=pickup)
+    if status in {Status.DISPATCHED, Status.DELIVERED}:
+        order.dispatch(driver_id)
+    if status is Status.DELIVERED:
+        order.deliver()
+    if status is Status.MANUAL_DISPATCH:
+        order.send_to_manual(Reason.NO_DRIVER)
+    if status is Status.CANCELLED:
+        order.cancel()
+    return order
+
+
+def a_position(
+    driver_id: str = "ana", *, near: Place = CENTRE, metres_north: float = 0, age_seconds: float = 0
+) -> Position:
+    """A fix of `driver_id`, some metres north of `near` (a degree of latitude is 111,195 m)."""
+    place = Place(near.lat + metres_north / 111_195, near.lng)
+    return Position(driver_id, place, datetime.now(UTC) - timedelta(seconds=age_seconds))

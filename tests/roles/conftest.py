@@ -1,0 +1,84 @@
+"""The REST API over memory ports, behind the real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from gofleet.adapters.http.app import Api, api_app
+from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.server import Listening, serving
+from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import FleetUnavailable
+from gofleet.ports import Search
+from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.deliver_order import DeliverOrder
+
+
+@dataclass
+class ToldFleet:
+    """A fleet that remembers what it was told, or is away."""
+
+    away: bool = False
+    drivers: list[Driver] = field(default_factory=list[Driver])
+    positions: list[Position] = field(default_factory=list[Position])
+
+    async def search(self, search: Search) -> list[Candidate]:
+        raise AssertionError("the API searches for nobody")
+
+    async def register(self, driver: Driver) -> None:
+        self._answer()
+        self.drivers.append(driver)
+
+    async def move(self, position: Position) -> bool:
+        self._answer()
+        newer = all(position.recorded_at > known.recorded_at for known in self.positions)
+        self.positions.append(position)
+        return newer
+
+    def _answer(self) -> None:
+        if self.away:
+            raise FleetUnavailable("no answer from 10.1.2.3", retry_after_seconds=2.5)
+
+
+@dataclass
+class World:
+    """Everything behind the API."""
+
+    orders: MemoryOrders = field(default_factory=MemoryOrders)
+    drivers: MemoryDrivers = field(default_factory=MemoryDrivers)
+    fleet: ToldFleet = field(default_factory=ToldFleet)
+
+    def api(self) -> Api:
+        return Api(
+            orders=self.orders,
+            create_order=CreateOrder(self.orders),
+            cancel_order=CancelOrder(self.orders),
+            deliver_order=DeliverOrder(self.orders),
+            drivers=self.drivers,
+            fleet=self.fleet,
+            operations=Operations({}, roles=["api"]),
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def listening(world: World) -> AsyncIterator[Listening]:
+    async with serving(api_app(world.api(), body_seconds=0.5), "127.0.0.1", 0, grace_seconds=2) as listening:
+        yield listening
+
+
+@pytest.fixture
+async def client(listening: Listening) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
+        yield client

@@ -1,0 +1,66 @@
+"""Real servers for the whole session, each started when a test first asks for it.
+
+The fixtures are plain (no event loop), because every asynchronous test has a loop of its own.
+conftest.py imports the names below; RabbitMQ, slow to start, begins as soon as a collected test needs it.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gofleet.embedded import Postgres, RabbitAddress, RabbitMQ, Valkey, running
+
+RABBIT = pytest.StashKey[RabbitMQ]()
+HTTP_SECONDS = 20.0
+
+
+@pytest.hookimpl
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let RabbitMQ start beside the first tests."""
+    if session.config.option.collectonly:
+        return
+    if any("rabbit_server" in getattr(item, "fixturenames", ()) for item in session.items):
+        rabbit = session.config.stash[RABBIT] = RabbitMQ(management=True)
+        rabbit.begin()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Postgres]:
+    """A PostgreSQL that forgets; its database `gofleet` is empty."""
+    server = Postgres(durable=False, max_connections=200)
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Generator[Valkey]:
+    """A Valkey that forgets."""
+    server = Valkey(durable=False)
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(pytestconfig: pytest.Config) -> Generator[RabbitMQ]:
+    """A RabbitMQ with its HTTP API; take `a_vhost` of it."""
+    server = pytestconfig.stash.get(RABBIT, None) or RabbitMQ(management=True)
+    with running(server):
+        yield server
+
+
+@contextmanager
+def a_vhost(rabbit: RabbitMQ) -> Generator[RabbitAddress]:
+    """A fresh virtual host, deleted after the block with all its queues and connections."""
+    address = replace(rabbit.address, vhost=f"test-{uuid4().hex[:12]}")
+    path = f"{address.management_url}/api/vhosts/{quote(address.vhost, safe='')}"
+    with httpx.Client(auth=(address.user, address.password), timeout=HTTP_SECONDS, trust_env=False) as http:
+        http.put(path).raise_for_status()  # also gives its maker every right in it
+        try:
+            yield address
+        finally:
+            http.delete(path).raise_for_status()

@@ -1,0 +1,155 @@
+"""Giving an order to the nearest driver, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import AlreadyHandled, NoDriverNearby
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Reason, Status
+from gofleet.domain.place import Place
+from gofleet.ports import Search
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.send_to_manual import SendToManual
+from tests.makers import CENTRE, an_order
+
+RECEIPT = Receipt("dispatch", "e-1")
+
+
+@dataclass
+class FleetOf:
+    """A fleet of drivers who stand at the pickup; `meanwhile` happens while it is asked."""
+
+    drivers: tuple[str, ...]
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+    searches: list[Search] = field(default_factory=list[Search])
+
+    async def search(self, search: Search) -> list[Candidate]:
+        self.searches.append(search)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return [Candidate(driver, driver.title(), search.pickup, 0.0) for driver in self.drivers]
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool:
+        return True
+
+
+def dispatching(orders: MemoryOrders, fleet: FleetOf, depot: Place | None = CENTRE) -> DispatchOrder:
+    return DispatchOrder(orders, MemoryInbox(orders), fleet, Reach(5, 10, patience_seconds=4), depot)
+
+
+async def test_the_first_driver_found_gets_the_order() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+
+    await dispatching(orders, FleetOf(("ana", "bia")))("o-1", RECEIPT)
+
+    order = await orders.get("o-1")
+    assert (order.status, order.driver_id) == (Status.DISPATCHED, "ana")
+    assert orders.inbox[RECEIPT] == "dispatched"
+
+
+async def test_a_driver_who_turns_out_busy_is_passed_over() -> None:
+    orders = MemoryOrders()
+    dispatch = dispatching(orders, FleetOf(("ana", "bia")))
+    for number in (1, 2):
+        await orders.add(an_order(f"o-{number}"))
+        await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"))
+
+    assert (await orders.get("o-2")).driver_id == "bia"
+
+
+async def test_nobody_near_leaves_the_order_waiting() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+
+    with pytest.raises(NoDriverNearby):
+        await dispatching(orders, FleetOf(()))("o-1", RECEIPT)
+
+    assert (await orders.get("o-1")).version == 1
+    assert orders.inbox == {}
+
+
+async def test_an_order_cancelled_while_the_fleet_was_asked_stays_cancelled() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+
+    async def cancel() -> None:
+        order = await orders.get("o-1")
+        order.cancel()
+        await orders.save(order)
+
+    order = await dispatching(orders, FleetOf(("ana",), meanwhile=cancel))("o-1", RECEIPT)
+
+    assert order.status is Status.CANCELLED
+    assert orders.inbox[RECEIPT] == "skipped:cancelled"
+
+
+async def test_an_order_that_is_not_waiting_is_left_alone_and_noted() -> None:
+    orders, fleet = MemoryOrders(), FleetOf(("ana",))
+    await orders.add(an_order("o-1"))
+    await dispatching(orders, fleet)("o-1", RECEIPT)
+
+    await dispatching(orders, fleet)("o-1", Receipt("dispatch", "e-2"))
+
+    assert len(fleet.searches) == 1
+    assert orders.inbox[Receipt("dispatch", "e-2")] == "skipped:dispatched"
+
+
+async def test_a_repeated_event_does_not_dispatch_a_redispatched_order() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+    dispatch = dispatching(orders, FleetOf(("ana",)))
+    await dispatch("o-1", RECEIPT)
+    order = await orders.get("o-1")
+    order.redispatch()
+    await orders.save(order)
+
+    with pytest.raises(AlreadyHandled):
+        await dispatch("o-1", RECEIPT)
+
+    assert (await orders.get("o-1")).status is Status.PENDING
+
+
+async def test_an_order_without_a_pickup_starts_at_the_depot() -> None:
+    orders, fleet = MemoryOrders(), FleetOf(("ana",))
+    await orders.add(an_order("o-1", pickup=None))
+
+    await dispatching(orders, fleet, depot=Place(1, 2))("o-1", RECEIPT)
+
+    assert fleet.searches[0].pickup == Place(1, 2)
+
+
+async def test_without_a_depot_it_goes_to_people() -> None:
+    orders, fleet = MemoryOrders(), FleetOf(("ana",))
+    await orders.add(an_order("o-1", pickup=None))
+
+    await dispatching(orders, fleet, depot=None)("o-1", RECEIPT)
+
+    order = await orders.get("o-1")
+    assert (order.status, order.reason, fleet.searches) == (Status.MANUAL_DISPATCH, Reason.NO_PICKUP, [])
+
+
+async def test_what_people_have_moved_is_not_sent_to_people() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+    await dispatching(orders, FleetOf(("ana",)))("o-1", RECEIPT)
+
+    order = await SendToManual(orders, MemoryInbox(orders))("o-1", Reason.NO_DRIVER, Receipt("dispatch", "e-2"))
+
+    assert order.status is Status.DISPATCHED
+
+
+@pytest.mark.parametrize(("waited", "radius"), [(0, 5), (2, 7.5), (4, 10), (400, 10)])
+def test_the_search_widens_while_patience_runs_out(waited: float, radius: float) -> None:
+    assert Reach(5, 10, 4).after(waited) == radius
+
+
+def test_without_patience_the_search_is_wide_at_once() -> None:
+    assert Reach(5, 10, 0).after(0) == 10

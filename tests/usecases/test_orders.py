@@ -1,0 +1,86 @@
+"""Creating, cancelling and delivering, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Order, Status
+from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.deliver_order import DeliverOrder
+from tests.makers import an_order
+
+
+async def test_the_same_order_twice_is_accepted_once() -> None:
+    orders = MemoryOrders()
+    create = CreateOrder(orders)
+
+    outcomes = await asyncio.gather(*(create(an_order("o-1")) for _ in range(5)))
+
+    assert [new for _, new in outcomes].count(True) == 1
+    assert len(orders.outbox) == 1
+
+
+async def test_another_order_under_a_taken_id_is_refused() -> None:
+    orders = MemoryOrders()
+    await CreateOrder(orders)(an_order("o-1"))
+
+    with pytest.raises(OrderTaken):
+        await CreateOrder(orders)(an_order("o-1", price="5"))
+
+    assert (await orders.get("o-1")).price == 100
+
+
+async def test_cancelling_twice_is_cancelling_once() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+    cancel = CancelOrder(orders)
+
+    first, second = await cancel("o-1"), await cancel("o-1")
+
+    assert (first.status, second.status, second.version) == (Status.CANCELLED, Status.CANCELLED, 2)
+    assert len(orders.outbox) == 2
+
+
+async def test_only_a_dispatched_order_is_delivered() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+
+    with pytest.raises(IllegalMove):
+        await DeliverOrder(orders)("o-1")
+    with pytest.raises(NoSuchOrder):
+        await DeliverOrder(orders)("o-2")
+
+
+@dataclass
+class Contested(MemoryOrders):
+    """Somebody else moves the order before each of the first saves."""
+
+    rivals: int = 1
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        if self.rivals:
+            self.rivals -= 1
+            raise StaleOrder(order.id, order.stored_version)
+        await super().save(order, receipt)
+
+
+async def test_who_loses_a_race_reads_again_and_decides_anew() -> None:
+    orders = Contested(rivals=3)
+    await orders.add(an_order("o-1"))
+
+    assert (await CancelOrder(orders)("o-1")).status is Status.CANCELLED
+
+
+async def test_a_race_lost_again_and_again_is_told() -> None:
+    orders = Contested(rivals=100)
+    await orders.add(an_order("o-1"))
+
+    with pytest.raises(StaleOrder):
+        await CancelOrder(orders)("o-1")

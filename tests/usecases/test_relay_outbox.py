@@ -1,0 +1,60 @@
+"""Relaying, in memory, with a broker that answers as told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from gofleet.adapters.memory.orders import MemoryOrders, MemoryOutbox
+from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+from gofleet.domain.messages import Message
+from gofleet.usecases.relay_outbox import RelayOutbox
+from tests.makers import an_order
+
+
+@dataclass
+class Answering:
+    answers: dict[str, GoFleetError] = field(default_factory=dict[str, GoFleetError])
+    taken: list[str] = field(default_factory=list[str])
+
+    async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
+        answers = [self.answers.get(message.order_id) for message in messages]
+        self.taken += [m.order_id for m, answer in zip(messages, answers, strict=True) if answer is None]
+        return answers
+
+
+async def three_orders() -> MemoryOrders:
+    orders = MemoryOrders()
+    for number in (1, 2, 3):
+        await orders.add(an_order(f"o-{number}"))
+    return orders
+
+
+async def test_everything_is_published_once() -> None:
+    outbox, broker = MemoryOutbox(await three_orders()), Answering()
+    relay = RelayOutbox(outbox, broker, batch=2)
+
+    assert [await relay(), await relay(), await relay()] == [2, 1, 0]
+    assert sorted(broker.taken) == ["o-1", "o-2", "o-3"]
+
+
+async def test_an_outage_only_delays() -> None:
+    away = Unavailable("broker", "away")
+    outbox, broker = MemoryOutbox(await three_orders()), Answering({f"o-{n}": away for n in (1, 2, 3)})
+    relay = RelayOutbox(outbox, broker, batch=10)
+
+    with pytest.raises(Unavailable):
+        await relay()
+    broker.answers.clear()
+
+    assert await relay() == 3
+    assert all(row.attempts == 0 for row in outbox.orders.outbox)
+
+
+async def test_one_refused_event_does_not_stop_the_others_and_is_counted() -> None:
+    outbox, broker = MemoryOutbox(await three_orders()), Answering({"o-2": MessageRefused("no queue")})
+
+    assert await RelayOutbox(outbox, broker, batch=10)() == 2
+    assert {row.message.order_id: row.attempts for row in outbox.orders.outbox if not row.published} == {"o-2": 1}
