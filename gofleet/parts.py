@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import cast
+from urllib.parse import quote
 
 import psycopg
 from loguru import logger
@@ -25,7 +28,6 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
-from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
 from gofleet.guards.parking import RetryRules
@@ -162,16 +164,11 @@ async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
 async def redis(process: Process) -> AsyncGenerator[Redis]:
     at = process.settings.redis
     client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=at.timeout_seconds)
-    process.checks["redis"] = lambda: _pong(client)
+    process.checks["redis"] = partial(cast("Callable[[str], Awaitable[object]]", client.execute_command), "PING")
     try:
         yield client
     finally:
         await client.aclose()
-
-
-async def _pong(client: Redis) -> None:
-    if not await client.ping():
-        raise Unavailable("redis", "no answer to PING")
 
 
 @asynccontextmanager
@@ -183,31 +180,39 @@ async def fleet_client(process: Process) -> AsyncGenerator[GrpcFleet]:
 
 @asynccontextmanager
 async def publisher(process: Process) -> AsyncGenerator[Publisher]:
-    broker = process.settings.broker
-    if process.settings.general.broker == "redis":
-        yield StreamsPublisher(await process.use(redis), prefix=key_prefix(process.settings))
-        return
-    timeout = broker.publish_timeout_seconds
-    async with RabbitPublisher(
-        _rabbit(process.settings), _topology(process.settings), timeout_seconds=timeout
-    ) as rabbit:
-        process.checks["rabbitmq"] = rabbit.check
-        yield rabbit
+    settings, timeout = process.settings, process.settings.broker.publish_timeout_seconds
+    if settings.general.broker == "redis":
+        opening = StreamsPublisher(_redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout)
+    else:
+        opening = RabbitPublisher(_rabbit(settings), _topology(settings), timeout_seconds=timeout)
+    async with opening as opened:
+        process.checks["broker"] = opened.check
+        yield opened
 
 
 @asynccontextmanager
 async def consumer(process: Process) -> AsyncGenerator[Consumer]:
-    settings = process.settings
+    settings, broker = process.settings, process.settings.broker
+    grace, timeout = settings.general.grace_seconds, broker.publish_timeout_seconds
     if settings.general.broker == "redis":
-        raise NotImplementedError
-    rabbit = RabbitConsumer(
-        _rabbit(settings),
-        _topology(settings),
-        grace_seconds=settings.general.grace_seconds,
-        timeout_seconds=settings.broker.publish_timeout_seconds,
-    )
-    async with process.keeping(rabbit.watch):
-        yield rabbit
+        opened = StreamsConsumer(
+            _redis_url(settings),
+            prefix=key_prefix(settings),
+            min_idle_seconds=broker.reclaim_idle_seconds,
+            delivery_limit=broker.delivery_limit,
+            grace_seconds=grace,
+            timeout_seconds=timeout,
+        )
+    else:
+        opened = RabbitConsumer(_rabbit(settings), _topology(settings), grace_seconds=grace, timeout_seconds=timeout)
+    async with process.keeping(opened.watch):
+        yield opened
+
+
+def _redis_url(settings: Settings) -> str:
+    at = settings.redis
+    login = f":{quote(at.password, safe='')}@" if at.password else ""
+    return f"redis://{login}{at.host}:{at.port}/{at.db}"
 
 
 def _rabbit(settings: Settings) -> RabbitServer:

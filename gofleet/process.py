@@ -68,7 +68,7 @@ class Process:
         async def watched() -> None:
             try:
                 await work(stop)
-            except Exception as error:  # noqa: BLE001  whatever it is, the process must know
+            except Exception as error:  # whatever it is, the process must know
                 self.fail(error)
             self.stopping.set()
 

@@ -11,7 +11,9 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], Awaitable[T]] | Callable[[], T], *, within: float = 10.0, every: float = 0.02) -> T:
+async def eventually(
+    condition: Callable[[], Awaitable[T]] | Callable[[], T], *, within: float = 10.0, every: float = 0.02
+) -> T:
     """The first true value of `condition`; AssertionError with the last one after `within` seconds."""
     until = time.monotonic() + within
     while True:

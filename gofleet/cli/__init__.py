@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from cyclopts import App
@@ -25,8 +26,8 @@ def main() -> None:
     """Run the command in sys.argv. Exit codes: 0 done, 1 failed, 2 wrong call or setting, 130 Ctrl-C."""
     try:
         sys.exit(app() or 0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)  # the second Ctrl-C or SIGTERM: somebody is in a hurry
     except Exception as error:
         failure: Failure | None = explain(error)
         if failure is None:

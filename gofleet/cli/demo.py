@@ -18,10 +18,10 @@ from cyclopts.validators import Number
 
 from gofleet import __version__, parts
 from gofleet.adapters.grpc.client import GrpcFleet
-
 from gofleet.adapters.postgres.migrate import migrate
 from gofleet.cli.servers import Servers
 from gofleet.cli.story import JsonStory, LiveStory, PlainStory, Story
+from gofleet.domain.place import Place
 from gofleet.embedded import all_running
 from gofleet.process import Process, repeat
 from gofleet.roles import ORDER, role
@@ -33,6 +33,8 @@ from gofleet.telemetry.logging import log_to
 CALM_PER_MINUTE, BRISK_PER_MINUTE = 120.0, 1200.0
 SHOW_SECONDS = 1.0
 MANY = Number(gt=0)
+SOMEWHERE = Place(-23.5505, -46.6333)
+"""The city's centre when no depot is set."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
     """The city's people against this process's own API and fleet, from outside."""
     settings = process.settings
     base = f"http://127.0.0.1:{settings.web.port}"
-    centre = parts.depot(settings) or parts.SAO_PAULO
+    centre = parts.depot(settings) or SOMEWHERE
     async with (
         httpx.AsyncClient(base_url=base, timeout=10, trust_env=False) as http,
         GrpcFleet("127.0.0.1", settings.fleet.port) as fleet,

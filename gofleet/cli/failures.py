@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,11 @@ class Failure:
 
 def explain(error: BaseException) -> Failure | None:
     """What to tell the person who typed the command; None for an error that nobody foresaw."""
-    if isinstance(error, ExceptionGroup):
-        known = [failure for inner in error.exceptions if (failure := explain(inner))]
-        return known[0] if known else Failure(error.message, _first(error), "see the log above; then start it again")
-    return _by_type(error)
+    if not isinstance(error, ExceptionGroup):
+        return _by_type(error)
+    group = cast("ExceptionGroup[Exception]", error)
+    known = [failure for inner in group.exceptions if (failure := explain(inner))]
+    return known[0] if known else Failure(group.message, _first(group), "see the log above; then start it again")
 
 
 def _by_type(error: BaseException) -> Failure | None:

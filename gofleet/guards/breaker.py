@@ -1,6 +1,6 @@
 """A circuit breaker that trips on the share of failed calls in a sliding window.
 
-aiobreaker makes the calls and tells failures from successes; its states are replaced by ours. Its own know only
+aiobreaker makes the calls and tells failures from answers; its states are replaced by ours. Its own know only
 consecutive failures, let every caller probe, hide the error of the call that trips, and misread the wall clock.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeVar
 
@@ -39,130 +40,96 @@ class BreakerOpen(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+@dataclass(kw_only=True, eq=False)
 class RatioBreaker(CircuitBreaker):
     """Leaves a failing service alone for `open_seconds`, then lets a few probes find out whether it is back.
 
-    Only the exceptions in `counts` are failures; with any other the far end has answered. For one event loop.
-    Time alone changes nothing: it is the first call after `open_seconds` that makes an open breaker half-open.
+    Only the exceptions in `counts` are failures: with any other the far end has answered. For one event loop, and
+    by `call` alone: the other ways in that aiobreaker hands down do not know our states.
     """
 
-    def __init__(
-        self,
-        *,
-        counts: tuple[type[Exception], ...],
-        min_calls: int = 10,
-        failure_ratio: float = 0.6,
-        window_seconds: float = 10.0,
-        open_seconds: float = 30.0,
-        probes: int = 5,
-        clock: Callable[[], float] = time.monotonic,
-        on_change: Callable[[State, State], None] | None = None,
-    ) -> None:
+    counts: tuple[type[Exception], ...]
+    min_calls: int = 10
+    failure_ratio: float = 0.6
+    window_seconds: float = 10.0
+    open_seconds: float = 30.0  # and until the next call: time alone changes no state
+    probes: int = 5  # so many at once, and so many successes to close
+    clock: Callable[[], float] = time.monotonic
+    on_change: Callable[[State, State], None] | None = None
+
+    def __post_init__(self) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped
-        self.counts, self.min_calls, self.failure_ratio = counts, min_calls, failure_ratio
-        self.window_seconds, self.open_seconds, self.probes = window_seconds, open_seconds, probes
-        self.clock, self._on_change = clock, on_change
-        self._state: _State = _Closed(self)
+        self._state: _Stay = _Closed(self)
 
     @property
-    def state(self) -> State:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs is the machinery itself
+    def state(self) -> State:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs gives the machinery
         return self._state.name
 
     async def call(self, act: Callable[[], Awaitable[T]]) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs blocks
         """Do `act` and hand on its result or its exception; or refuse with `BreakerOpen`, and do nothing."""
         return await self._state.run(act)
 
-    call_async = call  # pyright: ignore[reportAssignmentType]  # the inherited one would not know our states
-
     def is_system_error(self, exception: Exception) -> bool:
         return isinstance(exception, self.counts)
 
-    def open(self) -> None:
-        self._enter(_Open(self))
-
-    def half_open(self) -> None:
-        self._enter(_HalfOpen(self))
-
-    def close(self) -> None:
-        self._enter(_Closed(self))
-
-    def _enter(self, state: _State) -> None:
-        before, self._state = self._state, state
-        before.over = True
-        self._state_storage.state = state.state  # what aiobreaker's `current_state` shows
-        if self._on_change:
-            self._on_change(before.name, state.name)
+    def move(self, here: _Stay, there: type[_Stay]) -> None:
+        """A call reports to the stay that admitted it, and only the present stay moves us: late ends do nothing."""
+        if self._state is here:
+            self._state = there(self)
+            self._state_storage.state = self._state.state  # what aiobreaker's `current_state` shows
+            if self.on_change:
+                self.on_change(here.name, there.name)
 
 
-class _State(CircuitBreakerBaseState):
-    """One stay in a state. A call reports to the stay that admitted it, which hears nothing more once it is over.
-
-    So calls that end late neither open the breaker again nor keep it open, nor count in the window after next.
-    """
-
+class _Stay(CircuitBreakerBaseState):
     name: ClassVar[State]
 
     def __init__(self, breaker: RatioBreaker) -> None:
         super().__init__(breaker, CircuitBreakerState[self.name.name])  # pyright: ignore[reportUnknownMemberType]  # untyped
-        self.breaker = breaker
-        self.over = False
+        self.breaker, self.since = breaker, breaker.clock()
 
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:
         return await self.call_async(act)  # pyright: ignore[reportReturnType, reportUnknownMemberType]  # says Awaitable[T], gives T
 
-    def on_success(self) -> None:
-        if not self.over:
-            self.ended(failed=False)
 
-    def on_failure(self, exception: Exception) -> None:
-        if not self.over:
-            self.ended(failed=True)
-
-    def ended(self, *, failed: bool) -> None:
-        """A call has had its answer, or failed; one that was cancelled has had neither."""
-
-
-class _Closed(_State):
+class _Closed(_Stay):
     name = State.CLOSED
 
     def __init__(self, breaker: RatioBreaker) -> None:
         super().__init__(breaker)
-        self._window = deque[tuple[float, bool]]()
-        self._failures = 0  # in the window, kept up to date: counting them anew for each call would cost its length
+        self._window, self._failures = deque[tuple[float, bool]](), 0
 
-    def ended(self, *, failed: bool) -> None:
+    def on_success(self) -> None:
+        self._note(failed=False)
+
+    def on_failure(self, exception: Exception) -> None:
+        self._note(failed=True)
+        calls, rules = len(self._window), self.breaker
+        if calls >= rules.min_calls and self._failures / calls >= rules.failure_ratio:  # 0.56 * 25 is more than 14
+            self.breaker.move(self, _Open)
+
+    def _note(self, *, failed: bool) -> None:
         now = self.breaker.clock()
         self._window.append((now, failed))
         self._failures += failed
         while self._window[0][0] < now - self.breaker.window_seconds:
             self._failures -= self._window.popleft()[1]
-        calls = len(self._window)
-        # Divided, not multiplied: 11 of 20 is 0.55, while 0.55 * 20 is more than 11.
-        if failed and calls >= self.breaker.min_calls and self._failures / calls >= self.breaker.failure_ratio:
-            self.breaker.open()
 
 
-class _Open(_State):
+class _Open(_Stay):
     name = State.OPEN
 
-    def __init__(self, breaker: RatioBreaker) -> None:
-        super().__init__(breaker)
-        self._until = breaker.clock() + breaker.open_seconds
-
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        left_seconds = self._until - self.breaker.clock()
+        left_seconds = self.since + self.breaker.open_seconds - self.breaker.clock()
         if left_seconds > 0:
             raise BreakerOpen(left_seconds)
-        self.breaker.half_open()
+        self.breaker.move(self, _HalfOpen)
         return await self.breaker.call(act)
 
 
-class _HalfOpen(_State):
+class _HalfOpen(_Stay):
     name = State.HALF_OPEN
-
-    def __init__(self, breaker: RatioBreaker) -> None:
-        super().__init__(breaker)
-        self._out = self._successes = 0
+    _out = _successes = 0
 
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:
         if self._out >= self.breaker.probes:
@@ -173,9 +140,10 @@ class _HalfOpen(_State):
         finally:  # cancelled ones too: were they to keep their places, we would stay half-open for ever
             self._out -= 1
 
-    def ended(self, *, failed: bool) -> None:
-        self._successes += not failed
-        if failed:
-            self.breaker.open()
-        elif self._successes == self.breaker.probes:
-            self.breaker.close()
+    def on_success(self) -> None:
+        self._successes += 1
+        if self._successes >= self.breaker.probes:
+            self.breaker.move(self, _Closed)
+
+    def on_failure(self, exception: Exception) -> None:
+        self.breaker.move(self, _Open)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
@@ -17,6 +18,9 @@ from gofleet.telemetry.observed import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
+
+if TYPE_CHECKING:
+    from gofleet.adapters.http.asgi import ASGIApp
 
 
 @asynccontextmanager
@@ -37,7 +41,9 @@ async def api(process: Process) -> AsyncGenerator[None]:
         )
     )
     async with (
-        serving(app, web.host, web.port, grace_seconds=process.settings.general.grace_seconds) as listening,
+        serving(
+            cast("ASGIApp", app), web.host, web.port, grace_seconds=process.settings.general.grace_seconds
+        ) as listening,
         parts.watched(process, listening),
     ):
         logger.info("api on port {}", web.port)

@@ -14,7 +14,7 @@ from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
-from gofleet.telemetry.observed import observed
+from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.usecases.relay_outbox import RelayOutbox
 
 REST_SECONDS = 0.5
@@ -26,7 +26,8 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.operations)
     await process.use(parts.tracing)
     outbox = PostgresOutbox(await process.use(parts.postgres), max_attempts=settings.max_attempts)
-    relay_outbox = RelayOutbox(outbox, await process.use(parts.publisher), settings.batch)
+    publisher = CountedPublisher(await process.use(parts.publisher))
+    relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
     wake = asyncio.Event()
     listen = partial(listening, parts.conninfo(process.settings), wake.set)
     relaying = partial(repeat, outliving_outages(observed(relay_outbox)), settings.poll_seconds, wake=wake)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from opentelemetry.trace import SpanKind
 
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Verdict
-from gofleet.telemetry.metrics import MESSAGES_HANDLED, USE_CASE_SECONDS
+from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Message, Verdict
+from gofleet.ports import Publisher
+from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, USE_CASE_SECONDS
 from gofleet.telemetry.tracing import span
 
 P = ParamSpec("P")
@@ -57,3 +59,16 @@ def handled(handler: Handler) -> Handler:
         return verdict
 
     return traced
+
+
+@dataclass(frozen=True)
+class CountedPublisher:
+    """A `Publisher` whose answers are counted."""
+
+    publisher: Publisher
+
+    async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
+        answers = await self.publisher.publish(messages)
+        for answer in answers:
+            MESSAGES_PUBLISHED.labels("confirmed" if answer is None else answer.code).inc()
+        return answers

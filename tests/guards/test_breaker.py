@@ -1,203 +1,535 @@
-"""When the breaker opens, and how it closes again. The clock is driven by hand."""
+"""The circuit breaker: when it opens, whom it lets through, and what must not move it. Time is turned by hand."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
+from aiobreaker import CircuitBreaker, CircuitBreakerError  # pyright: ignore[reportMissingTypeStubs]
 
-from gofleet.domain.errors import FleetUnavailable, NoDriverNearby
 from gofleet.guards.breaker import BreakerOpen, RatioBreaker, State
 
 
-@dataclass
-class Rig:
-    """A breaker of 10 calls, 60 %, 10 s; open 30 s; 5 probes."""
+class Down(Exception):
+    """The one failure that counts."""
 
+
+class DeeplyDown(Down):
+    pass
+
+
+class Answer(Exception):
+    """What a far end that works may well say."""
+
+
+class Killed(BaseException):
+    """Neither an answer nor a failure, as when the process is told to stop."""
+
+
+@dataclass
+class Clock:
     now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """A breaker with its clock, what it told about its changes, and calls that end as the test wants."""
+
+    breaker: RatioBreaker
+    clock: Clock
     changes: list[tuple[State, State]] = field(default_factory=list[tuple[State, State]])
 
-    def __post_init__(self) -> None:
-        self.breaker = RatioBreaker(
-            counts=(FleetUnavailable,),
-            clock=lambda: self.now,
-            on_change=lambda was, now: self.changes.append((was, now)),
-        )
+    @property
+    def state(self) -> State:
+        return self.breaker.state
 
-    async def good(self, times: int = 1) -> None:
+    async def succeed(self, times: int = 1) -> None:
         for _ in range(times):
-            assert await self.breaker.call(self._answer) == "driver"
+            assert await self.breaker.call(three) == 3
 
-    async def bad(self, times: int = 1) -> None:
+    async def fail(self, times: int = 1, error: type[Exception] = Down) -> None:
         for _ in range(times):
-            with pytest.raises(FleetUnavailable):
-                await self.breaker.call(self._fail)
+            with pytest.raises(error):
+                await self.breaker.call(raising(error()))
 
-    async def refused(self) -> BreakerOpen:
+    async def refused(self) -> float:
+        """For how many seconds; and nothing was called."""
         with pytest.raises(BreakerOpen) as refusal:
-            await self.breaker.call(self._answer)
-        return refusal.value
+            await self.breaker.call(never)
+        return refusal.value.retry_after_seconds
 
-    async def tripped(self) -> None:
-        await self.bad(10)
-        assert self.breaker.state is State.OPEN
+    async def open(self) -> None:
+        await self.fail(10)
+        assert self.state is State.OPEN
 
-    async def hang(self, calls: int) -> list[asyncio.Task[str]]:
-        """So many calls under way, and no answer."""
-        tasks = [asyncio.create_task(self.breaker.call(asyncio.Event().wait)) for _ in range(calls)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return tasks  # pyright: ignore[reportReturnType]  they never return
+    async def half_open(self) -> None:
+        """Half-open, with every place still free and no success yet."""
+        await self.open()
+        self.clock.now += 30
+        UnderWay(self.breaker).is_cancelled()
+        assert self.state is State.HALF_OPEN
 
-    async def _answer(self) -> str:
-        return "driver"
-
-    async def _fail(self) -> str:
-        raise FleetUnavailable("down")
+    def under_way(self, count: int) -> list[UnderWay]:
+        return [UnderWay(self.breaker) for _ in range(count)]
 
 
-async def test_it_opens_at_the_tenth_failure_and_its_caller_gets_the_real_error() -> None:
-    rig = Rig()
-    await rig.bad(9)
-    assert rig.breaker.state is State.CLOSED
-
-    await rig.bad()
-
-    assert rig.breaker.state is State.OPEN
-    assert (await rig.refused()).retry_after_seconds == 30.0
+class Pause:
+    def __await__(self) -> Generator[None]:
+        yield
 
 
-async def test_six_failures_of_ten_open_it_five_do_not() -> None:
-    rig = Rig()
-    await rig.good(5)
-    await rig.bad(5)
-    assert rig.breaker.state is State.CLOSED
-    rig.now += 11
-    await rig.good(4)
-    await rig.bad(6)
-    assert rig.breaker.state is State.OPEN
+class UnderWay:
+    """A call that has begun, and ends when and as the test says: turned by hand, as the clock is."""
+
+    def __init__(self, breaker: RatioBreaker) -> None:
+        self._call = breaker.call(self._act)
+        self._call.send(None)  # up to its pause; raises if it is refused
+
+    async def _act(self) -> None:
+        await Pause()
+
+    def succeeds(self) -> None:
+        with pytest.raises(StopIteration):
+            self._call.send(None)
+
+    def fails(self) -> None:
+        self._ends_by(Down())
+
+    def is_cancelled(self) -> None:
+        self._ends_by(asyncio.CancelledError())
+
+    def _ends_by(self, error: BaseException) -> None:
+        with pytest.raises(type(error)):
+            self._call.throw(error)
 
 
-async def test_only_a_failure_opens_it() -> None:
-    rig = Rig()
-    await rig.bad(9)
-
-    await rig.good()
-
-    assert rig.breaker.state is State.CLOSED
+async def three() -> int:
+    return 3
 
 
-async def test_failures_older_than_the_window_are_forgotten() -> None:
-    rig = Rig()
-    await rig.bad(9)
-    rig.now += 11
-
-    await rig.bad(9)
-
-    assert rig.breaker.state is State.CLOSED
+async def never() -> None:
+    raise AssertionError("a refused call was made")
 
 
-async def test_nobody_near_is_an_answer() -> None:
-    rig = Rig()
+def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
+    async def act() -> None:
+        raise error
 
-    async def nobody() -> str:
-        raise NoDriverNearby("o-1", 5)
-
-    for _ in range(20):
-        with pytest.raises(NoDriverNearby):
-            await rig.breaker.call(nobody)
-
-    assert rig.breaker.state is State.CLOSED
+    return act
 
 
-async def test_it_stays_open_for_its_time_and_calls_nothing() -> None:
-    rig = Rig()
-    await rig.tripped()
-    rig.now += 29.9
-
-    assert (await rig.refused()).retry_after_seconds == pytest.approx(0.1)
-    rig.now += 0.1
-    await rig.good()
-    assert rig.breaker.state is State.HALF_OPEN
-
-
-async def test_half_open_admits_only_its_probes() -> None:
-    rig = Rig()
-    await rig.tripped()
-    rig.now += 30
-
-    probes = await rig.hang(5)
-
-    await rig.refused()
-    for task in probes:
-        task.cancel()
-    await asyncio.wait(probes)
+def a_bench(*, min_calls: int = 10, failure_ratio: float = 0.6, window_seconds: float = 10.0, probes: int = 5) -> Bench:
+    clock = Clock()
+    breaker = RatioBreaker(
+        counts=(Down,),
+        min_calls=min_calls,
+        failure_ratio=failure_ratio,
+        window_seconds=window_seconds,
+        open_seconds=30.0,
+        probes=probes,
+        clock=clock,
+    )
+    bench = Bench(breaker, clock)
+    breaker.on_change = lambda before, after: bench.changes.append((before, after))
+    return bench
 
 
-async def test_five_good_probes_close_it_and_the_past_is_forgotten() -> None:
-    rig = Rig()
-    await rig.tripped()
-    rig.now += 30
-    await rig.good(5)
-    assert rig.breaker.state is State.CLOSED
-
-    await rig.bad(9)
-
-    assert rig.breaker.state is State.CLOSED
-    assert rig.changes == [
-        (State.CLOSED, State.OPEN),
-        (State.OPEN, State.HALF_OPEN),
-        (State.HALF_OPEN, State.CLOSED),
-    ]
+@pytest.fixture
+def bench() -> Bench:
+    return a_bench()
 
 
-async def test_one_bad_probe_opens_it_again_for_its_whole_time() -> None:
-    rig = Rig()
-    await rig.tripped()
-    rig.now += 30
-    await rig.good(4)
+class TestWhatOpensIt:
+    async def test_too_few_calls_open_nothing_even_if_all_fail(self, bench: Bench) -> None:
+        await bench.fail(9)
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
 
-    await rig.bad()
+    async def test_the_ratio_itself_opens(self, bench: Bench) -> None:
+        await bench.succeed(4)
+        await bench.fail(6)
+        assert bench.state is State.OPEN
 
-    assert (await rig.refused()).retry_after_seconds == 30.0
+    async def test_less_than_the_ratio_does_not(self, bench: Bench) -> None:
+        await bench.succeed(5)
+        await bench.fail(7)  # 7 of 12
+        assert bench.state is State.CLOSED
+        await bench.fail()  # 8 of 13
+        assert bench.state is State.OPEN
+
+    async def test_a_ratio_reached_exactly_is_not_lost_to_rounding(self) -> None:
+        bench = a_bench(min_calls=25, failure_ratio=0.56)
+        await bench.succeed(11)
+        await bench.fail(14)
+        assert bench.state is State.OPEN
+
+    async def test_successes_between_failures_do_not_hide_them(self, bench: Bench) -> None:
+        for _ in range(3):
+            await bench.fail(2)
+            await bench.succeed()
+        await bench.fail()  # 7 of 10, never more than two on end
+        assert bench.state is State.OPEN
+
+    async def test_a_success_never_opens_it(self, bench: Bench) -> None:
+        await bench.fail(9)
+        await bench.succeed()
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
+
+    async def test_failures_as_old_as_the_window_still_count(self, bench: Bench) -> None:
+        await bench.fail(9)
+        bench.clock.now += 10
+        await bench.fail()
+        assert bench.state is State.OPEN
+
+    async def test_older_failures_are_forgotten(self, bench: Bench) -> None:
+        await bench.fail(9)
+        bench.clock.now += 10.1
+        await bench.fail(9)
+        assert bench.state is State.CLOSED
+
+    async def test_older_successes_are_forgotten_too(self, bench: Bench) -> None:
+        await bench.succeed(100)
+        bench.clock.now += 10.1
+        await bench.fail(10)
+        assert bench.state is State.OPEN
+
+    async def test_the_window_slides_call_by_call(self, bench: Bench) -> None:
+        await bench.fail(5)
+        bench.clock.now += 6
+        await bench.succeed(5)
+        bench.clock.now += 4.1  # the five failures are out, the five successes are not
+        await bench.fail(7)  # 7 of 12
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
 
 
-async def test_cancelled_probes_give_their_places_back() -> None:
-    rig = Rig()
-    await rig.tripped()
-    rig.now += 30
-    probes = await rig.hang(5)
-    for task in probes:
-        task.cancel()
-    await asyncio.wait(probes)
+class TestWhatIsAFailure:
+    async def test_other_exceptions_open_nothing(self, bench: Bench) -> None:
+        await bench.fail(50, Answer)
+        assert bench.state is State.CLOSED
 
-    await rig.good(5)
+    async def test_kinds_of_a_failure_are_failures(self, bench: Bench) -> None:
+        await bench.fail(10, DeeplyDown)
+        assert bench.state is State.OPEN
 
-    assert rig.breaker.state is State.CLOSED
+    async def test_other_exceptions_are_calls_that_went_well(self, bench: Bench) -> None:
+        await bench.fail(5, Answer)
+        await bench.fail(7)  # 7 of 12
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
 
+    async def test_several_exceptions_may_count(self) -> None:
+        bench = Bench(RatioBreaker(counts=(Down, Answer), min_calls=2), Clock())
+        await bench.fail(1, Down)
+        await bench.fail(1, Answer)
+        assert bench.state is State.OPEN
 
-async def test_a_late_failure_of_a_call_begun_before_the_trip_changes_nothing() -> None:
-    rig, fail_now = Rig(), asyncio.Event()
-
-    async def late() -> str:
-        await fail_now.wait()
-        raise FleetUnavailable("timed out at last")
-
-    calls = [asyncio.create_task(rig.breaker.call(late)) for _ in range(20)]
-    await asyncio.sleep(0)
-    await rig.tripped()
-    rig.now += 30
-    await rig.good(2)
-    fail_now.set()
-    await asyncio.wait(calls)
-    for call in calls:
-        assert isinstance(call.exception(), FleetUnavailable)
-
-    assert rig.breaker.state is State.HALF_OPEN
-    await rig.good(3)
-    assert rig.breaker.state is State.CLOSED
+    async def test_cancelled_calls_are_no_calls(self, bench: Bench) -> None:
+        for call in bench.under_way(10):
+            call.is_cancelled()
+        await bench.fail(9)
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
 
 
-def test_states_have_numbers_for_the_gauge() -> None:
-    assert [state.number for state in (State.CLOSED, State.OPEN, State.HALF_OPEN)] == [0, 1, 2]
+class TestWhatTheCallerGets:
+    async def test_the_result(self, bench: Bench) -> None:
+        number: int = await bench.breaker.call(three)
+        assert number == 3
+
+    @pytest.mark.parametrize("error", [Down("x"), Answer("x"), Killed("x")], ids=repr)
+    async def test_its_own_exception_itself(self, bench: Bench, error: BaseException) -> None:
+        with pytest.raises(type(error)) as caught:
+            await bench.breaker.call(raising(error))
+        assert caught.value is error
+
+    async def test_its_own_exception_also_from_the_call_that_opens(self, bench: Bench) -> None:
+        await bench.fail(9)
+        last = Down("the tenth")
+        with pytest.raises(Down) as caught:
+            await bench.breaker.call(raising(last))
+        assert caught.value is last
+        assert bench.state is State.OPEN
+
+    async def test_its_own_exception_also_from_a_failed_probe(self, bench: Bench) -> None:
+        await bench.half_open()
+        probe = Down("still")
+        with pytest.raises(Down) as caught:
+            await bench.breaker.call(raising(probe))
+        assert caught.value is probe
+        assert bench.state is State.OPEN
+
+    async def test_a_refusal_of_our_own_and_the_seconds_left(self, bench: Bench) -> None:
+        await bench.open()
+        assert await bench.refused() == 30
+        bench.clock.now += 29.5
+        assert await bench.refused() == 0.5
+        assert not issubclass(BreakerOpen, CircuitBreakerError)
+
+    @pytest.fixture(params=["Europe/Moscow", "America/New_York"])
+    def far_zone(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", request.param)
+            time.tzset()
+            yield
+        time.tzset()
+
+    @pytest.mark.usefixtures("far_zone")
+    async def test_the_same_seconds_in_every_time_zone(self, bench: Bench) -> None:
+        await bench.open()
+        assert await bench.refused() == 30
+        bench.clock.now += 30
+        await bench.succeed(5)
+        assert bench.state is State.CLOSED
+
+
+class TestHalfOpen:
+    async def test_it_probes_after_its_time_and_not_before(self, bench: Bench) -> None:
+        await bench.open()
+        bench.clock.now += 29.9
+        await bench.refused()
+        bench.clock.now += 0.1
+        await bench.succeed()
+        assert bench.state is State.HALF_OPEN
+
+    async def test_of_many_callers_only_some_probe(self, bench: Bench) -> None:
+        await bench.half_open()
+        probes = bench.under_way(5)
+        assert [await bench.refused() for _ in range(15)] == [0.0] * 15
+        for probe in probes:
+            probe.succeeds()
+        assert bench.state is State.CLOSED
+
+    async def test_so_it_is_with_callers_in_a_rush(self, bench: Bench) -> None:
+        await bench.half_open()
+        all_are_out = asyncio.Barrier(5)
+        async with asyncio.timeout(5):
+            callers = [bench.breaker.call(all_are_out.wait) for _ in range(20)]
+            ends = await asyncio.gather(*callers, return_exceptions=True)
+        assert [isinstance(end, BreakerOpen) for end in ends] == [False] * 5 + [True] * 15
+        assert bench.state is State.CLOSED
+
+    async def test_the_call_that_ends_the_waiting_is_a_probe_itself(self, bench: Bench) -> None:
+        await bench.open()
+        bench.clock.now += 30
+        bench.under_way(5)
+        await bench.refused()
+
+    async def test_it_takes_every_success_to_close(self, bench: Bench) -> None:
+        await bench.half_open()
+        await bench.succeed(4)
+        assert bench.state is State.HALF_OPEN
+        await bench.succeed()
+        assert bench.state is State.CLOSED
+
+    async def test_an_answer_is_a_success(self, bench: Bench) -> None:
+        await bench.half_open()
+        await bench.fail(5, Answer)
+        assert bench.state is State.CLOSED
+
+    async def test_one_failure_opens_it_for_the_whole_time_again(self, bench: Bench) -> None:
+        await bench.half_open()
+        await bench.succeed(4)
+        bench.clock.now += 7
+        await bench.fail()
+        assert bench.state is State.OPEN
+        assert await bench.refused() == 30
+
+    async def test_successes_before_a_failure_are_worth_nothing_after_it(self, bench: Bench) -> None:
+        await bench.half_open()
+        await bench.succeed(4)
+        await bench.fail()
+        bench.clock.now += 30
+        await bench.succeed(4)
+        assert bench.state is State.HALF_OPEN
+
+    async def test_a_probe_that_hangs_takes_one_place_and_no_more(self) -> None:
+        bench = a_bench(probes=2)
+        await bench.half_open()
+        hanging, quick = bench.under_way(2)
+        quick.succeeds()
+        [another] = bench.under_way(1)
+        await bench.refused()
+        another.succeeds()
+        assert bench.state is State.CLOSED
+        hanging.is_cancelled()
+
+    async def test_a_cancelled_probe_gives_its_place_back_and_proves_nothing(self, bench: Bench) -> None:
+        await bench.half_open()
+        for probe in bench.under_way(5):
+            probe.is_cancelled()
+        assert bench.state is State.HALF_OPEN
+        probes = bench.under_way(5)
+        await bench.refused()
+        for probe in probes[:4]:
+            probe.succeeds()
+        assert bench.state is State.HALF_OPEN
+        probes[4].succeeds()
+        assert bench.state is State.CLOSED
+
+    async def test_so_does_one_that_runs_into_a_deadline(self, bench: Bench) -> None:
+        await bench.half_open()
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await bench.breaker.call(asyncio.Event().wait)
+        assert bench.state is State.HALF_OPEN
+        await bench.succeed(5)
+        assert bench.state is State.CLOSED
+
+    async def test_so_does_one_that_is_killed(self, bench: Bench) -> None:
+        await bench.half_open()
+        for _ in range(20):
+            with pytest.raises(Killed):
+                await bench.breaker.call(raising(Killed()))
+        assert bench.state is State.HALF_OPEN
+        await bench.succeed(5)
+        assert bench.state is State.CLOSED
+
+    async def test_closing_clears_the_window(self) -> None:
+        bench = a_bench(window_seconds=1000)
+        await bench.half_open()
+        await bench.succeed(5)
+        await bench.fail(9)
+        assert bench.state is State.CLOSED
+        await bench.fail()
+        assert bench.state is State.OPEN
+
+
+class TestCallsThatEndLate:
+    async def test_their_failures_do_not_keep_it_open_for_longer(self, bench: Bench) -> None:
+        late = bench.under_way(5)
+        await bench.open()
+        bench.clock.now += 10
+        for call in late:
+            call.fails()
+        assert await bench.refused() == 20
+        assert bench.changes == [(State.CLOSED, State.OPEN)]
+
+    async def test_their_failures_do_not_open_it_again_from_half_open(self, bench: Bench) -> None:
+        [late] = bench.under_way(1)
+        await bench.half_open()
+        late.fails()
+        assert bench.state is State.HALF_OPEN
+
+    async def test_their_successes_do_not_help_to_close_it(self, bench: Bench) -> None:
+        late = bench.under_way(5)
+        await bench.half_open()
+        for call in late:
+            call.succeeds()
+        assert bench.state is State.HALF_OPEN
+
+    async def test_they_do_not_count_in_the_window_after_closing(self) -> None:
+        bench = a_bench(window_seconds=1000)
+        late = bench.under_way(20)
+        await bench.half_open()
+        await bench.succeed(5)
+        for call in late:
+            call.fails()
+        await bench.fail(9)
+        assert bench.state is State.CLOSED
+
+    async def test_a_late_probe_does_not_keep_it_open_for_longer(self, bench: Bench) -> None:
+        await bench.half_open()
+        early, late = bench.under_way(2)
+        early.fails()
+        bench.clock.now += 10
+        late.fails()
+        assert await bench.refused() == 20
+
+    async def test_a_late_probe_does_not_close_what_another_opened(self) -> None:
+        bench = a_bench(probes=2)
+        await bench.half_open()
+        await bench.succeed()
+        early, late = bench.under_way(2)
+        early.fails()
+        late.succeeds()
+        assert bench.state is State.OPEN
+
+    async def test_a_probe_of_last_time_neither_opens_nor_closes_nor_takes_a_place(self) -> None:
+        bench = a_bench(probes=3)
+        await bench.half_open()
+        last_time = bench.under_way(3)
+        last_time[0].fails()
+        bench.clock.now += 30
+        probes = bench.under_way(3)
+        last_time[1].fails()
+        last_time[2].succeeds()
+        assert bench.state is State.HALF_OPEN
+        await bench.refused()  # their places were last time's, too
+        for probe in probes[:2]:
+            probe.succeeds()
+        assert bench.state is State.HALF_OPEN
+        probes[2].succeeds()
+        assert bench.state is State.CLOSED
+
+
+class TestWhatItShows:
+    async def test_every_change_once_and_in_order(self, bench: Bench) -> None:
+        await bench.open()
+        await bench.refused()
+        bench.clock.now += 30
+        await bench.fail()
+        bench.clock.now += 30
+        await bench.succeed(20)
+        assert bench.changes == [
+            (State.CLOSED, State.OPEN),
+            (State.OPEN, State.HALF_OPEN),
+            (State.HALF_OPEN, State.OPEN),
+            (State.OPEN, State.HALF_OPEN),
+            (State.HALF_OPEN, State.CLOSED),
+        ]
+
+    async def test_the_new_state_to_whoever_hears_of_a_change(self, bench: Bench) -> None:
+        seen: list[State] = []
+        bench.breaker.on_change = lambda _before, _after: seen.append(bench.state)
+        await bench.half_open()
+        assert seen == [State.OPEN, State.HALF_OPEN]
+
+    async def test_the_state_that_aiobreaker_shows(self, bench: Bench) -> None:
+        assert isinstance(bench.breaker, CircuitBreaker)
+        assert bench.breaker.current_state.name == "CLOSED"
+        await bench.open()
+        assert bench.breaker.current_state.name == "OPEN"
+
+    def test_states_as_words_and_as_numbers(self) -> None:
+        assert [(f"{state}", state.number) for state in State] == [("closed", 0), ("open", 1), ("half_open", 2)]
+
+    async def test_nobody_need_listen(self) -> None:
+        breaker = RatioBreaker(counts=(Down,))
+        await Bench(breaker, Clock()).open()
+
+    def test_the_clock_cannot_be_set_back(self) -> None:
+        assert RatioBreaker(counts=(Down,)).clock is time.monotonic
+
+
+async def test_a_call_costs_the_same_however_many_are_in_the_window() -> None:
+    async def cost(calls_in_window: int) -> float:
+        bench = a_bench(min_calls=1, failure_ratio=1.0)
+        ends = [three, raising(Down())]
+
+        async def run(calls: int) -> float:
+            begun = time.process_time()
+            for number in range(calls):
+                with suppress(Down):
+                    await bench.breaker.call(ends[number % 2])
+            return time.process_time() - begun
+
+        await run(calls_in_window)
+        assert bench.state is State.CLOSED
+        return min([await run(100) for _ in range(5)])  # the least disturbed
+
+    assert await cost(20_000) < 10 * await cost(20)  # counting the window anew for each call would make it hundreds

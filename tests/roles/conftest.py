@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from loguru import logger
 
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
@@ -82,3 +84,14 @@ async def listening(world: World) -> AsyncIterator[Listening]:
 async def client(listening: Listening) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
         yield client
+
+
+@contextmanager
+def logged() -> Generator[list[str]]:
+    """The warnings and errors that are logged in the block."""
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{level} {message} {extra}")
+    try:
+        yield lines
+    finally:
+        logger.remove(sink)

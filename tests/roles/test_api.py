@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from loguru import logger
 from prometheus_client import REGISTRY
 
 from gofleet.domain.driver import Driver
-from gofleet.domain.errors import Unavailable
+from gofleet.domain.errors import DriverBusy, GoFleetError, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Status
 from tests.makers import an_order
-from tests.roles.conftest import World
+from tests.roles.conftest import World, logged
 
 ORDERS = "/api/v1/orders"
 DRIVER = "/api/v1/drivers/ana"
@@ -29,16 +26,6 @@ def slug(answer: httpx.Response) -> str:
     assert problem["status"] == answer.status_code
     assert problem["request_id"] == answer.headers["x-request-id"]
     return problem["type"].removeprefix("/problems/")
-
-
-@contextmanager
-def logged() -> Iterator[list[str]]:
-    lines: list[str] = []
-    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{level} {message} {extra}")
-    try:
-        yield lines
-    finally:
-        logger.remove(sink)
 
 
 async def moved(world: World, order_id: str, *, to: Status, driver_id: str = "ana") -> Order:
@@ -150,6 +137,20 @@ async def test_a_move_that_the_status_forbids_is_a_conflict(client: httpx.AsyncC
 
     assert (answer.status_code, slug(answer)) == (409, "invalid-transition")
     assert world.orders.rows["o-1"].status is Status.PENDING
+
+
+@pytest.mark.parametrize("lost", [StaleOrder("o-1", 1), DriverBusy("ana")])
+async def test_a_race_that_was_lost_is_a_conflict(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch, lost: GoFleetError
+) -> None:
+    async def beaten(order: Order) -> None:
+        raise lost
+
+    await world.orders.add(an_order("o-1"))
+    monkeypatch.setattr(world.orders, "save", beaten)
+    answer = await client.post(f"{ORDERS}/o-1/cancel")
+
+    assert (answer.status_code, slug(answer)) == (409, lost.code)
 
 
 async def test_paging_shows_every_order_once_newest_first(client: httpx.AsyncClient, world: World) -> None:
@@ -301,6 +302,14 @@ async def test_a_sane_request_id_is_kept_and_any_other_replaced(client: httpx.As
 
     assert kept.headers["x-request-id"] == "client-7"
     assert len(replaced.headers["x-request-id"]) == 36
+
+
+async def test_a_trace_begun_by_the_client_goes_on_here(client: httpx.AsyncClient) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    answer = await client.get("/nope", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+
+    assert answer.json()["trace_id"] == trace
 
 
 async def test_metrics_name_the_route_and_never_the_path(client: httpx.AsyncClient) -> None:

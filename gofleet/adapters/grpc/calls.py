@@ -12,6 +12,7 @@ from grpclib.events import RecvRequest
 from loguru import logger
 from opentelemetry.trace import SpanKind, StatusCode
 
+from gofleet.adapters.grpc.requests import RequestStream
 from gofleet.domain.errors import Invalid, Unavailable
 from gofleet.telemetry.tracing import TRACEPARENT, span
 
@@ -72,7 +73,7 @@ class Calls:
         cut = asyncio.timeout(None)
         try:
             async with self._held(name, cut):
-                await handler(stream)
+                await handler(RequestStream(stream))
         except GRPCError as error:
             return error
         except Invalid as error:

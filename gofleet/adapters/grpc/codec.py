@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 import betterproto
 from grpclib import GRPCError, Status
@@ -52,19 +52,25 @@ class StrictCodec(CodecBase):
 
 
 def _is_as_declared(message: betterproto.Message) -> bool:
-    for name, expected in _declared(type(message)):
-        value: object = getattr(message, name)
-        if isinstance(value, list):
-            if not all(isinstance(each, expected) for each in value):  # pyright: ignore[reportUnknownVariableType]
-                return False
-        elif value is not None and not isinstance(value, expected):
-            return False
-    return True
+    return all(
+        _is_a(getattr(message, name), kind, repeated=repeated, optional=optional)
+        for name, kind, repeated, optional in _declared(type(message))
+    )
+
+
+def _is_a(value: object, kind: type, *, repeated: bool, optional: bool) -> bool:
+    if repeated:
+        return isinstance(value, list) and all(isinstance(each, kind) for each in cast("list[object]", value))
+    return isinstance(value, kind) or (optional and value is None)
 
 
 @cache
-def _declared(message_type: type[betterproto.Message]) -> list[tuple[str, type]]:
+def _declared(message_type: type[betterproto.Message]) -> list[tuple[str, type, bool, bool]]:
+    """Name, type, whether repeated, whether optional."""
     # Every generated message is a dataclass, which their common root does not say.
     declared = fields(cast("type[DataclassInstance]", message_type))
     metadata = [cast("betterproto.FieldMetadata", field.metadata["betterproto"]) for field in declared]
-    return [(field.name, PYTHON_TYPES[of.proto_type]) for field, of in zip(declared, metadata, strict=True)]
+    return [
+        (field.name, PYTHON_TYPES[of.proto_type], get_origin(field.type) is list, bool(of.optional))
+        for field, of in zip(declared, metadata, strict=True)
+    ]

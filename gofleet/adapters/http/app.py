@@ -82,7 +82,7 @@ def _constant(value: object) -> Callable[[], object]:
 def _health(operations: ASGIApp) -> ASGIRouteHandler:
     @asgi(HEALTH_PATHS, copy_scope=False)
     async def health(scope: Scope, receive: Receive, send: Send) -> None:
-        await cast("LitestarASGIApp", operations)(scope, receive, send)
+        await operations(scope, receive, send)
 
     return health
 

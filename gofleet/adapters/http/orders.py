@@ -8,6 +8,7 @@ from typing import Annotated
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.parameters import BadParameter, aware, cursor_after, parameter_id, position_of
@@ -18,9 +19,10 @@ from gofleet.ports import OrderFilter, Orders
 
 CreateOrder = Callable[[Order], Awaitable[tuple[Order, bool]]]
 MoveOrder = Callable[[str], Awaitable[Order]]
+REPEATED = {200: ResponseSpec(OrderView, description="The order was accepted before; `Idempotent-Replayed: true`")}
 
 
-@post("/", summary="Create an order", responses=documented(400, 408, 409, 413, 415, 422, 503))
+@post("/", summary="Create an order", responses=REPEATED | documented(400, 408, 409, 413, 415, 422, 503))
 async def create(
     data: JSONBody[NewOrder], create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:

@@ -32,6 +32,7 @@ class MemoryQueue:
     waiting: deque[Entry] = field(default_factory=deque[Entry])
     held: dict[int, Entry] = field(default_factory=dict[int, Entry])
     later: set[asyncio.TimerHandle] = field(default_factory=set[asyncio.TimerHandle])
+    consumers: set[InFlight] = field(default_factory=set[InFlight])
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: count[int] = field(default_factory=count)
 
@@ -76,7 +77,7 @@ class MemoryBroker:
         self.watch = Watch()
         self.away = False
         self._delivery_limit = delivery_limit
-        self._grace_seconds = grace_seconds
+        self.grace_seconds = grace_seconds
         self._queues: dict[str, MemoryQueue] = {}
         self._types: Mapping[str, tuple[str, ...]] = QUEUES
 
@@ -100,11 +101,13 @@ class MemoryBroker:
         async def consume(stop: asyncio.Event, begun: asyncio.Event) -> None:
             begun.set()
             mine: set[int] = set()
+            self.queue(queue).consumers.add(in_flight)
             try:
                 while not stop.is_set():
                     await self._hand_out(queue, in_flight, mine, prefetch, stop)
-                await in_flight.finish(self._grace_seconds)
+                await in_flight.finish(self.grace_seconds)
             finally:
+                self.queue(queue).consumers.discard(in_flight)
                 self._redeliver(queue, mine)
 
         async with self.watch.running(consume):
@@ -112,6 +115,8 @@ class MemoryBroker:
 
     def lose_consumers(self, queue: str) -> None:
         """As if every connection to `queue` broke: what is held is delivered again."""
+        for in_flight in self.queue(queue).consumers:
+            in_flight.drop_waiting()
         self._redeliver(queue, set(self.queue(queue).held))
 
     def _publish(self, message: Message) -> GoFleetError | None:

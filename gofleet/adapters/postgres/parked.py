@@ -7,6 +7,7 @@ import msgspec
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.messages import EVENT_ID, Delivery
+from gofleet.telemetry.metrics import MESSAGES_PARKED
 
 PARKED = Queries("parked")
 
@@ -28,6 +29,7 @@ class PostgresParked:
         }
         async with link_from(self._pool) as link:
             await link.execute(PARKED.add, values)
+        MESSAGES_PARKED.labels(delivery.queue).inc()
 
     async def count(self) -> int:
         async with link_from(self._pool) as link:

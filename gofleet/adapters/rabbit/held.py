@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from dataclasses import dataclass
 from uuid import uuid4
 
 from aio_pika.abc import HeadersType
 from faststream.rabbit import RabbitMessage
 from loguru import logger
+from pamqp.encode import field_table
 
 from gofleet.adapters.rabbit.sender import Outgoing, Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
@@ -74,9 +76,13 @@ class RabbitHeld:
         )
 
     def _headers(self, later: Later) -> HeadersType:
-        headers = dict(without_brokers_own(self.message.headers))
-        if later.counted:
-            headers[ATTEMPT] = str(self.delivery.attempt + 1)
+        counted = {ATTEMPT: str(self.delivery.attempt + 1)} if later.counted else {}
+        headers = {**without_brokers_own(self.message.headers), **counted}
+        try:
+            field_table(headers)
+        except (TypeError, ValueError, struct.error):
+            # pamqp reads things that it cannot write, such as text that is not UTF-8.
+            return {**self.delivery.headers, **counted}
         return headers
 
 

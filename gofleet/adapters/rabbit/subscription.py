@@ -46,11 +46,14 @@ class Subscription:
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, over one connection after the other; then finish what is in hand."""
+        said = ""
         while not stop.is_set():
             try:
                 await self._consume_once(stop, begun)
             except Unavailable as error:
-                logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
+                if str(error) != said:  # not every second of a long outage
+                    said = str(error)
+                    logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
             begun.set()
             await within(self.bounds.reconnect_seconds, stop)
         await self.in_flight.finish(self.bounds.grace_seconds)
@@ -62,6 +65,7 @@ class Subscription:
         try:
             queue = await self._subscribe(session, over)
             begun.set()
+            logger.bind(queue=self.queue).info("consuming")
             await either(session.lost, stop)
             over.set()
             if session.lost.is_set():
@@ -85,7 +89,7 @@ class Subscription:
         declared = self.topology.queue(self.queue)
         subscriber = broker.subscriber(declared, ack_policy=AckPolicy.MANUAL, decoder=_as_it_is, no_reply=True)
         subscriber(received)
-        # FastStream drops, and so leaves unanswered, what arrives between basic.consume-ok and its own "running".
+        # Or it would leave unanswered what arrives between basic.consume-ok and the moment it sets this itself.
         subscriber.running = True
         await broker.start()
         queue = await broker.declare_queue(declared)  # FastStream's own object, out of its cache

@@ -18,8 +18,8 @@ REMEMBER_MS = HOUR_MS
 """How long it is known that an order was taken off a driver: longer than news can be late."""
 FORGET_MS = 7 * 24 * HOUR_MS
 """A driver nobody has heard of for so long is unknown again."""
-BATCH = 500
-"""Positions a script handles in one go: some milliseconds, in which the server does nothing else."""
+BATCH = 100
+"""Positions a script handles in one go: a few milliseconds at most, in which the server does nothing else."""
 
 
 class RedisPositions:

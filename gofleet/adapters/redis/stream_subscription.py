@@ -79,6 +79,7 @@ class StreamSubscription:
         self._bounds = bounds.for_queue(queue)
         self._held: set[bytes] = set()
         self._kept_at = time.monotonic()
+        self._said = ""
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, through outages of Redis; then finish what is in hand."""
@@ -94,12 +95,15 @@ class StreamSubscription:
         try:
             await self._stream.prepare()
             begun.set()
+            logger.bind(queue=self._queue).info("consuming")
             while not stop.is_set():
                 await self._tend()
                 await self._read()
         except (RedisError, OSError) as error:
             begun.set()
-            logger.bind(queue=self._queue).warning("consuming has to wait, Redis is unavailable: {}", error)
+            if str(error) != self._said:  # not every second of a long outage
+                self._said = str(error)
+                logger.bind(queue=self._queue).warning("consuming has to wait, Redis is unavailable: {}", error)
             await within(AGAIN_SECONDS, stop)
 
     async def _tend(self) -> None:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from redis.exceptions import RedisError
 
@@ -65,7 +65,7 @@ class StreamsPublisher:
         """Whether it could publish now: Unavailable if not."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._redis.execute_command("PING")
+                await cast("Any", self._redis).ping()
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 

@@ -6,12 +6,11 @@
 -- It also touches <prefix>driver:<id> and <prefix>claim:<id> of drivers whom nobody can name before it has run, so
 -- they are not among the KEYS: right on one server, and in a cluster only with a hash tag in the prefix.
 local free, mine = KEYS[1], KEYS[2]
-local prefix, order, lng, lat, radius_m = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local prefix, order, lng, lat, radius_m = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local limit, stale_ms, claim_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local excluded = {}
 for i = 9, #ARGV do excluded[ARGV[i]] = true end
 
-local now = now_ms()
 local before = redis.call('GET', mine) -- whom this order was given by an earlier call
 local own, others, silent, met = nil, {}, {}, {}
 
@@ -32,12 +31,13 @@ local function meet(id, distance)
     end
 end
 
--- GEOSEARCH cannot go on where it stopped, so each page begins anew and is larger. Whoever was met before is known
--- by id, not by place: drivers at the same spot change places from page to page.
-local count = 2 * limit + 8
+-- GEOSEARCH looks at everybody within its radius, however few it is to give: so begin near and reach further only
+-- while it takes. It cannot go on where it stopped either: each page begins anew, and whoever was met before is known
+-- by id, not by place, for drivers at the same spot change places from page to page.
+local reach, count = radius_m / 8, 2 * limit + 8
 local enough, exhausted
 repeat
-    local page = redis.call('GEOSEARCH', free, 'FROMLONLAT', lng, lat, 'BYRADIUS', radius_m, 'm',
+    local page = redis.call('GEOSEARCH', free, 'FROMLONLAT', lng, lat, 'BYRADIUS', reach, 'm',
         'ASC', 'COUNT', count, 'WITHDIST')
     for _, found in ipairs(page) do
         if not met[found[1]] then
@@ -46,8 +46,13 @@ repeat
         end
     end
     enough = #others >= limit and (own or not before)
-    exhausted = #page < count
-    count = count * 4
+    if #page >= count then
+        count = count * 4
+    elseif reach < radius_m then
+        reach = math.min(reach * 2, radius_m)
+    else
+        exhausted = true
+    end
 until enough or exhausted
 
 for _, id in ipairs(silent) do redis.call('ZREM', free, id) end

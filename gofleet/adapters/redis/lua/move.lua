@@ -12,8 +12,10 @@ for i = 1, (#KEYS - 1) / 2 do
     if known and tonumber(known) > tonumber(recorded_at) then
         applied[i] = 0
     else
-        redis.call('HSETNX', driver, 'name', id)
-        redis.call('HSETNX', driver, 'on_duty', '1')
+        if not known then -- it may be registered all the same
+            redis.call('HSETNX', driver, 'name', id)
+            redis.call('HSETNX', driver, 'on_duty', '1')
+        end
         redis.call('HSET', driver, 'lat', lat, 'lng', lng, 'recorded_at', recorded_at)
         redis.call('PEXPIRE', driver, forget_ms)
         settle(free, driver, busy, id, stale_ms)

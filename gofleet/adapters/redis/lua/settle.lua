@@ -1,14 +1,12 @@
 -- Milliseconds since 1970 by the server's clock.
-local function now_ms()
-    local time = redis.call('TIME')
-    return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 -- Free is who is on duty, was seen lately and holds no order. The free set holds exactly them (and some who have
 -- gone silent since), so that a search never meets the busy ones.
 local function settle(free, driver, busy, id, stale_ms)
     local on_duty, lat, lng, recorded_at = unpack(redis.call('HMGET', driver, 'on_duty', 'lat', 'lng', 'recorded_at'))
-    local fresh = recorded_at and now_ms() - tonumber(recorded_at) <= stale_ms
+    local fresh = recorded_at and now - tonumber(recorded_at) <= stale_ms
     if on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0 then
         redis.call('GEOADD', free, lng, lat, id)
     else

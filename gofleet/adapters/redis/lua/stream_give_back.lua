@@ -1,7 +1,9 @@
 -- Let others take over at once what we hold between two entries; with '-' and '+' that is all, and we are gone.
+-- Nobody died of it, so this delivery does not count.
 -- KEYS: stream; ARGV: group, consumer, first, last, an idle time beyond every limit.
 for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[4], 10000, ARGV[2])) do
-  redis.call('XCLAIM', KEYS[1], ARGV[1], 'given-back', 0, pending[1], 'IDLE', ARGV[5], 'JUSTID')
+  redis.call('XCLAIM', KEYS[1], ARGV[1], 'given-back', 0, pending[1], 'IDLE', ARGV[5],
+    'RETRYCOUNT', math.max(pending[4] - 1, 0), 'JUSTID')
 end
 if ARGV[3] == '-' and #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
   redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])

@@ -1,0 +1,74 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+export UV_PYTHON_DOWNLOADS := "never"
+
+# List the recipes
+_default:
+    @just --list --unsorted
+
+# The whole system on this machine, without Docker
+[group('try')]
+demo *args:
+    uv run gofleet demo {{args}}
+
+# The whole system in containers
+[group('try')]
+up *args:
+    docker compose up --build {{args}}
+
+# Stop the containers; add --volumes to forget the data
+[group('try')]
+down *args:
+    docker compose down {{args}}
+
+# Play roles against your own servers: just run api,relay
+[group('try')]
+run roles="all":
+    uv run gofleet run --role {{roles}}
+
+# Everything CI checks
+[group('check')]
+check: lint test
+
+# All tests, on real PostgreSQL, Valkey and RabbitMQ
+[group('check')]
+test *args: rabbitmq
+    uv run pytest {{args}}
+
+# Milliseconds: domain, use cases and guards in memory
+[group('check')]
+quick *args:
+    uv run pytest tests/domain tests/usecases tests/guards {{args}}
+
+# The promises of every port, on memory and on the real servers
+[group('check')]
+contract *args: rabbitmq
+    uv run pytest tests/contract {{args}}
+
+# Four processes on real servers
+[group('check')]
+journeys *args: rabbitmq
+    uv run pytest tests/journeys {{args}}
+
+# Style, types, and who may import whom
+[group('check')]
+lint:
+    uv run ruff check
+    uv run ruff format --check
+    uv run basedpyright
+    uv run lint-imports
+
+# Repair what can be repaired automatically
+[group('develop')]
+fix:
+    uv run ruff check --fix
+    uv run ruff format
+
+# Bring a database's schema up to date
+[group('develop')]
+migrate *args:
+    uv run gofleet migrate {{args}}
+
+# RabbitMQ from Debian's package, if it is missing and we may install it; the tests start a private node of it
+[group('develop')]
+rabbitmq:
+    @bash tests/install_rabbitmq.sh

@@ -1,0 +1,113 @@
+"""Migrations on a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gofleet.adapters.postgres.migrate import Migration, MigrationError, migrate, migrations, missing
+from gofleet.embedded import Postgres
+from tests.databases import conninfo_of
+
+
+@pytest.fixture
+def empty_database(postgres_server: Postgres) -> Generator[str]:
+    name = f"empty_{uuid4().hex[:12]}"
+    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
+        link.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield conninfo_of(postgres_server, name)
+        link.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def test_all_are_applied_once_and_in_order(empty_database: str) -> None:
+    names = [migration.name for migration in migrations()]
+    applied: list[str] = []
+    assert missing(empty_database) == names
+
+    assert migrate(empty_database, done=applied.append) == len(names)
+
+    assert applied == names
+    assert missing(empty_database) == []
+    assert migrate(empty_database) == 0
+
+
+def test_two_at_once_apply_each_once(empty_database: str) -> None:
+    with ThreadPoolExecutor(2) as both:
+        counts = list(both.map(migrate, [empty_database] * 2))
+
+    assert sorted(counts) == [0, len(migrations())]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> None:
+    broken = Migration("0002_broken", "create table half (id int); select 1 / 0")
+
+    with pytest.raises(MigrationError, match="0002_broken failed and was rolled back"):
+        migrate(empty_database, known=[Migration("0001_good", "create table good (id int)"), broken])
+
+    with psycopg.connect(empty_database) as link:
+        assert link.execute("select to_regclass('good'), to_regclass('half')").fetchone() == ("good", None)
+        assert link.execute("select name from schema_migrations").fetchall() == [("0001_good",)]
+
+
+def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
+    migrate(empty_database, known=[*migrations(), Migration("9999_future", "select 1")])
+
+    with pytest.raises(MigrationError, match="from the future: it has 9999_future"):
+        migrate(empty_database)
+    with pytest.raises(MigrationError, match="from the future"):
+        missing(empty_database)
+
+
+def test_a_migration_that_was_edited_afterwards_is_refused(empty_database: str) -> None:
+    migrate(empty_database, known=[Migration("0001_a", "select 1")])
+
+    with pytest.raises(MigrationError, match="0001_a was edited"):
+        migrate(empty_database, known=[Migration("0001_a", "select 2")])
+
+
+def test_files_are_numbered_without_gaps() -> None:
+    numbers = [int(migration.name.split("_")[0]) for migration in migrations()]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_other_folders_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "0001_x.sql").write_text("select 1")
+
+    assert migrations(tmp_path) == [Migration("0001_x", "select 1")]
+
+
+def test_history_is_append_only(clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)")
+        for statement in (b"update order_log set became = 'x'", b"delete from order_log"):
+            with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+                link.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "('o', 1, 0, 2, 'PENDING', null, null)",  # the sum
+        "('o', 0, 0, 0, 'PENDING', null, null)",  # no price
+        "('o', 1, 0, 1, 'LOST', null, null)",  # no such status
+        "('o', 1, 0, 1, 'DISPATCHED', null, null)",  # nobody drives
+        "('o', 1, 0, 1, 'DELIVERED', null, null)",
+        "('o', 1, 0, 1, 'PENDING', 'ana', null)",  # somebody drives what waits
+        "('o', 1, 0, 1, 'MANUAL_DISPATCH', null, null)",  # no reason
+    ],
+)
+def test_the_database_refuses_what_the_domain_refuses(clean_database: str, values: str) -> None:
+    with (
+        psycopg.connect(clean_database, autocommit=True) as link,
+        pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)),
+    ):
+        link.execute(
+            f"insert into orders (id, price, tax, final_price, status, driver_id, reason) values {values}".encode()
+        )

@@ -1,0 +1,160 @@
+"""The four roles as processes of their own, on real servers, as an operator would run them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from gofleet.domain.place import Place
+from gofleet.parts import free_port
+from tests.makers import CENTRE
+
+START_SECONDS = 60.0
+
+
+@dataclass
+class Running:
+    """One process; what it prints goes to `log`."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    metrics_port: int
+
+    def ready(self) -> bool:
+        """Whether it says so; AssertionError with its log if it has died."""
+        assert self.popen.poll() is None, f"{self.name} exited with {self.popen.returncode}:\n{self.log.read_text()}"
+        try:
+            url = f"http://127.0.0.1:{self.metrics_port}/health/ready"
+            return httpx.get(url, timeout=5, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    def tell(self, sign: signal.Signals) -> None:
+        self.popen.send_signal(sign)
+
+    def ended(self, within: float = 30.0) -> int:
+        """Its exit code."""
+        return self.popen.wait(within)
+
+    def events(self) -> list[dict[str, object]]:
+        """Its log lines."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+@dataclass
+class Installation:
+    """`environment` is what every process gets; `api` is the address of its API."""
+
+    environment: dict[str, str]
+    place: Path
+    processes: list[Running] = field(default_factory=list[Running])
+    count: int = 0
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.environment['WEB_SERVER_PORT']}"
+
+    def launch(self, role: str, **more: str) -> Running:
+        """Start a process and do not wait for it."""
+        self.count += 1
+        name = f"{role}-{self.count}"
+        port = free_port("127.0.0.1", 21_000 + 20 * self.count)
+        log = self.place / f"{name}.log"
+        environment = {**os.environ, **self.environment, "METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
+        with log.open("wb") as out:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "gofleet", "run", "--role", role],
+                env=environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=self.place,
+            )
+        running = Running(name, popen, log, port)
+        self.processes.append(running)
+        return running
+
+    def start(self, *roles: str, **more: str) -> list[Running]:
+        """Start processes and wait until all are ready."""
+        started = [self.launch(role, **more) for role in roles]
+        until = time.monotonic() + START_SECONDS
+        while not all(process.ready() for process in started):
+            assert time.monotonic() < until, "\n".join(process.log.read_text() for process in started)
+            time.sleep(0.05)
+        return started
+
+    def stop(self) -> dict[str, int]:
+        """SIGTERM to all that still run; their exit codes by name."""
+        alive = [process for process in self.processes if process.popen.poll() is None]
+        for process in alive:
+            process.tell(signal.SIGTERM)
+        return {process.name: process.ended() for process in alive}
+
+    def kill(self) -> None:
+        for process in self.processes:
+            if process.popen.poll() is None:
+                process.popen.kill()
+                process.popen.wait()
+
+
+@contextmanager
+def an_installation(environment: dict[str, str], place: Path) -> Generator[Installation]:
+    """Nothing of it outlives the block."""
+    installation = Installation(environment, place)
+    try:
+        yield installation
+    finally:
+        installation.kill()
+
+
+@dataclass
+class Town:
+    """A customer and drivers, over the API."""
+
+    http: httpx.AsyncClient
+
+    async def drivers(self, count: int, centre: Place = CENTRE) -> None:
+        """So many drivers at work around the centre, within a few hundred metres."""
+        for first in range(0, count, 20):
+            await asyncio.gather(*(self._driver(n, centre) for n in range(first, min(first + 20, count))))
+
+    async def _driver(self, number: int, centre: Place) -> None:
+        path = f"/api/v1/drivers/driver-{number:03}"
+        place = {"lat": centre.lat + (number % 10) * 0.0003, "lng": centre.lng + (number // 10) * 0.0003}
+        (await self.http.put(path, json={"name": f"Driver {number}"})).raise_for_status()
+        (await self.http.put(f"{path}/position", json=place)).raise_for_status()
+
+    async def order(self, order_id: str) -> None:
+        """Insists, as a careful client does, until the API has answered 2xx: the id makes that safe."""
+        body = {"id": order_id, "price": 100.0, "tax": 10.0}
+        until = time.monotonic() + 60
+        while True:
+            try:
+                answer = await self.http.post("/api/v1/orders", json=body)
+                if answer.is_success:
+                    return
+            except httpx.TransportError:
+                assert time.monotonic() < until, "the API never came back"
+
+    async def status(self, order_id: str) -> str:
+        return (await self.http.get(f"/api/v1/orders/{order_id}")).raise_for_status().json()["status"]
+
+    async def deliver_all(self) -> int:
+        """Deliver what is under way; how many that were."""
+        answer = await self.http.get("/api/v1/orders", params={"status": "DISPATCHED", "limit": 100})
+        under_way = answer.raise_for_status().json()["items"]
+        delivering = (self.http.post(f"/api/v1/orders/{order['id']}/deliver") for order in under_way)
+        for answer in await asyncio.gather(*delivering):
+            answer.raise_for_status()
+        return len(under_way)

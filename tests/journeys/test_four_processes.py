@@ -1,0 +1,145 @@
+"""Orders travel through four processes on real PostgreSQL, RabbitMQ and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from gofleet.embedded import Postgres, RabbitMQ, Valkey
+from tests.journeys.installation import Installation, Town, an_installation
+from tests.journeys.truth import count, settled, truth
+from tests.waiting import eventually
+
+ALL = ("fleet", "relay", "worker", "api")
+SEED_CURL = b'{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}'
+
+
+async def test_the_seeds_order_is_dispatched(installation: Installation, town: Town) -> None:
+    installation.start(*ALL)
+    await town.drivers(1)
+
+    answer = await town.http.post("/api/v1/orders", content=SEED_CURL, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 201
+    assert answer.json()["final_price"] == 110.0
+
+    async def dispatched() -> dict[str, object] | None:
+        order = (await town.http.get(answer.headers["location"])).json()
+        return order if order["status"] == "DISPATCHED" else None
+
+    order = await eventually(dispatched, within=10)
+    assert order["driver_id"] == "driver-000"
+    codes = installation.stop()
+    assert set(codes.values()) == {0}, codes
+
+
+async def test_many_orders_few_drivers_two_of_each(installation: Installation, town: Town, clean_database: str) -> None:
+    installation.start("fleet", "relay", "relay", "worker", "worker", "api")
+    await town.drivers(100)
+
+    for batch in range(0, 500, 20):
+        await asyncio.gather(*(town.order(f"o-{number}") for number in range(batch, batch + 20)))
+
+    await eventually(lambda: settled(clean_database), within=60, every=0.2)
+    found = truth(clean_database)
+    assert found.faults == []
+    assert found.by_status == {"DISPATCHED": 100, "MANUAL_DISPATCH": 400}
+
+
+@pytest.mark.parametrize("victim", ALL)
+async def test_a_killed_role_loses_nothing(
+    installation: Installation, town: Town, clean_database: str, victim: str
+) -> None:
+    processes = dict(zip(ALL, installation.start(*ALL), strict=True))
+    await town.drivers(100)
+    ordering = asyncio.create_task(_two_hundred(town))
+    # Somewhere in the middle, with work in hand.
+    await eventually(lambda: count(clean_database) > 60, within=60, every=0.1)
+
+    processes[victim].tell(signal.SIGKILL)
+    processes[victim].ended()
+    installation.launch(victim)
+
+    await ordering
+    while not await _settled_or_deliver(town, clean_database):
+        await asyncio.sleep(0.1)
+    found = truth(clean_database)
+    assert found.faults == []
+    assert sum(found.by_status.values()) == 200
+
+
+async def _two_hundred(town: Town) -> None:
+    for batch in range(0, 200, 10):
+        await asyncio.gather(*(town.order(f"o-{number}") for number in range(batch, batch + 10)))
+
+
+async def _settled_or_deliver(town: Town, conninfo: str) -> bool:
+    """Free drivers for those who wait; the test's own time limit ends it if that never helps."""
+    await town.deliver_all()
+    return settled(conninfo)
+
+
+async def test_without_a_fleet_orders_go_to_people(installation: Installation, town: Town, clean_database: str) -> None:
+    installation.start("relay", "worker", "api", RETRY_TIERS_SECONDS="1", WORKER_MAX_ATTEMPTS="2")
+
+    await asyncio.gather(*(town.order(f"o-{number}") for number in range(20)))
+
+    await eventually(lambda: settled(clean_database), within=60, every=0.1)
+    found = truth(clean_database)
+    assert (found.by_status, found.faults) == ({"MANUAL_DISPATCH": 20}, [])
+
+
+async def test_the_api_accepts_orders_with_everything_else_down(
+    postgres_server: Postgres, installation: Installation, town: Town, clean_database: str
+) -> None:
+    nowhere = {"RABBITMQ_HOST": "127.0.0.1", "AMQP_PORT": "1", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}
+    installation.start("api", **nowhere)
+
+    for number in range(3):
+        answer = await town.http.post("/api/v1/orders", json={"id": f"o-{number}", "price": 1, "tax": 0})
+        assert answer.status_code == 201
+
+    assert truth(clean_database).by_status == {"PENDING": 3}
+
+
+async def test_several_roles_share_a_process(installation: Installation, town: Town) -> None:
+    (everything,) = installation.start("all")
+    await town.drivers(1)
+
+    await town.order("o-1")
+
+    async def dispatched() -> bool:
+        return await town.status("o-1") == "DISPATCHED"
+
+    await eventually(dispatched)
+    everything.tell(signal.SIGTERM)
+    assert everything.ended() == 0
+
+
+def test_a_role_that_cannot_go_on_stops_its_process_and_says_why(installation: Installation) -> None:
+    (first,) = installation.start("api")
+
+    second = installation.launch("api")
+
+    assert second.ended() == 1
+    last = second.log.read_text().splitlines()[-3:]
+    assert [line.split(":")[0].strip() for line in last] == ["error", "why", "fix"]
+    assert first.popen.poll() is None
+
+
+def test_a_database_without_our_schema_is_refused_with_the_remedy(
+    postgres_server: Postgres,
+    valkey_server: Valkey,
+    rabbit_server: RabbitMQ,
+    installation: Installation,
+    tmp_path: Path,
+) -> None:
+    environment = {**installation.environment, "DB_NAME": "postgres"}
+    with an_installation(environment, tmp_path) as unmigrated:
+        relay = unmigrated.launch("relay")
+
+        assert relay.ended() == 1
+        assert "gofleet migrate" in relay.log.read_text()

@@ -1,0 +1,67 @@
+"""What the database says at the end, whoever believes what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Counts by status, and the findings that must be empty."""
+
+    by_status: dict[str, int]
+    faults: list[str]
+
+
+FAULTS = {
+    "a driver held by two live orders": """
+        select driver_id from orders where status = 'DISPATCHED' group by driver_id having count(*) > 1""",
+    "an order dispatched more than once": """
+        select order_id from order_log where became = 'DISPATCHED' group by order_id having count(*) > 1""",
+    "an order without exactly one event for each version": """
+        select o.id from orders o left join outbox e on e.aggregate_id = o.id
+        group by o.id, o.version having count(e.*) <> o.version or max(e.seq) <> o.version""",
+    "an event that was never published": "select event_id::text from outbox where published_at is null",
+    "a parked message": "select coalesce(event_id, id::text) from parked",
+    "an order handed to people without a reason": """
+        select id from orders where status = 'MANUAL_DISPATCH' and reason is null""",
+    "two overlapping orders of one driver, at any time": """
+        with held as (
+            select l.order_id, l.driver_id, l.at as since,
+                   coalesce((select min(n.at) from order_log n where n.order_id = l.order_id and n.id > l.id),
+                            'infinity') as until
+            from order_log l where l.became = 'DISPATCHED'
+        )
+        select a.order_id from held a join held b on a.driver_id = b.driver_id and a.order_id < b.order_id
+        where tstzrange(a.since, a.until) && tstzrange(b.since, b.until)""",
+}
+
+
+def truth(conninfo: str) -> Truth:
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        counted = link.execute("select status, count(*) from orders group by status").fetchall()
+        faults = [
+            f"{name}: {', '.join(str(row[0]) for row in rows[:5])}"
+            for name, query in FAULTS.items()
+            if (rows := link.execute(query.encode()).fetchall())
+        ]
+    return Truth({str(status): int(count) for status, count in counted}, faults)
+
+
+def count(conninfo: str) -> int:
+    """How many orders there are."""
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        row = link.execute("select count(*) from orders").fetchone()
+    return int(row[0]) if row else 0
+
+
+def settled(conninfo: str) -> bool:
+    """Whether no order waits and no event is unpublished."""
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        row = link.execute(
+            "select (select count(*) from orders where status = 'PENDING')"
+            " + (select count(*) from outbox where published_at is null)"
+        ).fetchone()
+    return row == (0,)

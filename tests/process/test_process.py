@@ -1,0 +1,216 @@
+"""Parts, roles and the way a process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gofleet.process import Part, Process, repeat
+from gofleet.settings import load
+
+
+def a_process() -> Process:
+    return Process(load({"GRACE_SECONDS": "0.2"}, dotenv=None), ["test"])
+
+
+class Diary(list[str]):
+    """What opened and closed, in order."""
+
+    def part(self, name: str, *needs: Part[None]) -> Part[None]:
+        @asynccontextmanager
+        async def opened(process: Process) -> AsyncGenerator[None]:
+            for need in needs:
+                await process.use(need)
+            self.append(f"+{name}")
+            yield
+            self.append(f"-{name}")
+
+        opened.__name__ = name
+        return opened
+
+
+async def test_parts_open_once_and_close_in_reverse() -> None:
+    diary, process = Diary(), a_process()
+    database = diary.part("database")
+    roles = [diary.part("fleet", database), diary.part("api", database)]
+    running = asyncio.create_task(process.run(roles))
+    async with asyncio.timeout(2):
+        while "+api" not in diary:
+            await asyncio.sleep(0)
+
+    process.stopping.set()
+    await running
+
+    assert diary == ["+database", "+fleet", "+api", "-api", "-fleet", "-database"]
+
+
+async def test_sigterm_ends_it_in_order() -> None:
+    diary, process = Diary(), a_process()
+    started = asyncio.Event()
+
+    @asynccontextmanager
+    async def role(process: Process) -> AsyncGenerator[None]:
+        await process.use(diary.part("database"))
+        started.set()
+        yield
+        diary.append("-role")
+
+    running = asyncio.create_task(process.run([role]))
+    await started.wait()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+
+    assert diary == ["+database", "-role", "-database"]
+
+
+async def test_a_second_sigterm_does_not_wait() -> None:
+    process, closing = a_process(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slow(_: Process) -> AsyncGenerator[None]:
+        yield
+        closing.set()
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(process.run([slow]))
+    await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await closing.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_sigterm_while_a_role_still_waits_for_its_servers_ends_it() -> None:
+    process = a_process()
+
+    @asynccontextmanager
+    async def waiting(_: Process) -> AsyncGenerator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    running = asyncio.create_task(process.run([waiting]))
+    await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    async with asyncio.timeout(2):
+        await running
+
+
+async def test_parts_that_need_each_other_are_named() -> None:
+    process = a_process()
+
+    @asynccontextmanager
+    async def hen(process: Process) -> AsyncGenerator[None]:
+        await process.use(egg)
+        yield
+
+    @asynccontextmanager
+    async def egg(process: Process) -> AsyncGenerator[None]:
+        await process.use(hen)
+        yield
+
+    with pytest.raises(RuntimeError, match="hen -> egg -> hen"):
+        await process.use(hen)
+
+
+async def test_work_that_fails_takes_the_process_down_with_its_error() -> None:
+    process = a_process()
+
+    async def fail(_: asyncio.Event) -> None:
+        raise ConnectionError("the consumer died")
+
+    @asynccontextmanager
+    async def role(process: Process) -> AsyncGenerator[None]:
+        async with process.keeping(fail):
+            yield
+
+    with pytest.raises(ExceptionGroup) as failed:
+        await process.run([role])
+
+    assert failed.group_contains(ConnectionError, match="the consumer died")
+
+
+async def test_work_that_ends_early_is_not_left_for_dead() -> None:
+    process = a_process()
+
+    async def end(_: asyncio.Event) -> None:
+        return
+
+    @asynccontextmanager
+    async def role(process: Process) -> AsyncGenerator[None]:
+        async with process.keeping(end):
+            yield
+
+    async with asyncio.timeout(2):
+        await process.run([role])
+
+
+async def test_work_gets_its_grace_and_no_more() -> None:
+    process, cancelled = a_process(), asyncio.Event()
+
+    async def stubborn(_: asyncio.Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with process.keeping(stubborn):
+        await asyncio.sleep(0)
+
+    assert cancelled.is_set()
+
+
+async def test_it_is_ready_only_when_every_role_has_started() -> None:
+    process, go_on = a_process(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slow(_: Process) -> AsyncGenerator[None]:
+        await go_on.wait()
+        yield
+
+    running = asyncio.create_task(process.run([slow]))
+    await asyncio.sleep(0.01)
+    with pytest.raises(RuntimeError):
+        await process.checks["started"]()
+    go_on.set()
+    await asyncio.sleep(0.01)
+
+    await process.checks["started"]()
+    process.stopping.set()
+    await running
+
+
+async def test_a_lent_part_is_used_instead() -> None:
+    process, diary = a_process(), Diary()
+    real = diary.part("real")
+    process.lend(real, None)
+
+    await process.use(real)
+
+    assert diary == []
+
+
+async def test_repeat_goes_on_at_once_while_there_is_work_and_when_woken() -> None:
+    stop, wake, calls = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def act() -> bool:
+        calls.append(len(calls))
+        return len(calls) < 3
+
+    repeating = asyncio.create_task(repeat(act, 3600, stop, wake))
+    async with asyncio.timeout(2):
+        while len(calls) < 3:
+            await asyncio.sleep(0)
+        wake.set()
+        while len(calls) < 4:
+            await asyncio.sleep(0)
+        stop.set()
+        await repeating

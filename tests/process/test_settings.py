@@ -1,0 +1,103 @@
+"""Reading the settings: who wins, and what a wrong one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gofleet.settings import SettingsError, load
+from gofleet.settings.load import catalogue
+
+
+def test_the_defaults_are_the_seeds() -> None:
+    settings = load({}, dotenv=None)
+
+    assert (settings.postgres.host, settings.postgres.port) == ("localhost", 5432)
+    assert (settings.web.port, settings.fleet.port, settings.telemetry.metrics_port) == (8000, 50051, 2112)
+    assert (settings.worker.concurrency, settings.worker.prefetch) == (10, 20)
+
+
+def test_the_environment_wins_over_dotenv_which_wins_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("DB_HOST=from-dotenv\nREDIS_HOST=from-dotenv\n")
+
+    settings = load({"DB_HOST": "from-environment"}, dotenv)
+
+    assert (settings.postgres.host, settings.redis.host) == ("from-environment", "from-dotenv")
+    assert settings.sources["DB_HOST"] == "the environment"
+    assert settings.sources["REDIS_HOST"] == ".env"
+    assert settings.sources["RABBITMQ_HOST"] == "config/settings.toml"
+    assert settings.given("REDIS_HOST")
+    assert not settings.given("RABBITMQ_HOST")
+
+
+@pytest.mark.parametrize("password", ["true", "1e5", "{a=1}", "@int 5", "[1]", "", "  x", "pä$$"])
+def test_a_password_is_taken_as_it_is_written(password: str) -> None:
+    assert load({"DB_PASSWORD": password}, dotenv=None).postgres.password == password
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("DB_PORT", "abc", "a whole number"),
+        ("DB_PORT", "70000", "<= 65535"),
+        ("DB_PORT", "tcp://10.0.0.1:5432", "tcp://10.0.0.1:5432"),
+        ("BROKER", "kafka", "rabbitmq or redis"),
+        ("GRACE_SECONDS", "0", "> 0"),
+        ("SEARCH_RADIUS_KM", "nan", "a number"),
+        ("RETRY_TIERS_SECONDS", "1,x", "whole seconds"),
+        ("RETRY_TIERS_SECONDS", "0,1", "whole seconds"),
+        ("WORKER_LEASE_SECONDS", "1", "WORKER_DEADLINE_SECONDS"),
+        ("WORKER_PREFETCH", "5", "WORKER_CONCURRENCY"),
+        ("DEPOT_LAT", "", "DEPOT_LNG"),
+        ("GOFLEET_ENV", "staging", "development or production"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_and_says_what_would_be_right(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({name: value}, dotenv=None)
+
+    assert says in str(refused.value)
+
+
+def test_a_wrong_password_is_not_shown() -> None:
+    secrets = [entry.name for entry in catalogue() if entry.secret]
+
+    assert {"DB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"} == set(secrets)
+    assert "hunter2" not in repr(load({"DB_PASSWORD": "hunter2"}, dotenv=None))
+
+
+def test_a_slip_of_the_finger_in_the_environment_is_noticed() -> None:
+    with pytest.raises(SettingsError, match="did you mean DB_PORT"):
+        load({"DB_PROT": "5433"}, dotenv=None)
+
+
+def test_other_programs_variables_are_none_of_our_business() -> None:
+    load({"HOME": "/", "DB_URL": "x", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "x", "RABBITMQ_PORT": "x"}, dotenv=None)
+
+
+def test_an_unknown_name_in_a_file_is_refused(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("WORKER_CONCURENCY=5\n")
+
+    with pytest.raises(SettingsError, match="did you mean WORKER_CONCURRENCY"):
+        load({}, dotenv)
+
+
+def test_without_a_depot_there_is_none() -> None:
+    settings = load({"DEPOT_LAT": "", "DEPOT_LNG": ""}, dotenv=None)
+
+    assert (settings.fleet.depot_lat, settings.fleet.depot_lng) == (None, None)
+
+
+def test_every_setting_says_what_it_is_for_and_has_its_unit_in_its_name() -> None:
+    entries = catalogue()
+
+    assert all(entry.about.endswith(".") or ";" in entry.about for entry in entries)
+    timed = [entry.name for entry in entries if "how long" in entry.about.lower() or "longest" in entry.about.lower()]
+    assert all("SECONDS" in name or name.endswith("_MS") for name in timed), timed
+
+
+def test_production_has_its_own_section() -> None:
+    assert load({"GOFLEET_ENV": "production"}, dotenv=None).telemetry.log_format == "json"

@@ -1,0 +1,313 @@
+"""Whatever a client sends: a clear 4xx, never a 5xx, and nothing stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from gofleet.adapters.http.bodies import NotJson, decoded
+from gofleet.adapters.http.server import Listening
+from tests.roles.conftest import World, logged
+from tests.roles.raw import exchange
+
+ORDERS = "/api/v1/orders"
+JSON = {"Content-Type": "application/json"}
+
+
+class Case(NamedTuple):
+    """A body, the status it earns and what the first fault points at (None = no faults are listed)."""
+
+    name: str
+    body: bytes
+    status: int
+    pointer: str | None = None
+
+
+def order(**fields: object) -> bytes:
+    return json.dumps({"id": "o-1", "price": 10, "tax": 1, **fields}).encode()
+
+
+def price(literal: str) -> bytes:
+    return b'{"id":"o-1","price":%s,"tax":1}' % literal.encode()
+
+
+POST = b"POST /api/v1/orders HTTP/1.1\r\n"
+
+
+def post_head(length: int) -> bytes:
+    return POST + b"Host: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
+
+
+DEEP = b"[" * 5000 + b"]" * 5000
+CASES = [
+    Case("no price", b'{"tax":1}', 422, "/price"),
+    Case("no tax", b'{"price":1}', 422, "/tax"),
+    Case("half a pickup", order(pickup={"lat": 1}), 422, "/pickup/lng"),
+    Case("string price", order(price="10"), 422, "/price"),
+    Case("string tax", order(tax="1"), 422, "/tax"),
+    Case("string place", order(pickup={"lat": "1", "lng": 2}), 422, "/pickup/lat"),
+    Case("boolean price", order(price=True), 422, "/price"),
+    Case("null price", order(price=None), 422, "/price"),
+    Case("number as id", order(id=5), 422, "/id"),
+    Case("NaN string", order(price="NaN"), 422, "/price"),
+    Case("Infinity string", order(tax="-Infinity"), 422, "/tax"),
+    Case("NaN", price("NaN"), 400),
+    Case("Infinity", price("Infinity"), 400),
+    Case("minus Infinity", price("-Infinity"), 400),
+    Case("negative price", price("-5"), 422, "/price"),
+    Case("negative tax", order(tax=-0.01), 422, "/tax"),
+    Case("zero price", price("0"), 422, "/price"),
+    Case("minus zero price", price("-0.0"), 422, "/price"),
+    Case("three decimals", price("10.005"), 422, "/price"),
+    Case("a trace of a cent", price("1e-308"), 422, "/price"),
+    Case("a cent too much", price("100000000.00"), 422, "/price"),
+    Case("1e308", price("1e308"), 422, "/price"),
+    Case("1e400", price("1e400"), 422, "/price"),
+    Case("an exponent without end", price("1e" + "9" * 1000), 422, "/price"),
+    Case("25 digits", price("9" * 25), 422, "/price"),
+    Case("1,000 digits", price("9" * 1000), 422, "/price"),
+    Case("60,000 digits", price("9" * 60_000), 422, "/price"),
+    Case("leading zero", price("01"), 400),
+    Case("latitude 91", order(pickup={"lat": 91, "lng": 0}), 422, "/pickup/lat"),
+    Case("longitude 181", order(dropoff={"lat": 1, "lng": 181}), 422, "/dropoff/lng"),
+    Case("null island", order(pickup={"lat": 0, "lng": 0}), 422, "/pickup"),
+    Case("pickup as array", order(pickup=[1, 2]), 422, "/pickup"),
+    Case("deep body", DEEP, 422, ""),
+    Case("deep value", b'{"price":' + DEEP + b',"tax":1}', 422, "/price"),
+    Case("deep unknown field", b'{"x":' + DEEP + b',"price":1,"tax":1}', 422, "/x"),
+    Case("deep objects", b'{"pickup":' * 5000 + b"1" + b"}" * 5000, 422, "/pickup/pickup"),
+    Case("unknown field", order(status="DELIVERED"), 422, "/status"),
+    Case("unknown nested field", order(pickup={"lat": 1, "lng": 2, "a/b~": 3}), 422, "/pickup/a~1b~0"),
+    Case("unknown field with a long name", order(**{"x" * 60_000: 1}), 422, "/" + "x" * 64),
+    Case("array", b"[]", 422, ""),
+    Case("null", b"null", 422, ""),
+    Case("string", b'"order"', 422, ""),
+    Case("empty", b"", 400),
+    Case("not JSON", b"price=1&tax=1", 400),
+    Case("cut short", b'{"price":1,"tax":', 400),
+    Case("two values", b'{"price":1,"tax":1} {}', 400),
+    Case("a byte order mark", b"\xef\xbb\xbf" + order(), 400),
+    Case("UTF-16", order().decode().encode("utf-16"), 400),
+    Case("invalid UTF-8 value", b'{"id":"\xff","price":1,"tax":1}', 400),
+    Case("invalid UTF-8 name", b'{"\xff":1,"price":1,"tax":1}', 400),
+    Case("encoded surrogate", b'{"id":"\xed\xa0\x80","price":1,"tax":1}', 400),
+    Case("lone surrogate", b'{"id":"\\ud800","price":1,"tax":1}', 400),
+    Case("lone surrogate as a name", b'{"\\udfff":"a","price":1,"tax":1}', 400),
+    Case("empty id", order(id=""), 422, "/id"),
+    Case("NUL in the id", order(id="o\0"), 422, "/id"),
+    Case("newline after the id", order(id="o-1\n"), 422, "/id"),
+    Case("bidi override in the id", order(id="o\u202e1"), 422, "/id"),
+    Case("full-width digits in the id", order(id="\uff11"), 422, "/id"),
+    Case("slash in the id", order(id="../o"), 422, "/id"),
+    Case("long id", order(id="o" * 65), 422, "/id"),
+    Case("70 KB", order(id="o" * 70_000), 413),
+    Case("1 MB", b"x" * 1_000_000, 413),
+]
+
+
+def test_a_body_deeper_than_any_type_of_ours_is_refused_too() -> None:
+    with pytest.raises(NotJson, match="nested too deeply"):
+        decoded(DEEP, object)
+
+
+async def refused(answer: httpx.Response, world: World) -> dict[str, object]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["type"].startswith("/problems/")
+    assert world.orders.rows == {}
+    return problem
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+async def test_a_hostile_order_is_refused_clearly(client: httpx.AsyncClient, world: World, case: Case) -> None:
+    answer = await client.post(ORDERS, content=case.body, headers=JSON)
+
+    problem = await refused(answer, world)
+    assert answer.status_code == case.status
+    if case.pointer is not None:
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == [case.pointer], problem
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp", "a" * 5000],
+)
+async def test_only_json_is_taken(client: httpx.AsyncClient, world: World, media_type: str) -> None:
+    answer = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type} if media_type else {})
+
+    await refused(answer, world)
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "Application/JSON; charset=utf-8"])
+async def test_json_is_json_however_its_name_is_written(client: httpx.AsyncClient, media_type: str) -> None:
+    answer = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type})
+
+    assert answer.status_code == 201
+
+
+async def test_of_duplicate_keys_the_last_counts(client: httpx.AsyncClient) -> None:
+    answer = await client.post(ORDERS, content=b'{"price":1,"tax":1,"price":2}', headers=JSON)
+
+    assert (answer.status_code, answer.json()["price"]) == (201, 2)
+
+
+@pytest.mark.parametrize("path_id", ["%00", "o%0a", "o%0d%0aX: y", "%e2%80%ae", "%ff", "o" * 65, "%20", "o%00x"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "orders/{}"), ("POST", "orders/{}/cancel"), ("GET", "drivers/{}")]
+)
+async def test_an_impossible_id_in_the_path_is_refused(
+    client: httpx.AsyncClient, world: World, method: str, path: str, path_id: str
+) -> None:
+    answer = await client.request(method, "/api/v1/" + path.format(path_id))
+
+    problem = await refused(answer, world)
+    assert (answer.status_code, problem["type"]) == (422, "/problems/invalid")
+
+
+@pytest.mark.parametrize("path_id", ["%00", "o%0a", "%e2%80%ae", "o" * 65])
+async def test_no_driver_is_kept_under_an_impossible_id(client: httpx.AsyncClient, world: World, path_id: str) -> None:
+    answers = [
+        await client.put(f"/api/v1/drivers/{path_id}", json={"name": "Ana"}),
+        await client.put(f"/api/v1/drivers/{path_id}/position", json={"lat": 1, "lng": 2}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert (world.drivers.rows, world.fleet.drivers, world.fleet.positions) == ({}, [], [])
+
+
+DRIVER_FAULTS: list[tuple[dict[str, object], str]] = [
+    ({}, "/name"),
+    ({"name": ""}, "/name"),
+    ({"name": " "}, "/name"),
+    ({"name": "a\0"}, "/name"),
+    ({"name": "a\u202eb"}, "/name"),
+    ({"name": "a" * 101}, "/name"),
+    ({"name": 5}, "/name"),
+    ({"name": "Ana", "on_duty": "yes"}, "/on_duty"),
+    ({"name": "Ana", "on_duty": 1}, "/on_duty"),
+    ({"name": "Ana", "id": "bia"}, "/id"),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer"), DRIVER_FAULTS)
+async def test_an_impossible_driver_is_refused(
+    client: httpx.AsyncClient, world: World, body: dict[str, object], pointer: str
+) -> None:
+    answer = await client.put("/api/v1/drivers/ana", json=body)
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert (world.drivers.rows, world.fleet.drivers) == ({}, [])
+
+
+FIX_FAULTS: list[tuple[dict[str, object], str]] = [
+    ({"lat": 1}, "/lng"),
+    ({"lat": 90, "lng": 2}, "/lat"),
+    ({"lat": 1, "lng": -181}, "/lng"),
+    ({"lat": 0, "lng": 0}, ""),
+    ({"lat": "1", "lng": 2}, "/lat"),
+    ({"lat": 1, "lng": 2, "recorded_at": "2999-01-01T00:00:00Z"}, "/recorded_at"),
+    ({"lat": 1, "lng": 2, "recorded_at": "2024-01-01T00:00:00"}, "/recorded_at"),
+    ({"lat": 1, "lng": 2, "recorded_at": "9999-12-31T23:59:59-05:00"}, "/recorded_at"),
+    ({"lat": 1, "lng": 2, "recorded_at": 1700000000}, "/recorded_at"),
+    ({"lat": 1, "lng": 2, "speed": 3}, "/speed"),
+]
+
+
+@pytest.mark.parametrize(("body", "pointer"), FIX_FAULTS)
+async def test_an_impossible_fix_is_refused(
+    client: httpx.AsyncClient, world: World, body: dict[str, object], pointer: str
+) -> None:
+    answer = await client.put("/api/v1/drivers/ana/position", json=body)
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert world.fleet.positions == []
+
+
+async def test_a_body_of_unknown_length_that_never_ends_is_too_large(client: httpx.AsyncClient, world: World) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 10_000
+
+    answer = await client.post(ORDERS, content=chunks(), headers=JSON)
+
+    await refused(answer, world)
+    assert answer.status_code == 413
+
+
+async def test_an_announced_giant_is_refused_without_waiting_for_it(listening: Listening, world: World) -> None:
+    answer = await exchange(listening.port, post_head(99_999_999_999), b" " * 2_000_000)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"/problems/too-large" in answer
+    assert world.orders.rows == {}
+
+
+async def test_a_client_that_says_all_before_it_listens_hears_the_refusal(
+    listening: Listening, client: httpx.AsyncClient
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+    writer.write(post_head(500_000))
+    for _ in range(10):
+        writer.write(b" " * 50_000)
+        await writer.drain()  # raises when the server has closed the connection
+        await client.get("/health/live")  # so that it had time to do so
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_that_dribbles_is_cut_off(listening: Listening, world: World) -> None:
+    answer = await exchange(listening.port, post_head(50), b'{"id"')
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"/problems/too-slow" in answer
+    assert b"connection: close" in answer
+    assert world.orders.rows == {}
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure_of_ours(
+    listening: Listening, world: World
+) -> None:
+    with logged() as lines:
+        answer = await exchange(listening.port, post_head(50), b'{"price":1,"tax":1}', half_close=True)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"/problems/incomplete" in answer
+    assert lines == []
+    assert world.orders.rows == {}
+
+
+SMUGGLED = b"GET /api/v1/orders/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        POST + b"Host: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Host: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n",
+        POST + b"Host: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+        POST + b"Host: x\r\nContent-Length : 4\r\n\r\n",
+        POST + b"Host: x\r\nX: a\0b\r\n\r\n",
+    ],
+    ids=["both lengths", "two lengths", "odd coding", "space before the colon", "NUL in a header"],
+)
+async def test_an_ambiguous_request_ends_its_connection(
+    listening: Listening, world: World, request_head: bytes
+) -> None:
+    answer = await exchange(listening.port, request_head, SMUGGLED)
+
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert world.orders.rows == {}

@@ -1,0 +1,371 @@
+"""The fleet service on the wire, called by Google's own client: whoever speaks gRPC can speak to us."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator
+from importlib.resources import files
+from pathlib import Path
+
+import grpc
+import pytest
+from grpclib import Status
+from grpclib.health.v1.health_pb2 import HealthCheckResponse
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, TrailersReceived
+
+from gofleet.domain.errors import Unavailable
+from tests.makers import CENTRE, a_position
+from tests.roles.stock import StockClient, WilfulPositions, serving
+from tests.waiting import eventually
+
+OURS = (files("gofleet.adapters.grpc") / "pb" / "fleet.binpb").read_bytes()
+SEED = """
+syntax = "proto3";
+package pb;
+service FleetService { rpc SearchDriver(SearchDriverRequest) returns (SearchDriverResponse); }
+message SearchDriverRequest { string order_id = 1; }
+message SearchDriverResponse { string driver_id = 1; string name = 2; double lat = 3; double lng = 4; }
+"""
+WALK = """
+import json, sys, grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from google.protobuf.descriptor_pool import DescriptorPool
+with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
+    database = ProtoReflectionDescriptorDatabase(channel)
+    find = DescriptorPool(database).FindServiceByName
+    print(json.dumps({name: sorted(find(name).methods_by_name) for name in database.get_services()}))
+"""
+HERE = {"pickup_lat": CENTRE.lat, "pickup_lng": CENTRE.lng}
+
+
+@pytest.fixture
+async def positions() -> WilfulPositions:
+    positions = WilfulPositions()
+    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    return positions
+
+
+@pytest.fixture
+async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
+    async with serving(positions) as port:
+        stock = StockClient(port, OURS)
+        try:
+            yield stock
+        finally:
+            stock.channel.close()
+
+
+def status(failure: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, str]:
+    call = failure.value
+    assert isinstance(call, grpc.Call)
+    return call.code(), call.details() or ""
+
+
+async def test_a_search_answers_the_claimed_driver_and_the_others(client: StockClient) -> None:
+    answer = await client.call("SearchDriver", order_id="o-1", **HERE, radius_km=5, limit=5)
+
+    assert (answer.driver_id, answer.name, answer.lng) == ("ana", "ana", CENTRE.lng)
+    assert answer.distance_m == pytest.approx(100, abs=1)
+    assert answer.claim_expires_in_ms == 10_000
+    assert list(answer.candidate_ids) == list(answer.candidate_names) == ["bia"]
+    assert list(answer.candidate_lngs) == [CENTRE.lng]
+    assert list(answer.candidate_distances_m) == [pytest.approx(900, abs=1)]
+    assert len(answer.candidate_lats) == 1
+
+
+async def test_a_caller_of_the_first_service_sends_an_order_id_and_understands_the_answer(
+    positions: WilfulPositions, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.proto").write_text(SEED)
+    compile_seed = ["-m", "grpc_tools.protoc", "-I.", "--descriptor_set_out=seed.binpb", "fleet.proto"]
+    subprocess.run([sys.executable, *compile_seed], cwd=tmp_path, check=True)
+
+    async with serving(positions) as port:
+        seed = StockClient(port, (tmp_path / "seed.binpb").read_bytes())
+        with seed.channel:
+            answer = await seed.call("SearchDriver", order_id="o-1")
+
+    assert (answer.driver_id, answer.name, answer.lng) == ("ana", "ana", CENTRE.lng)
+
+
+async def test_nobody_near_is_not_found(client: StockClient) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", order_id="o-1", **HERE, exclude=["ana", "bia"])
+
+    assert status(failure) == (grpc.StatusCode.NOT_FOUND, "no free driver within 5 km")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"order_id": ""}, "order_id"),
+        ({"order_id": "a b"}, "order_id"),
+        ({"order_id": "x" * 65}, "order_id"),
+        ({"pickup_lat": 91.0}, "pickup.lat"),
+        ({"pickup_lng": float("nan")}, "pickup.lng"),
+        ({"pickup_lat": 0.0, "pickup_lng": 0.0}, "pickup"),
+        ({"pickup_lng": None}, "pickup"),
+        ({"radius_km": -1.0}, "radius_km"),
+        ({"radius_km": 51.0}, "radius_km"),
+        ({"radius_km": float("inf")}, "radius_km"),
+        ({"exclude": ["a b"]}, "exclude"),
+        ({"exclude": ["a"] * 101}, "exclude"),
+    ],
+)
+async def test_a_senseless_search_is_refused(client: StockClient, wrong: dict[str, object], field: str) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", **{"order_id": "o-1", **HERE, **wrong})
+
+    code, details = status(failure)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith(f"{field} ")
+
+
+async def test_without_a_depot_a_search_needs_a_pickup(positions: WilfulPositions) -> None:
+    async with serving(positions, depot=None) as port:
+        stock = StockClient(port, OURS)
+        with stock.channel, pytest.raises(grpc.RpcError) as failure:
+            await stock.call("SearchDriver", order_id="o-1")
+
+    assert status(failure)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_position_is_applied_unless_a_newer_one_is_known(client: StockClient) -> None:
+    place = {"driver_id": "cai", "lat": CENTRE.lat, "lng": CENTRE.lng}
+    now = time.time_ns() // 1_000_000
+
+    assert (await client.call("UpdatePosition", **place, recorded_at_ms=now)).applied
+    assert not (await client.call("UpdatePosition", **place, recorded_at_ms=now - 5000)).applied
+    assert (await client.call("UpdatePosition", **place)).applied
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"driver_id": ""}, {"lat": 90.0}, {"recorded_at_ms": 4_000_000_000_000}, {"recorded_at_ms": 2**63 - 1}],
+)
+async def test_an_impossible_position_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("UpdatePosition", **{"driver_id": "cai", "lat": CENTRE.lat, "lng": CENTRE.lng, **wrong})
+
+    assert status(failure)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_stream_of_positions_is_counted(client: StockClient) -> None:
+    now = time.time_ns() // 1_000_000
+    batch: dict[str, object] = {
+        "driver_ids": ["cai", "not an id", "dora", "cai"],
+        "lats": [CENTRE.lat, CENTRE.lat, 0.0, CENTRE.lat],
+        "lngs": [CENTRE.lng, CENTRE.lng, 0.0, CENTRE.lng],
+        "recorded_at_ms": [now, now, now, now - 5000],
+    }
+
+    counts = await client.stream("StreamPositions", [batch, {}, {**batch, "recorded_at_ms": [0] * 4}])
+
+    assert (counts.accepted, counts.older, counts.refused) == (3, 1, 4)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"driver_ids": ["cai"]},
+        {"driver_ids": ["c"] * 1001, "lats": [1.0] * 1001, "lngs": [1.0] * 1001, "recorded_at_ms": [0] * 1001},
+    ],
+    ids=["columns of different lengths", "too many"],
+)
+async def test_a_senseless_batch_ends_the_stream(client: StockClient, batch: dict[str, object]) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.stream("StreamPositions", [batch])
+
+    assert status(failure)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_driver_off_duty_is_not_found_until_back(client: StockClient, positions: WilfulPositions) -> None:
+    await client.call("RegisterDriver", driver_id="ana", name="Ana", on_duty=False)
+    assert (await client.call("SearchDriver", order_id="o-1")).driver_id == "bia"
+
+    await client.call("RegisterDriver", driver_id="ana", name="Ana")
+    assert (await client.call("SearchDriver", order_id="o-2")).name == "Ana"
+
+
+@pytest.mark.parametrize("wrong", [{"name": ""}, {"name": "a\nb"}, {"driver_id": "/"}])
+async def test_a_senseless_driver_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("RegisterDriver", **{"driver_id": "ana", "name": "Ana", **wrong})
+
+    assert status(failure)[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("broken", [b"\x0a\xff", b"\x12\x01a", b"\x0d\0\0\0\0", b"\x0a\x02\xff\xff", b"\x08\x01"])
+async def test_bytes_that_are_no_message_are_refused(client: StockClient, broken: bytes) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.send("SearchDriver", broken)
+
+    assert status(failure) == (grpc.StatusCode.INVALID_ARGUMENT, "not a SearchDriverRequest")
+
+
+@pytest.mark.parametrize("path", ["SearchDriver", "StreamPositions"])
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"\0\0\0\0\5ab", Status.INVALID_ARGUMENT),
+        (b"\0\0", Status.INVALID_ARGUMENT),
+        (b"\1\0\0\0\2ab", Status.UNIMPLEMENTED),
+        (b"\0\xff\xff\xff\xffab", Status.INVALID_ARGUMENT),
+    ],
+    ids=["half a message", "half a head", "compressed", "less than promised"],
+)
+async def test_half_messages_are_the_callers_fault(
+    positions: WilfulPositions, path: str, sent: bytes, code: Status
+) -> None:
+    async with serving(positions) as port:
+        assert await raw_call(port, f"/pb.FleetService/{path}", sent) == code.value
+
+
+async def test_a_call_without_a_message_is_the_callers_fault(positions: WilfulPositions) -> None:
+    async with serving(positions) as port:
+        assert await raw_call(port, "/pb.FleetService/SearchDriver", b"") == Status.INVALID_ARGUMENT.value
+        assert await raw_call(port, "/pb.FleetService/StreamPositions", b"") == Status.OK.value
+
+
+async def raw_call(port: int, path: str, sent: bytes) -> int:
+    """The grpc-status that these bytes are answered with."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    http2.initiate_connection()
+    head = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "us", "te": "trailers"}
+    http2.send_headers(1, [*head.items(), ("content-type", "application/grpc")])
+    http2.send_data(1, sent, end_stream=True)
+    writer.write(http2.data_to_send())
+    try:
+        async with asyncio.timeout(5):
+            while data := await reader.read(65_536):
+                for event in http2.receive_data(data):
+                    if isinstance(event, ResponseReceived | TrailersReceived):
+                        headers = dict(event.headers)
+                        if b"grpc-status" in headers:
+                            return int(headers[b"grpc-status"])
+    finally:
+        writer.close()
+    raise AssertionError("no status")
+
+
+async def test_redis_away_is_unavailable(client: StockClient, positions: WilfulPositions) -> None:
+    positions.failure = Unavailable("redis", "Connection refused")
+
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", order_id="o-1")
+
+    assert status(failure) == (grpc.StatusCode.UNAVAILABLE, "redis is unavailable: Connection refused")
+
+
+async def test_our_own_mistakes_are_logged_and_not_told(client: StockClient, positions: WilfulPositions) -> None:
+    positions.failure = ZeroDivisionError("secret")
+
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", order_id="o-1")
+
+    assert status(failure) == (grpc.StatusCode.INTERNAL, "internal error")
+
+
+async def test_a_caller_who_gave_up_is_not_worked_for(client: StockClient, positions: WilfulPositions) -> None:
+    positions.gate.clear()
+    client.seconds = 0.1
+
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", order_id="o-1")
+
+    assert status(failure)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(positions.cancelled.wait(), 5)
+
+
+async def test_the_callers_trace_goes_on(client: StockClient, positions: WilfulPositions) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    client.metadata = (("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),)
+
+    await client.call("SearchDriver", order_id="o-1")
+
+    assert positions.trace_ids[-1] == trace_id
+
+
+async def test_reflection_describes_every_call(positions: WilfulPositions) -> None:
+    async with serving(positions) as port:
+        # In a process of its own: grpclib and grpcio-reflection both want to register the same descriptors.
+        walk = await asyncio.create_subprocess_exec(sys.executable, "-c", WALK, str(port), stdout=subprocess.PIPE)
+        said, _ = await walk.communicate()
+
+    assert json.loads(said) == {
+        "grpc.health.v1.Health": ["Check", "Watch"],
+        "pb.FleetService": ["RegisterDriver", "SearchDriver", "StreamPositions", "UpdatePosition"],
+    }
+
+
+@pytest.mark.parametrize("service", ["", "pb.FleetService"])
+async def test_health_is_serving(client: StockClient, service: str) -> None:
+    assert await client.health(service) == HealthCheckResponse.SERVING
+
+
+async def test_a_stop_lets_calls_in_hand_finish_and_refuses_new_ones(positions: WilfulPositions) -> None:
+    stop = asyncio.Event()
+    ports: asyncio.Queue[int] = asyncio.Queue()
+
+    async def serve() -> None:
+        async with serving(positions) as port:
+            ports.put_nowait(port)
+            await stop.wait()
+
+    server = asyncio.create_task(serve())
+    client = StockClient(await ports.get(), OURS)
+    with client.channel:
+        positions.entered.clear()
+        positions.gate.clear()
+        in_hand = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
+        await positions.entered.wait()
+
+        stop.set()
+        await asyncio.sleep(0)
+        with pytest.raises(grpc.RpcError) as failure:
+            await client.call("SearchDriver", order_id="o-2")
+        assert status(failure) == (grpc.StatusCode.UNAVAILABLE, "stopping")
+        assert await client.health("pb.FleetService") == HealthCheckResponse.NOT_SERVING
+        assert not server.done()
+
+        positions.gate.set()
+        assert (await in_hand).driver_id == "ana"
+        await asyncio.wait_for(server, 5)
+
+
+async def test_a_call_longer_than_the_grace_period_is_told_to_go_elsewhere(positions: WilfulPositions) -> None:
+    async with serving(positions, grace_seconds=0.05) as port:
+        client = StockClient(port, OURS)
+        positions.entered.clear()
+        positions.gate.clear()
+        in_hand = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
+        await positions.entered.wait()
+
+    with client.channel, pytest.raises(grpc.RpcError) as failure:
+        await in_hand
+
+    assert status(failure) == (grpc.StatusCode.UNAVAILABLE, "stopping")
+    assert positions.cancelled.is_set()
+
+
+async def test_a_stopped_server_leaves_its_port_at_once(positions: WilfulPositions) -> None:
+    async with serving(positions) as port:
+        client = StockClient(port, OURS)
+        await client.call("SearchDriver", order_id="o-1")
+
+    async def served_again() -> bool:
+        try:
+            return (await client.call("SearchDriver", order_id="o-1")).driver_id == "ana"
+        except grpc.RpcError:  # it may not have noticed yet that its connection is closed
+            return False
+
+    async with serving(positions, port=port):
+        assert await eventually(served_again)
+    client.channel.close()
