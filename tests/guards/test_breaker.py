@@ -315,18 +315,24 @@ class TestHalfOpen:
 
     async def test_so_it_is_with_callers_in_a_rush(self, bench: Bench) -> None:
         await bench.half_open()
-        all_are_out = asyncio.Barrier(5)
-        async with asyncio.timeout(5):
-            callers = [bench.breaker.call(all_are_out.wait) for _ in range(20)]
-            ends = await asyncio.gather(*callers, return_exceptions=True)
+        gate = asyncio.Event()
+
+        async def open_the_gate() -> None:  # the last in the row, so all others have begun
+            gate.set()
+
+        callers = [bench.breaker.call(gate.wait) for _ in range(20)]
+        *ends, _ = await asyncio.gather(*callers, open_the_gate(), return_exceptions=True)
         assert [isinstance(end, BreakerOpen) for end in ends] == [False] * 5 + [True] * 15
         assert bench.state is State.CLOSED
 
     async def test_the_call_that_ends_the_waiting_is_a_probe_itself(self, bench: Bench) -> None:
         await bench.open()
         bench.clock.now += 30
-        bench.under_way(5)
+        probes = bench.under_way(5)
         await bench.refused()
+        for probe in probes:
+            probe.succeeds()
+        assert bench.state is State.CLOSED
 
     async def test_it_takes_every_success_to_close(self, bench: Bench) -> None:
         await bench.half_open()

@@ -1,0 +1,90 @@
+"""The commands as a person would type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from gofleet.embedded import Postgres
+
+
+def gofleet(*words: str, environment: dict[str, str] | None = None, at: Path) -> subprocess.CompletedProcess[str]:
+    """What the command printed and its exit code; `at` has no .env."""
+    return subprocess.run(
+        [sys.executable, "-m", "gofleet", *words],
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=at,
+        check=False,
+    )
+
+
+def three_lines(text: str) -> list[str]:
+    return [line.split(":")[0].strip() for line in text.strip().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "says"),
+    [
+        (["run", "--role", "pilot"], {}, "unknown role 'pilot'"),
+        (["run", "--role", "api"], {"DB_PORT": "abc"}, "'abc' from the environment"),
+        (["config"], {"BROKER": "kafka"}, "rabbitmq or redis"),
+        (["demo", "--exit"], {"RETRY_TIERS_SECONDS": "x"}, "whole seconds"),
+    ],
+)
+def test_a_wrong_call_or_setting_is_told_in_three_lines(
+    words: list[str], environment: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    ended = gofleet(*words, environment=environment, at=tmp_path)
+
+    assert ended.returncode == 2
+    assert three_lines(ended.stderr) == ["error", "why", "fix"]
+    assert says in ended.stderr
+
+
+def test_a_database_that_is_not_there_is_told_in_three_lines(tmp_path: Path) -> None:
+    ended = gofleet("migrate", environment={"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, at=tmp_path)
+
+    assert ended.returncode == 1
+    assert three_lines(ended.stderr) == ["error", "why", "fix"]
+
+
+def test_migrate_says_what_it_did_and_check_changes_nothing(
+    postgres_server: Postgres, clean_database: str, tmp_path: Path
+) -> None:
+    at = postgres_server.address
+    environment = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": at.user, "DB_PASSWORD": at.password}
+    migrated = {**environment, "DB_NAME": str(conninfo_to_dict(clean_database)["dbname"])}
+    empty = {**environment, "DB_NAME": "postgres"}
+
+    assert gofleet("migrate", environment=migrated, at=tmp_path).stdout.strip() == "the schema is up to date"
+    assert gofleet("migrate", "--check", environment=migrated, at=tmp_path).returncode == 0
+    lacking = gofleet("migrate", "--check", environment=empty, at=tmp_path)
+    assert lacking.returncode == 1
+    assert lacking.stdout.splitlines()[0] == "missing 0001_orders"
+    assert gofleet("migrate", "--check", environment=empty, at=tmp_path).returncode == 1
+
+
+def test_config_hides_secrets_and_tells_sources(tmp_path: Path) -> None:
+    ended = gofleet("config", "--json", environment={"DB_PASSWORD": "hunter2", "DB_HOST": "db"}, at=tmp_path)
+
+    rows = {row["name"]: row for row in map(json.loads, ended.stdout.splitlines())}
+    assert "hunter2" not in ended.stdout
+    assert rows["DB_PASSWORD"]["value"] == "(hidden)"
+    assert rows["DB_HOST"] == rows["DB_HOST"] | {"value": "db", "source": "the environment"}
+    assert rows["REDIS_HOST"]["source"] == "config/settings.toml"
+
+
+def test_health_of_nobody_fails_with_the_reason(tmp_path: Path) -> None:
+    ended = gofleet("health", "--url", "http://127.0.0.1:1", at=tmp_path)
+
+    assert ended.returncode == 1
+    assert "no answer from http://127.0.0.1:1" in ended.stderr
