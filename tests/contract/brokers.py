@@ -18,7 +18,7 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.stream_wire import DATA, StreamNames, packed
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
-from gofleet.domain.messages import QUEUES, Delivery, parking_queue
+from gofleet.domain.messages import Delivery, parking_queue
 from gofleet.embedded import RabbitAddress
 from gofleet.ports import Consumer, Publisher
 from tests.contract.proxy import a_proxy
@@ -51,12 +51,10 @@ class MemoryWay:
         self._broker = broker
 
     async def cut(self) -> None:
-        self._broker.away = True
-        for queue in QUEUES:
-            self._broker.lose_consumers(queue)
+        self._broker.disconnect()
 
     async def allow(self) -> None:
-        self._broker.away = False
+        self._broker.reconnect()
 
 
 class MemoryBench:

@@ -403,6 +403,7 @@ async def test_a_message_that_keeps_killing_its_consumer_is_parked_and_its_neigh
     ):
         await way.allow()
         await eventually(lambda: set(seen.ids) == {message.event_id for message in neighbours})
+        await eventually(lambda: broker.size(parking_queue(DISPATCH_QUEUE)))
     [parked] = await drained(broker, parking_queue(DISPATCH_QUEUE))
     assert parked == Delivery(parking_queue(DISPATCH_QUEUE), deadly.body, deadly.headers())
     assert await broker.size(DISPATCH_QUEUE) == await broker.size(parking_queue(DISPATCH_QUEUE)) == 0

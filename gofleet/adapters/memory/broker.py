@@ -71,11 +71,13 @@ class MemoryHeld:
 
 
 class MemoryBroker:
-    """Publisher and Consumer; `away` makes it unreachable for publishers."""
+    """Publisher and Consumer, unreachable between `disconnect` and `reconnect`."""
 
     def __init__(self, *, delivery_limit: int = 10, grace_seconds: float = GRACE_SECONDS) -> None:
         self.watch = Watch()
-        self.away = False
+        self._connected = asyncio.Event()
+        self._connected.set()
+        self._lost: set[InFlight] = set()
         self._delivery_limit = delivery_limit
         self.grace_seconds = grace_seconds
         self._queues: dict[str, MemoryQueue] = {}
@@ -90,7 +92,7 @@ class MemoryBroker:
 
     async def check(self) -> None:
         """Whether it could publish now: Unavailable if not."""
-        if self.away:
+        if not self._connected.is_set():
             raise Unavailable("the broker", "it is away")
 
     @asynccontextmanager
@@ -113,14 +115,21 @@ class MemoryBroker:
         async with self.watch.running(consume):
             yield
 
-    def lose_consumers(self, queue: str) -> None:
-        """As if every connection to `queue` broke: what is held is delivered again."""
-        for in_flight in self.queue(queue).consumers:
-            in_flight.drop_waiting()
-        self._redeliver(queue, set(self.queue(queue).held))
+    def disconnect(self) -> None:
+        """Break every connection there is: what consumers hold is delivered again, to those that come later."""
+        self._connected.clear()
+        for name, queue in self._queues.items():
+            self._lost |= queue.consumers
+            for in_flight in queue.consumers:
+                in_flight.drop_waiting()
+            self._redeliver(name, set(queue.held))
+
+    def reconnect(self) -> None:
+        self._lost.clear()
+        self._connected.set()
 
     def _publish(self, message: Message) -> GoFleetError | None:
-        if self.away:
+        if not self._connected.is_set():
             return Unavailable("the broker", "it is away")
         queues = [queue for queue, types in self._types.items() if message.type in types]
         for name in queues:
@@ -131,10 +140,13 @@ class MemoryBroker:
         self, name: str, in_flight: InFlight, mine: set[int], prefetch: int, stop: asyncio.Event
     ) -> None:
         queue = self.queue(name)
+        if in_flight in self._lost:
+            await either(self._connected, stop)
+            return
         if not queue.waiting:
             queue.arrived.clear()
             await either(queue.arrived, stop)
-        while queue.waiting and len(in_flight) < prefetch:
+        while queue.waiting and len(in_flight) < prefetch and in_flight not in self._lost:
             number, entry = next(queue.numbers), queue.waiting.popleft()
             entry.deliveries += 1
             queue.held[number] = entry
@@ -147,11 +159,12 @@ class MemoryBroker:
     def _redeliver(self, name: str, numbers: set[int]) -> None:
         """Put back what was held and not answered; what was delivered too often is parked."""
         queue = self.queue(name)
+        queue.arrived.set()
         for number in sorted(numbers, reverse=True):
             entry = queue.held.pop(number, None)
             if entry is None:
                 continue
-            if name in QUEUES and entry.deliveries > self._delivery_limit:
+            if name in self._types and entry.deliveries > self._delivery_limit:
                 parked = parking_queue(name)
                 self.queue(parked).put(Entry(replace(entry.delivery, queue=parked)))
             else:

@@ -1,0 +1,176 @@
+"""What the README tells people to type works, word for word but for the ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from gofleet.embedded import Postgres, RabbitMQ, Valkey
+from gofleet.parts import free_port
+from tests.databases import conninfo_of
+from tests.services import a_vhost
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FREE = {"WEB_SERVER_PORT": 18_200, "GRPC_PORT": 15_200, "METRICS_PORT": 12_200}
+
+
+def blocks(kind: str) -> list[str]:
+    """The code blocks marked so."""
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.S)
+
+
+def ports() -> dict[str, str]:
+    return {name: str(free_port("127.0.0.1", first)) for name, first in FREE.items()}
+
+
+@contextmanager
+def typed(command: str, environment: dict[str, str]) -> Generator[subprocess.Popen[str]]:
+    """The command, running as if typed in the repository; its whole group is gone after the block."""
+    # The environment that runs this test is the one to be tested: uv must not change it meanwhile.
+    command = command.replace("uv run gofleet", f"{sys.executable} -m gofleet")
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", command],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.communicate()
+
+
+def until_ready(url: str, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=5, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        assert process.poll() in {None, 0}, process.communicate()[0]
+        assert time.monotonic() < until, "never ready"
+        time.sleep(0.1)
+
+
+def test_the_first_command_ends_well() -> None:
+    (first, second) = re.findall(r"```bash\npip install uv && (.*?)\n```", README)
+    assert second == "uv run just test"
+
+    with typed(f"{first} --json", ports()) as demo:
+        out, _ = demo.communicate(timeout=110)
+
+    summary = json.loads(out.splitlines()[-1])
+    assert demo.returncode == 0, out
+    assert summary == summary | {"event": "summary", "created": 200, "lost": 0, "good": True}
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert "uv run just test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^test \*args: rabbitmq\n    uv run pytest", (ROOT / "justfile").read_text(), re.M)
+
+
+def test_the_walk_through_works_beside_the_demo() -> None:
+    environment = ports()
+    url = f"http://localhost:{environment['WEB_SERVER_PORT']}"
+    walk = "\n".join(blocks("bash walk")).replace("http://localhost:8000", url)
+
+    with typed("uv run gofleet demo", environment) as demo:
+        until_ready(url, demo)
+        with typed(walk, {}) as walking:
+            said, _ = walking.communicate(timeout=60)
+        os.killpg(demo.pid, signal.SIGINT)
+        out, _ = demo.communicate(timeout=60)
+
+    assert walking.returncode == 0, said
+    assert '"final_price":110.0' in said
+    assert "201 Created" in said
+    assert '"status":"DELIVERED"' in said
+    assert "invalid-transition" in said
+    assert "everything stopped" in out
+
+
+def test_the_roles_run_against_servers_of_ones_own(
+    postgres_server: Postgres, valkey_server: Valkey, rabbit_server: RabbitMQ
+) -> None:
+    (commands,) = blocks("bash own")
+    db, redis = postgres_server.address, valkey_server.address
+    with a_vhost(rabbit_server) as rabbit, psycopg.connect(conninfo_of(postgres_server, "postgres")) as link:
+        link.autocommit = True
+        link.execute("create database readme")
+        given = {
+            "DB_HOST=localhost": f"DB_HOST={db.host}",
+            "DB_PORT=5432": f"DB_PORT={db.port}",
+            "DB_USER=root": f"DB_USER={db.user}",
+            "DB_PASSWORD=root": f"DB_PASSWORD={db.password}",
+            "DB_NAME=gofleet": "DB_NAME=readme",
+            "RABBITMQ_HOST=localhost": f"RABBITMQ_HOST={rabbit.host}",
+            "AMQP_PORT=5672": f"AMQP_PORT={rabbit.port}",
+            "REDIS_HOST=localhost": f"REDIS_HOST={redis.host}",
+            "REDIS_PORT=6379": f"REDIS_PORT={redis.port}",
+        }
+        for words, ours in given.items():
+            assert words in commands
+            commands = commands.replace(words, ours)
+        environment = {
+            "RABBITMQ_USER": rabbit.user,
+            "RABBITMQ_PASSWORD": rabbit.password,
+            "RABBITMQ_VHOST": rabbit.vhost,
+            "NAME_PREFIX": "readme.",
+            **ports(),
+        }
+        del environment["METRICS_PORT"]  # four on one machine: each finds one of its own
+        url = f"http://127.0.0.1:{environment['WEB_SERVER_PORT']}"
+        with typed(f"{commands}\nwait", environment) as roles:
+            until_ready(url, roles)
+            _dispatched(url)
+        link.execute("drop database readme with (force)")
+
+
+def _dispatched(url: str) -> None:
+    """The seed's order finds a driver."""
+    with httpx.Client(base_url=url, timeout=5, trust_env=False) as http:
+        until = time.monotonic() + 60
+        place = {"lat": -23.55, "lng": -46.63}
+        while not http.put("/api/v1/drivers/ana", json={"name": "Ana"}).is_success:  # the fleet role may start last
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        http.put("/api/v1/drivers/ana/position", json=place).raise_for_status()
+        http.post("/api/v1/orders", json={"id": "pedido-teste-01", "price": 100.0, "tax": 10.0}).raise_for_status()
+        while http.get("/api/v1/orders/pedido-teste-01").json()["status"] != "DISPATCHED":
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("recipe", sorted(set(re.findall(r"(?:uv run )?just (\w+)", README))))
+def test_every_recipe_that_is_named_exists(recipe: str) -> None:
+    just = shutil.which("just", path=str(Path(sys.executable).parent))
+    assert just is not None
+
+    assert subprocess.run([just, "--show", recipe], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`?(gofleet/[\w/]+\.py|gofleet/\w+/|tests/\w+)`?", README))))
+def test_every_file_that_is_named_exists(path: str) -> None:
+    assert (ROOT / path).exists()
