@@ -63,6 +63,12 @@ fix:
     uv run ruff check --fix
     uv run ruff format
 
+# Generate the gRPC code from proto/fleet.proto; a test compares
+[group('develop')]
+proto:
+    uv run python -m grpc_tools.protoc -I proto --python_betterproto_out=gofleet/adapters/grpc \
+        --include_imports --descriptor_set_out=gofleet/adapters/grpc/pb/fleet.binpb fleet.proto
+
 # Bring a database's schema up to date
 [group('develop')]
 migrate *args:

@@ -4,9 +4,11 @@ The fixtures are plain (no event loop), because every asynchronous test has a lo
 conftest.py imports the names below; RabbitMQ, slow to start, begins as soon as a collected test needs it.
 """
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -32,7 +34,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Generator[Postgres]:
     """A PostgreSQL that forgets; its database `gofleet` is empty."""
-    server = Postgres(durable=False, max_connections=200)
+    bin_dir = os.environ.get("TEST_POSTGRES_BIN")  # such as /usr/lib/postgresql/15/bin: other versions than the wheel's
+    server = Postgres(durable=False, max_connections=200, bin_dir=Path(bin_dir) if bin_dir else None)
     with running(server):
         yield server
 

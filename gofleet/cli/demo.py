@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -72,6 +73,8 @@ def demo(
         orders = 200
     pace = per_minute or (BRISK_PER_MINUTE if orders else CALM_PER_MINUTE)
     wishes = Wishes(orders, exit, drivers, pace, seed)
+    # Until the roles take over, SIGTERM ends it as Ctrl-C does: with everything stopped and thrown away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     story = JsonStory() if json else LiveStory() if sys.stdout.isatty() else PlainStory()
     with tempfile.TemporaryDirectory(prefix="gofleet-demo-") as thrown_away:
         place = data or Path(thrown_away)

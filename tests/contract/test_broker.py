@@ -387,23 +387,23 @@ async def test_a_message_that_keeps_killing_its_consumer_is_parked_and_its_neigh
     async def deadly_or_not(delivery: Delivery) -> Verdict:
         return await forever(delivery) if delivery.event_id == deadly.event_id else DONE
 
-    for n in range(DELIVERY_LIMIT + 1):
-        seen = Seen(deadly_or_not)
+    seen = Seen(deadly_or_not)
+    for deaths in range(DELIVERY_LIMIT + 1):
         async with (
             broker.consumer(grace_seconds=0.05, min_idle_seconds=0.3) as (consumer, way),
             consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=1),
         ):
-            await eventually(lambda seen=seen: deadly.event_id in seen.ids)
-            assert not await broker.size(parking_queue(DISPATCH_QUEUE)), f"parked after {n} deaths"
+            await eventually(lambda deaths=deaths: seen.ids.count(deadly.event_id) == deaths + 1)
+            assert not await broker.size(parking_queue(DISPATCH_QUEUE))
             await way.cut()
-    seen = Seen(deadly_or_not)
     async with (
         broker.consumer(grace_seconds=0.05, min_idle_seconds=0.3) as (consumer, way),
         consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=1),
     ):
         await way.allow()
-        await eventually(lambda: set(seen.ids) == {message.event_id for message in neighbours})
         await eventually(lambda: broker.size(parking_queue(DISPATCH_QUEUE)))
+        await eventually(lambda: set(seen.ids) == {message.event_id for message in [deadly, *neighbours]})
+    assert seen.ids.count(deadly.event_id) == DELIVERY_LIMIT + 1
     [parked] = await drained(broker, parking_queue(DISPATCH_QUEUE))
     assert parked == Delivery(parking_queue(DISPATCH_QUEUE), deadly.body, deadly.headers())
     assert await broker.size(DISPATCH_QUEUE) == await broker.size(parking_queue(DISPATCH_QUEUE)) == 0

@@ -119,11 +119,12 @@ async def test_a_publisher_declares_again_what_was_deleted(bench: RabbitBench, v
 
 async def test_a_retry_waits_in_hand_while_its_queue_is_gone(bench: RabbitBench, vhost: RabbitAddress) -> None:
     gate = asyncio.Event()
-    attempts: list[int] = []
+    tries: list[tuple[str, int]] = []
 
     async def later_once(delivery: Delivery) -> Verdict:
-        attempts.append(delivery.attempt)
-        await gate.wait()
+        tries.append((delivery.event_id, delivery.attempt))
+        if delivery.event_id == "event-1":
+            await gate.wait()
         return DONE if delivery.attempt else Later(0.1, counted=True)
 
     consumer = RabbitConsumer(bench.server(), bench.topology)
@@ -131,11 +132,13 @@ async def test_a_retry_waits_in_hand_while_its_queue_is_gone(bench: RabbitBench,
         consumer.consuming(DISPATCH_QUEUE, later_once, concurrency=1, prefetch=1),
         RabbitPublisher(bench.server(), bench.topology) as publisher,
     ):
-        assert await publisher.publish([a_message()]) == [None]
-        await eventually(lambda: attempts)
+        assert await publisher.publish([a_message(0)]) == [None]
+        await eventually(lambda: ("event-0", 1) in tries)  # retries have been sent, so they have their connection
+        assert await publisher.publish([a_message(1)]) == [None]
+        await eventually(lambda: ("event-1", 0) in tries)
         await delete(vhost, f"{DISPATCH_QUEUE}.retry.0.3s")
         gate.set()
-        await eventually(lambda: attempts == [0, 1])
+        await eventually(lambda: ("event-1", 1) in tries)
 
 
 async def test_a_silent_broker_is_unavailable_in_time(bench: RabbitBench, vhost: RabbitAddress) -> None:

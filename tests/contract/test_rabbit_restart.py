@@ -58,7 +58,7 @@ class Load:
                 else:
                     assert isinstance(answer, Unavailable), answer
                     self.unavailable += 1
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05 if any(answers) else 0.01)
 
     async def handle(self, delivery: Delivery) -> Verdict:
         self.deliveries += 1

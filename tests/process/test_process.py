@@ -12,6 +12,7 @@ import pytest
 
 from gofleet.process import Part, Process, repeat
 from gofleet.settings import load
+from tests.waiting import eventually
 
 
 def a_process() -> Process:
@@ -39,9 +40,7 @@ async def test_parts_open_once_and_close_in_reverse() -> None:
     database = diary.part("database")
     roles = [diary.part("fleet", database), diary.part("api", database)]
     running = asyncio.create_task(process.run(roles))
-    async with asyncio.timeout(2):
-        while "+api" not in diary:
-            await asyncio.sleep(0)
+    await eventually(lambda: "+api" in diary)
 
     process.stopping.set()
     await running
@@ -206,11 +205,9 @@ async def test_repeat_goes_on_at_once_while_there_is_work_and_when_woken() -> No
         return len(calls) < 3
 
     repeating = asyncio.create_task(repeat(act, 3600, stop, wake))
+    await eventually(lambda: len(calls) == 3)
+    wake.set()
+    await eventually(lambda: len(calls) == 4)
+    stop.set()
     async with asyncio.timeout(2):
-        while len(calls) < 3:
-            await asyncio.sleep(0)
-        wake.set()
-        while len(calls) < 4:
-            await asyncio.sleep(0)
-        stop.set()
         await repeating

@@ -43,6 +43,7 @@ def conninfo(
         sslmode=sslmode,
         connect_timeout=connect_timeout_seconds,
         application_name="gofleet",
+        client_encoding="UTF8",  # some servers were made with SQL_ASCII, and would answer with bytes
         options=" ".join(f"-c {name}={value}" for name, value in bounds.items()),
     )
 
