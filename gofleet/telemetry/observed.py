@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from gofleet.domain.errors import GoFleetError
@@ -55,7 +56,12 @@ def handled(handler: Handler) -> Handler:
             **attributes,
         ):
             verdict = await handler(delivery)
-        MESSAGES_HANDLED.labels(delivery.queue, type(verdict).__name__.lower()).inc()
+            said = type(verdict).__name__.lower()
+            headers = delivery.headers
+            logger.bind(order_id=headers.get(AGGREGATE_ID), event_type=headers.get(EVENT_TYPE), verdict=said).info(
+                "message handled"
+            )
+        MESSAGES_HANDLED.labels(delivery.queue, said).inc()
         return verdict
 
     return traced

@@ -14,14 +14,16 @@ from tests.journeys.truth import count, settled, truth
 from tests.waiting import eventually
 
 ALL: tuple[str, ...] = ("fleet", "relay", "worker", "api")
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SEED_CURL = b'{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}'
 
 
 async def test_the_seeds_order_is_dispatched(installation: Installation, town: Town) -> None:
-    installation.start(*ALL)
+    fleet, _, worker, _ = installation.start(*ALL)
     await town.drivers(1)
+    headers = {"content-type": "application/json", "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
 
-    answer = await town.http.post("/api/v1/orders", content=SEED_CURL, headers={"content-type": "application/json"})
+    answer = await town.http.post("/api/v1/orders", content=SEED_CURL, headers=headers)
 
     assert answer.status_code == 201
     assert answer.json()["final_price"] == 110.0
@@ -33,6 +35,8 @@ async def test_the_seeds_order_is_dispatched(installation: Installation, town: T
     order = await eventually(dispatched, within=10)
     assert order is not None
     assert order["driver_id"] == "driver-000"
+    # One trace, from the client's request over outbox and broker to the roles behind.
+    await eventually(lambda: all(TRACE_ID in role.log.read_text() for role in (worker, fleet)))
     codes = installation.stop()
     assert set(codes.values()) == {0}, codes
 

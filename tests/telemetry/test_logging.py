@@ -1,0 +1,80 @@
+"""What a log line says, and what it never says."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Generator
+
+import pytest
+from loguru import logger
+
+from gofleet.telemetry.logging import log_to, wants_json
+from gofleet.telemetry.tracing import exporting, span
+
+
+@pytest.fixture
+def log() -> Generator[io.StringIO]:
+    stream = io.StringIO()
+    handlers = logging.root.handlers[:]
+    log_to(stream, level="INFO", json=True, context={"role": "worker"})
+    yield stream
+    logger.remove()
+    logging.root.handlers[:] = handlers
+
+
+def lines(log: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_its_facts(log: io.StringIO) -> None:
+    logger.bind(order_id="o-1").info("order {}", "dispatched")
+
+    (line,) = lines(log)
+    assert line == line | {"event": "order dispatched", "level": "INFO", "order_id": "o-1", "role": "worker"}
+
+
+async def test_a_line_within_a_span_names_its_trace(log: io.StringIO) -> None:
+    async with exporting("test", ""):
+        with span("act", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
+            logger.info("inside")
+        logger.info("outside")
+
+    inside, outside = lines(log)
+    assert inside["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert "trace_id" not in outside
+
+
+def test_an_exception_stays_on_its_line_and_shows_no_values(log: io.StringIO) -> None:
+    secret = "-".join(("hunter", "2"))
+    try:
+        raise ConnectionError(f"no connection after {len(secret)} tries\nsecond line")
+    except ConnectionError:
+        logger.exception("failed")
+
+    (line,) = lines(log)
+    assert str(line["error"]).startswith("ConnectionError: no connection")
+    assert "Traceback" in str(line["traceback"])
+    assert secret not in log.getvalue()
+
+
+def test_user_text_is_never_formatted(log: io.StringIO) -> None:
+    logger.bind(text='{"a":1} {0} {missing}').info("order {}", '{"a":1} <red>')
+
+    (line,) = lines(log)
+    assert line["event"] == 'order {"a":1} <red>'
+
+
+def test_libraries_log_the_same_way(log: io.StringIO) -> None:
+    logging.getLogger("somebody").warning("careful %d", 7)
+    logging.getLogger("aiormq.connection").warning("noise")
+
+    (line,) = lines(log)
+    assert line == line | {"event": "careful 7", "level": "WARNING", "library": "somebody"}
+
+
+def test_json_unless_a_person_reads_along() -> None:
+    assert wants_json("auto", io.StringIO())
+    assert wants_json("json", io.StringIO())
+    assert not wants_json("text", io.StringIO())
