@@ -31,7 +31,7 @@ check: lint test
 
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
-test *args: rabbitmq
+test *args: servers
     uv run pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
@@ -41,12 +41,12 @@ quick *args:
 
 # The promises of every port, on memory and on the real servers
 [group('check')]
-contract *args: rabbitmq
+contract *args: servers
     uv run pytest tests/contract {{args}}
 
 # Four processes on real servers
 [group('check')]
-journeys *args: rabbitmq
+journeys *args: servers
     uv run pytest tests/journeys {{args}}
 
 # Style, types, and who may import whom
@@ -74,7 +74,7 @@ proto:
 migrate *args:
     uv run gofleet migrate {{args}}
 
-# RabbitMQ from Debian's package, if it is missing and we may install it; the tests start a private node of it
+# RabbitMQ and Redis from Debian's packages, if they are missing; the tests start private instances of them
 [group('develop')]
-rabbitmq:
-    @bash tests/install_rabbitmq.sh
+servers:
+    @bash tests/install_servers.sh

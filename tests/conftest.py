@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.databases import clean_database, migrated_template
-from tests.services import postgres_server, pytest_collection_finish, rabbit_server, valkey_server
+from tests.services import postgres_server, pytest_collection_finish, rabbit_server, redis_server, valkey_server
 
 __all__ = [
     "clean_database",
@@ -11,5 +11,6 @@ __all__ = [
     "postgres_server",
     "pytest_collection_finish",
     "rabbit_server",
+    "redis_server",
     "valkey_server",
 ]

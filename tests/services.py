@@ -5,6 +5,7 @@ conftest.py imports the names below; RabbitMQ, slow to start, begins as soon as 
 """
 
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,6 +45,16 @@ def postgres_server() -> Generator[Postgres]:
 def valkey_server() -> Generator[Valkey]:
     """A Valkey that forgets."""
     server = Valkey(durable=False)
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Generator[Valkey]:
+    """Debian's Redis, to prove that nothing needs what only Valkey has."""
+    binary = shutil.which("redis-server")
+    assert binary, "redis-server is missing: run `bash tests/install_servers.sh`, or `just servers`"
+    server = Valkey(durable=False, binary=Path(binary))
     with running(server):
         yield server
 

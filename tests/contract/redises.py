@@ -1,28 +1,17 @@
-"""The servers that the Redis adapters must work on: Valkey, and this machine's own Redis if it has one."""
+"""The servers that the Redis adapters must work on."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.connect import redis_client
-from gofleet.embedded import Valkey, running
 
-OWN_REDIS = shutil.which("redis-server")
-SERVERS = ["valkey_server", *(["own_redis_server"] if OWN_REDIS else [])]
-
-
-@pytest.fixture(scope="session")
-def own_redis_server() -> Generator[Valkey]:
-    server = Valkey(durable=False, binary=Path(OWN_REDIS or ""))
-    with running(server):
-        yield server
+SERVERS = ["valkey_server", "redis_server"]
 
 
 @asynccontextmanager

@@ -10,10 +10,8 @@ import pytest
 from gofleet.adapters.memory.leases import MemoryLeases
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.ports import Lease, Leases, LeaseState
-from tests.contract.redises import SERVERS, a_client, own_redis_server
+from tests.contract.redises import SERVERS, a_client
 from tests.waiting import eventually
-
-__all__ = ["own_redis_server"]
 
 # (lease_ms, done_seconds) -> leases
 Make = Callable[[int, float], Leases]

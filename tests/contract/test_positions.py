@@ -13,11 +13,9 @@ from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Driver
 from gofleet.domain.place import Place
 from gofleet.ports import Positions, Search
-from tests.contract.redises import SERVERS, a_client, own_redis_server
+from tests.contract.redises import SERVERS, a_client
 from tests.makers import CENTRE, a_position
 from tests.waiting import eventually
-
-__all__ = ["own_redis_server"]
 
 # (claim_ms) -> positions
 Make = Callable[[int], Positions]

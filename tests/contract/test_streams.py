@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -15,24 +13,17 @@ from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Later, Message, Verdict
-from gofleet.embedded import Valkey, running
+from gofleet.embedded import Valkey
 from tests.contract.brokers import DELIVERY_LIMIT, StreamsBench, a_prefix
 from tests.contract.proxy import a_proxy
+from tests.contract.redises import SERVERS
 from tests.waiting import eventually
 
-REDIS = Path("/usr/bin/redis-server")
 
-
-@pytest.fixture(params=["valkey", "redis"])
-async def bench(request: pytest.FixtureRequest) -> AsyncGenerator[StreamsBench]:
-    if request.param == "valkey":
-        valkey: Valkey = request.getfixturevalue("valkey_server")
-        yield StreamsBench(valkey.address.port, a_prefix())
-        return
-    if not REDIS.exists():
-        pytest.skip("no redis-server installed")
-    with running(server := Valkey(durable=False, binary=REDIS)):
-        yield StreamsBench(server.address.port, a_prefix())
+@pytest.fixture(params=SERVERS)
+def bench(request: pytest.FixtureRequest) -> StreamsBench:
+    server: Valkey = request.getfixturevalue(request.param)
+    return StreamsBench(server.address.port, a_prefix())
 
 
 def a_message(n: int = 0) -> Message:
