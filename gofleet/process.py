@@ -61,16 +61,17 @@ class Process:
 
     @asynccontextmanager
     async def keeping(self, work: Work) -> AsyncGenerator[None]:
-        """Run `work` beside the block; if it ends first, the process stops. It is told to stop by its event,
-        and cancelled when it has not within the grace period."""
+        """Run `work` beside the block. It ends when its event is set, and is cancelled when it has not within the
+        grace period; if it ends before, or fails, the process stops with an error: nothing idles as a zombie."""
         stop = asyncio.Event()
 
         async def watched() -> None:
             try:
                 await work(stop)
+                if not stop.is_set():
+                    raise RuntimeError(f"{_name(work)} ended by itself")
             except Exception as error:  # whatever it is, the process must know
                 self.fail(error)
-            self.stopping.set()
 
         task = asyncio.create_task(watched())
         try:
@@ -124,6 +125,10 @@ class Process:
             return False
         await opening
         return True
+
+
+def _name(work: Work) -> str:
+    return getattr(work, "__qualname__", None) or type(work).__name__
 
 
 @contextmanager

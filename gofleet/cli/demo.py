@@ -124,8 +124,9 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
 
         async def live(stop: asyncio.Event) -> None:
             await people.live(stop)
-            if not wishes.exits and not stop.is_set():
-                await stop.wait()  # --orders without --exit: all have ended, the servers stay for you to look around
+            if wishes.exits:
+                process.stopping.set()
+            await stop.wait()  # without --exit the servers stay, for you to look around
 
         async def show() -> None:
             story.progress(people.counts())

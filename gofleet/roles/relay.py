@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from loguru import logger
@@ -12,12 +12,15 @@ from loguru import logger
 from gofleet import parts
 from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
+from gofleet.telemetry.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
 from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.usecases.relay_outbox import RelayOutbox
 
 REST_SECONDS = 0.5
+MEASURE_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -31,9 +34,27 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     wake = asyncio.Event()
     listen = partial(listening, parts.conninfo(process.settings), wake.set)
     relaying = partial(repeat, outliving_outages(observed(relay_outbox)), settings.poll_seconds, wake=wake)
-    async with process.keeping(listen), process.keeping(lambda stop: relaying(stop=stop)):
+    measure = measuring(outbox, PostgresParked(await process.use(parts.postgres)))
+    async with (
+        process.keeping(listen),
+        process.keeping(lambda stop: relaying(stop=stop)),
+        process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
+    ):
         logger.info("relaying")
         yield
+
+
+def measuring(outbox: PostgresOutbox, parked: PostgresParked) -> Callable[[], Awaitable[None]]:
+    """What an operator watches; while PostgreSQL is away the last figures stand."""
+
+    async def measure() -> None:
+        with suppress(Unavailable):
+            unpublished, oldest_seconds = await outbox.lag()
+            OUTBOX_UNPUBLISHED.set(unpublished)
+            OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
+            PARKED_MESSAGES.set(await parked.count())
+
+    return measure
 
 
 def outliving_outages(act: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:

@@ -20,6 +20,7 @@ from gofleet.simulation.tally import Ending, Summary, summary
 
 PING_SECONDS = 1.0
 LOOK_SECONDS = 0.2
+AT_ONCE = 20
 SETTLE_SECONDS = 60.0
 """After the last order was placed, all must have ended within this; those that have not are lost."""
 SETTLED = frozenset({"DELIVERED", "MANUAL_DISPATCH", "CANCELLED"})
@@ -79,10 +80,15 @@ class People:
         return Counts(len(self.accepted), len(self.under_way), len(self.endings) - by_hand, by_hand)
 
     async def told(self) -> Summary:
-        """The summary, from what the API says now about each accepted order."""
-        orders = [await self._read(order_id) for order_id in self.accepted]
-        endings = {str(order["id"]): _ending(order) for order in orders if order is not None}
-        return summary(self.accepted, endings, time.monotonic() - self.began)
+        """The summary, from what the API says now: about each accepted order if their number was limited, and else
+        about those that have not ended, for a long life has many."""
+        final = self.orders is not None and len(self.accepted) == self.orders
+        endings = {} if final else dict(self.endings)
+        asked = [order_id for order_id in self.accepted if order_id not in endings]
+        for first in range(0, len(asked), AT_ONCE):
+            found = await asyncio.gather(*(self._read(order_id) for order_id in asked[first : first + AT_ONCE]))
+            endings |= {str(order["id"]): _ending(order) for order in found if order is not None}
+        return summary(self.accepted, endings, time.monotonic() - self.began, final=final)
 
     async def _order(self) -> None:
         due = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ class Summary:
     """Counts of orders; times in milliseconds from created to dispatched, by the database's clock."""
 
     created: int
+    waiting: int
     dispatched: int
     by_hand: int
     delivered: int
@@ -38,17 +40,19 @@ class Ending:
     waited_seconds: float | None
 
 
-def summary(accepted: Sequence[str], endings: dict[str, Ending], seconds: float) -> Summary:
-    """Of the orders that the API accepted: an order that it no longer knows, or that still waits, is lost."""
+def summary(accepted: Sequence[str], endings: dict[str, Ending], seconds: float, *, final: bool) -> Summary:
+    """Of the orders that the API accepted, one that it no longer knows is lost; at the `final` end of all also one
+    that still waits."""
     known = [endings[order_id] for order_id in accepted if order_id in endings]
     waits = sorted(ending.waited_seconds for ending in known if ending.waited_seconds is not None)
-    by_hand = sum(ending.status == "MANUAL_DISPATCH" for ending in known)
+    statuses = Counter(ending.status for ending in known)
     return Summary(
         created=len(accepted),
+        waiting=statuses["PENDING"],
         dispatched=len(waits),
-        by_hand=by_hand,
-        delivered=sum(ending.status == "DELIVERED" for ending in known),
-        lost=len(accepted) - len(known) + sum(ending.status == "PENDING" for ending in known),
+        by_hand=statuses["MANUAL_DISPATCH"],
+        delivered=statuses["DELIVERED"],
+        lost=len(accepted) - len(known) + (statuses["PENDING"] if final else 0),
         p50_ms=_percentile(waits, 0.50),
         p95_ms=_percentile(waits, 0.95),
         seconds=round(seconds, 1),

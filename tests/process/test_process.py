@@ -148,8 +148,10 @@ async def test_work_that_ends_early_is_not_left_for_dead() -> None:
         async with process.keeping(end):
             yield
 
-    async with asyncio.timeout(2):
+    with pytest.raises(ExceptionGroup) as failed:
         await process.run([role])
+
+    assert failed.group_contains(RuntimeError, match="ended by itself")
 
 
 async def test_work_gets_its_grace_and_no_more() -> None:

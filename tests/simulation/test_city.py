@@ -51,15 +51,16 @@ def test_an_order_that_waits_or_that_nobody_knows_is_lost() -> None:
         "o-4": Ending("PENDING", None),
     }
 
-    told = summary(["o-1", "o-2", "o-3", "o-4", "o-5"], endings, 1.0)
+    told = summary(["o-1", "o-2", "o-3", "o-4", "o-5"], endings, 1.0, final=True)
 
     assert (told.created, told.dispatched, told.by_hand, told.delivered, told.lost) == (5, 2, 1, 2, 2)
     assert (told.p50_ms, told.p95_ms) == (30.0, 30.0)
     assert not told.good
+    assert summary(["o-4"], endings, 1.0, final=False).lost == 0
 
 
 def test_all_is_good_only_when_every_order_ended_where_it_should() -> None:
-    assert summary(["o-1"], {"o-1": Ending("DELIVERED", 0.01)}, 1.0).good
-    assert summary(["o-1"], {"o-1": Ending("MANUAL_DISPATCH", None)}, 1.0).good
-    assert not summary(["o-1"], {"o-1": Ending("DISPATCHED", 0.01)}, 1.0).good
-    assert not summary(["o-1"], {}, 1.0).good
+    assert summary(["o-1"], {"o-1": Ending("DELIVERED", 0.01)}, 1.0, final=True).good
+    assert summary(["o-1"], {"o-1": Ending("MANUAL_DISPATCH", None)}, 1.0, final=True).good
+    assert not summary(["o-1"], {"o-1": Ending("DISPATCHED", 0.01)}, 1.0, final=True).good
+    assert not summary(["o-1"], {}, 1.0, final=True).good
