@@ -40,7 +40,8 @@ class Orders(Protocol):
         `StaleOrder` (somebody moved it meanwhile), `DriverBusy` or `AlreadyHandled`."""
         ...
 
-    async def list(self, which: OrderFilter, limit: int) -> list[Order]: ...
+    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]: ...
+    async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
 
 class Inbox(Protocol):

@@ -1,4 +1,4 @@
-"""Publishes what the outbox promised. Any number of relays share the work."""
+"""Publishes what the outbox promised, and sweeps what has waited for too long. Any number of relays share the work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gofleet.process import Process, repeat
 from gofleet.telemetry.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
 from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.sweep_orders import SweepOrders
 
 REST_SECONDS = 0.5
 MEASURE_SECONDS = 5.0
@@ -33,11 +34,14 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
     wake = asyncio.Event()
     listen = partial(listening, parts.conninfo(process.settings), wake.set)
-    relaying = partial(repeat, outliving_outages(observed(relay_outbox)), settings.poll_seconds, wake=wake)
+    relaying = partial(repeat, outliving_outages(observed(relay_outbox), "relay"), settings.poll_seconds, wake=wake)
+    sweep_orders = SweepOrders(await process.use(parts.orders), process.settings.worker.t_max_seconds, settings.batch)
+    sweep = outliving_outages(observed(sweep_orders), "sweeper")
     measure = measuring(outbox, PostgresParked(await process.use(parts.postgres)))
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
+        process.keeping(partial(repeat, sweep, settings.sweep_seconds)),
         process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
     ):
         logger.info("relaying")
@@ -57,7 +61,7 @@ def measuring(outbox: PostgresOutbox, parked: PostgresParked) -> Callable[[], Aw
     return measure
 
 
-def outliving_outages(act: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+def outliving_outages(act: Callable[[], Awaitable[int]], name: str) -> Callable[[], Awaitable[int]]:
     """The act, answering 0 while what it needs is away: an outage of the broker only delays."""
 
     away = False
@@ -68,13 +72,13 @@ def outliving_outages(act: Callable[[], Awaitable[int]]) -> Callable[[], Awaitab
             done = await act()
         except Unavailable as error:
             if not away:
-                logger.warning("relay waits: {}", error)
+                logger.warning("{} waits: {}", name, error)
             away = True
             # New orders ring the bell all the while; without a rest each ring would be a try.
             await asyncio.sleep(REST_SECONDS)
             return 0
         if away:
-            logger.info("relay goes on")
+            logger.info("{} goes on", name)
         away = False
         return done
 

@@ -144,6 +144,9 @@ class Relay(Group, frozen=True, kw_only=True):
     max_attempts: Annotated[int, about("Refusals of one event before people must look.", ge=1)] = field(
         name="RELAY_MAX_ATTEMPTS"
     )
+    sweep_seconds: Annotated[float, about("How often to look for orders that have waited for too long.", gt=0)] = field(
+        name="SWEEP_SECONDS"
+    )
 
 
 class Worker(Group, frozen=True, kw_only=True):

@@ -55,3 +55,11 @@ where (%(status)s::text is null or status = %(status)s)
   and (%(before_at)s::timestamptz is null or (created_at, id) < (%(before_at)s, %(before_id)s))
 order by created_at desc, id desc
 limit %(limit)s;
+
+-- name: overdue
+select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
+       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
+from orders
+where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * interval '1 second'
+order by pending_since
+limit %(limit)s;

@@ -233,6 +233,16 @@ async def test_pages_can_be_narrowed(store: Store) -> None:
     assert await store.orders.list(OrderFilter(created_after=third.created_at), 10) == []
 
 
+async def test_only_what_waits_for_longer_is_overdue_oldest_first(store: Store) -> None:
+    await store.kept("o-1", to_ana)
+    await store.kept("o-2")
+    await store.kept("o-3")
+
+    assert [order.id for order in await store.orders.overdue(0, 10)] == ["o-2", "o-3"]
+    assert [order.id for order in await store.orders.overdue(0, 1)] == ["o-2"]
+    assert list(await store.orders.overdue(60, 10)) == []
+
+
 async def test_rivalling_claims_share_no_event_and_skip_no_head(store: Store) -> None:
     for number in range(4):
         await store.kept(f"o-{number}", Order.cancel)

@@ -96,6 +96,19 @@ async def test_without_a_fleet_orders_go_to_people(installation: Installation, t
     assert (found.by_status, found.faults) == ({"MANUAL_DISPATCH": 20}, [])
 
 
+async def test_without_anybody_to_dispatch_orders_go_to_people_in_time(
+    installation: Installation, town: Town, clean_database: str
+) -> None:
+    installation.start("relay", "api", T_MAX_SECONDS="1", SWEEP_SECONDS="0.2")
+
+    await town.order("o-1")
+
+    await eventually(lambda: settled(clean_database), within=30, every=0.1)
+    found = truth(clean_database)
+    assert (found.by_status, found.faults) == ({"MANUAL_DISPATCH": 1}, [])
+    assert (await town.http.get("/api/v1/orders/o-1")).json()["reason"] == "deadline"
+
+
 async def test_the_api_accepts_orders_with_everything_else_down(
     postgres_server: Postgres, installation: Installation, town: Town, clean_database: str
 ) -> None:

@@ -61,7 +61,7 @@ class MemoryOrders:
         self._stamp(order)
         self._keep(order)
 
-    async def list(self, which: OrderFilter, limit: int) -> list[Order]:
+    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
         def wanted(order: Order) -> bool:
             assert order.created_at is not None  # noqa: S101  stored orders have it
             return (
@@ -73,6 +73,11 @@ class MemoryOrders:
 
         found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
         return copy.deepcopy(found[:limit])
+
+    async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
+        found = [await self.get(order.id) for order in self.rows.values() if order.status is Status.PENDING]
+        found = [order for order in found if order.waited_seconds() > seconds]
+        return sorted(found, key=Order.waited_seconds, reverse=True)[:limit]
 
     def _stamp(self, order: Order) -> None:
         now = order.as_of = datetime.now(UTC)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import namedtuple_row
@@ -66,9 +66,9 @@ class PostgresOrders:
         self._announce()
         _count(order)
 
-    async def list(self, which: OrderFilter, limit: int) -> list[Order]:
+    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
         before_at, before_id = which.before or (None, None)
-        values = {
+        values: dict[str, object] = {
             "status": which.status,
             "driver_id": which.driver_id,
             "created_after": which.created_after,
@@ -76,8 +76,14 @@ class PostgresOrders:
             "before_id": before_id,
             "limit": limit,
         }
+        return await self._found(ORDERS.list, values)
+
+    async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
+        return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
+
+    async def _found(self, query: LiteralString, values: dict[str, object]) -> Sequence[Order]:
         async with link_from(self._pool) as link, link.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(ORDERS.list, values)
+            await cursor.execute(query, values)
             return [_order_of(row) for row in await cursor.fetchall()]
 
 

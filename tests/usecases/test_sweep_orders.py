@@ -1,0 +1,46 @@
+"""Sweeping, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.usecases.sweep_orders import SweepOrders
+from tests.makers import an_order
+
+
+async def test_what_waited_for_too_long_goes_to_people_with_the_reason() -> None:
+    orders = MemoryOrders()
+    await orders.add(an_order("o-1"))
+
+    assert await SweepOrders(orders, t_max_seconds=60, batch=10)() == 0
+    assert await SweepOrders(orders, t_max_seconds=0, batch=10)() == 1
+
+    order = await orders.get("o-1")
+    assert (order.status, order.reason) == (Status.MANUAL_DISPATCH, Reason.DEADLINE)
+    assert orders.outbox[-1].message.type == "orders.manual_dispatch"
+
+
+@dataclass
+class Raced(MemoryOrders):
+    """Between looking and saving, somebody dispatches the first one."""
+
+    async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
+        found = await super().overdue(seconds, limit)
+        first = await self.get(found[0].id)
+        first.dispatch("ana")
+        await self.save(first)
+        return found
+
+
+async def test_who_was_faster_wins_and_the_others_are_swept_all_the_same() -> None:
+    orders = Raced()
+    for number in (1, 2):
+        await orders.add(an_order(f"o-{number}"))
+
+    assert await SweepOrders(orders, t_max_seconds=0, batch=10)() == 1
+
+    assert (await orders.get("o-1")).status is Status.DISPATCHED
+    assert (await orders.get("o-2")).status is Status.MANUAL_DISPATCH
