@@ -56,9 +56,13 @@ class DispatchOrder:
             await self.orders.save(order, receipt)
             return order
         radius_km = self.reach.after(order.waited_seconds())
-        for driver in await self.fleet.search(Search(order.id, pickup, radius_km)):
-            if dispatched := await self._give(order, driver, receipt):
-                return dispatched
+        busy: tuple[str, ...] = ()
+        while drivers := await self.fleet.search(Search(order.id, pickup, radius_km, exclude=busy)):
+            for driver in drivers:
+                if dispatched := await self._give(order, driver, receipt):
+                    return dispatched
+            # A fleet that has forgotten who is busy must not hide the free ones behind them.
+            busy += tuple(driver.driver_id for driver in drivers)
         raise NoDriverNearby(order.id, radius_km)
 
     async def _give(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:

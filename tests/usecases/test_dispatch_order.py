@@ -33,7 +33,8 @@ class FleetOf:
         self.searches.append(search)
         if self.meanwhile is not None:
             await self.meanwhile()
-        return [Candidate(driver, driver.title(), search.pickup, 0.0) for driver in self.drivers]
+        free = [driver for driver in self.drivers if driver not in search.exclude][: search.limit]
+        return [Candidate(driver, driver.title(), search.pickup, 0.0) for driver in free]
 
     async def register(self, driver: Driver) -> None: ...
     async def move(self, position: Position) -> bool:
@@ -63,6 +64,17 @@ async def test_a_driver_who_turns_out_busy_is_passed_over() -> None:
         await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"))
 
     assert (await orders.get("o-2")).driver_id == "bia"
+
+
+async def test_a_fleet_that_forgot_who_is_busy_does_not_hide_the_free() -> None:
+    orders = MemoryOrders()
+    drivers = tuple(f"driver-{number}" for number in range(12))
+    dispatch = dispatching(orders, FleetOf(drivers))
+    for number in range(12):
+        await orders.add(an_order(f"o-{number}"))
+        await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"))
+
+    assert [(await orders.get(f"o-{number}")).driver_id for number in range(12)] == list(drivers)
 
 
 async def test_nobody_near_leaves_the_order_waiting() -> None:
