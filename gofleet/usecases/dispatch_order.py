@@ -9,6 +9,9 @@ from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Fleet, Inbox, Orders, Search
 
+MOST_PASSED_OVER = 50
+"""Busy drivers that one try passes over, for a fleet that forgot who is busy must not hide the free behind them."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -57,11 +60,13 @@ class DispatchOrder:
             return order
         radius_km = self.reach.after(order.waited_seconds())
         busy: tuple[str, ...] = ()
-        while drivers := await self.fleet.search(Search(order.id, pickup, radius_km, exclude=busy)):
+        while len(busy) < MOST_PASSED_OVER:
+            drivers = await self.fleet.search(Search(order.id, pickup, radius_km, exclude=busy))
+            if not drivers:
+                break
             for driver in drivers:
                 if dispatched := await self._give(order, driver, receipt):
                     return dispatched
-            # A fleet that has forgotten who is busy must not hide the free ones behind them.
             busy += tuple(driver.driver_id for driver in drivers)
         raise NoDriverNearby(order.id, radius_km)
 
