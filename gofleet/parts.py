@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import cast
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.http.operations import Operations
-from gofleet.adapters.http.server import Listening, serving
+from gofleet.adapters.http.server import Listening, PortTaken, serving
 from gofleet.adapters.postgres.doorbell import Doorbell
 from gofleet.adapters.postgres.links import Pool, a_pool, link_from
 from gofleet.adapters.postgres.links import conninfo as conninfo_of
@@ -38,7 +38,7 @@ from gofleet.settings import Settings
 from gofleet.telemetry.tracing import exporting
 
 NEXT_PORTS = 20
-"""How many ports are tried for metrics when nobody asked for a certain one."""
+"""How many more ports are tried when nobody asked for a certain one."""
 WAIT_SECONDS = 2.0
 """Between two tries to reach a server at the start."""
 
@@ -82,22 +82,31 @@ def rules(settings: Settings) -> Rules:
 @asynccontextmanager
 async def tracing(process: Process) -> AsyncGenerator[None]:
     telemetry = process.settings.telemetry
-    name = telemetry.service_name or "-".join(("gofleet", *process.roles[:1] * (len(process.roles) == 1)))
-    async with exporting(name, telemetry.otlp_endpoint):
+    name = f"gofleet-{process.roles[0]}" if len(process.roles) == 1 else "gofleet"
+    async with exporting(telemetry.service_name or name, telemetry.otlp_endpoint):
         yield
 
 
 @asynccontextmanager
 async def operations(process: Process) -> AsyncGenerator[None]:
     """/health and /metrics, on a port of their own in every role."""
-    telemetry, app = process.settings.telemetry, Operations(process.checks, process.roles, process.stopping.is_set)
-    port = telemetry.metrics_port
-    if not process.settings.given("METRICS_PORT"):
-        # Several roles on one machine is how development looks: only a port that somebody asked for must be free.
-        port = free_port(telemetry.metrics_host, port)
-    async with serving(app, telemetry.metrics_host, port) as listening, watched(process, listening):
-        logger.info("metrics and health on port {}", port)
-        yield
+    app = Operations(process.checks, process.roles, process.stopping.is_set)
+    async with AsyncExitStack() as stack:
+        listening = await _listening(stack, app, process.settings)
+        logger.info("metrics and health on port {}", listening.port)
+        async with watched(process, listening):
+            yield
+
+
+async def _listening(stack: AsyncExitStack, app: Operations, settings: Settings) -> Listening:
+    """Serve on METRICS_PORT. Several roles on one machine is how development looks: unless somebody asked for that
+    port, the next ones serve as well."""
+    host, first = settings.telemetry.metrics_host, settings.telemetry.metrics_port
+    last = first if settings.given("METRICS_PORT") else first + NEXT_PORTS
+    for port in range(first, last):
+        with suppress(PortTaken):
+            return await stack.enter_async_context(serving(app, host, port))
+    return await stack.enter_async_context(serving(app, host, last))
 
 
 def free_port(host: str, first: int) -> int:

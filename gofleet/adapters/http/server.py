@@ -6,8 +6,9 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from granian.constants import HTTPModes, Interfaces
@@ -60,7 +61,18 @@ async def serving(
     connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
     """
     family, address = await _resolved(host)
-    port = _free_port(family, address, port)
+    with _held_port(family, address, port) as free:
+        # At the end half a header holds us up for as long as it may take.
+        header_ms = int(min(header_seconds, grace_seconds) * 1000)
+        settings = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers)
+        async with _served(app, address, free, settings, grace_seconds) as listening:
+            yield listening
+
+
+@asynccontextmanager
+async def _served(
+    app: ASGIApp, address: str, port: int, settings: HTTP1Settings, grace_seconds: float
+) -> AsyncGenerator[Listening]:
     requests = _Requests(app)
     server = Server(
         requests,
@@ -69,16 +81,12 @@ async def serving(
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
-        http1_settings=HTTP1Settings(
-            # At the end half a header holds us up for as long as it may take.
-            header_read_timeout=int(min(header_seconds, grace_seconds) * 1000),
-            max_buffer_size=largest_headers,
-        ),
+        http1_settings=settings,
         # Only errors, and to whoever listens to `logging`: at every start it warns that embedding is experimental.
         log_level=LogLevels.error,
         log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
     )
-    serve: asyncio.Task[None] = asyncio.create_task(server.serve(), name=f"http {host}:{port}")
+    serve: asyncio.Task[None] = asyncio.create_task(server.serve(), name=f"http {address}:{port}")
     try:
         await _accepting(address, port, serve)
         yield Listening(address, port, serve)
@@ -122,12 +130,29 @@ async def _resolved(host: str) -> tuple[int, str]:
     return found[0][0], str(found[0][4][0])
 
 
-def _free_port(family: int, address: str, port: int) -> int:
-    """`port` if it is free (0 = one that is).
+@contextmanager
+def _held_port(family: int, address: str, port: int) -> Generator[int]:
+    """`port` (0 = one that is free), ours for the block; `PortTaken` if it is somebody's.
 
     Granian would not tell: it shares a port with any other Granian of the same user (SO_REUSEPORT), and each of
-    them would then get a part of the requests.
+    them would then get a part of the requests. Looking whether the port is free does not do between two that start
+    at the same moment; of them, the one who has the name has the port. Linux frees the name when its process ends.
     """
+    port = _free_port(family, address, port)
+    if sys.platform != "linux":
+        yield port
+        return
+    with socket.socket(socket.AF_UNIX) as name:
+        try:
+            name.bind(f"\0gofleet http {address} {port}")
+        except OSError as error:
+            why = f"cannot listen on {address} port {port}: somebody else is starting there"
+            raise PortTaken(errno.EADDRINUSE, why) from error
+        yield port
+
+
+def _free_port(family: int, address: str, port: int) -> int:
+    """`port` (0 = any) if nobody listens there."""
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if os.name == "posix":  # so that connections of the last run, which linger, do not count; Windows needs none
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

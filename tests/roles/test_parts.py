@@ -1,0 +1,59 @@
+"""The parts that roles share, as far as they need no server."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import httpx
+import pytest
+
+from gofleet import parts
+from gofleet.adapters.http.server import PortTaken
+from gofleet.process import Process
+from gofleet.settings import Settings, load
+from tests.waiting import eventually
+
+
+def the_defaults_but(name: str, value: str) -> Settings:
+    """As if the defaults said so, and nobody had set it."""
+    settings = load({name: value}, dotenv=None)
+    del settings.sources[name]
+    return settings
+
+
+async def test_four_roles_on_one_machine_each_find_a_port_for_their_metrics() -> None:
+    first = parts.free_port("127.0.0.1", 22_400)
+    processes = [Process(the_defaults_but("METRICS_PORT", str(first)), [f"role-{number}"]) for number in range(4)]
+    running = [asyncio.create_task(process.run([parts.operations])) for process in processes]
+    try:
+        for process in processes:
+            await eventually(partial(_started, process), within=20)
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answers = [await http.get(f"http://127.0.0.1:{first + number}/health") for number in range(4)]
+        assert {answer.json()["roles"][0] for answer in answers} == {f"role-{number}" for number in range(4)}
+    finally:
+        for process in processes:
+            process.stopping.set()
+        await asyncio.gather(*running)
+
+
+async def _started(process: Process) -> bool:
+    try:
+        await process.checks["started"]()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def test_a_port_that_was_asked_for_must_be_free() -> None:
+    port = parts.free_port("127.0.0.1", 22_500)
+    first, second = (Process(load({"METRICS_PORT": str(port)}, dotenv=None), ["role"]) for _ in range(2))
+    running = asyncio.create_task(first.run([parts.operations]))
+    await eventually(lambda: _started(first))
+
+    with pytest.raises(PortTaken):
+        await second.run([parts.operations])
+
+    first.stopping.set()
+    await running
