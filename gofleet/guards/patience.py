@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gofleet.domain.errors import (
+    AlreadyHandled,
     FleetBreakerOpen,
     FleetUnavailable,
     Malformed,
@@ -68,6 +70,8 @@ class Patience:
                 return Later(min(self.rules.delay(delivery), until_t_max), counted=True)
 
     async def _give_up(self, delivery: Delivery, reason: Reason) -> Verdict:
-        event = delivery.event()
-        await self.send_to_manual(event.order_id, reason, Receipt(self.consumer, delivery.event_id))
+        # Applied before: the order waits because of a later event, whose message decides about it.
+        with suppress(AlreadyHandled):
+            event = delivery.event()
+            await self.send_to_manual(event.order_id, reason, Receipt(self.consumer, delivery.event_id))
         return DONE

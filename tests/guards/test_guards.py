@@ -305,6 +305,17 @@ class TestPatience:
 
         assert (verdict, order.reason) == (DONE, Reason.FLEET_UNAVAILABLE)
 
+    async def test_a_repeated_event_of_an_order_that_waits_again_is_done_not_a_failure(self) -> None:
+        orders, order = MemoryOrders(), an_order("o-1")
+        delivery = a_delivery(order)
+        await orders.add(order)
+        orders.inbox[Receipt("dispatch", delivery.event_id)] = "dispatched"
+        manual = SendToManual(orders, MemoryInbox(orders))
+        guard = Patience(Scripted([NoDriverNearby("o-1", 5)]), "dispatch", orders, manual, Limits(0), RULES)
+
+        assert await guard(delivery) == DONE
+        assert (await orders.get("o-1")).status is Status.PENDING
+
     async def test_no_try_is_put_off_beyond_the_longest_wait(self) -> None:
         verdict, _ = await self.tried(FleetUnavailable("down"), attempt=1, t_max=2.5)
 
