@@ -38,13 +38,17 @@ async def api(process: Process) -> AsyncGenerator[None]:
             drivers=PostgresDrivers(await process.use(parts.postgres)),
             fleet=await process.use(parts.fleet_client),
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
-        )
+        ),
+        largest_body=web.max_body_bytes,
+        body_seconds=web.body_timeout_seconds,
     )
-    async with (
-        serving(
-            cast("ASGIApp", app), web.host, web.port, grace_seconds=process.settings.general.grace_seconds
-        ) as listening,
-        parts.watched(process, listening),
-    ):
+    server = serving(
+        cast("ASGIApp", app),
+        web.host,
+        web.port,
+        grace_seconds=process.settings.general.grace_seconds,
+        header_seconds=web.header_timeout_seconds,
+    )
+    async with server as listening, parts.watched(process, listening):
         logger.info("api on port {}", web.port)
         yield

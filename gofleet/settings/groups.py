@@ -101,6 +101,13 @@ class Redis(Group, frozen=True, kw_only=True):
 class Web(Group, frozen=True, kw_only=True):
     host: Annotated[str, about("Address that the REST API listens on.")] = field(name="WEB_SERVER_HOST")
     port: Annotated[Port, about("Port of the REST API.", ge=1, le=65535)] = field(name="WEB_SERVER_PORT")
+    max_body_bytes: Annotated[int, about("Largest request body, then 413.", ge=1)] = field(name="WEB_MAX_BODY_BYTES")
+    body_timeout_seconds: Annotated[float, about("Longest wait for a whole request body, then 408.", gt=0)] = field(
+        name="WEB_BODY_TIMEOUT_SECONDS"
+    )
+    header_timeout_seconds: Annotated[float, about("Longest wait for a whole request head.", gt=0)] = field(
+        name="WEB_HEADER_TIMEOUT_SECONDS"
+    )
 
 
 class Fleet(Group, frozen=True, kw_only=True):

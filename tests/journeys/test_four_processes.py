@@ -113,8 +113,10 @@ async def test_the_api_accepts_orders_with_everything_else_down(
     postgres_server: Postgres, installation: Installation, town: Town, clean_database: str
 ) -> None:
     nowhere = {"RABBITMQ_HOST": "127.0.0.1", "AMQP_PORT": "1", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}
-    installation.start("api", **nowhere)
+    installation.start("api", WEB_MAX_BODY_BYTES="1000", **nowhere)
 
+    too_large = await town.http.post("/api/v1/orders", json={"id": "o" * 1000, "price": 1, "tax": 0})
+    assert too_large.status_code == 413
     for number in range(3):
         answer = await town.http.post("/api/v1/orders", json={"id": f"o-{number}", "price": 1, "tax": 0})
         assert answer.status_code == 201
