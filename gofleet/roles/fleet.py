@@ -11,8 +11,8 @@ from gofleet import parts
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.messages import FLEET_QUEUE
-from gofleet.guards.chain import following
+from gofleet.domain.messages import FLEET_QUEUE, parking_queue
+from gofleet.guards.chain import draining, following
 from gofleet.process import Process
 from gofleet.telemetry.observed import handled
 from gofleet.usecases.follow_orders import FollowOrders
@@ -29,14 +29,12 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
         stale_seconds=settings.position_stale_seconds,
         claim_ms=round(settings.claim_seconds * 1000),
     )
-    follow = following(
-        FollowOrders(positions),
-        parked=PostgresParked(await process.use(parts.postgres)),
-        rules=parts.rules(process.settings),
-        stopping=process.stopping,
-    )
+    parked, rules = PostgresParked(await process.use(parts.postgres)), parts.rules(process.settings)
+    follow = following(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
+    drain = draining(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     async with (
+        consumer.consuming(parking_queue(FLEET_QUEUE), handled(drain), concurrency=1, prefetch=1),
         consumer.consuming(FLEET_QUEUE, handled(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(
             positions,

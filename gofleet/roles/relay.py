@@ -18,10 +18,13 @@ from gofleet.process import Process, repeat
 from gofleet.telemetry.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
 from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.replay_parked import ReplayParked
 from gofleet.usecases.sweep_orders import SweepOrders
 
 REST_SECONDS = 0.5
 MEASURE_SECONDS = 5.0
+REPLAYED_AT_ONCE = 20
+"""Parked messages put back in one transaction: few, for their bodies may be large."""
 
 
 @asynccontextmanager
@@ -37,11 +40,14 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     relaying = partial(repeat, outliving_outages(observed(relay_outbox), "relay"), settings.poll_seconds, wake=wake)
     sweep_orders = SweepOrders(await process.use(parts.orders), process.settings.worker.t_max_seconds, settings.batch)
     sweep = outliving_outages(observed(sweep_orders), "sweeper")
-    measure = measuring(outbox, PostgresParked(await process.use(parts.postgres)))
+    parked = PostgresParked(await process.use(parts.postgres))
+    replay = outliving_outages(observed(ReplayParked(parked, publisher, REPLAYED_AT_ONCE)), "replay")
+    measure = measuring(outbox, parked)
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
         process.keeping(partial(repeat, sweep, settings.sweep_seconds)),
+        process.keeping(partial(repeat, replay, settings.poll_seconds)),
         process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
     ):
         logger.info("relaying")
