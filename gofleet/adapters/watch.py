@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -67,6 +68,11 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+def jittered(seconds: float) -> float:
+    """About so long, so that those who lost the same server do not all come back at the same moment."""
+    return seconds * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret
 
 
 async def _first(event: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -82,3 +82,8 @@ update parked set replayed_at = now(), replay_count = replay_count + 1, error = 
 
 -- name: refused
 update parked set replay_requested_at = null, error = %(error)s where id = %(id)s;
+
+-- name: prune
+delete from parked where id in (
+    select id from parked where replayed_at < now() - %(days)s::float8 * interval '1 day' limit %(limit)s
+);

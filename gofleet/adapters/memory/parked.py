@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NoSuchParked, NotReplayable
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, Delivery
@@ -55,10 +56,11 @@ class MemoryParked:
     """Nothing here awaits in the middle of a change, so every method is atomic."""
 
     rows: list[_Row] = field(default_factory=list[_Row])
+    numbers: count[int] = field(default_factory=lambda: count(1))
 
     async def add(self, delivery: Delivery, failure: Failure) -> None:
         message = ParkedMessage(
-            id=len(self.rows) + 1,
+            id=next(self.numbers),
             queue=delivery.queue,
             stage=Stage.WAITING,
             cause=failure.cause,
@@ -74,6 +76,12 @@ class MemoryParked:
 
     async def count(self) -> int:
         return len(self._matching(ParkedFilter()))
+
+    async def prune(self, days: float, limit: int) -> int:
+        before = datetime.now(UTC) - timedelta(days=days)
+        old = [row for row in self.rows if row.message.replayed_at and row.message.replayed_at < before][:limit]
+        self.rows[:] = [row for row in self.rows if row not in old]
+        return len(old)
 
     async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
         return [row.message for row in reversed(self._matching(which))][:limit]

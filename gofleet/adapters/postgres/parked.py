@@ -67,6 +67,10 @@ class PostgresParked:
             row = await counted.fetchone()
         return row[0] if row else 0
 
+    async def prune(self, days: float, limit: int) -> int:
+        async with link_from(self._pool) as link:
+            return (await link.execute(PARKED.prune, {"days": days, "limit": limit})).rowcount
+
     async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
         async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(PARKED.list, _values_of(which) | {"limit": limit})

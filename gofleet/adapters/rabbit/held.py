@@ -12,9 +12,10 @@ from faststream.rabbit import RabbitMessage
 from loguru import logger
 from pamqp.encode import field_table
 
+from gofleet import failpoints
 from gofleet.adapters.rabbit.sender import UNSENDABLE, Outgoing, Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
-from gofleet.adapters.watch import within
+from gofleet.adapters.watch import jittered, within
 from gofleet.domain.messages import ATTEMPT, Delivery, Later
 
 AGAIN_SECONDS = 1.0
@@ -54,6 +55,7 @@ class RabbitHeld:
         if tier is None or not await self._sent(self._copy(tier, later)):
             await self.give_back()
         else:
+            failpoints.hit("worker.after_postpone")
             await self.forget()
 
     async def _sent(self, copy: Outgoing) -> bool:
@@ -63,7 +65,7 @@ class RabbitHeld:
             if failure is None:
                 return True
             logger.bind(queue=self.delivery.queue).warning("a retry has to wait, {}", failure)
-            if await within(AGAIN_SECONDS, self.over):
+            if await within(jittered(AGAIN_SECONDS), self.over):
                 break
         return False
 

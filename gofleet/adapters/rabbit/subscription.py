@@ -19,14 +19,14 @@ from gofleet.adapters.rabbit.held import RabbitHeld, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.watch import either, within
+from gofleet.adapters.watch import either, jittered, within
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds for running handlers at the end, and between a lost connection and the next."""
+    """Seconds for running handlers at the end, and on average between a lost connection and the next."""
 
     grace_seconds: float
     reconnect_seconds: float
@@ -55,7 +55,7 @@ class Subscription:
                     said = str(error)
                     logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
             begun.set()
-            await within(self.bounds.reconnect_seconds, stop)
+            await within(jittered(self.bounds.reconnect_seconds), stop)
         await self.in_flight.finish(self.bounds.grace_seconds)
 
     async def _consume_once(self, stop: asyncio.Event, begun: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from gofleet.adapters.in_flight import InFlight
 from gofleet.adapters.redis.stream import Entry, Stream
 from gofleet.adapters.redis.stream_wire import packed, unpacked
-from gofleet.adapters.watch import within
+from gofleet.adapters.watch import jittered, within
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Later
 
 AGAIN_SECONDS = 1.0
@@ -104,7 +104,7 @@ class StreamSubscription:
             if str(error) != self._said:  # not every second of a long outage
                 self._said = str(error)
                 logger.bind(queue=self._queue).warning("consuming has to wait, Redis is unavailable: {}", error)
-            await within(AGAIN_SECONDS, stop)
+            await within(jittered(AGAIN_SECONDS), stop)
 
     async def _tend(self) -> None:
         """What RabbitMQ does by itself: retries, redelivery of what the dead had, and crash loops."""
