@@ -92,6 +92,32 @@ class Outbox(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class FailedEvent:
+    """An event that the broker refused too often; `held_back` later ones of its order wait behind it."""
+
+    id: int
+    event_id: str
+    type: str
+    order_id: str
+    sequence: int
+    attempts: int
+    error: str | None
+    created_at: datetime
+    failed_at: datetime
+    held_back: int
+
+
+class FailedEvents(Protocol):
+    """Those events of the outbox that no relay tries any more, until people say so."""
+
+    async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]: ...  # newest first; `before` an id
+    async def count(self) -> int: ...
+    async def retry(self, expected_count: int) -> None:
+        """Have all of them tried again, as if for the first time; `CountMismatch` changes nothing."""
+        ...
+
+
 class Publisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
         """Send all and wait for the broker's confirmations: None = it has the message for good,

@@ -13,6 +13,7 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.postgres.drivers import PostgresDrivers
+from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process
 from gofleet.telemetry.observed import observed
@@ -44,6 +45,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
             redispatch_order=observed(RedispatchOrder(orders)),
             drivers=drivers,
             parked=PostgresParked(pool),
+            failed_events=PostgresFailedEvents(pool),
             fleet=await process.use(parts.fleet_client),
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),

@@ -14,6 +14,7 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.failed_events import MemoryFailedEvents
 from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.domain.driver import Candidate, Driver, Position
@@ -71,6 +72,7 @@ class World:
             redispatch_order=RedispatchOrder(self.orders),
             drivers=self.drivers,
             parked=self.parked,
+            failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,
             operations=Operations({}, roles=["api"]),
         )

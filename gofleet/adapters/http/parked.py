@@ -17,12 +17,12 @@ from gofleet.adapters.http.parked_schemas import (
     OpenedView,
     ParkedPage,
     ParkedView,
-    Requested,
     group_view_of,
     opened_view_of,
     view_of,
 )
 from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.schemas import Requested
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter
 

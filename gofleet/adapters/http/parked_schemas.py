@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
+from gofleet.adapters.http.schemas import Count
 from gofleet.domain.ids import identifier
 from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
 from gofleet.ports import ParkedFilter
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,12 +92,6 @@ class ManyReplays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     filter: Chosen
     expected_count: Count
-
-
-class Requested(msgspec.Struct, frozen=True, kw_only=True):
-    """How many were asked for."""
-
-    requested: int
 
 
 def view_of(message: ParkedMessage) -> ParkedView:
