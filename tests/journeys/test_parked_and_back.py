@@ -11,8 +11,8 @@ import httpx
 import psycopg
 from aio_pika.abc import HeadersType
 
-from gofleet.domain.events import to_json
-from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID
+from gofleet.domain.events import OrderCancelled, to_json
+from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, parking_queue
 from tests.journeys.installation import Installation, Running, Town
 from tests.makers import an_order
 from tests.waiting import eventually
@@ -20,14 +20,16 @@ from tests.waiting import eventually
 PARKED = "/api/v1/parked"
 
 
-async def put(installation: Installation, body: bytes, headers: HeadersType) -> None:
-    """Into the workers' queue, past everybody."""
+async def put(
+    installation: Installation, body: bytes, headers: HeadersType, queue: str = DISPATCH_QUEUE
+) -> None:
+    """Into that queue, past everybody."""
     at = installation.environment
     host, login = f"{at['RABBITMQ_HOST']}:{at['AMQP_PORT']}", f"{at['RABBITMQ_USER']}:{at['RABBITMQ_PASSWORD']}"
     url = f"amqp://{login}@{host}/{quote(at['RABBITMQ_VHOST'], safe='')}"
     async with await aio_pika.connect(url) as connection, connection.channel(on_return_raises=True) as channel:
         message = aio_pika.Message(body, headers=headers)
-        await channel.default_exchange.publish(message, at["NAME_PREFIX"] + DISPATCH_QUEUE, mandatory=True)
+        await channel.default_exchange.publish(message, at["NAME_PREFIX"] + queue, mandatory=True)
 
 
 def metric(relay: Running, name: str) -> float:
@@ -52,12 +54,18 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
 
     await put(installation, to_json(event), {EVENT_ID: str(event.event_id), AGGREGATE_ID: "o-late"})
     await put(installation, b"\x00\xff", {"no": "id", "CC": ["elsewhere"]})
-    await eventually(lambda: as_many_as(2), within=30, every=0.2)
-    assert {item["reason"] for item in await parked()} == {"malformed", "no-such-order"}
+    gone = OrderCancelled(order_id="o-gone", sequence=2)
+    await put(installation, to_json(gone), {EVENT_ID: str(gone.event_id)}, parking_queue(FLEET_QUEUE))
+    await eventually(lambda: as_many_as(3), within=30, every=0.2)
+    assert {item["reason"]: item["queue"] for item in await parked()} == {
+        "no-such-order": DISPATCH_QUEUE,
+        "malformed": DISPATCH_QUEUE,
+        "crash-loop": FLEET_QUEUE,
+    }
 
     with psycopg.connect(clean_database, autocommit=True) as link:  # the order comes from a backup
         link.execute("insert into orders (id, price, tax, final_price) values ('o-late', 100, 10, 110)")
-    wish: dict[str, object] = {"filter": {}, "expected_count": 2}
+    wish: dict[str, object] = {"filter": {}, "expected_count": 3}
     assert (await town.http.post(f"{PARKED}/replay", json=wish)).status_code == 202
     assert (await town.http.post(f"{PARKED}/replay", json=wish)).status_code == 409
 
@@ -68,6 +76,6 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
     await eventually(lambda: as_many_as(1), within=30, every=0.2)
     [again] = await parked()
     assert (again["reason"], again["body_bytes"], again["state"]) == ("malformed", 2, "waiting")
-    assert len(await parked(state="replayed")) == 2
+    assert len(await parked(state="replayed")) == 3
     assert metric(relay, "gofleet_outbox_failed") == 0
     assert set(installation.stop().values()) == {0}
