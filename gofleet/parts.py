@@ -216,6 +216,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
     else:
         opened = RabbitConsumer(_rabbit(settings), _topology(settings), grace_seconds=grace, timeout_seconds=timeout)
     async with process.keeping(opened.watch):
+        process.checks["consuming"] = opened.watch.check
         yield opened
 
 

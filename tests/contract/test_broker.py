@@ -451,6 +451,30 @@ async def test_odd_messages_are_delivered_intact_also_after_a_retry(broker: Brok
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
+async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
+    async with broker.consumer() as (consumer, way):
+
+        async def consumes() -> bool:
+            try:
+                await consumer.watch.check()
+            except Unavailable as error:
+                assert DISPATCH_QUEUE in str(error)
+                return False
+            return True
+
+        async def pauses() -> bool:
+            return not await consumes()
+
+        await consumer.watch.check()  # nothing was asked for, so nothing is missing
+        async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
+            await eventually(consumes)
+            await way.cut()
+            await eventually(pauses)
+            await way.allow()
+            await eventually(consumes, within=20)
+        await consumer.watch.check()
+
+
 async def test_what_is_put_back_goes_to_its_own_queue_byte_for_byte_and_to_no_other(broker: Broker) -> None:
     """An event that two queues take comes back only to the one in which it failed."""
     headers = {EVENT_ID: "event-1", "x-event-type": events.ORDERS_REDISPATCHED, "é": "ü\x00"}

@@ -19,7 +19,7 @@ from gofleet.adapters.rabbit.held import RabbitHeld, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.watch import either, jittered, within
+from gofleet.adapters.watch import Watch, either, jittered, within
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
 
@@ -43,6 +43,7 @@ class Subscription:
     retries: Sender
     prefetch: int
     bounds: Bounds
+    watch: Watch
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, over one connection after the other; then finish what is in hand."""
@@ -66,7 +67,8 @@ class Subscription:
             queue = await self._subscribe(session, over)
             begun.set()
             logger.bind(queue=self.queue).info("consuming")
-            await either(session.lost, stop)
+            with self.watch.consuming(self.queue):
+                await either(session.lost, stop)
             over.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")
