@@ -20,9 +20,7 @@ from tests.waiting import eventually
 PARKED = "/api/v1/parked"
 
 
-async def put(
-    installation: Installation, body: bytes, headers: HeadersType, queue: str = DISPATCH_QUEUE
-) -> None:
+async def put(installation: Installation, body: bytes, headers: HeadersType, queue: str = DISPATCH_QUEUE) -> None:
     """Into that queue, past everybody."""
     at = installation.environment
     host, login = f"{at['RABBITMQ_HOST']}:{at['AMQP_PORT']}", f"{at['RABBITMQ_USER']}:{at['RABBITMQ_PASSWORD']}"
