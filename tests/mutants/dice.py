@@ -28,15 +28,35 @@ class Life:
     dead: bool = False
 
 
-@dataclass
-class Dice:
-    """Probabilities of each step, by the storm's own random numbers; `counts` tells what was thrown."""
+@dataclass(frozen=True)
+class Weather:
+    """Probabilities: the first three of each step of a handler, the others of each message."""
 
-    random: Random
+    orders: int = 60
     killed: float = 0.03
     stalled: float = 0.02
     struck: float = 0.02
-    paused_seconds: float = 0.003
+    repeated: float = 0.3
+    lost: float = 0.0
+    pause_seconds: float = 0.003
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether the sweeper is at work, without which a lost message is an order that waits for ever."""
+        return self.lost > 0
+
+
+REPEATING = Weather()
+LOSING = Weather(lost=0.2)
+FULL_OF_ZOMBIES = Weather(orders=25, stalled=0.05, struck=0.05, repeated=0.8, pause_seconds=0.01)
+
+
+@dataclass
+class Dice:
+    """By the storm's own random numbers; `counts` tells what was thrown."""
+
+    random: Random
+    weather: Weather
     counts: dict[str, int] = field(default_factory=dict[str, int])
     _life: ContextVar[Life | None] = field(default_factory=lambda: ContextVar("life", default=None))
 
@@ -59,14 +79,14 @@ class Dice:
             return
         if life.dead:
             raise Killed
-        thrown = self.random.random()
-        if thrown > self.killed + self.stalled + self.struck:
-            await asyncio.sleep(self.random.random() * self.paused_seconds)
-        elif thrown < self.killed:
+        thrown, weather = self.random.random(), self.weather
+        if thrown > weather.killed + weather.stalled + weather.struck:
+            await asyncio.sleep(self.random.random() * weather.pause_seconds)
+        elif thrown < weather.killed:
             life.dead = True
             self._count("killed")
             raise Killed
-        elif thrown < self.killed + self.stalled:
+        elif thrown < weather.killed + weather.stalled:
             self._count("stalled")
             await asyncio.sleep(STALL_SECONDS)
         else:

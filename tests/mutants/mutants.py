@@ -21,6 +21,7 @@ from gofleet.guards import once
 from gofleet.guards.once import Once
 from gofleet.usecases.announce_again import AnnounceAgain
 from gofleet.usecases.sweep_orders import SweepOrders
+from tests.mutants.dice import FULL_OF_ZOMBIES, LOSING, REPEATING, Weather
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ def drivers_without_a_limit(patient: Patient) -> None:
 
 
 def busy_is_done(patient: Patient) -> None:
-    patient.patch.setattr(once, "Later", lambda _: DONE)
+    def forget_it(seconds: float) -> Verdict:
+        return DONE
+
+    patient.patch.setattr(once, "Later", forget_it)
 
 
 def ack_first(patient: Patient) -> None:
@@ -118,7 +122,7 @@ def done_before_the_commit(patient: Patient) -> None:
 class Mutant:
     operate: Callable[[Patient], None]
     finding: str
-    loses: bool = False
+    weather: Weather = REPEATING
 
 
 MUTANTS = [
@@ -128,11 +132,11 @@ MUTANTS = [
     Mutant(drivers_without_a_limit, "a driver with two orders at once"),
     Mutant(busy_is_done, "an order left waiting"),
     Mutant(ack_first, "an order left waiting"),
-    Mutant(no_sweeper, "an order left waiting", loses=True),
+    Mutant(no_sweeper, "an order left waiting", LOSING),
     Mutant(claim_without_heads, "published out of order"),
     Mutant(no_receipt, "a dispatch without its receipt"),
     Mutant(published_whatever_the_broker_says, "marked as published, and the broker never had it"),
     Mutant(published_whatever_the_broker_says, "an order left waiting"),
-    Mutant(release_whosever_it_is, "a lease held by two"),
+    Mutant(release_whosever_it_is, "a lease held by two", FULL_OF_ZOMBIES),
     Mutant(done_before_the_commit, "a done mark before the commit"),
 ]

@@ -120,6 +120,13 @@ class WatchedLeases:
     async def release(self, key: str, token: str) -> None:
         await self.dice.step()
         await self._end(key, token, self.leases.release)
+        holder, until = self._held.get(key, (token, 0.0))
+        if holder == token or until < time.monotonic():
+            return
+        if (await self.leases.acquire(key, "witness")).state is LeaseState.ACQUIRED:  # which it must not be
+            await self.leases.release(key, "witness")
+            if self._held.get(key) == (holder, until) and until > time.monotonic():
+                self.witness.saw("a lease held by two", key)
 
     async def _end(self, key: str, token: str, end: Callable[[str, str], Awaitable[None]]) -> None:
         if self._held.get(key, ("", 0.0))[0] == token:

@@ -33,12 +33,12 @@ from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.makers import an_order
 from tests.mutants.broker import BadBroker, BadDay, published_out_of_order
-from tests.mutants.dice import Dice
+from tests.mutants.dice import Dice, Weather
 from tests.mutants.findings import findings, published, unpublished
 from tests.mutants.ports import ForgetfulFleet, RiskyInbox, RiskyOrders, WatchedLeases, Witness
 from tests.waiting import eventually
 
-ORDERS, DRIVERS, RELAYS, WORKERS = 60, 8, 2, 3
+DRIVERS, RELAYS, WORKERS = 8, 2, 3
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Tries without end: an order given up after so many would be somebody's answer, too, and hide what was lost.
@@ -53,18 +53,18 @@ VERBS: list[tuple[Status, Callable[[Order], None]]] = [
 
 @dataclass
 class Storm:
-    """One installation in one process. With `loses`, the broker loses messages and the sweeper is at work."""
+    """One installation in one process."""
 
     pool: Pool
     redis: Redis
     conninfo: str
     random: Random
-    loses: bool = False
+    weather: Weather
     witness: Witness = field(default_factory=Witness)
 
     def __post_init__(self) -> None:
-        self.dice = Dice(self.random)
-        self.broker = BadBroker(self.random, BadDay(lost=0.2 if self.loses else 0.0))
+        self.dice = Dice(self.random, self.weather)
+        self.broker = BadBroker(self.random, BadDay(repeated=self.weather.repeated, lost=self.weather.lost))
         self.orders = RiskyOrders(PostgresOrders(self.pool), self.dice, self.witness)
         self.outbox = PostgresOutbox(self.pool)
         self.inbox = PostgresInbox(self.pool)
@@ -73,15 +73,16 @@ class Storm:
 
     async def rage(self) -> set[str]:
         """Until all is quiet; what was found."""
-        async with self._beside(*[self._relay] * RELAYS, *([self._sweep] if self.loses else [])):
+        async with self._beside(*[self._relay] * RELAYS, *([self._sweep] if self.weather.sweeps else [])):
             async with self._workers():
                 async with self._beside(self._deliver):
-                    await asyncio.gather(*(self._customer(f"o-{number}") for number in range(ORDERS)))
+                    await asyncio.gather(*(self._customer(f"o-{number}") for number in range(self.weather.orders)))
                 await eventually(self._quiet, within=20)
-                if self.loses:
+                if self.weather.sweeps:
                     with suppress(AssertionError):  # then the findings tell
                         await eventually(self._nobody_waits, within=2.5 * T_MAX_SECONDS)
             await eventually(lambda: unpublished(self.conninfo) == 0)
+        assert self.dice.counts.keys() == {"killed", "stalled", "struck"}, f"a calm day: {self.dice.counts}"
         return await asyncio.to_thread(self._found)
 
     def _found(self) -> set[str]:
@@ -183,9 +184,9 @@ class Storm:
                 stop.set()
 
 
-async def a_storm(conninfo: str, redis: Redis, seed: int, *, loses: bool = False) -> set[str]:
+async def a_storm(conninfo: str, redis: Redis, seed: int, weather: Weather) -> set[str]:
     """What was found after the storm of that seed, in a database that is emptied first."""
     with psycopg.connect(conninfo, autocommit=True) as link:
         link.execute("truncate orders, outbox, inbox, order_log, parked")
     async with a_pool(conninfo, size=24, wait_seconds=10) as pool:
-        return await Storm(pool, redis, conninfo, Random(seed), loses).rage()  # noqa: S311  a storm, not a secret
+        return await Storm(pool, redis, conninfo, Random(seed), weather).rage()  # noqa: S311  a storm, not a secret
