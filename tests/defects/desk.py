@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from redis.asyncio import Redis
@@ -44,7 +44,7 @@ Answer = Callable[[Search], Awaitable[list[Candidate]]]
 class ScriptedFleet:
     """Answers each search by the next of `script`, the last one for ever."""
 
-    script: list[Answer]
+    script: Sequence[Answer]
     searches: int = 0
 
     async def search(self, search: Search) -> list[Candidate]:
