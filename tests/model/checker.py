@@ -10,9 +10,11 @@ Two questions are asked of a model:
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Generator, Hashable, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
@@ -69,7 +71,20 @@ class Result:
 
 def check(model: Model[S], most_states: int = 5_000_000) -> Result:
     """Look at everything; stops at the first broken state. `TooManyStates` beyond `most_states`."""
-    return _Search(model, most_states).run()
+    with _without_garbage():
+        return _Search(model, most_states).run()
+
+
+@contextmanager
+def _without_garbage() -> Generator[None]:
+    """States are millions of tuples without cycles, through which the collector of cycles would walk in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Search(Generic[S]):
