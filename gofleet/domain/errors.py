@@ -61,6 +61,17 @@ class StaleOrder(GoFleetError):
         self.version = version
 
 
+class VersionMismatch(GoFleetError):
+    """The caller means another version of the order than the present one."""
+
+    code = "version-mismatch"
+
+    def __init__(self, order_id: str, version: int) -> None:
+        super().__init__(f"order {order_id} is at version {version} by now")
+        self.order_id = order_id
+        self.version = version
+
+
 class DriverBusy(GoFleetError):
     """The driver already holds a live order."""
 
@@ -76,6 +87,16 @@ class NoSuchDriver(GoFleetError):
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"there is no driver {driver_id}")
+        self.driver_id = driver_id
+
+
+class UnknownDriver(Invalid):
+    """The value names a driver who has no record."""
+
+    code = "unknown-driver"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__("driver_id", f"{driver_id} is no driver's")
         self.driver_id = driver_id
 
 
@@ -151,3 +172,32 @@ class FleetBreakerOpen(FleetUnavailable):
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("its circuit breaker is open", retry_after_seconds)
+
+
+class NoSuchParked(GoFleetError):
+    code = "no-such-parked-message"
+
+    def __init__(self, id: int) -> None:
+        super().__init__(f"there is no parked message {id}")
+        self.id = id
+
+
+class NotReplayable(GoFleetError):
+    """Nobody consumes the queue that it came from."""
+
+    code = "not-replayable"
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"nobody here consumes the queue {queue!r}, so nothing can be put back into it")
+        self.queue = queue
+
+
+class CountMismatch(GoFleetError):
+    """There are more or fewer than the caller believes; nothing was changed."""
+
+    code = "count-mismatch"
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"expected {expected}, but there are {actual}; nothing was changed")
+        self.expected = expected
+        self.actual = actual

@@ -14,13 +14,17 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.failed_events import MemoryFailedEvents
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.ports import Search
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.redispatch_order import RedispatchOrder
 
 
 @dataclass
@@ -55,6 +59,7 @@ class World:
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     drivers: MemoryDrivers = field(default_factory=MemoryDrivers)
+    parked: MemoryParked = field(default_factory=MemoryParked)
     fleet: ToldFleet = field(default_factory=ToldFleet)
 
     def api(self) -> Api:
@@ -63,7 +68,11 @@ class World:
             create_order=CreateOrder(self.orders),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
+            dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
+            redispatch_order=RedispatchOrder(self.orders),
             drivers=self.drivers,
+            parked=self.parked,
+            failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,
             operations=Operations({}, roles=["api"]),
         )

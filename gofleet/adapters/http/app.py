@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 from litestar import Litestar, Router, asgi
@@ -23,8 +23,11 @@ from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.middleware import RequestMiddleware
-from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder, MoveOrder
-from gofleet.ports import Drivers, Fleet, Orders
+from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
+from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
+from gofleet.adapters.http.outbox import OUTBOX_ROUTES
+from gofleet.adapters.http.parked import PARKED_ROUTES
+from gofleet.ports import Drivers, FailedEvents, Fleet, Orders, Parked
 
 PREFIX = "/api/v1"
 HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
@@ -41,9 +44,16 @@ class Api:
     create_order: CreateOrder
     cancel_order: MoveOrder
     deliver_order: MoveOrder
+    dispatch_by_hand: DispatchByHand
+    redispatch_order: MoveOrder
     drivers: Drivers
+    parked: Parked
+    failed_events: FailedEvents
     fleet: Fleet
     operations: ASGIApp
+
+
+DEPENDENCIES = tuple(field.name for field in fields(Api) if field.name != "operations")
 
 
 def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> Litestar:
@@ -51,13 +61,12 @@ def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float =
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=ORDER_ROUTES, tags=["orders"]),
+            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES], tags=["orders"]),
+            Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
+            Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
             Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
         ],
-        dependencies={
-            name: Provide(_constant(getattr(api, name)), sync_to_thread=False)
-            for name in ("orders", "create_order", "cancel_order", "deliver_order", "drivers", "fleet")
-        },
+        dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
     app = Litestar(
         [routes, _health(api.operations)],

@@ -14,7 +14,8 @@ from gofleet.adapters.http.bodies import InvalidBody, in_words
 from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import INTERNAL, MEDIA_TYPE, Fault, Kind, Problem, kind_of
-from gofleet.domain.errors import Invalid, Unavailable
+from gofleet.adapters.http.tags import tag_of
+from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
 from gofleet.telemetry.tracing import current_trace_id
 
 
@@ -35,6 +36,7 @@ def problem_of(error: Exception, request_id: str | None) -> Problem:
         status=kind.status,
         detail=_detail(error, kind),
         errors=_faults(error),
+        actual_count=error.actual if isinstance(error, CountMismatch) else None,
         request_id=request_id,
         trace_id=current_trace_id(),
     )
@@ -47,6 +49,8 @@ def headers_of(error: Exception) -> dict[str, str]:
             return dict(error.headers or {})
         case Unavailable():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
+        case VersionMismatch():
+            return {"ETag": tag_of(error.version)}
         case BodyTooLarge() | BodyTooSlow():
             return {"Connection": "close"}  # the rest of that body must not be taken for the next request
         case _:
@@ -83,9 +87,15 @@ def _faults(error: Exception) -> list[Fault]:
             return [Fault(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():
             found = cast("list[dict[str, str]]", error.extra or [])
-            return [Fault(parameter=each.get("key"), detail=in_words(each["message"])) for each in found]
+            return [Fault(parameter=_parameter(each), detail=in_words(each["message"])) for each in found]
         case _:
             return []
+
+
+def _parameter(extra: dict[str, str]) -> str | None:
+    """As the client wrote it; Litestar tells our handler's name, which cannot be `state`, a word of Litestar's own."""
+    name = extra.get("key")
+    return "state" if name == "stage" else name
 
 
 def _pointer(field: str) -> str:

@@ -12,15 +12,21 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from gofleet.adapters.http.bodies import NotJson, WrongMediaType
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
+from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
+    CountMismatch,
     DriverBusy,
     IllegalMove,
     Invalid,
     NoSuchDriver,
     NoSuchOrder,
+    NoSuchParked,
+    NotReplayable,
     OrderTaken,
     StaleOrder,
     Unavailable,
+    UnknownDriver,
+    VersionMismatch,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +46,7 @@ INTERNAL = Kind(500, "internal", "Something went wrong on our side")
 KINDS: Mapping[type[Exception], Kind] = {
     Invalid: Kind(422, "invalid", "The request's content is not valid"),
     ValidationException: Kind(422, "invalid", "The request's content is not valid"),
+    UnknownDriver: Kind(422, "unknown-driver", "There is no such driver"),
     NotJson: Kind(400, "malformed-json", "The body is not JSON"),
     WrongMediaType: Kind(415, "unsupported-media-type", "The body must be application/json"),
     BodyTooLarge: Kind(413, "too-large", "The body is too large"),
@@ -47,10 +54,16 @@ KINDS: Mapping[type[Exception], Kind] = {
     BodyIncomplete: Kind(400, "incomplete", "The body is incomplete"),
     NoSuchOrder: Kind(404, "no-such-order", "There is no such order"),
     NoSuchDriver: Kind(404, "no-such-driver", "There is no such driver"),
+    BadTag: Kind(400, "malformed-tag", "The If-Match header is not a list of entity tags"),
+    NoTag: Kind(428, "precondition-required", "The If-Match header is required"),
+    VersionMismatch: Kind(412, "version-mismatch", "The order is not at the version of the If-Match header"),
     OrderTaken: Kind(409, "order-taken", "The id belongs to another order"),
     IllegalMove: Kind(409, "invalid-transition", "The order's status does not allow this"),
     StaleOrder: Kind(409, "stale-order", "The order was changed by somebody else meanwhile"),
     DriverBusy: Kind(409, "driver-busy", "The driver already holds a live order"),
+    NoSuchParked: Kind(404, "no-such-parked-message", "There is no such parked message"),
+    NotReplayable: Kind(409, "not-replayable", "The message came from a queue that nobody here consumes"),
+    CountMismatch: Kind(409, "count-mismatch", "There are not as many as expected"),
     Unavailable: Kind(503, "unavailable", "Something we depend on is unavailable"),
 }
 
@@ -64,13 +77,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A problem as RFC 9457 has it, with our extensions `errors`, `request_id` and `trace_id`."""
+    """A problem as RFC 9457 has it, with our extensions `errors`, `actual_count`, `request_id` and `trace_id`."""
 
     type: str
     title: str
     status: int
     detail: str | None = None
     errors: list[Fault] = []
+    actual_count: int | None = None
     request_id: str | None = None
     trace_id: str | None = None
 
