@@ -39,7 +39,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.model", description="Check the protocol exhaustively.")
-    parser.add_argument("--budget", choices=("small", "large"), default="small", help="how many faults (large: minutes)")
+    parser.add_argument(
+        "--budget", choices=("small", "large"), default="small", help="how many faults (large: minutes)"
+    )
     parser.add_argument("--only", choices=tuple(GROUPS), action="append", help="these groups alone")
     parser.add_argument("--traces", action="store_true", help="the steps of each counterexample")
     parser.add_argument("--most-states", type=int, default=6_000_000, help="give up beyond, about 1 GB a million")

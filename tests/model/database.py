@@ -39,7 +39,14 @@ class Saved(NamedTuple):
 
 
 def save(
-    setting: Setting, db: Database, order: int, wanted: str, driver: int, seen: int, event: int = NOBODY, new: int = NOBODY
+    setting: Setting,
+    db: Database,
+    order: int,
+    wanted: str,
+    driver: int,
+    seen: int,
+    event: int = NOBODY,
+    new: int = NOBODY,
 ) -> Saved:
     """`Orders.save` by somebody who read version `seen`; `event` is the receipt, `new` the announcement it makes."""
     guards, stored = setting.guards, db.orders[order]
@@ -71,9 +78,7 @@ def note(db: Database, event: int) -> Database:
 
 
 def _holds_another(db: Database, order: int, driver: int) -> bool:
-    return any(
-        other.status == DISPATCHED and other.driver == driver for o, other in enumerate(db.orders) if o != order
-    )
+    return any(other.status == DISPATCHED and other.driver == driver for o, other in enumerate(db.orders) if o != order)
 
 
 def _wrong(stored: Order, wanted: str, seen: int) -> str:
@@ -88,5 +93,3 @@ def _wrong(stored: Order, wanted: str, seen: int) -> str:
 
 def _again(db: Database, event: int) -> str:
     return EVENT_TWICE if event != NOBODY and has(db.applied, event) else ""
-
-

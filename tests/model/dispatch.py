@@ -96,7 +96,9 @@ def _broker(setting: Setting, state: State) -> Steps:
     for w, worker in enumerate(state.workers):
         if worker.owned:
             workers = (*state.workers[:w], worker._replace(owned=False), *state.workers[w + 1 :])
-            yield Step(f"the broker LOSES e{worker.event}, which w{w} holds", left._replace(workers=workers), fault=True)
+            yield Step(
+                f"the broker LOSES e{worker.event}, which w{w} holds", left._replace(workers=workers), fault=True
+            )
 
 
 def _redis(setting: Setting, state: State) -> Steps:

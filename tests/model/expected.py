@@ -34,6 +34,14 @@ class Move:
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """A person gives the order to a driver."""
+
+    order_id: str
+    driver: str
+
+
+@dataclass(frozen=True)
 class Work:
     """A worker receives what was published as the `number`-th for it (counted around). `drivers` is what the fleet
     finds, nearest first, None a fleet that is not asked, its breaker being open; `patient` = the order may wait longer;
@@ -50,7 +58,7 @@ class Sweep:
     """Every waiting order is overdue."""
 
 
-Act: TypeAlias = Create | Move | Work | Sweep
+Act: TypeAlias = Create | Move | ByHand | Work | Sweep
 
 
 class Heard(NamedTuple):
@@ -134,6 +142,10 @@ class Picture:
             case Move(order_id, wanted):
                 if order_id in self.orders and wanted in MOVES[self.orders[order_id].status]:
                     self.moved(order_id, wanted)
+            case ByHand(order_id, driver):
+                legal = order_id in self.orders and Status.DISPATCHED in MOVES[self.orders[order_id].status]
+                if legal and driver not in self.busy():
+                    self.moved(order_id, Status.DISPATCHED, driver)
             case Work():
                 if heard:
                     self._works(act, heard[act.number % len(heard)])

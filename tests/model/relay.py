@@ -111,7 +111,9 @@ def _claims(state: State, r: int, claims: Claims, batch: int) -> Steps:
 def _works(state: State, r: int, claims: Claims) -> Steps:
     relay = state.relays[r]
     for i in relay.rows:
-        if i in relay.answered or (claims is Claims.SKIP_LOCKED and relay.answered != relay.rows[: relay.rows.index(i)]):
+        if i in relay.answered or (
+            claims is Claims.SKIP_LOCKED and relay.answered != relay.rows[: relay.rows.index(i)]
+        ):
             continue  # one after another is the best that plain SKIP LOCKED can do
         yield from _publishes(state, r, i, claims)
     if len(relay.answered) == len(relay.rows):
