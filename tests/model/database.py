@@ -42,13 +42,15 @@ def save(
     setting: Setting,
     db: Database,
     order: int,
-    wanted: str,
-    driver: int,
+    to: tuple[str, int],
     seen: int,
+    *,
     event: int = NOBODY,
     new: int = NOBODY,
 ) -> Saved:
-    """`Orders.save` by somebody who read version `seen`; `event` is the receipt, `new` the announcement it makes."""
+    """`Orders.save` of a move `to` (status, driver) by somebody who read version `seen`; `event` is the receipt, `new`
+    the announcement that the move makes."""
+    wanted, driver = to
     guards, stored = setting.guards, db.orders[order]
     if guards.version_check and stored.version != seen:
         return Saved(STALE, db)

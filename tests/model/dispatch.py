@@ -131,7 +131,7 @@ def _sweeper(setting: Setting, state: State) -> Steps:
     if setting.announces_again:
         yield from _announces_again(setting, state)
     if state.sweeper is not None:
-        saved = save(setting, state.db, state.swept, MANUAL, NOBODY, state.sweeper.version)
+        saved = save(setting, state.db, state.swept, (MANUAL, NOBODY), state.sweeper.version)
         after = committed(state, saved.db, saved.broken)._replace(sweeper=None, swept=NOBODY)
         yield Step(f"the sweeper hands o{state.swept} to people: {saved.how}", after)
     elif setting.t_max:
@@ -178,7 +178,7 @@ def _person_saves(setting: Setting, state: State, person: Person) -> Steps:
         yield Step("the person gives up: the model has no event left", state._replace(person=None))
         return
     new = setting.events_of(o)[state.announced[o]] if again else NOBODY
-    saved = save(setting, state.db, o, person.wanted, person.driver, person.version, new=new)
+    saved = save(setting, state.db, o, (person.wanted, person.driver), person.version, new=new)
     if saved.how == database.STALE and (stored.status, person.wanted) in LEGAL:
         yield Step(f"the person finds o{o} moved", state._replace(person=person._replace(version=stored.version)))
         return

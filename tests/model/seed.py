@@ -41,6 +41,9 @@ class Repairs(NamedTuple):
     one_order_per_driver: bool = False
 
 
+AS_IT_WAS: Final = Repairs()
+
+
 class State(NamedTuple):
     """One event for each order; `orders` are (status, driver); `keys` were set in Redis and not deleted."""
 
@@ -58,7 +61,7 @@ Steps: TypeAlias = Iterator[Step[State]]
 
 
 def seed(
-    faults: Faults, *, orders: int = 1, drivers: int = 1, workers: int = 2, repairs: Repairs = Repairs()
+    faults: Faults, *, orders: int = 1, drivers: int = 1, workers: int = 2, repairs: Repairs = AS_IT_WAS
 ) -> Model[State]:
     def steps(state: State) -> Steps:
         yield from _relay(state)

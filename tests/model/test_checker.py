@@ -36,9 +36,10 @@ def test_a_state_that_only_a_fault_leads_home_from_is_stranded() -> None:
     result = check(counting(good=4, faults=frozenset({3, 4})))
 
     assert (result.verdict, result.trace) == (Verdict.STRANDED, [])
-    assert (
-        check(counting(good=4, faults=frozenset({3}))).verdict is Verdict.STRANDED
-    )  # from 3 there is +1, to 3 a fault
+
+
+def test_a_way_around_the_fault_is_a_way_home() -> None:
+    assert check(counting(good=4, faults=frozenset({3}))).verdict is Verdict.HOLDS
 
 
 def test_a_world_without_an_end_is_not_called_sound() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.model.checker import Verdict
@@ -13,7 +15,7 @@ def name_of(run: Run) -> str:
 
 
 @pytest.mark.parametrize("run", SMALL, ids=name_of)
-def test_the_protocol_holds(run: Run, record_property: pytest.RecordProperty) -> None:
+def test_the_protocol_holds(run: Run, record_property: Callable[[str, object], None]) -> None:
     result = run()
 
     record_property("states", result.states)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Coroutine, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,9 +28,9 @@ from gofleet.domain.errors import (
     MessageRefused,
     NoSuchOrder,
     OrderTaken,
+    StaleOrder,
     Unavailable,
 )
-from gofleet.domain.errors import StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import MOVES, Order, Reason, Status
@@ -155,10 +155,8 @@ class Machine(RuleBasedStateMachine):
     @rule(told=answers, dies=st.sampled_from((False, False, False, True)))
     def relay_publishes(self, told: list[str], dies: bool) -> None:
         wire = Wire(told, dies)
-        try:
+        with suppress(Unavailable, Died):
             self.run(RelayOutbox(self.world.store.outbox, wire, BATCH)())
-        except (Unavailable, Died):
-            pass
         self.run(self.world.store.let_backoffs_pass())
         self._was_claimed(wire.claimed)
         for message, answer in zip(wire.claimed, told, strict=False):
@@ -217,7 +215,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(number=st.integers(0, 4), wanted=zombie_moves, driver=st.sampled_from(DRIVERS), event=st.integers(0, 9))
     def a_zombie_saves_what_it_read(self, number: int, wanted: Status, driver: str, event: int) -> None:
-        """The order as it was read, however long ago; with the receipt of an event that announced it, if there is one."""
+        """The order as it was read, however long ago; with the receipt of one of its events, if it has any."""
         order = copy.deepcopy(self.zombies[number % len(self.zombies)])
         if wanted not in MOVES[order.status]:
             return
@@ -314,29 +312,28 @@ def bounded(examples: int) -> settings:
     )
 
 
-@contextmanager
-def a_runner() -> Generator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
 def test_memory_keeps_every_promise() -> None:
-    with a_runner() as runner:
-        run_state_machine_as_test(lambda: Machine(MemoryStore(), runner), settings=bounded(150))
+    with asyncio.Runner() as runner:
+
+        class InMemory(Machine):
+            def __init__(self) -> None:
+                super().__init__(MemoryStore(), runner)
+
+        run_state_machine_as_test(InMemory, settings=bounded(150))
 
 
 @pytest.mark.timeout(600)  # only for a failure, whose shortest form takes long to find
 def test_postgres_keeps_every_promise(clean_database: str) -> None:
-    with a_runner() as runner:
-        pool = a_pool(clean_database, size=4, wait_seconds=5)
-        runner.run(pool.open())
-        store = PostgresStore(pool)
+    with asyncio.Runner() as runner:
+        store = PostgresStore(a_pool(clean_database, size=4, wait_seconds=5))
+        runner.run(store.pool.open())
 
-        def machine() -> Machine:
-            runner.run(store.clear())
-            return Machine(store, runner)
+        class InPostgres(Machine):
+            def __init__(self) -> None:
+                runner.run(store.clear())
+                super().__init__(store, runner)
 
         try:
-            run_state_machine_as_test(machine, settings=bounded(60))
+            run_state_machine_as_test(InPostgres, settings=bounded(60))
         finally:
-            runner.run(pool.close())
+            runner.run(store.pool.close())

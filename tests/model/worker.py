@@ -94,7 +94,7 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
 def _save(setting: Setting, state: State, w: int) -> Steps:
     worker = state.workers[w]
     event, driver, o = worker.event, worker.driver, setting.order_of(worker.event)
-    saved = save(setting, state.db, o, DISPATCHED, driver, worker.version, event)
+    saved = save(setting, state.db, o, (DISPATCHED, driver), worker.version, event=event)
     freed = _locked(state, driver, False)
     match saved.how:
         case database.KEPT:
@@ -163,7 +163,7 @@ def _give_read(setting: Setting, state: State, w: int) -> Steps:
 def _give_save(setting: Setting, state: State, w: int) -> Steps:
     worker = state.workers[w]
     event, o = worker.event, setting.order_of(worker.event)
-    saved = save(setting, state.db, o, MANUAL, NOBODY, worker.version, event)
+    saved = save(setting, state.db, o, (MANUAL, NOBODY), worker.version, event=event)
     if saved.how == database.KEPT:
         after = committed(state, saved.db, saved.broken)
         yield Step(f"w{w} hands o{o} to people", _now(after, w, worker._replace(at="ack")))
