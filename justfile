@@ -49,6 +49,11 @@ contract *args: servers
 journeys *args: servers
     uv run pytest tests/journeys {{args}}
 
+# The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
+[group('check')]
+model *args:
+    uv run python -m tests.model {{args}}
+
 # Style, types, and who may import whom
 [group('check')]
 lint:
