@@ -31,7 +31,8 @@ class ScriptedPublisher:
     taken: list[Message] = field(default_factory=list[Message])
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        return [await self._publish(message) for message in messages]
+        """All at once, as a batch is sent: which arrives first is nobody's promise."""
+        return list(await asyncio.gather(*(self._publish(message) for message in messages)))
 
     async def _publish(self, message: Message) -> GoFleetError | None:
         if self.answers:

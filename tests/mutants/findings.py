@@ -35,7 +35,7 @@ QUERIES = {
             from order_log l where l.became = 'DISPATCHED'
         )
         select a.driver_id from held a join held b on a.driver_id = b.driver_id and a.since < b.since
-        where b.since < coalesce(a.until, 9223372036854775807)""",
+        where a.until is null or b.since < a.until""",
     "not exactly one event for each version": """
         select o.id from orders o left join outbox e on e.aggregate_id = o.id and e.kind = 'event'
         group by o.id, o.version
