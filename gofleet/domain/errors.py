@@ -61,6 +61,17 @@ class StaleOrder(GoFleetError):
         self.version = version
 
 
+class VersionMismatch(GoFleetError):
+    """The caller means another version of the order than the present one."""
+
+    code = "version-mismatch"
+
+    def __init__(self, order_id: str, version: int) -> None:
+        super().__init__(f"order {order_id} is at version {version} by now")
+        self.order_id = order_id
+        self.version = version
+
+
 class DriverBusy(GoFleetError):
     """The driver already holds a live order."""
 
@@ -76,6 +87,16 @@ class NoSuchDriver(GoFleetError):
 
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"there is no driver {driver_id}")
+        self.driver_id = driver_id
+
+
+class UnknownDriver(Invalid):
+    """The value names a driver who has no record."""
+
+    code = "unknown-driver"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__("driver_id", f"{driver_id} is no driver's")
         self.driver_id = driver_id
 
 

@@ -18,6 +18,8 @@ from gofleet.telemetry.observed import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.redispatch_order import RedispatchOrder
 
 if TYPE_CHECKING:
     from gofleet.adapters.http.asgi import ASGIApp
@@ -29,13 +31,16 @@ async def api(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.operations)
     await process.use(parts.tracing)
     orders = await process.use(parts.orders)
+    drivers = PostgresDrivers(await process.use(parts.postgres))
     app = api_app(
         Api(
             orders=orders,
             create_order=observed(CreateOrder(orders)),
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
-            drivers=PostgresDrivers(await process.use(parts.postgres)),
+            dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
+            redispatch_order=observed(RedispatchOrder(orders)),
+            drivers=drivers,
             fleet=await process.use(parts.fleet_client),
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Orders
-from gofleet.usecases.move_order import move_order
+from gofleet.usecases.move_order import Versions, move_order
 
 
 @dataclass(frozen=True)
@@ -13,5 +13,9 @@ class DeliverOrder:
 
     orders: Orders
 
-    async def __call__(self, order_id: str) -> Order:
-        return await move_order(self.orders, order_id, Status.DELIVERED, Order.deliver)
+    async def __call__(self, order_id: str, versions: Versions = None) -> Order:
+        return await move_order(self.orders, order_id, Order.deliver, done=_is_delivered, versions=versions)
+
+
+def _is_delivered(order: Order) -> bool:
+    return order.status is Status.DELIVERED

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gofleet.domain.errors import StaleOrder
-from gofleet.domain.order import Order, Status
+from gofleet.domain.errors import StaleOrder, VersionMismatch
+from gofleet.domain.order import Order
 from gofleet.ports import Orders
 
 TRIES = 5
 """An order has five states and few moves: losing this many races in a row means something else is wrong."""
 
+Versions = frozenset[int] | None
+"""The versions that the caller has seen and means; None = whichever it is."""
 
-async def move_order(orders: Orders, order_id: str, wanted: Status, verb: Callable[[Order], None]) -> Order:
-    """The order after `verb`; as it stands if it was `wanted` already. `NoSuchOrder`, `IllegalMove`, `StaleOrder`."""
+
+async def move_order(
+    orders: Orders,
+    order_id: str,
+    verb: Callable[[Order], None],
+    *,
+    done: Callable[[Order], bool],
+    versions: Versions = None,
+) -> Order:
+    """The order after `verb`, or as it stands if that was `done` before, whatever versions the caller has seen:
+    who did not hear our answer asks again. `NoSuchOrder`, `VersionMismatch`, `IllegalMove`, `StaleOrder`."""
     for tries_left in reversed(range(TRIES)):
         order = await orders.get(order_id)
-        if order.status is wanted:
+        if done(order):
             return order
+        if versions is not None and order.version not in versions:
+            raise VersionMismatch(order_id, order.version)
         verb(order)
         try:
             await orders.save(order)

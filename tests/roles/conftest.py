@@ -21,6 +21,8 @@ from gofleet.ports import Search
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.redispatch_order import RedispatchOrder
 
 
 @dataclass
@@ -63,6 +65,8 @@ class World:
             create_order=CreateOrder(self.orders),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
+            dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
+            redispatch_order=RedispatchOrder(self.orders),
             drivers=self.drivers,
             fleet=self.fleet,
             operations=Operations({}, roles=["api"]),

@@ -333,6 +333,8 @@ async def test_the_api_describes_itself(client: httpx.AsyncClient) -> None:
         "/api/v1/orders/{order_id}",
         "/api/v1/orders/{order_id}/cancel",
         "/api/v1/orders/{order_id}/deliver",
+        "/api/v1/orders/{order_id}/dispatch",
+        "/api/v1/orders/{order_id}/redispatch",
         "/api/v1/drivers/{driver_id}",
         "/api/v1/drivers/{driver_id}/position",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 from litestar import Litestar, Router, asgi
@@ -23,7 +23,8 @@ from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.middleware import RequestMiddleware
-from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder, MoveOrder
+from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
+from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.ports import Drivers, Fleet, Orders
 
 PREFIX = "/api/v1"
@@ -41,9 +42,14 @@ class Api:
     create_order: CreateOrder
     cancel_order: MoveOrder
     deliver_order: MoveOrder
+    dispatch_by_hand: DispatchByHand
+    redispatch_order: MoveOrder
     drivers: Drivers
     fleet: Fleet
     operations: ASGIApp
+
+
+DEPENDENCIES = tuple(field.name for field in fields(Api) if field.name != "operations")
 
 
 def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> Litestar:
@@ -51,13 +57,10 @@ def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float =
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=ORDER_ROUTES, tags=["orders"]),
+            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES], tags=["orders"]),
             Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
         ],
-        dependencies={
-            name: Provide(_constant(getattr(api, name)), sync_to_thread=False)
-            for name in ("orders", "create_order", "cancel_order", "deliver_order", "drivers", "fleet")
-        },
+        dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
     app = Litestar(
         [routes, _health(api.operations)],

@@ -14,7 +14,8 @@ from gofleet.adapters.http.bodies import InvalidBody, in_words
 from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import INTERNAL, MEDIA_TYPE, Fault, Kind, Problem, kind_of
-from gofleet.domain.errors import Invalid, Unavailable
+from gofleet.adapters.http.tags import tag_of
+from gofleet.domain.errors import Invalid, Unavailable, VersionMismatch
 from gofleet.telemetry.tracing import current_trace_id
 
 
@@ -47,6 +48,8 @@ def headers_of(error: Exception) -> dict[str, str]:
             return dict(error.headers or {})
         case Unavailable():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
+        case VersionMismatch():
+            return {"ETag": tag_of(error.version)}
         case BodyTooLarge() | BodyTooSlow():
             return {"Connection": "close"}  # the rest of that body must not be taken for the next request
         case _:

@@ -1,4 +1,4 @@
-"""The routes of orders."""
+"""The routes of orders, but for their moves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from gofleet.adapters.http.parameters import BadParameter, aware, cursor_after, parameter_id, position_of
 from gofleet.adapters.http.problems import documented
 from gofleet.adapters.http.schemas import NewOrder, OrderPage, OrderView, as_created, present
+from gofleet.adapters.http.tags import matches, tag_of
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
 CreateOrder = Callable[[Order], Awaitable[tuple[Order, bool]]]
-MoveOrder = Callable[[str], Awaitable[Order]]
 REPEATED = {200: ResponseSpec(OrderView, description="The order was accepted before; `Idempotent-Replayed: true`")}
 
 
@@ -42,8 +42,9 @@ async def show(
 ) -> Response[OrderView | None]:
     """The order as it is now; 304 if the client has this version."""
     order = await orders.get(parameter_id("order_id", order_id))
-    headers = {"ETag": _etag(order), "Cache-Control": "no-cache"}
-    if if_none_match and _matches(if_none_match, _etag(order)):
+    tag = tag_of(order.version)
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match and matches(if_none_match, tag):
         return Response(None, status_code=304, headers=headers)
     return Response(present(order), headers=headers)
 
@@ -71,34 +72,4 @@ async def listing(
     return OrderPage(items=[present(order) for order in items], next_cursor=cursor_after(items[-1]) if more else None)
 
 
-@post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order", responses=documented(404, 409, 422, 503))
-async def cancel(
-    order_id: FromPath[str], cancel_order: NamedDependency[SkipValidation[MoveOrder]]
-) -> Response[OrderView]:
-    """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
-    return _moved(await cancel_order(parameter_id("order_id", order_id)))
-
-
-@post("/{order_id:str}/deliver", status_code=200, summary="Deliver an order", responses=documented(404, 409, 422, 503))
-async def deliver(
-    order_id: FromPath[str], deliver_order: NamedDependency[SkipValidation[MoveOrder]]
-) -> Response[OrderView]:
-    """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
-    return _moved(await deliver_order(parameter_id("order_id", order_id)))
-
-
-ORDER_ROUTES = (create, show, listing, cancel, deliver)
-
-
-def _moved(order: Order) -> Response[OrderView]:
-    return Response(present(order), headers={"ETag": _etag(order)})
-
-
-def _etag(order: Order) -> str:
-    return f'"{order.version}"'
-
-
-def _matches(header: str, etag: str) -> bool:
-    """RFC 9110, 13.1.2: the comparison is weak, and `*` is any version."""
-    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
-    return etag in tags or "*" in tags
+ORDER_ROUTES = (create, show, listing)

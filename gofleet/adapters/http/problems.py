@@ -12,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from gofleet.adapters.http.bodies import NotJson, WrongMediaType
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
+from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
     DriverBusy,
     IllegalMove,
@@ -21,6 +22,8 @@ from gofleet.domain.errors import (
     OrderTaken,
     StaleOrder,
     Unavailable,
+    UnknownDriver,
+    VersionMismatch,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +43,7 @@ INTERNAL = Kind(500, "internal", "Something went wrong on our side")
 KINDS: Mapping[type[Exception], Kind] = {
     Invalid: Kind(422, "invalid", "The request's content is not valid"),
     ValidationException: Kind(422, "invalid", "The request's content is not valid"),
+    UnknownDriver: Kind(422, "unknown-driver", "There is no such driver"),
     NotJson: Kind(400, "malformed-json", "The body is not JSON"),
     WrongMediaType: Kind(415, "unsupported-media-type", "The body must be application/json"),
     BodyTooLarge: Kind(413, "too-large", "The body is too large"),
@@ -47,6 +51,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     BodyIncomplete: Kind(400, "incomplete", "The body is incomplete"),
     NoSuchOrder: Kind(404, "no-such-order", "There is no such order"),
     NoSuchDriver: Kind(404, "no-such-driver", "There is no such driver"),
+    BadTag: Kind(400, "malformed-tag", "The If-Match header is not a list of entity tags"),
+    NoTag: Kind(428, "precondition-required", "The If-Match header is required"),
+    VersionMismatch: Kind(412, "version-mismatch", "The order is not at the version of the If-Match header"),
     OrderTaken: Kind(409, "order-taken", "The id belongs to another order"),
     IllegalMove: Kind(409, "invalid-transition", "The order's status does not allow this"),
     StaleOrder: Kind(409, "stale-order", "The order was changed by somebody else meanwhile"),

@@ -68,6 +68,12 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is to have the order."""
+
+    driver_id: str
+
+
 class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A driver's record, whole: what is left out gets its default again."""
 

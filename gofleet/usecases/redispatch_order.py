@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gofleet.domain.order import Order, Status
+from gofleet.ports import Orders
+from gofleet.usecases.move_order import Versions, move_order
+
+
+@dataclass(frozen=True)
+class RedispatchOrder:
+    """Let the workers try again; a driver who was on the way is free again. What waits already goes on waiting."""
+
+    orders: Orders
+
+    async def __call__(self, order_id: str, versions: Versions = None) -> Order:
+        return await move_order(self.orders, order_id, Order.redispatch, done=_is_waiting, versions=versions)
+
+
+def _is_waiting(order: Order) -> bool:
+    return order.status is Status.PENDING
