@@ -1,0 +1,19 @@
+"""The outcome of trials as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.chaos.trial import Outcome
+
+HEAD = "| fault | what happens | runs | orders | violations | seconds |\n| --- | --- | --- | --- | --- | --- |"
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Markdown, one row for each fault, in the order in which they were tried first."""
+    rows = [HEAD]
+    for name in dict.fromkeys(outcome.fault for outcome in outcomes):
+        of = [outcome for outcome in outcomes if outcome.fault == name]
+        orders, broken = sum(o.orders for o in of), sum(len(o.violations) for o in of)
+        rows.append(f"| {name} | {of[0].about} | {len(of)} | {orders} | {broken} | {sum(o.seconds for o in of):.0f} |")
+    return "\n".join(rows)
