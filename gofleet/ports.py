@@ -26,6 +26,15 @@ class OrderFilter:
     before: tuple[datetime, str] | None = None
 
 
+@dataclass(frozen=True, order=True)
+class Holding:
+    """A driver holds an order since the event of that number (the order's version then)."""
+
+    driver_id: str
+    order_id: str
+    sequence: int
+
+
 class Orders(Protocol):
     """The orders we have accepted, and the news about them: both in one commit or neither."""
 
@@ -43,12 +52,20 @@ class Orders(Protocol):
     async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]: ...
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
+    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+        """Put a `DispatchRequested` into the outbox for orders that are PENDING for `after_seconds` and have nothing
+        unpublished there, again after twice, four times ... as long; the ids of up to `limit` of them, oldest first."""
+        ...
+
+    async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]: ...  # DISPATCHED, by driver
+
 
 class Inbox(Protocol):
     """Which events each consumer has handled."""
 
     async def note(self, receipt: Receipt, outcome: str) -> None: ...  # keeps the first outcome
     async def outcome(self, receipt: Receipt) -> str | None: ...
+    async def prune(self, days: float, limit: int) -> int: ...  # forget older ones; how many
 
 
 class Claim(Protocol):
@@ -67,6 +84,10 @@ class Outbox(Protocol):
 
     def claiming(self, limit: int) -> AbstractAsyncContextManager[Claim]:
         """Claim the oldest unpublished event of up to `limit` orders, never a later one of the same order."""
+        ...
+
+    async def prune(self, days: float, limit: int) -> int:
+        """Forget up to `limit` of the oldest events that were published so long ago, and no others; how many."""
         ...
 
 
@@ -91,6 +112,7 @@ class Parked(Protocol):
 
     async def add(self, delivery: Delivery, reason: str) -> None: ...
     async def count(self) -> int: ...
+    async def prune(self, days: float, limit: int) -> int: ...  # forget replayed ones that are older; how many
 
 
 class LeaseState(StrEnum):
@@ -146,6 +168,9 @@ class Positions(Protocol):
     async def register(self, driver: Driver) -> None: ...
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...
+    async def holdings(self) -> Sequence[Holding]: ...  # all that `occupy` said and `free` has not ended
+    async def remembers(self) -> bool: ...  # False once all was forgotten, until `remember`
+    async def remember(self) -> None: ...
 
 
 class Drivers(Protocol):
@@ -153,3 +178,4 @@ class Drivers(Protocol):
 
     async def put(self, driver: Driver) -> Driver: ...  # as stored, with its version
     async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver
+    async def list(self, after: str, limit: int) -> Sequence[Driver]: ...  # by id, from the one behind `after`

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
+from gofleet import failpoints
 from gofleet.domain.messages import EVENT_ID, Delivery, Done, Handler, Later, Verdict
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class InFlight:
                 case Done():
                     await held.forget()
                 case Later() as later:
+                    failpoints.hit("worker.before_postpone")
                     await held.postpone(later)
                 case None:
                     await held.give_back()
@@ -114,6 +116,14 @@ class InFlight:
             _log(held.delivery).warning("the broker was not answered: connection lost")
         except Exception as error:
             _log(held.delivery).warning("the broker was not answered: {!r}", error)
+            await self._let_go(held)
+
+    async def _let_go(self, held: Held) -> None:
+        """Give back what could not be answered: kept in silence it would be ours, and nobody's, until we restart."""
+        try:
+            await held.give_back()
+        except Exception as error:  # then the connection is lost, and the broker gives it to somebody by itself
+            _log(held.delivery).debug("nor was it given back: {!r}", error)
 
     def _own(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

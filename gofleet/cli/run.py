@@ -8,10 +8,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gofleet import __version__
+from gofleet import __version__, failpoints
 from gofleet.process import Process
 from gofleet.roles import ORDER, role
-from gofleet.settings import SettingsError, load
+from gofleet.settings import Settings, SettingsError, load
 from gofleet.telemetry.logging import log_to, wants_json
 
 
@@ -19,6 +19,7 @@ def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, sever
     """Play one or several roles in this process, until SIGTERM or Ctrl-C; then finish what is in hand and exit 0."""
     names = chosen(role)
     settings = load()
+    arm(settings)
     json = wants_json(settings.telemetry.log_format)
     context = {"role": ",".join(names), "version": __version__}
     log_to(sys.stdout, level=settings.telemetry.log_level, json=json, context=context)
@@ -27,6 +28,18 @@ def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, sever
 
 def play(process: Process) -> None:
     asyncio.run(process.run([role(name) for name in process.roles]))
+
+
+def arm(settings: Settings) -> None:
+    """Arm the failpoints that are asked for; `SettingsError` for a wrong one, and for any in production."""
+    spec = settings.general.failpoints
+    if spec and settings.general.environment == "production":
+        why = f"{spec!r} from {settings.sources['GOFLEET_FAILPOINTS']}"
+        raise SettingsError("GOFLEET_FAILPOINTS is set in production", why, "failpoints kill; they are for tests")
+    try:
+        failpoints.arm(spec)
+    except failpoints.WrongFailpoint as error:
+        raise SettingsError("GOFLEET_FAILPOINTS is wrong", str(error), "or leave it empty") from error
 
 
 def chosen(text: str) -> list[str]:

@@ -20,6 +20,10 @@ ORDERS_MANUAL_DISPATCH = "orders.manual_dispatch"
 ORDERS_DELIVERED = "orders.delivered"
 ORDERS_CANCELLED = "orders.cancelled"
 ORDERS_REDISPATCHED = "orders.redispatched"
+ORDERS_DISPATCH_REQUESTED = "orders.dispatch_requested"
+
+VERSION = 1
+"""Of what an event says; a reader that knows only this one must not guess at another."""
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     order_id: str
     sequence: int
     event_id: UUID = msgspec.field(default_factory=new_id)
-    version: int = 1
+    version: int = VERSION
 
     @property
     def type(self) -> str:
@@ -76,7 +80,24 @@ class OrderRedispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_REDISP
     driver_id: str | None = None
 
 
-AnyOrderEvent = OrderCreated | OrderDispatched | OrderSentToManual | OrderDelivered | OrderCancelled | OrderRedispatched
+class DispatchRequested(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCH_REQUESTED):
+    """A command of the sweeper, not a move: the order still waits, and the news of that may have been lost.
+
+    `sequence` is the version it waits at, `epoch` counts these commands since it began to wait: 1, 2, ...
+    """
+
+    epoch: int
+
+
+AnyOrderEvent = (
+    OrderCreated
+    | OrderDispatched
+    | OrderSentToManual
+    | OrderDelivered
+    | OrderCancelled
+    | OrderRedispatched
+    | DispatchRequested
+)
 
 EVENT_TYPES: tuple[str, ...] = (
     ORDERS_CREATED,
@@ -85,6 +106,7 @@ EVENT_TYPES: tuple[str, ...] = (
     ORDERS_DELIVERED,
     ORDERS_CANCELLED,
     ORDERS_REDISPATCHED,
+    ORDERS_DISPATCH_REQUESTED,
 )
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -97,8 +119,11 @@ def to_json(event: OrderEvent) -> bytes:
 
 
 def from_json(body: bytes) -> AnyOrderEvent:
-    """The event in `body`; `Malformed` if it is none of ours."""
+    """The event in `body`; `Malformed` if it is none of ours, or of a version that is not known here."""
     try:
-        return _decoder.decode(body)
+        event = _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Malformed(f"not an order event: {error}") from error
+    if event.version != VERSION:
+        raise Malformed(f"an order event of version {event.version}, and only version {VERSION} is known here")
+    return event

@@ -21,8 +21,14 @@ DISPATCH_QUEUE = "orders.created"
 FLEET_QUEUE = "fleet.drivers"
 
 QUEUES: dict[str, tuple[str, ...]] = {
-    DISPATCH_QUEUE: (events.ORDERS_CREATED, events.ORDERS_REDISPATCHED),
-    FLEET_QUEUE: tuple(type for type in events.EVENT_TYPES if type != events.ORDERS_CREATED),
+    DISPATCH_QUEUE: (events.ORDERS_CREATED, events.ORDERS_REDISPATCHED, events.ORDERS_DISPATCH_REQUESTED),
+    FLEET_QUEUE: (
+        events.ORDERS_DISPATCHED,
+        events.ORDERS_MANUAL_DISPATCH,
+        events.ORDERS_DELIVERED,
+        events.ORDERS_CANCELLED,
+        events.ORDERS_REDISPATCHED,
+    ),
 }
 """Queue -> the event types it receives. Every type has a queue, for a message that nobody receives is refused."""
 
@@ -47,7 +53,7 @@ class Message:
         headers = {
             EVENT_ID: self.event_id,
             EVENT_TYPE: self.type,
-            EVENT_VERSION: "1",
+            EVENT_VERSION: str(events.VERSION),
             AGGREGATE_ID: self.order_id,
             SEQUENCE: str(self.sequence),
         }

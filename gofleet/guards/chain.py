@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from gofleet import failpoints
 from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
@@ -52,7 +53,15 @@ def dispatching(
     handler = Backoff(handler)
     handler = Patience(handler, DISPATCH, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
     handler = Parking(handler, parked, rules.retry)
-    return Outage(handler, stopping, rules.hold_seconds)
+    guarded = Outage(handler, stopping, rules.hold_seconds)
+
+    async def handle(delivery: Delivery) -> Verdict:
+        failpoints.hit("worker.received")
+        verdict = await guarded(delivery)
+        failpoints.hit("worker.before_ack")
+        return verdict
+
+    return handle
 
 
 def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stopping: asyncio.Event) -> Handler:
@@ -60,6 +69,7 @@ def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stop
 
     async def follow(delivery: Delivery) -> Verdict:
         await follow_orders(delivery.event())
+        failpoints.hit("fleet.after_follow")
         return DONE
 
     handler: Handler = Deadline(follow, rules.deadline_seconds)

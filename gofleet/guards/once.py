@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
+from gofleet import failpoints
 from gofleet.domain.errors import AlreadyHandled, Unavailable
 from gofleet.domain.messages import DONE, Delivery, Done, Handler, Later, Receipt, Verdict
 from gofleet.ports import Inbox, Leases, LeaseState
@@ -45,12 +46,14 @@ class Once:
 
     async def _handle(self, delivery: Delivery, key: str, token: str) -> Verdict:
         try:
+            failpoints.hit("worker.after_lease")
             verdict = await self.handler(delivery)
         except AlreadyHandled:
             verdict = DONE
         except BaseException:  # cancellation too: the next try must not wait for this lease to run out
             await _anyway(self.leases.release(key, token))
             raise
+        failpoints.hit("worker.before_done")
         if isinstance(verdict, Done):
             await _anyway(self.leases.finish(key, token))
         else:

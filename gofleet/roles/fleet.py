@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.grpc.server import fleet_server
+from gofleet.adapters.postgres.drivers import PostgresDrivers
+from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.messages import FLEET_QUEUE
 from gofleet.guards.chain import following
-from gofleet.process import Process
-from gofleet.telemetry.observed import handled
+from gofleet.process import Process, repeat
+from gofleet.roles.outages import surviving
+from gofleet.telemetry.observed import handled, observed
 from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.usecases.reconcile_drivers import ReconcileDrivers
 
 
 @asynccontextmanager
@@ -29,14 +34,18 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
         stale_seconds=settings.position_stale_seconds,
         claim_ms=round(settings.claim_seconds * 1000),
     )
+    pool = await process.use(parts.postgres)
+    reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
+    reconciling = surviving(observed(reconcile), "reconciler", again=False)
     follow = following(
         FollowOrders(positions),
-        parked=PostgresParked(await process.use(parts.postgres)),
+        parked=PostgresParked(pool),
         rules=parts.rules(process.settings),
         stopping=process.stopping,
     )
     consumer = await process.use(parts.consumer)
     async with (
+        process.keeping(partial(repeat, reconciling, settings.reconcile_seconds)),
         consumer.consuming(FLEET_QUEUE, handled(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(
             positions,

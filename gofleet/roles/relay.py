@@ -1,4 +1,7 @@
-"""Publishes what the outbox promised, and sweeps what has waited for too long. Any number of relays share the work."""
+"""Publishes what the outbox promised, sweeps what has waited for too long, forgets what is long over.
+
+Any number of relays share the work.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,20 @@ from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.postgres.doorbell import listening
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
-from gofleet.telemetry.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
+from gofleet.roles.outages import outliving_outages, surviving
+from gofleet.telemetry.metrics import OLDEST_PENDING_SECONDS, OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
 from gofleet.telemetry.observed import CountedPublisher, observed
+from gofleet.usecases.announce_again import AnnounceAgain
+from gofleet.usecases.prune_messages import PruneMessages, Retention
 from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.sweep_orders import SweepOrders
 
-REST_SECONDS = 0.5
 MEASURE_SECONDS = 5.0
 
 
@@ -35,20 +42,26 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     wake = asyncio.Event()
     listen = partial(listening, parts.conninfo(process.settings), wake.set)
     relaying = partial(repeat, outliving_outages(observed(relay_outbox), "relay"), settings.poll_seconds, wake=wake)
-    sweep_orders = SweepOrders(await process.use(parts.orders), process.settings.worker.t_max_seconds, settings.batch)
-    sweep = outliving_outages(observed(sweep_orders), "sweeper")
-    measure = measuring(outbox, PostgresParked(await process.use(parts.postgres)))
+    pool, orders = await process.use(parts.postgres), await process.use(parts.orders)
+    announce_again = AnnounceAgain(orders, settings.announce_again_seconds, settings.batch)
+    sweep_orders = SweepOrders(orders, process.settings.worker.t_max_seconds, settings.batch)
+    inbox, parked = PostgresInbox(pool), PostgresParked(pool)
+    retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
+    prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
+    measure = measuring(outbox, parked, orders)
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
-        process.keeping(partial(repeat, sweep, settings.sweep_seconds)),
+        process.keeping(partial(repeat, surviving(observed(announce_again), "announcer"), settings.sweep_seconds)),
+        process.keeping(partial(repeat, surviving(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),
+        process.keeping(partial(repeat, surviving(observed(prune_messages), "pruner"), settings.prune_seconds)),
         process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
     ):
         logger.info("relaying")
         yield
 
 
-def measuring(outbox: PostgresOutbox, parked: PostgresParked) -> Callable[[], Awaitable[None]]:
+def measuring(outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOrders) -> Callable[[], Awaitable[None]]:
     """What an operator watches; while PostgreSQL is away the last figures stand."""
 
     async def measure() -> None:
@@ -57,29 +70,6 @@ def measuring(outbox: PostgresOutbox, parked: PostgresParked) -> Callable[[], Aw
             OUTBOX_UNPUBLISHED.set(unpublished)
             OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
             PARKED_MESSAGES.set(await parked.count())
+            OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
 
     return measure
-
-
-def outliving_outages(act: Callable[[], Awaitable[int]], name: str) -> Callable[[], Awaitable[int]]:
-    """The act, answering 0 while what it needs is away: an outage of the broker only delays."""
-
-    away = False
-
-    async def tried() -> int:
-        nonlocal away
-        try:
-            done = await act()
-        except Unavailable as error:
-            if not away:
-                logger.warning("{} waits: {}", name, error)
-            away = True
-            # New orders ring the bell all the while; without a rest each ring would be a try.
-            await asyncio.sleep(REST_SECONDS)
-            return 0
-        if away:
-            logger.info("{} goes on", name)
-        away = False
-        return done
-
-    return tried

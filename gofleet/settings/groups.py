@@ -37,6 +37,9 @@ class General(Group, frozen=True, kw_only=True):
     grace_seconds: Annotated[float, about("How long SIGTERM waits for the work in hand.", gt=0)] = field(
         name="GRACE_SECONDS"
     )
+    failpoints: Annotated[
+        str, about("Where to die, freeze or fail, for tests: `worker.after_lease=kill@3;...`. Refused in production.")
+    ] = field(name="GOFLEET_FAILPOINTS")
 
 
 Port = int
@@ -141,6 +144,12 @@ class Fleet(Group, frozen=True, kw_only=True):
     prefetch: Annotated[int, about("Order events held unacknowledged by the fleet role.", ge=1)] = field(
         name="FLEET_PREFETCH"
     )
+    reconcile_seconds: Annotated[
+        float, about("How often the fleet role compares who is busy with the orders in PostgreSQL.", gt=0)
+    ] = field(name="RECONCILE_SECONDS")
+    reconcile_batch: Annotated[int, about("Orders or drivers read in one statement for that.", ge=1)] = field(
+        name="RECONCILE_BATCH"
+    )
 
 
 class Relay(Group, frozen=True, kw_only=True):
@@ -153,6 +162,20 @@ class Relay(Group, frozen=True, kw_only=True):
     )
     sweep_seconds: Annotated[float, about("How often to look for orders that have waited for too long.", gt=0)] = field(
         name="SWEEP_SECONDS"
+    )
+    announce_again_seconds: Annotated[
+        float, about("An order that still waits is announced again after this long, then after twice, ...", gt=0)
+    ] = field(name="ANNOUNCE_AGAIN_SECONDS")
+    prune_seconds: Annotated[float, about("How often to forget what is long over.", gt=0)] = field(name="PRUNE_SECONDS")
+    prune_batch: Annotated[int, about("Rows of a table forgotten in one statement.", ge=1)] = field(name="PRUNE_BATCH")
+    outbox_keep_days: Annotated[float, about("Days for which published events are kept.", gt=0)] = field(
+        name="OUTBOX_KEEP_DAYS"
+    )
+    inbox_keep_days: Annotated[
+        float, about("Days for which handled events are known; not fewer than those of published ones.", gt=0)
+    ] = field(name="INBOX_KEEP_DAYS")
+    parked_keep_days: Annotated[float, about("Days for which replayed messages are kept.", gt=0)] = field(
+        name="PARKED_KEEP_DAYS"
     )
 
 

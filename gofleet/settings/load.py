@@ -165,6 +165,12 @@ def _check_together(settings: Settings) -> None:
         "twice the concurrency is a good value",
     )
     _demand(
+        settings.relay.inbox_keep_days >= settings.relay.outbox_keep_days,
+        "INBOX_KEEP_DAYS is wrong",
+        f"{settings.relay.inbox_keep_days:g} is less than OUTBOX_KEEP_DAYS = {settings.relay.outbox_keep_days:g}",
+        "an event that can still be published must be known to have been handled",
+    )
+    _demand(
         (fleet.depot_lat is None) == (fleet.depot_lng is None),
         "half a depot",
         "only one of DEPOT_LAT and DEPOT_LNG is set",

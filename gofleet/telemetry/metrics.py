@@ -22,5 +22,7 @@ MESSAGES_PARKED = Counter("gofleet_messages_parked_total", "Messages given up an
 PARKED_MESSAGES = Gauge("gofleet_parked_messages", "Parked messages that nobody has replayed yet.")
 OUTBOX_UNPUBLISHED = Gauge("gofleet_outbox_unpublished", "Events committed and not yet published.")
 OUTBOX_OLDEST_SECONDS = Gauge("gofleet_outbox_oldest_seconds", "Age of the oldest of them.")
+OLDEST_PENDING_SECONDS = Gauge("gofleet_oldest_pending_seconds", "How long the longest waiting order has waited.")
+ORDERS_ANNOUNCED_AGAIN = Counter("gofleet_orders_announced_again_total", "Orders whose news had no effect in time.")
 ORDER_OUTCOMES = Counter("gofleet_order_outcomes_total", "Moves of orders, by where they ended.", ["outcome"])
 BREAKER_STATE = Gauge("gofleet_breaker_state", "The fleet breaker: 0 closed, 1 open, 2 half open.")

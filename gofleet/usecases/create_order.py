@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet import failpoints
 from gofleet.domain.errors import OrderTaken
 from gofleet.domain.order import Order
 from gofleet.ports import Orders
@@ -18,7 +19,9 @@ class CreateOrder:
     orders: Orders
 
     async def __call__(self, order: Order) -> tuple[Order, bool]:
+        failpoints.hit("api.before_commit")
         if await self.orders.add(order):
+            failpoints.hit("api.after_commit")
             return order, True
         stored = await self.orders.get(order.id)
         if not stored.same_request(order):

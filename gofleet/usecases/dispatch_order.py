@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gofleet import failpoints
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
 from gofleet.domain.messages import Receipt
@@ -62,6 +63,7 @@ class DispatchOrder:
         busy: tuple[str, ...] = ()
         while len(busy) < MOST_PASSED_OVER:
             drivers = await self.fleet.search(Search(order.id, pickup, radius_km, exclude=busy))
+            failpoints.hit("worker.after_search")
             if not drivers:
                 break
             for driver in drivers:
@@ -74,8 +76,10 @@ class DispatchOrder:
         """None if the driver turned out to hold a live order, which the database knows best."""
         given = replace(order, news=[])
         given.dispatch(driver.driver_id)
+        failpoints.hit("worker.before_commit")
         try:
             await self.orders.save(given, receipt)
         except DriverBusy:
             return None
+        failpoints.hit("worker.after_commit")
         return given

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet import failpoints
 from gofleet.domain.errors import MessageRefused
 from gofleet.ports import Outbox, Publisher
 
@@ -23,8 +24,12 @@ class RelayOutbox:
         async with self.outbox.claiming(self.batch) as claim:
             if not claim.messages:
                 return 0
+            failpoints.hit("relay.after_claim")
             answers = await self.publisher.publish(claim.messages)
+            failpoints.hit("relay.after_publish")
             await claim.settle(answers)
+            failpoints.hit("relay.after_settle")
+        failpoints.hit("relay.after_commit")
         away = [answer for answer in answers if answer is not None and not isinstance(answer, MessageRefused)]
         if away and len(away) == len(answers):
             raise away[0]

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gofleet.domain.errors import StaleOrder
-from gofleet.domain.order import Reason
+from gofleet.domain.errors import StaleOrder, Unavailable
+from gofleet.domain.order import Order, Reason
 from gofleet.ports import Orders
 
 
@@ -12,6 +12,8 @@ class SweepOrders:
     """Hand to people what has waited for a driver for too long, whatever the cause; returns how many.
 
     This asks nobody but the database: an order whose message was lost with a broker still ends with somebody.
+    An order that cannot be saved for a reason nobody foresaw does not keep the others waiting: all such reasons are
+    raised together at the end, as an `ExceptionGroup`.
     """
 
     orders: Orders
@@ -19,13 +21,22 @@ class SweepOrders:
     batch: int
 
     async def __call__(self) -> int:
-        overdue = await self.orders.overdue(self.t_max_seconds, self.batch)
-        swept = 0
-        for order in overdue:
-            order.send_to_manual(Reason.DEADLINE)
+        swept, failures = 0, list[Exception]()
+        for order in await self.orders.overdue(self.t_max_seconds, self.batch):
             try:
-                await self.orders.save(order)
-            except StaleOrder:
-                continue  # somebody was faster, which is just as good
-            swept += 1
+                swept += await self._sweep(order)
+            except Unavailable:
+                raise
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("some orders could not be swept", failures)
         return swept
+
+    async def _sweep(self, order: Order) -> bool:
+        order.send_to_manual(Reason.DEADLINE)
+        try:
+            await self.orders.save(order)
+        except StaleOrder:
+            return False  # somebody was faster, which is just as good
+        return True

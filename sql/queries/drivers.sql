@@ -10,3 +10,6 @@ returning id, name, on_duty, version;
 
 -- name: get
 select id, name, on_duty, version from drivers where id = %(id)s;
+
+-- name: list
+select id, name, on_duty, version from drivers where id > %(after)s order by id limit %(limit)s;

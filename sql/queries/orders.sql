@@ -28,6 +28,7 @@ with moved as (
         driver_id = %(driver_id)s,
         reason = %(reason)s,
         version = %(version)s,
+        dispatch_epoch = 0,
         pending_since = case when %(status)s::text = 'PENDING' then now() else pending_since end,
         dispatched_at = case %(status)s::text when 'DISPATCHED' then now() when 'PENDING' then null else dispatched_at end,
         delivered_at = case when %(status)s::text = 'DELIVERED' then now() end,
@@ -63,3 +64,37 @@ from orders
 where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * interval '1 second'
 order by pending_since
 limit %(limit)s;
+
+-- name: announce_again
+-- In one statement, so that of two sweepers each order has one; the command has a version of its order, but is no move.
+-- Nothing unpublished, or it would only queue up behind what has not even been said once.
+with due as (
+    select id, version, dispatch_epoch + 1 as epoch, gen_random_uuid() as event_id
+    from orders
+    where status = 'PENDING'
+      and pending_since < now() - %(seconds)s::float8 * interval '1 second'
+      and pending_since < now() - %(seconds)s::float8 * (2 ^ least(dispatch_epoch + 1, 30) - 1) * interval '1 second'
+      and not exists (select from outbox where aggregate_id = orders.id and published_at is null)
+    order by pending_since
+    limit %(limit)s
+    for update skip locked
+), counted as (
+    update orders set dispatch_epoch = due.epoch from due where orders.id = due.id
+), announced as (
+    insert into outbox (event_id, kind, aggregate_id, seq, event_type, payload, traceparent)
+    select event_id, 'command', id, version, %(type)s::text,
+           jsonb_build_object('type', %(type)s::text, 'version', %(event_version)s::integer, 'event_id', event_id,
+                              'order_id', id, 'sequence', version, 'epoch', epoch, 'occurred_at', now()),
+           (select traceparent from outbox where aggregate_id = due.id and kind = 'event' order by seq desc limit 1)
+    from due
+)
+select id from due;
+
+-- name: live
+select driver_id, id, version from orders
+where status = 'DISPATCHED' and driver_id > %(after)s
+order by driver_id
+limit %(limit)s;
+
+-- name: oldest_pending
+select coalesce(extract(epoch from now() - min(pending_since)), 0)::float8 from orders where status = 'PENDING';

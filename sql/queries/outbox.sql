@@ -29,3 +29,12 @@ where id = %(id)s;
 -- name: lag
 select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
 from outbox where published_at is null;
+
+-- name: prune
+-- The oldest rows alone are looked at, by the primary key, so that it costs little when there is nothing to forget.
+delete from outbox where id in (
+    select id from (
+        select id, published_at from outbox where published_at is not null order by id limit %(limit)s
+    ) as oldest
+    where published_at < now() - %(days)s::float8 * interval '1 day'
+);

@@ -39,3 +39,12 @@ async def test_only_a_change_counts_the_version_up(drivers: Drivers) -> None:
 async def test_a_driver_that_nobody_kept_is_not_found(drivers: Drivers) -> None:
     with pytest.raises(NoSuchDriver):
         await drivers.get("ana")
+
+
+async def test_drivers_are_listed_by_id_a_page_at_a_time(drivers: Drivers) -> None:
+    for id in ("c", "a", "b"):
+        await drivers.put(Driver(id, id.upper()))
+
+    assert [driver.id for driver in await drivers.list("", 2)] == ["a", "b"]
+    assert [driver.id for driver in await drivers.list("b", 2)] == ["c"]
+    assert await drivers.list("c", 2) == []

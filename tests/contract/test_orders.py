@@ -3,60 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders, MemoryOutbox
-from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, NoSuchOrder, StaleOrder, Unavailable
 from gofleet.domain.events import from_json
-from gofleet.domain.messages import Message, Receipt
+from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
-from gofleet.ports import Inbox, OrderFilter, Orders, Outbox
+from gofleet.ports import OrderFilter
+from tests.contract.stores import Store, store
 from tests.makers import an_order
 
-
-@dataclass
-class Store:
-    orders: Orders
-    outbox: Outbox
-    inbox: Inbox
-
-    async def kept(self, order_id: str, *moves: Callable[[Order], None]) -> Order:
-        """An order that was created and made these moves."""
-        assert await self.orders.add(an_order(order_id))
-        for move in moves:
-            order = await self.orders.get(order_id)
-            move(order)
-            await self.orders.save(order)
-        return await self.orders.get(order_id)
-
-    async def published(self) -> list[Message]:
-        """Everything in the outbox, in the order in which a relay takes it; all of it is taken."""
-        taken: list[Message] = []
-        while True:
-            async with self.outbox.claiming(100) as claim:
-                if not claim.messages:
-                    return taken
-                taken += claim.messages
-                await claim.settle([None] * len(claim.messages))
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
-    if request.param == "memory":
-        orders = MemoryOrders()
-        yield Store(orders, MemoryOutbox(orders), MemoryInbox(orders))
-        return
-    async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
-        yield Store(PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool))
+__all__ = ["store"]
 
 
 def to_ana(order: Order) -> None:

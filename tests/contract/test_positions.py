@@ -12,7 +12,7 @@ from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Driver
 from gofleet.domain.place import Place
-from gofleet.ports import Positions, Search
+from gofleet.ports import Holding, Positions, Search
 from tests.contract.redises import SERVERS, a_client
 from tests.makers import CENTRE, a_position
 from tests.waiting import eventually
@@ -279,3 +279,28 @@ async def test_a_driver_busy_before_its_first_position_is_not_found(positions: P
     await positions.move([a_position("ana")])
 
     assert await found(positions, a_search("o-2")) == []
+
+
+async def test_it_tells_who_holds_what(positions: Positions) -> None:
+    for number in range(50):
+        await positions.occupy(f"driver-{number:02}", f"o-{number}", 2)
+    await positions.occupy("driver-00", "o-99", 4)
+    await positions.free("driver-01", "o-1", 3)
+
+    holdings = await positions.holdings()
+
+    expected = {Holding(f"driver-{n:02}", f"o-{n}", 2) for n in range(50) if n != 1} | {Holding("driver-00", "o-99", 4)}
+    assert len(holdings) == len(expected)
+    assert set(holdings) == expected
+
+
+async def test_holdings_of_a_name_with_wildcards_are_its_own(positions: Positions) -> None:
+    await positions.occupy("a:b", "o.1", 2)
+
+    assert await positions.holdings() == [Holding("a:b", "o.1", 2)]
+
+
+async def test_it_remembers_until_it_forgets_all(positions: Positions) -> None:
+    assert not await positions.remembers()
+    await positions.remember()
+    assert await positions.remembers()

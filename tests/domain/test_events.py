@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gofleet.domain.errors import Malformed
-from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, OrderEvent, from_json, to_json
+from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, DispatchRequested, OrderEvent, from_json, to_json
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
 from gofleet.domain.order import Order, Reason, Status
 from tests.makers import an_order
@@ -16,7 +16,8 @@ def every_event() -> list[OrderEvent]:
     manual.send_to_manual(Reason.NO_DRIVER)
     manual.redispatch()
     cancelled = an_order("o-3", Status.CANCELLED)
-    return [*an_order("o-1", Status.DELIVERED).news, *manual.news[1:], *cancelled.news[1:]]
+    command = DispatchRequested(order_id="o-4", sequence=1, epoch=1)
+    return [command, *an_order("o-1", Status.DELIVERED).news, *manual.news[1:], *cancelled.news[1:]]
 
 
 def test_an_event_arrives_as_it_was_sent() -> None:
@@ -50,6 +51,7 @@ def test_a_reader_ignores_fields_that_later_versions_add() -> None:
         b'{"type":"orders.exploded","order_id":"o","sequence":1}',
         b'{"type":"orders.dispatched","order_id":"o","sequence":1}',
         b'{"type":"orders.dispatched","order_id":7,"sequence":1,"driver_id":"d"}',
+        b'{"type":"orders.delivered","order_id":"o","sequence":1,"driver_id":"d","version":2}',
         b"\xff\xfe",
         b"\x80\x04\x95.",
         b"[" * 5000,

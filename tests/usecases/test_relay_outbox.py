@@ -57,4 +57,4 @@ async def test_one_refused_event_does_not_stop_the_others_and_is_counted() -> No
     outbox, broker = MemoryOutbox(await three_orders()), Answering({"o-2": MessageRefused("no queue")})
 
     assert await RelayOutbox(outbox, broker, batch=10)() == 2
-    assert {row.message.order_id: row.attempts for row in outbox.orders.outbox if not row.published} == {"o-2": 1}
+    assert {row.message.order_id: row.attempts for row in outbox.orders.outbox if not row.published_at} == {"o-2": 1}

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.makers import an_order
@@ -44,3 +47,25 @@ async def test_who_was_faster_wins_and_the_others_are_swept_all_the_same() -> No
 
     assert (await orders.get("o-1")).status is Status.DISPATCHED
     assert (await orders.get("o-2")).status is Status.MANUAL_DISPATCH
+
+
+@dataclass
+class Poisoned(MemoryOrders):
+    """One order cannot be saved, for a reason nobody foresaw."""
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        if order.id == "o-1":
+            raise RuntimeError("a constraint from the future")
+        await super().save(order, receipt)
+
+
+async def test_one_order_that_cannot_be_saved_does_not_keep_the_others_waiting() -> None:
+    orders = Poisoned()
+    for number in (1, 2, 3):
+        await orders.add(an_order(f"o-{number}"))
+
+    with pytest.raises(ExceptionGroup, match="some orders could not be swept") as raised:
+        await SweepOrders(orders, t_max_seconds=0, batch=10)()
+
+    assert len(raised.value.exceptions) == 1
+    assert [(await orders.get(f"o-{number}")).status for number in (2, 3)] == [Status.MANUAL_DISPATCH] * 2

@@ -9,6 +9,7 @@ from math import isfinite
 
 from grpclib import GRPCError, Status
 
+from gofleet import failpoints
 from gofleet.adapters.grpc.pb import (
     FleetServiceBase,
     RegisterDriverRequest,
@@ -47,6 +48,7 @@ class FleetRpcs(FleetServiceBase):
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
         search = self._search(search_driver_request)
         found = await self.positions.claim_nearest(search)
+        failpoints.hit("fleet.after_claim")
         if not found:
             raise GRPCError(Status.NOT_FOUND, f"no free driver within {search.radius_km:g} km")
         return _answer(found, self.claim_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gofleet.domain.driver import Driver
@@ -24,3 +25,6 @@ class MemoryDrivers:
         if driver_id not in self.rows:
             raise NoSuchDriver(driver_id)
         return self.rows[driver_id]
+
+    async def list(self, after: str, limit: int) -> Sequence[Driver]:
+        return [self.rows[id] for id in sorted(self.rows) if id > after][:limit]

@@ -6,19 +6,19 @@ import copy
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, NoSuchOrder, StaleOrder
-from gofleet.domain.events import to_json
+from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
 from gofleet.domain.messages import Message, Receipt
 from gofleet.domain.order import Order, Status
-from gofleet.ports import OrderFilter
+from gofleet.ports import Holding, OrderFilter
 
 
 @dataclass
 class _OutboxRow:
     message: Message
-    published: bool = False
+    published_at: datetime | None = None
     claimed: bool = False
     attempts: int = 0
 
@@ -30,6 +30,8 @@ class MemoryOrders:
     rows: dict[str, Order] = field(default_factory=dict[str, Order])
     outbox: list[_OutboxRow] = field(default_factory=list[_OutboxRow])
     inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
+    noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
+    epochs: dict[str, int] = field(default_factory=dict[str, int])
 
     async def add(self, order: Order) -> bool:
         if order.id in self.rows:
@@ -57,7 +59,8 @@ class MemoryOrders:
         ):
             raise DriverBusy(str(order.driver_id))
         if receipt is not None:
-            self.inbox[receipt] = order.status.value.lower()
+            self.note(receipt, order.status.value.lower())
+        self.epochs.pop(order.id, None)
         self._stamp(order)
         self._keep(order)
 
@@ -79,6 +82,31 @@ class MemoryOrders:
         found = [order for order in found if order.waited_seconds() > seconds]
         return sorted(found, key=Order.waited_seconds, reverse=True)[:limit]
 
+    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+        unpublished = {row.message.order_id for row in self.outbox if row.published_at is None}
+        due = [
+            order
+            for order in await self.overdue(after_seconds, len(self.rows))
+            if order.id not in unpublished
+            and order.waited_seconds() > after_seconds * (2 ** (self.epochs.get(order.id, 0) + 1) - 1)
+        ][:limit]
+        for order in due:
+            epoch = self.epochs[order.id] = self.epochs.get(order.id, 0) + 1
+            self._announce(DispatchRequested(order_id=order.id, sequence=order.version, epoch=epoch))
+        return [order.id for order in due]
+
+    async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
+        live = [
+            Holding(str(order.driver_id), order.id, order.version)
+            for order in self.rows.values()
+            if order.status is Status.DISPATCHED
+        ]
+        return sorted(holding for holding in live if after is None or holding > after)[:limit]
+
+    def note(self, receipt: Receipt, outcome: str) -> None:
+        self.inbox.setdefault(receipt, outcome)
+        self.noted_at.setdefault(receipt, datetime.now(UTC))
+
     def _stamp(self, order: Order) -> None:
         now = order.as_of = datetime.now(UTC)
         match order.status:
@@ -95,10 +123,13 @@ class MemoryOrders:
 
     def _keep(self, order: Order) -> None:
         for event in order.news:
-            message = Message(str(event.event_id), event.type, event.order_id, event.sequence, to_json(event))
-            self.outbox.append(_OutboxRow(message))
+            self._announce(event)
         order.news.clear()
         self.rows[order.id] = copy.deepcopy(order)
+
+    def _announce(self, event: OrderEvent) -> None:
+        message = Message(str(event.event_id), event.type, event.order_id, event.sequence, to_json(event))
+        self.outbox.append(_OutboxRow(message))
 
 
 @dataclass
@@ -108,10 +139,16 @@ class MemoryInbox:
     orders: MemoryOrders
 
     async def note(self, receipt: Receipt, outcome: str) -> None:
-        self.orders.inbox.setdefault(receipt, outcome)
+        self.orders.note(receipt, outcome)
 
     async def outcome(self, receipt: Receipt) -> str | None:
         return self.orders.inbox.get(receipt)
+
+    async def prune(self, days: float, limit: int) -> int:
+        old = [receipt for receipt, at in self.orders.noted_at.items() if _older(at, days)][:limit]
+        for receipt in old:
+            del self.orders.inbox[receipt], self.orders.noted_at[receipt]
+        return len(old)
 
 
 @dataclass
@@ -124,7 +161,7 @@ class _Claim:
 
     async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
         for row, answer in zip(self._rows, answers, strict=True):
-            row.published = answer is None
+            row.published_at = datetime.now(UTC) if answer is None else None
             row.attempts += isinstance(answer, MessageRefused)
 
 
@@ -138,7 +175,7 @@ class MemoryOutbox:
     async def claiming(self, limit: int) -> AsyncGenerator[_Claim]:
         heads: dict[str, _OutboxRow] = {}
         for row in self.orders.outbox:
-            if not row.published:
+            if row.published_at is None:
                 heads.setdefault(row.message.order_id, row)
         claimed = [row for row in heads.values() if not row.claimed][:limit]
         for row in claimed:
@@ -148,3 +185,13 @@ class MemoryOutbox:
         finally:
             for row in claimed:
                 row.claimed = False
+
+    async def prune(self, days: float, limit: int) -> int:
+        old = [row for row in self.orders.outbox if row.published_at and _older(row.published_at, days)][:limit]
+        for row in old:
+            self.orders.outbox.remove(row)
+        return len(old)
+
+
+def _older(at: datetime, days: float) -> bool:
+    return datetime.now(UTC) - at > timedelta(days=days)

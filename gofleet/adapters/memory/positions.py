@@ -9,7 +9,7 @@ from math import asin, cos, radians, sin, sqrt
 
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.place import Place
-from gofleet.ports import Search
+from gofleet.ports import Holding, Search
 
 EARTH_RADIUS_M = 6_372_797.560856
 """The one that Redis uses, so that both measure alike."""
@@ -47,6 +47,7 @@ class MemoryPositions:
         self._clock = clock
         self._drivers: dict[str, _Known] = {}
         self._claims: dict[str, _Claim] = {}
+        self._remembers = False
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
         """Free drivers by distance; the first is claimed for the order, or again if it was before."""
@@ -90,6 +91,20 @@ class MemoryPositions:
         if known.orders.get(order_id, 0) <= sequence:
             known.orders.pop(order_id, None)
         known.freed[order_id] = max(sequence, known.freed.get(order_id, 0))
+
+    async def holdings(self) -> Sequence[Holding]:
+        """Who holds what, as far as is known here."""
+        return [
+            Holding(driver_id, order_id, sequence)
+            for driver_id, known in self._drivers.items()
+            for order_id, sequence in known.orders.items()
+        ]
+
+    async def remembers(self) -> bool:
+        return self._remembers
+
+    async def remember(self) -> None:
+        self._remembers = True
 
     def _known(self, driver_id: str) -> _Known:
         return self._drivers.setdefault(driver_id, _Known(name=driver_id))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver
@@ -28,3 +30,8 @@ class PostgresDrivers:
         if row is None:
             raise NoSuchDriver(driver_id)
         return Driver(*row)
+
+    async def list(self, after: str, limit: int) -> Sequence[Driver]:
+        async with link_from(self._pool) as link:
+            found = await link.execute(DRIVERS.list, {"after": after, "limit": limit})
+            return [Driver(*row) for row in await found.fetchall()]

@@ -23,3 +23,7 @@ class PostgresInbox:
             found = await link.execute(INBOX.outcome, {"consumer": receipt.consumer, "event_id": receipt.event_id})
             row = await found.fetchone()
         return None if row is None else row[0]
+
+    async def prune(self, days: float, limit: int) -> int:
+        async with link_from(self._pool) as link:
+            return (await link.execute(INBOX.prune, {"days": days, "limit": limit})).rowcount

@@ -13,12 +13,12 @@ from psycopg.rows import namedtuple_row
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, NoSuchOrder, StaleOrder
-from gofleet.domain.events import to_json
+from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION, to_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.ports import OrderFilter
-from gofleet.telemetry.metrics import DISPATCH_SECONDS, ORDER_OUTCOMES
+from gofleet.ports import Holding, OrderFilter
+from gofleet.telemetry.metrics import DISPATCH_SECONDS, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import current_traceparent
 
 ORDERS = Queries("orders")
@@ -80,6 +80,32 @@ class PostgresOrders:
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
+
+    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+        values: dict[str, object] = {
+            "seconds": after_seconds,
+            "limit": limit,
+            "type": ORDERS_DISPATCH_REQUESTED,
+            "event_version": VERSION,
+        }
+        async with link_from(self._pool) as link:
+            found = await link.execute(ORDERS.announce_again, values)
+            announced = [str(row[0]) for row in await found.fetchall()]
+        if announced:
+            self._announce()
+        ORDERS_ANNOUNCED_AGAIN.inc(len(announced))
+        return announced
+
+    async def oldest_pending_seconds(self) -> float:
+        """How long the order that has waited longest has waited; 0 if none waits."""
+        async with link_from(self._pool) as link:
+            row = await (await link.execute(ORDERS.oldest_pending)).fetchone()
+        return row[0] if row else 0.0
+
+    async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
+        async with link_from(self._pool) as link:
+            found = await link.execute(ORDERS.live, {"after": after.driver_id if after else "", "limit": limit})
+            return [Holding(*row) for row in await found.fetchall()]
 
     async def _found(self, query: LiteralString, values: dict[str, object]) -> Sequence[Order]:
         async with link_from(self._pool) as link, link.cursor(row_factory=namedtuple_row) as cursor:

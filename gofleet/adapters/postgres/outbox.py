@@ -58,3 +58,7 @@ class PostgresOutbox:
             found = await link.execute(OUTBOX.lag)
             row = await found.fetchone()
         return row or (0, 0.0)
+
+    async def prune(self, days: float, limit: int) -> int:
+        async with link_from(self._pool) as link:
+            return (await link.execute(OUTBOX.prune, {"days": days, "limit": limit})).rowcount

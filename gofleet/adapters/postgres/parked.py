@@ -37,6 +37,10 @@ class PostgresParked:
             row = await counted.fetchone()
         return row[0] if row else 0
 
+    async def prune(self, days: float, limit: int) -> int:
+        async with link_from(self._pool) as link:
+            return (await link.execute(PARKED.prune, {"days": days, "limit": limit})).rowcount
+
 
 def _printable(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -12,6 +12,7 @@ from faststream.rabbit import RabbitMessage
 from loguru import logger
 from pamqp.encode import field_table
 
+from gofleet import failpoints
 from gofleet.adapters.rabbit.sender import Outgoing, Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.adapters.watch import within
@@ -52,6 +53,7 @@ class RabbitHeld:
         if tier is None or not await self._sent(self._copy(tier, later)):
             await self.give_back()
         else:
+            failpoints.hit("worker.after_postpone")
             await self.forget()
 
     async def _sent(self, copy: Outgoing) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script
+from gofleet.adapters.redis.scripts import Script, telling_outages
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.place import Place
-from gofleet.ports import Search
+from gofleet.ports import Holding, Search
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_MS = 3_600_000
@@ -18,6 +20,7 @@ REMEMBER_MS = HOUR_MS
 """How long it is known that an order was taken off a driver: longer than news can be late."""
 FORGET_MS = 7 * 24 * HOUR_MS
 """A driver nobody has heard of for so long is unknown again."""
+SCANNED_AT_ONCE = 1000
 BATCH = 100
 """Positions a script handles in one go: a few milliseconds at most, in which the server does nothing else."""
 
@@ -26,17 +29,20 @@ class RedisPositions:
     """`Positions`, each method one atomic script; `Unavailable` from any of them when Redis is.
 
     Keys, after `prefix`: `drivers:free` (the index), `driver:<id>` (name, duty, position), `busy:<id>` (the orders it
-    holds with their sequences), `claim:<id>` (which order), `claimed:<order>` (which driver) and
-    `freed:<id>/<order>` (with which sequence). A driver is busy while it holds any order, so news of different
-    orders may come in any order; sequences put the news of one order right. Nobody stays busy for longer than
-    `busy_seconds`, should the news of the end have been lost together with Redis's memory: Postgres has the last word.
+    holds with their sequences), `claim:<id>` (which order), `claimed:<order>` (which driver),
+    `freed:<id>/<order>` (with which sequence), and `drivers:known` (there for as long as nothing was forgotten).
+    A driver is busy while it holds any order, so news of different orders may come in any order; sequences put the
+    news of one order right. Nobody stays busy for longer than `busy_seconds`, should the news of the end have been
+    lost together with Redis's memory: Postgres has the last word.
     """
 
     def __init__(
         self, redis: Redis, *, prefix: str, stale_seconds: float, claim_ms: int, busy_seconds: float = 43_200
     ) -> None:
         self._prefix = prefix
+        self._redis = cast("Any", redis)  # its commands are typed for the synchronous client too
         self._free = f"{prefix}drivers:free"
+        self._known = f"{prefix}drivers:known"
         self._stale_ms = round(stale_seconds * 1000)
         self._claim_ms = claim_ms
         self._busy_ms = round(busy_seconds * 1000)
@@ -44,6 +50,7 @@ class RedisPositions:
         self._move_script = Script(redis, "settle", "move")
         self._register_script = Script(redis, "settle", "register")
         self._occupy_script = Script(redis, "occupy")
+        self._holdings_script = Script(redis, "holdings")
         self._free_script = Script(redis, "settle", "free")
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
@@ -87,6 +94,27 @@ class RedisPositions:
         """The driver does not hold the order any more since its event number `sequence`; other orders stay."""
         keys = [self._free, self._driver(driver_id), self._busy(driver_id), self._freed(driver_id, order_id)]
         await self._free_script(keys, self._stale_ms, driver_id, order_id, sequence, REMEMBER_MS)
+
+    async def holdings(self) -> Sequence[Holding]:
+        """Who holds what, as far as is known here; what changes meanwhile may be missing."""
+        found: set[Holding] = set()  # SCAN may show a key twice
+        before, cursor = self._busy(""), "0"
+        pattern = re.sub(r"([\[\]*?\\^])", r"\\\1", before) + "*"
+        while True:
+            cursor, *rows = await self._holdings_script([], pattern, before, cursor, SCANNED_AT_ONCE)
+            for driver_id, order_id, sequence in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+                found.add(Holding(str(driver_id), str(order_id), int(sequence)))
+            if cursor == "0":
+                return sorted(found)
+
+    async def remembers(self) -> bool:
+        """Whether everything since `remember` is still known."""
+        with telling_outages():
+            return bool(await self._redis.execute_command("EXISTS", self._known))
+
+    async def remember(self) -> None:
+        with telling_outages():
+            await self._redis.execute_command("SET", self._known, 1)
 
     def _driver(self, driver_id: str) -> str:
         return f"{self._prefix}driver:{driver_id}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import cast
 
@@ -22,8 +23,15 @@ class Script:
 
     async def __call__(self, keys: Sequence[str], *args: str | float) -> list[str | int]:
         """What it returns, as a list; `Unavailable` when Redis is away, starting, read-only, full, ..."""
-        try:
+        with telling_outages():
             answer = cast("object", await self._run(keys=keys, args=args))
-        except (RedisError, OSError) as error:
-            raise Unavailable("redis", str(error) or type(error).__name__) from error
         return cast("list[str | int]", answer) if isinstance(answer, list) else []
+
+
+@contextmanager
+def telling_outages() -> Generator[None]:
+    """`Unavailable` for whatever Redis answers, or does not."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable("redis", str(error) or type(error).__name__) from error

@@ -1,0 +1,103 @@
+"""Mending what the fleet believes of its drivers, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.domain.driver import Driver
+from gofleet.domain.order import Order, Status
+from gofleet.ports import Holding, Search
+from gofleet.usecases.reconcile_drivers import ReconcileDrivers
+from tests.makers import CENTRE, a_position, an_order
+
+
+def reconciling(
+    orders: MemoryOrders, positions: MemoryPositions, drivers: MemoryDrivers | None = None
+) -> ReconcileDrivers:
+    return ReconcileDrivers(orders, drivers or MemoryDrivers(), positions, batch=2)
+
+
+async def dispatched(orders: MemoryOrders, order_id: str, driver_id: str) -> None:
+    await orders.add(an_order(order_id))
+    await moved(orders, order_id, lambda order: order.dispatch(driver_id))
+
+
+async def moved(orders: MemoryOrders, order_id: str, move: Callable[[Order], None]) -> None:
+    order = await orders.get(order_id)
+    move(order)
+    await orders.save(order)
+
+
+async def test_drivers_of_live_orders_are_busy_again_after_everything_was_forgotten() -> None:
+    orders, positions = MemoryOrders(), MemoryPositions()
+    for number in range(5):
+        await dispatched(orders, f"o-{number}", f"driver-{number}")
+    await positions.move([a_position("driver-3")])
+
+    await reconciling(orders, positions)()
+
+    assert {holding.order_id for holding in await positions.holdings()} == {f"o-{number}" for number in range(5)}
+    assert await positions.claim_nearest(Search("o-9", CENTRE, 5)) == []
+    assert await reconciling(orders, positions)() == 0
+
+
+async def test_a_driver_whose_order_is_over_is_free_again_though_the_news_was_lost() -> None:
+    orders, positions = MemoryOrders(), MemoryPositions()
+    await dispatched(orders, "o-1", "ana")
+    await positions.occupy("ana", "o-1", 2)
+    await moved(orders, "o-1", Order.deliver)
+
+    assert await reconciling(orders, positions)() == 1
+
+    assert await positions.holdings() == []
+    await positions.occupy("ana", "o-1", 2)  # late news of the beginning
+    assert await positions.holdings() == []
+
+
+async def test_an_order_that_the_database_lost_is_held_by_nobody() -> None:
+    positions = MemoryPositions()
+    await positions.occupy("ana", "o-1", 2)
+
+    assert await reconciling(MemoryOrders(), positions)() == 1
+    assert await positions.holdings() == []
+
+
+async def test_an_order_given_to_somebody_else_frees_the_first_driver_only() -> None:
+    orders, positions = MemoryOrders(), MemoryPositions()
+    await dispatched(orders, "o-1", "ana")
+    await positions.occupy("ana", "o-1", 2)
+    await moved(orders, "o-1", Order.redispatch)
+    await moved(orders, "o-1", lambda order: order.dispatch("bia"))
+
+    await reconciling(orders, positions)()
+
+    assert await positions.holdings() == [Holding("bia", "o-1", 4)]
+
+
+async def test_an_order_given_again_to_its_driver_stays() -> None:
+    orders, positions = MemoryOrders(), MemoryPositions()
+    await dispatched(orders, "o-1", "ana")
+    await positions.occupy("ana", "o-1", 2)
+    await moved(orders, "o-1", Order.redispatch)
+    await moved(orders, "o-1", lambda order: order.dispatch("ana"))
+
+    await reconciling(orders, positions)()
+
+    assert [(holding.driver_id, holding.order_id) for holding in await positions.holdings()] == [("ana", "o-1")]
+    assert (await orders.get("o-1")).status is Status.DISPATCHED
+
+
+async def test_who_is_off_duty_stays_so_after_everything_was_forgotten() -> None:
+    drivers, positions = MemoryDrivers(), MemoryPositions()
+    for number in range(5):
+        await drivers.put(Driver(f"driver-{number}", f"Driver {number}", on_duty=number != 3))
+    await positions.move([a_position(f"driver-{number}") for number in range(5)])
+
+    await reconciling(MemoryOrders(), positions, drivers)()
+
+    found = await positions.claim_nearest(Search("o-1", CENTRE, 5, limit=10))
+    assert sorted(candidate.name for candidate in found) == ["Driver 0", "Driver 1", "Driver 2", "Driver 4"]
+    assert await reconciling(MemoryOrders(), positions, drivers)() == 0
