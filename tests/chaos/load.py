@@ -59,9 +59,7 @@ class Drivers:
 
     async def _say_where(self, id: str) -> bool:
         place = self.places[id]
-        answer = await self.client.ask(
-            "PUT", f"/api/v1/drivers/{id}/position", {"lat": place.lat, "lng": place.lng}
-        )
+        answer = await self.client.ask("PUT", f"/api/v1/drivers/{id}/position", {"lat": place.lat, "lng": place.lng})
         return answer is not None and answer.ok
 
 

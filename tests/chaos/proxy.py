@@ -75,6 +75,7 @@ class Edge:
         self.on_up: Spy | None = None
         self.connections: set[Connection] = set()
         self._targets = targets if callable(targets) else lambda: targets
+        self._instead: Sequence[int] | None = None
         self._turn = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,8 +121,16 @@ class Edge:
         """Every answer comes `seconds` later, half of it spent on each way."""
         self.up.delay_seconds = self.down.delay_seconds = seconds / 2
 
+    def divert(self, ports: Sequence[int]) -> None:
+        """Lead every connection to another server, until healed."""
+        self._instead = ports
+        self.reset()
+
     async def heal(self) -> None:
         """As on the first day."""
+        if self._instead is not None:
+            self._instead = None
+            self.reset()
         holes = self.up.losing or self.down.losing
         self.up.heal()
         self.down.heal()
@@ -173,7 +182,7 @@ class Edge:
             connection.close()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        targets = list(self._targets())
+        targets = list(self._targets() if self._instead is None else self._instead)
         self._turn += 1
         for number in range(len(targets)):
             with suppress(OSError):

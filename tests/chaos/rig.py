@@ -122,9 +122,7 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(
-    servers: Servers, place: Path, roles: Sequence[str] = SHAPE, **bounds: str
-) -> AsyncGenerator[World]:
+async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, **bounds: str) -> AsyncGenerator[World]:
     """A migrated database, a virtual host and the roles, all running; nothing of it outlives the block."""
     place.mkdir(parents=True, exist_ok=True)
     name = f"chaos_{uuid4().hex[:10]}"

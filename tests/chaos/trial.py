@@ -86,8 +86,9 @@ class Trial:
         centre: Place = CENTRE,
         client: Client | None = None,
         cancel_within: float = 1.0,
+        heal: bool = True,
     ) -> AsyncGenerator[Load]:
-        """Orders while the block does its harm; the block's end waits until every customer has had an answer."""
+        """Orders while the block does its harm; its end heals, and waits until every customer has had an answer."""
         if self.background is not None:
             yield self.background
             return
@@ -99,7 +100,8 @@ class Trial:
         running = asyncio.create_task(load.run())
         try:
             yield load
-            await self.world.heal()
+            if heal:
+                await self.world.heal()
             async with asyncio.timeout(LOAD_SECONDS):
                 await running
         finally:

@@ -1,5 +1,5 @@
 """Every fault of the matrix; importing this package registers them."""
 
-from tests.chaos.faults import killed
+from tests.chaos.faults import fleet, killed, machine, messages, network, postgres, rabbit, redis, rolling, storms
 
-__all__ = ["killed"]
+__all__ = ["fleet", "killed", "machine", "messages", "network", "postgres", "rabbit", "redis", "rolling", "storms"]
