@@ -49,6 +49,11 @@ contract *args: servers
 journeys *args: servers
     uv run pytest tests/journeys {{args}}
 
+# Disasters on real servers: just chaos, just chaos F5 F9 --seed 7, just chaos all, just chaos nemesis --minutes 10
+[group('check')]
+chaos *args: servers
+    uv run python -m tests.chaos {{args}}
+
 # Style, types, and who may import whom
 [group('check')]
 lint:

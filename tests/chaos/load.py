@@ -1,4 +1,4 @@
-"""Customers and drivers, by a seed: orders that are created, repeated, cancelled, delivered, tried again, given by hand."""
+"""Customers and drivers, by a seed: orders created, repeated, cancelled, delivered, tried again, given by hand."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ CHECKS: dict[str, str] = {
         select a.order_id from held a join held b on a.driver_id = b.driver_id and a.order_id <> b.order_id
         and a.id < b.id where tstzrange(a.since, a.until) && tstzrange(b.since, b.until)""",
     "I6 not one event for each version": """
-        select o.id from orders o left join outbox e on e.aggregate_id = o.id and e.event_type <> 'orders.dispatch_requested'
+        select o.id from orders o
+        left join outbox e on e.aggregate_id = o.id and e.event_type <> 'orders.dispatch_requested'
         group by o.id, o.version having count(e.*) <> o.version or max(e.seq) <> o.version""",
     "I7 never published": "select event_id::text from outbox where published_at is null",
 }

@@ -47,9 +47,8 @@ async def confirmations_lost(trial: Trial) -> None:
             for edge in trial.world.edges("rabbit", "relay"):
                 await edge.heal()
             await asyncio.sleep(0.5)
-    doubles = len(trial.world.tap.messages) - len(
-        {message.headers["x-event-id"] for message in trial.world.tap.messages}
-    )
+    tapped = [message.headers["x-event-id"] for message in trial.world.tap.messages]
+    doubles = len(tapped) - len(set(tapped))
     trial.note(f"{doubles} events were published more than once so far")
 
 
