@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -73,6 +74,14 @@ class World:
             if member.in_rotation
         ]
         return [f"http://{HOST}:{port}" for port in ports]
+
+    async def dump(self) -> None:
+        """Put what the database says beside the logs: it is gone when the world is."""
+        async with self.link() as link:
+            for table in ("orders", "order_log", "outbox", "inbox", "parked"):
+                rows = await (await link.execute(f"select to_jsonb(t) from {table} t".encode())).fetchall()
+                lines = [json.dumps(row[0]) + "\n" for row in rows]
+                (self.place / f"{table}.jsonl").write_text("".join(lines))
 
     async def add(self, role: str, *, wait: bool = True, **own: str) -> Member:
         """One more process of `role`, with settings of its `own`."""

@@ -183,6 +183,8 @@ async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     except Exception:
         trial.complaints.append(f"the trial itself failed:\n{traceback.format_exc()}")
     found = [*trial.complaints, *await judged(stage.world)]
+    if found:
+        await stage.world.dump()
     return Outcome(
         chosen.name, chosen.about, label, trial.orders, found, trial.notes, round(time.monotonic() - begun, 1)
     )

@@ -29,10 +29,13 @@ async def fleet_away(trial: Trial) -> None:
         pass
     states = [await breaker_state(member) for member in trial.world.of("worker")]
     trial.check(trial.background is not None or 1 not in states, f"nobody near opened a breaker: {states}")
-    armed = await trial.armed("fleet", "fleet.after_claim=kill@2", "fleet.after_follow=kill@2")
-    async with trial.load(orders=40):
-        await trial.all_hit(armed)
-    await trial.dismiss(armed)
+    for point in ("fleet.after_claim", "fleet.after_follow"):
+        armed = await trial.armed("fleet", f"{point}=kill@2")
+        async with trial.load(orders=30):
+            for edge in trial.world.edges("fleet", "worker"):
+                edge.divert([armed[0].port])  # their connections are old ones, which lead elsewhere
+            await trial.all_hit(armed)
+        await trial.dismiss(armed)
 
 
 async def _killed(trial: Trial) -> None:

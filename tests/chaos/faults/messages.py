@@ -59,8 +59,9 @@ async def poison(trial: Trial) -> None:
             for name, (body, headers) in bodies.items():
                 await _put(trial, channel, body, {"x-poison": f"{run}-{name}", **headers})
         await _all_parked(trial, {f"{run}-{name}" for name in bodies})
-        await _crash_consumers(trial, f"{run}-{KILLER}")
-        await _all_parked(trial, {f"{run}-{KILLER}"})
+    # With nobody else in the queue: who is taken beside a killer shares its fate.
+    await _crash_consumers(trial, f"{run}-{KILLER}")
+    await _all_parked(trial, {f"{run}-{KILLER}"})
     if trial.background is None:
         innocent = await _parked(trial, "not headers ? 'x-poison'")
         trial.check(not innocent, f"parked without being poison: {sorted(innocent)[:5]}")
