@@ -28,6 +28,7 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.watch import jittered
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
 from gofleet.guards.parking import RetryRules
@@ -137,7 +138,7 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
     """A pool of connections to a database that has our schema; waits for it at the start, as long as it takes."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
     await _schema(dsn)
-    pool = a_pool(dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds)
+    pool = a_pool(dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds)
 
     async def answers() -> None:
         async with link_from(pool) as link:
@@ -155,7 +156,7 @@ async def _schema(dsn: str) -> None:
             break
         except psycopg.OperationalError as error:
             logger.warning("waiting for PostgreSQL: {}", str(error).splitlines()[0])
-            await asyncio.sleep(WAIT_SECONDS)
+            await asyncio.sleep(jittered(WAIT_SECONDS))
     if lacking:
         raise MigrationError(f"the database lacks {', '.join(lacking)}: run `gofleet migrate` first")
 
@@ -215,6 +216,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
     else:
         opened = RabbitConsumer(_rabbit(settings), _topology(settings), grace_seconds=grace, timeout_seconds=timeout)
     async with process.keeping(opened.watch):
+        process.checks["consuming"] = opened.watch.check
         yield opened
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+from gofleet.domain.errors import Unavailable
 
 Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
 """Sets the second event when it has begun or has to wait, and ends in order when the first is set."""
@@ -16,6 +19,21 @@ class Watch:
     def __init__(self) -> None:
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
+        self._lines: dict[str, bool] = {}
+
+    @contextmanager
+    def consuming(self, queue: str) -> Generator[None]:
+        """Messages of `queue` come in, within the block."""
+        self._lines[queue] = True
+        try:
+            yield
+        finally:
+            self._lines[queue] = False
+
+    async def check(self) -> None:
+        """Whether everything that should be consumed is: `Unavailable` if not."""
+        if away := sorted(queue for queue, consuming in self._lines.items() if not consuming):
+            raise Unavailable("the broker", f"nothing is consumed from {', '.join(away)}")
 
     @property
     def failure(self) -> BaseException | None:
@@ -29,9 +47,10 @@ class Watch:
             raise self._failure
 
     @asynccontextmanager
-    async def running(self, work: Work) -> AsyncGenerator[None]:
+    async def running(self, queue: str, work: Work) -> AsyncGenerator[None]:
         """Run `work` beside the block, let it end after it; raise its failure at entry or exit, and tell the watch."""
         stop, begun = asyncio.Event(), asyncio.Event()
+        self._lines[queue] = False
         task = asyncio.create_task(self._reporting(work, stop, begun))
         try:
             await _first(begun, task)
@@ -39,6 +58,7 @@ class Watch:
         finally:
             stop.set()
             await _ended(task)
+            del self._lines[queue]
 
     async def _reporting(self, work: Work, stop: asyncio.Event, begun: asyncio.Event) -> None:
         try:
@@ -67,6 +87,11 @@ async def within(seconds: float, event: asyncio.Event) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+def jittered(seconds: float) -> float:
+    """About so long, so that those who lost the same server do not all come back at the same moment."""
+    return seconds * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret
 
 
 async def _first(event: asyncio.Event, task: asyncio.Task[None]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
+from gofleet.adapters.watch import jittered
 from gofleet.domain.errors import Unavailable
 
 REST_SECONDS = 0.5
@@ -28,7 +28,7 @@ def outliving_outages(act: Act, name: str) -> Act:
             if not away:
                 logger.warning("{} waits: {}", name, error)
             away = True
-            await asyncio.sleep(REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  so that not all come back at once
+            await asyncio.sleep(jittered(REST_SECONDS))
             return 0
         if away:
             logger.info("{} goes on", name)

@@ -61,6 +61,10 @@ class Postgres(Group, frozen=True, kw_only=True):
     connect_timeout_seconds: Annotated[int, about("Longest wait for a new connection.", ge=1)] = field(
         name="DB_CONNECT_TIMEOUT_SECONDS"
     )
+    answer_timeout_seconds: Annotated[
+        float,
+        about("Longest silence of the server, more than the longest statement; then it is taken for lost.", gt=0),
+    ] = field(name="DB_ANSWER_TIMEOUT_SECONDS")
     statement_timeout_ms: Annotated[int, about("Longest statement.", ge=1)] = field(name="DB_STATEMENT_TIMEOUT_MS")
     lock_timeout_ms: Annotated[int, about("Longest wait for a row's lock.", ge=1)] = field(name="DB_LOCK_TIMEOUT_MS")
 

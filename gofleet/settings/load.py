@@ -165,6 +165,12 @@ def _check_together(settings: Settings) -> None:
         "twice the concurrency is a good value",
     )
     _demand(
+        settings.postgres.answer_timeout_seconds * 1000 > settings.postgres.statement_timeout_ms,
+        "DB_ANSWER_TIMEOUT_SECONDS is wrong",
+        f"{settings.postgres.answer_timeout_seconds:g} s is not more than DB_STATEMENT_TIMEOUT_MS",
+        "the server ends a long statement by itself, and must have the time to",
+    )
+    _demand(
         settings.relay.inbox_keep_days >= settings.relay.outbox_keep_days,
         "INBOX_KEEP_DAYS is wrong",
         f"{settings.relay.inbox_keep_days:g} is less than OUTBOX_KEEP_DAYS = {settings.relay.outbox_keep_days:g}",

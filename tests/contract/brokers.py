@@ -18,6 +18,7 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.stream_wire import DATA, StreamNames, packed
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.watch import Watch
 from gofleet.domain.messages import Delivery, parking_queue
 from gofleet.embedded import RabbitAddress
 from gofleet.ports import Consumer, Publisher
@@ -35,11 +36,18 @@ class Cuttable(Protocol):
     async def allow(self) -> None: ...
 
 
+class Watched(Consumer, Protocol):
+    """Every consumer of ours also tells whether it consumes."""
+
+    @property
+    def watch(self) -> Watch: ...
+
+
 class Broker(Protocol):
     def publisher(self) -> AbstractAsyncContextManager[tuple[Publisher, Cuttable]]: ...
     def consumer(
         self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
-    ) -> AbstractAsyncContextManager[tuple[Consumer, Cuttable]]: ...
+    ) -> AbstractAsyncContextManager[tuple[Watched, Cuttable]]: ...
     async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None: ...
     async def size(self, queue: str) -> int:
         """Messages that are somewhere in the queue or wait for a retry. Ask when nobody consumes."""
@@ -68,7 +76,7 @@ class MemoryBench:
     @asynccontextmanager
     async def consumer(
         self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
-    ) -> AsyncGenerator[tuple[Consumer, Cuttable]]:
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
         self._broker.grace_seconds = grace_seconds
         yield self._broker, MemoryWay(self._broker)
 
@@ -99,7 +107,7 @@ class StreamsBench:
     @asynccontextmanager
     async def consumer(
         self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
-    ) -> AsyncGenerator[tuple[Consumer, Cuttable]]:
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
         async with a_proxy(self.port) as proxy:
             yield (
                 StreamsConsumer(
@@ -143,7 +151,7 @@ class RabbitBench:
     @asynccontextmanager
     async def consumer(
         self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
-    ) -> AsyncGenerator[tuple[Consumer, Cuttable]]:
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
         async with a_proxy(self._address.port) as proxy:
             server = self.server(proxy.port)
             yield RabbitConsumer(server, self.topology, grace_seconds=grace_seconds, reconnect_seconds=0.1), proxy

@@ -449,3 +449,27 @@ async def test_odd_messages_are_delivered_intact_also_after_a_retry(broker: Brok
     assert first == expected
     assert sorted(again, key=str) == sorted(expected, key=str)
     assert await broker.size(DISPATCH_QUEUE) == 0
+
+
+async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
+    async with broker.consumer() as (consumer, way):
+
+        async def consumes() -> bool:
+            try:
+                await consumer.watch.check()
+            except Unavailable as error:
+                assert DISPATCH_QUEUE in str(error)
+                return False
+            return True
+
+        async def pauses() -> bool:
+            return not await consumes()
+
+        await consumer.watch.check()  # nothing was asked for, so nothing is missing
+        async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
+            await eventually(consumes)
+            await way.cut()
+            await eventually(pauses)
+            await way.allow()
+            await eventually(consumes, within=20)
+        await consumer.watch.check()

@@ -21,6 +21,7 @@ from gofleet.parts import free_port
 from tests.makers import CENTRE
 
 START_SECONDS = 60.0
+INSIST_SECONDS = 120.0
 
 
 @dataclass
@@ -135,17 +136,21 @@ class Town:
         (await self.http.put(path, json={"name": f"Driver {number}"})).raise_for_status()
         (await self.http.put(f"{path}/position", json=place)).raise_for_status()
 
-    async def order(self, order_id: str) -> None:
+    async def order(self, order_id: str, pickup: Place | None = None) -> None:
         """Insists, as a careful client does, until the API has answered 2xx: the id makes that safe."""
-        body = {"id": order_id, "price": 100.0, "tax": 10.0}
-        until = time.monotonic() + 60
+        body: dict[str, object] = {"id": order_id, "price": 100.0, "tax": 10.0}
+        if pickup is not None:
+            body["pickup"] = {"lat": pickup.lat, "lng": pickup.lng}
+        until = time.monotonic() + INSIST_SECONDS
         while True:
             try:
                 answer = await self.http.post("/api/v1/orders", json=body)
                 if answer.is_success:
                     return
             except httpx.TransportError:
-                assert time.monotonic() < until, "the API never came back"
+                pass  # it is down just now
+            assert time.monotonic() < until, "the API never came back"
+            await asyncio.sleep(0.05)
 
     async def status(self, order_id: str) -> str:
         return (await self.http.get(f"/api/v1/orders/{order_id}")).raise_for_status().json()["status"]

@@ -21,7 +21,7 @@ FAULTS = {
     "an order dispatched more than once": """
         select order_id from order_log where became = 'DISPATCHED' group by order_id having count(*) > 1""",
     "an order without exactly one event for each version": """
-        select o.id from orders o left join outbox e on e.aggregate_id = o.id
+        select o.id from orders o left join outbox e on e.aggregate_id = o.id and e.kind = 'event'
         group by o.id, o.version having count(e.*) <> o.version or max(e.seq) <> o.version""",
     "an event that was never published": "select event_id::text from outbox where published_at is null",
     "a parked message": "select coalesce(event_id, id::text) from parked",

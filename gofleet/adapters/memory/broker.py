@@ -106,13 +106,17 @@ class MemoryBroker:
             self.queue(queue).consumers.add(in_flight)
             try:
                 while not stop.is_set():
-                    await self._hand_out(queue, in_flight, mine, prefetch, stop)
+                    if in_flight in self._lost:
+                        await either(self._connected, stop)
+                        continue
+                    with self.watch.consuming(queue):
+                        await self._hand_out(queue, in_flight, mine, prefetch, stop)
                 await in_flight.finish(self.grace_seconds)
             finally:
                 self.queue(queue).consumers.discard(in_flight)
                 self._redeliver(queue, mine)
 
-        async with self.watch.running(consume):
+        async with self.watch.running(queue, consume):
             yield
 
     def disconnect(self) -> None:
@@ -140,9 +144,6 @@ class MemoryBroker:
         self, name: str, in_flight: InFlight, mine: set[int], prefetch: int, stop: asyncio.Event
     ) -> None:
         queue = self.queue(name)
-        if in_flight in self._lost:
-            await either(self._connected, stop)
-            return
         if not queue.waiting:
             queue.arrived.clear()
             await either(queue.arrived, stop)

@@ -14,6 +14,7 @@ from loguru import logger
 from psycopg import AsyncConnection
 
 from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.watch import jittered
 from gofleet.domain.errors import Unavailable
 
 CHANNEL = "gofleet_outbox"
@@ -67,5 +68,5 @@ async def listening(conninfo: str, wake: Callable[[], None], stop: asyncio.Event
                         wake()
         except psycopg.Error as error:
             logger.debug("outbox bell not heard: {}", error)
-            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=pause)
+            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=jittered(pause))
             pause = min(pause * 2, 5.0)

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from gofleet.domain.errors import Unavailable
 
-Pool = AsyncConnectionPool[AsyncConnection]
+RV = TypeVar("RV")
+
+
+class Link(AsyncConnection[TupleRow]):
+    """A connection that is hung up when the server falls silent.
+
+    PostgreSQL ends long statements by itself, but a server that is frozen or cut off without a goodbye would be waited
+    for as long as TCP believes in it. Asking it to cancel would only be another call without an answer.
+    """
+
+    answer_seconds: float = 10.0
+
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109  theirs
+        """Every round trip comes through here."""
+        silence = asyncio.get_running_loop().call_later(self.answer_seconds, self._hang_up)
+        try:
+            return await super().wait(gen, interval, timeout)
+        finally:
+            silence.cancel()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)  # who waits on it hears of a lost connection, which is what it is
+
+
+Pool = AsyncConnectionPool[Link]
 
 
 def conninfo(
@@ -43,18 +74,31 @@ def conninfo(
         sslmode=sslmode,
         connect_timeout=connect_timeout_seconds,
         application_name="gofleet",
+        # Nobody says goodbye when a cable is cut: within about 25 s the kernel notices.
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
         client_encoding="UTF8",  # some servers were made with SQL_ASCII, and would answer with bytes
         options=" ".join(f"-c {name}={value}" for name, value in bounds.items()),
     )
 
 
-def a_pool(conninfo: str, *, size: int, wait_seconds: float) -> Pool:
+def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: float = 10.0) -> Pool:
     """A closed pool of `size` autocommit connections; whoever waits longer than `wait_seconds` gets PoolTimeout.
+
+    A server that does not answer within `answer_seconds` is taken for lost.
 
     No `check=`: it would double the cost of each statement. A connection that died is met as an error, once.
     """
+
+    async def bounded(link: Link) -> None:
+        link.answer_seconds = answer_seconds
+
     return AsyncConnectionPool(
         conninfo,
+        connection_class=Link,
+        configure=bounded,
         min_size=min(2, size),
         max_size=size,
         timeout=wait_seconds,
@@ -66,7 +110,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float) -> Pool:
 
 
 @asynccontextmanager
-async def link_from(pool: Pool) -> AsyncGenerator[AsyncConnection]:
+async def link_from(pool: Pool) -> AsyncGenerator[Link]:
     """A connection for the block. Whatever means "not now" becomes `Unavailable`: nobody may know whether the last
     statement was committed, so callers repeat only what is safe to repeat."""
     try:

@@ -6,9 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from psycopg import AsyncConnection
-
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.links import Link, Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Message
@@ -22,7 +20,7 @@ class PostgresClaim:
 
     messages: Sequence[Message]
     _ids: Sequence[int]
-    _link: AsyncConnection
+    _link: Link
     _max_attempts: int
 
     async def settle(self, answers: Sequence[GoFleetError | None]) -> None:

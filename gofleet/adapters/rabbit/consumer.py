@@ -41,7 +41,14 @@ class RabbitConsumer:
         """As `ports.Consumer`. If RabbitMQ is away it begins when it is back; TopologyMismatch is raised."""
         async with Sender(self._server, self._topology, self._timeout_seconds) as retries:
             line = Subscription(
-                self._server, self._topology, queue, InFlight(handler, concurrency), retries, prefetch, self._bounds
+                self._server,
+                self._topology,
+                queue,
+                InFlight(handler, concurrency),
+                retries,
+                prefetch,
+                self._bounds,
+                self.watch,
             )
-            async with self.watch.running(line.consume):
+            async with self.watch.running(queue, line.consume):
                 yield

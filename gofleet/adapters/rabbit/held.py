@@ -15,7 +15,7 @@ from pamqp.encode import field_table
 from gofleet import failpoints
 from gofleet.adapters.rabbit.sender import Outgoing, Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
-from gofleet.adapters.watch import within
+from gofleet.adapters.watch import jittered, within
 from gofleet.domain.messages import ATTEMPT, Delivery, Later
 
 AGAIN_SECONDS = 1.0
@@ -63,7 +63,7 @@ class RabbitHeld:
             if failure is None:
                 return True
             logger.bind(queue=self.delivery.queue).warning("a retry has to wait, {}", failure)
-            if await within(AGAIN_SECONDS, self.over):
+            if await within(jittered(AGAIN_SECONDS), self.over):
                 break
         return False
 

@@ -19,14 +19,14 @@ from gofleet.adapters.rabbit.held import RabbitHeld, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.watch import either, within
+from gofleet.adapters.watch import Watch, either, jittered, within
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds for running handlers at the end, and between a lost connection and the next."""
+    """Seconds for running handlers at the end, and on average between a lost connection and the next."""
 
     grace_seconds: float
     reconnect_seconds: float
@@ -43,6 +43,7 @@ class Subscription:
     retries: Sender
     prefetch: int
     bounds: Bounds
+    watch: Watch
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, over one connection after the other; then finish what is in hand."""
@@ -55,7 +56,7 @@ class Subscription:
                     said = str(error)
                     logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
             begun.set()
-            await within(self.bounds.reconnect_seconds, stop)
+            await within(jittered(self.bounds.reconnect_seconds), stop)
         await self.in_flight.finish(self.bounds.grace_seconds)
 
     async def _consume_once(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
@@ -66,7 +67,8 @@ class Subscription:
             queue = await self._subscribe(session, over)
             begun.set()
             logger.bind(queue=self.queue).info("consuming")
-            await either(session.lost, stop)
+            with self.watch.consuming(self.queue):
+                await either(session.lost, stop)
             over.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from gofleet.adapters.in_flight import InFlight
 from gofleet.adapters.redis.stream import Entry, Stream
 from gofleet.adapters.redis.stream_wire import packed, unpacked
-from gofleet.adapters.watch import within
+from gofleet.adapters.watch import Watch, jittered, within
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Later
 
 AGAIN_SECONDS = 1.0
@@ -71,12 +71,15 @@ class StreamHeld:
 class StreamSubscription:
     """Reads only while there is room, so that `prefetch` bounds what is really held."""
 
-    def __init__(self, stream: Stream, queue: str, in_flight: InFlight, prefetch: int, bounds: StreamBounds) -> None:
+    def __init__(
+        self, stream: Stream, queue: str, in_flight: InFlight, *, prefetch: int, bounds: StreamBounds, watch: Watch
+    ) -> None:
         self._stream = stream
         self._queue = queue
         self._in_flight = in_flight
         self._prefetch = prefetch
         self._bounds = bounds.for_queue(queue)
+        self._watch = watch
         self._held: set[bytes] = set()
         self._kept_at = time.monotonic()
         self._said = ""
@@ -96,15 +99,16 @@ class StreamSubscription:
             await self._stream.prepare()
             begun.set()
             logger.bind(queue=self._queue).info("consuming")
-            while not stop.is_set():
-                await self._tend()
-                await self._read()
+            with self._watch.consuming(self._queue):
+                while not stop.is_set():
+                    await self._tend()
+                    await self._read()
         except (RedisError, OSError) as error:
             begun.set()
             if str(error) != self._said:  # not every second of a long outage
                 self._said = str(error)
                 logger.bind(queue=self._queue).warning("consuming has to wait, Redis is unavailable: {}", error)
-            await within(AGAIN_SECONDS, stop)
+            await within(jittered(AGAIN_SECONDS), stop)
 
     async def _tend(self) -> None:
         """What RabbitMQ does by itself: retries, redelivery of what the dead had, and crash loops."""

@@ -116,8 +116,9 @@ class StreamsConsumer:
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`. If Redis is away it begins when it is back."""
         stream = Stream(a_broker(self._url, self._timeout_seconds), self._names, queue)
-        line = StreamSubscription(stream, queue, InFlight(handler, concurrency), prefetch, self._bounds)
-        async with self.watch.running(line.consume):
+        in_flight = InFlight(handler, concurrency)
+        line = StreamSubscription(stream, queue, in_flight, prefetch=prefetch, bounds=self._bounds, watch=self.watch)
+        async with self.watch.running(queue, line.consume):
             yield
 
 

@@ -1,0 +1,69 @@
+"""A PostgreSQL that is cut off, or falls silent, is noticed in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from gofleet.adapters.postgres.links import Pool, a_pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.errors import Unavailable
+from tests.contract.proxy import Proxy, a_proxy
+from tests.makers import an_order
+from tests.waiting import eventually
+
+
+@asynccontextmanager
+async def through_a_proxy(conninfo: str) -> AsyncGenerator[tuple[Pool, Proxy]]:
+    async with a_proxy(int(str(conninfo_to_dict(conninfo)["port"]))) as proxy:
+        there = make_conninfo(conninfo, host="127.0.0.1", port=proxy.port)
+        async with a_pool(there, size=2, wait_seconds=1, answer_seconds=0.5) as pool:
+            yield pool, proxy
+
+
+async def test_a_server_that_falls_silent_is_unavailable_and_found_again(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        proxy.silence()
+        began = time.monotonic()
+
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await orders.get("o-1")
+
+        assert time.monotonic() - began < 5  # 3 times half a second, or a second of waiting for the pool
+        await proxy.drop()
+        await proxy.allow()
+
+        async def answers() -> bool:
+            try:
+                return (await orders.get("o-1")).id == "o-1"
+            except Unavailable:
+                return False
+
+        await eventually(answers, within=20)
+
+
+async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
+    """Also in the middle of a transaction, where the answer to a rollback would be waited for as well."""
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        await PostgresOrders(pool).add(an_order("o-1"))
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable):
+                async with PostgresOutbox(pool).claiming(10) as claim:
+                    proxy.silence()
+                    await claim.settle([None])
+
+
+async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
+    async with a_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
+        await link.execute("select pg_sleep(0.3)")
+        await link.execute("select 1")

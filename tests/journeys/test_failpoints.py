@@ -1,0 +1,173 @@
+"""Every failpoint, with every action, in processes of their own: each is reached, and nothing is lost at any."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from gofleet.domain.place import Place
+from gofleet.failpoints import POINTS
+from tests.journeys.installation import Installation, Running, Town
+from tests.journeys.truth import settled, truth
+from tests.makers import CENTRE
+from tests.waiting import eventually
+
+ROLES = ("fleet", "relay", "worker", "api")
+ELSEWHERE = {"sweeper": "relay"}
+"""Which role passes the points of a prefix that is no role."""
+NOWHERE = Place(CENTRE.lat + 5, CENTRE.lng)
+"""Orders from here find nobody: they are postponed, announced again, and end with people."""
+QUICK = {
+    "ANNOUNCE_AGAIN_SECONDS": "1",
+    "SWEEP_SECONDS": "0.3",
+    "DISPATCH_PATIENCE_SECONDS": "6",
+    "T_MAX_SECONDS": "15",
+    "RETRY_TIERS_SECONDS": "1",
+    "WORKER_LEASE_SECONDS": "2",
+    "WORKER_DEADLINE_SECONDS": "1.5",
+    "BREAKER_MIN_CALLS": "1000",
+    "POSITION_STALE_SECONDS": "600",
+}
+
+
+def points_of(role: str) -> list[str]:
+    prefixes = {role, *(prefix for prefix, owner in ELSEWHERE.items() if owner == role)}
+    return [point for point in POINTS if point.partition(".")[0] in prefixes]
+
+
+def reached(processes: list[Running]) -> set[tuple[str, str]]:
+    """What the processes said of the failpoints they passed, as (point, action)."""
+    lines = "\n".join(process.log.read_text(errors="replace") for process in processes)
+    return set(re.findall(r"^failpoint (\S+) (\S+)$", lines, re.M))
+
+
+@dataclass
+class Customers:
+    """Orders now and then, near and far, delivered soon, until told to stop."""
+
+    town: Town
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def order(self) -> None:
+        for number in itertools.count():
+            if self.over.is_set():
+                return
+            await self.town.order(f"near-{number}")
+            if number % 10 == 0:
+                await self.town.order(f"far-{number}", NOWHERE)
+            await self._deliver()
+            await asyncio.sleep(0.05)
+
+    async def _deliver(self) -> None:
+        with suppress(httpx.HTTPError):  # the api is down just now
+            await self.town.deliver_all()
+
+
+@asynccontextmanager
+async def ordering(town: Town) -> AsyncGenerator[Customers]:
+    customers = Customers(town)
+    task = asyncio.create_task(customers.order())
+    try:
+        yield customers
+    finally:
+        customers.over.set()
+        await task
+
+
+async def all_well(town: Town, conninfo: str) -> None:
+    """Everything ends, and nothing is wrong with it."""
+
+    async def at_rest() -> bool:
+        await town.deliver_all()
+        return settled(conninfo)
+
+    await eventually(at_rest, within=60, every=0.2)
+    assert truth(conninfo).faults == []
+
+
+@dataclass
+class Victims:
+    """Processes that pass failpoints of their role."""
+
+    installation: Installation
+    started: list[Running] = field(default_factory=list[Running])
+
+    def launch(self, role: str, spec: str) -> Running:
+        process = self.installation.launch(role, **QUICK, GOFLEET_FAILPOINTS=spec)
+        self.started.append(process)
+        return process
+
+    async def dying(self, role: str, points: list[str], action: str, code: int) -> None:
+        """One process for each point, each at work until it dies there; then one that lives."""
+        for point in points:
+            victim = self.launch(role, f"{point}={action}")
+            await eventually(lambda victim=victim: victim.popen.poll() is not None, within=90, every=0.1)
+            assert victim.popen.returncode == code, victim.log.read_text()
+        self.launch(role, "")
+
+    def surviving(self, role: str, points: list[str], action: str) -> None:
+        """One process for all points, each at another passing so that one message does not meet them all."""
+        self.launch(role, ";".join(f"{point}={action}@{passing}" for passing, point in enumerate(points, 1)))
+
+    async def reached(self, action: str) -> None:
+        wanted = {(point, action) for point in POINTS}
+        try:
+            await eventually(lambda: wanted <= reached(self.started), within=120, every=0.2)
+        except AssertionError:
+            raise AssertionError(f"never reached: {wanted - reached(self.started)}") from None
+
+
+@pytest.mark.timeout(400)
+async def test_killed_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
+    victims = Victims(installation)
+    installation.start("fleet", "relay", "worker", "api", **QUICK)
+    await town.drivers(20)
+    installation.kill()
+
+    async with ordering(town):
+        deaths = (victims.dying(role, points_of(role), "kill", -signal.SIGKILL) for role in ROLES)
+        await asyncio.gather(*deaths)
+        await victims.reached("kill")
+
+    await all_well(town, clean_database)
+
+
+@pytest.mark.timeout(300)
+async def test_frozen_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
+    victims = Victims(installation)
+    for role in ROLES:
+        victims.surviving(role, points_of(role), "stop:3s")  # longer than the lease of 2 s
+    installation.start("worker", "relay", **QUICK)  # who take over from the frozen
+    await eventually(lambda: all(process.ready() for process in victims.started), within=60)
+    await town.drivers(20)
+
+    async with ordering(town):
+        await victims.reached("stop:3s")
+
+    await all_well(town, clean_database)
+
+
+@pytest.mark.timeout(300)
+async def test_failing_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
+    victims = Victims(installation)
+    for role in ("fleet", "worker", "api"):
+        victims.surviving(role, points_of(role), "raise")
+    await eventually(lambda: all(process.ready() for process in victims.started), within=60)
+    await town.drivers(20)
+
+    async with ordering(town):
+        # A relay that meets what nobody foresaw ends with an error, to be started anew; its sweeper only tries again.
+        relays = [point for point in points_of("relay") if point.startswith("relay.")]
+        await victims.dying("relay", relays, "raise", 1)
+        victims.surviving("relay", ["sweeper.after_announce"], "raise")
+        await victims.reached("raise")
+
+    await all_well(town, clean_database)
