@@ -22,7 +22,8 @@ NOWHERE = Place(CENTRE.lat + 3, CENTRE.lng)
 """Some 330 km from every driver."""
 WAITS = "PENDING"
 ENDINGS = {"deliver": 55, "cancel": 15, "redispatch": 10, "hand": 10, "nobody": 10}
-"""How customers would like it to end, in percent. Nobody = ordered from where no driver is."""
+"""How customers would like it to end, in percent. Nobody = ordered from where no driver is. Two more, for faults with
+plans of their own: leave = wait for an answer, forget = do not even wait."""
 
 
 @dataclass
@@ -101,6 +102,8 @@ class Load:
                 last = await self._redispatch(order_id, dice)
             case "hand" | "nobody":
                 last = await self._by_hand(order_id, dice)
+            case "forget":
+                return
             case "leave":
                 last = await self._settled(order_id)
             case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -17,6 +18,7 @@ from tests.chaos.trial import Fault, Outcome, a_stage, tried
 async def all_tried(chosen: Sequence[Fault], seed: int, place: Path, runs: int) -> AsyncGenerator[Outcome]:
     """Each fault `runs` times. What is broken stays broken, so after a violation the next one gets a new world; the
     old one's logs, ledger and tap are kept."""
+    _hush()
     left = [fault for fault in chosen for _ in range(runs)]
     async with all_servers() as servers:
         worlds = count = 0
@@ -40,10 +42,17 @@ async def all_tried(chosen: Sequence[Fault], seed: int, place: Path, runs: int) 
 
 async def nemesis_tried(seed: int, place: Path, minutes: float) -> AsyncGenerator[Outcome]:
     """The randomized scheduler on one world; it ends early at a violation."""
+    _hush()
     async with all_servers() as servers, a_world(servers, place / "world-1") as world, a_stage(world) as stage:
         async for outcome in rounds(stage, seed, minutes):
             tell(outcome)
             yield outcome
+
+
+def _hush() -> None:
+    """The tap loses its connection as often as everybody else; that is no news."""
+    for name in ("aiormq", "aio_pika", "httpx"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def say(text: str) -> None:

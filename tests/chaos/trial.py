@@ -172,12 +172,16 @@ def fault(
     return register
 
 
+def a_trial(stage: Stage, name: str, seed: int) -> Trial:
+    """A trial whose orders have ids of their own on this stage."""
+    stage.trials += 1
+    return Trial(name, stage, random.Random(f"{seed}/{name}"), f"{name.lower()}-{seed}-{stage.trials}")  # noqa: S311
+
+
 async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     """Do the harm, heal, wait for rest and judge."""
     begun = time.monotonic()
-    stage.trials += 1
-    label = f"{chosen.name.lower()}-{seed}-{stage.trials}"
-    trial = Trial(chosen.name, stage, random.Random(f"{seed}/{chosen.name}"), label)  # noqa: S311
+    trial = a_trial(stage, chosen.name, seed)
     try:
         await chosen.act(trial)
     except Exception:
@@ -186,7 +190,7 @@ async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     if found:
         await stage.world.dump()
     return Outcome(
-        chosen.name, chosen.about, label, trial.orders, found, trial.notes, round(time.monotonic() - begun, 1)
+        chosen.name, chosen.about, trial.seed, trial.orders, found, trial.notes, round(time.monotonic() - begun, 1)
     )
 
 
