@@ -38,8 +38,8 @@ async def a_small_trial(
 async def test_a_worker_that_acknowledges_first_strands_orders(servers: Servers, tmp_path: Path) -> None:
     """The sweeper would heal even that, so it is off here."""
     async with a_small_trial(servers, tmp_path, "fleet", "relay", "api", drivers=30, **NO_SWEEPER) as trial:
-        own = {"PYTHONPATH": str(MUTANTS / "ack_first"), "GOFLEET_FAILPOINTS": "worker.after_lease=kill@5"}
-        mutant = await trial.world.add("worker", **own)
+        path, point = str(MUTANTS / "ack_first"), "worker.after_lease=kill@5"
+        mutant = await trial.world.add("worker", PYTHONPATH=path, GOFLEET_FAILPOINTS=point)
         async with trial.load(orders=10, rate=50, ending="forget"):
             await trial.all_hit([mutant])
         await trial.world.add("worker")
