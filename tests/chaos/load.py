@@ -138,6 +138,9 @@ class Load:
             await asyncio.sleep(LOOK_SECONDS)
             answer = await self.client.ask("GET", f"/api/v1/orders/{order_id}")
             if answer and answer.ok and answer.body["status"] != WAITS:
+                self.client.ledger.write(
+                    "get", order_id, request=None, status=answer.status, response=answer.body, tries=1
+                )
                 return answer
         return None
 

@@ -10,7 +10,7 @@ from tests.chaos.proxy import HOST, Edge
 from tests.journeys.installation import Installation, Running
 from tests.waiting import eventually
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 STOP_SECONDS = 30.0
 
 NEEDS: dict[str, tuple[str, ...]] = {

@@ -61,12 +61,12 @@ class Servers:
 
 @asynccontextmanager
 async def all_servers(place: Path | None = None) -> AsyncGenerator[Servers]:
-    """Started side by side and gone after the block; with `place`, PostgreSQL keeps its data there."""
+    """Started side by side and gone after the block; with `place`, those that keep data keep it there."""
     # Durable: a crash of PostgreSQL must not forget what it has confirmed, or the ledger would be right to complain.
     postgres = Postgres(place and place / "postgres", durable=True, max_connections=300)
     # Debian's Redis where there is one: it is what most have, and the suite runs on Valkey already.
     binary = shutil.which("redis-server")
     redis = Valkey(durable=False, binary=Path(binary) if binary else None)
-    rabbit = RabbitMQ(management=True)
+    rabbit = RabbitMQ(place and place / "rabbit", management=True)
     async with all_running(postgres, redis, rabbit):
         yield Servers(postgres, redis, rabbit)

@@ -11,10 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.chaos.member import Member
-from tests.chaos.rig import World, a_world
+from tests.chaos.rig import a_world
 from tests.chaos.servers import all_servers
-from tests.chaos.trial import Stage, Trial, a_stage, fault, judged
-from tests.waiting import eventually
+from tests.chaos.trial import Trial, a_stage, fault, judged
 
 DISK_MB = 320
 FULL_SECONDS = 8.0
@@ -47,7 +46,6 @@ async def _fill_and_empty(trial: Trial, disk: Path) -> None:
         await asyncio.sleep(FULL_SECONDS)
         ballast.unlink()
         await trial.world.heal()
-    await _rabbit_is_back(trial.stage)
 
 
 def _fill(ballast: Path) -> None:
@@ -59,21 +57,6 @@ def _fill(ballast: Path) -> None:
                     pass
             except OSError:
                 continue
-
-
-async def _rabbit_is_back(stage: Stage) -> None:
-    """Its disk alarm is looked at every ten seconds only."""
-
-    async def alarms_are_over() -> bool:
-        return "alarms" in await stage.world.servers.rabbitmqctl("status") and await _outbox_is_empty(stage.world)
-
-    await eventually(alarms_are_over, within=40, every=1)
-
-
-async def _outbox_is_empty(world: World) -> bool:
-    async with world.link() as link:
-        row = await (await link.execute("select count(*) from outbox where published_at is null")).fetchone()
-    return row == (0,)
 
 
 @asynccontextmanager
