@@ -15,7 +15,7 @@ from gofleet.domain.place import Place
 from tests.chaos.client import Answer, Client
 from tests.makers import CENTRE
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.4
 STORY_SECONDS = 75.0
 PING_SECONDS = 4.0
 NOWHERE = Place(CENTRE.lat + 3, CENTRE.lng)

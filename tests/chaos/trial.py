@@ -187,11 +187,19 @@ async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     except Exception:
         trial.complaints.append(f"the trial itself failed:\n{traceback.format_exc()}")
     found = [*trial.complaints, *await judged(stage.world)]
+    await tidied(stage)
     if found:
         await stage.world.dump()
     return Outcome(
         chosen.name, chosen.about, trial.seed, trial.orders, found, trial.notes, round(time.monotonic() - begun, 1)
     )
+
+
+async def tidied(stage: Stage) -> None:
+    """Deliver what is still under way, so that the next trial has drivers."""
+    answer = await stage.client.ask("GET", "/api/v1/orders?status=DISPATCHED&limit=100")
+    for order in answer.body["items"] if answer and answer.ok else ():
+        await stage.client.act("deliver", order["id"], f"/{order['id']}/deliver")
 
 
 async def judged(world: World) -> list[str]:
