@@ -47,16 +47,19 @@ class Tap:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _listen_once(self) -> None:
-        connection = await aio_pika.connect(self.url, timeout=5)
+        lost = asyncio.Event()
+        connection = await aio_pika.connect(f"{self.url}?heartbeat=5", timeout=5)
+        connection.close_callbacks.add(lambda *_: lost.set())
         async with connection:
             channel = await connection.channel()
+            channel.close_callbacks.add(lambda *_: lost.set())
             await channel.set_qos(prefetch_count=500)
             exchange = await channel.declare_exchange(self.exchange, aio_pika.ExchangeType.TOPIC, durable=True)
             queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
             await queue.bind(exchange, "#")
             await queue.consume(self._record)
             self.open.set()
-            await connection.closed()
+            await lost.wait()
 
     async def _record(self, message: AbstractIncomingMessage) -> None:
         tapped = Tapped(message.routing_key or "", message.body, as_text(message.headers))
