@@ -194,7 +194,7 @@ async def publisher(process: Process) -> AsyncGenerator[Publisher]:
     if settings.general.broker == "redis":
         opening = StreamsPublisher(_redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout)
     else:
-        opening = RabbitPublisher(_rabbit(settings), _topology(settings), timeout_seconds=timeout)
+        opening = RabbitPublisher(rabbit_server(settings), topology(settings), timeout_seconds=timeout)
     async with opening as opened:
         process.checks["broker"] = opened.check
         yield opened
@@ -214,7 +214,9 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
             timeout_seconds=timeout,
         )
     else:
-        opened = RabbitConsumer(_rabbit(settings), _topology(settings), grace_seconds=grace, timeout_seconds=timeout)
+        opened = RabbitConsumer(
+            rabbit_server(settings), topology(settings), grace_seconds=grace, timeout_seconds=timeout
+        )
     async with process.keeping(opened.watch):
         process.checks["consuming"] = opened.watch.check
         yield opened
@@ -226,10 +228,10 @@ def _redis_url(settings: Settings) -> str:
     return f"redis://{login}{at.host}:{at.port}/{at.db}"
 
 
-def _rabbit(settings: Settings) -> RabbitServer:
+def rabbit_server(settings: Settings) -> RabbitServer:
     at = settings.broker
     return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds)
 
 
-def _topology(settings: Settings) -> Topology:
+def topology(settings: Settings) -> Topology:
     return Topology(settings.general.name_prefix, settings.broker.tiers, settings.broker.delivery_limit)

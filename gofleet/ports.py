@@ -179,3 +179,12 @@ class Drivers(Protocol):
     async def put(self, driver: Driver) -> Driver: ...  # as stored, with its version
     async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver
     async def list(self, after: str, limit: int) -> Sequence[Driver]: ...  # by id, from the one behind `after`
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What lies in one queue of a broker: messages that are `ready`, and `held` by consumers (None = not told)."""
+
+    queue: str
+    ready: int
+    held: int | None = None

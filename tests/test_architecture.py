@@ -78,7 +78,8 @@ def test_the_readme_lists_exactly_the_metrics_there_are() -> None:
 
 
 def test_every_query_is_used() -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "gofleet/adapters/postgres").glob("*.py"))
+    users = [ROOT / "gofleet/adapters/postgres", ROOT / "gofleet/verification"]
+    code = "\n".join(path.read_text(encoding="utf-8") for place in users for path in place.glob("*.py"))
     for file in sorted((shipped("sql") / "queries").glob("*.sql")):
         for name in Queries(file.stem).statements:
             assert re.search(rf"\b{file.stem.upper()}\.{name}\b", code), f"{file.name}: {name}"

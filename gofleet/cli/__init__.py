@@ -20,6 +20,7 @@ app.command("gofleet.cli.run:run", name="run")
 app.command("gofleet.cli.migrate:migrate", name="migrate")
 app.command("gofleet.cli.config:config", name="config")
 app.command("gofleet.cli.health:health", name="health")
+app.command("gofleet.cli.verify:verify", name="verify")
 
 
 def main() -> None:

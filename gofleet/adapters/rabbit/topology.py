@@ -56,6 +56,12 @@ class Topology:
         long_enough = [tier for tier in self.tiers_seconds if tier >= seconds]
         return self._tier_name(queue, min(long_enough, default=max(self.tiers_seconds)))
 
+    def names(self) -> list[str]:
+        """Of all queues: work, retry and parking."""
+        work = [(self.prefix + name, self.prefix + parking_queue(name)) for name in self.queues]
+        tiers = [self._tier_name(name, seconds) for name in self.queues for seconds in self.tiers_seconds]
+        return [name for pair in work for name in pair] + tiers
+
     async def declare(self, broker: RabbitBroker) -> None:
         """Make sure that all of it exists; TopologyMismatch if something else has a name of ours."""
         try:

@@ -1,0 +1,206 @@
+-- Each query gives its offenders, none if the invariant holds: who, and what is wrong.
+
+-- name: waiting
+select id, format('is PENDING since %%s', pending_since) from orders where status = 'PENDING' order by pending_since;
+
+-- name: overdue
+select id, format('is PENDING since %%s', pending_since) from orders
+where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * interval '1 second'
+order by pending_since;
+
+-- name: unexplained
+select id, 'was handed to people without a reason' from orders where status = 'MANUAL_DISPATCH' and reason is null;
+
+-- name: illegal_moves
+select order_id, format('became %%s from %%s (version %%s)', became, coalesce(was, 'nothing'), version) from order_log
+where not exists (
+    select from unnest(%(was)s::text[], %(became)s::text[]) as legal (was, became)
+    where legal.was is not distinct from order_log.was and legal.became = order_log.became
+)
+order by id;
+
+-- name: broken_histories
+-- Of one order the ids are in the order of the commits: whoever moves it holds its row until then.
+select order_id, format('version %%s (%%s from %%s) comes after version %%s (%%s)',
+                        version, became, coalesce(was, 'nothing'), coalesce(version_before, 0), coalesce(before, 'nothing'))
+from (
+    select id, order_id, was, became, version,
+           lag(became) over one as before, lag(version) over one as version_before
+    from order_log window one as (partition by order_id order by id)
+) as history
+where version <> coalesce(version_before, 0) + 1 or was is distinct from before
+order by id;
+
+-- name: other_ends
+select coalesce(orders.id, last.order_id),
+       format('is %%s of %%s at version %%s, its history ends with %%s of %%s at version %%s',
+              coalesce(orders.status, 'nowhere'), coalesce(orders.driver_id, 'nobody'), orders.version,
+              coalesce(last.became, 'nothing'), coalesce(last.driver_id, 'nobody'), last.version)
+from orders full join (
+    select distinct on (order_id) order_id, became, driver_id, version from order_log order by order_id, id desc
+) as last on last.order_id = orders.id
+where (orders.status, orders.driver_id, orders.version) is distinct from (last.became, last.driver_id, last.version);
+
+-- name: dispatched_again
+select order_id, format('was dispatched %%s times (to %%s) without having waited in between',
+                        count(*), string_agg(coalesce(driver_id, 'nobody'), ', ' order by id))
+from (
+    select id, order_id, became, driver_id,
+           count(*) filter (where became = 'PENDING') over (partition by order_id order by id) as episode
+    from order_log
+) as history
+where became = 'DISPATCHED'
+group by order_id, episode having count(*) > 1;
+
+-- name: drivers_changed
+-- Once dispatched the driver stays: who it was, and who it is after the delivery.
+select order_id, format('has driver %%s as %%s and had %%s as DISPATCHED',
+                        coalesce(driver_id, 'nobody'), became, coalesce(driver_before, 'nobody'))
+from (
+    select id, order_id, became, driver_id, lag(became) over one as before, lag(driver_id) over one as driver_before
+    from order_log window one as (partition by order_id order by id)
+) as history
+where before = 'DISPATCHED' and became in ('DELIVERED', 'CANCELLED') and driver_id is distinct from driver_before
+order by id;
+
+-- name: shared_drivers
+-- Of two orders of one driver the second must begin behind the end of the first, by the ids of the history. Not by
+-- `at`, which is when a transaction began: the second may have begun first and waited. The ids are true, for the unique
+-- index lets the second go on only when the first has committed, and it writes its history after that.
+select driver_id, format('was given order %%s while it held another one', order_id)
+from (
+    select id, order_id, driver_id,
+           max(until) over (partition by driver_id order by id rows between unbounded preceding and 1 preceding) as held_until
+    from (
+        select id, order_id, driver_id, became,
+               coalesce(lead(id) over (partition by order_id order by id), 9223372036854775807) as until
+        from order_log
+    ) as moves
+    where became = 'DISPATCHED'
+) as holdings
+where held_until > id
+order by id;
+
+-- name: moves_without_event
+-- Events may be pruned when they are older than the retention; an event is never older than its move.
+select order_id, format('has no event for version %%s (%%s)', version, became) from order_log
+where at >= now() - %(days)s::float8 * interval '1 day'
+  and not exists (
+      select from outbox where aggregate_id = order_log.order_id and seq = order_log.version and kind = 'event'
+  )
+order by id;
+
+-- name: events_without_move
+select aggregate_id, format('event %%s (%%s) says version %%s, and no such move was made', event_id, event_type, seq)
+from outbox
+where kind = 'event' and not exists (
+    select from order_log
+    where order_id = outbox.aggregate_id and version = outbox.seq
+      and event_type = case
+          when was is null then 'orders.created'
+          when became = 'PENDING' then 'orders.redispatched'
+          else 'orders.' || lower(became)
+      end
+)
+order by id;
+
+-- name: repeated_events
+select aggregate_id, format('has %%s events of version %%s', count(*), seq) from outbox
+where kind = 'event'
+group by aggregate_id, seq having count(*) > 1;
+
+-- name: failed_events
+select event_id::text, format('%%s of %%s was given up after %%s attempts: %%s',
+                              event_type, aggregate_id, attempts, coalesce(error, 'no reason given'))
+from outbox where published_at is null and failed_at is not null
+order by id;
+
+-- name: unpublished_events
+select event_id::text, format('%%s of %%s waits since %%s to be published', event_type, aggregate_id, created_at)
+from outbox
+where published_at is null and failed_at is null
+  and created_at <= now() - %(seconds)s::float8 * interval '1 second'
+order by id;
+
+-- name: published
+select event_id::text, format('%%s of %%s (version %%s)', event_type, aggregate_id, seq) from outbox
+where published_at is not null
+order by id;
+
+-- name: known_events
+select event_id::text from outbox where event_id = any(%(ids)s::uuid[]);
+
+-- name: old_orders
+-- Whose events may have been pruned.
+select id, version from orders
+where id = any(%(ids)s::text[]) and created_at < now() - %(days)s::float8 * interval '1 day';
+
+-- name: silently_acked
+select event_id::text, format('%%s of %%s (version %%s) was published, and is neither handled nor parked',
+                              event_type, aggregate_id, seq)
+from outbox
+where published_at is not null
+  and event_type = any(%(types)s::text[])
+  and not exists (select from inbox where consumer = %(consumer)s and event_id = outbox.event_id)
+  and not exists (select from parked where event_id = outbox.event_id::text)
+  and (not %(lost_data)s::boolean or exists (
+      select from orders where id = outbox.aggregate_id and version = outbox.seq and status = 'PENDING'
+  ))
+order by id;
+
+-- name: parked_elsewhere
+select id::text, format('is parked from %%s, which is no queue of ours: %%s', queue, reason) from parked
+where replayed_at is null and queue <> all(%(queues)s::text[])
+order by id;
+
+-- name: parked_alone
+-- Whoever waits only for a parked message waits for a person who does not know.
+select aggregate_id, format('is PENDING, and its %%s is parked: %%s', event_type, parked.reason)
+from parked
+join outbox on outbox.event_id::text = parked.event_id and event_type = any(%(types)s::text[])
+join orders on orders.id = aggregate_id and orders.status = 'PENDING' and orders.version = seq
+where replayed_at is null
+order by parked.id;
+
+-- name: parked
+select queue, count(*), min(reason) from parked where replayed_at is null group by queue order by queue;
+
+-- name: holdings
+select driver_id, id from orders where status = 'DISPATCHED';
+
+-- name: wrong_money
+-- NaN is a numeric, more than 0 and equal to itself: the CHECKs let it pass.
+select id, format('price %%s, tax %%s, final price %%s', price, tax, final_price) from orders
+where not (price > 0 and tax >= 0 and final_price = price + tax and final_price <= 99999999.99);
+
+-- name: other_money
+select aggregate_id, format('costs %%s + %%s, its orders.created says %%s + %%s', price, tax, payload->>'price', payload->>'tax')
+from outbox join orders on orders.id = aggregate_id
+where event_type = 'orders.created'
+  and ((payload->>'price')::numeric, (payload->>'tax')::numeric, (payload->>'final_price')::numeric)
+      is distinct from (price, tax, final_price);
+
+-- name: forgotten_transactions
+select pid::text, format('%%s (%%s) since %%s: %%s', state, application_name, state_change, left(query, 80))
+from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and state like 'idle in transaction%%'
+  and state_change < clock_timestamp() - %(seconds)s::float8 * interval '1 second';
+
+-- name: stuck_waits
+select pid::text, format('waits for a lock since %%s, held by %%s: %%s', query_start, pg_blocking_pids(pid), left(query, 80))
+from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock'
+  and query_start < clock_timestamp() - %(seconds)s::float8 * interval '1 second';
+
+-- name: accepted
+-- What became of these orders.
+select id, price, tax, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status from orders where id = any(%(ids)s::text[]);
+
+-- name: dispatched_after_cancel
+select order_id, became from order_log as late
+where order_id = any(%(ids)s::text[]) and became = 'DISPATCHED' and exists (
+    select from order_log as cancel where cancel.order_id = late.order_id and cancel.became = 'CANCELLED' and cancel.id < late.id
+);
+
+-- name: delivered
+select distinct order_id from order_log where order_id = any(%(ids)s::text[]) and became = 'DELIVERED';

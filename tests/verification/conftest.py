@@ -1,0 +1,45 @@
+"""The small installation, on PostgreSQL and Valkey with its events in Redis Streams."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from gofleet.adapters.postgres.links import a_pool
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.embedded import Postgres, Valkey
+from gofleet.settings import load
+from tests.verification.world import World
+
+
+@pytest.fixture
+def environment(postgres_server: Postgres, valkey_server: Valkey, clean_database: str) -> dict[str, str]:
+    """The settings of one installation, on a database and a prefix of its own."""
+    db, redis = postgres_server.address, valkey_server.address
+    return {
+        "BROKER": "redis",
+        "DB_HOST": db.host,
+        "DB_PORT": str(db.port),
+        "DB_USER": db.user,
+        "DB_PASSWORD": db.password,
+        "DB_NAME": str(conninfo_to_dict(clean_database)["dbname"]),
+        "REDIS_HOST": redis.host,
+        "REDIS_PORT": str(redis.port),
+        "NAME_PREFIX": f"{uuid4().hex[:8]}.",
+    }
+
+
+@pytest.fixture
+async def world(environment: dict[str, str], clean_database: str, tmp_path: Path) -> AsyncGenerator[World]:
+    settings = load(environment, dotenv=None)
+    async with (
+        a_pool(clean_database, size=2, wait_seconds=5) as pool,
+        redis_client(settings.redis.host, settings.redis.port, timeout_seconds=5) as redis,
+    ):
+        world = World(settings, clean_database, pool, redis, tmp_path)
+        await world.live()
+        yield world

@@ -1,0 +1,147 @@
+"""A small installation at rest in which every promise was kept, and ways to break one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+from redis.asyncio import Redis
+
+from gofleet.adapters.http.schemas import as_created, present
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.links import Pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.events import from_json
+from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES, Message, Receipt
+from gofleet.domain.order import Order, Reason
+from gofleet.guards.chain import DISPATCH
+from gofleet.parts import key_prefix
+from gofleet.settings import Settings
+from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.verification import Inputs, Report, Verdict, verify
+from tests.makers import a_position, an_order
+
+Moves = tuple[Callable[[Order], None], ...]
+HISTORIES: dict[str, Moves] = {
+    "o-delivered": (lambda order: order.dispatch("ana"), Order.deliver),
+    "o-dispatched": (lambda order: order.dispatch("ana"),),
+    "o-again": (lambda order: order.dispatch("bea"), Order.redispatch, lambda order: order.dispatch("bea")),
+    "o-manual": (lambda order: order.send_to_manual(Reason.NO_DRIVER),),
+    "o-cancelled": (lambda order: order.dispatch("caio"), Order.cancel),
+}
+
+
+@dataclass
+class World:
+    """`ledger` and `tap` are the lines that `verify` will be given, to be changed before."""
+
+    settings: Settings
+    dsn: str
+    pool: Pool
+    redis: Redis
+    place: Path
+    ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    tap: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def prefix(self) -> str:
+        return key_prefix(self.settings)
+
+    async def live(self) -> None:
+        """Orders come and go, through the real adapters; news travels as a broker would carry it."""
+        orders, inbox = PostgresOrders(self.pool), PostgresInbox(self.pool)
+        positions = RedisPositions(self.redis, prefix=self.prefix, stale_seconds=60, claim_ms=1000)
+        await positions.move([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
+        follow = FollowOrders(positions)
+        for order_id, moves in HISTORIES.items():
+            assert await orders.add(an_order(order_id))
+            self._told("create", await orders.get(order_id), 201)
+            self._told("create", await orders.get(order_id), 200)
+            for move in moves:
+                order = await orders.get(order_id)
+                move(order)
+                await orders.save(order)
+        await self._refusals(orders)
+        for message in await self.published():
+            if message.type in QUEUES[DISPATCH_QUEUE]:
+                await inbox.note(Receipt(DISPATCH, message.event_id), "dispatched")
+            else:
+                await follow(from_json(message.body))
+
+    async def _refusals(self, orders: PostgresOrders) -> None:
+        self._told("cancel", await orders.get("o-cancelled"), 200)
+        self._told("deliver", await orders.get("o-delivered"), 200)
+        self._told("get", await orders.get("o-manual"), 200)
+        problem = {"type": "urn:gofleet:problem:invalid-transition", "detail": "order o-delivered is DELIVERED"}
+        self.ledger.append(self._line("cancel", "o-delivered", None, 409, problem))
+        other = {"id": "o-manual", "price": 1, "tax": 0}
+        taken = {
+            "type": "urn:gofleet:problem:order-taken",
+            "detail": "order o-manual exists already with other content",
+        }
+        self.ledger.append(self._line("create", "o-manual", other, 409, taken))
+        self.ledger.append(self._line("create", "o-unknown", {**other, "id": "o-unknown"}, None, None))
+
+    async def published(self) -> list[Message]:
+        """Everything in the outbox leaves it and is tapped."""
+        taken: list[Message] = []
+        outbox = PostgresOutbox(self.pool)
+        while True:
+            async with outbox.claiming(100) as claim:
+                if not claim.messages:
+                    return taken
+                taken += claim.messages
+                await claim.settle([None] * len(claim.messages))
+            for event in claim.messages:
+                line = {"event_id": event.event_id, "type": event.type, "order_id": event.order_id}
+                self.tap.append({**line, "sequence": event.sequence})
+
+    def sql(self, *statements: str) -> None:
+        """By somebody who may do anything: no trigger of the database is in the way."""
+        with psycopg.connect(self.dsn, autocommit=True) as link:
+            link.execute("set session_replication_role = replica")
+            for statement in statements:
+                link.execute(statement.encode())
+
+    def value(self, query: str) -> Any:
+        with psycopg.connect(self.dsn, autocommit=True) as link:
+            row = link.execute(query.encode()).fetchone()
+        assert row is not None
+        return row[0]
+
+    async def verify(self, *, ledger: bool = True, tap: bool = True, **inputs: Any) -> Report:
+        files = {"ledger": self.ledger} if ledger else {}
+        files |= {"tap": self.tap} if tap else {}
+        paths = {name: self._write(name, lines) for name, lines in files.items()}
+        return await verify(self.settings, Inputs(**paths, **inputs))
+
+    async def finds(self, id: str, *subjects: str, says: str = "", **inputs: Any) -> None:
+        """Exactly this invariant is violated, by exactly these."""
+        report = await self.verify(**inputs)
+        found = {each.id: each.offenders for each in report.findings if each.verdict is Verdict.VIOLATED}
+        assert set(found) == {id}, found
+        assert {offender.subject for offender in found[id]} == set(subjects), found
+        assert any(says in offender.why for offender in found[id]), found
+        assert report.exit_code == 1
+
+    def _write(self, name: str, lines: list[dict[str, Any]]) -> Path:
+        path = self.place / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+        return path
+
+    def _told(self, act: str, order: Order, status: int) -> None:
+        request = {"id": order.id, "price": 100.0, "tax": 10, "pickup": {"lat": -23.5505, "lng": -46.6333}}
+        view = as_created(order) if act == "create" else present(order)
+        body = json.loads(msgspec.json.encode(view))
+        self.ledger.append(self._line(act, order.id, request if act == "create" else None, status, body))
+
+    def _line(self, act: str, order_id: str, request: object, status: int | None, response: object) -> dict[str, Any]:
+        line: dict[str, Any] = {"at": "2026-01-01T00:00:00Z", "act": act, "order_id": order_id, "request": request}
+        return {**line, "status": status, "response": response, "tries": 1}
