@@ -13,6 +13,7 @@ from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
 
 
@@ -91,10 +92,41 @@ class Outbox(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class FailedEvent:
+    """An event that the broker refused too often; `held_back` later ones of its order wait behind it."""
+
+    id: int
+    event_id: str
+    type: str
+    order_id: str
+    sequence: int
+    attempts: int
+    error: str | None
+    created_at: datetime
+    failed_at: datetime
+    held_back: int
+
+
+class FailedEvents(Protocol):
+    """Those events of the outbox that no relay tries any more, until people say so."""
+
+    async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]: ...  # newest first; `before` an id
+    async def count(self) -> int: ...
+    async def retry(self, expected_count: int) -> None:
+        """Have all of them tried again, as if for the first time; `CountMismatch` changes nothing."""
+        ...
+
+
 class Publisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
         """Send all and wait for the broker's confirmations: None = it has the message for good,
         `MessageRefused` = it will not take it, `Unavailable` = not known; an event may then arrive twice."""
+        ...
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        """Put each into the queue that it came from and into no other; answers as `publish`. Bodies go byte for
+        byte, with those of their headers that the broker can carry."""
         ...
 
 
@@ -107,11 +139,48 @@ class Consumer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ParkedFilter:
+    """Which parked messages; without a `stage` all that are not back in their queue. `before` is the last id seen."""
+
+    queue: str | None = None
+    fingerprint: str | None = None
+    cause: Cause | None = None
+    stage: Stage | None = None
+    before: int | None = None
+
+
+class ReplayClaim(Protocol):
+    """Parked messages to be put back that nobody else can claim until the block that claimed them ends."""
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]: ...
+    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+        """One answer for each: None = it is back; `MessageRefused` = it waits for people again and shows why;
+        any other = as if never tried."""
+        ...
+
+
 class Parked(Protocol):
     """Messages that were given up, kept for people."""
 
-    async def add(self, delivery: Delivery, reason: str) -> None: ...
-    async def count(self) -> int: ...
+    async def add(self, delivery: Delivery, failure: Failure) -> None: ...
+    async def count(self) -> int: ...  # of those that are not back in their queue
+    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]: ...  # newest first
+    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]: ...  # largest first
+    async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]: ...  # NoSuchParked; body cut
+    async def request(self, id: int) -> ParkedMessage:
+        """Have it replayed, once however often that is asked for. `NoSuchParked`, `NotReplayable`."""
+        ...
+
+    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
+        """Have all that match and wait replayed; `CountMismatch` or `NotReplayable` change nothing."""
+        ...
+
+    def claiming(self, limit: int) -> AbstractAsyncContextManager[ReplayClaim]:
+        """Claim up to `limit` messages whose replay was requested, oldest request first."""
+        ...
+
     async def prune(self, days: float, limit: int) -> int: ...  # forget replayed ones that are older; how many
 
 

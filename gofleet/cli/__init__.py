@@ -22,6 +22,17 @@ app.command("gofleet.cli.config:config", name="config")
 app.command("gofleet.cli.health:health", name="health")
 app.command("gofleet.cli.verify:verify", name="verify")
 
+parked = App(name="parked", help="Messages that were given up: look at them, have them replayed.")
+parked.command("gofleet.cli.parked:listed", name="list")
+parked.command("gofleet.cli.parked:groups", name="groups")
+parked.command("gofleet.cli.parked:opened", name="show")
+parked.command("gofleet.cli.parked:replay", name="replay")
+app.command(parked)
+outbox = App(name="outbox", help="Events that the broker refused for good: look at them, have them tried again.")
+outbox.command("gofleet.cli.outbox:listed", name="list")
+outbox.command("gofleet.cli.outbox:retry", name="retry")
+app.command(outbox)
+
 
 def main() -> None:
     """Run the command in sys.argv. Exit codes: 0 done, 1 failed, 2 wrong call or setting, 130 Ctrl-C."""

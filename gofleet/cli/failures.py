@@ -17,8 +17,18 @@ class Failure:
         return f"error: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
 
 
+class CommandFailed(Exception):
+    """What a command itself found wrong."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
 def explain(error: BaseException) -> Failure | None:
     """What to tell the person who typed the command; None for an error that nobody foresaw."""
+    if isinstance(error, CommandFailed):
+        return error.failure
     if not isinstance(error, ExceptionGroup):
         return _by_type(error)
     group = cast("ExceptionGroup[Exception]", error)

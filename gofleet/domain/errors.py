@@ -172,3 +172,32 @@ class FleetBreakerOpen(FleetUnavailable):
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("its circuit breaker is open", retry_after_seconds)
+
+
+class NoSuchParked(GoFleetError):
+    code = "no-such-parked-message"
+
+    def __init__(self, id: int) -> None:
+        super().__init__(f"there is no parked message {id}")
+        self.id = id
+
+
+class NotReplayable(GoFleetError):
+    """Nobody consumes the queue that it came from."""
+
+    code = "not-replayable"
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"nobody here consumes the queue {queue!r}, so nothing can be put back into it")
+        self.queue = queue
+
+
+class CountMismatch(GoFleetError):
+    """There are more or fewer than the caller believes; nothing was changed."""
+
+    code = "count-mismatch"
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"expected {expected}, but there are {actual}; nothing was changed")
+        self.expected = expected
+        self.actual = actual

@@ -33,9 +33,17 @@ QUEUES: dict[str, tuple[str, ...]] = {
 """Queue -> the event types it receives. Every type has a queue, for a message that nobody receives is refused."""
 
 
+PARKING = ".parking"
+
+
 def parking_queue(queue: str) -> str:
     """Where the broker puts a message that keeps killing its consumer."""
-    return f"{queue}.parking"
+    return queue + PARKING
+
+
+def home_queue(queue: str) -> str:
+    """Where a message of that queue is handled; for a parking queue that is the one whose messages it keeps."""
+    return queue.removesuffix(PARKING)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gofleet import failpoints
-from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict
+from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict, home_queue
+from gofleet.domain.parked import CRASH_LOOP
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.once import Once
@@ -80,7 +81,7 @@ def draining(parked: Parked, *, rules: Rules, stopping: asyncio.Event) -> Handle
     """Empties a broker's parking queue into the table of parked messages, where people look."""
 
     async def drain(delivery: Delivery) -> Verdict:
-        await parked.add(delivery, "killed its consumer again and again")
+        await parked.add(replace(delivery, queue=home_queue(delivery.queue)), CRASH_LOOP)
         return DONE
 
     return Outage(drain, stopping, rules.hold_seconds)

@@ -9,6 +9,7 @@ from loguru import logger
 
 from gofleet.domain.errors import Malformed, NoSuchOrder, Unavailable
 from gofleet.domain.messages import DONE, Delivery, Handler, Later, Verdict
+from gofleet.domain.parked import Failure
 from gofleet.ports import Parked
 
 
@@ -41,14 +42,15 @@ class Parking:
         except Unavailable:
             raise
         except (Malformed, NoSuchOrder) as error:
-            return await self._park(delivery, str(error))
+            return await self._park(delivery, error)
         except Exception as error:
             logger.bind(queue=delivery.queue, attempt=delivery.attempt).exception("handling failed")
             if self.rules.last(delivery):
-                return await self._park(delivery, f"{type(error).__name__}: {error}")
+                return await self._park(delivery, error)
             return Later(self.rules.delay(delivery), counted=True)
 
-    async def _park(self, delivery: Delivery, reason: str) -> Verdict:
-        await self.parked.add(delivery, reason)
-        logger.bind(queue=delivery.queue).error("message parked: {}", reason)
+    async def _park(self, delivery: Delivery, error: Exception) -> Verdict:
+        failure = Failure.of(error)
+        await self.parked.add(delivery, failure)
+        logger.bind(queue=delivery.queue, reason=failure.cause.value).error("message parked: {}", failure.text)
         return DONE

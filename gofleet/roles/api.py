@@ -13,6 +13,8 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.postgres.drivers import PostgresDrivers
+from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process
 from gofleet.telemetry.observed import observed
 from gofleet.usecases.cancel_order import CancelOrder
@@ -31,7 +33,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.operations)
     await process.use(parts.tracing)
     orders = await process.use(parts.orders)
-    drivers = PostgresDrivers(await process.use(parts.postgres))
+    pool = await process.use(parts.postgres)
+    drivers = PostgresDrivers(pool)
     app = api_app(
         Api(
             orders=orders,
@@ -41,6 +44,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
             dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
             drivers=drivers,
+            parked=PostgresParked(pool),
+            failed_events=PostgresFailedEvents(pool),
             fleet=await process.use(parts.fleet_client),
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),

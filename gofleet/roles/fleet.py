@@ -14,8 +14,8 @@ from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.messages import FLEET_QUEUE
-from gofleet.guards.chain import following
+from gofleet.domain.messages import FLEET_QUEUE, parking_queue
+from gofleet.guards.chain import draining, following
 from gofleet.process import Process, repeat
 from gofleet.roles.outages import surviving
 from gofleet.telemetry.observed import handled, observed
@@ -37,15 +37,13 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     pool = await process.use(parts.postgres)
     reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
     reconciling = surviving(observed(reconcile), "reconciler", again=False)
-    follow = following(
-        FollowOrders(positions),
-        parked=PostgresParked(pool),
-        rules=parts.rules(process.settings),
-        stopping=process.stopping,
-    )
+    parked, rules = PostgresParked(pool), parts.rules(process.settings)
+    follow = following(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
+    drain = draining(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     async with (
         process.keeping(partial(repeat, reconciling, settings.reconcile_seconds)),
+        consumer.consuming(parking_queue(FLEET_QUEUE), handled(drain), concurrency=1, prefetch=1),
         consumer.consuming(FLEET_QUEUE, handled(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(
             positions,

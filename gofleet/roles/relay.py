@@ -14,6 +14,7 @@ from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.postgres.doorbell import listening
+from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
@@ -21,14 +22,23 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
 from gofleet.roles.outages import outliving_outages, surviving
-from gofleet.telemetry.metrics import OLDEST_PENDING_SECONDS, OUTBOX_OLDEST_SECONDS, OUTBOX_UNPUBLISHED, PARKED_MESSAGES
+from gofleet.telemetry.metrics import (
+    OLDEST_PENDING_SECONDS,
+    OUTBOX_FAILED,
+    OUTBOX_OLDEST_SECONDS,
+    OUTBOX_UNPUBLISHED,
+    PARKED_MESSAGES,
+)
 from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.usecases.announce_again import AnnounceAgain
 from gofleet.usecases.prune_messages import PruneMessages, Retention
 from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.replay_parked import ReplayParked
 from gofleet.usecases.sweep_orders import SweepOrders
 
 MEASURE_SECONDS = 5.0
+REPLAYED_AT_ONCE = 20
+"""Parked messages put back in one transaction: few, for their bodies may be large."""
 
 
 @asynccontextmanager
@@ -48,10 +58,12 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     inbox, parked = PostgresInbox(pool), PostgresParked(pool)
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
-    measure = measuring(outbox, parked, orders)
+    replay = surviving(observed(ReplayParked(parked, publisher, REPLAYED_AT_ONCE)), "replay")
+    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool))
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
+        process.keeping(partial(repeat, replay, settings.poll_seconds)),
         process.keeping(partial(repeat, surviving(observed(announce_again), "announcer"), settings.sweep_seconds)),
         process.keeping(partial(repeat, surviving(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),
         process.keeping(partial(repeat, surviving(observed(prune_messages), "pruner"), settings.prune_seconds)),
@@ -61,7 +73,9 @@ async def relay(process: Process) -> AsyncGenerator[None]:
         yield
 
 
-def measuring(outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOrders) -> Callable[[], Awaitable[None]]:
+def measuring(
+    outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOrders, failed_events: PostgresFailedEvents
+) -> Callable[[], Awaitable[None]]:
     """What an operator watches; while PostgreSQL is away the last figures stand."""
 
     async def measure() -> None:
@@ -69,6 +83,7 @@ def measuring(outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOr
             unpublished, oldest_seconds = await outbox.lag()
             OUTBOX_UNPUBLISHED.set(unpublished)
             OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
+            OUTBOX_FAILED.set(await failed_events.count())
             PARKED_MESSAGES.set(await parked.count())
             OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
 

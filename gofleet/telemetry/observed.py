@@ -74,7 +74,13 @@ class CountedPublisher:
     publisher: Publisher
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        answers = await self.publisher.publish(messages)
-        for answer in answers:
-            MESSAGES_PUBLISHED.labels("confirmed" if answer is None else answer.code).inc()
-        return answers
+        return _counted(await self.publisher.publish(messages))
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        return _counted(await self.publisher.put_back(deliveries))
+
+
+def _counted(answers: list[GoFleetError | None]) -> list[GoFleetError | None]:
+    for answer in answers:
+        MESSAGES_PUBLISHED.labels("confirmed" if answer is None else answer.code).inc()
+    return answers

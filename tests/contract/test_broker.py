@@ -473,3 +473,59 @@ async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
             await way.allow()
             await eventually(consumes, within=20)
         await consumer.watch.check()
+
+
+async def test_what_is_put_back_goes_to_its_own_queue_byte_for_byte_and_to_no_other(broker: Broker) -> None:
+    """An event that two queues take comes back only to the one in which it failed."""
+    headers = {EVENT_ID: "event-1", "x-event-type": events.ORDERS_REDISPATCHED, "é": "ü\x00"}
+    back = [
+        Delivery(FLEET_QUEUE, b"\x00\xff not JSON", headers),
+        Delivery(FLEET_QUEUE, b"", {EVENT_ID: "é"}),
+        Delivery(FLEET_QUEUE, b"{}", {EVENT_ID: "event-1"}),  # an id may be there twice
+    ]
+    async with broker.publisher() as (publisher, _):
+        assert await publisher.put_back(back) == [None] * len(back)
+        assert await publisher.put_back([]) == []
+
+    found = await drained(broker, FLEET_QUEUE)
+
+    assert sorted(found, key=lambda one: one.body) == sorted(back, key=lambda one: one.body)
+    assert await broker.size(DISPATCH_QUEUE) == 0
+
+
+async def test_what_came_from_no_queue_of_ours_is_refused_and_its_neighbours_are_not(broker: Broker) -> None:
+    foreign, parking = Delivery("elsewhere", b"{}"), Delivery(parking_queue(DISPATCH_QUEUE), b"{}")
+    ours = [Delivery(DISPATCH_QUEUE, b"%d" % n, {EVENT_ID: str(n)}) for n in range(2)]
+    async with broker.publisher() as (publisher, _):
+        answers = await publisher.put_back([ours[0], foreign, parking, ours[1]])
+
+    assert answers[0] is answers[3] is None
+    assert [type(answer) for answer in answers[1:3]] == [MessageRefused, MessageRefused]
+    assert sorted(one.body for one in await drained(broker, DISPATCH_QUEUE)) == [b"0", b"1"]
+
+
+async def test_while_the_broker_is_away_nothing_is_put_back(broker: Broker) -> None:
+    async with broker.publisher() as (publisher, way):
+        await way.cut()
+        [answer] = await publisher.put_back([Delivery(DISPATCH_QUEUE, b"{}", {EVENT_ID: "event-1"})])
+        assert isinstance(answer, Unavailable)
+        await way.allow()
+
+        async def is_back() -> bool:
+            return await publisher.put_back([Delivery(DISPATCH_QUEUE, b"{}", {EVENT_ID: "event-2"})]) == [None]
+
+        await eventually(is_back)
+
+
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)  # in memory everything can be carried
+async def test_headers_that_the_broker_cannot_carry_stay_behind(broker: Broker) -> None:
+    unsendable = {"n" * 70_000: "too long a name", "\ud800": "no text", "x": "\udfff"}
+    headers = {EVENT_ID: "event-1", "CC": "['orders.created']", "BCC": "x", "x-death": "[{}]", **unsendable}
+    async with broker.publisher() as (publisher, _):
+        assert await publisher.put_back([Delivery(FLEET_QUEUE, b"{}", headers)]) == [None]
+
+    [found] = await drained(broker, FLEET_QUEUE)
+
+    assert found.headers[EVENT_ID] == "event-1"
+    assert not unsendable.keys() & found.headers.keys()
+    assert await broker.size(DISPATCH_QUEUE) == 0

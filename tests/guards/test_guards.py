@@ -15,6 +15,7 @@ from gofleet.domain.errors import (
     DeadlineExceeded,
     FleetBreakerOpen,
     FleetUnavailable,
+    GoFleetError,
     Malformed,
     NoDriverNearby,
     NoSuchOrder,
@@ -23,6 +24,7 @@ from gofleet.domain.errors import (
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import ATTEMPT, DONE, EVENT_ID, Delivery, Later, Receipt, Verdict
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.parked import Cause
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.once import Once
@@ -234,11 +236,11 @@ class TestOutage:
 
 class TestParking:
     @pytest.mark.parametrize("error", [Malformed("no event"), NoSuchOrder("o-1")])
-    async def test_what_no_retry_cures_is_parked_at_once(self, error: Exception) -> None:
+    async def test_what_no_retry_cures_is_parked_at_once(self, error: GoFleetError) -> None:
         parked = MemoryParked()
 
         assert await Parking(Scripted([error]), parked, RULES)(a_delivery()) == DONE
-        assert [reason for _, reason in parked.rows] == [str(error)]
+        assert [(row.message.cause.value, row.message.detail) for row in parked.rows] == [(error.code, str(error))]
 
     async def test_an_unforeseen_error_is_tried_again_and_counted(self) -> None:
         parked = MemoryParked()
@@ -252,7 +254,8 @@ class TestParking:
         parked = MemoryParked()
 
         assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == DONE
-        assert parked.rows[0][1] == "RuntimeError: bug"
+        assert [row.message.cause for row in parked.rows] == [Cause.FAILED]
+        assert parked.rows[0].message.detail == "RuntimeError: bug"
 
     async def test_an_outage_is_nobodys_fault(self) -> None:
         parked = MemoryParked()

@@ -14,7 +14,9 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.failed_events import MemoryFailedEvents
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.ports import Search
@@ -57,6 +59,7 @@ class World:
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     drivers: MemoryDrivers = field(default_factory=MemoryDrivers)
+    parked: MemoryParked = field(default_factory=MemoryParked)
     fleet: ToldFleet = field(default_factory=ToldFleet)
 
     def api(self) -> Api:
@@ -68,6 +71,8 @@ class World:
             dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
             redispatch_order=RedispatchOrder(self.orders),
             drivers=self.drivers,
+            parked=self.parked,
+            failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,
             operations=Operations({}, roles=["api"]),
         )

@@ -335,6 +335,13 @@ async def test_the_api_describes_itself(client: httpx.AsyncClient) -> None:
         "/api/v1/orders/{order_id}/deliver",
         "/api/v1/orders/{order_id}/dispatch",
         "/api/v1/orders/{order_id}/redispatch",
+        "/api/v1/outbox/failed",
+        "/api/v1/outbox/failed/retry",
+        "/api/v1/parked",
+        "/api/v1/parked/groups",
+        "/api/v1/parked/replay",
+        "/api/v1/parked/{parked_id}",
+        "/api/v1/parked/{parked_id}/replay",
         "/api/v1/drivers/{driver_id}",
         "/api/v1/drivers/{driver_id}/position",
     }

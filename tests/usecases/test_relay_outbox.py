@@ -9,7 +9,7 @@ import pytest
 
 from gofleet.adapters.memory.orders import MemoryOrders, MemoryOutbox
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import Message
+from gofleet.domain.messages import Delivery, Message
 from gofleet.usecases.relay_outbox import RelayOutbox
 from tests.makers import an_order
 
@@ -23,6 +23,9 @@ class Answering:
         answers = [self.answers.get(message.order_id) for message in messages]
         self.taken += [m.order_id for m, answer in zip(messages, answers, strict=True) if answer is None]
         return answers
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        raise AssertionError("the outbox puts nothing back")
 
 
 async def three_orders() -> MemoryOrders:

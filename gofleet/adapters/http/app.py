@@ -25,7 +25,9 @@ from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
 from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
-from gofleet.ports import Drivers, Fleet, Orders
+from gofleet.adapters.http.outbox import OUTBOX_ROUTES
+from gofleet.adapters.http.parked import PARKED_ROUTES
+from gofleet.ports import Drivers, FailedEvents, Fleet, Orders, Parked
 
 PREFIX = "/api/v1"
 HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
@@ -45,6 +47,8 @@ class Api:
     dispatch_by_hand: DispatchByHand
     redispatch_order: MoveOrder
     drivers: Drivers
+    parked: Parked
+    failed_events: FailedEvents
     fleet: Fleet
     operations: ASGIApp
 
@@ -58,6 +62,8 @@ def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float =
         PREFIX,
         route_handlers=[
             Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES], tags=["orders"]),
+            Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
+            Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
             Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
         ],
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},

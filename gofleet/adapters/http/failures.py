@@ -15,7 +15,7 @@ from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import INTERNAL, MEDIA_TYPE, Fault, Kind, Problem, kind_of
 from gofleet.adapters.http.tags import tag_of
-from gofleet.domain.errors import Invalid, Unavailable, VersionMismatch
+from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
 from gofleet.telemetry.tracing import current_trace_id
 
 
@@ -36,6 +36,7 @@ def problem_of(error: Exception, request_id: str | None) -> Problem:
         status=kind.status,
         detail=_detail(error, kind),
         errors=_faults(error),
+        actual_count=error.actual if isinstance(error, CountMismatch) else None,
         request_id=request_id,
         trace_id=current_trace_id(),
     )
@@ -86,9 +87,15 @@ def _faults(error: Exception) -> list[Fault]:
             return [Fault(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():
             found = cast("list[dict[str, str]]", error.extra or [])
-            return [Fault(parameter=each.get("key"), detail=in_words(each["message"])) for each in found]
+            return [Fault(parameter=_parameter(each), detail=in_words(each["message"])) for each in found]
         case _:
             return []
+
+
+def _parameter(extra: dict[str, str]) -> str | None:
+    """As the client wrote it; Litestar tells our handler's name, which cannot be `state`, a word of Litestar's own."""
+    name = extra.get("key")
+    return "state" if name == "stage" else name
 
 
 def _pointer(field: str) -> str:

@@ -14,11 +14,14 @@ from gofleet.adapters.http.bodies import NotJson, WrongMediaType
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
+    CountMismatch,
     DriverBusy,
     IllegalMove,
     Invalid,
     NoSuchDriver,
     NoSuchOrder,
+    NoSuchParked,
+    NotReplayable,
     OrderTaken,
     StaleOrder,
     Unavailable,
@@ -58,6 +61,9 @@ KINDS: Mapping[type[Exception], Kind] = {
     IllegalMove: Kind(409, "invalid-transition", "The order's status does not allow this"),
     StaleOrder: Kind(409, "stale-order", "The order was changed by somebody else meanwhile"),
     DriverBusy: Kind(409, "driver-busy", "The driver already holds a live order"),
+    NoSuchParked: Kind(404, "no-such-parked-message", "There is no such parked message"),
+    NotReplayable: Kind(409, "not-replayable", "The message came from a queue that nobody here consumes"),
+    CountMismatch: Kind(409, "count-mismatch", "There are not as many as expected"),
     Unavailable: Kind(503, "unavailable", "Something we depend on is unavailable"),
 }
 
@@ -71,13 +77,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A problem as RFC 9457 has it, with our extensions `errors`, `request_id` and `trace_id`."""
+    """A problem as RFC 9457 has it, with our extensions `errors`, `actual_count`, `request_id` and `trace_id`."""
 
     type: str
     title: str
     status: int
     detail: str | None = None
     errors: list[Fault] = []
+    actual_count: int | None = None
     request_id: str | None = None
     trace_id: str | None = None
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +103,12 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     lat: float
     lng: float
     recorded_at: datetime | None = None
+
+
+class Requested(msgspec.Struct, frozen=True, kw_only=True):
+    """How many were asked for."""
+
+    requested: int
 
 
 def present(order: Order) -> OrderView:

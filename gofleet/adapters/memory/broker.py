@@ -90,6 +90,10 @@ class MemoryBroker:
         """As `ports.Publisher`."""
         return [self._publish(message) for message in messages]
 
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        """As `ports.Publisher`."""
+        return [self._put_back(delivery) for delivery in deliveries]
+
     async def check(self) -> None:
         """Whether it could publish now: Unavailable if not."""
         if not self._connected.is_set():
@@ -139,6 +143,14 @@ class MemoryBroker:
         for name in queues:
             self.queue(name).put(Entry(Delivery(name, message.body, message.headers())))
         return None if queues else MessageRefused(f"no queue takes {message.type}")
+
+    def _put_back(self, delivery: Delivery) -> GoFleetError | None:
+        if not self._connected.is_set():
+            return Unavailable("the broker", "it is away")
+        if delivery.queue not in self._types:
+            return MessageRefused(f"{delivery.queue} is no queue of ours")
+        self.queue(delivery.queue).put(Entry(delivery))
+        return None
 
     async def _hand_out(
         self, name: str, in_flight: InFlight, mine: set[int], prefetch: int, stop: asyncio.Event

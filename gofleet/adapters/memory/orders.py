@@ -21,6 +21,9 @@ class _OutboxRow:
     published_at: datetime | None = None
     claimed: bool = False
     attempts: int = 0
+    failed_at: datetime | None = None
+    error: str | None = None
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass
@@ -154,6 +157,7 @@ class MemoryInbox:
 @dataclass
 class _Claim:
     _rows: list[_OutboxRow]
+    _max_attempts: int
 
     @property
     def messages(self) -> Sequence[Message]:
@@ -162,7 +166,9 @@ class _Claim:
     async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
         for row, answer in zip(self._rows, answers, strict=True):
             row.published_at = datetime.now(UTC) if answer is None else None
-            row.attempts += isinstance(answer, MessageRefused)
+            if isinstance(answer, MessageRefused):
+                row.attempts, row.error = row.attempts + 1, str(answer)
+                row.failed_at = datetime.now(UTC) if row.attempts >= self._max_attempts else None
 
 
 @dataclass
@@ -170,6 +176,7 @@ class MemoryOutbox:
     """Shares its rows with the orders, as one database would."""
 
     orders: MemoryOrders
+    max_attempts: int = 20
 
     @asynccontextmanager
     async def claiming(self, limit: int) -> AsyncGenerator[_Claim]:
@@ -177,11 +184,11 @@ class MemoryOutbox:
         for row in self.orders.outbox:
             if row.published_at is None:
                 heads.setdefault(row.message.order_id, row)
-        claimed = [row for row in heads.values() if not row.claimed][:limit]
+        claimed = [row for row in heads.values() if not row.claimed and row.failed_at is None][:limit]
         for row in claimed:
             row.claimed = True
         try:
-            yield _Claim(claimed)
+            yield _Claim(claimed, self.max_attempts)
         finally:
             for row in claimed:
                 row.claimed = False

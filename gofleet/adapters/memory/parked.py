@@ -2,20 +2,158 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
-from gofleet.domain.messages import Delivery
+from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NoSuchParked, NotReplayable
+from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, Delivery
+from gofleet.domain.parked import Failure, ParkedGroup, ParkedMessage, Stage, replay_of, replayable
+from gofleet.ports import ParkedFilter
+
+
+@dataclass
+class _Row:
+    message: ParkedMessage
+    delivery: Delivery
+    claimed: bool = False
+
+    def requested_at(self) -> datetime:
+        return self.message.replay_requested_at or self.message.parked_at
+
+    def become(self, stage: Stage, error: str | None = None) -> None:
+        now, was = datetime.now(UTC), self.message
+        self.message = replace(
+            was,
+            stage=stage,
+            replay_requested_at={Stage.WAITING: None, Stage.REQUESTED: now}.get(stage, was.replay_requested_at),
+            replayed_at=now if stage is Stage.REPLAYED else None,
+            replay_count=was.replay_count + (stage is Stage.REPLAYED),
+            error=error,
+        )
+
+
+@dataclass
+class _Claim:
+    _rows: list[_Row]
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        return [replay_of(row.delivery) for row in self._rows]
+
+    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+        for row, answer in zip(self._rows, answers, strict=True):
+            if answer is None:
+                row.become(Stage.REPLAYED)
+            elif isinstance(answer, MessageRefused):
+                row.become(Stage.WAITING, str(answer))
 
 
 @dataclass
 class MemoryParked:
-    rows: list[tuple[Delivery, str]] = field(default_factory=list[tuple[Delivery, str]])
+    """Nothing here awaits in the middle of a change, so every method is atomic."""
 
-    async def add(self, delivery: Delivery, reason: str) -> None:
-        self.rows.append((delivery, reason))
+    rows: list[_Row] = field(default_factory=list[_Row])
+    numbers: count[int] = field(default_factory=lambda: count(1))
+
+    async def add(self, delivery: Delivery, failure: Failure) -> None:
+        message = ParkedMessage(
+            id=next(self.numbers),
+            queue=delivery.queue,
+            stage=Stage.WAITING,
+            cause=failure.cause,
+            detail=failure.text,
+            fingerprint=failure.fingerprint(delivery),
+            event_id=delivery.headers.get(EVENT_ID),
+            order_id=delivery.headers.get(AGGREGATE_ID),
+            attempts=delivery.attempt,
+            body_bytes=len(delivery.body),
+            parked_at=datetime.now(UTC),
+        )
+        self.rows.append(_Row(message, delivery))
 
     async def count(self) -> int:
-        return len(self.rows)
+        return len(self._matching(ParkedFilter()))
 
     async def prune(self, days: float, limit: int) -> int:
-        return 0  # nobody replays from here
+        before = datetime.now(UTC) - timedelta(days=days)
+        old = [row for row in self.rows if row.message.replayed_at and row.message.replayed_at < before][:limit]
+        self.rows[:] = [row for row in self.rows if row not in old]
+        return len(old)
+
+    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
+        return [row.message for row in reversed(self._matching(which))][:limit]
+
+    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
+        sorts: dict[tuple[str, str, str], list[ParkedMessage]] = {}
+        for message in (row.message for row in self._matching(replace(which, before=None))):
+            sorts.setdefault((message.fingerprint, message.queue, message.cause.value), []).append(message)
+        groups = [
+            ParkedGroup(
+                fingerprint=members[0].fingerprint,
+                queue=members[0].queue,
+                cause=members[0].cause,
+                detail=members[-1].detail,
+                count=len(members),
+                waiting=sum(member.stage is Stage.WAITING for member in members),
+                first_at=members[0].parked_at,
+                last_at=members[-1].parked_at,
+            )
+            for _, members in sorted(sorts.items())
+        ]
+        return sorted(groups, key=lambda group: group.count, reverse=True)[:limit]
+
+    async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]:
+        row = self._row(id)
+        return row.message, replace(row.delivery, body=row.delivery.body[:most_bytes])
+
+    async def request(self, id: int) -> ParkedMessage:
+        row = self._row(id)
+        if row.message.stage is Stage.WAITING:
+            self._request([row])
+        return row.message
+
+    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
+        rows = self._matching(replace(which, stage=Stage.WAITING, before=None))
+        if len(rows) != expected_count:
+            raise CountMismatch(expected_count, len(rows))
+        self._request(rows)
+
+    @asynccontextmanager
+    async def claiming(self, limit: int) -> AsyncGenerator[_Claim]:
+        requested = sorted(self._matching(ParkedFilter(stage=Stage.REQUESTED)), key=_Row.requested_at)
+        claimed = [row for row in requested if not row.claimed][:limit]
+        for row in claimed:
+            row.claimed = True
+        try:
+            yield _Claim(claimed)
+        finally:
+            for row in claimed:
+                row.claimed = False
+
+    def _row(self, id: int) -> _Row:
+        for row in self.rows:
+            if row.message.id == id:
+                return row
+        raise NoSuchParked(id)
+
+    def _matching(self, which: ParkedFilter) -> list[_Row]:
+        def wanted(message: ParkedMessage) -> bool:
+            return (
+                which.queue in (None, message.queue)
+                and which.fingerprint in (None, message.fingerprint)
+                and which.cause in (None, message.cause)
+                and (message.stage is which.stage if which.stage else message.stage is not Stage.REPLAYED)
+                and (which.before is None or message.id < which.before)
+            )
+
+        return [row for row in self.rows if wanted(row.message)]
+
+    def _request(self, rows: Sequence[_Row]) -> None:
+        for row in rows:
+            if not replayable(row.message.queue):
+                raise NotReplayable(row.message.queue)
+        for row in rows:
+            row.become(Stage.REQUESTED)

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
 import msgspec
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.messages import EVENT_ID, Delivery
+from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NoSuchParked, NotReplayable
+from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
+from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage, replay_of
+from gofleet.ports import ParkedFilter
 from gofleet.telemetry.metrics import MESSAGES_PARKED
 
 PARKED = Queries("parked")
+LONGEST_ERROR = 500
+
+
+@dataclass
+class PostgresReplayClaim:
+    """Rows locked by this transaction; a relay that dies gives them back by dying."""
+
+    deliveries: Sequence[Delivery]
+    _ids: Sequence[int]
+    _link: AsyncConnection
+
+    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+        settled = list(zip(self._ids, answers, strict=True))
+        await self._link.execute(PARKED.replayed, {"ids": [id for id, answer in settled if answer is None]})
+        for id, answer in settled:
+            if isinstance(answer, MessageRefused):
+                error = _printable(str(answer)[:LONGEST_ERROR])
+                await self._link.execute(PARKED.refused, {"id": id, "error": error})
 
 
 class PostgresParked:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, delivery: Delivery, reason: str) -> None:
+    async def add(self, delivery: Delivery, failure: Failure) -> None:
         # PostgreSQL has no NUL in text: a header that holds one is kept escaped, for people to read.
         headers = {_printable(name): _printable(value) for name, value in delivery.headers.items()}
         values = {
@@ -24,8 +52,10 @@ class PostgresParked:
             "event_id": headers.get(EVENT_ID),
             "body": delivery.body,
             "headers": msgspec.json.encode(headers).decode(),
-            "reason": _printable(reason),
+            "reason": _printable(failure.text),
             "attempts": delivery.attempt,
+            "cause": failure.cause.value,
+            "fingerprint": failure.fingerprint(delivery),
         }
         async with link_from(self._pool) as link:
             await link.execute(PARKED.add, values)
@@ -40,6 +70,72 @@ class PostgresParked:
     async def prune(self, days: float, limit: int) -> int:
         async with link_from(self._pool) as link:
             return (await link.execute(PARKED.prune, {"days": days, "limit": limit})).rowcount
+
+    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
+        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(PARKED.list, _values_of(which) | {"limit": limit})
+            return [_message_of(row) for row in await cursor.fetchall()]
+
+    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
+        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(PARKED.groups, _values_of(which) | {"limit": limit})
+            return [_group_of(row) for row in await cursor.fetchall()]
+
+    async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]:
+        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(PARKED.open, {"id": id, "most_bytes": most_bytes})
+            row = await cursor.fetchone()
+        if row is None:
+            raise NoSuchParked(id)
+        headers, body = row.pop("headers"), row.pop("body")
+        return _message_of(row), Delivery(row["queue"], bytes(body), headers)
+
+    async def request(self, id: int) -> ParkedMessage:
+        async with link_from(self._pool) as link:
+            await link.execute(PARKED.request, {"id": id, "queues": list(QUEUES)})
+        message, _ = await self.open(id, 0)
+        if message.stage is Stage.WAITING and message.queue not in QUEUES:
+            raise NotReplayable(message.queue)
+        return message
+
+    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
+        values = _values_of(which) | {"expected_count": expected_count, "queues": list(QUEUES)}
+        async with link_from(self._pool) as link:
+            requested = await link.execute(PARKED.request_all, values)
+            waiting, nobodys = await requested.fetchone() or (0, None)
+        if waiting != expected_count:
+            raise CountMismatch(expected_count, waiting)
+        if nobodys is not None:
+            raise NotReplayable(nobodys)
+
+    @asynccontextmanager
+    async def claiming(self, limit: int) -> AsyncGenerator[PostgresReplayClaim]:
+        async with link_from(self._pool) as link, link.transaction():
+            found = await link.execute(PARKED.claim, {"limit": limit})
+            rows = await found.fetchall()
+            deliveries = [replay_of(Delivery(queue, bytes(body), headers)) for _, queue, body, headers in rows]
+            yield PostgresReplayClaim(deliveries, [row[0] for row in rows], link)
+
+
+def _values_of(which: ParkedFilter) -> dict[str, object]:
+    return {
+        "queue": which.queue,
+        "fingerprint": which.fingerprint,
+        "cause": which.cause and which.cause.value,
+        "stage": which.stage and which.stage.value,
+        "before": which.before,
+    }
+
+
+def _message_of(row: dict[str, Any]) -> ParkedMessage:
+    stage = Stage.REPLAYED if row["replayed_at"] else Stage.REQUESTED if row["replay_requested_at"] else Stage.WAITING
+    columns = {name: value for name, value in row.items() if name not in {"cause", "reason"}}
+    return ParkedMessage(**columns, stage=stage, cause=Cause(row["cause"]), detail=row["reason"])
+
+
+def _group_of(row: dict[str, Any]) -> ParkedGroup:
+    columns = {name: value for name, value in row.items() if name not in {"cause", "reason"}}
+    return ParkedGroup(**columns, cause=Cause(row["cause"]), detail=row["reason"])
 
 
 def _printable(text: str) -> str:

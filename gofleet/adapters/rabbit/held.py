@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
-from aio_pika.abc import HeadersType
+from aio_pika.abc import FieldValue, HeadersType
 from faststream.rabbit import RabbitMessage
 from loguru import logger
 from pamqp.encode import field_table
 
 from gofleet import failpoints
-from gofleet.adapters.rabbit.sender import Outgoing, Sender
+from gofleet.adapters.rabbit.sender import UNSENDABLE, Outgoing, Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.adapters.watch import jittered, within
 from gofleet.domain.messages import ATTEMPT, Delivery, Later
@@ -21,6 +21,8 @@ from gofleet.domain.messages import ATTEMPT, Delivery, Later
 AGAIN_SECONDS = 1.0
 BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
 """Headers RabbitMQ writes; sent back to it, they would tell it a story of another message."""
+MORE_QUEUES = ("CC", "BCC")
+"""Headers that make RabbitMQ route a message to more queues; what was routed goes to one queue from then on."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,27 @@ class RabbitHeld:
         headers = {**without_brokers_own(self.message.headers), **counted}
         try:
             field_table(headers)
-        except (TypeError, ValueError, struct.error):
+        except UNSENDABLE:
             # pamqp reads things that it cannot write, such as text that is not UTF-8.
             return {**self.delivery.headers, **counted}
         return headers
 
 
 def without_brokers_own(headers: HeadersType) -> HeadersType:
-    """The headers as they were published."""
-    return {name: value for name, value in headers.items() if not name.startswith(BROKERS_OWN)}
+    """The headers as they were published, but for those that would send a copy to other queues again."""
+    return {
+        name: value for name, value in headers.items() if not name.startswith(BROKERS_OWN) and name not in MORE_QUEUES
+    }
+
+
+def carriable(headers: Mapping[str, str]) -> HeadersType:
+    """Those of the headers that RabbitMQ can carry, and would not act on."""
+    return {name: value for name, value in without_brokers_own(dict(headers)).items() if _is_writable(name, value)}
+
+
+def _is_writable(name: str, value: FieldValue) -> bool:
+    try:
+        field_table({name: value})
+    except UNSENDABLE:
+        return False
+    return True

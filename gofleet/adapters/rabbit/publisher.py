@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from loguru import logger
 
+from gofleet.adapters.rabbit.held import carriable
 from gofleet.adapters.rabbit.sender import Outgoing, Sender
 from gofleet.adapters.rabbit.session import RabbitServer
-from gofleet.adapters.rabbit.topology import Topology
-from gofleet.domain.errors import GoFleetError, Unavailable
-from gofleet.domain.messages import Message
+from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
+from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+from gofleet.domain.messages import Delivery, Message
 
 
 class RabbitPublisher:
@@ -45,6 +47,13 @@ class RabbitPublisher:
         """As `ports.Publisher`; raises TopologyMismatch, for then nothing will ever be published."""
         return await self._sender.send([self._outgoing(message) for message in messages])
 
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        """As `ports.Publisher`; through the default exchange, which knows every queue by its name."""
+        queues = self._topology.queues
+        answers = iter(await self._sender.send([self._returning(one) for one in deliveries if one.queue in queues]))
+        nobodys = (MessageRefused(f"{one.queue} is no queue of ours") for one in deliveries if one.queue not in queues)
+        return [next(answers if one.queue in queues else nobodys) for one in deliveries]
+
     async def check(self) -> None:
         """Whether it could publish now: Unavailable or TopologyMismatch if not."""
         await self._sender.connect()
@@ -56,4 +65,13 @@ class RabbitPublisher:
             body=message.body,
             headers=dict(message.headers()),
             message_id=message.event_id,
+        )
+
+    def _returning(self, delivery: Delivery) -> Outgoing:
+        return Outgoing(
+            exchange=DEFAULT_EXCHANGE,
+            routing_key=self._topology.prefix + delivery.queue,
+            body=delivery.body,
+            headers=carriable(delivery.headers),
+            message_id=str(uuid4()),  # the same event may have been parked twice
         )

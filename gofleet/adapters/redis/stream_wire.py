@@ -20,6 +20,7 @@ GROUP = "gofleet"
 RETRIES = 2
 FASTSTREAMS_OWN = "correlation_id"
 DATA = b"__data__"
+LONGEST_TEXT_BYTES = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,24 @@ def encoded(headers: Mapping[str, str]) -> dict[Any, bytes]:
     return {name.encode(): value.encode() for name, value in headers.items()}
 
 
+def carriable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the headers that an entry can carry: text, of a length that two bytes can tell."""
+    return {name: value for name, value in headers.items() if _fits(name) and _fits(value)}
+
+
+def _fits(text: str) -> bool:
+    try:
+        return len(text.encode()) <= LONGEST_TEXT_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
 async def packed(body: bytes, headers: Mapping[str, str]) -> bytes:
     """A message as the value of an entry's only field."""
+    # FastStream's own header, which nobody reads: in ASCII, for there it counts characters as well.
+    correlation_id = headers.get(EVENT_ID, "").encode("ascii", "replace").decode()
     return await BinaryMessageFormatV1.encode(
-        message=body, headers=encoded(headers), reply_to=None, correlation_id=headers.get(EVENT_ID, "")
+        message=body, headers=encoded(headers), reply_to=None, correlation_id=correlation_id
     )
 
 

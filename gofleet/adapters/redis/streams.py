@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 
 from gofleet.adapters.in_flight import InFlight
 from gofleet.adapters.redis.stream import Stream
 from gofleet.adapters.redis.stream_subscription import StreamBounds, StreamSubscription
-from gofleet.adapters.redis.stream_wire import REDIS, StreamNames, a_broker, encoded
+from gofleet.adapters.redis.stream_wire import DATA, REDIS, StreamNames, a_broker, carriable, encoded, packed
 from gofleet.adapters.watch import Watch
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import QUEUES, Handler, Message
+from gofleet.domain.messages import QUEUES, Delivery, Handler, Message
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
+
+T = TypeVar("T")
 
 
 class StreamsPublisher:
@@ -53,13 +55,11 @@ class StreamsPublisher:
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
         """As `ports.Publisher`."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds), self._redis.pipeline(transaction=True) as transaction:
-                answers = [await self._add(transaction, message) for message in messages]
-                await transaction.execute()
-        except (RedisError, OSError) as error:
-            return [_unavailable(error)] * len(messages)
-        return answers
+        return await self._all(self._add, messages)
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        """As `ports.Publisher`."""
+        return await self._all(self._return, deliveries)
 
     async def check(self) -> None:
         """Whether it could publish now: Unavailable if not."""
@@ -68,6 +68,24 @@ class StreamsPublisher:
                 await cast("Any", self._redis).ping()
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
+
+    async def _all(
+        self, add: Callable[[Pipeline, T], Awaitable[GoFleetError | None]], messages: Sequence[T]
+    ) -> list[GoFleetError | None]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds), self._redis.pipeline(transaction=True) as transaction:
+                answers = [await add(transaction, message) for message in messages]
+                await transaction.execute()
+        except (RedisError, OSError) as error:
+            return [_unavailable(error)] * len(messages)
+        return answers
+
+    async def _return(self, transaction: Pipeline, delivery: Delivery) -> GoFleetError | None:
+        if delivery.queue not in self._queues:
+            return MessageRefused(f"{delivery.queue} is no queue of ours")
+        entry = await packed(delivery.body, carriable(delivery.headers))
+        transaction.xadd(self._names.stream(delivery.queue), {DATA: entry})
+        return None
 
     async def _add(self, transaction: Pipeline, message: Message) -> GoFleetError | None:
         queues = [queue for queue, types in self._queues.items() if message.type in types]

@@ -1,0 +1,114 @@
+"""`gofleet parked`: look at messages that were given up, and have them put back into their queues."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gofleet.cli.failures import CommandFailed, Failure
+from gofleet.cli.remote import HERE, Json, Url, all_items, asked, harmless, show
+from gofleet.domain.parked import Cause, Stage
+
+Queue = Annotated[str | None, Parameter(help="Only those of this queue.")]
+Fingerprint = Annotated[str | None, Parameter(help="Only failures of this sort.")]
+Reason = Annotated[Cause | None, Parameter(help="Only those given up for this.")]
+State = Annotated[Stage | None, Parameter(help="Without: what is not back in its queue.")]
+Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
+
+COLUMNS = {
+    "id": "id",
+    "queue": "queue",
+    "state": "state",
+    "reason": "reason",
+    "detail": "detail",
+    "order_id": "order",
+    "fingerprint": "fingerprint",
+    "parked_at": "parked at",
+}
+GROUP_COLUMNS = {
+    "fingerprint": "fingerprint",
+    "queue": "queue",
+    "reason": "reason",
+    "detail": "newest says",
+    "count": "count",
+    "waiting": "waiting",
+    "last_at": "last at",
+}
+UNCLEAR = Failure(
+    "it is not clear what to replay",
+    "it must be either one message or, of all that match, so many",
+    "say `replay ID`, or `replay --fingerprint F --expect N`",
+    exit_code=2,
+)
+
+
+def listed(
+    *,
+    queue: Queue = None,
+    fingerprint: Fingerprint = None,
+    reason: Reason = None,
+    state: State = None,
+    limit: Limit = 50,
+    url: Url = HERE,
+    json: Json = False,
+) -> None:
+    """List parked messages, newest first."""
+    query = {"queue": queue, "fingerprint": fingerprint, "reason": reason, "state": state}
+    items, more = all_items(url, "/parked", query, limit)
+    show(items, COLUMNS, json=json, more=more)
+
+
+def groups(*, queue: Queue = None, reason: Reason = None, url: Url = HERE, json: Json = False) -> None:
+    """Count parked messages by what went wrong, the most frequent first."""
+    found = asked("GET", url, "/parked/groups", query={"queue": queue, "reason": reason, "limit": 100})
+    show(found["items"], GROUP_COLUMNS, json=json)
+
+
+def opened(id: Annotated[int, Parameter(help="As `list` says.")], /, *, url: Url = HERE, json: Json = False) -> None:
+    """Show one parked message: all that is known of it, its headers, and its body."""
+    message = asked("GET", url, f"/parked/{id}")
+    if json:
+        print(msgspec.json.encode(message).decode())
+        return
+    table = Table("field", "value")
+    for name, value in message.items():
+        table.add_row(name, Text(harmless(value)))
+    Console().print(table)
+
+
+def replay(
+    id: Annotated[int | None, Parameter(help="One message, as `list` says.")] = None,
+    /,
+    *,
+    queue: Queue = None,
+    fingerprint: Fingerprint = None,
+    reason: Reason = None,
+    expect: Annotated[int | None, Parameter(help="How many that must be, else nothing is done.")] = None,
+    url: Url = HERE,
+    json: Json = False,
+) -> None:
+    """Have one message put back into its queue: `replay ID`; or all that match: `replay --fingerprint F --expect N`.
+
+    A relay does it within a second; `list --state replayed` tells. Asking twice is asking once.
+    """
+    chosen = {"queue": queue, "fingerprint": fingerprint, "reason": reason}
+    wanted = {name: value for name, value in chosen.items() if value is not None}
+    if (id is None) == (expect is None) or (id is not None and wanted):
+        fix = "say `replay ID`, or `replay --fingerprint F --expect N`"
+        raise CommandFailed(
+            Failure("it is not clear what to replay", "one message or so many, not both", fix, exit_code=2)
+        )
+    if id is not None:
+        said = asked("POST", url, f"/parked/{id}/replay")
+        words = "was replayed before" if said["state"] == "replayed" else "will be put back"
+        words = f"message {id} {words}"
+    else:
+        said = asked("POST", url, "/parked/replay", body={"filter": wanted, "expected_count": expect})
+        words = f"{said['requested']} messages will be put back"
+    print(msgspec.json.encode(said).decode() if json else words)

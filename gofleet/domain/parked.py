@@ -1,0 +1,119 @@
+"""Messages that were given up and wait for people."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gofleet.domain.errors import Malformed, NoSuchOrder
+from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, EVENT_ID, QUEUES, Delivery, home_queue
+
+
+class Cause(StrEnum):
+    """Why a message was given up; slugs that people and programs may rely on."""
+
+    MALFORMED = "malformed"
+    NO_SUCH_ORDER = "no-such-order"
+    FAILED = "failed"
+    CRASH_LOOP = "crash-loop"
+
+
+class Stage(StrEnum):
+    """WAITING for people; REQUESTED: somebody wants it replayed; REPLAYED: it is back in its queue."""
+
+    WAITING = "waiting"
+    REQUESTED = "requested"
+    REPLAYED = "replayed"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What made us give a message up: its cause, the kind of error and what it said; `about` are ids in that text."""
+
+    cause: Cause
+    kind: str
+    text: str
+    about: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        kind = type(error).__name__
+        about = tuple(str(getattr(error, name, "")) for name in ("order_id", "driver_id", "event_id"))
+        match error:
+            case Malformed():
+                return cls(Cause.MALFORMED, kind, str(error), about)
+            case NoSuchOrder():
+                return cls(Cause.NO_SUCH_ORDER, kind, str(error), about)
+            case _:
+                return cls(Cause.FAILED, kind, f"{kind}: {error}", about)
+
+    def fingerprint(self, delivery: Delivery) -> str:
+        """The same for failures of the same sort, whichever order or event they are about: 12 hexadecimal digits."""
+        ids = (*self.about, delivery.headers.get(AGGREGATE_ID, ""), delivery.headers.get(EVENT_ID, ""))
+        parts = (home_queue(delivery.queue), self.cause.value, self.kind, _normalised(self.text, ids))
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
+CRASH_LOOP = Failure(Cause.CRASH_LOOP, "", "killed its consumer again and again")
+
+
+@dataclass(frozen=True)
+class ParkedMessage:
+    """One that was given up, without its body. Times are the database's; `error` is why a replay was refused."""
+
+    id: int
+    queue: str
+    stage: Stage
+    cause: Cause
+    detail: str
+    fingerprint: str
+    event_id: str | None
+    order_id: str | None
+    attempts: int
+    body_bytes: int
+    parked_at: datetime
+    replay_requested_at: datetime | None = None
+    replayed_at: datetime | None = None
+    replay_count: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ParkedGroup:
+    """Those with one fingerprint: how many there are, of which `waiting` could be replayed, and from when to when."""
+
+    fingerprint: str
+    queue: str
+    cause: Cause
+    detail: str
+    count: int
+    waiting: int
+    first_at: datetime
+    last_at: datetime
+
+
+def replay_of(delivery: Delivery) -> Delivery:
+    """The delivery as it goes back: a fresh start, so it comes without the tries that it has behind it."""
+    headers = {name: value for name, value in delivery.headers.items() if name != ATTEMPT}
+    return Delivery(home_queue(delivery.queue), delivery.body, headers)
+
+
+def replayable(queue: str) -> bool:
+    """Whether we consume that queue, and so may put something back into it."""
+    return queue in QUEUES
+
+
+LONGEST_COMPARED = 500
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_WITH_DIGITS = re.compile(r"[\w.:-]*\d[\w.:-]*")
+
+
+def _normalised(text: str, ids: tuple[str, ...]) -> str:
+    """The text without what differs from message to message: ids, quoted values, numbers."""
+    text = text[:LONGEST_COMPARED]
+    for id in filter(None, ids):
+        text = re.sub(rf"(?<![\w.:-]){re.escape(id)}(?![\w.:-])", "*", text)
+    return " ".join(_WITH_DIGITS.sub("*", _QUOTED.sub("*", text)).split())

@@ -1,0 +1,88 @@
+"""Which failures are of the same sort."""
+
+from __future__ import annotations
+
+import pytest
+
+from gofleet.domain.errors import DeadlineExceeded, IllegalMove, Malformed, NoSuchOrder
+from gofleet.domain.messages import (
+    AGGREGATE_ID,
+    ATTEMPT,
+    DISPATCH_QUEUE,
+    EVENT_ID,
+    FLEET_QUEUE,
+    QUEUES,
+    Delivery,
+    home_queue,
+    parking_queue,
+)
+from gofleet.domain.parked import CRASH_LOOP, Cause, Failure, replay_of
+
+
+def fingerprint(
+    error: Exception, *, order_id: str = "o-1", event_id: str = "e-1", queue: str = DISPATCH_QUEUE, attempt: int = 0
+) -> str:
+    headers = {EVENT_ID: event_id, AGGREGATE_ID: order_id, ATTEMPT: str(attempt)}
+    return Failure.of(error).fingerprint(Delivery(queue, b"{}", headers))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (NoSuchOrder("o-1"), NoSuchOrder("someones-order")),
+        (IllegalMove("a", "PENDING", "DELIVERED"), IllegalMove("b", "PENDING", "DELIVERED")),
+        (Malformed("byte 4 of 'x'"), Malformed("byte 17 of 'quite something else'")),
+        (
+            RuntimeError("driver 0192f0c1-3b7e-7c11-8a5e-0123456789ab failed"),
+            RuntimeError("driver 0192f0c1-0000-7c11-8a5e-ba9876543210 failed"),
+        ),
+        (RuntimeError("order=hers, event=first"), RuntimeError("order=his, event=second")),
+        (RuntimeError("   two\n words "), RuntimeError("two words")),
+    ],
+)
+def test_failures_that_differ_in_ids_and_numbers_are_of_the_same_sort(one: Exception, other: Exception) -> None:
+    first = fingerprint(one, order_id="hers", event_id="first")
+    second = fingerprint(other, order_id="his", event_id="second", attempt=3)
+
+    assert first == second
+
+
+def test_failures_of_another_kind_text_cause_or_queue_are_of_another_sort() -> None:
+    sorts = [
+        fingerprint(RuntimeError("no space left")),
+        fingerprint(RuntimeError("no such table")),
+        fingerprint(ValueError("no space left")),
+        fingerprint(RuntimeError("no space left"), queue=FLEET_QUEUE),
+        fingerprint(DeadlineExceeded(8)),
+        fingerprint(Malformed("no space left")),
+        CRASH_LOOP.fingerprint(Delivery(DISPATCH_QUEUE, b"")),
+    ]
+
+    assert len(set(sorts)) == len(sorts)
+
+
+def test_an_id_that_is_part_of_a_word_changes_nothing() -> None:
+    assert fingerprint(RuntimeError("a table is gone"), order_id="t") == fingerprint(
+        RuntimeError("a table is gone"), order_id="b"
+    )
+
+
+def test_any_text_has_a_fingerprint() -> None:
+    texts = ["", "\0", "\ud800", "9" * 100_000, "'" * 100_000, "a.-:" * 100_000]
+
+    assert all(len(fingerprint(RuntimeError(text), order_id="(*")) == 12 for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(Malformed("x"), Cause.MALFORMED), (NoSuchOrder("o-1"), Cause.NO_SUCH_ORDER), (KeyError("x"), Cause.FAILED)],
+)
+def test_every_failure_has_a_cause(error: Exception, cause: Cause) -> None:
+    assert Failure.of(error).cause is cause
+
+
+def test_a_replay_is_a_fresh_start_in_the_queue_where_it_is_handled() -> None:
+    delivery = Delivery(parking_queue(DISPATCH_QUEUE), b"\x00", {EVENT_ID: "e-1", ATTEMPT: "5", "traceparent": "t"})
+
+    assert replay_of(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", "traceparent": "t"})
+    assert [home_queue(parking_queue(queue)) for queue in QUEUES] == list(QUEUES)

@@ -1,0 +1,313 @@
+"""A replay is once in effect, whoever dies on the way: PostgreSQL's tables, and the chain that handles messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from gofleet.adapters.memory.broker import Entry, MemoryBroker
+from gofleet.adapters.memory.leases import MemoryLeases
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.links import Pool, a_pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import GoFleetError, Unavailable
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import (
+    AGGREGATE_ID,
+    ATTEMPT,
+    DISPATCH_QUEUE,
+    DONE,
+    EVENT_ID,
+    Delivery,
+    Handler,
+    Message,
+    Verdict,
+    parking_queue,
+)
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.parked import Cause, Failure, Stage
+from gofleet.guards.chain import Rules, dispatching, draining
+from gofleet.guards.parking import RetryRules
+from gofleet.guards.patience import Limits
+from gofleet.ports import ParkedFilter, Publisher, Search
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.replay_parked import ReplayParked
+from tests.makers import CENTRE, an_order
+from tests.waiting import eventually
+
+EVERYTHING = ParkedFilter()
+RULES = Rules(RetryRules(max_attempts=1), Limits(patience_seconds=60, t_max_seconds=120, look_again_seconds=0.05))
+
+
+@dataclass
+class Drivers:
+    """A fleet that always has somebody near, unless it fails with `failure`."""
+
+    failure: Exception | None = None
+    searches: int = 0
+
+    async def search(self, search: Search) -> list[Candidate]:
+        self.searches += 1
+        if self.failure:
+            raise self.failure
+        free = (f"driver-{n}" for n in range(100))
+        return [Candidate(id, id, CENTRE, 1) for id in free if id not in search.exclude][:5]
+
+    async def register(self, driver: Driver) -> None:
+        raise AssertionError
+
+    async def move(self, position: Position) -> bool:
+        raise AssertionError
+
+
+@dataclass
+class Dying:
+    """A broker whose client dies right after the broker took the messages."""
+
+    publisher: Publisher
+
+    async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
+        raise AssertionError
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        await self.publisher.put_back(deliveries)
+        raise ConnectionResetError("killed")
+
+
+@dataclass
+class Works:
+    """Everything between the parked messages and the orders; `handled` are the deliveries that came to the worker."""
+
+    pool: Pool
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    drivers: Drivers = field(default_factory=Drivers)
+    leases: MemoryLeases = field(default_factory=MemoryLeases)
+    handled: list[Delivery] = field(default_factory=list[Delivery])
+
+    def __post_init__(self) -> None:
+        self.orders, self.inbox = PostgresOrders(self.pool), PostgresInbox(self.pool)
+        self.parked = PostgresParked(self.pool)
+
+    @property
+    def replay(self) -> ReplayParked:
+        return ReplayParked(self.parked, self.broker, 100)
+
+    def worker(self) -> Handler:
+        handler = dispatching(
+            DispatchOrder(self.orders, self.inbox, self.drivers, Reach(5, 10, 4), CENTRE),
+            orders=self.orders,
+            inbox=self.inbox,
+            leases=self.leases,
+            parked=self.parked,
+            rules=RULES,
+            stopping=asyncio.Event(),
+        )
+
+        async def noted(delivery: Delivery) -> Verdict:
+            verdict = await handler(delivery)
+            if verdict == DONE:
+                self.handled.append(delivery)
+            return verdict
+
+        return noted
+
+    async def deliver(self, count: int) -> None:
+        """Let a worker handle what is in its queue, which must be so many deliveries."""
+        self.handled.clear()
+        async with self.broker.consuming(DISPATCH_QUEUE, self.worker(), concurrency=4, prefetch=8):
+            queue = self.broker.queue(DISPATCH_QUEUE)
+            await eventually(lambda: not queue.waiting and not queue.held and not queue.later)
+        assert len(self.handled) == count
+
+    async def park(self, order: Order) -> Delivery:
+        """The event of a new order, given up."""
+        delivery = created(order)
+        await self.parked.add(delivery, Failure.of(RuntimeError("bug")))
+        return delivery
+
+    async def moves(self, order_id: str) -> list[str]:
+        async with self.pool.connection() as link:
+            found = await link.execute("select became from order_log where order_id = %s order by id", (order_id,))
+            return [row[0] for row in await found.fetchall()]
+
+    async def everything(self) -> list[object]:
+        """All that could change in the world: orders, their history, and their news."""
+        async with self.pool.connection() as link:
+            rows: list[object] = []
+            for query in (
+                "select * from orders order by id",
+                "select * from order_log order by id",
+                "select * from outbox order by id",
+            ):
+                rows += await (await link.execute(query.encode())).fetchall()
+            return rows
+
+
+def created(order: Order, queue: str = DISPATCH_QUEUE) -> Delivery:
+    [event] = order.news
+    return Delivery(queue, to_json(event), {EVENT_ID: str(event.event_id), AGGREGATE_ID: order.id, ATTEMPT: "5"})
+
+
+@pytest.fixture
+async def works(clean_database: str) -> AsyncGenerator[Works]:
+    async with a_pool(clean_database, size=8, wait_seconds=5) as pool:
+        yield Works(pool)
+
+
+async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is_dispatched_once(works: Works) -> None:
+    order = an_order("o-1")
+    delivery = await works.park(order)
+    await works.orders.add(order)
+    await works.parked.request_all(EVERYTHING, 1)
+
+    with pytest.raises(ConnectionResetError):
+        await ReplayParked(works.parked, Dying(works.broker), 100)()
+    [message] = await works.parked.list(EVERYTHING, 10)
+    assert (message.stage, message.replay_count) == (Stage.REQUESTED, 0)
+    assert await works.replay() == 1
+
+    await works.deliver(2)
+    assert {one.event_id for one in works.handled} == {delivery.event_id}
+    assert await works.moves("o-1") == ["PENDING", "DISPATCHED"]
+    assert works.drivers.searches == 1
+    [message] = await works.parked.list(ParkedFilter(stage=Stage.REPLAYED), 10)
+    assert message.replay_count == 1
+    assert await works.replay() == 0
+
+
+@pytest.mark.parametrize("redis_forgot", [False, True])
+async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_forgot: bool) -> None:
+    ends: dict[str, list[Callable[[Order], None]]] = {
+        "dispatched": [lambda order: order.dispatch("ana")],
+        "delivered": [lambda order: order.dispatch("bia"), Order.deliver],
+        "cancelled": [Order.cancel],
+        "by-hand": [lambda order: order.send_to_manual(Reason.NO_DRIVER)],
+    }
+    for order_id, verbs in ends.items():
+        order = an_order(order_id)
+        await works.park(order)
+        await works.orders.add(order)
+        for verb in verbs:
+            order = await works.orders.get(order_id)
+            verb(order)
+            await works.orders.save(order)
+    before = await works.everything()
+
+    for _ in range(2):
+        await works.parked.request_all(EVERYTHING, len(ends))
+        assert await works.replay() == len(ends)
+        await works.deliver(len(ends))
+        if redis_forgot:
+            works.leases = MemoryLeases()
+        for order_id in ends:  # and once more
+            await works.park(an_order(order_id))
+
+    assert await works.everything() == before
+    assert works.drivers.searches == 0
+
+
+async def test_a_replay_whose_cause_is_gone_does_what_the_message_wanted(works: Works) -> None:
+    order = an_order("o-1")
+    await works.broker.put_back([created(order)])
+    await works.deliver(1)
+    [message] = await works.parked.list(EVERYTHING, 10)
+    assert message.cause is Cause.NO_SUCH_ORDER
+
+    await works.orders.add(order)  # such as from a backup
+    first, again = [await works.parked.request(message.id) for _ in range(2)]
+    assert first == again
+    assert await works.replay() == 1
+    await works.deliver(1)
+    await works.parked.request(message.id)
+    assert await works.replay() == 0
+
+    assert await works.moves("o-1") == ["PENDING", "DISPATCHED"]
+    assert ATTEMPT not in works.handled[0].headers
+    assert await works.parked.count() == 0
+
+
+async def test_a_replay_that_fails_again_is_parked_again_and_both_are_visible(works: Works) -> None:
+    await works.broker.put_back([created(an_order("o-1"))])
+    await works.deliver(1)
+    [first] = await works.parked.list(EVERYTHING, 10)
+
+    await works.parked.request(first.id)
+    assert await works.replay() == 1
+    await works.deliver(1)
+
+    [second] = await works.parked.list(EVERYTHING, 10)
+    [old] = await works.parked.list(ParkedFilter(stage=Stage.REPLAYED), 10)
+    assert (old.id, old.replay_count) == (first.id, 1)
+    assert second.id > first.id
+    assert (second.cause, second.fingerprint, second.event_id) == (first.cause, first.fingerprint, first.event_id)
+
+
+@pytest.mark.parametrize("headers", [{}, {EVENT_ID: "a\0b"}, {EVENT_ID: "\ud800"}, {"x\0": "y"}])
+async def test_what_never_was_an_event_comes_back_as_what_it_was(works: Works, headers: dict[str, str]) -> None:
+    junk = Delivery(DISPATCH_QUEUE, b"\x00\xff{", headers)
+    await works.broker.put_back([junk])
+    await works.deliver(1)
+    [message] = await works.parked.list(EVERYTHING, 10)
+    assert message.cause is Cause.MALFORMED
+
+    await works.parked.request(message.id)
+    await works.replay()
+    await works.deliver(1)
+
+    assert works.handled[0].body == junk.body
+    [again] = await works.parked.list(EVERYTHING, 10)
+    assert (again.fingerprint, again.body_bytes) == (message.fingerprint, len(junk.body))
+
+
+async def test_an_order_whose_message_killed_its_workers_is_dispatched_by_a_replay(works: Works) -> None:
+    order, parking = an_order("o-1"), parking_queue(DISPATCH_QUEUE)
+    works.broker.queue(parking).put(Entry(created(order, parking)))
+    await works.orders.add(order)
+    async with works.broker.consuming(
+        parking, draining(works.parked, rules=RULES, stopping=asyncio.Event()), concurrency=1, prefetch=1
+    ):
+        await eventually(works.parked.count)
+
+    [message] = await works.parked.list(EVERYTHING, 10)
+    assert (message.queue, message.cause) == (DISPATCH_QUEUE, Cause.CRASH_LOOP)
+    await works.parked.request(message.id)
+    await works.replay()
+    await works.deliver(1)
+
+    assert (await works.orders.get("o-1")).status is Status.DISPATCHED
+
+
+async def test_an_order_that_went_to_people_stays_with_them(works: Works) -> None:
+    """Too many tries send the order to people and park the message; replaying it does not take the order from them."""
+    order = an_order("o-1")
+    await works.broker.put_back([created(order)])
+    await works.orders.add(order)
+    works.drivers.failure = RuntimeError("bug")
+    await works.deliver(1)
+    assert (await works.orders.get("o-1")).status is Status.MANUAL_DISPATCH
+    [message] = await works.parked.list(EVERYTHING, 10)
+
+    works.drivers.failure = None
+    await works.parked.request(message.id)
+    await works.replay()
+    await works.deliver(1)
+
+    assert await works.moves("o-1") == ["PENDING", "MANUAL_DISPATCH"]
+    assert await works.parked.count() == 0
+
+
+async def test_while_the_broker_is_away_requests_wait(works: Works) -> None:
+    await works.park(an_order("o-1"))
+    await works.parked.request_all(EVERYTHING, 1)
+
+    works.broker.disconnect()
+    with pytest.raises(Unavailable):
+        await works.replay()
+    works.broker.reconnect()
+
+    assert await works.replay() == 1
