@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
@@ -49,10 +50,14 @@ class Tap:
     async def _listen_once(self) -> None:
         lost = asyncio.Event()
         connection = await aio_pika.connect(f"{self.url}?heartbeat=5", timeout=5)
-        connection.close_callbacks.add(lambda *_: lost.set())
+
+        def cut_off(*_: Any) -> None:
+            lost.set()
+
+        connection.close_callbacks.add(cut_off)
         async with connection:
             channel = await connection.channel()
-            channel.close_callbacks.add(lambda *_: lost.set())
+            channel.close_callbacks.add(cut_off)
             await channel.set_qos(prefetch_count=500)
             exchange = await channel.declare_exchange(self.exchange, aio_pika.ExchangeType.TOPIC, durable=True)
             queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
