@@ -12,7 +12,7 @@ from tests.chaos.trial import Trial, fault
 AWAY_SECONDS = 4.0
 
 
-@fault("F8", "RabbitMQ: killed and started, stop_app, a queue deleted under load, memory alarm")
+@fault("F8", "RabbitMQ: killed and started, stop_app, a queue deleted under load, memory alarm", own_world=True)
 async def rabbit_away(trial: Trial) -> None:
     server, ctl = trial.world.servers.rabbit, trial.world.servers.rabbitmqctl
     async with trial.load(orders=40, rate=5):
