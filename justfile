@@ -54,6 +54,11 @@ journeys *args: servers
 chaos *args: servers
     uv run python -m tests.chaos {{args}}
 
+# The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
+[group('check')]
+model *args:
+    uv run python -m tests.model {{args}}
+
 # Style, types, and who may import whom
 [group('check')]
 lint:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gofleet.adapters.postgres.links import conninfo
+from gofleet.adapters.postgres.links import Pool, conninfo
 from gofleet.adapters.postgres.migrate import migrate
 from gofleet.embedded import Postgres
 
@@ -47,6 +47,14 @@ def clean_database(postgres_server: Postgres, migrated_template: str) -> Generat
     _administer(postgres_server, copy)
     yield conninfo_of(postgres_server, name)
     _administer(postgres_server, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+async def waits_for_a_lock(pool: Pool) -> bool:
+    """Whether any session of this database waits for another one."""
+    async with pool.connection() as link:
+        query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        row = await (await link.execute(query)).fetchone()
+    return row is not None and row[0] > 0
 
 
 def _administer(server: Postgres, statement: sql.Composed) -> None:

@@ -109,6 +109,9 @@ def test_the_walk_through_works_beside_the_demo() -> None:
     at_sea = '"pickup":{"lat":-30.0,"lng":-20.0},"dropoff":null,"driver_id":'
     assert f'"status":"DISPATCHED",{at_sea}"maria"' in said
     assert f'"status":"PENDING",{at_sea}null' in said.split('"maria"')[-1]
+    assert '{"items":[]}' in said
+    assert "fingerprint" in said
+    assert "held back" in said
     assert "everything stopped" in out
 
 

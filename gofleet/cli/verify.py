@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,7 @@ def verify(
     Exit codes: 0 all that was checked holds, 1 something is violated, 3 something could not be read.
     """
     inputs = Inputs(ledger=ledger, tap=tap, management=management, broker_lost_data=broker_lost_data, live=live)
+    logging.disable()  # clients log what the report tells anyway
     report = asyncio.run(check(load(), inputs))
     if json:
         print(msgspec.json.encode(report.as_dict()).decode())
@@ -64,7 +66,7 @@ def _details(finding: Finding) -> list[str]:
     lines = [f"{offender.subject}: {offender.why}" for offender in finding.offenders]
     if (more := finding.total - len(finding.offenders)) > 0:
         lines.append(f"... and {more} more")
-    lines += [f"unknown: {why}" for why in finding.unreadable]
+    lines += [why.split(": ")[0] for why in finding.unreadable]
     if finding.lacking:
         lines.append(f"{'in part: ' if finding.checks else ''}needs {', '.join(finding.lacking)}")
     return lines + finding.notes

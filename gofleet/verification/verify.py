@@ -47,12 +47,15 @@ async def _run(each: Check, found: Sources, finding: Finding) -> None:
     if each.at_rest and found.inputs.live:
         _once(finding.lacking, ONLY_AT_REST)
         return
-    for source in sorted(each.needs & found.failed.keys()):
-        _once(finding.unreadable, found.failed[source])
-    for source in sorted(each.needs - found.failed.keys() - found.opened.keys()):
-        if source is not Source.MANAGEMENT or found.settings.general.broker == "rabbitmq":
-            _once(finding.lacking, source.value)
-    if not each.needs <= found.opened.keys():
+    given = found.opened.keys() | found.failed.keys()
+    if lacking := sorted(each.needs - given):
+        for source in lacking:
+            if source is not Source.MANAGEMENT or found.settings.general.broker == "rabbitmq":
+                _once(finding.lacking, source.value)
+        return
+    if failed := sorted(each.needs & found.failed.keys()):
+        for source in failed:
+            _once(finding.unreadable, found.failed[source])
         return
     try:
         await each.run(found, finding)

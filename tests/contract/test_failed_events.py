@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import pytest
+from psycopg import AsyncConnection
 
 from gofleet.adapters.memory.failed_events import MemoryFailedEvents
 from gofleet.adapters.memory.orders import MemoryOrders, MemoryOutbox
@@ -16,7 +17,9 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.domain.errors import CountMismatch, MessageRefused
 from gofleet.ports import FailedEvents, Orders, Outbox
+from tests.databases import waits_for_a_lock
 from tests.makers import an_order
+from tests.waiting import eventually
 
 
 @dataclass
@@ -112,3 +115,21 @@ async def test_pages_hold_every_failed_event_once_newest_first(store: Store) -> 
         before = page[-1].id
 
     assert seen == list(reversed(names))
+
+
+async def test_what_somebody_else_retries_at_the_same_moment_is_not_counted(clean_database: str) -> None:
+    async with (
+        a_pool(clean_database, size=4, wait_seconds=5) as pool,
+        await AsyncConnection.connect(clean_database) as rival,
+    ):
+        store = Store(PostgresOrders(pool), PostgresOutbox(pool, max_attempts=1), PostgresFailedEvents(pool))
+        await store.cancelled("o-1", "o-2")
+        await store.relay("o-1", "o-2")
+        await rival.execute("update outbox set failed_at = null, published_at = now() where aggregate_id = 'o-1'")
+        asking = asyncio.create_task(store.failed.retry(2))
+        await eventually(lambda: waits_for_a_lock(pool))
+        await rival.commit()
+
+        with pytest.raises(CountMismatch) as refused:
+            await asking
+        assert refused.value.actual == 1

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import pytest
+from psycopg import AsyncConnection
 
 from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.postgres.links import a_pool
@@ -24,6 +25,8 @@ from gofleet.domain.errors import (
 from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, Delivery
 from gofleet.domain.parked import Cause, Failure, ParkedMessage, Stage
 from gofleet.ports import Parked, ParkedFilter
+from tests.databases import waits_for_a_lock
+from tests.waiting import eventually
 
 EVERYTHING = ParkedFilter()
 MANY = 1000
@@ -248,3 +251,23 @@ async def test_what_nobody_here_consumes_is_not_replayed_nor_is_anything_with_it
         await parked.request_all(EVERYTHING, 2)
 
     assert await stages(parked, [ours.id, foreign.id]) == [Stage.WAITING, Stage.WAITING]
+
+
+async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_database: str) -> None:
+    async with (
+        a_pool(clean_database, size=4, wait_seconds=5) as pool,
+        await AsyncConnection.connect(clean_database) as rival,
+    ):
+        parked = PostgresParked(pool)
+        [first, second] = await park(parked, "a", "b")
+        await rival.execute(
+            "update parked set replay_requested_at = now(), replayed_at = now() where id = %s", [first.id]
+        )
+        asking = asyncio.create_task(parked.request_all(EVERYTHING, 2))
+        await eventually(lambda: waits_for_a_lock(pool))
+        await rival.commit()
+
+        with pytest.raises(CountMismatch) as refused:
+            await asking
+        assert refused.value.actual == 1
+        assert await stages(parked, [first.id, second.id]) == [Stage.REPLAYED, Stage.WAITING]

@@ -27,15 +27,15 @@ FAULTS = {
     "a parked message": "select coalesce(event_id, id::text) from parked",
     "an order handed to people without a reason": """
         select id from orders where status = 'MANUAL_DISPATCH' and reason is null""",
+    # By the numbers of the log, not by its times: who waits for the driver's last order to end began before it did.
     "two overlapping orders of one driver, at any time": """
         with held as (
-            select l.order_id, l.driver_id, l.at as since,
-                   coalesce((select min(n.at) from order_log n where n.order_id = l.order_id and n.id > l.id),
-                            'infinity') as until
+            select l.order_id, l.driver_id, l.id as since,
+                   (select min(n.id) from order_log n where n.order_id = l.order_id and n.id > l.id) as until
             from order_log l where l.became = 'DISPATCHED'
         )
-        select a.order_id from held a join held b on a.driver_id = b.driver_id and a.order_id < b.order_id
-        where tstzrange(a.since, a.until) && tstzrange(b.since, b.until)""",
+        select a.order_id from held a join held b on a.driver_id = b.driver_id and a.since < b.since
+        where a.until is null or b.since < a.until""",
 }
 
 

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from gofleet.adapters.postgres.links import Pool, a_pool
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.embedded import Valkey
+
+
+@pytest.fixture
+async def redis(valkey_server: Valkey) -> AsyncGenerator[Redis]:
+    address = valkey_server.address
+    async with redis_client(address.host, address.port, timeout_seconds=5) as client:
+        yield client
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Of the test's keys in Valkey, which the tests share."""
+    return f"t-{uuid4().hex}:"
+
+
+@pytest.fixture
+async def pool(clean_database: str) -> AsyncGenerator[Pool]:
+    async with a_pool(clean_database, size=8, wait_seconds=5) as pool:
+        yield pool

@@ -1,0 +1,137 @@
+"""A worker's desk: orders that were announced, and what it takes to dispatch them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from redis.asyncio import Redis
+
+from gofleet.adapters.memory.broker import MemoryBroker
+from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
+from gofleet.adapters.memory.parked import MemoryParked
+from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import (
+    ATTEMPT,
+    DISPATCH_QUEUE,
+    DONE,
+    Delivery,
+    Handler,
+    Later,
+    Message,
+    Receipt,
+    Verdict,
+)
+from gofleet.domain.order import Status
+from gofleet.domain.place import Place
+from gofleet.guards.chain import DISPATCH, Rules, dispatching
+from gofleet.guards.parking import RetryRules
+from gofleet.guards.patience import Limits
+from gofleet.ports import Fleet, Search
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from tests.makers import an_order
+
+LEASE_SECONDS = 0.3
+RULES = Rules(RetryRules(3, (0.02,)), Limits(0.2, 30, 0.05), deadline_seconds=0.2, hold_seconds=1)
+
+Answer = Callable[[Search], Awaitable[list[Candidate]]]
+
+
+@dataclass
+class ScriptedFleet:
+    """Answers each search by the next of `script`, the last one for ever."""
+
+    script: Sequence[Answer]
+    searches: int = 0
+
+    async def search(self, search: Search) -> list[Candidate]:
+        answer = self.script[min(self.searches, len(self.script) - 1)]
+        self.searches += 1
+        return await answer(search)
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool:
+        return True
+
+
+async def a_driver(search: Search) -> list[Candidate]:
+    """A driver of its own for each order."""
+    return [Candidate(f"driver-of-{search.order_id}", "", Place(1, 1), 100)]
+
+
+async def nobody(search: Search) -> list[Candidate]:
+    return []
+
+
+async def never(search: Search) -> list[Candidate]:
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+@dataclass
+class Desk:
+    fleet: ScriptedFleet
+    guard: Callable[[Fleet], Fleet] = lambda fleet: fleet
+    orders: MemoryOrders = field(default_factory=MemoryOrders)
+    parked: MemoryParked = field(default_factory=MemoryParked)
+
+    @property
+    def inbox(self) -> MemoryInbox:
+        return MemoryInbox(self.orders)
+
+    async def announced(self, order_id: str = "o-1") -> Delivery:
+        """The news of an order that was just accepted."""
+        message = await self._accepted(order_id)
+        return Delivery(DISPATCH_QUEUE, message.body, message.headers())
+
+    async def announced_on(self, broker: MemoryBroker, *order_ids: str) -> None:
+        await broker.publish([await self._accepted(order_id) for order_id in order_ids])
+
+    async def act(self, delivery: Delivery) -> Verdict:
+        """Dispatch, unguarded."""
+        await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
+        return DONE
+
+    def guarded(self, redis: Redis, prefix: str, rules: Rules = RULES) -> Handler:
+        """Dispatch behind our guards."""
+        return dispatching(
+            self._dispatch_order(),
+            orders=self.orders,
+            inbox=self.inbox,
+            leases=RedisLeases(redis, prefix=prefix, lease_ms=round(LEASE_SECONDS * 1000)),
+            parked=self.parked,
+            rules=rules,
+            stopping=asyncio.Event(),
+        )
+
+    def status(self, order_id: str = "o-1") -> Status:
+        return self.orders.rows[order_id].status
+
+    def waiting(self) -> list[str]:
+        return [order.id for order in self.orders.rows.values() if order.status is Status.PENDING]
+
+    def _dispatch_order(self) -> DispatchOrder:
+        return DispatchOrder(self.orders, self.inbox, self.guard(self.fleet), Reach(5, 10, 1))
+
+    async def _accepted(self, order_id: str) -> Message:
+        order = an_order(order_id)
+        (event,) = order.news
+        await self.orders.add(order)
+        return Message(str(event.event_id), event.type, order_id, event.sequence, to_json(event))
+
+
+async def handled(handler: Handler, delivery: Delivery) -> None:
+    """Deliver it until the broker may forget it, as often as the handler wants."""
+    while isinstance(verdict := await handler(delivery), Later):
+        await asyncio.sleep(verdict.seconds)
+        attempt = str(delivery.attempt + verdict.counted)
+        delivery = replace(delivery, headers={**delivery.headers, ATTEMPT: attempt})
+
+
+def at_rest(broker: MemoryBroker) -> bool:
+    """Whether nothing is left to be delivered."""
+    queue = broker.queue(DISPATCH_QUEUE)
+    return not (queue.waiting or queue.held or queue.later)

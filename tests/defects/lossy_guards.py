@@ -1,0 +1,71 @@
+"""Guards as they should not be, each a few lines."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from gofleet.domain.errors import FleetBreakerOpen, NoDriverNearby
+from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict
+from gofleet.domain.order import Reason
+from gofleet.ports import Orders
+from gofleet.usecases.send_to_manual import SendToManual
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Dedup:
+    """SETNX for a day before the work; deleted when the work has failed, on the context of the request.
+
+    A Redis client in Go refuses a context that is done, and nobody looked at its error: so after a timeout or a
+    cancellation the key stays.
+    """
+
+    handler: Handler
+    redis: Redis
+    prefix: str
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        key = self.prefix + delivery.event_id
+        if not await self.redis.set(key, "1", nx=True, ex=DAY_SECONDS):
+            return DONE  # "duplicate event dropped"
+        try:
+            return await self.handler(delivery)
+        except asyncio.CancelledError:
+            raise  # the context is done
+        except BaseException:
+            await self.redis.delete(key)
+            raise
+
+
+@dataclass(frozen=True)
+class FallbackOnlyOnOpen:
+    """People take over when the breaker is open, and for no other reason."""
+
+    handler: Handler
+    orders: Orders
+    send_to_manual: SendToManual
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        try:
+            return await self.handler(delivery)
+        except FleetBreakerOpen:
+            event = delivery.event()
+            await self.send_to_manual(event.order_id, Reason.FLEET_UNAVAILABLE, Receipt("dispatch", delivery.event_id))
+            return DONE
+
+
+@dataclass(frozen=True)
+class NobodyIsAFailure:
+    """`NoDriverNearby` as an error like any other: tried again a few times, then parked."""
+
+    handler: Handler
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        try:
+            return await self.handler(delivery)
+        except NoDriverNearby as error:
+            raise RuntimeError("no drivers found") from error

@@ -1,0 +1,122 @@
+"""The races of dispatch: a driver for each order, and of two who move an order at once one finds it moved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.links import Pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Order, Status
+from gofleet.ports import Search
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.move_order import move_order
+from tests.defects.desk import Answer, a_driver
+from tests.defects.ways import Way, both_ways
+from tests.makers import CENTRE, a_position, an_order
+
+EVENT = "018f0000-0000-7000-8000-00000000000{}"
+COUNT = 5
+
+
+class BlindOrders(PostgresOrders):
+    """`UPDATE ... WHERE id`: no version, no event, nothing looked at, over a table that refuses nothing."""
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        async with self._pool.connection() as link:
+            values = [order.status.value, order.driver_id, order.version, order.id]
+            await link.execute("update orders set status = %s, driver_id = %s, version = %s where id = %s", values)
+
+
+@pytest.fixture
+def stored(clean_database: str, pool: Pool, way: Way) -> PostgresOrders:
+    if way is Way.OURS:
+        return PostgresOrders(pool)
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("drop index one_live_order_per_driver")
+        link.execute("drop trigger refuse_illegal_move on orders")
+    return BlindOrders(pool)
+
+
+@dataclass(frozen=True)
+class Searching:
+    """A fleet of one method."""
+
+    answer: Answer
+
+    async def search(self, search: Search) -> list[Candidate]:
+        return await self.answer(search)
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool:
+        return True
+
+
+def dispatching(orders: PostgresOrders, pool: Pool, fleet: Searching) -> DispatchOrder:
+    return DispatchOrder(orders, PostgresInbox(pool), fleet, Reach(5, 10, 1))
+
+
+@both_ways
+async def test_not_everybody_gets_the_same_driver(pool: Pool, stored: PostgresOrders, way: Way) -> None:
+    positions = MemoryPositions()
+    await positions.move([a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
+    fleet = Searching(positions.claim_nearest if way is Way.OURS else joao_da_silva)
+    for number in range(COUNT):
+        await stored.add(an_order(f"o-{number}"))
+
+    dispatch = dispatching(stored, pool, fleet)
+    await asyncio.gather(*(dispatch(f"o-{n}", Receipt("dispatch", EVENT.format(n))) for n in range(COUNT)))
+
+    with way.fails("joao"):
+        drivers = [(await stored.get(f"o-{number}")).driver_id for number in range(COUNT)]
+        assert len(set(drivers)) == COUNT, drivers
+
+
+async def joao_da_silva(search: Search) -> list[Candidate]:
+    return [Candidate("joao", "Joao da Silva", CENTRE, 0)]
+
+
+def by_hand(order: Order) -> None:
+    order.dispatch("by-hand")
+
+
+@both_ways
+@pytest.mark.parametrize("verb", [Order.cancel, by_hand])
+async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
+    pool: Pool, stored: PostgresOrders, verb: Callable[[Order], None], way: Way
+) -> None:
+    await stored.add(an_order())
+    ours = PostgresOrders(pool)
+
+    async def meanwhile(search: Search) -> list[Candidate]:
+        order = await ours.get("o-1")
+        if order.status is Status.PENDING:
+            verb(order)
+            await ours.save(order)
+        return await a_driver(search)
+
+    await dispatching(stored, pool, Searching(meanwhile))("o-1", Receipt("dispatch", EVENT.format(1)))
+
+    with way.fails("driver-of-o-1"):
+        assert (await stored.get("o-1")).driver_id in {None, "by-hand"}
+
+
+@both_ways
+async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way: Way) -> None:
+    await stored.add(an_order())
+
+    await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))
+    await move_order(stored, "o-1", Status.DELIVERED, Order.deliver)
+
+    async with pool.connection() as link:
+        types = await (await link.execute("select event_type from outbox order by seq")).fetchall()
+    with way.fails("orders.created"):
+        assert [type for (type,) in types] == ["orders.created", "orders.dispatched", "orders.delivered"]

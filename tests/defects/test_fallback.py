@@ -1,0 +1,126 @@
+"""L7 and L8: nobody near is an answer, a dead fleet is a failure, and whatever it is, somebody gets the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import FleetUnavailable, NoDriverNearby
+from gofleet.domain.messages import Delivery, Handler, Verdict
+from gofleet.domain.order import Reason, Status
+from gofleet.domain.place import Place
+from gofleet.guards.backoff import Backoff
+from gofleet.guards.breaker import BreakerOpen, RatioBreaker, State
+from gofleet.guards.guarded_fleet import GuardedFleet
+from gofleet.guards.parking import Parking
+from gofleet.ports import Fleet, Search
+from gofleet.usecases.send_to_manual import SendToManual
+from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, nobody
+from tests.defects.lossy_guards import FallbackOnlyOnOpen, NobodyIsAFailure
+from tests.defects.ways import Way, both_ways
+from tests.makers import CENTRE
+
+SUBURB, CITY = Place(-23.9, -46.9), CENTRE
+
+
+@both_ways
+async def test_l7_an_order_with_nobody_near_goes_to_people_unparked(redis: Redis, prefix: str, way: Way) -> None:
+    desk = Desk(ScriptedFleet([nobody]))
+    lossy = Parking(NobodyIsAFailure(desk.act), desk.parked, RULES.retry)
+    handler: Handler = desk.guarded(redis, prefix) if way is Way.OURS else lossy
+
+    await handled(handler, await desk.announced())
+
+    with way.fails("no drivers found"):
+        assert [reason for _, reason in desk.parked.rows] == []
+        assert (desk.status(), desk.orders.rows["o-1"].reason) == (Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
+
+
+@both_ways
+async def test_l7_an_order_with_nobody_near_is_given_the_driver_who_comes_later(
+    redis: Redis, prefix: str, way: Way
+) -> None:
+    desk = Desk(ScriptedFleet([nobody] * 3 + [a_driver]))  # with three attempts the fourth search is one too many
+    lossy = Parking(NobodyIsAFailure(desk.act), desk.parked, RULES.retry)
+
+    await handled(desk.guarded(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+
+    with way.fails("Status.PENDING"):
+        assert desk.status() is Status.DISPATCHED
+
+
+@both_ways
+async def test_l7_a_quiet_suburb_does_not_open_the_breaker_for_the_city(way: Way) -> None:
+    breaker = RatioBreaker(counts=(FleetUnavailable,) if way is Way.OURS else (Exception,))
+    searching = GuardedFleet(CityFleet(), breaker) if way is Way.OURS else NoneFoundIsAnError(CityFleet(), breaker)
+
+    for number in range(20):
+        assert await searched(searching, Search(f"suburb-{number}", SUBURB, 5)) == []
+
+    with way.fails("is open"):
+        assert breaker.state is State.CLOSED, "the breaker is open"
+        assert await searched(searching, Search("city", CITY, 5)) == ["ana"]
+
+
+async def searched(fleet: Fleet, search: Search) -> Sequence[str]:
+    try:
+        return [driver.driver_id for driver in await fleet.search(search)]
+    except (NoDriverNearby, BreakerOpen):
+        return []
+
+
+class CityFleet:
+    """All drivers are in the city."""
+
+    async def search(self, search: Search) -> list[Candidate]:
+        return [Candidate("ana", "Ana", CITY, 100)] if search.pickup == CITY else []
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool:
+        return True
+
+
+class NoneFoundIsAnError(GuardedFleet):
+    async def search(self, search: Search) -> list[Candidate]:
+        async def none_is_an_error() -> list[Candidate]:
+            if found := await self.fleet.search(search):
+                return found
+            raise NoDriverNearby(search.order_id, search.radius_km)
+
+        return await self.breaker.call(none_is_an_error)
+
+
+@both_ways
+async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_people(
+    redis: Redis, prefix: str, way: Way
+) -> None:
+    """Too few calls to open the breaker: the attempts run out first."""
+    breaker = RatioBreaker(counts=(FleetUnavailable,), min_calls=10)
+    dead = ScriptedFleet([unavailable])
+    desk = Desk(dead, guard=lambda fleet: GuardedFleet(fleet, breaker))
+    fallback = FallbackOnlyOnOpen(Backoff(desk.act), desk.orders, SendToManual(desk.orders, desk.inbox))
+    lossy = Parking(as_any_error(fallback), desk.parked, RULES.retry)
+
+    await handled(desk.guarded(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+
+    assert (breaker.state, 0 < dead.searches < 10) == (State.CLOSED, True)
+    with way.fails("Status.PENDING"):
+        assert desk.status() is Status.MANUAL_DISPATCH
+
+
+async def unavailable(search: Search) -> list[Candidate]:
+    raise FleetUnavailable("no answer")
+
+
+def as_any_error(handler: Handler) -> Handler:
+    """To this service an unavailable fleet was an error like any other: tried again, then parked."""
+
+    async def handle(delivery: Delivery) -> Verdict:
+        try:
+            return await handler(delivery)
+        except FleetUnavailable as error:
+            raise RuntimeError(str(error)) from error
+
+    return handle

@@ -1,0 +1,61 @@
+"""A second request for the same order is no failure. For bodies that are refused see tests/roles/test_api_input.py."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from gofleet.adapters.http.app import Api, api_app
+from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.postgres.links import Pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.order import Order
+from gofleet.ports import OrderFilter
+from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.deliver_order import DeliverOrder
+from tests.defects.ways import Way, both_ways
+from tests.roles.conftest import ToldFleet
+
+AT_ONCE = 10
+
+
+class PlainInserts(PostgresOrders):
+    """What the database says about a second one is nobody's concern."""
+
+    async def add(self, order: Order) -> bool:
+        async with self._pool.connection() as link:
+            values = [order.id, order.price, order.tax, order.final_price]
+            await link.execute("insert into orders (id, price, tax, final_price) values (%s, %s, %s, %s)", values)
+        return True
+
+
+def an_api(orders: PostgresOrders) -> Api:
+    return Api(
+        orders=orders,
+        create_order=CreateOrder(orders),
+        cancel_order=CancelOrder(orders),
+        deliver_order=DeliverOrder(orders),
+        drivers=MemoryDrivers(),
+        fleet=ToldFleet(),
+        operations=Operations({}, roles=["api"]),
+    )
+
+
+@both_ways
+async def test_the_same_order_many_times_at_once_is_created_once_and_answered_each_time(pool: Pool, way: Way) -> None:
+    orders = PostgresOrders(pool) if way is Way.OURS else PlainInserts(pool)
+    wanted = {"id": "o-1", "price": 0.1, "tax": 0.2}
+    async with (
+        serving(api_app(an_api(orders)), "127.0.0.1", 0, grace_seconds=2) as listening,
+        httpx.AsyncClient(base_url=listening.url, timeout=10, trust_env=False) as client,
+    ):
+        answers = await asyncio.gather(*(client.post("/api/v1/orders", json=wanted) for _ in range(AT_ONCE)))
+
+    assert len(await orders.list(OrderFilter(), 100)) == 1
+    with way.fails("500"):
+        assert sorted(answer.status_code for answer in answers) == [200] * (AT_ONCE - 1) + [201]
+        assert {answer.json()["final_price"] for answer in answers} == {0.3}  # and not 0.30000000000000004

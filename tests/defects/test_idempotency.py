@@ -1,0 +1,116 @@
+"""L1 to L3: an event that was begun and not finished is not a duplicate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from gofleet.adapters.memory.broker import MemoryBroker
+from gofleet.domain.driver import Candidate
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Handler, Verdict
+from gofleet.domain.order import Status
+from gofleet.guards.deadline import Deadline
+from gofleet.guards.parking import Parking
+from gofleet.ports import Search
+from tests.defects.desk import RULES, Answer, Desk, ScriptedFleet, a_driver, at_rest, handled, never
+from tests.defects.lossy_guards import Dedup
+from tests.defects.ways import Way, both_ways
+from tests.waiting import eventually
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("script", "becomes"),
+    [([never, a_driver], Status.DISPATCHED), ([never], Status.MANUAL_DISPATCH)],
+    ids=["hangs once", "hangs for ever"],
+)
+async def test_l1_a_hung_fleet_delays_an_order_and_strands_none(
+    redis: Redis, prefix: str, script: list[Answer], becomes: Status, way: Way
+) -> None:
+    desk = Desk(ScriptedFleet(script))
+    handler = desk.guarded(redis, prefix) if way is Way.OURS else two_layers(desk, redis, prefix)
+
+    await handled(handler, await desk.announced())
+
+    with way.fails("Status.PENDING"):
+        assert desk.status() is becomes
+
+
+def two_layers(desk: Desk, redis: Redis, prefix: str) -> Handler:
+    """The timeout is between them: the outer key is deleted, the inner one is not."""
+    inner = Deadline(Dedup(desk.act, redis, f"{prefix}idem:"), RULES.deadline_seconds)
+    return Parking(Dedup(inner, redis, f"{prefix}dedup:"), desk.parked, RULES.retry)
+
+
+@both_ways
+async def test_l2_a_worker_killed_between_lease_and_commit_strands_nothing(redis: Redis, prefix: str, way: Way) -> None:
+    desk = Desk(ScriptedFleet([never, a_driver]))
+    rules = replace(RULES, deadline_seconds=60.0)
+    guarded = desk.guarded(redis, prefix, rules) if way is Way.OURS else Dedup(desk.act, redis, prefix)
+    delivery = await desk.announced()
+    killed = asyncio.ensure_future(guarded(delivery))
+    await eventually(lambda: desk.fleet.searches == 1)  # from here on it does nothing any more, nor does it clean up
+
+    await handled(guarded, delivery)
+
+    with way.fails("Status.PENDING"):
+        assert desk.status() is Status.DISPATCHED
+    killed.cancel()
+    await asyncio.wait({killed})
+
+
+@both_ways
+@pytest.mark.parametrize("grace_seconds", [10, 0.05], ids=["enough time", "too little time"])
+async def test_l3_a_worker_told_to_stop_strands_nothing_that_it_has_in_hand(
+    redis: Redis, prefix: str, grace_seconds: float, way: Way
+) -> None:
+    searching = asyncio.Event()
+
+    async def slowly(search: Search) -> list[Candidate]:
+        searching.set()
+        await asyncio.sleep(0.15)
+        return await a_driver(search)
+
+    desk, broker = Desk(ScriptedFleet([slowly])), MemoryBroker(grace_seconds=grace_seconds)
+    await desk.announced_on(broker, *(f"o-{number}" for number in range(10)))
+    ours = way is Way.OURS
+    handler = desk.guarded(redis, prefix) if ours else Parking(Dedup(desk.act, redis, prefix), desk.parked, RULES.retry)
+
+    async with (
+        broker.consuming(DISPATCH_QUEUE, handler, concurrency=5, prefetch=10)
+        if ours
+        else closing_first(broker, handler)
+    ):
+        await searching.wait()
+
+    async with broker.consuming(DISPATCH_QUEUE, handler, concurrency=5, prefetch=10):  # the one that replaces it
+        await eventually(lambda: at_rest(broker))
+    with way.fails("o-0"):
+        assert desk.waiting() == []
+
+
+@asynccontextmanager
+async def closing_first(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
+    """The context is cancelled and the channel closed, and only then are the workers waited for."""
+    running: set[asyncio.Future[Verdict]] = set()
+
+    async def cancellable(delivery: Delivery) -> Verdict:
+        task = asyncio.ensure_future(_awaited(handler(delivery)))
+        running.add(task)
+        return await task
+
+    async with broker.consuming(DISPATCH_QUEUE, cancellable, concurrency=5, prefetch=10):
+        yield
+        for task in running:
+            task.cancel()
+        broker.disconnect()
+    broker.reconnect()
+
+
+async def _awaited(handling: Awaitable[Verdict]) -> Verdict:
+    return await handling

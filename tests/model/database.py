@@ -1,0 +1,97 @@
+"""The statements of sql/queries, as far as the protocol rests on them, and what no history may ever contain."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gofleet.domain.order import MOVES
+from tests.model.protocol import (
+    CANCELLED,
+    DELIVERED,
+    DISPATCHED,
+    NOBODY,
+    WAITING,
+    Database,
+    Order,
+    Setting,
+    has,
+    put,
+)
+
+LEGAL: Final = {(was.value, wanted.value) for was, all_wanted in MOVES.items() for wanted in all_wanted}
+
+# How `save` ends, named by what the caller sees.
+KEPT, STALE, BUSY, HANDLED, REFUSED = "kept", "StaleOrder", "DriverBusy", "AlreadyHandled", "refused"
+
+# What must never happen.
+CANCELLED_MOVED = "a cancelled order moved"
+DELIVERED_MOVED = "a delivered order moved"
+DISPATCHED_TWICE = "a dispatched order was dispatched again"
+OVERWRITTEN = "a move was overwritten by one who had not seen it"
+DRIVER_TWICE = "a driver holds two live orders"
+EVENT_TWICE = "one event moved its order twice"
+
+
+class Saved(NamedTuple):
+    how: str
+    db: Database
+    broken: str = ""
+
+
+def save(
+    setting: Setting,
+    db: Database,
+    order: int,
+    to: tuple[str, int],
+    seen: int,
+    *,
+    event: int = NOBODY,
+    new: int = NOBODY,
+) -> Saved:
+    """`Orders.save` of a move `to` (status, driver) by somebody who read version `seen`; `event` is the receipt, `new`
+    the announcement that the move makes."""
+    wanted, driver = to
+    guards, stored = setting.guards, db.orders[order]
+    if guards.version_check and stored.version != seen:
+        return Saved(STALE, db)
+    if guards.legal_moves and stored.status != wanted and (stored.status, wanted) not in LEGAL:
+        return Saved(REFUSED, db)
+    twice = wanted == DISPATCHED and _holds_another(db, order, driver)
+    if twice and guards.one_order_per_driver:
+        return Saved(BUSY, db)
+    if guards.inbox and event != NOBODY and has(db.inbox, event):
+        return Saved(HANDLED, db)
+    if guards.one_event_per_version and seen < stored.version:
+        return Saved(REFUSED, db)  # the event of version `seen` + 1 exists
+    moved = Order(wanted, driver, seen + 1)
+    bit = 1 << event if event != NOBODY else 0
+    after = Database(
+        (*db.orders[:order], moved, *db.orders[order + 1 :]),
+        put(db.outbox, new, WAITING) if new != NOBODY else db.outbox,
+        db.inbox | bit if guards.inbox else db.inbox,
+        db.applied | bit,
+    )
+    return Saved(KEPT, after, _wrong(stored, wanted, seen) or _again(db, event) or (DRIVER_TWICE if twice else ""))
+
+
+def note(db: Database, event: int) -> Database:
+    """`Inbox.note`: keeps the first outcome."""
+    return db._replace(inbox=db.inbox | 1 << event)
+
+
+def _holds_another(db: Database, order: int, driver: int) -> bool:
+    return any(other.status == DISPATCHED and other.driver == driver for o, other in enumerate(db.orders) if o != order)
+
+
+def _wrong(stored: Order, wanted: str, seen: int) -> str:
+    if stored.status == CANCELLED:
+        return CANCELLED_MOVED
+    if stored.status == DELIVERED:
+        return DELIVERED_MOVED
+    if stored.status == wanted == DISPATCHED:
+        return DISPATCHED_TWICE
+    return OVERWRITTEN if stored.version != seen else ""
+
+
+def _again(db: Database, event: int) -> str:
+    return EVENT_TWICE if event != NOBODY and has(db.applied, event) else ""

@@ -1,0 +1,191 @@
+"""Relay, broker, Redis, PostgreSQL, sweeper and people around the workers: the whole of what may happen next."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from tests.model import database
+from tests.model.checker import Model, Step
+from tests.model.database import LEGAL, save
+from tests.model.protocol import (
+    CANCELLED,
+    DELIVERED,
+    DISPATCHED,
+    DONE,
+    IDLE,
+    MANUAL,
+    NOBODY,
+    NOTHING,
+    ORPHAN,
+    PENDING,
+    PUBLISHED,
+    WAITING,
+    Person,
+    Setting,
+    State,
+    committed,
+    put,
+    start,
+)
+from tests.model.worker import Steps, worker_steps
+
+ACTS = {"cancel": CANCELLED, "deliver": DELIVERED, "redispatch": PENDING, "by_hand": DISPATCHED}
+
+
+def dispatching(setting: Setting) -> Model[State]:
+    """The model of the whole path of an order, from its commit to its driver."""
+
+    def steps(state: State) -> Steps:
+        yield from _relay(setting, state)
+        yield from _broker(setting, state)
+        yield from _redis(setting, state)
+        yield from _postgres(setting, state)
+        yield from _sweeper(setting, state)
+        yield from _people(setting, state)
+        for w in range(setting.workers):
+            yield from worker_steps(setting, state, w)
+
+    return Model(start(setting), steps, lambda state: state.broken, _at_rest, _alike)
+
+
+def _at_rest(state: State) -> bool:
+    """Nothing is under way, and no order waits: each has a driver, or people, or is over."""
+    return (
+        not any(state.queue)
+        and state.relay == NOBODY
+        and state.person is None
+        and state.sweeper is None
+        and all(worker == IDLE for worker in state.workers)
+        and WAITING not in state.db.outbox
+        and all(order.status != PENDING for order in state.db.orders)
+    )
+
+
+def _alike(state: State) -> Hashable:
+    """Which of the workers stands where makes no difference."""
+    first, *others = state.workers
+    if all(first <= other for other in others) and len(others) < 2:
+        return state
+    return state._replace(workers=tuple(sorted(state.workers)))
+
+
+def _relay(setting: Setting, state: State) -> Steps:
+    """It publishes, and marks after the confirmation; the order of events is relay.py's matter."""
+    if state.relay != NOBODY:
+        marked = state.db._replace(outbox=put(state.db.outbox, state.relay, PUBLISHED))
+        yield Step(f"the relay marks e{state.relay} published", committed(state, marked)._replace(relay=NOBODY))
+        if state.faults.relay_crash:
+            dead = state._replace(relay=NOBODY, faults=state.faults.less("relay_crash"))
+            yield Step(f"the relay DIES before it marks e{state.relay}", dead, fault=True)
+        return
+    for order in range(setting.orders):
+        head = next((e for e in setting.events_of(order) if state.db.outbox[e] == WAITING), None)
+        if head is not None:
+            queue = put(state.queue, head, state.queue[head] + 1)
+            yield Step(f"the relay publishes e{head}", state._replace(queue=queue, relay=head))
+
+
+def _broker(setting: Setting, state: State) -> Steps:
+    if not state.faults.loss:
+        return
+    left = state._replace(faults=state.faults.less("loss"))
+    for event, waiting in enumerate(state.queue):
+        if waiting:
+            lost = left._replace(queue=put(state.queue, event, waiting - 1))
+            yield Step(f"the broker LOSES e{event}", lost, fault=True)
+    for w, worker in enumerate(state.workers):
+        if worker.owned:
+            workers = (*state.workers[:w], worker._replace(owned=False), *state.workers[w + 1 :])
+            yield Step(
+                f"the broker LOSES e{worker.event}, which w{w} holds", left._replace(workers=workers), fault=True
+            )
+
+
+def _redis(setting: Setting, state: State) -> Steps:
+    """Any key may vanish at any moment, and as often as it likes. Of these only what nobody owns is sure to run out."""
+    for event, mark in enumerate(state.redis):
+        if mark != NOTHING:
+            label = "Redis FORGETS that e{} is done" if mark == DONE else "the lease of e{} runs out"
+            gone = state._replace(redis=put(state.redis, event, NOTHING))
+            yield Step(label.format(event), gone, fault=mark != ORPHAN)
+    for w, worker in enumerate(state.workers):
+        if worker.leased:
+            workers = (*state.workers[:w], worker._replace(leased=False), *state.workers[w + 1 :])
+            yield Step(f"Redis FORGETS w{w}'s lease of e{worker.event}", state._replace(workers=workers), fault=True)
+    for driver, locked in enumerate(state.locks):
+        if locked:
+            locks = (*state.locks[:driver], False, *state.locks[driver + 1 :])
+            yield Step(f"the lock of d{driver} runs out", state._replace(locks=locks))
+
+
+def _postgres(setting: Setting, state: State) -> Steps:
+    if state.before is None or not state.faults.failover:
+        return
+    if setting.failover_between and any(worker != IDLE for worker in state.workers):
+        return
+    promoted = state._replace(db=state.before, before=None, faults=state.faults.less("failover"))
+    yield Step("PostgreSQL FAILS OVER and forgets its last commit", promoted, fault=True)
+
+
+def _sweeper(setting: Setting, state: State) -> Steps:
+    if setting.announces_again:
+        yield from _announces_again(setting, state)
+    if state.sweeper is not None:
+        saved = save(setting, state.db, state.swept, (MANUAL, NOBODY), state.sweeper.version)
+        after = committed(state, saved.db, saved.broken)._replace(sweeper=None, swept=NOBODY)
+        yield Step(f"the sweeper hands o{state.swept} to people: {saved.how}", after)
+    elif setting.t_max:
+        for o, order in enumerate(state.db.orders):
+            if order.status == PENDING:
+                yield Step(f"the sweeper reads o{o}, which is overdue", state._replace(sweeper=order, swept=o))
+
+
+def _announces_again(setting: Setting, state: State) -> Steps:
+    """One statement: a new event for an order that waits with nothing unpublished."""
+    for o, order in enumerate(state.db.orders):
+        if order.status == PENDING and state.announced[o] < setting.announcements:
+            if any(state.db.outbox[e] == WAITING for e in setting.events_of(o)):
+                continue
+            event = setting.events_of(o)[state.announced[o]]
+            db = state.db._replace(outbox=put(state.db.outbox, event, WAITING))
+            used = put(state.announced, o, state.announced[o] + 1)
+            yield Step(f"the sweeper announces o{o} again by e{event}", committed(state, db)._replace(announced=used))
+
+
+def _people(setting: Setting, state: State) -> Steps:
+    """They read, decide, and save; whoever was too slow reads again, as in usecases/move_order.py."""
+    if state.person is not None:
+        yield from _person_saves(setting, state, state.person)
+        return
+    for act, wanted in ACTS.items():
+        if not getattr(state.faults, act):
+            continue
+        for o, order in enumerate(state.db.orders):
+            if (order.status, wanted) not in LEGAL or (act == "by_hand" and order.status != MANUAL):
+                continue
+            if act == "redispatch" and state.announced[o] >= setting.announcements:
+                continue
+            for driver in range(setting.drivers) if act == "by_hand" else (NOBODY,):
+                person = Person(o, wanted, order.version, driver)
+                begun = state._replace(person=person, faults=state.faults.less(act))
+                yield Step(f"somebody reads o{o}, which is {order.status}, to {act} it", begun, fault=True)
+
+
+def _person_saves(setting: Setting, state: State, person: Person) -> Steps:
+    o, stored = person.order, state.db.orders[person.order]
+    again = person.wanted == PENDING
+    if again and state.announced[o] >= setting.announcements:
+        yield Step("the person gives up: the model has no event left", state._replace(person=None))
+        return
+    new = setting.events_of(o)[state.announced[o]] if again else NOBODY
+    saved = save(setting, state.db, o, (person.wanted, person.driver), person.version, new=new)
+    if saved.how == database.STALE and (stored.status, person.wanted) in LEGAL:
+        yield Step(f"the person finds o{o} moved", state._replace(person=person._replace(version=stored.version)))
+        return
+    after = committed(state, saved.db, saved.broken)._replace(person=None)
+    if saved.how == database.KEPT:
+        if again:
+            after = after._replace(announced=put(state.announced, o, state.announced[o] + 1))
+        if state.locks and stored.driver != NOBODY:
+            after = after._replace(locks=(*state.locks[: stored.driver], False, *state.locks[stored.driver + 1 :]))
+    yield Step(f"the person saves o{o} as {person.wanted}: {saved.how}", after)

@@ -1,0 +1,228 @@
+"""A worker with one message, statement by statement: guards/once.py, guards/patience.py, usecases/dispatch_order.py,
+usecases/send_to_manual.py, and the answer to the broker (adapters/in_flight.py, rabbit/held.py).
+
+    lease -> read -> save -> finish -> ack          the order has a driver
+    read -> note -> finish -> ack                   it needed none
+    read | save -> copy -> ack                      later: a copy waits in the broker, then the original is forgotten
+    read | save -> give_read -> give_save -> ack    given up: people take over
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from tests.model import database
+from tests.model.checker import Step
+from tests.model.database import note, save
+from tests.model.protocol import (
+    DISPATCHED,
+    DONE,
+    IDLE,
+    MANUAL,
+    NOBODY,
+    NOTHING,
+    ORPHAN,
+    PENDING,
+    Setting,
+    State,
+    Worker,
+    committed,
+    has,
+    put,
+)
+
+Steps: TypeAlias = Iterator[Step[State]]
+
+
+def worker_steps(setting: Setting, state: State, w: int) -> Steps:
+    """What worker `w` may do next, and what may befall it."""
+    worker = state.workers[w]
+    if worker.at == "idle":
+        yield from _receives(setting, state, w)
+        return
+    yield from _ACTS[worker.at](setting, state, w)
+    if state.faults.crash:
+        yield Step(f"w{w} DIES at {worker.at} of e{worker.event}", _dies(state, w), fault=True)
+    if state.faults.redelivery and worker.owned:
+        lost = _now(state, w, worker._replace(owned=False))
+        again = lost._replace(queue=_more(state, worker.event), faults=state.faults.less("redelivery"))
+        yield Step(f"the broker REDELIVERS e{worker.event}, w{w} lives on at {worker.at}", again, fault=True)
+
+
+def _receives(setting: Setting, state: State, w: int) -> Steps:
+    at = "lease" if setting.guards.lease else "read"
+    for event, waiting in enumerate(state.queue):
+        if waiting:
+            taken = state._replace(queue=put(state.queue, event, waiting - 1))
+            yield Step(f"w{w} receives e{event}", _now(taken, w, Worker(at, event, setting.guards.ack_last)))
+
+
+def _lease(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    event, mark = worker.event, state.redis[worker.event]
+    if mark == DONE:
+        if has(state.db.inbox, event) or not setting.guards.done_needs_inbox:
+            yield Step(f"w{w} finds e{event} done", _now(state, w, worker._replace(at="ack")))
+        else:
+            yield Step(f"w{w} finds e{event} done, the inbox does not: takes over", _leased(state, w))
+    elif mark == ORPHAN or any(other.leased and other.event == event for other in state.workers):
+        at = "copy" if setting.guards.busy_waits else "ack"
+        yield Step(f"w{w} finds the lease of e{event} busy", _now(state, w, worker._replace(at=at)))
+    else:
+        yield Step(f"w{w} leases e{event}", _leased(state, w))
+
+
+def _read(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    o = setting.order_of(worker.event)
+    order = state.db.orders[o]
+    if order.status != PENDING:
+        yield Step(f"w{w} reads o{o}, which is {order.status}", _now(state, w, worker._replace(at="note")))
+        return
+    for driver in range(setting.drivers):
+        if not state.locks or not state.locks[driver]:
+            found = _now(state, w, worker._replace(at="save", driver=driver, version=order.version))
+            yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", _locked(found, driver, True))
+    if state.locks and all(state.locks):
+        yield from _tries_later(setting, state, w, "finds nobody")
+    if state.faults.fleet:
+        failed = state._replace(faults=state.faults.less("fleet"))
+        yield from _tries_later(setting, failed, w, "gets no driver from the fleet", fault=True)
+
+
+def _save(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    event, driver, o = worker.event, worker.driver, setting.order_of(worker.event)
+    saved = save(setting, state.db, o, (DISPATCHED, driver), worker.version, event=event)
+    freed = _locked(state, driver, False)
+    match saved.how:
+        case database.KEPT:
+            after = committed(state, saved.db, saved.broken)
+            yield Step(f"w{w} gives o{o} to d{driver}", _now(after, w, worker._replace(at="finish")))
+        case database.STALE:
+            yield Step(f"w{w} finds o{o} moved, reads again", _now(freed, w, worker._replace(at="read")))
+        case database.HANDLED:
+            yield Step(f"w{w} finds e{event} handled before", _now(freed, w, worker._replace(at="finish")))
+        case database.BUSY:
+            for other in range(setting.drivers):
+                if other != driver:
+                    yield Step(f"w{w} passes over d{driver}", _now(state, w, worker._replace(driver=other)))
+            yield from _tries_later(setting, freed, w, f"finds d{driver} busy, and nobody else")
+        case _:
+            yield from _tries_later(setting, freed, w, "is refused by the database")
+
+
+def _note(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    noted = committed(state, note(state.db, worker.event)) if setting.guards.inbox else state
+    yield Step(f"w{w} notes e{worker.event} as skipped", _now(noted, w, worker._replace(at="finish")))
+
+
+def _finish(setting: Setting, state: State, w: int) -> Steps:
+    """`Leases.finish`: done, unless somebody else holds it by now. `Unavailable` is passed over, the lease runs out."""
+    worker = state.workers[w]
+    event = worker.event
+    answering = _now(state, w, worker._replace(at="ack", leased=False))
+    held = any(other.leased and other.event == event for i, other in enumerate(state.workers) if i != w)
+    if not setting.guards.lease or held or state.redis[event] != NOTHING:
+        yield Step(f"w{w} leaves no mark of e{event}", answering)
+    else:
+        yield Step(f"w{w} marks e{event} done", answering._replace(redis=put(state.redis, event, DONE)))
+
+
+def _copy(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    sent = state._replace(queue=_more(state, worker.event))
+    yield Step(f"w{w} sends a copy of e{worker.event} to wait", _now(sent, w, worker._replace(at="ack")))
+    if not worker.owned:
+        yield Step(f"w{w} no longer owns e{worker.event}, and forgets it", _now(state, w, IDLE))
+
+
+def _ack(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    forgotten = _now(state, w, IDLE)
+    if setting.failover_between:
+        forgotten = forgotten._replace(before=None)
+    yield Step(f"w{w} acks e{worker.event}" + ("" if worker.owned else ", which nobody hears"), forgotten)
+
+
+def _give_read(setting: Setting, state: State, w: int) -> Steps:
+    """`SendToManual`, by the guard outside of the lease."""
+    worker = state.workers[w]
+    event, o = worker.event, setting.order_of(worker.event)
+    order = state.db.orders[o]
+    if order.status == PENDING:
+        reading = worker._replace(at="give_save", version=order.version)
+        yield Step(f"w{w} reads o{o}, version {order.version}, to give it up", _now(state, w, reading))
+    else:
+        noted = committed(state, note(state.db, event)) if setting.guards.inbox else state
+        yield Step(f"w{w} finds o{o} {order.status}, notes e{event}", _now(noted, w, worker._replace(at="ack")))
+
+
+def _give_save(setting: Setting, state: State, w: int) -> Steps:
+    worker = state.workers[w]
+    event, o = worker.event, setting.order_of(worker.event)
+    saved = save(setting, state.db, o, (MANUAL, NOBODY), worker.version, event=event)
+    if saved.how == database.KEPT:
+        after = committed(state, saved.db, saved.broken)
+        yield Step(f"w{w} hands o{o} to people", _now(after, w, worker._replace(at="ack")))
+    else:
+        at = {database.STALE: "give_read", database.HANDLED: "ack"}.get(saved.how, "copy")
+        yield Step(f"w{w} cannot give up o{o}, {saved.how}", _now(state, w, worker._replace(at=at)))
+
+
+_ACTS = {
+    "lease": _lease,
+    "read": _read,
+    "save": _save,
+    "note": _note,
+    "finish": _finish,
+    "copy": _copy,
+    "ack": _ack,
+    "give_read": _give_read,
+    "give_save": _give_save,
+}
+
+
+def _tries_later(setting: Setting, state: State, w: int, why: str, *, fault: bool = False) -> Steps:
+    """The lease is released, then patience decides: again later, or people take over."""
+    worker = state.workers[w]
+    redis = state.redis
+    if not setting.guards.own_release:
+        redis = put(redis, worker.event, NOTHING)
+        others = tuple(x._replace(leased=x.leased and x.event != worker.event) for x in state.workers)
+        state = state._replace(workers=others)
+    for at in ("copy", "give_read"):
+        waiting = Worker(at, worker.event, worker.owned)
+        yield Step(f"w{w} {why}", _now(state._replace(redis=redis), w, waiting), fault)
+
+
+def _dies(state: State, w: int) -> State:
+    """What it had not answered is delivered again; its lease stays, and is nobody's."""
+    worker = state.workers[w]
+    dead = _now(state, w, IDLE)
+    return dead._replace(
+        queue=_more(state, worker.event) if worker.owned else state.queue,
+        redis=put(state.redis, worker.event, ORPHAN) if worker.leased else state.redis,
+        faults=state.faults.less("crash"),
+    )
+
+
+def _leased(state: State, w: int) -> State:
+    worker = state.workers[w]._replace(at="read", leased=True)
+    return _now(state, w, worker)._replace(redis=put(state.redis, worker.event, NOTHING))
+
+
+def _now(state: State, w: int, worker: Worker) -> State:
+    return state._replace(workers=(*state.workers[:w], worker, *state.workers[w + 1 :]))
+
+
+def _more(state: State, event: int) -> tuple[int, ...]:
+    return put(state.queue, event, state.queue[event] + 1)
+
+
+def _locked(state: State, driver: int, locked: bool) -> State:
+    if not state.locks:
+        return state
+    return state._replace(locks=(*state.locks[:driver], locked, *state.locks[driver + 1 :]))

@@ -1,0 +1,184 @@
+"""The real thing that the state machine drives: use cases and guards, over PostgreSQL's adapters or memory's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol, TypeAlias
+
+from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.leases import MemoryLeases
+from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.adapters.memory.parked import MemoryParked
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import FleetBreakerOpen
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Verdict
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.guards.chain import Rules, dispatching
+from gofleet.guards.parking import RetryRules
+from gofleet.guards.patience import Limits
+from gofleet.ports import Inbox, Orders, Outbox, Search
+from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.redispatch_order import RedispatchOrder
+from gofleet.usecases.sweep_orders import SweepOrders
+from tests.makers import CENTRE
+from tests.model.expected import Act, ByHand, Create, Known, Move, Picture, Row, Sweep, Work
+
+VERBS: dict[Status, Callable[[Orders], CancelOrder | DeliverOrder | RedispatchOrder]] = {
+    Status.CANCELLED: CancelOrder,
+    Status.DELIVERED: DeliverOrder,
+    Status.PENDING: RedispatchOrder,
+}
+ALL = 1_000
+LogRow: TypeAlias = tuple[str, str | None, str, int]
+"""(order, was, became, version), oldest first."""
+
+
+class Store(Protocol):
+    """One database, empty at first, and what a test may see and do behind its back."""
+
+    @property
+    def orders(self) -> Orders: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def inbox(self) -> Inbox: ...
+
+    async def look(self) -> Picture: ...
+    async def log(self) -> Sequence[LogRow]: ...
+    async def let_backoffs_pass(self) -> None: ...
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.orders = MemoryOrders()
+        self.outbox, self.inbox = MemoryOutbox(self.orders), MemoryInbox(self.orders)
+
+    async def look(self) -> Picture:
+        rows = [
+            Row(row.message.order_id, row.message.sequence, row.message.type, row.published_at is not None)
+            for row in self.orders.outbox
+        ]
+        known = {id: _known(order) for id, order in self.orders.rows.items()}
+        return Picture(known, sorted(rows), {receipt.event_id: how for receipt, how in self.orders.inbox.items()})
+
+    async def log(self) -> Sequence[LogRow]:
+        return []  # it keeps no history
+
+    async def let_backoffs_pass(self) -> None:
+        pass  # it knows none
+
+
+class PostgresStore:
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.orders, self.outbox, self.inbox = PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool)
+
+    async def clear(self) -> None:
+        async with link_from(self.pool) as link:
+            await link.execute("truncate orders, outbox, inbox, order_log")
+
+    async def look(self) -> Picture:
+        """By statements of its own: the adapters are what is under test."""
+        async with link_from(self.pool) as link:
+            orders = await link.execute(
+                "select id, price, pickup_lat is not null, status, version, driver_id, reason from orders"
+            )
+            known = {
+                id: Known(int(price), pickup, Status(status), version, driver, Reason(reason) if reason else None)
+                for id, price, pickup, status, version, driver, reason in await orders.fetchall()
+            }
+            outbox = await link.execute("select aggregate_id, seq, event_type, published_at is not null from outbox")
+            rows = sorted(Row(*row) for row in await outbox.fetchall())
+            inbox = await link.execute("select event_id::text, outcome from inbox where consumer = 'dispatch'")
+            return Picture(known, rows, dict(await inbox.fetchall()))
+
+    async def log(self) -> Sequence[LogRow]:
+        async with link_from(self.pool) as link:
+            found = await link.execute("select order_id, was, became, version from order_log order by id")
+            return [(order_id, was, became, version) for order_id, was, became, version in await found.fetchall()]
+
+    async def let_backoffs_pass(self) -> None:
+        async with link_from(self.pool) as link:
+            await link.execute("update outbox set next_attempt_at = now() where next_attempt_at > now()")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Finds these drivers and no others; None = its breaker is open."""
+
+    drivers: tuple[str, ...] | None
+
+    async def search(self, search: Search) -> list[Candidate]:
+        if self.drivers is None:
+            raise FleetBreakerOpen(1.0)
+        await asyncio.sleep(0)  # time for somebody else
+        return [Candidate(name, name, CENTRE, 10.0) for name in self.drivers if name not in search.exclude]
+
+    async def register(self, driver: Driver) -> None:
+        raise AssertionError("no worker registers drivers")
+
+    async def move(self, position: Position) -> bool:
+        raise AssertionError("no worker moves drivers")
+
+
+@dataclass
+class World:
+    """`heard` = the messages that came out of the broker for workers; any may be delivered again at any time."""
+
+    store: Store
+    drivers: tuple[str, ...]
+    heard: list[Message] = field(default_factory=list[Message])
+    parked: MemoryParked = field(default_factory=MemoryParked)
+    redis: list[MemoryLeases] = field(default_factory=lambda: [MemoryLeases(), MemoryLeases()])
+
+    async def perform(self, act: Act) -> object:
+        """Do it for real; returns what the use case or the worker answered."""
+        orders = self.store.orders
+        match act:
+            case Create(order_id, price, has_pickup):
+                order = Order.create(order_id, Decimal(price), Decimal(0), pickup=CENTRE if has_pickup else None)
+                return await CreateOrder(orders)(order)
+            case Move(order_id, wanted):
+                return await VERBS[wanted](orders)(order_id)
+            case ByHand(order_id, driver):
+                return await DispatchByHand(orders, await self._records())(order_id, driver, None)
+            case Sweep():
+                return await SweepOrders(orders, 0.0, ALL)()
+            case Work():
+                return await self._work(act) if self.heard else None
+
+    async def _work(self, work: Work) -> Verdict:
+        store = self.store
+        handler = dispatching(
+            DispatchOrder(store.orders, store.inbox, Fleet(work.drivers), Reach(5.0, 5.0, 60.0)),
+            orders=store.orders,
+            inbox=store.inbox,
+            leases=self.redis[work.redis],
+            parked=self.parked,
+            rules=Rules(RetryRules(), Limits(patience_seconds=3600.0 if work.patient else 0.0)),
+            stopping=asyncio.Event(),
+        )
+        message = self.heard[work.number % len(self.heard)]
+        return await handler(Delivery(DISPATCH_QUEUE, message.body, message.headers()))
+
+    async def _records(self) -> MemoryDrivers:
+        records = MemoryDrivers()
+        for name in self.drivers:
+            await records.put(Driver(name, name))
+        return records
+
+
+def _known(order: Order) -> Known:
+    has_pickup = order.pickup is not None
+    return Known(int(order.price), has_pickup, order.status, order.version, order.driver_id, order.reason)

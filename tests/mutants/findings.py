@@ -1,0 +1,75 @@
+"""What must be true at the end, asked of PostgreSQL: more than tests/journeys/truth.py, for an order may move often."""
+
+from __future__ import annotations
+
+import psycopg
+
+from gofleet.domain.order import MOVES
+
+LEGAL = ", ".join(f"('{was}', '{became}')" for was, all_became in MOVES.items() for became in all_became)
+
+QUERIES = {
+    "an order left waiting": "select id from orders where status = 'PENDING'",
+    "an illegal move": f"select order_id from order_log where was is not null and (was, became) not in ({LEGAL})",
+    "a move that does not begin where the last one ended": """
+        select order_id from (
+            select order_id, was, version, lag(became) over moves as stood, lag(version) over moves as before
+            from order_log window moves as (partition by order_id order by id)
+        ) as move
+        where was is distinct from stood or version <> coalesce(before, 0) + 1""",
+    "a history that does not end in the order": """
+        select o.id from orders o
+        left join lateral (select * from order_log where order_id = o.id order by id desc limit 1) l on true
+        where (o.status, o.version) is distinct from (l.became, l.version)""",
+    "dispatched twice without having waited again": """
+        select order_id from (
+            select order_id, became, lag(became) over (partition by order_id order by id) as last
+            from order_log where became in ('DISPATCHED', 'PENDING')
+        ) as move
+        where became = 'DISPATCHED' and last is distinct from 'PENDING'""",
+    # By the numbers of the log, not by its times: who waits for a driver's row to be freed began before it was.
+    "a driver with two orders at once": """
+        with held as (
+            select l.order_id, l.driver_id, l.id as since,
+                   (select min(n.id) from order_log n where n.order_id = l.order_id and n.id > l.id) as until
+            from order_log l where l.became = 'DISPATCHED'
+        )
+        select a.driver_id from held a join held b on a.driver_id = b.driver_id and a.since < b.since
+        where a.until is null or b.since < a.until""",
+    "not exactly one event for each version": """
+        select o.id from orders o left join outbox e on e.aggregate_id = o.id and e.kind = 'event'
+        group by o.id, o.version
+        having count(e.*) <> o.version or count(distinct e.seq) <> o.version or max(e.seq) <> o.version""",
+    "an event that was never published": "select event_id::text from outbox where published_at is null",
+    "a dispatch without its receipt": """
+        select l.order_id from order_log l where l.became = 'DISPATCHED'
+        group by l.order_id
+        having count(*) <> (
+            select count(*) from inbox i join outbox e using (event_id)
+            where e.aggregate_id = l.order_id and i.consumer = 'dispatch' and i.outcome = 'dispatched'
+        )""",
+    "an order handed to people without a reason": """
+        select id from orders where status = 'MANUAL_DISPATCH' and reason is null""",
+}
+
+
+def findings(conninfo: str) -> set[str]:
+    """`<kind>: <some offenders>` for each kind that was found."""
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        return {
+            f"{kind}: {', '.join(str(row[0]) for row in rows[:5])}"
+            for kind, query in QUERIES.items()
+            if (rows := link.execute(query.encode()).fetchall())
+        }
+
+
+def published(conninfo: str) -> set[str]:
+    """The ids of the events that the outbox believes to have been published."""
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        return {str(row[0]) for row in link.execute("select event_id from outbox where published_at is not null")}
+
+
+def unpublished(conninfo: str) -> int:
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        row = link.execute("select count(*) from outbox where published_at is null").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,156 @@
+"""The ports as the handlers of the storm meet them: each call may go wrong before and after, and some are watched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.errors import FleetUnavailable, GoFleetError
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Order
+from gofleet.domain.place import Place
+from gofleet.ports import Holding, Inbox, Lease, Leases, LeaseState, OrderFilter, Orders, Search
+from tests.mutants.dice import Dice
+
+
+@dataclass
+class Witness:
+    """What was seen to go wrong while it happened; the database does not tell of it afterwards."""
+
+    findings: set[str] = field(default_factory=set[str])
+
+    def saw(self, finding: str, who: str) -> None:
+        self.findings.add(f"{finding}: {who}")
+
+
+@dataclass(frozen=True)
+class RiskyOrders:
+    orders: Orders
+    dice: Dice
+    witness: Witness
+
+    async def add(self, order: Order) -> bool:
+        return await self.orders.add(order)
+
+    async def get(self, order_id: str) -> Order:
+        await self.dice.step()
+        order = await self.orders.get(order_id)
+        await self.dice.step()
+        return order
+
+    async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        await self.dice.step()
+        try:
+            await self.orders.save(order, receipt)
+        except GoFleetError:
+            raise  # which is how a lost race is told
+        except Exception as error:
+            self.witness.saw("a lost race that nobody foresaw", f"{order.id} {type(error).__name__}")
+            raise
+        await self.dice.step()
+
+    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
+        return await self.orders.list(which, limit)
+
+    async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
+        return await self.orders.overdue(seconds, limit)
+
+    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+        return await self.orders.announce_again(after_seconds, limit)
+
+    async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
+        return await self.orders.live(after, limit)
+
+
+@dataclass(frozen=True)
+class RiskyInbox:
+    inbox: Inbox
+    dice: Dice
+
+    async def note(self, receipt: Receipt, outcome: str) -> None:
+        await self.dice.step()
+        await self.inbox.note(receipt, outcome)
+        await self.dice.step()
+
+    async def outcome(self, receipt: Receipt) -> str | None:
+        await self.dice.step()
+        return await self.inbox.outcome(receipt)
+
+    async def prune(self, days: float, limit: int) -> int:
+        return await self.inbox.prune(days, limit)
+
+
+@dataclass
+class WatchedLeases:
+    """Risky, and compared with what was promised: one holder at a time, and a mark only on what is in the inbox."""
+
+    leases: Leases
+    inbox: Inbox
+    lease_seconds: float
+    dice: Dice
+    witness: Witness
+    _held: dict[str, tuple[str, float]] = field(default_factory=dict[str, tuple[str, float]])
+
+    async def acquire(self, key: str, token: str) -> Lease:
+        await self.dice.step()
+        before = time.monotonic()
+        lease = await self.leases.acquire(key, token)
+        if lease.state is LeaseState.ACQUIRED:
+            holder, until = self._held.get(key, (token, 0.0))
+            now = time.monotonic()
+            if holder != token and before < now < min(until, before + self.lease_seconds):
+                self.witness.saw("a lease held by two", key)
+            self._held[key] = (token, before + self.lease_seconds)
+        await self.dice.step()
+        return lease
+
+    async def take_over(self, key: str, token: str) -> None:
+        await self.dice.step()
+        self._held[key] = (token, time.monotonic() + self.lease_seconds)
+        await self.leases.take_over(key, token)
+
+    async def finish(self, key: str, token: str) -> None:
+        await self.dice.step()
+        if await self.inbox.outcome(Receipt(*key.split(":", 1))) is None:
+            self.witness.saw("a done mark before the commit", key)
+        await self._end(key, token, self.leases.finish)
+
+    async def release(self, key: str, token: str) -> None:
+        await self.dice.step()
+        await self._end(key, token, self.leases.release)
+        holder, until = self._held.get(key, (token, 0.0))
+        if holder == token or until < time.monotonic():
+            return
+        if (await self.leases.acquire(key, "witness")).state is LeaseState.ACQUIRED:  # which it must not be
+            await self.leases.release(key, "witness")
+            if self._held.get(key) == (holder, until) and until > time.monotonic():
+                self.witness.saw("a lease held by two", key)
+
+    async def _end(self, key: str, token: str, end: Callable[[str, str], Awaitable[None]]) -> None:
+        if self._held.get(key, ("", 0.0))[0] == token:
+            del self._held[key]
+        await end(key, token)
+
+
+@dataclass(frozen=True)
+class ForgetfulFleet:
+    """Who is busy was forgotten, by all of Redis: everybody is free, always. Only the database knows better."""
+
+    drivers: Sequence[str]
+    dice: Dice
+    fails: float = 0.05
+
+    async def search(self, search: Search) -> list[Candidate]:
+        await self.dice.step()
+        if self.dice.happens(self.fails):
+            raise FleetUnavailable("it is a bad day")
+        near = [driver for driver in self.drivers if driver not in search.exclude]
+        self.dice.random.shuffle(near)
+        await self.dice.step()
+        return [Candidate(driver, driver, Place(1, 1), 100) for driver in near[: search.limit]]
+
+    async def register(self, driver: Driver) -> None: ...
+    async def move(self, position: Position) -> bool:
+        return True
