@@ -51,7 +51,8 @@ journeys *args: servers
 
 # Disasters on real servers: just chaos, just chaos F5 F9 --seed 7, just chaos all, just chaos nemesis --minutes 10
 [group('check')]
-chaos *args: servers
+chaos *args:
+    @bash tests/install_servers.sh faketime
     uv run python -m tests.chaos {{args}}
 
 # The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails

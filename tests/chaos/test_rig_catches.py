@@ -50,29 +50,22 @@ async def test_a_worker_that_acknowledges_first_strands_orders(servers: Servers,
         assert any(found.startswith("I2") for found in await violations(trial.world, within=0))
 
 
-async def test_without_its_unique_index_a_driver_is_given_twice(servers: Servers, tmp_path: Path) -> None:
+async def test_a_lost_order_and_a_driver_given_twice_are_found(servers: Servers, tmp_path: Path) -> None:
     async with a_small_trial(servers, tmp_path, "fleet", "relay", "worker", "api", drivers=2) as trial:
+        async with trial.load(orders=5, rate=20) as load:
+            pass
+        assert [*await rest(trial.world), *await violations(trial.world)] == []
+
         async with trial.world.link() as link:
+            await link.execute("delete from outbox where aggregate_id = %s", [load.ids[0]])
+            await link.execute("delete from orders where id = %s", [load.ids[0]])
             await link.execute("drop index one_live_order_per_driver")
         async with trial.load(orders=30, rate=20, ending="leave"):
             for _ in range(8):
                 await asyncio.sleep(0.2)
                 await flush(trial)
+        found = [*await rest(trial.world), *await violations(trial.world, within=0)]
 
-        assert await rest(trial.world) == []
-        assert any(found.startswith("I5") for found in await violations(trial.world, within=0))
-
-
-async def test_an_order_that_vanishes_is_missed(servers: Servers, tmp_path: Path) -> None:
-    async with a_small_trial(servers, tmp_path, "fleet", "relay", "worker", "api", drivers=5) as trial:
-        async with trial.load(orders=5, rate=20) as load:
-            pass
-        assert [*await rest(trial.world), *await violations(trial.world)] == []
-        async with trial.world.link() as link:
-            await link.execute("delete from outbox where aggregate_id = %s", [load.ids[0]])
-            await link.execute("delete from orders where id = %s", [load.ids[0]])
-
-        found = await violations(trial.world, within=0)
-
-        assert any(one.startswith("I1") for one in found)
-        assert any(one.startswith("I9") for one in found)
+        names = {one.split()[0] for one in found}
+        assert {"I1", "I9"} <= names, found  # accepted and lost; published and not in the outbox
+        assert "I5" in names, found  # two live orders of one driver, for Redis forgot who was busy
