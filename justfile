@@ -49,6 +49,12 @@ contract *args: servers
 journeys *args: servers
     uv run pytest tests/journeys {{args}}
 
+# Disasters on real servers: just chaos, just chaos F5 F9 --seed 7, just chaos all, just chaos nemesis --minutes 10
+[group('check')]
+chaos *args:
+    @bash tests/install_servers.sh faketime
+    uv run python -m tests.chaos {{args}}
+
 # The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
 [group('check')]
 model *args:

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # RabbitMQ's and Redis's programs for the tests, which start private instances; the system's services are never used.
+# With the word `faketime` also the library that gives a process a wrong clock.
 set -euo pipefail
 missing=()
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v redis-server >/dev/null || missing+=(redis-server)
+if [ "${1:-}" = faketime ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
+  missing+=(faketime)
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then

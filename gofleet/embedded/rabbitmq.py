@@ -78,6 +78,10 @@ class RabbitMQ(Server[RabbitAddress]):
         self._given_bin_dir = bin_dir
         self._bin_dir = Path()
 
+    def control(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """The command that makes rabbitmqctl do `words` to this node, and the environment it needs."""
+        return [str(self._bin_dir / "rabbitmqctl"), *words], self._environment()
+
     def _address(self) -> RabbitAddress:
         amqp, http, *_ = self._ports.chosen
         return RabbitAddress(HOST, amqp, management_url=f"http://{HOST}:{http}" if self._management else "")

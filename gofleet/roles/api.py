@@ -58,6 +58,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         web.port,
         grace_seconds=process.settings.general.grace_seconds,
         header_seconds=web.header_timeout_seconds,
+        connections=web.max_connections,
     )
     async with server as listening, parts.watched(process, listening):
         logger.info("api on port {}", web.port)

@@ -115,6 +115,9 @@ class Web(Group, frozen=True, kw_only=True):
     header_timeout_seconds: Annotated[float, about("Longest wait for a whole request head.", gt=0)] = field(
         name="WEB_HEADER_TIMEOUT_SECONDS"
     )
+    max_connections: Annotated[int, about("Connections of clients at once, idle ones included.", ge=1)] = field(
+        name="WEB_MAX_CONNECTIONS"
+    )
 
 
 class Fleet(Group, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ class Installation:
         """Start a process and do not wait for it."""
         self.count += 1
         name = f"{role}-{self.count}"
-        port = free_port("127.0.0.1", 21_000 + 20 * self.count)
+        port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
         log = self.place / f"{name}.log"
         environment = {**os.environ, **self.environment, "METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
         with log.open("wb") as out:

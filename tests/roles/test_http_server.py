@@ -161,3 +161,27 @@ async def test_giant_headers_are_refused() -> None:
         answer = await exchange(listening.port, head)
 
     assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
+
+
+async def test_idle_connections_keep_nobody_out() -> None:
+    async with serving(Gate(), "127.0.0.1", 0, connections=500) as listening, httpx.AsyncClient(timeout=2) as client:
+        idle = [await asyncio.open_connection(listening.host, listening.port) for _ in range(300)]
+        try:
+            assert (await client.get(listening.url)).text == "done"
+        finally:
+            for _, writer in idle:
+                writer.close()
+
+
+async def test_more_connections_than_allowed_wait_until_there_is_room() -> None:
+    async with serving(Gate(), "127.0.0.1", 0, connections=3) as listening, httpx.AsyncClient(timeout=1) as client:
+        idle = [await asyncio.open_connection(listening.host, listening.port) for _ in range(4)]
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get(listening.url)
+        for _, writer in idle:
+            writer.close()
+
+        async def answered() -> bool:
+            return (await client.get(listening.url)).text == "done"
+
+        await eventually(answered)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -21,6 +22,9 @@ from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
 
 HEADER_SECONDS = 5.0
 LARGEST_HEADERS = 32 * 1024
+CONNECTIONS = 1024
+OTHER_FILES = 256
+"""Open files of a process that are no connections of clients."""
 START_SECONDS = 10.0
 CUT_SECONDS = 1.0
 """How long requests that were cut off may take to notice."""
@@ -45,6 +49,13 @@ class Listening:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
+class _Bounds(NamedTuple):
+    """What one client and all of them may take."""
+
+    http1: HTTP1Settings
+    connections: int
+
+
 @asynccontextmanager
 async def serving(
     app: ASGIApp,
@@ -54,24 +65,27 @@ async def serving(
     grace_seconds: float = 10.0,
     header_seconds: float = HEADER_SECONDS,
     largest_headers: int = LARGEST_HEADERS,
+    connections: int = CONNECTIONS,
 ) -> AsyncGenerator[Listening]:
     """Serve `app` (without ASGI lifespan) over HTTP/1.1 while the block runs; port 0 = any free one.
 
     The block starts when the port accepts connections; `PortTaken` if somebody else has it. At its end no further
     connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
+    At most `connections` are open at once, idle ones included; more wait to be accepted.
     """
+    _make_room(connections)
     family, address = await _resolved(host)
     with _held_port(family, address, port) as free:
         # At the end half a header holds us up for as long as it may take.
         header_ms = int(min(header_seconds, grace_seconds) * 1000)
-        settings = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers)
-        async with _served(app, address, free, settings, grace_seconds) as listening:
+        bounds = _Bounds(HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers), connections)
+        async with _served(app, address, free, bounds, grace_seconds) as listening:
             yield listening
 
 
 @asynccontextmanager
 async def _served(
-    app: ASGIApp, address: str, port: int, settings: HTTP1Settings, grace_seconds: float
+    app: ASGIApp, address: str, port: int, bounds: _Bounds, grace_seconds: float
 ) -> AsyncGenerator[Listening]:
     requests = _Requests(app)
     server = Server(
@@ -81,7 +95,10 @@ async def _served(
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
         websockets=False,
-        http1_settings=settings,
+        http1_settings=bounds.http1,
+        # Granian counts connections, not requests: its default of 128 idle ones would keep everybody out.
+        backlog=bounds.connections,
+        backpressure=bounds.connections,
         # Only errors, and to whoever listens to `logging`: at every start it warns that embedding is experimental.
         log_level=LogLevels.error,
         log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
@@ -93,6 +110,19 @@ async def _served(
     finally:
         server.stop()
         await _finish(serve, requests, grace_seconds)
+
+
+def _make_room(connections: int) -> None:
+    """Let this process open as many files, as far as the system allows: the usual limit is 1024."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  Windows has none
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class _Requests:

@@ -1,0 +1,41 @@
+"""The product's bounds, shortened so that whatever has to run out does so within seconds."""
+
+from __future__ import annotations
+
+LEASE_SECONDS = 4.0
+T_MAX_SECONDS = 20.0
+STALE_SECONDS = 20.0
+TIERS_SECONDS = (1, 2, 4)
+DELIVERY_LIMIT = 6
+
+BOUNDS: dict[str, str] = {
+    "GRACE_SECONDS": "6",
+    "DB_SSLMODE": "disable",
+    "DB_POOL_WAIT_SECONDS": "2",
+    "DB_CONNECT_TIMEOUT_SECONDS": "2",
+    "DB_STATEMENT_TIMEOUT_MS": "2000",
+    "DB_LOCK_TIMEOUT_MS": "1000",
+    "RABBITMQ_HEARTBEAT_SECONDS": "2",
+    "PUBLISH_TIMEOUT_SECONDS": "3",
+    "RETRY_TIERS_SECONDS": ",".join(map(str, TIERS_SECONDS)),
+    "DELIVERY_LIMIT": str(DELIVERY_LIMIT),
+    "FLEET_TIMEOUT_SECONDS": "1",
+    "POSITION_STALE_SECONDS": str(STALE_SECONDS),
+    "CLAIM_SECONDS": "3",
+    "RELAY_POLL_SECONDS": "0.5",
+    "RELAY_MAX_ATTEMPTS": "50",
+    "SWEEP_SECONDS": "1",
+    "ANNOUNCE_AGAIN_SECONDS": "4",
+    "RECONCILE_SECONDS": "3",
+    "WORKER_CONCURRENCY": "8",
+    "WORKER_PREFETCH": "10",
+    "WORKER_DEADLINE_SECONDS": "3",
+    "WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
+    "WORKER_OUTAGE_HOLD_SECONDS": "3",
+    "DISPATCH_PATIENCE_SECONDS": "2",
+    "T_MAX_SECONDS": str(T_MAX_SECONDS),
+    "BREAKER_MIN_CALLS": "5",
+    "BREAKER_WINDOW_SECONDS": "4",
+    "BREAKER_OPEN_SECONDS": "2",
+    "BREAKER_PROBES": "2",
+}

@@ -1,0 +1,5 @@
+"""Every fault of the matrix; importing this package registers them."""
+
+from tests.chaos.faults import fleet, killed, machine, messages, network, postgres, rabbit, redis, rolling, storms
+
+__all__ = ["fleet", "killed", "machine", "messages", "network", "postgres", "rabbit", "redis", "rolling", "storms"]

@@ -1,0 +1,31 @@
+"""The outcome of trials as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.chaos.trial import Outcome
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- chaos: written by `just chaos all --readme` -->", "<!-- chaos: end -->"
+HEAD = "| fault | what happens | runs | orders | violations | seconds |\n| --- | --- | --- | --- | --- | --- |"
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Markdown, one row for each fault, in the order in which they were tried first."""
+    rows = [HEAD]
+    for name in dict.fromkeys(outcome.fault for outcome in outcomes):
+        of = [outcome for outcome in outcomes if outcome.fault == name]
+        orders, broken = sum(o.orders for o in of), sum(len(o.violations) for o in of)
+        rows.append(f"| {name} | {of[0].about} | {len(of)} | {orders} | {broken} | {sum(o.seconds for o in of):.0f} |")
+    return "\n".join(rows)
+
+
+def write_into_readme(outcomes: Sequence[Outcome], readme: Path = README) -> None:
+    """Replace what stands between the two markers; ValueError if they are not there."""
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{readme} has no {BEGIN} ... {END}")
+    readme.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n\n{END}{after}")
