@@ -165,6 +165,8 @@ class Machine(RuleBasedStateMachine):
     def a_handled_event_comes_again(self, number: int, drivers: tuple[str, ...] | None, patient: bool) -> None:
         """Its order waits again, because of a later event, and Redis knows nothing."""
         self.redis_forgets_everything()
+        if not self.handled_of_waiting():
+            self.an_order_waits_again(number)
         if again := self.handled_of_waiting():
             self.happens(Work(again[number % len(again)], drivers, patient, redis=0))
 
