@@ -21,6 +21,8 @@ WORKER_POINTS = (
     "worker.after_postpone",
 )
 ZOMBIE_SECONDS = 1.5 * LEASE_SECONDS
+HIT_SECONDS = 10.0
+MORE_LOADS = 4
 AT_ONCE = 3
 """Armed processes side by side: each costs seconds of CPU to start."""
 
@@ -50,5 +52,13 @@ async def _at_points(trial: Trial, role: str, points: Sequence[str], action: str
         some = points[first : first + AT_ONCE]
         armed = await trial.armed(role, *(f"{point}={action}@{trial.dice.randint(1, 2)}" for point in some))
         async with trial.load(orders=14 * len(some) + 10):
-            await trial.all_hit(armed)
+            hit = await trial.all_hit(armed, HIT_SECONDS)
+        for _ in range(MORE_LOADS):
+            if hit:
+                break
+            async with trial.load(
+                orders=12, ending="nobody"
+            ):  # they pass all of a worker's points, and again and again
+                hit = await trial.all_hit(armed, HIT_SECONDS)
+        trial.check_all_hit(armed)
         await trial.dismiss(armed)
