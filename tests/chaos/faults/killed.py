@@ -22,7 +22,8 @@ WORKER_POINTS = (
 )
 ZOMBIE_SECONDS = 1.5 * LEASE_SECONDS
 HIT_SECONDS = 10.0
-MORE_LOADS = 4
+MORE_LOADS = ("nobody", "deliver", "nobody", "deliver")
+"""For points that chance has missed: orders that are postponed, and orders that are not."""
 AT_ONCE = 3
 """Armed processes side by side: each costs seconds of CPU to start."""
 
