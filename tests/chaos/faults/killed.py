@@ -54,12 +54,10 @@ async def _at_points(trial: Trial, role: str, points: Sequence[str], action: str
         armed = await trial.armed(role, *(f"{point}={action}@{trial.dice.randint(1, 2)}" for point in some))
         async with trial.load(orders=14 * len(some) + 10):
             hit = await trial.all_hit(armed, HIT_SECONDS)
-        for _ in range(MORE_LOADS):
+        for ending in MORE_LOADS:
             if hit:
                 break
-            async with trial.load(
-                orders=12, ending="nobody"
-            ):  # they pass all of a worker's points, and again and again
+            async with trial.load(orders=16, ending=ending):
                 hit = await trial.all_hit(armed, HIT_SECONDS)
         trial.check_all_hit(armed)
         await trial.dismiss(armed)
