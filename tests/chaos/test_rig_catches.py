@@ -41,7 +41,7 @@ async def test_a_worker_that_acknowledges_first_strands_orders(servers: Servers,
         path, point = str(MUTANTS / "ack_first"), "worker.after_lease=kill@5"
         mutant = await trial.world.add("worker", PYTHONPATH=path, GOFLEET_FAILPOINTS=point)
         async with trial.load(orders=10, rate=50, ending="forget"):
-            await trial.all_hit([mutant])
+            assert await trial.all_hit([mutant])
         await trial.world.add("worker")
 
         [complaint] = await rest(trial.world, within=8)

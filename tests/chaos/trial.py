@@ -116,18 +116,26 @@ class Trial:
         await asyncio.gather(*(member.ready() for member in started))
         return started
 
-    async def all_hit(self, armed: list[Member], within: float = 60.0) -> None:
-        """Wait until each has run into its failpoint; one that does not is a trial that proves nothing."""
-        for member in armed:
-            point = member.own["GOFLEET_FAILPOINTS"].split("=")[0]
-            try:
-                await eventually(lambda m=member, p=point: f"failpoint {p}" in m.log(), within=within, every=0.1)
-            except AssertionError:
-                self.complaints.append(f"{member.name} never came to {point}, so nothing was tried there")
+    async def all_hit(self, armed: list[Member], within: float = 60.0) -> bool:
+        """Wait until each has run into its failpoint; False if some has not in time."""
+        try:
+            await eventually(lambda: all(_has_hit(member) for member in armed), within=within, every=0.1)
+        except AssertionError:
+            return False
+        return True
+
+    def check_all_hit(self, armed: list[Member]) -> None:
+        """A trial that never came to its point proves nothing."""
+        missed = [member.own["GOFLEET_FAILPOINTS"] for member in armed if not _has_hit(member)]
+        self.check(not missed, f"never came to {', '.join(missed)}, so nothing was tried there")
 
     async def dismiss(self, armed: list[Member]) -> None:
         for member in armed:
             await self.world.remove(member)
+
+
+def _has_hit(member: Member) -> bool:
+    return f"failpoint {member.own['GOFLEET_FAILPOINTS'].split('=')[0]} " in member.log()
 
 
 Act = Callable[[Trial], Awaitable[None]]

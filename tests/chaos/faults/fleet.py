@@ -35,6 +35,7 @@ async def fleet_away(trial: Trial) -> None:
             for edge in trial.world.edges("fleet", "worker"):
                 edge.divert([armed[0].port])  # their connections are old ones, which lead elsewhere
             await trial.all_hit(armed)
+        trial.check_all_hit(armed)
         await trial.dismiss(armed)
 
 

@@ -21,6 +21,9 @@ WORKER_POINTS = (
     "worker.after_postpone",
 )
 ZOMBIE_SECONDS = 1.5 * LEASE_SECONDS
+HIT_SECONDS = 10.0
+MORE_LOADS = ("nobody", "deliver", "nobody", "deliver")
+"""For points that chance has missed: orders that are postponed, and orders that are not."""
 AT_ONCE = 3
 """Armed processes side by side: each costs seconds of CPU to start."""
 
@@ -50,5 +53,11 @@ async def _at_points(trial: Trial, role: str, points: Sequence[str], action: str
         some = points[first : first + AT_ONCE]
         armed = await trial.armed(role, *(f"{point}={action}@{trial.dice.randint(1, 2)}" for point in some))
         async with trial.load(orders=14 * len(some) + 10):
-            await trial.all_hit(armed)
+            hit = await trial.all_hit(armed, HIT_SECONDS)
+        for ending in MORE_LOADS:
+            if hit:
+                break
+            async with trial.load(orders=16, ending=ending):
+                hit = await trial.all_hit(armed, HIT_SECONDS)
+        trial.check_all_hit(armed)
         await trial.dismiss(armed)
