@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import aio_pika
+import httpx
 import pytest
 
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
@@ -258,3 +259,20 @@ async def test_wrong_credentials_are_unavailable_with_the_reason(bench: RabbitBe
 )
 def test_the_smallest_tier_that_is_long_enough_else_the_longest(seconds: float, tier: str) -> None:
     assert Topology("p.").tier(DISPATCH_QUEUE, seconds) == f"p.{DISPATCH_QUEUE}.retry.{tier}"
+
+
+async def test_a_rabbit_that_takes_nothing_now_counts_against_no_message(
+    bench: RabbitBench, vhost: RabbitAddress
+) -> None:
+    """It answers with a nack, as after its disk was full; here because of an operator's limit."""
+    async with RabbitPublisher(bench.server(), bench.topology) as publisher:
+        async with httpx.AsyncClient(auth=(vhost.user, vhost.password), timeout=20, trust_env=False) as http:
+            policy = {"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 1}}
+            await http.put(f"{vhost.management_url}/api/policies/{vhost.vhost}/full", json=policy)
+
+        async def takes_nothing() -> bool:
+            [answer] = await publisher.publish([a_message()])
+            assert answer is None or isinstance(answer, Unavailable)
+            return answer is not None
+
+        await eventually(takes_nothing)

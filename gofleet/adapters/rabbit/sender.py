@@ -126,7 +126,9 @@ class Sender:
             case PublishError():
                 return MessageRefused("no queue takes it")
             case DeliveryError():
-                return MessageRefused(f"RabbitMQ did not accept it: {error}")
+                # A nack says nothing against the message: our queues have no limits, so it is RabbitMQ that cannot now,
+                # such as after its disk was full. Counted, an outage of a quarter of an hour would fail every event.
+                return Unavailable(RABBIT, "it takes nothing now")
             case TypeError() | ValueError() | struct.error():
                 return MessageRefused(f"it cannot be written as AMQP: {error}")
             case TimeoutError():
