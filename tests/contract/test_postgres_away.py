@@ -67,3 +67,36 @@ async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> N
     async with a_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
         await link.execute("select pg_sleep(0.3)")
         await link.execute("select 1")
+
+
+async def test_connections_that_died_in_the_pool_bother_nobody(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        await asyncio.gather(*(orders.get("o-1") for _ in range(4)))
+        await proxy.drop()
+
+        for _ in range(4):
+            await orders.get("o-1")
+
+
+async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        await proxy.cut()
+        until = time.monotonic() + 9  # long enough for pauses that double to have grown to several seconds
+        while time.monotonic() < until:
+            with pytest.raises(Unavailable):
+                await orders.get("o-1")
+        await proxy.allow()
+        began = time.monotonic()
+
+        async def answers() -> bool:
+            try:
+                return bool(await orders.get("o-1"))
+            except Unavailable:
+                return False
+
+        await eventually(answers, within=20)
+        assert time.monotonic() - began < 3

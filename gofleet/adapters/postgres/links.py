@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,8 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 from gofleet.domain.errors import Unavailable
 
 RV = TypeVar("RV")
+RECONNECT_SECONDS = 1.0
+"""For so long the pool tries by itself, with pauses that double; then it leaves it to the next who asks."""
 
 
 class Link(AsyncConnection[TupleRow]):
@@ -37,6 +40,18 @@ class Link(AsyncConnection[TupleRow]):
             return await super().wait(gen, interval, timeout)
         finally:
             silence.cancel()
+
+    async def is_dead(self) -> bool:
+        """Whether the server hung up while nobody looked: no round trip, unless there is something to hear."""
+        wire = select.poll()
+        wire.register(self.fileno(), select.POLLIN)
+        if not wire.poll(0):
+            return False
+        try:
+            await self.execute("")  # it may have been but a notice
+        except psycopg.Error:
+            return True
+        return False
 
     def _hang_up(self) -> None:
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as wire:
@@ -89,7 +104,8 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
 
     A server that does not answer within `answer_seconds` is taken for lost.
 
-    No `check=`: it would double the cost of each statement. A connection that died is met as an error, once.
+    No `check=`: after a failed one the pool pauses for a second; `link_from` looks for itself. While the server is away
+    the pool does not wait for its return: the next caller tries, so that it is found as soon as it is back.
     """
 
     async def bounded(link: Link) -> None:
@@ -102,7 +118,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
         min_size=min(2, size),
         max_size=size,
         timeout=wait_seconds,
-        reconnect_timeout=30,
+        reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True},
         open=False,
         name="gofleet",
@@ -111,11 +127,17 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
 
 @asynccontextmanager
 async def link_from(pool: Pool) -> AsyncGenerator[Link]:
-    """A connection for the block. Whatever means "not now" becomes `Unavailable`: nobody may know whether the last
-    statement was committed, so callers repeat only what is safe to repeat."""
+    """A connection for the block; those that died in the pool are passed over. Whatever means "not now" becomes
+    `Unavailable`: nobody may know whether the last statement was committed, so callers repeat only what is safe to
+    repeat."""
     try:
-        async with pool.connection() as link:
-            yield link
+        for others in reversed(range(pool.max_size + 1)):
+            async with pool.connection() as link:
+                if others and await link.is_dead():
+                    await link.close()  # the pool replaces it
+                    continue
+                yield link
+                return
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
