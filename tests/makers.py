@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -40,3 +41,8 @@ def a_position(
     """A fix of `driver_id`, some metres north of `near` (a degree of latitude is 111,195 m)."""
     place = Place(near.lat + metres_north / 111_195, near.lng)
     return Position(driver_id, place, datetime.now(UTC) - timedelta(seconds=age_seconds))
+
+
+def in_status(status: Status) -> Callable[[Order], bool]:
+    """Whether an order is in it, for `move_order`."""
+    return lambda order: order.status is status

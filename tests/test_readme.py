@@ -149,6 +149,7 @@ def test_the_roles_run_against_servers_of_ones_own(
         with typed(f"{commands}\nwait", environment) as roles:
             until_ready(url, roles)
             _dispatched(url)
+            _proven(commands, environment)
         link.execute("drop database readme with (force)")
 
 
@@ -165,6 +166,21 @@ def _dispatched(url: str) -> None:
         while http.get("/api/v1/orders/pedido-teste-01").json()["status"] != "DISPATCHED":
             assert time.monotonic() < until
             time.sleep(0.1)
+
+
+def _proven(commands: str, environment: dict[str, str]) -> None:
+    """As soon as the last news has arrived, every invariant holds."""
+    (proof,) = blocks("bash proof")
+    given = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
+    until = time.monotonic() + 60
+    while True:
+        with typed(f"{given}\n{proof}", environment) as verifying:
+            said, _ = verifying.communicate(timeout=60)
+        if verifying.returncode == 0:
+            break
+        assert time.monotonic() < until, said
+    assert said.splitlines()[-1] == "verdict: holds"
+    assert said.count(" holds ") == 12
 
 
 @pytest.mark.parametrize("recipe", sorted(set(re.findall(r"(?:uv run )?just (\w+)", README))))

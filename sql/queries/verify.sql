@@ -169,7 +169,7 @@ select queue, count(*), min(reason) from parked where replayed_at is null group 
 select driver_id, id from orders where status = 'DISPATCHED';
 
 -- name: wrong_money
--- NaN is a numeric, more than 0 and equal to itself: the CHECKs let it pass.
+-- NaN is a numeric, more than 0 and equal to itself: it is named here though a CHECK of its own keeps it out.
 select id, format('price %%s, tax %%s, final price %%s', price, tax, final_price) from orders
 where not (price > 0 and tax >= 0 and final_price = price + tax and final_price <= 99999999.99);
 

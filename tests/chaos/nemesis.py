@@ -45,7 +45,7 @@ async def _round(stage: Stage, dice: random.Random, label: str, until: float) ->
     finally:
         running.cancel()
         await asyncio.wait({running})
-    found = [*trial.complaints, *load.complaints, *await judged(stage.world)]
+    found = [*trial.complaints, *load.complaints, *await judged(stage.world, trial.notes)]
     if found:
         await stage.world.dump()
     return Outcome(NAME, ABOUT, label, len(load.ids), found, trial.notes, round(time.monotonic() - begun, 1))

@@ -18,6 +18,7 @@ from tests.chaos.load import Drivers, Load, pinging
 from tests.chaos.member import Member
 from tests.chaos.rest import rest
 from tests.chaos.rig import World
+from tests.chaos.tally import tally
 from tests.chaos.verdict import violations
 from tests.makers import CENTRE
 from tests.waiting import eventually
@@ -194,7 +195,7 @@ async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
         await chosen.act(trial)
     except Exception:
         trial.complaints.append(f"the trial itself failed:\n{traceback.format_exc()}")
-    found = [*trial.complaints, *await judged(stage.world)]
+    found = [*trial.complaints, *await judged(stage.world, trial.notes)]
     await tidied(stage)
     if found:
         await stage.world.dump()
@@ -210,10 +211,13 @@ async def tidied(stage: Stage) -> None:
         await stage.client.act("deliver", order["id"], f"/{order['id']}/deliver")
 
 
-async def judged(world: World) -> list[str]:
-    """Heal, wait for rest, verify."""
+async def judged(world: World, notes: list[str]) -> list[str]:
+    """Heal, wait for rest, verify, and count: what became of all orders of this world is added to `notes`."""
     try:
         await world.heal()
-        return [*await rest(world), *await violations(world)]
+        found = [*await rest(world), *await violations(world)]
+        counted, adds_up = await tally(world)
+        notes.append(counted)
+        return found if adds_up else [*found, f"the counts do not add up: {counted}"]
     except Exception:
         return [f"the world could not be judged:\n{traceback.format_exc()}"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
@@ -249,3 +250,9 @@ async def test_a_refused_event_is_kept_for_later_and_blocks_no_other_order(store
         await claim.settle(answers)
 
     assert "o-2" not in [m.order_id for m in await store.published()]
+
+
+def test_the_database_refuses_money_that_is_no_number(clean_database: str) -> None:
+    insert = "insert into orders (id, price, tax, final_price) values ('o-1', 'NaN', 0, 'NaN')"
+    with psycopg.connect(clean_database) as link, pytest.raises(psycopg.errors.CheckViolation, match="orders_finite"):
+        link.execute(insert)

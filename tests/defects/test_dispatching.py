@@ -21,7 +21,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.move_order import move_order
 from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
-from tests.makers import CENTRE, a_position, an_order
+from tests.makers import CENTRE, a_position, an_order, in_status
 
 EVENT = "018f0000-0000-7000-8000-00000000000{}"
 COUNT = 5
@@ -114,7 +114,7 @@ async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way:
     await stored.add(an_order())
 
     await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))
-    await move_order(stored, "o-1", Status.DELIVERED, Order.deliver)
+    await move_order(stored, "o-1", Order.deliver, done=in_status(Status.DELIVERED))
 
     async with pool.connection() as link:
         types = await (await link.execute("select event_type from outbox order by seq")).fetchall()

@@ -34,7 +34,7 @@ async def test_l7_an_order_with_nobody_near_goes_to_people_unparked(redis: Redis
     await handled(handler, await desk.announced())
 
     with way.fails("no drivers found"):
-        assert [reason for _, reason in desk.parked.rows] == []
+        assert [row.message.detail for row in desk.parked.rows] == []
         assert (desk.status(), desk.orders.rows["o-1"].reason) == (Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
 
 

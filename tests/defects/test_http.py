@@ -10,6 +10,9 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.memory.drivers import MemoryDrivers
+from gofleet.adapters.memory.failed_events import MemoryFailedEvents
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.domain.order import Order
@@ -17,6 +20,8 @@ from gofleet.ports import OrderFilter
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.redispatch_order import RedispatchOrder
 from tests.defects.ways import Way, both_ways
 from tests.roles.conftest import ToldFleet
 
@@ -34,12 +39,17 @@ class PlainInserts(PostgresOrders):
 
 
 def an_api(orders: PostgresOrders) -> Api:
+    drivers = MemoryDrivers()
     return Api(
         orders=orders,
         create_order=CreateOrder(orders),
         cancel_order=CancelOrder(orders),
         deliver_order=DeliverOrder(orders),
-        drivers=MemoryDrivers(),
+        dispatch_by_hand=DispatchByHand(orders, drivers),
+        redispatch_order=RedispatchOrder(orders),
+        drivers=drivers,
+        parked=MemoryParked(),
+        failed_events=MemoryFailedEvents(MemoryOrders()),
         fleet=ToldFleet(),
         operations=Operations({}, roles=["api"]),
     )

@@ -13,7 +13,7 @@ from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import Message
+from gofleet.domain.messages import Delivery, Message
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.relay_outbox import RelayOutbox
 from tests.defects.lossy_relays import AllAtOnce, FailedForEver, MarkedAsProcessing
@@ -34,6 +34,9 @@ class ScriptedPublisher:
         """All at once, as a batch is sent: which arrives first is nobody's promise."""
         return list(await asyncio.gather(*(self._publish(message) for message in messages)))
 
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        raise AssertionError("nobody asked for a replay")
+
     async def _publish(self, message: Message) -> GoFleetError | None:
         if self.answers:
             return self.answers.pop(0)
@@ -52,6 +55,9 @@ class HungPublisher:
         self.asked.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        raise AssertionError("nobody asked for a replay")
 
 
 @both_ways

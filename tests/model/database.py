@@ -59,7 +59,7 @@ def save(
     twice = wanted == DISPATCHED and _holds_another(db, order, driver)
     if twice and guards.one_order_per_driver:
         return Saved(BUSY, db)
-    if guards.inbox and event != NOBODY and has(db.inbox, event):
+    if guards.inbox and guards.inbox_with_move and event != NOBODY and has(db.inbox, event):
         return Saved(HANDLED, db)
     if guards.one_event_per_version and seen < stored.version:
         return Saved(REFUSED, db)  # the event of version `seen` + 1 exists

@@ -112,6 +112,8 @@ class Guards(NamedTuple):
     done_needs_inbox: bool = True  # a done mark is believed only if the inbox knows the event
     own_release: bool = True  # a lease is released by its owner only
     ack_last: bool = True
+    copy_first: bool = True  # what is tried later is copied before the original is forgotten
+    inbox_with_move: bool = True  # else the event is noted first, by a statement of its own
     redis_driver_lock: bool = False  # a driver is locked in Redis, by a key that expires
 
 

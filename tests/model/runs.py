@@ -136,6 +136,14 @@ MUTANTS: Final = (
     ),
     stranded("a busy lease is acknowledged", Setting(Faults(crash=1), guards=ALL_UP._replace(busy_waits=False))),
     stranded("acknowledged first", Setting(Faults(crash=1), guards=ALL_UP._replace(ack_last=False))),
+    stranded(
+        "an event is noted as handled before the work, in a statement of its own",
+        Setting(Faults(crash=1), guards=ALL_UP._replace(inbox_with_move=False)),
+    ),
+    stranded(
+        "the original is forgotten before its copy waits",
+        Setting(Faults(crash=1, fleet=1), guards=ALL_UP._replace(copy_first=False)),
+    ),
     stranded("no sweeper, and the broker loses a message", Setting(Faults(loss=1))),
     stranded("no sweeper, and PostgreSQL forgets a commit", Setting(Faults(failover=1))),
     stranded(

@@ -82,13 +82,22 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
         return
     for driver in range(setting.drivers):
         if not state.locks or not state.locks[driver]:
-            found = _now(state, w, worker._replace(at="save", driver=driver, version=order.version))
+            at = "save" if setting.guards.inbox_with_move else "claim"
+            found = _now(state, w, worker._replace(at=at, driver=driver, version=order.version))
             yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", _locked(found, driver, True))
     if state.locks and all(state.locks):
         yield from _tries_later(setting, state, w, "finds nobody")
     if state.faults.fleet:
         failed = state._replace(faults=state.faults.less("fleet"))
         yield from _tries_later(setting, failed, w, "gets no driver from the fleet", fault=True)
+
+
+def _claim(setting: Setting, state: State, w: int) -> Steps:
+    """Not ours: the event is noted as handled, and then the work is done."""
+    worker = state.workers[w]
+    at = "finish" if has(state.db.inbox, worker.event) else "save"
+    noted = committed(state, note(state.db, worker.event))
+    yield Step(f"w{w} claims e{worker.event} in the inbox, then: {at}", _now(noted, w, worker._replace(at=at)))
 
 
 def _save(setting: Setting, state: State, w: int) -> Steps:
@@ -133,9 +142,12 @@ def _finish(setting: Setting, state: State, w: int) -> Steps:
 
 def _copy(setting: Setting, state: State, w: int) -> Steps:
     worker = state.workers[w]
+    if not setting.guards.copy_first and worker.owned:
+        yield Step(f"w{w} acks e{worker.event} before its copy", _now(state, w, worker._replace(owned=False)))
+        return
     sent = state._replace(queue=_more(state, worker.event))
     yield Step(f"w{w} sends a copy of e{worker.event} to wait", _now(sent, w, worker._replace(at="ack")))
-    if not worker.owned:
+    if setting.guards.copy_first and not worker.owned:
         yield Step(f"w{w} no longer owns e{worker.event}, and forgets it", _now(state, w, IDLE))
 
 
@@ -175,6 +187,7 @@ def _give_save(setting: Setting, state: State, w: int) -> Steps:
 _ACTS = {
     "lease": _lease,
     "read": _read,
+    "claim": _claim,
     "save": _save,
     "note": _note,
     "finish": _finish,

@@ -31,7 +31,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.move_order import move_order
 from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.sweep_orders import SweepOrders
-from tests.makers import an_order
+from tests.makers import an_order, in_status
 from tests.mutants.broker import BadBroker, BadDay, published_out_of_order
 from tests.mutants.dice import Dice, Weather
 from tests.mutants.findings import findings, published, unpublished
@@ -109,7 +109,7 @@ class Storm:
 
     async def _move(self, order_id: str, wanted: Status, verb: Callable[[Order], None]) -> None:
         with suppress(IllegalMove, StaleOrder, psycopg.Error):  # the last are among the findings already
-            await move_order(self.orders, order_id, wanted, verb)
+            await move_order(self.orders, order_id, verb, done=in_status(wanted))
 
     async def _deliver(self) -> None:
         """Drivers hand over what they have, so that others may have them."""

@@ -83,7 +83,7 @@ class MemoryOrders:
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         found = [await self.get(order.id) for order in self.rows.values() if order.status is Status.PENDING]
         found = [order for order in found if order.waited_seconds() > seconds]
-        return sorted(found, key=Order.waited_seconds, reverse=True)[:limit]
+        return sorted(found, key=_since)[:limit]  # not by how long each had waited when it was read
 
     async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
         unpublished = {row.message.order_id for row in self.outbox if row.published_at is None}
@@ -198,6 +198,11 @@ class MemoryOutbox:
         for row in old:
             self.orders.outbox.remove(row)
         return len(old)
+
+
+def _since(order: Order) -> datetime:
+    assert order.pending_since is not None  # noqa: S101  stored orders have it
+    return order.pending_since
 
 
 def _older(at: datetime, days: float) -> bool:

@@ -33,7 +33,7 @@ async def disk_full(trial: Trial) -> None:
         async with a_world(servers, place, roles) as world, a_stage(world) as stage:
             inner = Trial(trial.name, stage, trial.dice, trial.seed)
             await _fill_and_empty(inner, disk)
-            trial.complaints += [*inner.complaints, *await judged(world)]
+            trial.complaints += [*inner.complaints, *await judged(world, trial.notes)]
             trial.notes += inner.notes
             trial.orders += inner.orders
 

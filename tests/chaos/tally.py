@@ -1,0 +1,35 @@
+"""What became of the orders that the clients were told of, and whether it adds up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from tests.chaos.rig import World
+
+BY_STATUS = "select status, reason, count(*) from orders where id = any(%s) group by status, reason"
+
+
+async def tally(world: World) -> tuple[str, bool]:
+    """In words; and whether each order that a client was told of is somewhere, and with people only for a reason."""
+    told = sorted(_created(world))
+    async with world.link() as link:
+        rows = await (await link.execute(BY_STATUS, [told])).fetchall()
+    counts = Counter[str]()
+    unexplained = 0
+    for status, reason, count in rows:
+        counts[_place(status, reason)] += count
+        unexplained += count if status == "MANUAL_DISPATCH" and reason is None else 0
+    parts = " + ".join(f"{count} {place}" for place, count in sorted(counts.items()))
+    return f"{len(told)} created = {parts or 'nothing'}", counts.total() == len(told) and not unexplained
+
+
+def _created(world: World) -> set[str]:
+    lines = map(json.loads, world.ledger.path.read_text().splitlines())
+    return {line["order_id"] for line in lines if line["act"] == "create" and line["status"] in (200, 201)}
+
+
+def _place(status: str, reason: str | None) -> str:
+    return (
+        f"by hand ({reason})" if status == "MANUAL_DISPATCH" else "waiting" if status == "PENDING" else status.lower()
+    )

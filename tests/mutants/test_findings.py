@@ -1,0 +1,45 @@
+"""What is no fault must not be found."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gofleet.adapters.postgres.links import Link, a_pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.order import Order, Status
+from gofleet.usecases.move_order import move_order
+from tests.journeys.truth import truth
+from tests.makers import an_order, in_status
+from tests.mutants.findings import findings
+from tests.waiting import eventually
+
+OVERLAPS = ("a driver with two orders at once", "two overlapping orders of one driver")
+
+
+async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(clean_database: str) -> None:
+    """It had to wait for the order's row, as it does for a sweeper, and by the times it began too early."""
+    async with a_pool(clean_database, size=5, wait_seconds=5) as pool:
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("first"))
+        await orders.add(an_order("second"))
+        await move_order(orders, "first", _to_ana, done=in_status(Status.DISPATCHED))
+
+        async with pool.connection() as sweeper, sweeper.transaction():
+            await sweeper.execute("select from orders where id = 'second' for update")
+            waiting = asyncio.create_task(move_order(orders, "second", _to_ana, done=in_status(Status.DISPATCHED)))
+            async with pool.connection() as link:
+                await eventually(lambda: _somebody_waits(link))
+            await move_order(orders, "first", Order.deliver, done=in_status(Status.DELIVERED))
+        await waiting
+
+    found = [*findings(clean_database), *truth(clean_database).faults]
+    assert [finding for finding in found if finding.startswith(OVERLAPS)] == []
+
+
+def _to_ana(order: Order) -> None:
+    order.dispatch("ana")
+
+
+async def _somebody_waits(link: Link) -> bool:
+    query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    return bool(await (await link.execute(query)).fetchone())
