@@ -6,6 +6,7 @@ import asyncio
 import signal
 from dataclasses import dataclass, field
 
+from gofleet.embedded.loopback import free_ports
 from tests.chaos.proxy import HOST, Edge
 from tests.journeys.installation import Installation, Running
 from tests.waiting import eventually
@@ -57,7 +58,8 @@ class Member:
 
     def launch(self) -> None:
         """Start its process and do not wait."""
-        environment = dict(self.own)
+        # Its port for metrics is free for sure: two rigs on one machine must not take each other's members for theirs.
+        environment = {"METRICS_HOST": HOST, "METRICS_PORT": str(free_ports(1)[0]), **self.own}
         for server, edge in self.edges.items():
             host, port = SETTINGS[server]
             environment |= {host: HOST, port: str(edge.port)}
@@ -73,6 +75,7 @@ class Member:
         assert running is not None
         # In a thread: what it is asked leads it through proxies that run in this loop.
         await eventually(lambda: asyncio.to_thread(running.ready), within=READY_SECONDS, every=0.1)
+        assert self.alive, f"{self.name} has ended:\n{self.log()}"
         self.in_rotation = True
 
     async def start(self) -> None:

@@ -46,6 +46,10 @@ async def _fill_and_empty(trial: Trial, disk: Path) -> None:
         trial.note(f"{shutil.disk_usage(disk).free} bytes free for {FULL_SECONDS:g} s")
         await asyncio.sleep(FULL_SECONDS)
         ballast.unlink()
+        # Quorum queues that met a full disk refuse everything until their node is started anew; an operator does that.
+        rabbit = trial.world.servers.rabbit
+        rabbit.kill()
+        await rabbit.start()
         await trial.world.heal()
 
 
