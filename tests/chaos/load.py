@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections import Counter
@@ -66,7 +67,10 @@ class Drivers:
 
 @dataclass
 class Load:
-    """`orders` orders at `rate` a second; every choice comes from `seed`. `ids` are those that were accepted."""
+    """`orders` orders at `rate` a second, or any number until `over`; every choice comes from `seed`.
+
+    `ids` are those that were accepted.
+    """
 
     client: Client
     seed: str
@@ -76,6 +80,7 @@ class Load:
     centre: Place = CENTRE
     ending: str | None = None
     cancel_within: float = 1.0
+    over: asyncio.Event | None = None
     ids: list[str] = field(default_factory=list[str])
     ends: Counter[str] = field(default_factory=Counter[str])
     complaints: list[str] = field(default_factory=list[str])
@@ -83,7 +88,9 @@ class Load:
     async def run(self) -> None:
         """Return when every story has come to its end, or to none in time."""
         async with asyncio.TaskGroup() as stories:
-            for number in range(self.orders):
+            for number in itertools.count():
+                if self.over.is_set() if self.over else number >= self.orders:
+                    return
                 stories.create_task(self._story(number))
                 await asyncio.sleep(1 / self.rate)
 

@@ -32,8 +32,8 @@ async def rounds(stage: Stage, seed: int, minutes: float) -> AsyncGenerator[Outc
 async def _round(stage: Stage, dice: random.Random, label: str, until: float) -> Outcome:
     begun = time.monotonic()
     end = min(begun + ROUND_SECONDS, until)
-    orders = max(20, int((end - begun) * RATE))
-    load = Load(stage.client, label, orders, RATE, stage.crew)
+    over = asyncio.Event()
+    load = Load(stage.client, label, 0, RATE, stage.crew, over=over)
     trial = Trial(NAME, stage, dice, label, background=load)
     running = asyncio.create_task(load.run())
     try:
@@ -41,6 +41,7 @@ async def _round(stage: Stage, dice: random.Random, label: str, until: float) ->
             chosen = dice.choice([fault for fault in FAULTS.values() if fault.nemesis])
             await _harm(trial, chosen)
             await asyncio.sleep(dice.uniform(0, PAUSE_SECONDS))
+        over.set()
         await running
     finally:
         running.cancel()
