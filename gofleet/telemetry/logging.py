@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NOISY = ("aio_pika", "aiormq", "asyncio", "granian", "_granian", "httpx", "httpcore", "faststream", "psycopg.pool")
 """Libraries whose warnings repeat what our own lines say better; their errors are kept."""
+SILENT = ("aiormq.connection",)
+"""And one that tells at every try that RabbitMQ is away, twice a second, for as long as it is."""
 
 TEXT = (
     "<dim>{time:HH:mm:ss.SSS}</dim> <level>{level:<7}</level> {message} <dim>{extra}</dim>"
@@ -42,6 +44,8 @@ def log_to(stream: TextIO, *, level: str, json: bool, context: Mapping[str, str]
     logging.basicConfig(handlers=[_Forwarding()], level=logging.WARNING, force=True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _add_trace(record: Record) -> None:

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from grpclib import GRPCError, Status
+from grpclib.client import Channel
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server
 
@@ -382,3 +383,22 @@ async def a_proxy(port: int) -> AsyncGenerator[tuple[int, Callable[[], None]]]:
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     while data := await source.read(65_536):
         target.write(data)
+
+
+async def test_a_connection_that_another_call_closed_is_unavailable_and_made_again(
+    fleet: GrpcFleet, positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await positions.move([a_position("ana")])
+    connect = Channel.__connect__
+
+    async def connect_and_lose(channel: Channel) -> object:
+        connection = await connect(channel)
+        channel.close()
+        return connection
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Channel, "__connect__", connect_and_lose)
+        with pytest.raises(FleetUnavailable, match="the connection was lost"):
+            await fleet.search(Search("o-1", CENTRE, 5))
+
+    assert await fleet.search(Search("o-1", CENTRE, 5))

@@ -31,6 +31,8 @@ SILENCES = 3
 """Calls in a row without any answer, after which the connection counts as dead."""
 NO_ANSWER = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, AssertionError)
 """How grpclib tells that nothing came; the AssertionError is betterproto's for a call that ended without a message."""
+CLOSED_CONNECTION = "_transport"
+"""The attribute that a connection of grpclib loses when it is closed."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -138,6 +140,11 @@ class GrpcFleet:
             except NO_ANSWER as error:
                 self._hang_up_if_dead()
                 raise FleetUnavailable(str(error) or type(error).__name__) from error
+            except AttributeError as error:
+                # How grpclib tells that another call closed the connection between our taking it and our using it.
+                if error.name != CLOSED_CONNECTION:
+                    raise
+                raise FleetUnavailable("the connection was lost") from error
 
     def _hang_up_if_dead(self) -> None:
         """A peer that vanished without a goodbye leaves a connection on which every call waits in vain, for minutes."""
