@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -19,20 +20,20 @@ class Watch:
     def __init__(self) -> None:
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
-        self._lines: dict[str, bool] = {}
+        self._wanted, self._consuming = Counter[str](), Counter[str]()  # one queue may be consumed twice
 
     @contextmanager
     def consuming(self, queue: str) -> Generator[None]:
         """Messages of `queue` come in, within the block."""
-        self._lines[queue] = True
+        self._consuming[queue] += 1
         try:
             yield
         finally:
-            self._lines[queue] = False
+            self._consuming[queue] -= 1
 
     async def check(self) -> None:
         """Whether everything that should be consumed is: `Unavailable` if not."""
-        if away := sorted(queue for queue, consuming in self._lines.items() if not consuming):
+        if away := sorted(queue for queue, wanted in self._wanted.items() if self._consuming[queue] < wanted):
             raise Unavailable("the broker", f"nothing is consumed from {', '.join(away)}")
 
     @property
@@ -50,7 +51,7 @@ class Watch:
     async def running(self, queue: str, work: Work) -> AsyncGenerator[None]:
         """Run `work` beside the block, let it end after it; raise its failure at entry or exit, and tell the watch."""
         stop, begun = asyncio.Event(), asyncio.Event()
-        self._lines[queue] = False
+        self._wanted[queue] += 1
         task = asyncio.create_task(self._reporting(work, stop, begun))
         try:
             await _first(begun, task)
@@ -58,7 +59,7 @@ class Watch:
         finally:
             stop.set()
             await _ended(task)
-            del self._lines[queue]
+            self._wanted[queue] -= 1
 
     async def _reporting(self, work: Work, stop: asyncio.Event, begun: asyncio.Event) -> None:
         try:
