@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
+from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gofleet.adapters.postgres.links import Pool, a_pool
@@ -100,3 +102,29 @@ async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_datab
 
         await eventually(answers, within=20)
         assert time.monotonic() - began < 3
+
+
+async def test_a_standby_is_unavailable_for_orders(clean_database: str) -> None:
+    """As after a failover that moved the primary away from where we are connected."""
+    standby = make_conninfo(clean_database, options="-c default_transaction_read_only=on")
+    async with a_pool(standby, size=1, wait_seconds=1) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresOrders(pool).add(an_order("o-1"))
+
+
+async def test_a_claim_that_the_server_gave_up_is_unavailable(clean_database: str) -> None:
+    """As for a relay that was frozen while it waited for the broker."""
+    impatient = make_conninfo(clean_database, options="-c idle_in_transaction_session_timeout=50")
+    async with a_pool(impatient, size=1, wait_seconds=1) as pool:
+        await PostgresOrders(pool).add(an_order("o-1"))
+        with pytest.raises(Unavailable):
+            async with PostgresOutbox(pool).claiming(10) as claim:
+                await eventually(partial(_nobody_holds, clean_database))
+                await claim.settle([None])
+
+
+async def _nobody_holds(conninfo: str) -> bool:
+    """Whether no transaction is idle in this database."""
+    query = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as link:
+        return await (await link.execute(query)).fetchone() is None

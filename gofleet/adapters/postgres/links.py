@@ -14,6 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -22,6 +23,10 @@ from gofleet.domain.errors import Unavailable
 RV = TypeVar("RV")
 RECONNECT_SECONDS = 1.0
 """For so long the pool tries by itself, with pauses that double; then it leaves it to the next who asks."""
+
+OF_THE_MOMENT = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout)
+"""Internal errors by PostgreSQL's classes, outages by their nature: we are connected to what is a standby by now, or
+this process was frozen for so long that the server gave its transaction up."""
 
 
 class Link(AsyncConnection[TupleRow]):
@@ -140,5 +145,5 @@ async def link_from(pool: Pool) -> AsyncGenerator[Link]:
                 return
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, *OF_THE_MOMENT) as error:
         raise Unavailable("PostgreSQL", type(error).__name__) from error
