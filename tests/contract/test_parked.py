@@ -271,3 +271,14 @@ async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_
             await asking
         assert refused.value.actual == 1
         assert await stages(parked, [first.id, second.id]) == [Stage.REPLAYED, Stage.WAITING]
+
+
+async def test_a_cause_of_a_newer_release_is_shown_as_a_failure(clean_database: str) -> None:
+    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+        parked = PostgresParked(pool)
+        await parked.add(Delivery("orders.created", b"{}"), Failure.of(RuntimeError("boom")))
+        async with pool.connection() as link:
+            await link.execute("update parked set cause = 'from-the-future'")
+
+        assert [message.cause for message in await parked.list(ParkedFilter(), 10)] == [Cause.FAILED]
+        assert [group.cause for group in await parked.groups(ParkedFilter(), 10)] == [Cause.FAILED]

@@ -130,12 +130,17 @@ def _values_of(which: ParkedFilter) -> dict[str, object]:
 def _message_of(row: dict[str, Any]) -> ParkedMessage:
     stage = Stage.REPLAYED if row["replayed_at"] else Stage.REQUESTED if row["replay_requested_at"] else Stage.WAITING
     columns = {name: value for name, value in row.items() if name not in {"cause", "reason"}}
-    return ParkedMessage(**columns, stage=stage, cause=Cause(row["cause"]), detail=row["reason"])
+    return ParkedMessage(**columns, stage=stage, cause=_cause(row["cause"]), detail=row["reason"])
 
 
 def _group_of(row: dict[str, Any]) -> ParkedGroup:
     columns = {name: value for name, value in row.items() if name not in {"cause", "reason"}}
-    return ParkedGroup(**columns, cause=Cause(row["cause"]), detail=row["reason"])
+    return ParkedGroup(**columns, cause=_cause(row["cause"]), detail=row["reason"])
+
+
+def _cause(slug: str) -> Cause:
+    """A newer release may have more of them, and park messages while this one still shows them."""
+    return Cause(slug) if slug in set(Cause) else Cause.FAILED
 
 
 def _printable(text: str) -> str:
