@@ -100,10 +100,7 @@ def replay(
     chosen = {"queue": queue, "fingerprint": fingerprint, "reason": reason}
     wanted = {name: value for name, value in chosen.items() if value is not None}
     if (id is None) == (expect is None) or (id is not None and wanted):
-        fix = "say `replay ID`, or `replay --fingerprint F --expect N`"
-        raise CommandFailed(
-            Failure("it is not clear what to replay", "one message or so many, not both", fix, exit_code=2)
-        )
+        raise CommandFailed(UNCLEAR)
     if id is not None:
         said = asked("POST", url, f"/parked/{id}/replay")
         words = "was replayed before" if said["state"] == "replayed" else "will be put back"

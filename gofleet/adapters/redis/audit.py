@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.adapters.redis.scripts import telling_outages
+from gofleet.adapters.redis.scripts import literally, telling_outages
 from gofleet.adapters.redis.stream_wire import GROUP, StreamNames
 from gofleet.ports import Depth, Holding
 
@@ -45,7 +44,7 @@ class RedisAudit:
         """Claims on drivers that would never end by themselves."""
         with telling_outages():
             for kind in ("claim", "claimed"):
-                async for key in self._redis.scan_iter(match=f"{_literally(self._prefix)}{kind}:*", count=PAGE):
+                async for key in self._redis.scan_iter(match=f"{literally(self._prefix)}{kind}:*", count=PAGE):
                     if await self._redis.pttl(key) == FOR_EVER:
                         yield str(key)
 
@@ -66,7 +65,3 @@ class RedisAudit:
         except ResponseError:  # nobody has consumed it yet
             held = 0
         return Depth(stream, length - held, held)
-
-
-def _literally(text: str) -> str:
-    return re.sub(r"([\[\]*?\\^])", r"\\\1", text)

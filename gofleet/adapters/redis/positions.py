@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script, telling_outages
+from gofleet.adapters.redis.scripts import Script, literally, telling_outages
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
@@ -99,7 +98,7 @@ class RedisPositions:
         """Who holds what, as far as is known here; what changes meanwhile may be missing."""
         found: set[Holding] = set()  # SCAN may show a key twice
         before, cursor = self._busy(""), "0"
-        pattern = re.sub(r"([\[\]*?\\^])", r"\\\1", before) + "*"
+        pattern = literally(before) + "*"
         while True:
             cursor, *rows = await self._holdings_script([], pattern, before, cursor, SCANNED_AT_ONCE)
             for driver_id, order_id, sequence in zip(rows[::3], rows[1::3], rows[2::3], strict=True):

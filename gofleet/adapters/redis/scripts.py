@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -26,6 +27,11 @@ class Script:
         with telling_outages():
             answer = cast("object", await self._run(keys=keys, args=args))
         return cast("list[str | int]", answer) if isinstance(answer, list) else []
+
+
+def literally(text: str) -> str:
+    """`text` as a part of a glob that means itself."""
+    return re.sub(r"([\[\]*?\\^])", r"\\\1", text)
 
 
 @contextmanager
