@@ -37,8 +37,6 @@ from gofleet.usecases.replay_parked import ReplayParked
 from gofleet.usecases.sweep_orders import SweepOrders
 
 MEASURE_SECONDS = 5.0
-REPLAYED_AT_ONCE = 20
-"""Parked messages put back in one transaction: few, for their bodies may be large."""
 
 
 @asynccontextmanager
@@ -58,7 +56,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     inbox, parked = PostgresInbox(pool), PostgresParked(pool)
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
-    replay = surviving(observed(ReplayParked(parked, publisher, REPLAYED_AT_ONCE)), "replay")
+    replay = surviving(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
     measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool))
     async with (
         process.keeping(listen),

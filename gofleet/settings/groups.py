@@ -161,6 +161,9 @@ class Fleet(Group, frozen=True, kw_only=True):
 
 class Relay(Group, frozen=True, kw_only=True):
     batch: Annotated[int, about("Events published in one transaction.", ge=1)] = field(name="RELAY_BATCH")
+    replay_batch: Annotated[
+        int, about("Parked messages put back in one transaction; few, for they may be large.", ge=1)
+    ] = field(name="REPLAY_BATCH")
     poll_seconds: Annotated[float, about("How often to look when no bell rings.", gt=0)] = field(
         name="RELAY_POLL_SECONDS"
     )
