@@ -2,7 +2,8 @@
 
 `If-Match` with the ETag of the order as the client saw it keeps a client from moving an order that has changed
 meanwhile (412). A verb that was done before is answered before that is compared: whoever did not hear our answer
-asks again with the tag they had.
+asks again with the tag they had. To redispatch is done only for as long as the order waits: without a tag, asking
+again takes it off the next driver.
 """
 
 from __future__ import annotations
