@@ -60,6 +60,11 @@ chaos *args:
 model *args:
     uv run python -m tests.model {{args}}
 
+# What it costs on this machine: just bench pages
+[group('check')]
+bench *args:
+    uv run python -m tests.bench {{args}}
+
 # Style, types, and who may import whom
 [group('check')]
 lint:

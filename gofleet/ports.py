@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError
+from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage
@@ -248,6 +249,16 @@ class Drivers(Protocol):
     async def put(self, driver: Driver) -> Driver: ...  # as stored, with its version
     async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver
     async def list(self, after: str, limit: int) -> Sequence[Driver]: ...  # by id, from the one behind `after`
+
+
+class Indicators(Protocol):
+    """How well the objectives were met of late."""
+
+    async def count(self, process: str, number: int, counts: RequestCounts) -> None:
+        """Keep what a process counted, once for each of its numbers, however often that is said."""
+        ...
+
+    async def read(self, window_seconds: float) -> Sequence[Indicator]: ...  # ingest, availability, dispatch, success
 
 
 @dataclass(frozen=True)

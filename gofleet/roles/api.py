@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.http.app import Api, api_app
+from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
+from gofleet.adapters.http.slo import FRESH_SECONDS
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.process import Process
+from gofleet.ports import Indicators
+from gofleet.process import Process, Work, repeat
+from gofleet.roles.outages import outliving_outages
 from gofleet.telemetry.observed import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
@@ -35,6 +42,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
     orders = await process.use(parts.orders)
     pool = await process.use(parts.postgres)
     drivers = PostgresDrivers(pool)
+    indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
     app = api_app(
         Api(
             orders=orders,
@@ -47,10 +55,13 @@ async def api(process: Process) -> AsyncGenerator[None]:
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
             fleet=await process.use(parts.fleet_client),
+            indicators=indicators,
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),
         largest_body=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
+        allowed_hosts=web.hosts,
+        counter=counter,
     )
     server = serving(
         cast("ASGIApp", app),
@@ -60,6 +71,21 @@ async def api(process: Process) -> AsyncGenerator[None]:
         header_seconds=web.header_timeout_seconds,
         connections=web.max_connections,
     )
-    async with server as listening, parts.watched(process, listening):
+    async with (
+        process.keeping(counting(counter, indicators, web.count_seconds)),
+        server as listening,
+        parts.watched(process, listening),
+    ):
         logger.info("api on port {}", web.port)
         yield
+
+
+def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:
+    """Hand the counts over every few seconds, and what is left at the end."""
+    hand_over = outliving_outages(partial(counter.hand_over, indicators), "request counts")
+
+    async def until(stop: asyncio.Event) -> None:
+        await repeat(hand_over, seconds, stop)
+        await hand_over()
+
+    return until

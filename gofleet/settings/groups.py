@@ -118,6 +118,18 @@ class Web(Group, frozen=True, kw_only=True):
     max_connections: Annotated[int, about("Connections of clients at once, idle ones included.", ge=1)] = field(
         name="WEB_MAX_CONNECTIONS"
     )
+    allowed_hosts: Annotated[
+        str, about("Names that requests may call the API by, with commas between; empty = any. Else 421.")
+    ] = field(name="WEB_ALLOWED_HOSTS")
+
+    count_seconds: Annotated[float, about("How often counts of requests are kept for GET /slo.", gt=0)] = field(
+        name="WEB_COUNT_SECONDS"
+    )
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names in lower case; empty = any."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
 
 
 class Fleet(Group, frozen=True, kw_only=True):

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 
 from gofleet.adapters.http.app import Api, api_app
-from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.drivers import MemoryDrivers
-from gofleet.adapters.memory.failed_events import MemoryFailedEvents
-from gofleet.adapters.memory.orders import MemoryOrders
-from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.domain.order import Order
 from gofleet.ports import OrderFilter
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_by_hand import DispatchByHand
-from gofleet.usecases.redispatch_order import RedispatchOrder
 from tests.defects.ways import Way, both_ways
-from tests.roles.conftest import ToldFleet
+from tests.roles.conftest import World
 
 AT_ONCE = 10
 
@@ -39,20 +31,7 @@ class PlainInserts(PostgresOrders):
 
 
 def an_api(orders: PostgresOrders) -> Api:
-    drivers = MemoryDrivers()
-    return Api(
-        orders=orders,
-        create_order=CreateOrder(orders),
-        cancel_order=CancelOrder(orders),
-        deliver_order=DeliverOrder(orders),
-        dispatch_by_hand=DispatchByHand(orders, drivers),
-        redispatch_order=RedispatchOrder(orders),
-        drivers=drivers,
-        parked=MemoryParked(),
-        failed_events=MemoryFailedEvents(MemoryOrders()),
-        fleet=ToldFleet(),
-        operations=Operations({}, roles=["api"]),
-    )
+    return replace(World().api(), orders=orders, create_order=CreateOrder(orders))
 
 
 @both_ways

@@ -15,6 +15,7 @@ from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.memory.drivers import MemoryDrivers
 from gofleet.adapters.memory.failed_events import MemoryFailedEvents
+from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.domain.driver import Candidate, Driver, Position
@@ -74,6 +75,7 @@ class World:
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,
+            indicators=MemoryIndicators(self.orders),
             operations=Operations({}, roles=["api"]),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -19,6 +19,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from gofleet import __version__
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
+from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
@@ -27,7 +28,8 @@ from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
 from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parked import PARKED_ROUTES
-from gofleet.ports import Drivers, FailedEvents, Fleet, Orders, Parked
+from gofleet.adapters.http.slo import slo
+from gofleet.ports import Drivers, FailedEvents, Fleet, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
 HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
@@ -50,14 +52,25 @@ class Api:
     parked: Parked
     failed_events: FailedEvents
     fleet: Fleet
+    indicators: Indicators
     operations: ASGIApp
 
 
 DEPENDENCIES = tuple(field.name for field in fields(Api) if field.name != "operations")
 
 
-def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> Litestar:
-    """The API over `api`. It needs no ASGI lifespan: who made the parts closes them."""
+def api_app(
+    api: Api,
+    *,
+    largest_body: int = LARGEST_BODY,
+    body_seconds: float = BODY_SECONDS,
+    allowed_hosts: Collection[str] = (),
+    counter: RequestCounter | None = None,
+) -> Litestar:
+    """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
+
+    `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer.
+    """
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -65,6 +78,7 @@ def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float =
             Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
             Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
             Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
+            slo,
         ],
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
@@ -78,7 +92,11 @@ def api_app(api: Api, *, largest_body: int = LARGEST_BODY, body_seconds: float =
     )
     # Litestar's own middleware runs inside the routing: it would miss what no route answers.
     outermost = RequestMiddleware(
-        cast("ASGIApp", app.asgi_handler), largest_body=largest_body, body_seconds=body_seconds
+        cast("ASGIApp", app.asgi_handler),
+        largest_body=largest_body,
+        body_seconds=body_seconds,
+        allowed_hosts=allowed_hosts,
+        count=(counter or RequestCounter()).count,
     )
     app.asgi_handler = cast("LitestarASGIApp", outermost)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from time import perf_counter
 
@@ -11,6 +12,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.failures import headers_of, problem_of
+from gofleet.adapters.http.hosts import check_host
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, LimitedBody
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.errors import Unavailable
@@ -21,12 +23,25 @@ from gofleet.telemetry.tracing import span
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
 
+Count = Callable[[str, str, int, float], None]
+"""Told of every answer: method, route (its template), status, and how many seconds it took."""
+
 
 class RequestMiddleware:
     """Wraps the whole application, so that it also sees what no route answers."""
 
-    def __init__(self, app: ASGIApp, *, largest_body: int = LARGEST_BODY, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        largest_body: int = LARGEST_BODY,
+        body_seconds: float = BODY_SECONDS,
+        allowed_hosts: Collection[str] = (),
+        count: Count,
+    ) -> None:
         self._app = app
+        self._allowed_hosts = allowed_hosts
+        self._count = count
         self._largest_body = largest_body
         self._body_seconds = body_seconds
 
@@ -42,18 +57,21 @@ class RequestMiddleware:
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
             try:
+                check_host(scope, self._allowed_hosts)
                 await self._app(scope, limited, answer)
             except asyncio.CancelledError:
                 if not answer.started:
                     await answer.fail(Unavailable("this server", "it is stopping"))
                 raise
             except Exception as error:
-                # Litestar answers every error itself; this is for its own failures, and for half-sent answers.
+                # Litestar answers every error itself; this is for what it never saw, its own failures, half answers.
                 await answer.fail(error)
             finally:
                 # The route's template, which is known only now; never the path, whose values have no end.
                 route = scope.get("path_template") or "none"
-                HTTP_SECONDS.labels(method, route, answer.status).observe(perf_counter() - started)
+                seconds = perf_counter() - started
+                HTTP_SECONDS.labels(method, route, answer.status).observe(seconds)
+                self._count(method, route, answer.status, seconds)
                 _describe(current, method, route, answer.status)
 
 

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from gofleet.adapters.http.bodies import NotJson, WrongMediaType
+from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
@@ -52,6 +53,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     BodyTooLarge: Kind(413, "too-large", "The body is too large"),
     BodyTooSlow: Kind(408, "too-slow", "The body came too slowly"),
     BodyIncomplete: Kind(400, "incomplete", "The body is incomplete"),
+    BadHost: Kind(400, "bad-host", "The Host header is not one name"),
+    Misdirected: Kind(421, "misdirected", "The Host header names another server"),
     NoSuchOrder: Kind(404, "no-such-order", "There is no such order"),
     NoSuchDriver: Kind(404, "no-such-driver", "There is no such driver"),
     BadTag: Kind(400, "malformed-tag", "The If-Match header is not a list of entity tags"),

@@ -76,7 +76,9 @@ class PostgresOrders:
             "before_id": before_id,
             "limit": limit,
         }
-        return await self._found(ORDERS.list, values)
+        # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values uses
+        # the indexes. One that fits all would read, for a later page, everything before it.
+        return await self._found(ORDERS.list, values, prepare=False)
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
@@ -107,9 +109,11 @@ class PostgresOrders:
             found = await link.execute(ORDERS.live, {"after": after.driver_id if after else "", "limit": limit})
             return [Holding(*row) for row in await found.fetchall()]
 
-    async def _found(self, query: LiteralString, values: dict[str, object]) -> Sequence[Order]:
+    async def _found(
+        self, query: LiteralString, values: dict[str, object], *, prepare: bool | None = None
+    ) -> Sequence[Order]:
         async with link_from(self._pool) as link, link.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(query, values)
+            await cursor.execute(query, values, prepare=prepare)
             return [_order_of(row) for row in await cursor.fetchall()]
 
 

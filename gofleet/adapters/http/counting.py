@@ -1,0 +1,47 @@
+"""Counts requests for the objectives, and hands the counts over now and then."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from gofleet.domain.ids import new_id
+from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
+from gofleet.ports import Indicators
+
+API = "/api/"
+INGEST_ROUTE = ("POST", "/api/v1/orders")
+UNCOUNTED = frozenset({"/api/v1/orders/stream", "/api/v1/docs", "/api/v1/openapi.json"})
+"""They are no answers to a customer's question, or last for hours."""
+
+
+class RequestCounter:
+    """The counts of one process. What could not be handed over is kept, and handed over with the next."""
+
+    def __init__(self) -> None:
+        self._process = str(new_id())
+        self._number = 1
+        self._new = RequestCounts()
+        self._offered: RequestCounts | None = None
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An answered request; `route` is the template, which requests that no route answers have none of."""
+        if not route.startswith(API) or route in UNCOUNTED:
+            return
+        failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        ingest = (method, route.rstrip("/")) == INGEST_ROUTE and not refused
+        fast = ingest and not failed and seconds <= INGEST_SECONDS
+        self._new += RequestCounts(1, int(failed), int(ingest), int(fast))
+
+    async def hand_over(self, indicators: Indicators) -> int:
+        """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
+
+        Without an answer nobody knows whether it was kept: the same number is then said again with the same counts.
+        """
+        if self._offered is None:
+            if self._new == RequestCounts():
+                return 0
+            self._offered, self._new = self._new, RequestCounts()
+        await indicators.count(self._process, self._number, self._offered)
+        self._number, self._offered = self._number + 1, None
+        return 0

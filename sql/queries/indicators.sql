@@ -1,0 +1,36 @@
+-- name: count
+with forgotten as (
+    delete from request_counts where at < now() - interval '1 hour'
+)
+insert into request_counts (process, number, answered, failed, ingests, fast_ingests)
+values (%(process)s, %(number)s, %(answered)s, %(failed)s, %(ingests)s, %(fast_ingests)s)
+on conflict do nothing;
+
+-- name: requests
+select coalesce(sum(answered), 0)::bigint, coalesce(sum(failed), 0)::bigint,
+       coalesce(sum(ingests), 0)::bigint, coalesce(sum(fast_ingests), 0)::bigint
+from request_counts where at > now() - %(window)s::float8 * interval '1 second';
+
+-- name: orders
+-- An order's first move is its version 2. The row itself still tells it of nearly all orders; the history is asked
+-- about the others only.
+with recent as (
+    select id, created_at,
+           case when version = 2 then status when version = 3 and status = 'DELIVERED' then 'DISPATCHED' end as became,
+           dispatched_at, version
+    from orders where created_at > now() - %(window)s::float8 * interval '1 second'
+), told as (
+    select created_at, coalesce(recent.became, first.became) as became, coalesce(first.at, dispatched_at) as at
+    from recent
+    left join lateral (
+        select became, at from order_log
+        where order_log.order_id = recent.id and order_log.version = 2 and recent.became is null and recent.version > 2
+        limit 1
+    ) as first on true
+)
+select count(*) filter (where old and became = 'DISPATCHED' and at - created_at <= bound),
+       count(*) filter (where old and became is distinct from 'CANCELLED'),
+       count(*) filter (where became = 'DISPATCHED'),
+       count(*) filter (where became in ('DISPATCHED', 'MANUAL_DISPATCH'))
+from (select told.*, created_at <= now() - bound as old, bound
+      from told, (select %(bound)s::float8 * interval '1 second' as bound) as bounds) as judged;

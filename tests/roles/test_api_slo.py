@@ -1,0 +1,91 @@
+"""GET /slo, and what counts for it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.memory.indicators import MemoryIndicators
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.indicators import RequestCounts
+from tests.roles.conftest import World
+
+ORDER = {"id": "o-1", "price": 10, "tax": 1}
+
+
+async def test_the_indicators_tell_how_the_api_is_doing(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/slo")
+
+    assert answer.status_code == 200
+    assert answer.json()["window_seconds"] == 900
+    assert [(each["name"], each["objective"], each["value"], each["met"]) for each in answer.json()["indicators"]] == [
+        ("ingest", 0.95, None, None),
+        ("availability", 0.999, None, None),
+        ("dispatch", 0.99, None, None),
+        ("success", 0.995, None, None),
+    ]
+
+
+async def test_what_is_answered_is_counted(world: World) -> None:
+    counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
+    app = api_app(world.api(), counter=counter)
+    async with serving(app, "127.0.0.1", 0) as listening, httpx.AsyncClient(base_url=listening.url) as client:
+        statuses = [
+            (await client.post("/api/v1/orders", json=ORDER)).status_code,
+            (await client.post("/api/v1/orders", json=ORDER)).status_code,
+            (await client.post("/api/v1/orders", json={"id": "o-2"})).status_code,  # the client's own fault
+            (await client.get("/api/v1/orders/o-1")).status_code,
+            (await client.get("/health/live")).status_code,
+            (await client.get("/nowhere")).status_code,
+        ]
+    await counter.hand_over(indicators)
+
+    assert statuses == [201, 200, 422, 200, 200, 404]
+    [(_, counts)] = indicators.counts.values()
+    assert counts == RequestCounts(answered=4, failed=0, ingests=2, fast_ingests=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "counts"),
+    [
+        (201, 0.2, RequestCounts(1, 0, 1, 1)),
+        (201, 0.21, RequestCounts(1, 0, 1, 0)),
+        (503, 0.01, RequestCounts(1, 1, 1, 0)),
+        (429, 0.01, RequestCounts(1, 0, 0, 0)),
+    ],
+)
+async def test_how_an_ingest_counts(world: World, status: int, seconds: float, counts: RequestCounts) -> None:
+    counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
+
+    counter.count("POST", "/api/v1/orders", status, seconds)
+    await counter.hand_over(indicators)
+
+    assert [kept for _, kept in indicators.counts.values()] == [counts]
+
+
+async def test_counts_whose_fate_is_unknown_are_offered_again_and_not_twice(world: World) -> None:
+    class Forgetful(MemoryIndicators):
+        """Keeps the counts, and answers the first time that it is away."""
+
+        heard = 0
+
+        async def count(self, process: str, number: int, counts: RequestCounts) -> None:
+            await super().count(process, number, counts)
+            self.heard += 1
+            if self.heard == 1:
+                raise Unavailable("PostgreSQL", "its answer was lost")
+
+    counter, indicators = RequestCounter(), Forgetful(world.orders)
+    counter.count("GET", "/api/v1/orders", 200, 0.1)
+    with pytest.raises(Unavailable):
+        await counter.hand_over(indicators)
+    counter.count("GET", "/api/v1/orders", 200, 0.1)
+    await counter.hand_over(indicators)
+    await counter.hand_over(indicators)
+    await counter.hand_over(indicators)  # nothing new: nothing kept
+
+    assert [counts.answered for _, counts in indicators.counts.values()] == [1, 1]
+    assert indicators.heard == 3
