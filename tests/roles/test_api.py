@@ -344,6 +344,7 @@ async def test_the_api_describes_itself(client: httpx.AsyncClient) -> None:
         "/api/v1/parked/{parked_id}/replay",
         "/api/v1/drivers/{driver_id}",
         "/api/v1/drivers/{driver_id}/position",
+        "/api/v1/slo",
     }
     created = document["paths"]["/api/v1/orders"]["post"]
     assert created["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/NewOrder")

@@ -76,8 +76,8 @@ class PostgresOrders:
             "before_id": before_id,
             "limit": limit,
         }
-        # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values uses
-        # the indexes. One that fits all would read, for a later page, everything before it.
+        # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values
+        # uses the indexes. One that fits all would read, for a later page, everything before it.
         return await self._found(ORDERS.list, values, prepare=False)
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
