@@ -38,13 +38,6 @@ def slugs(response: dict[str, Any]) -> list[str]:
     return response["content"][MEDIA_TYPE]["schema"]["properties"]["type"]["enum"]
 
 
-def everything(value: Any) -> Iterable[Any]:
-    yield value
-    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for one in inner:
-        yield from everything(one)
-
-
 async def test_the_api_answers_the_description_that_can_be_made_without_it(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/openapi.json")
 
@@ -191,7 +184,7 @@ def test_every_link_leads_to_an_operation_with_such_parameters() -> None:
 
 
 def test_every_reference_leads_somewhere_and_nothing_lies_around() -> None:
-    references = {str(one["$ref"]) for one in everything(DOCUMENT) if isinstance(one, dict) and "$ref" in one}
+    references = set(re.findall(r'"\$ref":"([^"]*)"', msgspec.json.encode(DOCUMENT).decode()))
     there = {f"#/components/{kind}/{name}" for kind, named in DOCUMENT["components"].items() for name in named}
 
     unanswered = {f"#/components/examples/{slug}" for slug in (Slug.BAD_REQUEST, Slug.METHOD_NOT_ALLOWED)}
@@ -200,13 +193,6 @@ def test_every_reference_leads_somewhere_and_nothing_lies_around() -> None:
 
 def test_nothing_of_the_framework_is_left() -> None:
     text = msgspec.json.encode(DOCUMENT).decode()
+    leftovers = ("status_code", "itestar", "Validation Exception", "allowEmptyValue", "Additional response")
 
-    for word in (
-        "status_code",
-        "Litestar",
-        "litestar",
-        "Validation Exception",
-        "allowEmptyValue",
-        "Additional response",
-    ):
-        assert word not in text
+    assert [word for word in leftovers if word in text] == []
