@@ -13,10 +13,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gofleet.adapters.http.app import TAGS
-from gofleet.adapters.http.components import REFERENCE
 from gofleet.adapters.http.document import openapi_document
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.json_schema import REFERENCE
 
 DOCUMENT: dict[str, Any] = openapi_document()
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

@@ -16,9 +16,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
 from gofleet.adapters.http.answers import HEADERS, Answer
-from gofleet.adapters.http.components import REFERENCE, example_of, used
 from gofleet.adapters.http.problems import Problem
 from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.json_schema import REFERENCE, example_of, used
 
 Json = dict[str, Any]
 NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
