@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gofleet.adapters.http.slugs import slug_of
 from gofleet.cli.failures import CommandFailed, Failure
 
 Url = Annotated[str, Parameter(help="Where the API is.", env_var="GOFLEET_URL")]
@@ -21,12 +22,6 @@ PAGE = 100
 SECONDS = 15.0
 
 SERVER_ERROR = 500
-FIXES = {
-    "/problems/count-mismatch": "look at them again, and expect as many as there are",
-    "/problems/no-such-parked-message": "`gofleet parked list` shows the ids",
-    "/problems/not-replayable": "leave it out; only a program that consumes that queue can take it",
-}
-"""What to do about a problem, by its type."""
 
 Item = dict[str, Any]
 
@@ -86,5 +81,6 @@ def _refusal(status: int, problem: Item) -> Failure:
     faults: list[Item] = problem.get("errors", [])
     where = [f"{fault.get('parameter') or fault.get('pointer')} {fault['detail']}" for fault in faults]
     why = "; ".join(where) or str(problem.get("detail") or f"status {status}")
-    fix = FIXES.get(str(problem.get("type")), "try again later" if status >= SERVER_ERROR else "see `--help`")
+    slug = slug_of(problem.get("type"))
+    fix = slug.meaning.hint if slug else "try again later" if status >= SERVER_ERROR else "see `--help`"
     return Failure(harmless(problem.get("title", "refused")), harmless(why), fix)

@@ -27,6 +27,7 @@ DISPATCH = Objective(
     "dispatch", 0.99, "orders with a driver within 5 s, of all older ones that were not cancelled first"
 )
 SUCCESS = Objective("success", 0.995, "orders given a driver, of those and the ones handed to people")
+OBJECTIVES = (INGEST, AVAILABILITY, DISPATCH, SUCCESS)
 
 
 @dataclass(frozen=True)

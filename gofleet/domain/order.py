@@ -15,6 +15,8 @@ from gofleet.domain.place import Place
 
 
 class Status(StrEnum):
+    """PENDING: waits for a driver; MANUAL_DISPATCH: waits for people; DISPATCHED: a driver has it; the rest is over."""
+
     PENDING = "PENDING"
     DISPATCHED = "DISPATCHED"
     MANUAL_DISPATCH = "MANUAL_DISPATCH"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -63,6 +64,18 @@ async def test_an_order_and_its_event_are_kept_together(store: Store) -> None:
     assert (message.type, message.order_id, message.sequence) == ("orders.created", "o-1", 1)
     event = from_json(message.body)
     assert (event.order_id, event.sequence, str(event.event_id)) == ("o-1", 1, message.event_id)
+
+
+async def test_an_event_tells_when_it_was_committed(store: Store) -> None:
+    order = await store.kept("o-1", to_ana)
+
+    created, dispatched = [from_json(message.body).occurred_at for message in await store.published()]
+
+    assert isinstance(created, datetime)
+    assert isinstance(dispatched, datetime)
+    assert order.created_at is not None
+    assert abs(created - order.created_at) < timedelta(seconds=1)
+    assert created <= dispatched <= datetime.now(UTC) + timedelta(seconds=1)
 
 
 async def test_every_move_is_announced_once_and_in_order(store: Store) -> None:

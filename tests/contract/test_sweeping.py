@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -33,7 +34,10 @@ async def test_an_order_that_waits_is_announced_again_under_an_id_of_its_own(sto
 
     [again] = await store.published()
     event = from_json(again.body)
-    assert event == DispatchRequested(order_id="o-1", sequence=1, epoch=1, event_id=event.event_id)
+    assert event == DispatchRequested(
+        order_id="o-1", sequence=1, epoch=1, event_id=event.event_id, occurred_at=event.occurred_at
+    )
+    assert isinstance(event.occurred_at, datetime)
     assert (again.type, again.sequence) == ("orders.dispatch_requested", 1)
     assert again.event_id == str(event.event_id) != created.event_id
     assert (await store.orders.get("o-1")).version == 1

@@ -11,7 +11,7 @@ from litestar.constants import OPENAPI_JSON_HANDLER_NAME
 from litestar.di import Provide
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import License, Tag
 from litestar.routes import BaseRoute
 from litestar.types import ASGIApp as LitestarASGIApp
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
@@ -21,10 +21,12 @@ from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
+from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
+from gofleet.adapters.http.openapi import DocumentPlugin
 from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parked import PARKED_ROUTES
@@ -32,6 +34,18 @@ from gofleet.adapters.http.slo import slo
 from gofleet.ports import Drivers, FailedEvents, Fleet, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
+DESCRIPTION = """\
+Bodies are JSON; a field nobody knows is refused. Every error is `application/problem+json` (RFC 9457): programs match
+on its `type`, whose address explains it. Ids are 1 to 64 characters of `A-Z a-z 0-9 . _ : -`. Lists come in pages: ask
+with `cursor` for the ones after, as long as there is a `next_cursor`. Times are UTC, in RFC 3339."""
+TAGS = {
+    "orders": "Deliveries, from the asking to the end. Asking again for the same is safe everywhere.",
+    "drivers": "Who delivers, and where they are.",
+    "parked messages": "Messages that no retry cured: look, mend the cause, have them replayed.",
+    "outbox": "Events that the broker refused for good.",
+    "operations": "How the service is doing.",
+    "problems": "What the `type` of a problem means.",
+}
 HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
 
 
@@ -83,7 +97,7 @@ def api_app(
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
     app = Litestar(
-        [routes, _health(api.operations)],
+        [routes, explain, _health(api.operations)],
         request_class=StrictRequest,
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
         exception_handlers={Exception: problem_response},
@@ -119,7 +133,11 @@ def _openapi() -> OpenAPIConfig:
         title="GoFleet",
         version=__version__,
         summary="Delivery orders in, each one given the nearest free driver.",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        description=DESCRIPTION,
+        license=License("MIT", identifier="MIT"),
+        tags=[Tag(name, description=text) for name, text in TAGS.items()],
+        use_handler_docstrings=True,
+        render_plugins=[DocumentPlugin(path="/openapi.json")],
         openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False),
     )
 

@@ -6,21 +6,33 @@ from datetime import UTC, datetime
 
 from litestar import Response, get, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, SkipValidation
+from litestar.params import JSONBody, SkipValidation
 
+from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.bodies import InvalidBody
-from gofleet.adapters.http.parameters import aware, parameter_id
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.parameters import DriverId, aware, parameter_id
+from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import DriverView, Fix, NewDriver
+from gofleet.adapters.http.slugs import Slug
 from gofleet.domain.driver import Driver, Position
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import Place
 from gofleet.ports import Drivers, Fleet
 
+NEXT = {name: {"driver_id": "$response.body#/id"} for name in ("showDriver", "moveDriver")}
+REGISTERED = {200: Answer(DriverView, description="The record, as it is kept now.", links=NEXT)}
+SHOWN = {200: Answer(DriverView, description="The record.", links=NEXT)}
+MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored",))}
 
-@put("/{driver_id:str}", summary="Register or change a driver", responses=documented(400, 413, 415, 422, 503))
+
+@put(
+    "/{driver_id:str}",
+    operation_id="registerDriver",
+    summary="Register or change a driver",
+    responses=REGISTERED | documented(*BODY, Slug.FLEET_UNAVAILABLE),
+)
 async def register(
-    driver_id: FromPath[str],
+    driver_id: DriverId,
     data: JSONBody[NewDriver],
     drivers: NamedDependency[SkipValidation[Drivers]],
     fleet: NamedDependency[SkipValidation[Fleet]],
@@ -36,8 +48,13 @@ async def register(
     return DriverView.of(stored)
 
 
-@get("/{driver_id:str}", summary="Show a driver", responses=documented(404, 422, 503))
-async def show(driver_id: FromPath[str], drivers: NamedDependency[SkipValidation[Drivers]]) -> DriverView:
+@get(
+    "/{driver_id:str}",
+    operation_id="showDriver",
+    summary="Show a driver",
+    responses=SHOWN | documented(Slug.NO_SUCH_DRIVER, Slug.INVALID),
+)
+async def show(driver_id: DriverId, drivers: NamedDependency[SkipValidation[Drivers]]) -> DriverView:
     """The driver's record."""
     return DriverView.of(await drivers.get(parameter_id("driver_id", driver_id)))
 
@@ -45,11 +62,12 @@ async def show(driver_id: FromPath[str], drivers: NamedDependency[SkipValidation
 @put(
     "/{driver_id:str}/position",
     status_code=204,
+    operation_id="moveDriver",
     summary="Say where a driver is",
-    responses=documented(400, 413, 415, 422, 503),
+    responses=MOVED | documented(*BODY, Slug.FLEET_UNAVAILABLE),
 )
 async def move(
-    driver_id: FromPath[str], data: JSONBody[Fix], fleet: NamedDependency[SkipValidation[Fleet]]
+    driver_id: DriverId, data: JSONBody[Fix], fleet: NamedDependency[SkipValidation[Fleet]]
 ) -> Response[None]:
     """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so."""
     newer = await fleet.move(_position(parameter_id("driver_id", driver_id), data, datetime.now(UTC)))

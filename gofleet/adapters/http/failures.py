@@ -13,7 +13,8 @@ from loguru import logger
 from gofleet.adapters.http.bodies import InvalidBody, in_words
 from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
-from gofleet.adapters.http.problems import INTERNAL, MEDIA_TYPE, Fault, Kind, Problem, kind_of
+from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
+from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import tag_of
 from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
 from gofleet.telemetry.tracing import current_trace_id
@@ -27,14 +28,15 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 def problem_of(error: Exception, request_id: str | None) -> Problem:
     """What to tell the client; what it must not know is logged instead."""
-    kind = kind_of(error)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log(error, kind, request_id)
+    slug = slug_for(error)
+    meaning = slug.meaning
+    if meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log(error, slug, request_id)
     return Problem(
-        type=f"/problems/{kind.slug}",
-        title=kind.title,
-        status=kind.status,
-        detail=_detail(error, kind),
+        type=slug.uri,
+        title=meaning.title,
+        status=meaning.status,
+        detail=_detail(error, slug),
         errors=_faults(error),
         actual_count=error.actual if isinstance(error, CountMismatch) else None,
         request_id=request_id,
@@ -57,24 +59,24 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {}
 
 
-def _log(error: Exception, kind: Kind, request_id: str | None) -> None:
-    bound = logger.bind(request_id=request_id, problem=kind.slug)
+def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
+    bound = logger.bind(request_id=request_id, problem=slug.value)
     if isinstance(error, Unavailable):
         bound.bind(why=str(error)).warning("request refused")
     else:
         bound.opt(exception=error).error("request failed")
 
 
-def _detail(error: Exception, kind: Kind) -> str | None:
+def _detail(error: Exception, slug: Slug) -> str | None:
     match error:
         case Unavailable():
             return f"{error.what} cannot be reached, try again later"  # `why` may name hosts and users
         case ValidationException():
             return None  # its own detail repeats the URL; `errors` says it
-        case HTTPException() if kind is not INTERNAL:
-            return error.detail if error.detail != kind.title else None
+        case HTTPException() if slug is not Slug.INTERNAL:
+            return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
         case _:
-            return None if kind is INTERNAL else str(error)
+            return None if slug is Slug.INTERNAL else str(error)
 
 
 def _faults(error: Exception) -> list[Fault]:

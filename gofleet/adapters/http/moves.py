@@ -9,39 +9,57 @@ again takes it off the next driver.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
 
 from litestar import Response, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, HeaderParameter, JSONBody, SkipValidation
+from litestar.params import JSONBody, SkipValidation
 
-from gofleet.adapters.http.parameters import parameter_id
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.parameters import IfMatch, OrderId, parameter_id
+from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import ByHand, OrderView, present
+from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import required_versions_of, tag_of, versions_of
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
 from gofleet.usecases.move_order import Versions
 
-IfMatch = Annotated[
-    str | None, HeaderParameter(name="If-Match", description='ETag of the order as the client saw it, such as `"3"`')
-]
 MoveOrder = Callable[[str, Versions], Awaitable[Order]]
 DispatchByHand = Callable[[str, str, Versions], Awaitable[Order]]
-MOVE_PROBLEMS = documented(400, 404, 409, 412, 422, 503)
+REFUSALS = (
+    Slug.MALFORMED_TAG,
+    Slug.NO_SUCH_ORDER,
+    Slug.INVALID_TRANSITION,
+    Slug.STALE_ORDER,
+    Slug.VERSION_MISMATCH,
+    Slug.INVALID,
+)
+MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETag",))}
 
 
-@post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order", responses=MOVE_PROBLEMS)
+@post(
+    "/{order_id:str}/cancel",
+    status_code=200,
+    operation_id="cancelOrder",
+    summary="Cancel an order",
+    responses=MOVED | documented(*REFUSALS),
+)
 async def cancel(
-    order_id: FromPath[str], cancel_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId, cancel_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
     return _moved(await cancel_order(parameter_id("order_id", order_id), versions_of(if_match)))
 
 
-@post("/{order_id:str}/deliver", status_code=200, summary="Deliver an order", responses=MOVE_PROBLEMS)
+@post(
+    "/{order_id:str}/deliver",
+    status_code=200,
+    operation_id="deliverOrder",
+    summary="Deliver an order",
+    responses=MOVED | documented(*REFUSALS),
+)
 async def deliver(
-    order_id: FromPath[str], deliver_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId, deliver_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
     return _moved(await deliver_order(parameter_id("order_id", order_id), versions_of(if_match)))
@@ -50,11 +68,12 @@ async def deliver(
 @post(
     "/{order_id:str}/dispatch",
     status_code=200,
+    operation_id="dispatchOrder",
     summary="Give an order to a driver by hand",
-    responses=documented(400, 404, 408, 409, 412, 413, 415, 422, 428, 503),
+    responses=MOVED | documented(*BODY, *REFUSALS, Slug.PRECONDITION_REQUIRED, Slug.UNKNOWN_DRIVER, Slug.DRIVER_BUSY),
 )
 async def dispatch(
-    order_id: FromPath[str],
+    order_id: OrderId,
     data: JSONBody[ByHand],
     dispatch_by_hand: NamedDependency[SkipValidation[DispatchByHand]],
     if_match: IfMatch = None,
@@ -64,9 +83,15 @@ async def dispatch(
     return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match)))
 
 
-@post("/{order_id:str}/redispatch", status_code=200, summary="Let an order be tried again", responses=MOVE_PROBLEMS)
+@post(
+    "/{order_id:str}/redispatch",
+    status_code=200,
+    operation_id="redispatchOrder",
+    summary="Let an order be tried again",
+    responses=MOVED | documented(*REFUSALS),
+)
 async def redispatch(
-    order_id: FromPath[str], redispatch_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId, redispatch_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
     return _moved(await redispatch_order(parameter_id("order_id", order_id), versions_of(if_match)))

@@ -11,8 +11,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gofleet import __version__
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
+from gofleet.adapters.http.slugs import Slug
 
 JSON = "application/json"
+PROBLEM = "application/problem+json"
 CHECK_SECONDS = 2.0
 LONGEST_WHY = 200
 
@@ -44,7 +46,7 @@ class Operations:
         if scope["type"] != "http":
             return
         if scope["method"] not in ("GET", "HEAD"):
-            await respond(send, 405, JSON, b'{"status":405}', ("allow", "GET, HEAD"))
+            await _refuse(send, Slug.METHOD_NOT_ALLOWED, ("allow", "GET, HEAD"))
             return
         match scope["path"].rstrip("/"):
             case "/health/live":
@@ -56,7 +58,7 @@ class Operations:
             case "/metrics":
                 await respond(send, 200, CONTENT_TYPE_LATEST, generate_latest())
             case _:
-                await respond(send, 404, JSON, b'{"status":404}')
+                await _refuse(send, Slug.NOT_FOUND)
 
     async def _report(self, send: Send, **more: object) -> None:
         names = list(self.checks)
@@ -83,3 +85,9 @@ class Operations:
 
     def _bad(self, why: str) -> Finding:
         return Finding(ok=False, why=why if self.explain else None)
+
+
+async def _refuse(send: Send, slug: Slug, *headers: tuple[str, str]) -> None:
+    status, title = slug.meaning.status, slug.meaning.title
+    body = msgspec.json.encode({"type": slug.uri, "title": title, "status": status})
+    await respond(send, status, PROBLEM, body, *headers)

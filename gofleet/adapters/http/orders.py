@@ -8,21 +8,69 @@ from typing import Annotated
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter, SkipValidation
+from litestar.params import JSONBody, SkipValidation
 
-from gofleet.adapters.http.parameters import BadParameter, aware, cursor_after, parameter_id, position_of
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.fields import ID
+from gofleet.adapters.http.parameters import (
+    BadParameter,
+    Cursor,
+    IfNoneMatch,
+    Limit,
+    OrderId,
+    aware,
+    cursor_after,
+    filtering,
+    parameter_id,
+    position_of,
+)
+from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import NewOrder, OrderPage, OrderView, as_created, present
+from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import matches, tag_of
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
 CreateOrder = Callable[[Order], Awaitable[tuple[Order, bool]]]
-REPEATED = {200: ResponseSpec(OrderView, description="The order was accepted before; `Idempotent-Replayed: true`")}
+NEXT = {
+    name: {"order_id": "$response.body#/id"} for name in ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder")
+}
+CREATED = {
+    201: Answer(OrderView, description="The order as it was accepted.", headers=("Location",), links=NEXT),
+    200: Answer(
+        OrderView,
+        description="It was accepted before: the same answer again.",
+        headers=("Location", "Idempotent-Replayed"),
+        links=NEXT,
+    ),
+}
+SHOWN = {
+    200: Answer(
+        OrderView,
+        description="The order as it is now.",
+        headers=("ETag",),
+        links={
+            "dispatchOrder": {"order_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"},
+            "cancelOrder": {"order_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"},
+        },
+    ),
+    304: Answer(None, description="The client has this version.", headers=("ETag",)),
+}
+LISTED = {
+    200: Answer(
+        OrderPage,
+        description="A page of orders.",
+        links={"showOrder": {"order_id": "$response.body#/items/0/id"}, "listOrders": AFTER},
+    )
+}
 
 
-@post("/", summary="Create an order", responses=REPEATED | documented(400, 408, 409, 413, 415, 422, 503))
+@post(
+    "/",
+    operation_id="createOrder",
+    summary="Create an order",
+    responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN),
+)
 async def create(
     data: JSONBody[NewOrder], create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:
@@ -34,11 +82,16 @@ async def create(
     return Response(as_created(order), status_code=200, headers={**headers, "Idempotent-Replayed": "true"})
 
 
-@get("/{order_id:str}", summary="Show an order", responses=documented(404, 422, 503))
+@get(
+    "/{order_id:str}",
+    operation_id="showOrder",
+    summary="Show an order",
+    responses=SHOWN | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
+)
 async def show(
-    order_id: FromPath[str],
+    order_id: OrderId,
     orders: NamedDependency[SkipValidation[Orders]],
-    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response[OrderView | None]:
     """The order as it is now; 304 if the client has this version."""
     order = await orders.get(parameter_id("order_id", order_id))
@@ -49,15 +102,17 @@ async def show(
     return Response(present(order), headers=headers)
 
 
-@get("/", summary="List orders", responses=documented(422, 503))
+@get("/", operation_id="listOrders", summary="List orders", responses=LISTED | documented(Slug.INVALID))
 async def listing(
     *,
     orders: NamedDependency[SkipValidation[Orders]],
-    status: FromQuery[Status | None] = None,
-    driver_id: FromQuery[str | None] = None,
-    created_after: FromQuery[datetime | None] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 50,
-    cursor: FromQuery[str | None] = None,
+    status: Annotated[Status | None, filtering("Only those that are in it.", "PENDING")] = None,
+    driver_id: Annotated[str | None, filtering("Only those of this driver.", "maria", **ID)] = None,
+    created_after: Annotated[
+        datetime | None, filtering("Only those accepted later; with a time zone.", "2026-01-31T12:00:00Z")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> OrderPage:
     """Orders, newest first, a page at a time; the pages neither repeat nor skip what existed at the first one."""
     which = OrderFilter(

@@ -8,11 +8,14 @@ from typing import Annotated
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, JSONBody, QueryParameter, SkipValidation
+from litestar.params import JSONBody, SkipValidation
 
-from gofleet.adapters.http.parameters import cursor_after_id, id_of
-from gofleet.adapters.http.problems import documented
-from gofleet.adapters.http.schemas import Count, Requested
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, moment, said
+from gofleet.adapters.http.parameters import Cursor, Limit, cursor_after_id, id_of
+from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.schemas import Requested
+from gofleet.adapters.http.slugs import Slug
 from gofleet.ports import FailedEvent, FailedEvents
 
 FailedPort = NamedDependency[SkipValidation[FailedEvents]]
@@ -21,16 +24,16 @@ FailedPort = NamedDependency[SkipValidation[FailedEvents]]
 class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event that is published no more; `held_back` later ones of its order wait behind it."""
 
-    id: int
-    event_id: str
-    type: str
-    order_id: str
-    sequence: int
-    attempts: int
-    error: str | None
-    created_at: datetime
-    failed_at: datetime
-    held_back: int
+    id: RowId
+    event_id: Annotated[str, said("The event's own id.", "0198c0de-0000-7000-8000-000000000001", format="uuid")]
+    type: Annotated[str, said("What happened.", "orders.created")]
+    order_id: OrderId
+    sequence: Version
+    attempts: Annotated[int, said("How often the broker refused it.", 20, minimum=0)]
+    error: Annotated[str | None, said("What it said the last time.", "no queue takes it")]
+    created_at: Annotated[datetime, moment("When it happened.")]
+    failed_at: Annotated[datetime, moment("When it was given up.")]
+    held_back: Annotated[int, said("Later events of its order, which wait for it.", 2, minimum=0)]
 
     @classmethod
     def of(cls, event: FailedEvent) -> FailedEventView:
@@ -43,8 +46,8 @@ class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):
 class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some failed events, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: list[FailedEventView]
-    next_cursor: str | None
+    items: Annotated[list[FailedEventView], said("At most as many as asked for.")]
+    next_cursor: NextCursor
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,12 +56,21 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     expected_count: Count
 
 
-@get("/failed", summary="List events that the broker refused for good", responses=documented(422, 503))
+ASKED = {202: Answer(Requested, description="It will be done.")}
+LISTED = {200: Answer(FailedPage, description="A page of events.", links={"listFailedEvents": AFTER})}
+
+
+@get(
+    "/failed",
+    operation_id="listFailedEvents",
+    summary="List events that the broker refused for good",
+    responses=LISTED | documented(Slug.INVALID),
+)
 async def listing(
     *,
     failed_events: FailedPort,
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 50,
-    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> FailedPage:
     """Events that no relay tries any more, newest first, a page at a time."""
     found = await failed_events.list(id_of(cursor) if cursor else None, limit + 1)
@@ -70,8 +82,9 @@ async def listing(
 @post(
     "/failed/retry",
     status_code=202,
+    operation_id="retryFailedEvents",
     summary="Have all failed events tried again",
-    responses=documented(400, 408, 409, 413, 415, 422, 503),
+    responses=ASKED | documented(*BODY, Slug.COUNT_MISMATCH),
 )
 async def retry(data: JSONBody[Retry], failed_events: FailedPort) -> Requested:
     """The relays try all of them anew, if they are as many as expected: else 409 with the `actual_count`."""

@@ -5,12 +5,60 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
+from litestar.openapi.spec import Example
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
+
+from gofleet.adapters.http.fields import ID, NUMBER_TEXT
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
 
 LONGEST_CURSOR = 256
+
+
+def _like(value: object) -> list[Example]:
+    return [Example(value=value)]
+
+
+# The schemas only tell: what is wrong is said by our own checks, in words rather than in regular expressions.
+OrderId = Annotated[str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("order-1"))]
+DriverId = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
+ParkedId = Annotated[
+    str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items of one answer at most.", examples=_like(50))]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(
+        description="`next_cursor` of the page before; opaque.",
+        schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_CURSOR},
+    ),
+]
+TAGS: dict[str, Any] = {"pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        description="ETag of what is to be changed, as the client saw it; several, or `*` for any.",
+        schema_extra=TAGS,
+        examples=_like('"3"'),
+    ),
+]
+IfNoneMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-None-Match",
+        description="ETags that the client has: 304 if it is one of them.",
+        examples=_like('"3"'),
+    ),
+]
+
+
+def filtering(text: str, example: object, **more: Any) -> QueryParameter:
+    """An optional condition of a list; `more` are words of JSON Schema."""
+    return QueryParameter(description=text, examples=_like(example), schema_extra=more or None)
 
 
 class BadParameter(Invalid):

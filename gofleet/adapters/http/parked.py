@@ -7,10 +7,20 @@ from typing import Annotated
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.parameters import BadParameter, cursor_after_id, id_of, parameter_id
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.fields import ID
+from gofleet.adapters.http.parameters import (
+    BadParameter,
+    Cursor,
+    Limit,
+    ParkedId,
+    cursor_after_id,
+    filtering,
+    id_of,
+    parameter_id,
+)
 from gofleet.adapters.http.parked_schemas import (
     Groups,
     ManyReplays,
@@ -21,8 +31,9 @@ from gofleet.adapters.http.parked_schemas import (
     opened_view_of,
     view_of,
 )
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import Requested
+from gofleet.adapters.http.slugs import Slug
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter
 
@@ -30,21 +41,44 @@ MOST_BODY_BYTES = 64 * 1024
 """So much of a body is shown."""
 
 ParkedPort = NamedDependency[SkipValidation[Parked]]
-ByState = Annotated[Stage | None, QueryParameter(name="state", description="without: waiting and requested ones")]
-Limit = Annotated[int, QueryParameter(ge=1, le=100)]
-REPLAYED = {200: ResponseSpec(ParkedView, description="It was replayed before, and is not again")}
+ByQueue = Annotated[str | None, filtering("Only those of this queue.", "orders.created", **ID)]
+ByFingerprint = Annotated[str | None, filtering("Only failures of this sort.", "9f86d081884c", **ID)]
+ByReason = Annotated[Cause | None, filtering("Only those given up for this.", "no-such-order")]
+ByState = Annotated[
+    Stage | None, QueryParameter(name="state", description="Only those in it; without: waiting and requested ones.")
+]
+FIRST = {"parked_id": "$response.body#/items/0/id"}
+LISTED = {
+    200: Answer(
+        ParkedPage,
+        description="A page of messages.",
+        links={"showParkedMessage": FIRST, "replayParkedMessage": FIRST, "listParkedMessages": AFTER},
+    )
+}
+COUNTED = {200: Answer(Groups, description="The groups.")}
+SHOWN = {200: Answer(OpenedView, description="The message.")}
+REPLAYED = {
+    202: Answer(ParkedView, description="It will be put back."),
+    200: Answer(ParkedView, description="It was replayed before, and is not again."),
+}
+ASKED = {202: Answer(Requested, description="They will be put back.")}
 
 
-@get("/", summary="List parked messages", responses=documented(422, 503))
+@get(
+    "/",
+    operation_id="listParkedMessages",
+    summary="List parked messages",
+    responses=LISTED | documented(Slug.INVALID),
+)
 async def listing(
     *,
     parked: ParkedPort,
-    queue: FromQuery[str | None] = None,
-    fingerprint: FromQuery[str | None] = None,
-    reason: FromQuery[Cause | None] = None,
+    queue: ByQueue = None,
+    fingerprint: ByFingerprint = None,
+    reason: ByReason = None,
     stage: ByState = None,
     limit: Limit = 50,
-    cursor: FromQuery[str | None] = None,
+    cursor: Cursor = None,
 ) -> ParkedPage:
     """Messages that were given up, newest first, a page at a time; without a `state` those that are still here."""
     which = _filter(queue, fingerprint, reason, stage, before=id_of(cursor) if cursor else None)
@@ -54,13 +88,18 @@ async def listing(
     return ParkedPage(items=[view_of(message) for message in items], next_cursor=after)
 
 
-@get("/groups", summary="Count parked messages by what went wrong", responses=documented(422, 503))
+@get(
+    "/groups",
+    operation_id="countParkedMessages",
+    summary="Count parked messages by what went wrong",
+    responses=COUNTED | documented(Slug.INVALID),
+)
 async def groups(
     *,
     parked: ParkedPort,
-    queue: FromQuery[str | None] = None,
-    fingerprint: FromQuery[str | None] = None,
-    reason: FromQuery[Cause | None] = None,
+    queue: ByQueue = None,
+    fingerprint: ByFingerprint = None,
+    reason: ByReason = None,
     stage: ByState = None,
     limit: Limit = 50,
 ) -> Groups:
@@ -69,8 +108,13 @@ async def groups(
     return Groups(items=[group_view_of(group) for group in found])
 
 
-@get("/{parked_id:str}", summary="Show a parked message", responses=documented(404, 422, 503))
-async def show(parked_id: FromPath[str], parked: ParkedPort) -> OpenedView:
+@get(
+    "/{parked_id:str}",
+    operation_id="showParkedMessage",
+    summary="Show a parked message",
+    responses=SHOWN | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.INVALID),
+)
+async def show(parked_id: ParkedId, parked: ParkedPort) -> OpenedView:
     """The message with its headers and the first 64 KiB of its body."""
     return opened_view_of(*await parked.open(_number(parked_id), MOST_BODY_BYTES))
 
@@ -78,10 +122,11 @@ async def show(parked_id: FromPath[str], parked: ParkedPort) -> OpenedView:
 @post(
     "/{parked_id:str}/replay",
     status_code=202,
+    operation_id="replayParkedMessage",
     summary="Replay a parked message",
-    responses=REPLAYED | documented(404, 409, 422, 503),
+    responses=REPLAYED | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.NOT_REPLAYABLE, Slug.INVALID),
 )
-async def replay(parked_id: FromPath[str], parked: ParkedPort) -> Response[ParkedView]:
+async def replay(parked_id: ParkedId, parked: ParkedPort) -> Response[ParkedView]:
     """Have it put back into the queue that it came from, once, however often that is asked for."""
     message = await parked.request(_number(parked_id))
     return Response(view_of(message), status_code=200 if message.stage is Stage.REPLAYED else 202)
@@ -90,8 +135,9 @@ async def replay(parked_id: FromPath[str], parked: ParkedPort) -> Response[Parke
 @post(
     "/replay",
     status_code=202,
+    operation_id="replayParkedMessages",
     summary="Replay many parked messages",
-    responses=documented(400, 408, 409, 413, 415, 422, 503),
+    responses=ASKED | documented(*BODY, Slug.NOT_REPLAYABLE, Slug.COUNT_MISMATCH),
 )
 async def replay_many(data: JSONBody[ManyReplays], parked: ParkedPort) -> Requested:
     """Have all that match and wait put back, if they are as many as expected: else 409 with the `actual_count`."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gofleet.adapters.http.schemas import Count
+from gofleet.adapters.http.fields import ID, Count, Fingerprint, NextCursor, RowId, moment, said
 from gofleet.domain.ids import identifier
 from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
@@ -16,67 +16,66 @@ from gofleet.ports import ParkedFilter
 
 
 class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
-    """A parked message without its content. `reason` is a slug, `detail` what the error said; `fingerprint` is the
-    same for failures of the same sort; `error` is why the broker refused the last replay."""
+    """A parked message without its content."""
 
-    id: int
-    queue: str
-    state: Stage
-    reason: Cause
-    detail: str
-    fingerprint: str
-    event_id: str | None
-    order_id: str | None
-    attempts: int
-    body_bytes: int
-    parked_at: datetime
-    replay_requested_at: datetime | None
-    replayed_at: datetime | None
-    replay_count: int
-    error: str | None
+    id: RowId
+    queue: Annotated[str, said("Where it was given up.", "orders.created")]
+    state: Annotated[Stage, said("Whether a replay is asked for, or done.", "waiting")]
+    reason: Annotated[Cause, said("Why it was given up.", "no-such-order")]
+    detail: Annotated[str, said("What the error said.", "there is no order pedido-teste-01")]
+    fingerprint: Fingerprint
+    event_id: Annotated[str | None, said("The id that it named.", "0198c0de-0000-7000-8000-000000000001")]
+    order_id: Annotated[str | None, said("The order that it named.", "pedido-teste-01")]
+    attempts: Annotated[int, said("Counted tries before it was given up.", 6, minimum=0)]
+    body_bytes: Annotated[int, said("Length of its body.", 214, minimum=0)]
+    parked_at: Annotated[datetime, moment("When it was given up.")]
+    replay_requested_at: Annotated[datetime | None, moment("When a replay was last asked for.", None)]
+    replayed_at: Annotated[datetime | None, moment("When it went back into its queue.", None)]
+    replay_count: Annotated[int, said("How often it went back.", 0, minimum=0)]
+    error: Annotated[str | None, said("Why the broker refused the last replay.", None)]
 
 
 class ParkedPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some parked messages, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: list[ParkedView]
-    next_cursor: str | None
+    items: Annotated[list[ParkedView], said("At most as many as asked for.")]
+    next_cursor: NextCursor
 
 
 class OpenedView(ParkedView, frozen=True, kw_only=True):
     """A parked message with its headers and the beginning of its body, in base64 if that is not UTF-8."""
 
-    headers: dict[str, str]
-    body: str
-    body_encoding: Literal["utf-8", "base64"]
-    body_truncated: bool
+    headers: Annotated[dict[str, str], said("As they arrived.", {"x-event-type": "orders.created"})]
+    body: Annotated[str, said("Its first 64 KiB.", '{"type":"orders.created"}')]
+    body_encoding: Annotated[Literal["utf-8", "base64"], said("How `body` shows it.", "utf-8")]
+    body_truncated: Annotated[bool, said("Whether there is more of it.")]
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
     """All failures of one sort, `detail` as the newest says it; `waiting` is what a replay of them has to expect."""
 
-    fingerprint: str
-    queue: str
-    reason: Cause
-    detail: str
-    count: int
-    waiting: int
-    first_at: datetime
-    last_at: datetime
+    fingerprint: Fingerprint
+    queue: Annotated[str, said("Where they were given up.", "orders.created")]
+    reason: Annotated[Cause, said("Why they were given up.", "no-such-order")]
+    detail: Annotated[str, said("What the newest error said.", "there is no order pedido-teste-01")]
+    count: Annotated[int, said("All of them.", 3, minimum=0)]
+    waiting: Annotated[int, said("Those that a replay has to expect.", 3, minimum=0)]
+    first_at: Annotated[datetime, moment("When the first was given up.")]
+    last_at: Annotated[datetime, moment("When the newest was given up.")]
 
 
 class Groups(msgspec.Struct, frozen=True, kw_only=True):
     """The largest groups first."""
 
-    items: list[GroupView]
+    items: Annotated[list[GroupView], said("At most as many as asked for.")]
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those that have all of these; without any, all."""
 
-    queue: str | None = None
-    fingerprint: str | None = None
-    reason: Cause | None = None
+    queue: Annotated[str | None, said("Those of this queue.", "orders.created", **ID)] = None
+    fingerprint: Annotated[str | None, said("Failures of this sort.", "9f86d081884c", **ID)] = None
+    reason: Annotated[Cause | None, said("Those given up for this.")] = None
 
     def filter(self) -> ParkedFilter:
         """`Invalid` names the field of the body."""
@@ -90,7 +89,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ManyReplays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Replay what is chosen and waits, if that is exactly as many as expected."""
 
-    filter: Chosen
+    filter: Annotated[Chosen, said("Which ones.")]
     expected_count: Count
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Annotated
 
 import msgspec
-from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi.datastructures import ResponseSpec
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 
+from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.bodies import NotJson, WrongMediaType
+from gofleet.adapters.http.fields import Count, said
 from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
+from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
     CountMismatch,
     DriverBusy,
+    FleetUnavailable,
     IllegalMove,
     Invalid,
     NoSuchDriver,
@@ -32,82 +36,98 @@ from gofleet.domain.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 
-
-class Kind(NamedTuple):
-    """One kind of problem: clients match on the slug, which never changes; people read the title."""
-
-    status: int
-    slug: str
-    title: str
-
-
-INTERNAL = Kind(500, "internal", "Something went wrong on our side")
-
 # An error is what its nearest ancestor in this table is.
-KINDS: Mapping[type[Exception], Kind] = {
-    Invalid: Kind(422, "invalid", "The request's content is not valid"),
-    ValidationException: Kind(422, "invalid", "The request's content is not valid"),
-    UnknownDriver: Kind(422, "unknown-driver", "There is no such driver"),
-    NotJson: Kind(400, "malformed-json", "The body is not JSON"),
-    WrongMediaType: Kind(415, "unsupported-media-type", "The body must be application/json"),
-    BodyTooLarge: Kind(413, "too-large", "The body is too large"),
-    BodyTooSlow: Kind(408, "too-slow", "The body came too slowly"),
-    BodyIncomplete: Kind(400, "incomplete", "The body is incomplete"),
-    BadHost: Kind(400, "bad-host", "The Host header is not one name"),
-    Misdirected: Kind(421, "misdirected", "The Host header names another server"),
-    NoSuchOrder: Kind(404, "no-such-order", "There is no such order"),
-    NoSuchDriver: Kind(404, "no-such-driver", "There is no such driver"),
-    BadTag: Kind(400, "malformed-tag", "The If-Match header is not a list of entity tags"),
-    NoTag: Kind(428, "precondition-required", "The If-Match header is required"),
-    VersionMismatch: Kind(412, "version-mismatch", "The order is not at the version of the If-Match header"),
-    OrderTaken: Kind(409, "order-taken", "The id belongs to another order"),
-    IllegalMove: Kind(409, "invalid-transition", "The order's status does not allow this"),
-    StaleOrder: Kind(409, "stale-order", "The order was changed by somebody else meanwhile"),
-    DriverBusy: Kind(409, "driver-busy", "The driver already holds a live order"),
-    NoSuchParked: Kind(404, "no-such-parked-message", "There is no such parked message"),
-    NotReplayable: Kind(409, "not-replayable", "The message came from a queue that nobody here consumes"),
-    CountMismatch: Kind(409, "count-mismatch", "There are not as many as expected"),
-    Unavailable: Kind(503, "unavailable", "Something we depend on is unavailable"),
+SLUGS: Mapping[type[Exception], Slug] = {
+    Invalid: Slug.INVALID,
+    ValidationException: Slug.INVALID,
+    UnknownDriver: Slug.UNKNOWN_DRIVER,
+    NotJson: Slug.MALFORMED_JSON,
+    WrongMediaType: Slug.UNSUPPORTED_MEDIA_TYPE,
+    BodyTooLarge: Slug.TOO_LARGE,
+    BodyTooSlow: Slug.TOO_SLOW,
+    BodyIncomplete: Slug.INCOMPLETE,
+    BadHost: Slug.BAD_HOST,
+    Misdirected: Slug.MISDIRECTED,
+    NoSuchOrder: Slug.NO_SUCH_ORDER,
+    NoSuchDriver: Slug.NO_SUCH_DRIVER,
+    BadTag: Slug.MALFORMED_TAG,
+    NoTag: Slug.PRECONDITION_REQUIRED,
+    VersionMismatch: Slug.VERSION_MISMATCH,
+    OrderTaken: Slug.ORDER_TAKEN,
+    IllegalMove: Slug.INVALID_TRANSITION,
+    StaleOrder: Slug.STALE_ORDER,
+    DriverBusy: Slug.DRIVER_BUSY,
+    NoSuchParked: Slug.NO_SUCH_PARKED_MESSAGE,
+    NotReplayable: Slug.NOT_REPLAYABLE,
+    CountMismatch: Slug.COUNT_MISMATCH,
+    Unavailable: Slug.UNAVAILABLE,
+    FleetUnavailable: Slug.FLEET_UNAVAILABLE,
+    NotFoundException: Slug.NOT_FOUND,
+    MethodNotAllowedException: Slug.METHOD_NOT_ALLOWED,
 }
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One wrong value: `pointer` (RFC 6901, into the body) or `parameter` (of path or query) says where."""
+    """One wrong value, and where it is."""
 
-    detail: str
-    pointer: str | None = None
-    parameter: str | None = None
+    detail: Annotated[str, said("What is wrong with it.", "must be more than 0")]
+    pointer: Annotated[str | None, said("Where in the body (RFC 6901).", "/price", format="json-pointer")] = None
+    parameter: Annotated[str | None, said("Which parameter of path, query or headers.")] = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem as RFC 9457 has it, with our extensions `errors`, `actual_count`, `request_id` and `trace_id`."""
 
-    type: str
-    title: str
-    status: int
-    detail: str | None = None
-    errors: list[Fault] = []
-    actual_count: int | None = None
-    request_id: str | None = None
-    trace_id: str | None = None
+    type: Annotated[
+        str, said("Names the sort of problem for good; programs match on it.", enum=[slug.uri for slug in Slug])
+    ]
+    title: Annotated[str, said("The sort of problem for people; may change.", Slug.INVALID.meaning.title)]
+    status: Annotated[int, said("The HTTP status.", 422, minimum=400, maximum=599)]
+    detail: Annotated[str | None, said("This one for people; may change.", "price must be more than 0")] = None
+    errors: Annotated[list[Fault], said("The wrong values.")] = []
+    actual_count: Annotated[Count | None, said("`count-mismatch`: how many there are.")] = None
+    request_id: Annotated[str | None, said("As in X-Request-Id.", "0198c0de-0000-7000-8000-000000000001")] = None
+    trace_id: Annotated[str | None, said("Of the request's trace.", "4bf92f3577b34da6a3ce929d0e0e4736")] = None
 
 
-def documented(*statuses: int) -> dict[int, ResponseSpec]:
-    """The problems a route may answer with, for its OpenAPI description."""
+BODY = (
+    Slug.MALFORMED_JSON,
+    Slug.INCOMPLETE,
+    Slug.TOO_SLOW,
+    Slug.TOO_LARGE,
+    Slug.UNSUPPORTED_MEDIA_TYPE,
+    Slug.INVALID,
+)
+"""What may be wrong with any JSON body."""
+ALWAYS = (Slug.INTERNAL, Slug.UNAVAILABLE, Slug.BAD_HOST, Slug.MISDIRECTED)
+
+
+def documented(*slugs: Slug) -> dict[int, Answer]:
+    """The problems that a route may answer with, besides those that any may."""
+    by_status: dict[int, list[Slug]] = defaultdict(list)
+    for slug in dict.fromkeys((*slugs, *ALWAYS)):
+        by_status[slug.meaning.status].append(slug)
     return {
-        status: ResponseSpec(
-            Problem, generate_examples=False, description=HTTPStatus(status).phrase, media_type=MEDIA_TYPE
+        status: Answer(
+            Problem,
+            description="; ".join(f"`{slug}`: {slug.meaning.title}" for slug in found),
+            media_type=MEDIA_TYPE,
+            generate_examples=False,
+            slugs=tuple(found),
+            headers=PROBLEM_HEADERS.get(status, ()),
         )
-        for status in statuses
+        for status, found in sorted(by_status.items())
     }
 
 
-def kind_of(error: Exception) -> Kind:
+PROBLEM_HEADERS = {412: ("ETag",), 503: ("Retry-After",)}
+
+
+def slug_for(error: Exception) -> Slug:
+    """What `error` is to a client; `internal` if nobody foresaw it."""
     for ancestor in type(error).__mro__:
-        if found := KINDS.get(ancestor):
-            # Children such as `FleetUnavailable` have a code of their own.
-            return found._replace(slug=error.code) if isinstance(error, Unavailable) else found
+        if found := SLUGS.get(ancestor):
+            return found
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        phrase = HTTPStatus(error.status_code).phrase
-        return Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
-    return INTERNAL
+        return Slug.BAD_REQUEST  # whatever else Litestar itself refuses
+    return Slug.INTERNAL

@@ -8,18 +8,31 @@ from typing import Annotated
 
 import msgspec
 
+from gofleet.adapters.http.fields import (
+    NOT_ZERO,
+    Count,
+    DriverId,
+    Lat,
+    Lng,
+    Name,
+    NextCursor,
+    OrderId,
+    Price,
+    Tax,
+    Version,
+    moment,
+    said,
+)
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in degrees (WGS 84)."""
 
-    lat: float
-    lng: float
+    lat: Lat
+    lng: Lng
 
     def place(self) -> Place:
         return Place(self.lat, self.lng)
@@ -28,11 +41,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order as a client asks for it. Without an id it gets one; amounts have at most two decimals."""
 
-    price: float
-    tax: float
-    id: str | None = None
-    pickup: Point | None = None
-    dropoff: Point | None = None
+    price: Price
+    tax: Tax
+    id: Annotated[OrderId | None, said("Asking again with the same id and content is safe.")] = None
+    pickup: Annotated[Point | None, said("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
+    dropoff: Annotated[Point | None, said("Where they go.", **NOT_ZERO)] = None
 
     def order(self) -> Order:
         """The order asked for; `Invalid` if the domain refuses it."""
@@ -48,49 +61,49 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """An order as clients see it."""
 
-    id: str
-    price: float
-    tax: float
-    final_price: float
-    status: Status
-    pickup: Point | None
-    dropoff: Point | None
-    driver_id: str | None
-    reason: Reason | None
-    version: int
-    created_at: datetime | None
-    dispatched_at: datetime | None
-    delivered_at: datetime | None
-    cancelled_at: datetime | None
+    id: OrderId
+    price: Annotated[float, said("Without tax.", 100.0)]
+    tax: Annotated[float, said("The tax on it.", 10.0)]
+    final_price: Annotated[float, said("Price and tax.", 110.0)]
+    status: Annotated[Status, said("What has become of it.", "DISPATCHED")]
+    pickup: Annotated[Point | None, said("Where the goods are; null: at the depot.")]
+    dropoff: Annotated[Point | None, said("Where they go.")]
+    driver_id: Annotated[DriverId | None, said("Who has it, or had it when it ended.")]
+    reason: Annotated[Reason | None, said("Why people have to see to it, while they have.", None)]
+    version: Version
+    created_at: Annotated[datetime | None, moment("When it was accepted.")]
+    dispatched_at: Annotated[datetime | None, moment("When its driver was found.")]
+    delivered_at: Annotated[datetime | None, moment("When it was handed over.", None)]
+    cancelled_at: Annotated[datetime | None, moment("When it was called off.", None)]
 
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some orders, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: list[OrderView]
-    next_cursor: str | None
+    items: Annotated[list[OrderView], said("At most as many as asked for.")]
+    next_cursor: NextCursor
 
 
 class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is to have the order."""
 
-    driver_id: str
+    driver_id: DriverId
 
 
 class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A driver's record, whole: what is left out gets its default again."""
 
-    name: str
-    on_duty: bool = True
+    name: Name
+    on_duty: Annotated[bool, said("Whether the driver takes orders now.")] = True
 
 
 class DriverView(msgspec.Struct, frozen=True, kw_only=True):
     """A driver as clients see it."""
 
-    id: str
-    name: str
-    on_duty: bool
-    version: int
+    id: DriverId
+    name: Name
+    on_duty: Annotated[bool, said("Whether the driver takes orders now.")]
+    version: Version
 
     @classmethod
     def of(cls, driver: Driver) -> DriverView:
@@ -100,15 +113,15 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True):
 class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a driver's device is; without `recorded_at` it is there now."""
 
-    lat: float
-    lng: float
-    recorded_at: datetime | None = None
+    lat: Lat
+    lng: Lng
+    recorded_at: Annotated[datetime | None, moment("The device's clock, at most 5 s ahead of ours.")] = None
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):
     """How many were asked for."""
 
-    requested: int
+    requested: Count
 
 
 def present(order: Order) -> OrderView:

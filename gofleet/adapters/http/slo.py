@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
+from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.fields import said
 from gofleet.adapters.http.problems import documented
-from gofleet.domain.indicators import WINDOW_SECONDS, Indicator
+from gofleet.domain.indicators import OBJECTIVES, WINDOW_SECONDS, Indicator
 from gofleet.ports import Indicators
 
 FRESH_SECONDS = 5
@@ -16,15 +20,17 @@ FRESH_SECONDS = 5
 
 
 class IndicatorView(msgspec.Struct, frozen=True, kw_only=True):
-    """One objective: `value` is the share of `good` in `valid` cases, null when there were none."""
+    """One objective, and how well it is met."""
 
-    name: str
-    about: str
-    objective: float
-    good: int
-    valid: int
-    value: float | None
-    met: bool | None
+    name: Annotated[
+        str, said("Which one.", *(each.name for each in OBJECTIVES), enum=[each.name for each in OBJECTIVES])
+    ]
+    about: Annotated[str, said("Of what it is the share.", OBJECTIVES[0].about)]
+    objective: Annotated[float, said("The share that must be good.", 0.95, minimum=0, maximum=1)]
+    good: Annotated[int, said("So many were.", 96, minimum=0)]
+    valid: Annotated[int, said("Of so many.", 100, minimum=0)]
+    value: Annotated[float | None, said("The share; null when nothing happened.", 0.96, minimum=0, maximum=1)]
+    met: Annotated[bool | None, said("Whether the objective is met; null when nothing happened.", True)]
 
     @classmethod
     def of(cls, indicator: Indicator) -> IndicatorView:
@@ -43,11 +49,20 @@ class IndicatorView(msgspec.Struct, frozen=True, kw_only=True):
 class SloView(msgspec.Struct, frozen=True, kw_only=True):
     """The objectives over the last `window_seconds`."""
 
-    window_seconds: float
-    indicators: list[IndicatorView]
+    window_seconds: Annotated[float, said("How far back.", WINDOW_SECONDS)]
+    indicators: Annotated[list[IndicatorView], said("All four.")]
 
 
-@get("/slo", summary="Show the service level indicators", responses=documented(503), tags=["operations"])
+SHOWN = {200: Answer(SloView, description="The indicators.")}
+
+
+@get(
+    "/slo",
+    operation_id="showIndicators",
+    summary="Show the service level indicators",
+    responses=SHOWN | documented(),
+    tags=["operations"],
+)
 async def slo(indicators: NamedDependency[SkipValidation[Indicators]]) -> Response[SloView]:
     """The four indicators of the last 15 minutes, of all API processes together, by PostgreSQL's records and clock."""
     found = await indicators.read(WINDOW_SECONDS)

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, NoSuchOrder, StaleOrder
 from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
 from gofleet.domain.messages import Message, Receipt
@@ -131,6 +133,7 @@ class MemoryOrders:
         self.rows[order.id] = copy.deepcopy(order)
 
     def _announce(self, event: OrderEvent) -> None:
+        event = msgspec.structs.replace(event, occurred_at=datetime.now(UTC))
         message = Message(str(event.event_id), event.type, event.order_id, event.sequence, to_json(event))
         self.outbox.append(_OutboxRow(message))
 

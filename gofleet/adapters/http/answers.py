@@ -1,0 +1,66 @@
+"""What a route answers, for its description: more than Litestar's own `ResponseSpec` can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar.openapi.datastructures import ResponseSpec
+
+from gofleet.adapters.http.slugs import Slug
+from gofleet.domain.ids import IDENTIFIER
+
+TAG_PATTERN = r'^"[1-9][0-9]{0,9}"$'
+
+AFTER = {"query.cursor": "$response.body#/next_cursor"}
+"""Link to the page after this one."""
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {
+        "description": "Names the request in our logs: the client's own X-Request-Id if it is one, else a new id.",
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{IDENTIFIER.pattern}$"},
+        "example": "0198c0de-0000-7000-8000-000000000001",
+    },
+    "ETag": {
+        "description": "The version of what is answered, in quotes: for If-Match and If-None-Match.",
+        "required": True,
+        "schema": {"type": "string", "pattern": TAG_PATTERN},
+        "example": '"3"',
+    },
+    "Location": {
+        "description": "Where the order is from now on.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": "/api/v1/orders/pedido-teste-01",
+    },
+    "Idempotent-Replayed": {
+        "description": "The same was asked for before, and this is that answer again.",
+        "required": True,
+        "schema": {"type": "string", "const": "true"},
+    },
+    "Position-Ignored": {
+        "description": "The position was not taken, for a newer one is known.",
+        "required": False,
+        "schema": {"type": "string", "const": "older"},
+    },
+    "Retry-After": {
+        "description": "Seconds after which to try again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 1,
+    },
+}
+"""Those that a description may name. The first is part of every answer."""
+
+
+@dataclass
+class Answer(ResponseSpec):
+    """One answer of a route: which of `HEADERS` it carries, the slugs of a problem, and `links`: the operation that
+    may follow -> its parameters, as runtime expressions of OpenAPI."""
+
+    data_container: Any  # Litestar's own type for it says nothing
+    generate_examples: bool = False
+    headers: tuple[str, ...] = ()
+    slugs: tuple[Slug, ...] = ()
+    links: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])

@@ -1,0 +1,133 @@
+"""The API's description (OpenAPI 3.1): Litestar's, with what it cannot say and without what is only its own.
+
+Routes and parameters are Litestar's. Bodies are described by msgspec, which reads and writes them; answers by the
+routes' own `Answer`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import HTTPRoute
+
+from gofleet.adapters.http.answers import HEADERS, Answer
+from gofleet.adapters.http.problems import Problem
+from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.json_schema import REFERENCE, example_of, used
+
+Json = dict[str, Any]
+NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
+"""Litestar writes them out although false is what their absence means."""
+REQUEST_ID = "X-Request-Id"
+
+
+class DocumentPlugin(JsonRenderPlugin):
+    """Answers the description, which is made once."""
+
+    _body: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
+        if self._body is None:
+            self._body = msgspec.json.encode(description_of(request.app))
+        return self._body
+
+
+def description_of(app: Litestar) -> Json:
+    """The whole document; its order is stable."""
+    document = app.openapi_schema.to_schema()
+    schemas: Json = document["components"].get("schemas", {}) | _schemas_of(app)
+    for path, method, handler in _handlers(app):
+        operation: Json = document["paths"][path][method]
+        _drop_noise(operation)
+        operation["parameters"] = [_parameter(one, handler) for one in operation.get("parameters", [])]
+        operation["responses"] = _responses(handler, operation["responses"], schemas)
+        if body := operation.get("requestBody"):
+            for media in body["content"].values():
+                media["example"] = example_of(media["schema"], schemas)
+    document["components"] = {
+        "examples": {slug.value: _problem_example(slug) for slug in Slug},
+        "headers": HEADERS,
+        "schemas": used(schemas, document["paths"]),
+    }
+    return document
+
+
+def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for method, (handler, _) in route.route_handler_map.items():
+                if handler.resolve_include_in_schema():
+                    yield route.path_format, method.lower(), handler
+
+
+def _answers(handler: HTTPRouteHandler) -> Mapping[int, Answer]:
+    return {status: one for status, one in (handler.responses or {}).items() if isinstance(one, Answer)}
+
+
+def _schemas_of(app: Litestar) -> Json:
+    types: set[Any] = {Problem}
+    for _, _, handler in _handlers(app):
+        if data := handler.parsed_data_field:
+            types.add(data.annotation)
+        types.update(one.data_container for one in _answers(handler).values() if one.data_container)
+    by_name = sorted(types, key=lambda type: type.__name__)
+    return msgspec.json.schema_components(by_name, ref_template=REFERENCE + "{name}")[1]
+
+
+def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
+    _drop_noise(parameter)
+    schema: Json = parameter["schema"]
+    # None stands for "was not sent"; there is no null in a URL or a header.
+    alternatives = [one for one in schema.pop("oneOf", []) if one != {"type": "null"}]
+    schema |= alternatives[0] if alternatives else {}
+    schema.pop("description", None)
+    if schema.get("type") == "integer":
+        schema |= {name: int(schema[name]) for name in ("minimum", "maximum") if name in schema}
+    if parameter["name"] == "If-Match" and any(
+        Slug.PRECONDITION_REQUIRED in a.slugs for a in _answers(handler).values()
+    ):
+        parameter["required"] = True
+    return parameter
+
+
+def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Json:
+    """Those that the route declares. Litestar adds a 400 of its own shape, which we never answer."""
+    answers = _answers(handler)
+    return {str(status): _response(answers[status], litestars[str(status)], schemas) for status in sorted(answers)}
+
+
+def _response(answer: Answer, response: Json, schemas: Json) -> Json:
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in (*answer.headers, REQUEST_ID)}
+    response |= {"description": answer.description, "headers": headers}
+    for media in response.get("content", {}).values():
+        if answer.slugs:
+            media["schema"]["properties"] = {"type": {"enum": [slug.uri for slug in answer.slugs]}}
+            media["examples"] = {slug.value: {"$ref": f"#/components/examples/{slug}"} for slug in answer.slugs}
+        else:
+            media["example"] = example_of(media["schema"], schemas)
+    if answer.links:
+        response["links"] = {name: _link(name, parameters) for name, parameters in answer.links.items()}
+    return response
+
+
+def _link(operation: str, parameters: Mapping[str, str]) -> Json:
+    return {"operationId": operation, "parameters": dict(parameters)}
+
+
+def _problem_example(slug: Slug) -> Json:
+    meaning = slug.meaning
+    problem = Problem(
+        type=slug.uri, title=meaning.title, status=meaning.status, request_id=str(HEADERS[REQUEST_ID]["example"])
+    )
+    return {"summary": meaning.hint, "value": msgspec.to_builtins(problem)}
+
+
+def _drop_noise(value: Json) -> None:
+    for name in NOISE:
+        if value.get(name) is False:
+            del value[name]

@@ -1,0 +1,52 @@
+"""JSON Schemas that refer to each other by name."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+Json = dict[str, Any]
+REFERENCE = "#/components/schemas/"
+
+
+def example_of(schema: Json, schemas: Json) -> Any:
+    """A value made of the examples of its fields; null where there is none."""
+    if reference := schema.get("$ref"):
+        schema = schemas[reference.removeprefix(REFERENCE)]
+    if choices := schema.get("anyOf"):
+        schema = schema | choices[0]
+    if "$ref" in schema:
+        return example_of({"$ref": schema["$ref"]}, schemas)
+    given = [*schema.get("examples", ()), *schema.get("enum", ())]
+    if given:
+        return given[0]
+    if schema.get("type") == "object":
+        return {name: example_of(field, schemas) for name, field in schema.get("properties", {}).items()}
+    if schema.get("type") == "array":
+        return [example_of(schema["items"], schemas)]
+    return schema.get("default", True) if schema.get("type") == "boolean" else None
+
+
+def used(schemas: Json, paths: Json) -> Json:
+    """Those of `schemas` that `paths` refers to, and those that these refer to, by name."""
+    found: Json = {}
+    waiting = _names(paths)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = schemas[name]
+            waiting |= _names(schemas[name])
+    return {name: found[name] for name in sorted(found)}
+
+
+def _names(value: object) -> set[str]:
+    """Of the schemas that are referred to somewhere in `value`."""
+    match value:
+        case dict():
+            inner = cast("Json", value)
+            reference = str(inner.get("$ref", ""))
+            mine = {reference.removeprefix(REFERENCE)} if reference.startswith(REFERENCE) else set[str]()
+            return mine.union(*map(_names, inner.values()))
+        case list():
+            return set[str]().union(*map(_names, cast("list[object]", value)))
+        case _:
+            return set()

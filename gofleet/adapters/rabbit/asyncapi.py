@@ -1,0 +1,186 @@
+"""What leaves GoFleet over RabbitMQ, as an AsyncAPI 3.0 document: made of the events and the topology alone.
+
+A queue of your own, bound to the exchange by the routing keys that you want, receives each event at least once, those
+of one order in order. The queues described here are GoFleet's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import msgspec
+from faststream.rabbit import RabbitExchange
+
+from gofleet import __version__
+from gofleet.adapters.json_schema import REFERENCE, example_of
+from gofleet.adapters.rabbit.topology import Topology
+from gofleet.domain import messages
+from gofleet.domain.events import AnyOrderEvent, OrderEvent
+from gofleet.domain.messages import Message
+
+Json = dict[str, Any]
+BINDING = "0.3.0"
+VHOST = "/"
+DESCRIPTION = """\
+Every move of an order is announced by one event, committed together with it: none is lost, and none is invented.
+It may arrive more than once (`x-event-id` tells), and those of one order leave in order (`x-sequence`). Declare a queue
+of your own and bind it to the exchange with the routing keys you want, or `orders.*` for all. Ignore fields and types
+that you do not know: further ones are added without a new `version`."""
+HEADERS: dict[str, tuple[str, Json]] = {
+    messages.EVENT_ID: ("The event's id: handle each once.", {"format": "uuid"}),
+    messages.EVENT_TYPE: ("As the routing key, and `type` in the payload.", {}),
+    messages.EVENT_VERSION: ("As `version` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
+    messages.AGGREGATE_ID: ("As `order_id` in the payload.", {}),
+    messages.SEQUENCE: ("As `sequence` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
+    messages.TRACEPARENT: ("W3C trace context of the request that began it.", {}),
+    messages.ATTEMPT: ("Counted tries that went before, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
+}
+SOMETIMES = {messages.TRACEPARENT, messages.ATTEMPT}
+EVENTS: dict[str, type[OrderEvent]] = {str(event.__struct_config__.tag): event for event in get_args(AnyOrderEvent)}
+"""Routing key -> event."""
+
+
+def asyncapi_document(topology: Topology | None = None) -> Json:
+    """The description; nothing is opened or asked."""
+    topology = topology or Topology()
+    schemas = _schemas()
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "GoFleet",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "rabbitmq": {
+                "host": "localhost:5672",
+                "pathname": VHOST,
+                "protocol": "amqp",
+                "protocolVersion": "0.9.1",
+                "description": "RabbitMQ 3.10 or newer (`RABBITMQ_HOST`, `AMQP_PORT`).",
+            }
+        },
+        "channels": {_id(key): _routing(key, event, topology.exchange) for key, event in EVENTS.items()}
+        | {f"{_id(queue)}Queue": _queue(queue, keys, topology) for queue, keys in topology.queues.items()},
+        "operations": {f"publish{event.__name__}": _publish(key, event) for key, event in EVENTS.items()}
+        | {f"consume{_capital(_id(queue))}": _consume(queue, keys) for queue, keys in topology.queues.items()},
+        "components": {
+            "messages": {event.__name__: _message(key, event, schemas) for key, event in EVENTS.items()},
+            "schemas": schemas,
+        },
+    }
+
+
+def _id(name: str) -> str:
+    """`orders.manual_dispatch` as `ordersManualDispatch`."""
+    first, *others = name.replace(".", "_").split("_")
+    return first + "".join(map(_capital, others))
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]
+
+
+def _routing(key: str, event: type[OrderEvent], exchange: RabbitExchange) -> Json:
+    binding = {
+        "is": "routingKey",
+        "exchange": {
+            "name": exchange.name,
+            "type": exchange.type.value,
+            "durable": exchange.durable,
+            "autoDelete": exchange.auto_delete,
+            "vhost": VHOST,
+        },
+        "bindingVersion": BINDING,
+    }
+    return {
+        "address": key,
+        "description": f"Routing key `{key}` of the exchange.",
+        "messages": _named(event),
+        "bindings": {"amqp": binding},
+    }
+
+
+def _queue(name: str, keys: tuple[str, ...], topology: Topology) -> Json:
+    queue = topology.queue(name)
+    binding = {
+        "is": "queue",
+        "queue": {
+            "name": queue.name,
+            "durable": queue.durable,
+            "exclusive": queue.exclusive,
+            "autoDelete": queue.auto_delete,
+            "vhost": VHOST,
+        },
+        "bindingVersion": BINDING,
+    }
+    return {
+        "address": queue.name,
+        "description": f"A queue of GoFleet's own, bound by {', '.join(f'`{key}`' for key in keys)}.",
+        "messages": _named(*(EVENTS[key] for key in keys)),
+        "bindings": {"amqp": binding},
+    }
+
+
+def _named(*events: type[OrderEvent]) -> Json:
+    return {event.__name__: {"$ref": f"#/components/messages/{event.__name__}"} for event in events}
+
+
+def _publish(key: str, event: type[OrderEvent]) -> Json:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{_id(key)}"},
+        "summary": f"The relay announces it: {_first_line(event)}",
+        "messages": [{"$ref": f"#/channels/{_id(key)}/messages/{event.__name__}"}],
+        "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "ack": True, "bindingVersion": BINDING}},
+    }
+
+
+def _consume(queue: str, keys: tuple[str, ...]) -> Json:
+    channel = f"#/channels/{_id(queue)}Queue"
+    return {
+        "action": "receive",
+        "channel": {"$ref": channel},
+        "summary": "A role of GoFleet handles it once, and acknowledges it behind its commit.",
+        "messages": [{"$ref": f"{channel}/messages/{EVENTS[key].__name__}"} for key in keys],
+        "bindings": {"amqp": {"ack": True, "bindingVersion": BINDING}},
+    }
+
+
+def _message(key: str, event: type[OrderEvent], schemas: Json) -> Json:
+    name = event.__name__
+    payload: Json = example_of(schemas[name], schemas)
+    sent = Message(payload["event_id"], key, payload["order_id"], payload["sequence"], b"")
+    return {
+        "name": key,
+        "title": _first_line(event),
+        "contentType": "application/json",
+        "headers": _headers(key),
+        "payload": {"$ref": REFERENCE + name},
+        "bindings": {"amqp": {"messageType": key, "bindingVersion": BINDING}},
+        "examples": [{"headers": sent.headers(), "payload": payload}],
+    }
+
+
+def _headers(key: str) -> Json:
+    properties: Json = {name: {"type": "string", "description": text, **more} for name, (text, more) in HEADERS.items()}
+    properties[messages.EVENT_TYPE]["const"] = key
+    return {"type": "object", "properties": properties, "required": [name for name in HEADERS if name not in SOMETIMES]}
+
+
+def _schemas() -> Json:
+    """Of the payloads as they are sent, which is more than a reader may rely on: every field is there."""
+    schemas = msgspec.json.schema_components(EVENTS.values(), ref_template=REFERENCE + "{name}")[1]
+    for schema in schemas.values():
+        schema["required"] = list(schema["properties"])
+        for field in schema["properties"].values():
+            field.pop("default", None)
+            if field.get("format") == "decimal":
+                field["type"] = "number"  # `to_json` writes them so; msgspec's own way is a string
+    return schemas
+
+
+def _first_line(event: type[OrderEvent]) -> str:
+    return (event.__doc__ or "").splitlines()[0]

@@ -1,0 +1,198 @@
+"""The API's description says everything that a caller must know, and nothing that is only the framework's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+
+from gofleet.adapters.http.app import TAGS
+from gofleet.adapters.http.document import openapi_document
+from gofleet.adapters.http.problems import MEDIA_TYPE
+from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.json_schema import REFERENCE
+
+DOCUMENT: dict[str, Any] = openapi_document()
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+OPERATIONS: dict[str, dict[str, Any]] = {
+    f"{method.upper()} {path}": operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+ROUTE = pytest.mark.parametrize("route", OPERATIONS)
+IDS = {"order_id", "driver_id", "id"}
+
+
+def responses(route: str) -> Iterable[tuple[int, dict[str, Any]]]:
+    for status, response in OPERATIONS[route]["responses"].items():
+        yield int(status), response
+
+
+def slugs(response: dict[str, Any]) -> list[str]:
+    return response["content"][MEDIA_TYPE]["schema"]["properties"]["type"]["enum"]
+
+
+async def test_the_api_answers_the_description_that_can_be_made_without_it(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/openapi.json")
+
+    assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"
+    assert answer.json() == DOCUMENT
+    assert openapi_document() == DOCUMENT
+
+
+@ROUTE
+def test_an_operation_is_named_and_explained(route: str) -> None:
+    operation = OPERATIONS[route]
+
+    assert re.fullmatch(r"[a-z]+[A-Z][a-zA-Z]*", operation["operationId"])
+    assert "Api" not in operation["operationId"], "give the handler an operation_id"
+    assert operation["summary"]
+    assert operation["description"]
+    assert set(operation["tags"]) <= set(TAGS)
+
+
+def test_no_two_operations_have_one_name() -> None:
+    names = [operation["operationId"] for operation in OPERATIONS.values()]
+
+    assert len(set(names)) == len(names)
+
+
+@ROUTE
+def test_a_parameter_is_explained_and_bounded(route: str) -> None:
+    for parameter in OPERATIONS[route]["parameters"]:
+        schema: dict[str, Any] = parameter["schema"]
+        assert parameter["description"], parameter["name"]
+        assert "null" not in str(schema)
+        assert schema.get("type") != "integer" or {"minimum", "maximum"} <= set(schema), parameter["name"]
+        if parameter["name"] in IDS:
+            assert schema["pattern"] == "^[A-Za-z0-9._:-]{1,64}$"
+
+
+def test_the_tag_that_is_required_is_said_to_be() -> None:
+    required = {
+        route
+        for route, operation in OPERATIONS.items()
+        for parameter in operation["parameters"]
+        if parameter["name"] == "If-Match" and parameter["required"]
+    }
+
+    assert required == {route for route in OPERATIONS if "428" in OPERATIONS[route]["responses"]}
+    assert "POST /api/v1/orders/{order_id}/dispatch" in required
+
+
+@ROUTE
+def test_an_answer_is_described_with_its_headers(route: str) -> None:
+    for status, response in responses(route):
+        assert response["description"] not in {HTTPStatus(status).description, HTTPStatus(status).phrase}
+        assert "X-Request-Id" in response["headers"]
+        for name in response["headers"]:
+            header = DOCUMENT["components"]["headers"][name]
+            assert header["description"], name
+            assert header["schema"], name
+
+
+@ROUTE
+def test_a_refusal_is_a_problem_that_names_its_slugs(route: str) -> None:
+    for status, response in responses(route):
+        if status < 400:
+            assert MEDIA_TYPE not in response.get("content", {})
+            continue
+        assert list(response["content"]) == [MEDIA_TYPE]
+        assert response["content"][MEDIA_TYPE]["schema"]["$ref"] == f"{REFERENCE}Problem"
+        assert {slug.uri for slug in Slug if slug.uri in slugs(response)} == set(slugs(response))
+        assert {slug.meaning.status for slug in Slug if slug.uri in slugs(response)} == {status}
+        assert set(response["content"][MEDIA_TYPE]["examples"]) == {uri.rpartition("/")[2] for uri in slugs(response)}
+    assert slugs(OPERATIONS[route]["responses"]["500"]) == [Slug.INTERNAL.uri]
+    assert Slug.UNAVAILABLE.uri in slugs(OPERATIONS[route]["responses"]["503"])
+    assert "Retry-After" in OPERATIONS[route]["responses"]["503"]["headers"]
+
+
+@ROUTE
+def test_what_takes_a_body_says_what_may_be_wrong_with_it(route: str) -> None:
+    operation = OPERATIONS[route]
+    answers = set(operation["responses"])
+
+    assert ("413" in answers) == ("requestBody" in operation)
+    if "requestBody" in operation:
+        assert {"400", "408", "413", "415", "422"} <= answers
+        assert set(operation["requestBody"]["content"]) == {"application/json"}
+
+
+def test_every_slug_is_described() -> None:
+    assert SCHEMAS["Problem"]["properties"]["type"]["enum"] == [slug.uri for slug in Slug]
+    named = {uri for route in OPERATIONS for status, one in responses(route) if status >= 400 for uri in slugs(one)}
+    everywhere = {Slug.BAD_REQUEST.uri, Slug.METHOD_NOT_ALLOWED.uri}
+    assert named | everywhere == {slug.uri for slug in Slug}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_body_is_described_field_by_field(name: str) -> None:
+    schema = SCHEMAS[name]
+
+    assert schema["description"]
+    for field, inner in schema.get("properties", {}).items():
+        assert "description" in str(inner), f"{name}.{field}"
+        assert inner.get("description") or inner.get("anyOf"), f"{name}.{field}"
+        if field.endswith("_at"):
+            assert "date-time" in str(inner), f"{name}.{field}"
+        if field in {"lat", "lng"}:
+            assert {"minimum", "maximum"} <= set(inner), f"{name}.{field}"
+
+
+def test_what_goes_in_takes_no_unknown_fields() -> None:
+    bodies = [body for one in OPERATIONS.values() if (body := one.get("requestBody"))]
+    wanted = {body["content"]["application/json"]["schema"]["$ref"].removeprefix(REFERENCE) for body in bodies}
+
+    assert "NewOrder" in wanted
+    assert [name for name in wanted if SCHEMAS[name].get("additionalProperties") is not False] == []
+
+
+def test_every_example_is_one() -> None:
+    for route, operation in OPERATIONS.items():
+        body: dict[str, Any] = operation.get("requestBody", {})
+        answers = [content for _, response in responses(route) for content in response.get("content", {}).values()]
+        for media in [*body.get("content", {}).values(), *answers]:
+            examples = [media["example"]] if "example" in media else _examples(media)
+            validator = Draft202012Validator({**media["schema"], "components": DOCUMENT["components"]})
+            for example in examples:
+                assert list(validator.iter_errors(example)) == [], f"{route}: {example}"  # pyright: ignore[reportUnknownMemberType]
+
+
+def _examples(media: dict[str, Any]) -> list[Any]:
+    known = DOCUMENT["components"]["examples"]
+    return [known[one["$ref"].rpartition("/")[2]]["value"] for one in media["examples"].values()]
+
+
+def test_every_link_leads_to_an_operation_with_such_parameters() -> None:
+    by_name = {operation["operationId"]: operation for operation in OPERATIONS.values()}
+    links = [
+        (name, link["parameters"])
+        for route in OPERATIONS
+        for _, response in responses(route)
+        for name, link in response.get("links", {}).items()
+    ]
+
+    assert len(links) > 10
+    for name, parameters in links:
+        assert {one.rpartition(".")[2] for one in parameters} <= {one["name"] for one in by_name[name]["parameters"]}
+
+
+def test_every_reference_leads_somewhere_and_nothing_lies_around() -> None:
+    references = set(re.findall(r'"\$ref":"([^"]*)"', msgspec.json.encode(DOCUMENT).decode()))
+    there = {f"#/components/{kind}/{name}" for kind, named in DOCUMENT["components"].items() for name in named}
+
+    unanswered = {f"#/components/examples/{slug}" for slug in (Slug.BAD_REQUEST, Slug.METHOD_NOT_ALLOWED)}
+    assert references | unanswered == there
+
+
+def test_nothing_of_the_framework_is_left() -> None:
+    text = msgspec.json.encode(DOCUMENT).decode()
+    leftovers = ("status_code", "itestar", "Validation Exception", "allowEmptyValue", "Additional response")
+
+    assert [word for word in leftovers if word in text] == []

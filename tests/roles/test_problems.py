@@ -1,0 +1,75 @@
+"""Every way in which the API says no has a word of its own, and the word is explained."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import httpx
+import pytest
+
+from gofleet.adapters.http.problems import SLUGS, slug_for
+from gofleet.adapters.http.slugs import MEANINGS, Slug, slug_of
+from gofleet.domain.errors import FleetBreakerOpen, GoFleetError
+
+
+def test_every_slug_has_a_meaning_and_something_that_leads_to_it() -> None:
+    for_others = {Slug.BAD_REQUEST, Slug.INTERNAL}
+
+    assert set(MEANINGS) == set(Slug)
+    assert set(SLUGS.values()) | for_others == set(Slug)
+    for slug, meaning in MEANINGS.items():
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", slug)
+        assert HTTPStatus(meaning.status) >= HTTPStatus.BAD_REQUEST
+        assert meaning.title[0].isupper()
+        assert meaning.hint[0] == meaning.hint[0].lower()
+
+
+def test_a_domain_error_goes_by_its_own_code() -> None:
+    errors = [error for error in SLUGS if issubclass(error, GoFleetError) and "code" in vars(error)]
+
+    assert len(errors) > 12
+    assert {error: error.code for error in errors} == {error: SLUGS[error].value for error in errors}
+    assert slug_for(FleetBreakerOpen(1)) is Slug.FLEET_UNAVAILABLE
+
+
+def test_a_type_that_is_none_of_ours_is_no_slug() -> None:
+    assert slug_of("/problems/order-taken") is Slug.ORDER_TAKEN
+    assert [slug_of(other) for other in (None, "", "order-taken", "/problems/nonsense", 7)] == [None] * 5
+
+
+@pytest.mark.parametrize("slug", list(Slug))
+async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncClient, slug: Slug) -> None:
+    answer = await client.get(slug.uri)
+
+    assert answer.status_code == 200
+    title, status, hint = slug.meaning.title, slug.meaning.status, slug.meaning.hint
+    assert answer.json() == {"type": slug.uri, "title": title, "status": status, "hint": hint}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "slug"),
+    [
+        ("GET", "/problems/nonsense", Slug.NOT_FOUND),
+        ("GET", "/problems/", Slug.NOT_FOUND),
+        ("GET", "/", Slug.NOT_FOUND),
+        ("GET", "/api/v1/orders/o-1/nonsense", Slug.NOT_FOUND),
+        ("GET", "/api/v1/orders/%00", Slug.INVALID),
+        ("GET", "/metrics", Slug.NOT_FOUND),
+        ("POST", "/health", Slug.METHOD_NOT_ALLOWED),
+        ("PATCH", "/api/v1/orders/o-1", Slug.METHOD_NOT_ALLOWED),
+        ("BREW", "/api/v1/orders", Slug.METHOD_NOT_ALLOWED),
+        ("HEAD", "/api/v1/orders", Slug.METHOD_NOT_ALLOWED),
+        ("POST", "/problems/invalid", Slug.METHOD_NOT_ALLOWED),
+    ],
+)
+async def test_what_the_framework_refuses_has_a_slug_too(
+    client: httpx.AsyncClient, method: str, path: str, slug: Slug
+) -> None:
+    answer = await client.request(method, path)
+
+    assert answer.status_code == slug.meaning.status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("allow" in answer.headers) == (slug is Slug.METHOD_NOT_ALLOWED)
+    if method != "HEAD":
+        assert (answer.json()["type"], answer.json()["title"]) == (slug.uri, slug.meaning.title)
