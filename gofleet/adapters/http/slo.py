@@ -17,14 +17,13 @@ from gofleet.ports import Indicators
 
 FRESH_SECONDS = 5
 """For so long the answer may be reused: it looks at every order of the window."""
+NAMES = [each.name for each in OBJECTIVES]
 
 
 class IndicatorView(msgspec.Struct, frozen=True, kw_only=True):
     """One objective, and how well it is met."""
 
-    name: Annotated[
-        str, said("Which one.", *(each.name for each in OBJECTIVES), enum=[each.name for each in OBJECTIVES])
-    ]
+    name: Annotated[str, said("Which one.", *NAMES, enum=NAMES)]
     about: Annotated[str, said("Of what it is the share.", OBJECTIVES[0].about)]
     objective: Annotated[float, said("The share that must be good.", 0.95, minimum=0, maximum=1)]
     good: Annotated[int, said("So many were.", 96, minimum=0)]
