@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
@@ -228,12 +228,19 @@ class Fleet(Protocol):
 
     async def register(self, driver: Driver) -> None: ...
     async def move(self, position: Position) -> bool: ...  # False = older than what is known
+    async def move_all(self, positions: Sequence[Position]) -> Moved: ...  # at most 1000
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
+    async def within(self, area: Area) -> list[Sighting]: ...  # nearest to the middle first
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # at most 500; the unknown left out
 
 
 class Positions(Protocol):
     """Where drivers are, which are free, and the soft claims on them; all of it may vanish and grow again."""
 
     async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # these three as
+    async def within(self, area: Area) -> list[Sighting]: ...  # Fleet's, and
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # nobody is claimed
     async def move(self, positions: Sequence[Position]) -> list[bool]: ...
     async def register(self, driver: Driver) -> None: ...
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
@@ -243,12 +250,28 @@ class Positions(Protocol):
     async def remember(self) -> None: ...
 
 
-class Drivers(Protocol):
-    """The drivers' records."""
+@dataclass(frozen=True)
+class DriverFilter:
+    """Which drivers to list, by id, from the one behind `after`; `free` is by the records, None = both."""
 
-    async def put(self, driver: Driver) -> Driver: ...  # as stored, with its version
+    after: str = ""
+    free: bool | None = None
+    on_duty: bool | None = None
+
+
+class Drivers(Protocol):
+    """The drivers' records; each comes with its version and the live order it holds."""
+
+    async def put(self, driver: Driver) -> Driver: ...  # as stored
+    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
+        """As `put`, for one that has a record at one of `versions` (None = any), or at another but with just that
+        content, for that was done before; else `VersionMismatch`, and nothing is changed."""
+        ...
+
+    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # NoSuchDriver
     async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver
-    async def list(self, after: str, limit: int) -> Sequence[Driver]: ...  # by id, from the one behind `after`
+    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]: ...
+    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
 
 
 class Indicators(Protocol):

@@ -7,24 +7,35 @@ from datetime import datetime, timedelta
 
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
-from gofleet.domain.place import Place
+from gofleet.domain.place import Box, Place
 
 LONGEST_NAME = 100
+RESERVED = "positions"
+"""No driver's id: `POST /drivers/positions` takes the positions of many."""
 FUTURE_TOLERANCE = timedelta(seconds=5)
 """How far ahead of our clock a phone's clock may be before its fix is refused."""
 
 
 @dataclass(frozen=True)
 class Driver:
-    """Somebody who delivers. `version` counts changes of the record, not of the position."""
+    """Somebody who delivers. `version` counts changes of the record, not of the position nor of the orders.
+
+    `order_id` is the live order that the driver holds, as whoever keeps the records says; nobody is told it by us.
+    """
 
     id: str
     name: str
     on_duty: bool = True
     version: int = 1
+    order_id: str | None = None
+
+    @property
+    def free(self) -> bool:
+        """By the records: where the driver is, and whether anybody has heard of it lately, they do not know."""
+        return self.on_duty and self.order_id is None
 
     def checked(self) -> Driver:
-        identifier("id", self.id)
+        driver_identifier("id", self.id)
         if not (self.name.strip() and self.name.isprintable() and len(self.name) <= LONGEST_NAME):
             raise Invalid("name", f"must be 1 to {LONGEST_NAME} printable characters")
         return self
@@ -40,7 +51,7 @@ class Position:
 
     def checked(self, now: datetime) -> Position:
         """Itself; `Invalid` for an impossible fix: off the map, 0/0, or from the future."""
-        identifier("driver_id", self.driver_id)
+        driver_identifier("driver_id", self.driver_id)
         self.place.checked("position")
         if self.recorded_at > now + FUTURE_TOLERANCE:
             raise Invalid("recorded_at", "is in the future")
@@ -55,3 +66,46 @@ class Candidate:
     name: str
     place: Place
     distance_m: float
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where a driver was last seen, and when. Free = on duty, seen lately, and without an order; a soft claim does not
+    count. `distance_m` is from the place that was asked about, metres as the crow flies."""
+
+    position: Position
+    name: str
+    on_duty: bool
+    free: bool
+    distance_m: float = 0.0
+
+
+@dataclass(frozen=True)
+class Area:
+    """Whom to show on a map: at most `limit` of those inside `box`; `free` and `on_duty` narrow it, None = both."""
+
+    box: Box
+    free: bool | None = None
+    on_duty: bool | None = None
+    limit: int = 100
+
+    def shows(self, one: Sighting) -> bool:
+        return (
+            self.box.holds(one.position.place) and self.free in {None, one.free} and self.on_duty in {None, one.on_duty}
+        )
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of many positions; `older` = a newer one was known, `refused` = impossible."""
+
+    accepted: int
+    older: int
+    refused: int
+
+
+def driver_identifier(field: str, text: str) -> str:
+    """As `identifier`, for a driver."""
+    if identifier(field, text) == RESERVED:
+        raise Invalid(field, f"must not be {RESERVED}, which is a reserved word")
+    return text

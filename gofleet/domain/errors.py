@@ -62,13 +62,13 @@ class StaleOrder(GoFleetError):
 
 
 class VersionMismatch(GoFleetError):
-    """The caller means another version of the order than the present one."""
+    """The caller means another version of `what` than the present one, which is None if it does not exist."""
 
     code = "version-mismatch"
 
-    def __init__(self, order_id: str, version: int) -> None:
-        super().__init__(f"order {order_id} is at version {version} by now")
-        self.order_id = order_id
+    def __init__(self, what: str, version: int | None) -> None:
+        super().__init__(f"{what} is at version {version} by now" if version else f"{what} does not exist")
+        self.what = what
         self.version = version
 
 
@@ -88,6 +88,26 @@ class NoSuchDriver(GoFleetError):
     def __init__(self, driver_id: str) -> None:
         super().__init__(f"there is no driver {driver_id}")
         self.driver_id = driver_id
+
+
+class NoPosition(GoFleetError):
+    """Nobody has heard where the driver is, or not for long."""
+
+    code = "no-position"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"it is not known where driver {driver_id} is")
+        self.driver_id = driver_id
+
+
+class NoPickup(GoFleetError):
+    """The order names no pickup, and there is no depot to stand in for it."""
+
+    code = "no-pickup"
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"order {order_id} has no pickup, and there is no depot")
+        self.order_id = order_id
 
 
 class UnknownDriver(Invalid):

@@ -139,6 +139,9 @@ class Fleet(Group, frozen=True, kw_only=True):
     )
     listen_host: Annotated[str, about("Address that the fleet role listens on.")] = field(name="GRPC_HOST")
     port: Annotated[Port, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
+    max_message_bytes: Annotated[
+        int, about("Largest gRPC message that the fleet role takes; 1000 positions need up to 131072.", ge=131_072)
+    ] = field(name="GRPC_MAX_MESSAGE_BYTES")
     depot_lat: Annotated[
         float | None, about("Pickup of orders that name none, degrees; empty = such orders go to people.")
     ] = field(name="DEPOT_LAT", default=None)

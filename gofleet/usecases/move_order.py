@@ -30,7 +30,7 @@ async def move_order(
         if done(order):
             return order
         if versions is not None and order.version not in versions:
-            raise VersionMismatch(order_id, order.version)
+            raise VersionMismatch(f"order {order_id}", order.version)
         verb(order)
         try:
             await orders.save(order)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gofleet.domain.errors import NoSuchOrder
 from gofleet.domain.order import Status
-from gofleet.ports import Drivers, Holding, Orders, Positions
+from gofleet.ports import DriverFilter, Drivers, Holding, Orders, Positions
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ReconcileDrivers:
     async def _register_all(self) -> int:
         """Names and duty of all drivers: one who is off duty must not look free for having been forgotten."""
         registered, after = 0, ""
-        while page := await self.drivers.list(after, self.batch):
+        while page := await self.drivers.list(DriverFilter(after), self.batch):
             for driver in page:
                 await self.positions.register(driver)
             registered, after = registered + len(page), page[-1].id

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 
-from gofleet.adapters.grpc.pb import SearchDriverResponse, StreamPositionsResponse
-from gofleet.domain.driver import Candidate
+from gofleet.adapters.grpc.pb import (
+    FindDriversResponse,
+    LocateDriversResponse,
+    NearestDriversResponse,
+    SearchDriverResponse,
+    StreamPositionsResponse,
+)
+from gofleet.domain.driver import Candidate, Moved, Position, Sighting
 from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.domain.ids import identifier
 from gofleet.domain.place import Place
 
-
-@dataclass(frozen=True)
-class Streamed:
-    """What became of the positions of a stream; `older` = a newer one was known, `refused` = impossible."""
-
-    accepted: int
-    older: int
-    refused: int
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def streamed(answer: StreamPositionsResponse) -> Streamed:
-    return Streamed(answer.accepted, answer.older, answer.refused)
+def moved(answer: StreamPositionsResponse) -> Moved:
+    return Moved(answer.accepted, answer.older, answer.refused)
 
 
 def candidates(answer: SearchDriverResponse) -> list[Candidate]:
@@ -34,10 +34,45 @@ def candidates(answer: SearchDriverResponse) -> list[Candidate]:
         answer.candidate_lngs,
         answer.candidate_distances_m,
     )
-    if len({len(column) for column in columns}) > 1:
-        raise FleetUnavailable("its answer makes no sense: columns of different lengths")
+    _check_lengths(columns)
     claimed = _candidate(answer.driver_id, answer.name, answer.lat, answer.lng, answer.distance_m)
     return [claimed, *(_candidate(*row) for row in zip(*columns, strict=True))]
+
+
+def near(answer: NearestDriversResponse) -> list[Sighting]:
+    """Those on duty near a place; `FleetUnavailable` as in `candidates`."""
+    columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs, answer.distances_m)
+    others = (answer.seen_at_ms, answer.free)
+    _check_lengths((*columns, *others))
+    found = [_candidate(*row) for row in zip(*columns, strict=True)]
+    return [
+        Sighting(_position(one, at_ms), one.name, on_duty=True, free=free, distance_m=one.distance_m)
+        for one, at_ms, free in zip(found, *others, strict=True)
+    ]
+
+
+def shown(answer: FindDriversResponse | LocateDriversResponse) -> list[Sighting]:
+    """Those on a map; `FleetUnavailable` as in `candidates`."""
+    columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs)
+    others = (answer.recorded_at_ms, answer.on_duty, answer.free)
+    _check_lengths((*columns, *others))
+    found = [_candidate(*row, 0.0) for row in zip(*columns, strict=True)]
+    return [
+        Sighting(_position(one, at_ms), one.name, on_duty, free)
+        for one, at_ms, on_duty, free in zip(found, *others, strict=True)
+    ]
+
+
+def _check_lengths(columns: Sequence[Sequence[object]]) -> None:
+    if len({len(column) for column in columns}) > 1:
+        raise FleetUnavailable("its answer makes no sense: columns of different lengths")
+
+
+def _position(one: Candidate, at_ms: int) -> Position:
+    try:
+        return Position(one.driver_id, one.place, EPOCH + timedelta(milliseconds=at_ms))
+    except OverflowError as error:
+        raise FleetUnavailable("its answer makes no sense: a time outside the calendar") from error
 
 
 def _candidate(driver_id: str, name: str, lat: float, lng: float, distance_m: float) -> Candidate:

@@ -12,16 +12,16 @@ from grpclib.events import RecvRequest
 from loguru import logger
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gofleet.adapters.grpc.requests import RequestStream
-from gofleet.domain.errors import Invalid, Unavailable
+from gofleet.adapters.grpc.requests import RequestStream, limit
+from gofleet.adapters.grpc.statuses import ANSWERS, told
+from gofleet.domain.errors import GoFleetError
 from gofleet.telemetry.tracing import TRACEPARENT, span
 
 SERVICE = "/pb.FleetService/"
 STREAMING = SERVICE + "StreamPositions"
-EXPECTED = {Status.NOT_FOUND, Status.INVALID_ARGUMENT}
-"""Answers, not faults: their spans are not errors."""
 CUT_SECONDS = 1.0
 """How long calls that were cut off may take to say so to their callers."""
+
 
 # The grpclib stream that a generated handler takes; we only pass it on.
 Handler = Callable[[Any], Awaitable[None]]
@@ -30,23 +30,27 @@ Handler = Callable[[Any], Awaitable[None]]
 class Calls:
     """The calls in hand. While it stops, new ones are refused with UNAVAILABLE, which tells callers to go elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
         self._open: set[asyncio.Task[Any]] = set()
         self._cuts: dict[asyncio.Timeout, str] = {}
         self._stopping = False
 
     async def admit(self, request: RecvRequest) -> None:
-        """Listens to grpclib's RecvRequest. Health and reflection pass: they answer to the end."""
-        if not request.method_name.startswith(SERVICE):
-            return
-        if self._stopping:
+        """Listens to grpclib's RecvRequest. Health and reflection are only limited: they answer to the end."""
+        handler, name = request.method_func, request.method_name
+        ours = name.startswith(SERVICE)
+        if ours and self._stopping:
             raise GRPCError(Status.UNAVAILABLE, "stopping")
         header = request.metadata.get(TRACEPARENT)
         traceparent = header if isinstance(header, str) else None
-        handler, name = request.method_func, request.method_name
 
         async def answer(stream: Any) -> None:
-            await self._answer(name, traceparent, handler, stream)
+            limit(stream, self._most_bytes)
+            if ours:
+                await self._answer(name, traceparent, handler, stream)
+            else:
+                await handler(stream)
 
         request.method_func = answer
 
@@ -63,7 +67,7 @@ class Calls:
             failure = await self._failure(name, handler, stream)
             status = failure.status if failure else Status.OK
             current.set_attribute("rpc.grpc.status_code", status.value)
-            if failure and status not in EXPECTED:
+            if failure and status not in ANSWERS:
                 current.set_status(StatusCode.ERROR, failure.message)
         if failure:
             raise failure
@@ -76,11 +80,9 @@ class Calls:
                 await handler(RequestStream(stream))
         except GRPCError as error:
             return error
-        except Invalid as error:
-            return GRPCError(Status.INVALID_ARGUMENT, str(error))
-        except Unavailable as error:
-            return GRPCError(Status.UNAVAILABLE, str(error))
         except Exception as error:
+            if isinstance(error, GoFleetError) and (failure := told(error)):
+                return failure
             if isinstance(error, TimeoutError) and cut.expired():
                 return GRPCError(Status.UNAVAILABLE, "stopping")
             logger.bind(rpc=name).exception("rpc failed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 from grpclib import GRPCError, Status
@@ -13,17 +12,22 @@ from grpclib.client import Channel
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gofleet.adapters.grpc.answers import Streamed, candidates, streamed
+from gofleet.adapters.grpc.answers import candidates, moved, near, shown
 from gofleet.adapters.grpc.codec import StrictCodec
+from gofleet.adapters.grpc.columns import batch_of, milliseconds
 from gofleet.adapters.grpc.pb import (
+    FindDriversRequest,
     FleetServiceStub,
+    LocateDriversRequest,
+    NearestDriversRequest,
     RegisterDriverRequest,
     SearchDriverRequest,
     StreamPositionsRequest,
     UpdatePositionRequest,
 )
-from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
 from gofleet.domain.errors import FleetUnavailable, Invalid
+from gofleet.domain.place import Place
 from gofleet.ports import Search
 from gofleet.telemetry.tracing import TRACEPARENT, current_traceparent, span
 
@@ -33,7 +37,6 @@ NO_ANSWER = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, Assert
 """How grpclib tells that nothing came; the AssertionError is betterproto's for a call that ended without a message."""
 CLOSED_CONNECTION = "_transport"
 """The attribute that a connection of grpclib loses when it is closed."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class GrpcFleet:
@@ -91,20 +94,55 @@ class GrpcFleet:
             driver_id=position.driver_id,
             lat=position.place.lat,
             lng=position.place.lng,
-            recorded_at_ms=_milliseconds(position.recorded_at),
+            recorded_at_ms=milliseconds(position.recorded_at),
         )
         with self._calling("UpdatePosition") as metadata:
             answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
         return answer.applied
 
-    async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> Streamed:
+    async def move_all(self, positions: Sequence[Position]) -> Moved:
+        """As `Fleet.move_all`; `Invalid` if there are more than 1000."""
+        with self._calling("StreamPositions") as metadata:
+            answer = await self._stub.stream_positions(
+                [batch_of(positions)], timeout=self._timeout_seconds, metadata=metadata
+            )
+        return moved(answer)
+
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        """As `Fleet.nearest`; `Invalid` if the service refuses the question, such as a radius beyond its largest."""
+        request = NearestDriversRequest(lat=place.lat, lng=place.lng, radius_km=radius_km, limit=limit)
+        with self._calling("NearestDrivers") as metadata:
+            return near(await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+
+    async def within(self, area: Area) -> list[Sighting]:
+        """As `Fleet.within`; `Invalid` if the service refuses the box."""
+        box = area.box
+        request = FindDriversRequest(
+            min_lng=box.min_lng,
+            min_lat=box.min_lat,
+            max_lng=box.max_lng,
+            max_lat=box.max_lat,
+            free=area.free,
+            on_duty=area.on_duty,
+            limit=area.limit,
+        )
+        with self._calling("FindDrivers") as metadata:
+            return shown(await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        """As `Fleet.locate`; `Invalid` if the service refuses an id, or that many."""
+        request = LocateDriversRequest(driver_ids=list(driver_ids))
+        with self._calling("LocateDrivers") as metadata:
+            return shown(await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+
+    async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> Moved:
         """Send batches (of at most 1000) for as long as they come; `FleetUnavailable` as soon as the service is away.
 
         The timeout bounds each sending and the final answer, not the pauses between batches.
         """
         with self._calling("StreamPositions") as metadata:
             async with asyncio.timeout(None) as limit:
-                return streamed(await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata))
+                return moved(await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata))
 
     async def _bounded(
         self, batches: AsyncIterable[Sequence[Position]], limit: asyncio.Timeout
@@ -113,12 +151,7 @@ class GrpcFleet:
         loop = asyncio.get_running_loop()
         async for batch in batches:
             limit.reschedule(loop.time() + self._timeout_seconds)
-            yield StreamPositionsRequest(
-                driver_ids=[position.driver_id for position in batch],
-                lats=[position.place.lat for position in batch],
-                lngs=[position.place.lng for position in batch],
-                recorded_at_ms=[_milliseconds(position.recorded_at) for position in batch],
-            )
+            yield batch_of(batch)
             limit.reschedule(None)
         limit.reschedule(loop.time() + self._timeout_seconds)
 
@@ -152,7 +185,3 @@ class GrpcFleet:
         if self._silences >= SILENCES:
             self._silences = 0
             self._channel.close()
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(milliseconds=1)

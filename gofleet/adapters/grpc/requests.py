@@ -9,6 +9,23 @@ from grpclib import GRPCError, Status
 from grpclib.server import Stream
 
 
+def limit(stream: Stream[Any, Any], most_bytes: int) -> None:
+    """Let `stream` tell its caller RESOURCE_EXHAUSTED for a message of more than `most_bytes`.
+
+    grpclib knows no such limit. It reads a message's length and then that many bytes, so here the length alone decides:
+    of what follows no more has been buffered than HTTP/2's window let through.
+    """
+    below = stream._stream  # pyright: ignore[reportPrivateUsage]
+    receive = below.recv_data
+
+    async def recv_data(size: int) -> bytes:
+        if size > most_bytes:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"a message may have at most {most_bytes} bytes")
+        return await receive(size)
+
+    below.recv_data = recv_data
+
+
 class RequestStream:
     """grpclib meets half a message with an AssertionError, a compressed one with NotImplementedError, and betterproto
     passes no message at all on as None: none of that is our fault, so none of it may look like it."""

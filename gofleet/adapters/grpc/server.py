@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from weakref import WeakSet
 
 from grpclib import Status
+from grpclib.config import Configuration
 from grpclib.events import RecvRequest, listen
 from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
@@ -25,6 +26,10 @@ from gofleet.domain.place import Place
 from gofleet.ports import Positions
 
 CLOSE_SECONDS = 1.0
+SMALLEST_WINDOW = 65_535
+"""Bytes of one call that may arrive before anybody reads them: the least that HTTP/2 allows, and what a batch needs.
+grpclib's own are 4 MiB, so a message that is refused would have been buffered up to there."""
+LARGEST_MESSAGE = 1024 * 1024
 
 
 def _utc_now() -> datetime:
@@ -41,20 +46,23 @@ async def fleet_server(
     default_radius_km: float,
     max_radius_km: float,
     claim_ms: int,
+    most_bytes: int = LARGEST_MESSAGE,
     grace_seconds: float = 5.0,
     clock: Callable[[], datetime] = _utc_now,
 ) -> AsyncGenerator[int]:
     """Serve `positions` over gRPC for the block and yield the bound port (`port` 0 = any free one; OSError if taken).
 
     A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is what `positions`
-    grants, told to callers. At the end, new calls are refused and those in hand get up to `grace_seconds`.
+    grants, told to callers. A message of more than `most_bytes` is refused by its length alone. At the end, new calls
+    are refused and those in hand get up to `grace_seconds`.
     """
     fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
-    health, calls = ServiceStatus(), Calls()
+    health, calls = ServiceStatus(), Calls(most_bytes)
     services = [fleet, Health({fleet: [health]})]
     server = _HangingUpServer(
         ServerReflection.extend(services, pool=descriptor_pool()),
         codec=StrictCodec(Status.INVALID_ARGUMENT),
+        config=Configuration(http2_stream_window_size=SMALLEST_WINDOW),
     )
     listen(server, RecvRequest, calls.admit)
     listening = _listen(host, port)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from math import asin, cos, radians, sin, sqrt
 
-from gofleet.domain.driver import Candidate, Driver, Position
-from gofleet.domain.place import Place
+from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
+from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Search
-
-EARTH_RADIUS_M = 6_372_797.560856
-"""The one that Redis uses, so that both measure alike."""
 
 
 def _utc_now() -> datetime:
@@ -26,6 +22,7 @@ class _Known:
     name: str
     on_duty: bool = True
     position: Position | None = None
+    heard_at: datetime | None = None
     orders: dict[str, int] = field(default_factory=dict[str, int])
     freed: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -37,11 +34,17 @@ class _Claim:
 
 
 class MemoryPositions:
-    """`Positions`; it never forgets, and is never unavailable."""
+    """`Positions`; it never forgets but where a driver was that nobody hears of, and is never unavailable."""
 
     def __init__(
-        self, *, stale_seconds: float = 60.0, claim_ms: int = 10_000, clock: Callable[[], datetime] = _utc_now
+        self,
+        *,
+        stale_seconds: float = 60.0,
+        claim_ms: int = 10_000,
+        forget_seconds: float = 7 * 86_400,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        self._forget = timedelta(seconds=forget_seconds)
         self._stale = timedelta(seconds=stale_seconds)
         self._claim = timedelta(milliseconds=claim_ms)
         self._clock = clock
@@ -67,6 +70,19 @@ class MemoryPositions:
             self._claims[near[0].driver_id] = _Claim(search.order_id, now + self._claim)
         return near[: search.limit]
 
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        """Who is on duty near `place`, nearest first, free or not."""
+        near = [one for one in self._sightings(place) if one.on_duty and one.distance_m <= radius_km * 1000]
+        return near[:limit]
+
+    async def within(self, area: Area) -> list[Sighting]:
+        """Who is inside, nearest to the middle first."""
+        return [one for one in self._sightings(area.box.middle) if area.shows(one)][: area.limit]
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        """Those of them whose position is known, each once."""
+        return [one for driver_id in dict.fromkeys(driver_ids) if (one := self._sighting(driver_id))]
+
     async def move(self, positions: Sequence[Position]) -> list[bool]:
         """Checked positions in; False for each that is older than what is known."""
         return [self._move(position) for position in positions]
@@ -74,7 +90,7 @@ class MemoryPositions:
     async def register(self, driver: Driver) -> None:
         """Off duty means never found; back on duty, the known position counts if it is fresh."""
         known = self._known(driver.id)
-        known.name, known.on_duty = driver.name, driver.on_duty
+        known.name, known.on_duty, known.heard_at = driver.name, driver.on_duty, self._clock()
 
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
         """The driver holds the order since its event number `sequence`, unless a later one has ended that already."""
@@ -113,25 +129,29 @@ class MemoryPositions:
         known = self._known(position.driver_id)
         if known.position and known.position.recorded_at > position.recorded_at:
             return False
-        known.position = position
+        known.position, known.heard_at = position, self._clock()
         return True
 
+    def _sightings(self, place: Place) -> list[Sighting]:
+        """Everybody whose position is known, nearest first."""
+        found = [one for driver_id in self._drivers if (one := self._sighting(driver_id))]
+        measured = [replace(one, distance_m=distance_m(one.position.place, place)) for one in found]
+        return sorted(measured, key=lambda one: one.distance_m)
+
+    def _sighting(self, driver_id: str) -> Sighting | None:
+        known, now = self._drivers.get(driver_id), self._clock()
+        if known is None or known.position is None or known.heard_at is None or now - known.heard_at > self._forget:
+            return None
+        return Sighting(known.position, known.name, known.on_duty, self._is_free(known, now))
+
+    def _is_free(self, known: _Known, now: datetime) -> bool:
+        """On duty, seen lately, and without an order."""
+        seen = known.position and now - known.position.recorded_at <= self._stale
+        return bool(seen) and known.on_duty and not known.orders
+
     def _candidate(self, driver_id: str, pickup: Place, now: datetime) -> Candidate | None:
-        """The driver, if it is free: on duty, seen lately, and without an order."""
         known = self._drivers[driver_id]
-        if (
-            known.position is None
-            or not known.on_duty
-            or known.orders
-            or now - known.position.recorded_at > self._stale
-        ):
+        if known.position is None or not self._is_free(known, now):
             return None
         place = known.position.place
         return Candidate(driver_id, known.name, place, distance_m(place, pickup))
-
-
-def distance_m(one: Place, other: Place) -> float:
-    """Metres as the crow flies (haversine)."""
-    lat, other_lat = radians(one.lat), radians(other.lat)
-    u, v = sin((other_lat - lat) / 2), sin(radians(other.lng - one.lng) / 2)
-    return 2 * EARTH_RADIUS_M * asin(min(1.0, sqrt(u * u + cos(lat) * cos(other_lat) * v * v)))

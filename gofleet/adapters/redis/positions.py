@@ -1,4 +1,4 @@
-"""Where drivers are, kept in Redis: a geographical index of the free ones, and a hash for each driver."""
+"""Where drivers are, kept in Redis: geographical indexes of the free ones and of all, and a hash for each driver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.scripts import Script, literally, telling_outages
-from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.adapters.redis.sightings import RedisSightings
+from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
 
@@ -17,8 +18,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_MS = 3_600_000
 REMEMBER_MS = HOUR_MS
 """How long it is known that an order was taken off a driver: longer than news can be late."""
-FORGET_MS = 7 * 24 * HOUR_MS
-"""A driver nobody has heard of for so long is unknown again."""
 SCANNED_AT_ONCE = 1000
 BATCH = 100
 """Positions a script handles in one go: a few milliseconds at most, in which the server does nothing else."""
@@ -27,24 +26,37 @@ BATCH = 100
 class RedisPositions:
     """`Positions`, each method one atomic script; `Unavailable` from any of them when Redis is.
 
-    Keys, after `prefix`: `drivers:free` (the index), `driver:<id>` (name, duty, position), `busy:<id>` (the orders it
-    holds with their sequences), `claim:<id>` (which order), `claimed:<order>` (which driver),
+    Keys, after `prefix`: `drivers:free` (the index that is searched), `drivers:seen` (the index of all),
+    `drivers:heard` (the same by when they were heard of), `driver:<id>` (name, duty, position), `busy:<id>` (the orders
+    it holds with their sequences), `claim:<id>` (which order), `claimed:<order>` (which driver),
     `freed:<id>/<order>` (with which sequence), and `drivers:known` (there for as long as nothing was forgotten).
     A driver is busy while it holds any order, so news of different orders may come in any order; sequences put the
     news of one order right. Nobody stays busy for longer than `busy_seconds`, should the news of the end have been
-    lost together with Redis's memory: Postgres has the last word.
+    lost together with Redis's memory: Postgres has the last word. A driver nobody has heard of for `forget_seconds` is
+    unknown again.
     """
 
     def __init__(
-        self, redis: Redis, *, prefix: str, stale_seconds: float, claim_ms: int, busy_seconds: float = 43_200
+        self,
+        redis: Redis,
+        *,
+        prefix: str,
+        stale_seconds: float,
+        claim_ms: int,
+        busy_seconds: float = 43_200,
+        forget_seconds: float = 7 * 86_400,
     ) -> None:
         self._prefix = prefix
         self._redis = cast("Any", redis)  # its commands are typed for the synchronous client too
         self._free = f"{prefix}drivers:free"
+        self._seen = f"{prefix}drivers:seen"
+        self._heard = f"{prefix}drivers:heard"
         self._known = f"{prefix}drivers:known"
         self._stale_ms = round(stale_seconds * 1000)
         self._claim_ms = claim_ms
         self._busy_ms = round(busy_seconds * 1000)
+        self._forget_ms = round(forget_seconds * 1000)
+        self._sightings = RedisSightings(redis, prefix, self._stale_ms)
         self._claim_script = Script(redis, "settle", "claim_nearest")
         self._move_script = Script(redis, "settle", "move")
         self._register_script = Script(redis, "settle", "register")
@@ -68,6 +80,18 @@ class RedisPositions:
         )
         return [_candidate(answer[start : start + 5]) for start in range(0, len(answer), 5)]
 
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        """Who is on duty near `place`, nearest first, free or not."""
+        return await self._sightings.nearest(place, radius_km, limit)
+
+    async def within(self, area: Area) -> list[Sighting]:
+        """Who is inside, nearest to the middle first."""
+        return await self._sightings.within(area)
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        """Those of them whose position is known, each once."""
+        return await self._sightings.locate(driver_ids)
+
     async def move(self, positions: Sequence[Position]) -> list[bool]:
         """Checked positions in; False for each that is older than what is known."""
         applied: list[bool] = []
@@ -75,14 +99,16 @@ class RedisPositions:
             batch = positions[start : start + BATCH]
             keys = [key for each in batch for key in (self._driver(each.driver_id), self._busy(each.driver_id))]
             args = [value for each in batch for value in _row(each)]
-            answer = await self._move_script([self._free, *keys], self._stale_ms, FORGET_MS, *args)
+            sets = [self._free, self._seen, self._heard]
+            answer = await self._move_script([*sets, *keys], self._stale_ms, self._forget_ms, *args)
             applied += [one == 1 for one in answer]
         return applied
 
     async def register(self, driver: Driver) -> None:
         """Off duty means never found; back on duty, the known position counts if it is fresh."""
-        keys = [self._free, self._driver(driver.id), self._busy(driver.id)]
-        await self._register_script(keys, self._stale_ms, FORGET_MS, driver.id, driver.name, int(driver.on_duty))
+        keys = [self._free, self._heard, self._driver(driver.id), self._busy(driver.id)]
+        args = [self._stale_ms, self._forget_ms, driver.id, driver.name, int(driver.on_duty)]
+        await self._register_script(keys, *args)
 
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
         """The driver holds the order since its event number `sequence`, unless a later one has ended that already."""

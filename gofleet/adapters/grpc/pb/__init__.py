@@ -155,6 +155,113 @@ class RegisterDriverResponse(betterproto.Message):
     pass
 
 
+@dataclass(eq=False, repr=False)
+class NearestDriversRequest(betterproto.Message):
+    lat: float = betterproto.double_field(1)
+    """Latitude, degrees (WGS 84)."""
+
+    lng: float = betterproto.double_field(2)
+    """Longitude, degrees (WGS 84)."""
+
+    radius_km: float = betterproto.double_field(3)
+    """
+    How far away a driver may be, kilometres as the crow flies; 0 = the service's default.
+    """
+
+    limit: int = betterproto.uint32_field(4)
+    """How many at most, 1 to 50; 0 = 5."""
+
+
+@dataclass(eq=False, repr=False)
+class NearestDriversResponse(betterproto.Message):
+    """Columns."""
+
+    driver_ids: List[str] = betterproto.string_field(1)
+    names: List[str] = betterproto.string_field(2)
+    lats: List[float] = betterproto.double_field(3)
+    """Latitudes, degrees (WGS 84)."""
+
+    lngs: List[float] = betterproto.double_field(4)
+    """Longitudes, degrees (WGS 84)."""
+
+    distances_m: List[float] = betterproto.double_field(5)
+    """From the place, metres as the crow flies."""
+
+    seen_at_ms: List[int] = betterproto.int64_field(6)
+    """
+    When the devices measured their positions, milliseconds since 1970-01-01 UTC.
+    """
+
+    free: List[bool] = betterproto.bool_field(7)
+    """
+    On duty, seen lately, and without an order. A soft claim does not count: it ends in a moment, either way.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class FindDriversRequest(betterproto.Message):
+    min_lng: float = betterproto.double_field(1)
+    """
+    Degrees (WGS 84), all four, and the edges belong to the box. Across the antimeridian are two boxes.
+    """
+
+    min_lat: float = betterproto.double_field(2)
+    max_lng: float = betterproto.double_field(3)
+    max_lat: float = betterproto.double_field(4)
+    free: Optional[bool] = betterproto.bool_field(5, optional=True)
+    """Only those who are free, or only those who are not; absent = both."""
+
+    on_duty: Optional[bool] = betterproto.bool_field(6, optional=True)
+    """Only those on duty, or only those who are not; absent = both."""
+
+    limit: int = betterproto.uint32_field(7)
+    """How many at most, 1 to 500; 0 = 100."""
+
+
+@dataclass(eq=False, repr=False)
+class FindDriversResponse(betterproto.Message):
+    """Columns; the fields are those of NearestDriversResponse."""
+
+    driver_ids: List[str] = betterproto.string_field(1)
+    names: List[str] = betterproto.string_field(2)
+    lats: List[float] = betterproto.double_field(3)
+    """Latitudes, degrees (WGS 84)."""
+
+    lngs: List[float] = betterproto.double_field(4)
+    """Longitudes, degrees (WGS 84)."""
+
+    recorded_at_ms: List[int] = betterproto.int64_field(5)
+    """Milliseconds since 1970-01-01 UTC."""
+
+    free: List[bool] = betterproto.bool_field(6)
+    on_duty: List[bool] = betterproto.bool_field(7)
+
+
+@dataclass(eq=False, repr=False)
+class LocateDriversRequest(betterproto.Message):
+    driver_ids: List[str] = betterproto.string_field(1)
+    """At most 500."""
+
+
+@dataclass(eq=False, repr=False)
+class LocateDriversResponse(betterproto.Message):
+    """Columns; the fields are those of FindDriversResponse."""
+
+    driver_ids: List[str] = betterproto.string_field(1)
+    names: List[str] = betterproto.string_field(2)
+    lats: List[float] = betterproto.double_field(3)
+    """Latitudes, degrees (WGS 84)."""
+
+    lngs: List[float] = betterproto.double_field(4)
+    """Longitudes, degrees (WGS 84)."""
+
+    recorded_at_ms: List[int] = betterproto.int64_field(5)
+    """Milliseconds since 1970-01-01 UTC."""
+
+    free: List[bool] = betterproto.bool_field(6)
+    on_duty: List[bool] = betterproto.bool_field(7)
+
+
 class FleetServiceStub(betterproto.ServiceStub):
     async def search_driver(
         self,
@@ -227,6 +334,57 @@ class FleetServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def nearest_drivers(
+        self,
+        nearest_drivers_request: "NearestDriversRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "NearestDriversResponse":
+        return await self._unary_unary(
+            "/pb.FleetService/NearestDrivers",
+            nearest_drivers_request,
+            NearestDriversResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def find_drivers(
+        self,
+        find_drivers_request: "FindDriversRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "FindDriversResponse":
+        return await self._unary_unary(
+            "/pb.FleetService/FindDrivers",
+            find_drivers_request,
+            FindDriversResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def locate_drivers(
+        self,
+        locate_drivers_request: "LocateDriversRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "LocateDriversResponse":
+        return await self._unary_unary(
+            "/pb.FleetService/LocateDrivers",
+            locate_drivers_request,
+            LocateDriversResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class FleetServiceBase(ServiceBase):
 
@@ -248,6 +406,21 @@ class FleetServiceBase(ServiceBase):
     async def register_driver(
         self, register_driver_request: "RegisterDriverRequest"
     ) -> "RegisterDriverResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def nearest_drivers(
+        self, nearest_drivers_request: "NearestDriversRequest"
+    ) -> "NearestDriversResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def find_drivers(
+        self, find_drivers_request: "FindDriversRequest"
+    ) -> "FindDriversResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
+    async def locate_drivers(
+        self, locate_drivers_request: "LocateDriversRequest"
+    ) -> "LocateDriversResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
     async def __rpc_search_driver(
@@ -281,6 +454,29 @@ class FleetServiceBase(ServiceBase):
         response = await self.register_driver(request)
         await stream.send_message(response)
 
+    async def __rpc_nearest_drivers(
+        self,
+        stream: "grpclib.server.Stream[NearestDriversRequest, NearestDriversResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.nearest_drivers(request)
+        await stream.send_message(response)
+
+    async def __rpc_find_drivers(
+        self, stream: "grpclib.server.Stream[FindDriversRequest, FindDriversResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.find_drivers(request)
+        await stream.send_message(response)
+
+    async def __rpc_locate_drivers(
+        self,
+        stream: "grpclib.server.Stream[LocateDriversRequest, LocateDriversResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.locate_drivers(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/pb.FleetService/SearchDriver": grpclib.const.Handler(
@@ -306,5 +502,23 @@ class FleetServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 RegisterDriverRequest,
                 RegisterDriverResponse,
+            ),
+            "/pb.FleetService/NearestDrivers": grpclib.const.Handler(
+                self.__rpc_nearest_drivers,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                NearestDriversRequest,
+                NearestDriversResponse,
+            ),
+            "/pb.FleetService/FindDrivers": grpclib.const.Handler(
+                self.__rpc_find_drivers,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                FindDriversRequest,
+                FindDriversResponse,
+            ),
+            "/pb.FleetService/LocateDrivers": grpclib.const.Handler(
+                self.__rpc_locate_drivers,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                LocateDriversRequest,
+                LocateDriversResponse,
             ),
         }

@@ -2,13 +2,23 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
--- Free is who is on duty, was seen lately and holds no order. The free set holds exactly them (and some who have
--- gone silent since), so that a search never meets the busy ones.
+-- Free is who is on duty, was seen lately and holds no order.
+local function is_free(busy, on_duty, recorded_at, stale_ms)
+    local fresh = recorded_at and now - tonumber(recorded_at) <= stale_ms
+    return on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0
+end
+
+-- A set takes the longitude 180 and never finds it again: a hand's breadth before it is near enough for an index.
+local function mark(set, lng, lat, id)
+    if tonumber(lng) > 179.999999 then lng = '179.999999' end
+    redis.call('GEOADD', set, lng, lat, id)
+end
+
+-- The free set holds exactly them (and some who have gone silent since), so that a search never meets the busy ones.
 local function settle(free, driver, busy, id, stale_ms)
     local on_duty, lat, lng, recorded_at = unpack(redis.call('HMGET', driver, 'on_duty', 'lat', 'lng', 'recorded_at'))
-    local fresh = recorded_at and now - tonumber(recorded_at) <= stale_ms
-    if on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0 then
-        redis.call('GEOADD', free, lng, lat, id)
+    if is_free(busy, on_duty, recorded_at, stale_ms) then
+        mark(free, lng, lat, id)
     else
         redis.call('ZREM', free, id)
     end

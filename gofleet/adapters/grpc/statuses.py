@@ -1,0 +1,65 @@
+"""The one table from what went wrong to the status that a caller of the fleet service is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grpclib import GRPCError, Status
+
+from gofleet.domain.errors import (
+    AlreadyHandled,
+    CountMismatch,
+    DeadlineExceeded,
+    DriverBusy,
+    GoFleetError,
+    IllegalMove,
+    Invalid,
+    Malformed,
+    MessageRefused,
+    NoDriverNearby,
+    NoPickup,
+    NoPosition,
+    NoSuchDriver,
+    NoSuchOrder,
+    NoSuchParked,
+    NotReplayable,
+    OrderTaken,
+    StaleOrder,
+    Unavailable,
+    VersionMismatch,
+)
+
+# An error is what its nearest ancestor in this table is. What the caller can do about it decides, as gRPC's own list
+# has it: FAILED_PRECONDITION = not as things stand; ABORTED = read again, then retry.
+STATUSES: Mapping[type[GoFleetError], Status] = {
+    Invalid: Status.INVALID_ARGUMENT,
+    Malformed: Status.INVALID_ARGUMENT,
+    NoDriverNearby: Status.NOT_FOUND,
+    NoPosition: Status.NOT_FOUND,
+    NoSuchDriver: Status.NOT_FOUND,
+    NoSuchOrder: Status.NOT_FOUND,
+    NoSuchParked: Status.NOT_FOUND,
+    AlreadyHandled: Status.ALREADY_EXISTS,
+    OrderTaken: Status.ALREADY_EXISTS,
+    CountMismatch: Status.FAILED_PRECONDITION,
+    DriverBusy: Status.FAILED_PRECONDITION,
+    IllegalMove: Status.FAILED_PRECONDITION,
+    MessageRefused: Status.FAILED_PRECONDITION,
+    NoPickup: Status.FAILED_PRECONDITION,
+    NotReplayable: Status.FAILED_PRECONDITION,
+    StaleOrder: Status.ABORTED,
+    VersionMismatch: Status.ABORTED,
+    DeadlineExceeded: Status.DEADLINE_EXCEEDED,
+    Unavailable: Status.UNAVAILABLE,
+}
+
+ANSWERS = {Status.OK, Status.NOT_FOUND, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
+"""The caller's affair, not a fault: their spans are not errors."""
+
+
+def told(error: GoFleetError) -> GRPCError | None:
+    """What the caller is told; None if the table does not know the error, which is then our fault."""
+    for ancestor in type(error).__mro__:
+        if status := STATUSES.get(ancestor):
+            return GRPCError(status, str(error))
+    return None

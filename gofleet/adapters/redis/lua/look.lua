@@ -1,0 +1,16 @@
+-- Where drivers are, and whether they are free.
+-- KEYS  for each driver: the driver, its orders
+-- ARGV  stale after ms
+-- gives name, lat, lng, recorded at, on duty, free of each, in one flat list; all empty if it is not known where it is
+local stale_ms, answer = tonumber(ARGV[1]), {}
+for i = 1, #KEYS, 2 do
+    local name, lat, lng, recorded_at, on_duty =
+        unpack(redis.call('HMGET', KEYS[i], 'name', 'lat', 'lng', 'recorded_at', 'on_duty'))
+    local row = {'', '', '', '', '', ''}
+    if recorded_at then
+        local free = is_free(KEYS[i + 1], on_duty, recorded_at, stale_ms)
+        row = {name, lat, lng, recorded_at, on_duty, free and '1' or '0'}
+    end
+    for _, value in ipairs(row) do answer[#answer + 1] = value end
+end
+return answer

@@ -1,0 +1,109 @@
+"""Looking at where drivers are, without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import radians
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.scripts import Script, telling_outages
+from gofleet.domain.driver import Area, Position, Sighting
+from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LOOKED_AT_ONCE = 200
+"""Drivers that one script looks at: about a millisecond, in which the server does nothing else."""
+COLUMNS = 6
+METRES_PER_DEGREE = EARTH_RADIUS_M * radians(1)
+SLACK, SLACK_M = 1.001, 10.0
+
+
+class RedisSightings:
+    """The reading half of `RedisPositions`; `Unavailable` from any method when Redis is.
+
+    Nothing here is atomic as a whole: a driver who moves meanwhile may be shown where it was. How long it may take is
+    the caller's deadline: in a box full of drivers who are not wanted, all of them are looked at.
+    """
+
+    def __init__(self, redis: Redis, prefix: str, stale_ms: int) -> None:
+        self._redis = cast("Any", redis)  # its commands are typed for the synchronous client too
+        self._prefix = prefix
+        self._stale_ms = stale_ms
+        self._look_script = Script(redis, "settle", "look")
+
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        return await self._found("seen", place, ["BYRADIUS", radius_km * 1000], lambda one: one.on_duty, limit)
+
+    async def within(self, area: Area) -> list[Sighting]:
+        index = "free" if area.free else "seen"  # where few of many are free, this finds them at once
+        return await self._found(index, area.box.middle, ["BYBOX", *_size_m(area.box)], area.shows, area.limit)
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        wanted = list(dict.fromkeys(driver_ids))
+        found: list[Sighting] = []
+        for start in range(0, len(wanted), LOOKED_AT_ONCE):
+            found += [one for one in await self._look(wanted[start : start + LOOKED_AT_ONCE]) if one]
+        return found
+
+    async def _found(
+        self, index: str, centre: Place, shape: Sequence[str | float], wanted: Callable[[Sighting], bool], limit: int
+    ) -> list[Sighting]:
+        """The nearest `limit` who are wanted. GEOSEARCH cannot go on where it stopped, so each page begins anew and is
+        larger than the one before; whoever was met is known by id, for drivers change places meanwhile."""
+        found: list[Sighting] = []
+        met: set[str] = set()
+        count = 2 * limit + 8
+        while True:
+            page = await self._page(index, centre, shape, count)
+            new = [(driver_id, metres) for driver_id, metres in page if driver_id not in met]
+            met.update(driver_id for driver_id, _ in new)
+            for start in range(0, len(new), LOOKED_AT_ONCE):
+                batch = new[start : start + LOOKED_AT_ONCE]
+                seen = await self._look([driver_id for driver_id, _ in batch])
+                for (_, metres), one in zip(batch, seen, strict=True):
+                    if one and wanted(one):
+                        found.append(replace(one, distance_m=metres))
+                if len(found) >= limit:
+                    return found[:limit]
+            if len(page) < count:
+                return found
+            count *= 4
+
+    async def _page(
+        self, index: str, centre: Place, shape: Sequence[str | float], count: int
+    ) -> list[tuple[str, float]]:
+        around = ["FROMLONLAT", centre.lng, centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
+        with telling_outages():
+            rows = await self._redis.execute_command("GEOSEARCH", f"{self._prefix}drivers:{index}", *around)
+        return [(str(driver_id), float(metres)) for driver_id, metres in rows]
+
+    async def _look(self, driver_ids: Sequence[str]) -> list[Sighting | None]:
+        keys = [f"{self._prefix}{kind}:{driver_id}" for driver_id in driver_ids for kind in ("driver", "busy")]
+        answer = await self._look_script(keys, self._stale_ms)
+        rows = [answer[start : start + COLUMNS] for start in range(0, len(answer), COLUMNS)]
+        return [_sighting(driver_id, row) for driver_id, row in zip(driver_ids, rows, strict=True)]
+
+
+def _sighting(driver_id: str, row: Sequence[str | int]) -> Sighting | None:
+    name, lat, lng, recorded_at, on_duty, free = map(str, row)
+    if not recorded_at:
+        return None
+    position = Position(driver_id, Place(float(lat), float(lng)), EPOCH + timedelta(milliseconds=int(recorded_at)))
+    return Sighting(position, name, on_duty == "1", free == "1")
+
+
+def _size_m(box: Box) -> tuple[float, float]:
+    """Width and height for BYBOX that leave nobody out who is inside; some who are outside are found as well.
+
+    Redis measures the width at each driver's own latitude, so that a box in degrees is as wide as at that one of its
+    latitudes which is nearest to the equator. An index is exact to about a metre.
+    """
+    widest = min(max(box.min_lat, 0.0), box.max_lat)
+    half_deg = (box.max_lng - box.min_lng) / 2
+    width = 2 * distance_m(Place(widest, 0.0), Place(widest, half_deg))
+    height = 2 * max(abs(lat - box.middle.lat) for lat in (box.min_lat, box.max_lat)) * METRES_PER_DEGREE
+    return width * SLACK + SLACK_M, height * SLACK + SLACK_M
