@@ -219,12 +219,16 @@ class Search:
     exclude: tuple[str, ...] = ()
 
 
-class Fleet(Protocol):
-    """The fleet service as the other roles see it. Every method may raise `FleetUnavailable`."""
+class Searching(Protocol):
+    """The fleet service as a worker sees it."""
 
     async def search(self, search: Search) -> list[Candidate]:
         """Free drivers, nearest first, the first softly claimed for the order; empty = nobody near."""
         ...
+
+
+class Fleet(Searching, Protocol):
+    """The fleet service as everybody else sees it. Every method may raise `FleetUnavailable`."""
 
     async def register(self, driver: Driver) -> None: ...
     async def move(self, position: Position) -> bool: ...  # False = older than what is known

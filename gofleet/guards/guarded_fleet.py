@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.guards.breaker import BreakerOpen, RatioBreaker
-from gofleet.ports import Fleet, Search
+from gofleet.ports import Search, Searching
 
 
 @dataclass(frozen=True)
 class GuardedFleet:
-    """A `Fleet` that is left alone while its breaker is open. Only `FleetUnavailable` counts against it."""
+    """The fleet service, left alone while its breaker is open. Only `FleetUnavailable` counts against it."""
 
-    fleet: Fleet
+    fleet: Searching
     breaker: RatioBreaker
 
     async def search(self, search: Search) -> list[Candidate]:
@@ -22,9 +22,3 @@ class GuardedFleet:
             return await self.breaker.call(lambda: self.fleet.search(search))
         except BreakerOpen as error:
             raise FleetBreakerOpen(error.retry_after_seconds) from error
-
-    async def register(self, driver: Driver) -> None:
-        await self.fleet.register(driver)
-
-    async def move(self, position: Position) -> bool:
-        return await self.fleet.move(position)

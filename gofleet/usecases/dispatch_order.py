@@ -8,7 +8,7 @@ from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.ports import Fleet, Inbox, Orders, Search
+from gofleet.ports import Inbox, Orders, Search, Searching
 
 MOST_PASSED_OVER = 50
 """Busy drivers that one try passes over, for a fleet that forgot who is busy must not hide the free behind them."""
@@ -38,7 +38,7 @@ class DispatchOrder:
 
     orders: Orders
     inbox: Inbox
-    fleet: Fleet
+    fleet: Searching
     reach: Reach
     depot: Place | None = None
 

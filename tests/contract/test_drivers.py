@@ -11,7 +11,7 @@ from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import NoSuchDriver
-from gofleet.ports import Drivers
+from gofleet.ports import DriverFilter, Drivers
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -45,6 +45,6 @@ async def test_drivers_are_listed_by_id_a_page_at_a_time(drivers: Drivers) -> No
     for id in ("c", "a", "b"):
         await drivers.put(Driver(id, id.upper()))
 
-    assert [driver.id for driver in await drivers.list("", 2)] == ["a", "b"]
-    assert [driver.id for driver in await drivers.list("b", 2)] == ["c"]
-    assert await drivers.list("c", 2) == []
+    assert [driver.id for driver in await drivers.list(DriverFilter(), 2)] == ["a", "b"]
+    assert [driver.id for driver in await drivers.list(DriverFilter("b"), 2)] == ["c"]
+    assert await drivers.list(DriverFilter("c"), 2) == []

@@ -30,7 +30,7 @@ from gofleet.domain.place import Place
 from gofleet.guards.chain import DISPATCH, Rules, dispatching
 from gofleet.guards.parking import RetryRules
 from gofleet.guards.patience import Limits
-from gofleet.ports import Fleet, Search
+from gofleet.ports import Search, Searching
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from tests.makers import an_order
 
@@ -74,7 +74,7 @@ async def never(search: Search) -> list[Candidate]:
 @dataclass
 class Desk:
     fleet: ScriptedFleet
-    guard: Callable[[Fleet], Fleet] = lambda fleet: fleet
+    guard: Callable[[Searching], Searching] = lambda fleet: fleet
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     parked: MemoryParked = field(default_factory=MemoryParked)
 

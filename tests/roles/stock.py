@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, TrailersReceived
 
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.memory.positions import MemoryPositions
-from gofleet.domain.driver import Candidate, Position
+from gofleet.domain.driver import Area, Candidate, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Positions, Search
 from gofleet.telemetry.tracing import current_trace_id
 from tests.makers import CENTRE
+
+OURS = (files("gofleet.adapters.grpc") / "pb" / "fleet.binpb").read_bytes()
 
 
 class StockClient:
@@ -93,6 +100,18 @@ class WilfulPositions(MemoryPositions):
         await self._wait()
         return await super().move(positions)
 
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        await self._wait()
+        return await super().nearest(place, radius_km, limit)
+
+    async def within(self, area: Area) -> list[Sighting]:
+        await self._wait()
+        return await super().within(area)
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        await self._wait()
+        return await super().locate(driver_ids)
+
     async def _wait(self) -> None:
         self.entered.set()
         self.trace_ids.append(current_trace_id())
@@ -107,7 +126,12 @@ class WilfulPositions(MemoryPositions):
 
 @asynccontextmanager
 async def serving(
-    positions: Positions, *, depot: Place | None = CENTRE, port: int = 0, grace_seconds: float = 5
+    positions: Positions,
+    *,
+    depot: Place | None = CENTRE,
+    port: int = 0,
+    grace_seconds: float = 5,
+    most_bytes: int = 1024 * 1024,
 ) -> AsyncGenerator[int]:
     """A fleet server on this machine; the block gets its port."""
     async with fleet_server(
@@ -118,6 +142,35 @@ async def serving(
         default_radius_km=5,
         max_radius_km=50,
         claim_ms=10_000,
+        most_bytes=most_bytes,
         grace_seconds=grace_seconds,
     ) as bound:
         yield bound
+
+
+def status(failure: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, str]:
+    call = failure.value
+    assert isinstance(call, grpc.Call)
+    return call.code(), call.details() or ""
+
+
+async def raw_call(port: int, path: str, sent: bytes, *, complete: bool = True) -> int:
+    """The grpc-status that these bytes are answered with; with `complete` no more of them will come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+    http2.initiate_connection()
+    head = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "us", "te": "trailers"}
+    http2.send_headers(1, [*head.items(), ("content-type", "application/grpc")])
+    http2.send_data(1, sent, end_stream=complete)
+    writer.write(http2.data_to_send())
+    try:
+        async with asyncio.timeout(5):
+            while data := await reader.read(65_536):
+                for event in http2.receive_data(data):
+                    if isinstance(event, ResponseReceived | TrailersReceived):
+                        headers = dict(event.headers)
+                        if b"grpc-status" in headers:
+                            return int(headers[b"grpc-status"])
+    finally:
+        writer.close()
+    raise AssertionError("no status")

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
-from importlib.resources import files
 from pathlib import Path
 
 import grpc
 import pytest
 from grpclib import Status
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ResponseReceived, TrailersReceived
 
 from gofleet.domain.errors import Unavailable
 from tests.makers import CENTRE, a_position
-from tests.roles.stock import StockClient, WilfulPositions, serving
+from tests.roles.stock import OURS, StockClient, WilfulPositions, raw_call, serving, status
 from tests.waiting import eventually
 
-OURS = (files("gofleet.adapters.grpc") / "pb" / "fleet.binpb").read_bytes()
 SEED = """
 syntax = "proto3";
 package pb;
 service FleetService { rpc SearchDriver(SearchDriverRequest) returns (SearchDriverResponse); }
 message SearchDriverRequest { string order_id = 1; }
 message SearchDriverResponse { string driver_id = 1; string name = 2; double lat = 3; double lng = 4; }
-"""
-WALK = """
-import json, sys, grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from google.protobuf.descriptor_pool import DescriptorPool
-with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
-    database = ProtoReflectionDescriptorDatabase(channel)
-    find = DescriptorPool(database).FindServiceByName
-    print(json.dumps({name: sorted(find(name).methods_by_name) for name in database.get_services()}))
 """
 HERE = {"pickup_lat": CENTRE.lat, "pickup_lng": CENTRE.lng}
 
@@ -59,12 +44,6 @@ async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
             yield stock
         finally:
             stock.channel.close()
-
-
-def status(failure: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, str]:
-    call = failure.value
-    assert isinstance(call, grpc.Call)
-    return call.code(), call.details() or ""
 
 
 async def test_a_search_answers_the_claimed_driver_and_the_others(client: StockClient) -> None:
@@ -98,7 +77,7 @@ async def test_nobody_near_is_not_found(client: StockClient) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.call("SearchDriver", order_id="o-1", **HERE, exclude=["ana", "bia"])
 
-    assert status(failure) == (grpc.StatusCode.NOT_FOUND, "no free driver within 5 km")
+    assert status(failure) == (grpc.StatusCode.NOT_FOUND, "no free driver within 5 km of order o-1")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +195,7 @@ async def test_bytes_that_are_no_message_are_refused(client: StockClient, broken
         (b"\0\0\0\0\5ab", Status.INVALID_ARGUMENT),
         (b"\0\0", Status.INVALID_ARGUMENT),
         (b"\1\0\0\0\2ab", Status.UNIMPLEMENTED),
-        (b"\0\xff\xff\xff\xffab", Status.INVALID_ARGUMENT),
+        (b"\0\0\1\0\0ab", Status.INVALID_ARGUMENT),
     ],
     ids=["half a message", "half a head", "compressed", "less than promised"],
 )
@@ -231,28 +210,6 @@ async def test_a_call_without_a_message_is_the_callers_fault(positions: WilfulPo
     async with serving(positions) as port:
         assert await raw_call(port, "/pb.FleetService/SearchDriver", b"") == Status.INVALID_ARGUMENT.value
         assert await raw_call(port, "/pb.FleetService/StreamPositions", b"") == Status.OK.value
-
-
-async def raw_call(port: int, path: str, sent: bytes) -> int:
-    """The grpc-status that these bytes are answered with."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-    http2.initiate_connection()
-    head = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "us", "te": "trailers"}
-    http2.send_headers(1, [*head.items(), ("content-type", "application/grpc")])
-    http2.send_data(1, sent, end_stream=True)
-    writer.write(http2.data_to_send())
-    try:
-        async with asyncio.timeout(5):
-            while data := await reader.read(65_536):
-                for event in http2.receive_data(data):
-                    if isinstance(event, ResponseReceived | TrailersReceived):
-                        headers = dict(event.headers)
-                        if b"grpc-status" in headers:
-                            return int(headers[b"grpc-status"])
-    finally:
-        writer.close()
-    raise AssertionError("no status")
 
 
 async def test_redis_away_is_unavailable(client: StockClient, positions: WilfulPositions) -> None:
@@ -291,18 +248,6 @@ async def test_the_callers_trace_goes_on(client: StockClient, positions: WilfulP
     await client.call("SearchDriver", order_id="o-1")
 
     assert positions.trace_ids[-1] == trace_id
-
-
-async def test_reflection_describes_every_call(positions: WilfulPositions) -> None:
-    async with serving(positions) as port:
-        # In a process of its own: grpclib and grpcio-reflection both want to register the same descriptors.
-        walk = await asyncio.create_subprocess_exec(sys.executable, "-c", WALK, str(port), stdout=subprocess.PIPE)
-        said, _ = await walk.communicate()
-
-    assert json.loads(said) == {
-        "grpc.health.v1.Health": ["Check", "Watch"],
-        "pb.FleetService": ["RegisterDriver", "SearchDriver", "StreamPositions", "UpdatePosition"],
-    }
 
 
 @pytest.mark.parametrize("service", ["", "pb.FleetService"])

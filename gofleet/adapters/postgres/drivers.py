@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import LiteralString
 
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver
-from gofleet.domain.errors import NoSuchDriver
+from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.ports import DriverFilter
 
 DRIVERS = Queries("drivers")
 
@@ -17,21 +19,45 @@ class PostgresDrivers:
         self._pool = pool
 
     async def put(self, driver: Driver) -> Driver:
-        values = {"id": driver.id, "name": driver.name, "on_duty": driver.on_duty}
-        async with link_from(self._pool) as link:
-            written = await link.execute(DRIVERS.put, values)
-            row = await written.fetchone()
-        return Driver(*row) if row else await self.get(driver.id)
+        return await self._one(DRIVERS.put, _record(driver)) or await self.get(driver.id)
+
+    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
+        values = _record(driver) | {"versions": None if versions is None else sorted(versions)}
+        if changed := await self._one(DRIVERS.change, values):
+            return changed
+        try:
+            stored = await self.get(driver.id)
+        except NoSuchDriver as error:
+            raise VersionMismatch(f"driver {driver.id}", None) from error
+        if _record(stored) != _record(driver):
+            raise VersionMismatch(f"driver {driver.id}", stored.version)
+        return stored
+
+    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver:
+        changed = await self._one(DRIVERS.set_duty, {"id": driver_id, "on_duty": on_duty})
+        return changed or await self.get(driver_id)
 
     async def get(self, driver_id: str) -> Driver:
-        async with link_from(self._pool) as link:
-            found = await link.execute(DRIVERS.get, {"id": driver_id})
-            row = await found.fetchone()
-        if row is None:
-            raise NoSuchDriver(driver_id)
-        return Driver(*row)
+        if found := await self._one(DRIVERS.get, {"id": driver_id}):
+            return found
+        raise NoSuchDriver(driver_id)
 
-    async def list(self, after: str, limit: int) -> Sequence[Driver]:
+    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:
+        values = {"after": which.after, "free": which.free, "on_duty": which.on_duty, "limit": limit}
+        return await self._all(DRIVERS.list, values)
+
+    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
+        return await self._all(DRIVERS.among, {"ids": list(driver_ids)})
+
+    async def _one(self, query: LiteralString, values: Mapping[str, object]) -> Driver | None:
+        found = await self._all(query, values)
+        return found[0] if found else None
+
+    async def _all(self, query: LiteralString, values: Mapping[str, object]) -> Sequence[Driver]:
         async with link_from(self._pool) as link:
-            found = await link.execute(DRIVERS.list, {"after": after, "limit": limit})
+            found = await link.execute(query, values)
             return [Driver(*row) for row in await found.fetchall()]
+
+
+def _record(driver: Driver) -> dict[str, object]:
+    return {"id": driver.id, "name": driver.name, "on_duty": driver.on_duty}
