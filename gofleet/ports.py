@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
+from gofleet.domain.driver import Area, Candidate, Driver, DriverFilter, Moved, Position, Sighting
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
@@ -252,15 +252,6 @@ class Positions(Protocol):
     async def holdings(self) -> Sequence[Holding]: ...  # all that `occupy` said and `free` has not ended
     async def remembers(self) -> bool: ...  # False once all was forgotten, until `remember`
     async def remember(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class DriverFilter:
-    """Which drivers to list, by id, from the one behind `after`; `free` is by the records, None = both."""
-
-    after: str = ""
-    free: bool | None = None
-    on_duty: bool | None = None
 
 
 class Drivers(Protocol):

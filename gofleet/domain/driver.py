@@ -96,6 +96,15 @@ class Area:
 
 
 @dataclass(frozen=True)
+class DriverFilter:
+    """Which drivers to list, by id, from the one behind `after`; `free` is by the records, None = both."""
+
+    after: str = ""
+    free: bool | None = None
+    on_duty: bool | None = None
+
+
+@dataclass(frozen=True)
 class Moved:
     """What became of many positions; `older` = a newer one was known, `refused` = impossible."""
 

@@ -28,6 +28,7 @@ from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.tracing)
     orders = await process.use(parts.orders)
     pool = await process.use(parts.postgres)
-    drivers = PostgresDrivers(pool)
+    drivers, fleet = PostgresDrivers(pool), await process.use(parts.fleet_client)
+    at, depot = process.settings.fleet, parts.depot(process.settings)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
     app = api_app(
         Api(
@@ -51,10 +53,11 @@ async def api(process: Process) -> AsyncGenerator[None]:
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
+            find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
             drivers=drivers,
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
-            fleet=await process.use(parts.fleet_client),
+            fleet=fleet,
             indicators=indicators,
             operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),

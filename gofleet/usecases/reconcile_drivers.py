@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet.domain.driver import DriverFilter
 from gofleet.domain.errors import NoSuchOrder
 from gofleet.domain.order import Status
-from gofleet.ports import DriverFilter, Drivers, Holding, Orders, Positions
+from gofleet.ports import Drivers, Holding, Orders, Positions
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -13,9 +13,9 @@ from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.postgres.drivers import DRIVERS, PostgresDrivers
 from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver, VersionMismatch
-from gofleet.ports import DriverFilter, Drivers, Orders
+from gofleet.ports import Drivers, Orders
 from tests.makers import an_order
 
 ANY = 1000
@@ -180,7 +180,7 @@ async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
         await _reads_by_index(pool, DRIVERS.among, {"ids": [f"d-{n:06}" for n in range(500)]})
 
 
-async def _reads_by_index(pool: Pool, query: str, values: dict[str, object]) -> None:
+async def _reads_by_index(pool: Pool, query: str, values: Mapping[str, object]) -> None:
     async with pool.connection() as link:
         explained = await link.execute(b"explain " + query.encode(), values)
         plan = "\n".join(str(row[0]) for row in await explained.fetchall())

@@ -9,9 +9,9 @@ import pytest
 from gofleet.adapters.memory.drivers import MemoryDrivers
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.links import a_pool
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver
-from gofleet.ports import DriverFilter, Drivers
+from gofleet.ports import Drivers
 
 
 @pytest.fixture(params=["memory", "postgres"])

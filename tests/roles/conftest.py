@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,14 +18,18 @@ from gofleet.adapters.memory.failed_events import MemoryFailedEvents
 from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.memory.parked import MemoryParked
-from gofleet.domain.driver import Candidate, Driver, Position
+from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
 from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.place import Place
 from gofleet.ports import Search
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
+from tests.makers import CENTRE
 
 
 @dataclass
@@ -35,6 +39,7 @@ class ToldFleet:
     away: bool = False
     drivers: list[Driver] = field(default_factory=list[Driver])
     positions: list[Position] = field(default_factory=list[Position])
+    map: MemoryPositions = field(default_factory=MemoryPositions)
 
     async def search(self, search: Search) -> list[Candidate]:
         raise AssertionError("the API searches for nobody")
@@ -42,12 +47,31 @@ class ToldFleet:
     async def register(self, driver: Driver) -> None:
         self._answer()
         self.drivers.append(driver)
+        await self.map.register(driver)
 
     async def move(self, position: Position) -> bool:
         self._answer()
-        newer = all(position.recorded_at > known.recorded_at for known in self.positions)
         self.positions.append(position)
+        [newer] = await self.map.move([position])
         return newer
+
+    async def move_all(self, positions: Sequence[Position]) -> Moved:
+        self._answer()
+        self.positions += positions
+        applied = await self.map.move(positions)
+        return Moved(sum(applied), len(applied) - sum(applied), 0)
+
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        self._answer()
+        return await self.map.nearest(place, radius_km, limit)
+
+    async def within(self, area: Area) -> list[Sighting]:
+        self._answer()
+        return await self.map.within(area)
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        self._answer()
+        return await self.map.locate(driver_ids)
 
     def _answer(self) -> None:
         if self.away:
@@ -59,9 +83,18 @@ class World:
     """Everything behind the API."""
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
-    drivers: MemoryDrivers = field(default_factory=MemoryDrivers)
+    drivers: MemoryDrivers = field(init=False)
     parked: MemoryParked = field(default_factory=MemoryParked)
     fleet: ToldFleet = field(default_factory=ToldFleet)
+
+    depot: Place | None = CENTRE
+
+    def __post_init__(self) -> None:
+        self.drivers = MemoryDrivers(orders=self.orders)
+
+    async def find_candidates(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
+        """By the depot of that moment."""
+        return await FindCandidates(self.orders, self.fleet, self.depot, 5, 10)(order_id, radius_km, limit)
 
     def api(self) -> Api:
         return Api(
@@ -71,6 +104,7 @@ class World:
             deliver_order=DeliverOrder(self.orders),
             dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
             redispatch_order=RedispatchOrder(self.orders),
+            find_candidates=self.find_candidates,
             drivers=self.drivers,
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),

@@ -218,7 +218,8 @@ async def test_a_bad_query_names_its_parameter(client: httpx.AsyncClient, query:
 async def test_a_driver_is_kept_and_the_fleet_told(client: httpx.AsyncClient, world: World) -> None:
     answer = await client.put(DRIVER, json={"name": "Ana"})
 
-    assert (answer.status_code, answer.json()) == (200, {"id": "ana", "name": "Ana", "on_duty": True, "version": 1})
+    kept = {"id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1}
+    assert (answer.status_code, answer.json()) == (200, kept)
     assert (await client.get(DRIVER)).json() == answer.json()
     assert (await client.put(DRIVER, json={"name": "Ana", "on_duty": False})).json()["version"] == 2
     assert world.fleet.drivers == [Driver("ana", "Ana"), Driver("ana", "Ana", on_duty=False, version=2)]

@@ -19,11 +19,13 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from gofleet import __version__
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
+from gofleet.adapters.http.candidates import FindCandidates, candidates
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
+from gofleet.adapters.http.many_drivers import MANY_DRIVER_ROUTES
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
 from gofleet.adapters.http.openapi import DocumentPlugin
@@ -62,6 +64,7 @@ class Api:
     deliver_order: MoveOrder
     dispatch_by_hand: DispatchByHand
     redispatch_order: MoveOrder
+    find_candidates: FindCandidates
     drivers: Drivers
     parked: Parked
     failed_events: FailedEvents
@@ -88,10 +91,10 @@ def api_app(
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES], tags=["orders"]),
+            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES, candidates], tags=["orders"]),
             Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
             Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
-            Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),
+            Router("/drivers", route_handlers=[*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], tags=["drivers"]),
             slo,
         ],
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},

@@ -6,16 +6,19 @@ Of a key that occurs twice the last one counts, as in nearly every JSON parser.
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import msgspec
 from litestar import Request
+from msgspec import inspect
 
 from gofleet.domain.errors import Invalid
 
 T = TypeVar("T")
 LONGEST_ECHO = 64
 """So much of a client's own text is repeated in the answer."""
+MOST_FAULTS = 20
 
 
 class NotJson(Exception):
@@ -33,6 +36,14 @@ class InvalidBody(Invalid):
     def __init__(self, pointer: str, why: str) -> None:
         super().__init__(pointer.lstrip("/").replace("/", ".") or "the body", why)
         self.pointer = pointer
+
+
+class InvalidBodies(Invalid):
+    """Several things that are wrong in one list; `faults` are the first of them."""
+
+    def __init__(self, faults: Sequence[InvalidBody]) -> None:
+        super().__init__(faults[0].field, faults[0].why)
+        self.faults = faults[:MOST_FAULTS]
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -53,11 +64,12 @@ class StrictRequest(Request[Any, Any, Any]):
 
 
 def decoded(body: bytes, wanted: type[T]) -> T:
-    """`body` as `wanted`; `NotJson`, or `InvalidBody` about the first thing that is wrong."""
+    """`body` as `wanted`; `NotJson`, `InvalidBody` about the first thing that is wrong, or, if that is an entry of a
+    list, `InvalidBodies` about each entry."""
     try:
         return msgspec.json.decode(body, type=wanted)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        raise _all_of(_invalid(str(error)), body, wanted) from error
     except UnicodeDecodeError as error:
         raise NotJson("the body is not UTF-8") from error
     except msgspec.DecodeError as error:
@@ -86,7 +98,7 @@ _KINDS = {
 def _invalid(message: str) -> InvalidBody:
     found = _SENTENCE.fullmatch(message)
     what, path = (found["what"], found["path"] or "") if found else (message, "")
-    pointer = path.replace(".", "/")  # the names of our own fields hold no dots
+    pointer = re.sub(r"\[(\d+)\]", r"/\1", path).replace(".", "/")  # the names of our own fields hold no dots
     if named := _NAMED_FIELD.fullmatch(what):
         name = named["name"][:LONGEST_ECHO].replace("~", "~0").replace("/", "~1")
         return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[named["what"]])
@@ -100,3 +112,36 @@ def in_words(fault: str) -> str:
 
 def _kinds(quoted: re.Match[str]) -> str:
     return " or ".join(_KINDS.get(kind, kind) for kind in quoted[1].split(" | "))
+
+
+def _all_of(first: InvalidBody, body: bytes, wanted: Any) -> Invalid:
+    """What is wrong with each entry of the list that `first` is about; `first` if it is about no list."""
+    found = re.match(r"/(\w+)/\d+", first.pointer)
+    entry_type = _entry_type(wanted, found[1]) if found else None
+    if found is None or entry_type is None:
+        return first
+    try:
+        entries = cast("dict[str, object]", msgspec.json.decode(body))[found[1]]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return first  # something is wrong behind it, too
+    faults: list[InvalidBody] = []
+    for number, entry in enumerate(cast("list[object]", entries)):
+        try:
+            msgspec.convert(entry, entry_type)
+        except msgspec.ValidationError as error:
+            fault = _invalid(str(error))
+            faults.append(InvalidBody(f"/{found[1]}/{number}{fault.pointer}", fault.why))
+        if len(faults) == MOST_FAULTS:
+            break
+    return InvalidBodies(faults) if faults else first
+
+
+def _entry_type(wanted: Any, field: str) -> Any:
+    """The type of the entries of that field, if it is a list."""
+    declared = inspect.type_info(wanted)
+    if not isinstance(declared, inspect.StructType):
+        return None
+    kinds = [one.type for one in declared.fields if one.encode_name == field]
+    kinds = [kind.type if isinstance(kind, inspect.Metadata) else kind for kind in kinds]
+    entries = [kind.item_type for kind in kinds if isinstance(kind, inspect.ListType)]
+    return entries[0].cls if entries and isinstance(entries[0], inspect.StructType) else None

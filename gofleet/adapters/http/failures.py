@@ -10,7 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
-from gofleet.adapters.http.bodies import InvalidBody, in_words
+from gofleet.adapters.http.bodies import InvalidBodies, InvalidBody, in_words
 from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
@@ -52,7 +52,7 @@ def headers_of(error: Exception) -> dict[str, str]:
         case Unavailable():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
-            return {"ETag": tag_of(error.version)}
+            return {"ETag": tag_of(error.version)} if error.version else {}
         case BodyTooLarge() | BodyTooSlow():
             return {"Connection": "close"}  # the rest of that body must not be taken for the next request
         case _:
@@ -85,6 +85,8 @@ def _faults(error: Exception) -> list[Fault]:
             return [Fault(parameter=error.field, detail=error.why)]
         case InvalidBody():
             return [Fault(pointer=error.pointer, detail=error.why)]
+        case InvalidBodies():
+            return [Fault(pointer=one.pointer, detail=one.why) for one in error.faults]
         case Invalid():
             return [Fault(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():

@@ -11,6 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from gofleet.adapters.http.fields import ID, NUMBER_TEXT
+from gofleet.domain.driver import driver_identifier
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
@@ -71,6 +72,14 @@ def parameter_id(name: str, text: str) -> str:
         return identifier(name, text)
     except Invalid as error:
         raise BadParameter(name, error.why) from error
+
+
+def parameter_driver_id(text: str) -> str:
+    """A driver's id out of the path."""
+    try:
+        return driver_identifier("driver_id", text)
+    except Invalid as error:
+        raise BadParameter("driver_id", error.why) from error
 
 
 def aware(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datetime:

@@ -14,7 +14,6 @@ from gofleet.adapters.http.fields import (
     DriverId,
     Lat,
     Lng,
-    Name,
     NextCursor,
     OrderId,
     Price,
@@ -23,7 +22,6 @@ from gofleet.adapters.http.fields import (
     moment,
     said,
 )
-from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 
@@ -88,34 +86,6 @@ class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Who is to have the order."""
 
     driver_id: DriverId
-
-
-class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A driver's record, whole: what is left out gets its default again."""
-
-    name: Name
-    on_duty: Annotated[bool, said("Whether the driver takes orders now.")] = True
-
-
-class DriverView(msgspec.Struct, frozen=True, kw_only=True):
-    """A driver as clients see it."""
-
-    id: DriverId
-    name: Name
-    on_duty: Annotated[bool, said("Whether the driver takes orders now.")]
-    version: Version
-
-    @classmethod
-    def of(cls, driver: Driver) -> DriverView:
-        return cls(id=driver.id, name=driver.name, on_duty=driver.on_duty, version=driver.version)
-
-
-class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a driver's device is; without `recorded_at` it is there now."""
-
-    lat: Lat
-    lng: Lng
-    recorded_at: Annotated[datetime | None, moment("The device's clock, at most 5 s ahead of ours.")] = None
 
 
 class Requested(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,12 +23,14 @@ class Slug(StrEnum):
     NO_SUCH_ORDER = "no-such-order"
     NO_SUCH_DRIVER = "no-such-driver"
     NO_SUCH_PARKED_MESSAGE = "no-such-parked-message"
+    NO_POSITION = "no-position"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_SLOW = "too-slow"
     ORDER_TAKEN = "order-taken"
     INVALID_TRANSITION = "invalid-transition"
     STALE_ORDER = "stale-order"
     DRIVER_BUSY = "driver-busy"
+    NO_PICKUP = "no-pickup"
     NOT_REPLAYABLE = "not-replayable"
     COUNT_MISMATCH = "count-mismatch"
     VERSION_MISMATCH = "version-mismatch"
@@ -76,6 +78,9 @@ MEANINGS: dict[Slug, Meaning] = {
     Slug.NO_SUCH_PARKED_MESSAGE: Meaning(
         404, "There is no such parked message", "`gofleet parked list` and `GET /api/v1/parked` show the ids"
     ),
+    Slug.NO_POSITION: Meaning(
+        404, "It is not known where the driver is", "wait for the driver's next position, or send one"
+    ),
     Slug.METHOD_NOT_ALLOWED: Meaning(
         405, "This address does not take this method", "use one of those that the Allow header names"
     ),
@@ -92,6 +97,9 @@ MEANINGS: dict[Slug, Meaning] = {
     Slug.DRIVER_BUSY: Meaning(
         409, "The driver already holds a live order", "choose another driver, or wait until that order is over"
     ),
+    Slug.NO_PICKUP: Meaning(
+        409, "The order has no pickup", "choose a driver by other means; `GET /api/v1/drivers?bbox=` shows a map"
+    ),
     Slug.NOT_REPLAYABLE: Meaning(
         409,
         "The message came from a queue that nobody here consumes",
@@ -102,8 +110,8 @@ MEANINGS: dict[Slug, Meaning] = {
     ),
     Slug.VERSION_MISMATCH: Meaning(
         412,
-        "The order is not at the version of the If-Match header",
-        "look at the order as it is now, and decide anew with its ETag",
+        "It is not at the version of the If-Match header",
+        "look at it as it is now, and decide anew with its ETag",
     ),
     Slug.MISDIRECTED: Meaning(
         421, "The Host header names another server", "use a name that this server answers to (WEB_ALLOWED_HOSTS)"

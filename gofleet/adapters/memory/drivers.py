@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gofleet.adapters.memory.orders import MemoryOrders
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver, VersionMismatch
 from gofleet.domain.order import Status
-from gofleet.ports import DriverFilter
 
 
 @dataclass

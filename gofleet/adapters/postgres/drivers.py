@@ -7,9 +7,8 @@ from typing import LiteralString
 
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver, VersionMismatch
-from gofleet.ports import DriverFilter
 
 DRIVERS = Queries("drivers")
 

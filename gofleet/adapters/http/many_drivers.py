@@ -1,0 +1,140 @@
+"""The routes of many drivers at once: a list, a part of the map, and a batch of positions."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated
+
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter, SkipValidation
+
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.bodies import MOST_FAULTS, InvalidBodies, InvalidBody
+from gofleet.adapters.http.driver_schemas import DriverFix, DriverPage, DriverView, Fixes, Taken, checked, now
+from gofleet.adapters.http.parameters import LONGEST_CURSOR, BadParameter, Cursor, filtering
+from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.slugs import Slug
+from gofleet.domain.driver import Area, DriverFilter, Position
+from gofleet.domain.errors import Invalid
+from gofleet.domain.ids import IDENTIFIER
+from gofleet.domain.place import Box
+from gofleet.ports import Drivers, Fleet
+
+DriversPort = NamedDependency[SkipValidation[Drivers]]
+FleetPort = NamedDependency[SkipValidation[Fleet]]
+
+LONGEST_BOX = 200
+NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
+BOX = re.compile(rf"{NUMBER}(?:,{NUMBER}){{3}}")
+LISTED = {
+    200: Answer(
+        DriverPage,
+        description="A page of drivers, or those on that part of the map.",
+        links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": AFTER},
+    )
+}
+TAKEN = {200: Answer(Taken, description="What became of them.")}
+
+
+@get(
+    "/",
+    operation_id="listDrivers",
+    summary="List drivers, or show a part of the map",
+    responses=LISTED | documented(Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+)
+async def listing(
+    *,
+    drivers: DriversPort,
+    fleet: FleetPort,
+    bbox: Annotated[
+        str | None,
+        filtering(
+            "Only those inside: min_lng,min_lat,max_lng,max_lat, degrees (WGS 84). Not across the antimeridian.",
+            "-46.7,-23.6,-46.5,-23.5",
+            pattern=f"^{BOX.pattern}$",
+            max_length=LONGEST_BOX,
+        ),
+    ] = None,
+    free: Annotated[bool | None, filtering("Only those who are free, or only those who are not.", True)] = None,
+    on_duty: Annotated[bool | None, filtering("Only those on duty, or only those who are not.", True)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500, description="Items of one answer at most.")] = 50,
+    cursor: Cursor = None,
+) -> DriverPage:
+    """Without `bbox` the records by id, a page at a time: they need no fleet service.
+
+    With `bbox` those who were last seen inside, nearest to its middle first and with their positions. A map has no
+    pages: who wants to see more asks for smaller boxes.
+    """
+    if bbox is not None:
+        if cursor:
+            raise BadParameter("cursor", "cannot be given with bbox: a map has no pages")
+        return DriverPage(items=await _map(Area(_box(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None)
+    which = DriverFilter(_id_of(cursor) if cursor else "", free, on_duty)
+    found = await drivers.list(which, limit + 1)
+    items = found[:limit]
+    after = _cursor_after(items[-1].id) if len(found) > limit else None
+    return DriverPage(items=[DriverView.of(driver) for driver in items], next_cursor=after)
+
+
+@post(
+    "/positions",
+    status_code=200,
+    operation_id="moveDrivers",
+    summary="Say where many drivers are",
+    responses=TAKEN | documented(*BODY, Slug.FLEET_UNAVAILABLE),
+)
+async def move_all(data: JSONBody[Fixes], fleet: FleetPort) -> Taken:
+    """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""
+    moved = await fleet.move_all(_positions(data.positions))
+    return Taken(applied=moved.accepted, older=moved.older, refused=moved.refused)
+
+
+MANY_DRIVER_ROUTES = (listing, move_all)
+
+
+async def _map(area: Area, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
+    found = {one.position.driver_id: one for one in await fleet.within(area)}
+    records = {driver.id: driver for driver in await drivers.among(list(found))}
+    views = [DriverView.on_a_map(records[driver_id], one) for driver_id, one in found.items()]
+    # PostgreSQL may know better than the fleet by now, and nobody is shown as what was not asked for.
+    return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
+
+
+def _positions(fixes: list[DriverFix]) -> list[Position]:
+    positions, faults, moment = list[Position](), list[InvalidBody](), now()
+    for number, fix in enumerate(fixes):
+        try:
+            positions.append(checked(fix.driver_id, fix, moment, f"/positions/{number}"))
+        except InvalidBody as fault:
+            faults.append(fault)
+        if len(faults) == MOST_FAULTS:
+            break
+    if faults:
+        raise InvalidBodies(faults)
+    return positions
+
+
+def _box(text: str) -> Box:
+    if len(text) > LONGEST_BOX or not BOX.fullmatch(text):
+        raise BadParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
+    try:
+        return Box(*map(float, text.split(","))).checked("bbox")
+    except Invalid as error:
+        raise BadParameter("bbox", error.why) from error
+
+
+def _cursor_after(driver_id: str) -> str:
+    """Where the page ended, opaque to clients: they must not build on what is inside."""
+    return urlsafe_b64encode(f"@{driver_id}".encode()).decode().rstrip("=")
+
+
+def _id_of(cursor: str) -> str:
+    try:
+        text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        text = ""
+    if not text.startswith("@") or not IDENTIFIER.fullmatch(text[1:]):
+        raise BadParameter("cursor", "is not one that we gave")
+    return text[1:]

@@ -1,0 +1,181 @@
+"""Whatever a client sends about drivers: a clear 4xx, never a 5xx, and nothing changed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from tests.makers import an_order
+from tests.roles.conftest import World
+from tests.roles.test_api import slug
+
+DRIVERS = "/api/v1/drivers"
+BATCH = f"{DRIVERS}/positions"
+JSON = {"Content-Type": "application/json"}
+FIX = {"driver_id": "ana", "lat": 1, "lng": 2}
+
+
+def cursor(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("bbox=", "bbox"),
+        ("bbox=1,2,3", "bbox"),
+        ("bbox=1,2,3,4,5", "bbox"),
+        ("bbox=1,2,0,3,4,5", "bbox"),
+        ("bbox=a,b,c,d", "bbox"),
+        ("bbox=nan,1,2,3", "bbox"),
+        ("bbox=1,2,inf,4", "bbox"),
+        ("bbox=1_0,2,30,4", "bbox"),
+        ("bbox=1,2,%203,4", "bbox"),
+        ("bbox=1,2,3,4%0a", "bbox"),
+        ("bbox=%EF%BC%91,2,3,4", "bbox"),
+        ("bbox=1;2;3;4", "bbox"),
+        ("bbox=1,2,3,1e999", "bbox"),
+        ("bbox=-181,2,3,4", "bbox"),
+        ("bbox=1,2,180.1,4", "bbox"),
+        ("bbox=1,-90.1,3,4", "bbox"),
+        ("bbox=1,2,3,91", "bbox"),
+        ("bbox=3,2,1,4", "bbox"),
+        ("bbox=179,-1,-179,1", "bbox"),
+        ("bbox=1,4,3,2", "bbox"),
+        ("bbox=1,2,1,4", "bbox"),
+        ("bbox=" + "1" * 5000, "bbox"),
+        ("bbox=1,2,3," + "4." + "0" * 300, "bbox"),
+        ("bbox=1,2,3,4&cursor=" + cursor(b"@ana"), "cursor"),
+        ("bbox=1,2,3,4&limit=501", "limit"),
+        ("limit=0", "limit"),
+        ("limit=501", "limit"),
+        ("limit=many", "limit"),
+        ("free=maybe", "free"),
+        ("on_duty=2", "on_duty"),
+        ("cursor=!", "cursor"),
+        ("cursor=%C3%A9", "cursor"),
+        ("cursor=" + "A" * 1000, "cursor"),
+        ("cursor=" + cursor(b"ana"), "cursor"),
+        ("cursor=" + cursor(b"@"), "cursor"),
+        ("cursor=" + cursor(b"@a b"), "cursor"),
+        ("cursor=" + cursor(b"@a\0"), "cursor"),
+        ("cursor=" + cursor(b"#17"), "cursor"),
+    ],
+)
+async def test_a_bad_query_names_its_parameter(client: httpx.AsyncClient, query: str, parameter: str) -> None:
+    answer = await client.get(f"{DRIVERS}?{query}")
+
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+    assert len(answer.content) < 1000
+
+
+async def test_a_box_over_the_antimeridian_is_told_to_be_two(client: httpx.AsyncClient) -> None:
+    [fault] = (await client.get(f"{DRIVERS}?bbox=179,-1,-179,1")).json()["errors"]
+
+    assert "antimeridian" in fault["detail"]
+
+
+@pytest.mark.parametrize("bbox", ["-180,-90,180,90", "-1e1,-2.5e-1,%2B3.,4", "-180,85.1,180,90"])
+async def test_an_unusual_box_is_still_one(client: httpx.AsyncClient, bbox: str) -> None:
+    answer = await client.get(f"{DRIVERS}?bbox={bbox}")
+
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("limit=0", "limit"),
+        ("limit=51", "limit"),
+        ("radius_km=0", "radius_km"),
+        ("radius_km=-1", "radius_km"),
+        ("radius_km=10.1", "radius_km"),
+        ("radius_km=nan", "radius_km"),
+        ("radius_km=inf", "radius_km"),
+        ("radius_km=far", "radius_km"),
+    ],
+)
+async def test_a_bad_question_for_candidates_names_its_parameter(
+    client: httpx.AsyncClient, world: World, query: str, parameter: str
+) -> None:
+    await world.orders.add(an_order("o-1"))
+
+    answer = await client.get(f"/api/v1/orders/o-1/candidates?{query}")
+
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+
+
+def batch(*wrong: Mapping[str, object]) -> bytes:
+    """One good fix, then each of the others with what is wrong."""
+    return json.dumps({"positions": [FIX, *({**FIX, **each} for each in wrong)]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointers"),
+    [
+        (b"", 400, []),
+        (b'{"positions":[{"driver_id":"ana","lat":NaN,"lng":1}]}', 400, []),
+        (b"[]", 422, [""]),
+        (b"{}", 422, ["/positions"]),
+        (b'{"positions":{}}', 422, ["/positions"]),
+        (b'{"positions":[]}', 422, ["/positions"]),
+        (b'{"positions":null}', 422, ["/positions"]),
+        (b'{"positions":[1,[],"x",null]}', 422, [f"/positions/{n}" for n in range(4)]),
+        (b'{"positions":[{}]}', 422, ["/positions/0/driver_id"]),
+        (batch({"lat": "1"}, {}, {"lng": True}), 422, ["/positions/1/lat", "/positions/3/lng"]),
+        (batch({"lat": None}), 422, ["/positions/1/lat"]),
+        (batch({"speed": 3}), 422, ["/positions/1/speed"]),
+        (batch({"driver_id": 7}, {"driver_id": None}), 422, ["/positions/1/driver_id", "/positions/2/driver_id"]),
+        (batch({"driver_id": "a b"}), 422, ["/positions/1/driver_id"]),
+        (batch({"driver_id": "positions"}), 422, ["/positions/1/driver_id"]),
+        (batch({"lat": 90}, {"lng": 181}), 422, ["/positions/1/lat", "/positions/2/lng"]),
+        (batch({"lat": 0, "lng": 0}), 422, ["/positions/1"]),
+        (batch({"recorded_at": "2999-01-01T00:00:00Z"}), 422, ["/positions/1/recorded_at"]),
+        (batch({"recorded_at": "2024-01-01T00:00:00"}), 422, ["/positions/1/recorded_at"]),
+        (batch({"recorded_at": 1_700_000_000}), 422, ["/positions/1/recorded_at"]),
+        (batch(*[{"lat": 90}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
+        (batch(*[{"lat": "90"}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
+        (batch(*[FIX] * 500), 422, ["/positions"]),
+        (b'{"positions":[{"driver_id":1}],"x":' + b"[" * 9000 + b"]" * 9000 + b"}", 422, ["/positions/0/driver_id"]),
+        (b'{"positions":[{"driver_id":"ana"},' + b"[" * 9000 + b"]" * 9000 + b"]}", 422, None),
+    ],
+)
+async def test_an_impossible_batch_is_refused_whole_and_each_fault_is_told(
+    client: httpx.AsyncClient, world: World, body: bytes, status: int, pointers: list[str] | None
+) -> None:
+    answer = await client.post(BATCH, content=body, headers=JSON)
+
+    assert answer.status_code == status
+    assert slug(answer) == ("malformed-json" if status == 400 else "invalid")
+    if pointers is not None:
+        assert [fault["pointer"] for fault in answer.json().get("errors", [])] == pointers
+    assert world.fleet.positions == []
+
+
+async def test_no_driver_goes_by_the_reserved_word(client: httpx.AsyncClient, world: World) -> None:
+    answers = [
+        await client.put(f"{BATCH}/duty", json={"on_duty": True}),
+        await client.put(f"{BATCH}/position", json={"lat": 1, "lng": 2}),
+        await client.get(f"{BATCH}/position"),
+    ]
+    put, get = await client.put(BATCH, json={"name": "A word"}), await client.get(BATCH)
+
+    assert [(answer.status_code, slug(answer)) for answer in answers] == [(422, "invalid")] * 3
+    assert [(answer.status_code, answer.headers["allow"]) for answer in (put, get)] == [(405, "OPTIONS, POST")] * 2
+    assert (world.drivers.rows, world.fleet.drivers, world.fleet.positions) == ({}, [], [])
+
+
+@pytest.mark.parametrize("body", [{}, {"on_duty": "yes"}, {"on_duty": 1}, {"on_duty": None}, {"on_duty": True, "x": 1}])
+async def test_duty_is_yes_or_no(client: httpx.AsyncClient, world: World, body: dict[str, object]) -> None:
+    await client.put(f"{DRIVERS}/ana", json={"name": "Ana"})
+
+    answer = await client.put(f"{DRIVERS}/ana/duty", json=body)
+
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert len(world.fleet.drivers) == 1

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.driver import Sighting
+from gofleet.domain.errors import Invalid, NoPickup, NoSuchOrder
+from gofleet.domain.place import Place
+from gofleet.usecases.find_candidates import FindCandidates
+from tests.makers import CENTRE, an_order
+from tests.roles.conftest import ToldFleet
+
+DEPOT = Place(-23.6, -46.7)
+
+
+class AskedFleet(ToldFleet):
+    """Remembers what it was asked."""
+
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        self.asked = (place, radius_km, limit)
+        return []
+
+
+async def asked(pickup: Place | None, depot: Place | None, radius_km: float | None) -> tuple[Place, float, int]:
+    orders, fleet = MemoryOrders(), AskedFleet()
+    await orders.add(an_order("o-1", pickup=pickup))
+    await FindCandidates(orders, fleet, depot, default_radius_km=5, max_radius_km=10)("o-1", radius_km, 7)
+    return fleet.asked
+
+
+async def test_it_looks_around_the_pickup_and_else_around_the_depot() -> None:
+    assert await asked(CENTRE, DEPOT, None) == (CENTRE, 5, 7)
+    assert await asked(None, DEPOT, 10) == (DEPOT, 10, 7)
+
+
+async def test_without_either_there_is_nowhere_to_look() -> None:
+    with pytest.raises(NoPickup):
+        await asked(None, None, None)
+
+
+async def test_an_unknown_order_is_not_found() -> None:
+    with pytest.raises(NoSuchOrder):
+        await FindCandidates(MemoryOrders(), AskedFleet(), DEPOT, 5, 10)("o-1", None, 5)
+
+
+@pytest.mark.parametrize("radius_km", [0, -1, 10.01, float("nan"), float("inf")])
+async def test_a_radius_has_bounds(radius_km: float) -> None:
+    with pytest.raises(Invalid, match="radius_km"):
+        await asked(CENTRE, None, radius_km)
