@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.embedded import Postgres
-
-
-def gofleet(*words: str, environment: dict[str, str] | None = None, at: Path) -> subprocess.CompletedProcess[str]:
-    """What the command printed and its exit code; `at` has no .env."""
-    return subprocess.run(
-        [sys.executable, "-m", "gofleet", *words],
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=at,
-        check=False,
-    )
-
-
-def three_lines(text: str) -> list[str]:
-    return [line.split(":")[0].strip() for line in text.strip().splitlines()]
+from tests.cli.typed import gofleet, three_lines
 
 
 @pytest.mark.parametrize(
@@ -53,7 +34,7 @@ def test_a_wrong_call_or_setting_is_told_in_three_lines(
 def test_a_database_that_is_not_there_is_told_in_three_lines(tmp_path: Path) -> None:
     ended = gofleet("migrate", environment={"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, at=tmp_path)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 3
     assert three_lines(ended.stderr) == ["error", "why", "fix"]
 
 
