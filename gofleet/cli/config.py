@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gofleet.cli.failures import CommandFailed, Failure
-from gofleet.cli.shown import Json, show
+from gofleet.cli.failures import WRONG_CALL, Failure
+from gofleet.cli.shown import Json, say, show
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -56,16 +57,15 @@ def check(*, json: Json = False) -> None:
     from gofleet.settings import check as wrongs
 
     found = wrongs()
-    rows = [{"what": wrong.what, "why": wrong.why, "fix": wrong.fix} for wrong in found]
     if json:
-        show([{"ok": not found, "wrong": rows}], {}, json=True)
-    if not found:
-        if not json:
-            print("every setting is right")
-        return
-    for wrong in found[:-1]:
-        print(Failure(wrong.what, wrong.why, wrong.fix))
-    raise CommandFailed(Failure(found[-1].what, found[-1].why, found[-1].fix, exit_code=2))
+        rows = [{"what": wrong.what, "why": wrong.why, "fix": wrong.fix} for wrong in found]
+        say({"ok": not found, "wrong": rows})
+    elif not found:
+        print("every setting is right")
+    for wrong in [] if json else found:
+        print(Failure(wrong.what, wrong.why, wrong.fix), file=sys.stderr)
+    if found:
+        sys.exit(WRONG_CALL)
 
 
 def value_of(entry: Entry, settings: Struct) -> str:

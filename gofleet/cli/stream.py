@@ -52,9 +52,12 @@ class Stream:
         self._connected = False
         self._losses, self._lost_at = 0, 0.0
 
-    def events(self) -> Iterator[Item]:
-        """What comes; `CommandFailed` if the server refuses, cannot be reached at first, or cannot be reached again
-        for `patience_seconds`. It ends only if the server wants nobody to come back."""
+    def events(self) -> Iterator[Sequence[Item]]:
+        """What comes, the history in one piece.
+
+        `CommandFailed` if the server refuses, cannot be reached at first, or cannot be reached again for
+        `patience_seconds`. It ends only if the server wants nobody to come back.
+        """
         while True:
             try:
                 yield from self._connection()
@@ -74,7 +77,7 @@ class Stream:
         print(f"connection lost ({harmless(error)}), trying again in {seconds:.1f} s", file=sys.stderr)
         self._pause(seconds)
 
-    def _connection(self) -> Iterator[Item]:
+    def _connection(self) -> Iterator[Sequence[Item]]:
         """One connection to its end, which is always `Lost`, unless the server wants nobody to come back."""
         import httpx
 
@@ -90,7 +93,7 @@ class Stream:
                 if answer.status_code == END_OF_EVENTS:
                     return
                 self._admitted(answer)
-                yield from self._told()
+                yield self._told()
                 self._connected, self._losses = True, 0
                 yield from self._read(answer)
         except httpx.InvalidURL as error:
@@ -116,12 +119,12 @@ class Stream:
         answered(self._url, answer)
         raise nobody(self._url, "it answers with something else than a stream of events")
 
-    def _read(self, answer: httpx.Response) -> Iterator[Item]:
+    def _read(self, answer: httpx.Response) -> Iterator[Sequence[Item]]:
         reader = Reader(self._last_id)
         for chunk in answer.iter_bytes():
             for event in reader.feed(chunk):
                 self._last_id = reader.last_id
-                yield item_of(event)
+                yield [item_of(event)]
             if reader.retry_ms is not None:
                 self._first_pause = max(reader.retry_ms, 1) / 1000
 

@@ -55,11 +55,12 @@ def watch(
         history=(lambda: _timeline(url, id)) if id else tuple,
     )
     course = Course(until) if id else None
-    for event in stream.events():
-        if course is not None and "sequence" in event and not course.goes_on(event):
-            continue
-        if type is None or event.get("type", type) == type:
-            _tell(event, json=json)
+    for events in stream.events():
+        for event in events:
+            if course is not None and "sequence" in event and not course.goes_on(event):
+                continue
+            if type is None or event.get("type", type) == type:
+                _tell(event, json=json)
         if course is not None and course.over:
             break
     if course is not None and not course.arrived:
