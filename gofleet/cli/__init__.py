@@ -19,6 +19,7 @@ COMMANDS = {
         "run": "run:run",
         "migrate": "migrate:migrate",
         "config": "config:app",
+        "doctor": "doctor:doctor",
         "health": "health:health",
         "verify": "verify:verify",
         "openapi": "documents:openapi",
