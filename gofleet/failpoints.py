@@ -62,9 +62,14 @@ _armed: dict[str, _Armed] = {}
 
 def arm(spec: str) -> None:
     """Replace what is armed by `spec`; an empty one disarms everything. `WrongFailpoint` changes nothing."""
-    armed = dict(_parsed(part) for part in spec.split(";") if part.strip())
+    armed = parsed(spec)
     _armed.clear()
     _armed.update(armed)
+
+
+def parsed(spec: str) -> dict[str, _Armed]:
+    """What `spec` would arm, by point; `WrongFailpoint`."""
+    return dict(_parsed(part) for part in spec.split(";") if part.strip())
 
 
 def hit(point: str) -> None:

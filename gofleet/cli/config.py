@@ -1,40 +1,75 @@
-"""`gofleet config`: every setting, its value here, and where that came from."""
+"""`gofleet config`: every setting, its value here, and where that came from; and whether all of them are right."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
-from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App, Parameter
 
-from gofleet.settings.load import Entry, catalogue, load
+from gofleet.cli.failures import WRONG_CALL, Failure
+from gofleet.cli.shown import Json, say, show
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from gofleet.settings.load import Entry
+
+COLUMNS = {"name": "setting", "value": "value", "source": "from", "about": "meaning"}
+Markdown = Annotated[bool, Parameter(help="The table of the README: names, defaults, meanings.", negative="")]
+
+app = App(name="config", help="Show the settings that hold here, or check them.")
 
 
-def config(
-    *,
-    json: Annotated[bool, Parameter(help="One JSON object for each setting and line.")] = False,
-    markdown: Annotated[bool, Parameter(help="The table of the README: names, defaults, meanings.")] = False,
-) -> None:
-    """Show every setting with its value and its source; secrets stay hidden. Fails as `run` would on a wrong value."""
+@app.default
+def config(*, json: Json = False, markdown: Markdown = False) -> None:
+    """Show every setting with its value and its source, as `config show`."""
     if markdown:
         print(markdown_table())
-        return
+    else:
+        shown(json=json)
+
+
+@app.command(name="show")
+def shown(*, json: Json = False) -> None:
+    """Show every setting with its value and its source; secrets stay hidden. Fails as `run` would on a wrong value."""
+    from gofleet.settings.load import catalogue, load
+
     settings = load()
-    rows = [(entry, shown(entry, settings), settings.sources.get(entry.name, "")) for entry in catalogue()]
+    rows = [
+        {
+            "name": entry.name,
+            "value": value_of(entry, settings),
+            "source": settings.sources.get(entry.name, ""),
+            "about": entry.about,
+        }
+        for entry in catalogue()
+    ]
+    show(rows, COLUMNS, json=json)
+
+
+@app.command
+def check(*, json: Json = False) -> None:
+    """Check every setting and name all that are wrong, each with where it comes from and what would be right.
+
+    Whether the servers behind them answer, `gofleet doctor` tells.
+    """
+    from gofleet.settings import check as wrongs
+
+    found = wrongs()
     if json:
-        for entry, value, source in rows:
-            said = {"name": entry.name, "value": value, "source": source, "about": entry.about}
-            print(msgspec.json.encode(said).decode())
-        return
-    table = Table("setting", "value", "from", "meaning")
-    for entry, value, source in rows:
-        table.add_row(entry.name, value, source, entry.about)
-    Console().print(table)
+        rows = [{"what": wrong.what, "why": wrong.why, "fix": wrong.fix} for wrong in found]
+        say({"ok": not found, "wrong": rows})
+    elif not found:
+        print("every setting is right")
+    for wrong in [] if json else found:
+        print(Failure(wrong.what, wrong.why, wrong.fix), file=sys.stderr)
+    if found:
+        sys.exit(WRONG_CALL)
 
 
-def shown(entry: Entry, settings: msgspec.Struct) -> str:
+def value_of(entry: Entry, settings: Struct) -> str:
+    """For people; a secret that is set is masked."""
     value = getattr(getattr(settings, entry.group), entry.attribute)
     if entry.secret and value:
         return "(hidden)"
@@ -43,12 +78,14 @@ def shown(entry: Entry, settings: msgspec.Struct) -> str:
 
 def markdown_table() -> str:
     """The settings as the README lists them, with the defaults of development."""
+    from gofleet.settings.load import catalogue, load
+
     defaults = load({}, dotenv=None)
     rows = [f"| `{entry.name}` | {_code(_default(entry, defaults))} | {entry.about} |" for entry in catalogue()]
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
 
 
-def _default(entry: Entry, defaults: msgspec.Struct) -> str:
+def _default(entry: Entry, defaults: Struct) -> str:
     value = getattr(getattr(defaults, entry.group), entry.attribute)
     return "" if value is None else str(value)
 

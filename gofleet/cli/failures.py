@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
+from cyclopts import CycloptsError
+
+REFUSED, WRONG_CALL, NOT_THERE = 1, 2, 3
+"""Exit codes: refused or failed; wrong call or setting; not reachable or not healthy."""
+
 
 @dataclass(frozen=True)
 class Failure:
     what: str
     why: str
     fix: str
-    exit_code: int = 1
+    exit_code: int = REFUSED
 
     def __str__(self) -> str:
         return f"error: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
@@ -29,6 +34,8 @@ def explain(error: BaseException) -> Failure | None:
     """What to tell the person who typed the command; None for an error that nobody foresaw."""
     if isinstance(error, CommandFailed):
         return error.failure
+    if isinstance(error, CycloptsError):
+        return _wrong_call(error)
     if not isinstance(error, ExceptionGroup):
         return _by_type(error)
     group = cast("ExceptionGroup[Exception]", error)
@@ -36,24 +43,35 @@ def explain(error: BaseException) -> Failure | None:
     return known[0] if known else Failure(group.message, _first(group), "see the log above; then start it again")
 
 
-def _by_type(error: BaseException) -> Failure | None:
-    from psycopg import OperationalError  # noqa: PLC0415  only a failing command waits for these imports
+def harmless(value: object) -> str:
+    """Somebody else's text for a terminal: without control characters, which could do anything there."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
-    from gofleet.adapters.postgres.migrate import MigrationError  # noqa: PLC0415
-    from gofleet.embedded import EmbeddedError  # noqa: PLC0415
-    from gofleet.settings import SettingsError  # noqa: PLC0415
+
+def _wrong_call(error: CycloptsError) -> Failure:
+    command = " ".join(["gofleet", *(error.command_chain or [])])
+    why = harmless(" ".join(str(error).split()))
+    return Failure("that is no call of a command", why, f"`{command} --help` shows how it goes", WRONG_CALL)
+
+
+def _by_type(error: BaseException) -> Failure | None:
+    from psycopg import OperationalError  # only a failing command waits for these imports
+
+    from gofleet.adapters.postgres.migrate import MigrationError
+    from gofleet.embedded import EmbeddedError
+    from gofleet.settings import SettingsError
 
     match error:
         case SettingsError():
-            return Failure(error.what, error.why, error.fix, exit_code=2)
+            return Failure(error.what, error.why, error.fix, WRONG_CALL)
         case EmbeddedError():
             return Failure(error.what, error.why, error.fix)
         case MigrationError():
             return Failure("the database does not fit this program", str(error), "`gofleet migrate --check` tells more")
         case OperationalError():
-            return Failure(
-                "PostgreSQL cannot be reached", str(error).splitlines()[0], "check DB_HOST, DB_PORT, DB_USER"
-            )
+            why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT, DB_USER; `gofleet doctor` looks closer"
+            return Failure("PostgreSQL cannot be reached", why, fix, NOT_THERE)
         case OSError() if error.filename is None:
             return Failure("the system refused", str(error), "free the port, or set another one")
         case _:

@@ -7,16 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gofleet import parts
-from gofleet.adapters.postgres.migrate import migrate as apply
-from gofleet.adapters.postgres.migrate import missing
-from gofleet.settings import load
-
 
 def migrate(
     *, check: Annotated[bool, Parameter(help="Change nothing; exit 1 if a migration is missing.")] = False
 ) -> None:
     """Apply the migrations that the database lacks, each in its own transaction. Safe to run twice, also at once."""
+    from gofleet import parts
+    from gofleet.adapters.postgres.migrate import migrate as apply
+    from gofleet.adapters.postgres.migrate import missing
+    from gofleet.settings import load
+
     dsn = parts.conninfo(load())
     if check:
         lacking = missing(dsn)

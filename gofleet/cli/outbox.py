@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
-from gofleet.cli.remote import HERE, Json, Url, all_items, asked, show
+from gofleet.cli.remote import HERE, Url, all_items, asked
+from gofleet.cli.shown import Json, say, show, words
+from gofleet.cli.values import Limit
 
 COLUMNS = {
     "id": "id",
@@ -24,7 +24,7 @@ COLUMNS = {
 
 def listed(
     *,
-    limit: Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))] = 50,
+    limit: Limit = 50,
     url: Url = HERE,
     json: Json = False,
 ) -> None:
@@ -41,4 +41,7 @@ def retry(
 ) -> None:
     """Have all of them tried again."""
     said = asked("POST", url, "/outbox/failed/retry", body={"expected_count": expect})
-    print(msgspec.json.encode(said).decode() if json else f"{said['requested']} events will be tried again")
+    if json:
+        say(said)
+    else:
+        print(f"{words(said.get('requested'))} events will be tried again")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
-from cyclopts.validators import Number
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from gofleet.cli.failures import CommandFailed, Failure
-from gofleet.cli.remote import HERE, Json, Url, all_items, asked, harmless, show
+from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
+from gofleet.cli.remote import HERE, Url, all_items, asked, items_of
+from gofleet.cli.shown import Json, say, show, show_one, words
+from gofleet.cli.values import Limit
 from gofleet.domain.parked import Cause, Stage
 
 Queue = Annotated[str | None, Parameter(help="Only those of this queue.")]
 Fingerprint = Annotated[str | None, Parameter(help="Only failures of this sort.")]
 Reason = Annotated[Cause | None, Parameter(help="Only those given up for this.")]
 State = Annotated[Stage | None, Parameter(help="Without: what is not back in its queue.")]
-Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
 
 COLUMNS = {
     "id": "id",
@@ -44,7 +40,7 @@ UNCLEAR = Failure(
     "it is not clear what to replay",
     "it must be either one message or, of all that match, so many",
     "say `replay ID`, or `replay --fingerprint F --expect N`",
-    exit_code=2,
+    exit_code=WRONG_CALL,
 )
 
 
@@ -67,19 +63,12 @@ def listed(
 def groups(*, queue: Queue = None, reason: Reason = None, url: Url = HERE, json: Json = False) -> None:
     """Count parked messages by what went wrong, the most frequent first."""
     found = asked("GET", url, "/parked/groups", query={"queue": queue, "reason": reason, "limit": 100})
-    show(found["items"], GROUP_COLUMNS, json=json)
+    show(items_of(url, found), GROUP_COLUMNS, json=json)
 
 
 def opened(id: Annotated[int, Parameter(help="As `list` says.")], /, *, url: Url = HERE, json: Json = False) -> None:
     """Show one parked message: all that is known of it, its headers, and its body."""
-    message = asked("GET", url, f"/parked/{id}")
-    if json:
-        print(msgspec.json.encode(message).decode())
-        return
-    table = Table("field", "value")
-    for name, value in message.items():
-        table.add_row(name, Text(harmless(value)))
-    Console().print(table)
+    show_one(asked("GET", url, f"/parked/{id}"), json=json)
 
 
 def replay(
@@ -103,9 +92,11 @@ def replay(
         raise CommandFailed(UNCLEAR)
     if id is not None:
         said = asked("POST", url, f"/parked/{id}/replay")
-        words = "was replayed before" if said["state"] == "replayed" else "will be put back"
-        words = f"message {id} {words}"
+        told = f"message {id} {'was replayed before' if said.get('state') == 'replayed' else 'will be put back'}"
     else:
         said = asked("POST", url, "/parked/replay", body={"filter": wanted, "expected_count": expect})
-        words = f"{said['requested']} messages will be put back"
-    print(msgspec.json.encode(said).decode() if json else words)
+        told = f"{words(said.get('requested'))} messages will be put back"
+    if json:
+        say(said)
+    else:
+        print(told)

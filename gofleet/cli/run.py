@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from gofleet import __version__, failpoints
-from gofleet.process import Process
-from gofleet.roles import ORDER, role
-from gofleet.settings import Settings, SettingsError, load
-from gofleet.telemetry.logging import log_to, wants_json
+
+if TYPE_CHECKING:
+    from gofleet.process import Process
+    from gofleet.settings import Settings
 
 
 def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, several with commas, or all.")]) -> None:
     """Play one or several roles in this process, until SIGTERM or Ctrl-C; then finish what is in hand and exit 0."""
+    from gofleet.process import Process
+    from gofleet.settings import load
+    from gofleet.telemetry.logging import log_to, wants_json
+
     names = chosen(role)
     settings = load()
     arm(settings)
@@ -27,11 +30,17 @@ def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, sever
 
 
 def play(process: Process) -> None:
+    import asyncio
+
+    from gofleet.roles import role
+
     asyncio.run(process.run([role(name) for name in process.roles]))
 
 
 def arm(settings: Settings) -> None:
     """Arm the failpoints that are asked for; `SettingsError` for a wrong one, and for any in production."""
+    from gofleet.settings import SettingsError
+
     spec = settings.general.failpoints
     if spec and settings.general.environment == "production":
         why = f"{spec!r} from {settings.sources['GOFLEET_FAILPOINTS']}"
@@ -44,6 +53,9 @@ def arm(settings: Settings) -> None:
 
 def chosen(text: str) -> list[str]:
     """The roles in `text`, servers before their callers; `SettingsError` names one that does not exist."""
+    from gofleet.roles import ORDER
+    from gofleet.settings import SettingsError
+
     wanted = [name.strip() for name in text.split(",")]
     if wanted == ["all"]:
         return list(ORDER)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gofleet.cli.failures import Failure
-from gofleet.settings import load
-from gofleet.verification import Finding, Inputs, Report, Verdict
-from gofleet.verification import verify as check
 
-STYLES = {Verdict.HOLDS: "green", Verdict.VIOLATED: "bold red", Verdict.UNKNOWN: "yellow", Verdict.NOT_CHECKED: "dim"}
+if TYPE_CHECKING:
+    from gofleet.verification import Finding, Report
+
+STYLES = {"holds": "green", "violated": "bold red", "unknown": "yellow", "not checked": "dim"}
+"""By verdict."""
 FIXES = "check that it is there and the settings that name it; `gofleet config` shows them"
 
 
@@ -36,6 +31,15 @@ def verify(
 
     Exit codes: 0 all that was checked holds, 1 something is violated, 3 something could not be read.
     """
+    import asyncio
+    import logging
+
+    import msgspec
+
+    from gofleet.settings import load
+    from gofleet.verification import Inputs
+    from gofleet.verification import verify as check
+
     inputs = Inputs(ledger=ledger, tap=tap, management=management, broker_lost_data=broker_lost_data, live=live)
     logging.disable()  # clients log what the report tells anyway
     report = asyncio.run(check(load(), inputs))
@@ -49,17 +53,21 @@ def verify(
 
 
 def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console()
     table = Table("", "invariant", "verdict", "who, and what else is to be said")
     for finding in report.findings:
-        verdict = Text(_verdict(finding), style=STYLES[finding.verdict])
+        verdict = Text(_verdict(finding), style=STYLES[finding.verdict.value])
         table.add_row(finding.id, Text(finding.title), verdict, Text("\n".join(_details(finding))))
     console.print(table)
     console.print(f"verdict: {report.verdict}", highlight=False)
 
 
 def _verdict(finding: Finding) -> str:
-    return finding.verdict.upper() if finding.verdict is Verdict.VIOLATED else finding.verdict.value
+    return finding.verdict.upper() if finding.verdict == "violated" else finding.verdict.value
 
 
 def _details(finding: Finding) -> list[str]:

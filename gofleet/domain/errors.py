@@ -160,6 +160,10 @@ class Unavailable(GoFleetError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class LoginRefused(Unavailable):
+    """It is there, and does not let us in as who we say we are."""
+
+
 class FleetUnavailable(Unavailable):
     """The fleet service failed us: this, and only this, is what the circuit breaker counts."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -58,24 +58,42 @@ def catalogue() -> list[Entry]:
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
     """The settings that hold here; `SettingsError` names the first thing that is wrong."""
+    settings, wrong = _read(environ, dotenv)
+    if settings is None:
+        raise wrong[0]
+    return settings
+
+
+def check(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[SettingsError]:
+    """Everything that is wrong, not only the first thing."""
+    return _read(environ, dotenv)[1]
+
+
+def _read(environ: Mapping[str, str] | None, dotenv: Path | None) -> tuple[Settings | None, list[SettingsError]]:
+    """The settings, or else all that is wrong with them."""
     environ = os.environ if environ is None else environ
     written = _dotenv(dotenv)
     files = _files(environ.get("GOFLEET_ENV") or written.get("GOFLEET_ENV") or "development")
     entries = catalogue()
-    _refuse_unknown(entries, files, written, environ)
+    wrong = list(_unknown(entries, files, written, environ))
     groups: dict[str, dict[str, object]] = {}
     sources: dict[str, str] = {}
     for entry in entries:
+        group = groups.setdefault(entry.group, {})
         for source, values in ((ENVIRONMENT, environ), (DOTENV, written), (DEFAULTS, files)):
-            if entry.name in values:
-                groups.setdefault(entry.group, {})[entry.name] = _converted(entry, values[entry.name], source)
-                sources[entry.name] = source
-                break
-        else:
-            groups.setdefault(entry.group, {})
+            if entry.name not in values:
+                continue
+            sources[entry.name] = source
+            try:
+                group[entry.name] = _converted(entry, values[entry.name], source)
+            except SettingsError as error:
+                wrong.append(error)
+            break
+    if wrong:
+        return None, wrong
     settings = msgspec.convert({**groups, "sources": sources}, Settings)
-    _check_together(settings)
-    return settings
+    wrong = list(_wrong_together(settings))
+    return (None, wrong) if wrong else (settings, [])
 
 
 def _entry(group: str, field: msgspec.structs.FieldInfo) -> Entry:
@@ -119,19 +137,19 @@ def _dotenv(path: Path | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _refuse_unknown(
+def _unknown(
     entries: list[Entry], files: Mapping[str, object], written: Mapping[str, str], environ: Mapping[str, str]
-) -> None:
+) -> Iterator[SettingsError]:
     known = [entry.name for entry in entries]
     for source, names in ((DEFAULTS, files), (DOTENV, written)):
         for name in names:
             if name not in known:
-                raise SettingsError(f"unknown setting {name}", f"found in {source}", _nearest(name, known))
+                yield SettingsError(f"unknown setting {name}", f"found in {source}", _nearest(name, known))
     for name in environ:  # full of other programs' names, so only a near miss is taken for ours
         near = difflib.get_close_matches(name, known, n=1, cutoff=TYPO_RATIO)
         if near and name not in known and abs(len(near[0]) - len(name)) <= 1:
             why = f"found in {ENVIRONMENT}, and no setting of that name exists"
-            raise SettingsError(f"unknown setting {name}", why, f"did you mean {near[0]}?")
+            yield SettingsError(f"unknown setting {name}", why, f"did you mean {near[0]}?")
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -149,34 +167,34 @@ def _converted(entry: Entry, value: object, source: str) -> object:
         raise SettingsError(f"{entry.name} is wrong", f"{shown} from {source}", f"it must be {entry.kind}") from error
 
 
-def _check_together(settings: Settings) -> None:
+def _wrong_together(settings: Settings) -> Iterator[SettingsError]:
     """What no single value shows."""
     worker, fleet = settings.worker, settings.fleet
-    _demand(
+    yield from _demand(
         worker.lease_seconds > worker.deadline_seconds,
         "WORKER_LEASE_SECONDS is wrong",
         f"{worker.lease_seconds:g} is not more than WORKER_DEADLINE_SECONDS = {worker.deadline_seconds:g}",
         "a lease must outlive the try that it protects",
     )
-    _demand(
+    yield from _demand(
         worker.prefetch >= worker.concurrency,
         "WORKER_PREFETCH is wrong",
         f"{worker.prefetch} is less than WORKER_CONCURRENCY = {worker.concurrency}",
         "twice the concurrency is a good value",
     )
-    _demand(
+    yield from _demand(
         settings.postgres.answer_timeout_seconds * 1000 > settings.postgres.statement_timeout_ms,
         "DB_ANSWER_TIMEOUT_SECONDS is wrong",
         f"{settings.postgres.answer_timeout_seconds:g} s is not more than DB_STATEMENT_TIMEOUT_MS",
         "the server ends a long statement by itself, and must have the time to",
     )
-    _demand(
+    yield from _demand(
         settings.relay.inbox_keep_days >= settings.relay.outbox_keep_days,
         "INBOX_KEEP_DAYS is wrong",
         f"{settings.relay.inbox_keep_days:g} is less than OUTBOX_KEEP_DAYS = {settings.relay.outbox_keep_days:g}",
         "an event that can still be published must be known to have been handled",
     )
-    _demand(
+    yield from _demand(
         (fleet.depot_lat is None) == (fleet.depot_lng is None),
         "half a depot",
         "only one of DEPOT_LAT and DEPOT_LNG is set",
@@ -186,7 +204,7 @@ def _check_together(settings: Settings) -> None:
         tiers = settings.broker.tiers
     except ValueError:
         tiers = ()
-    _demand(
+    yield from _demand(
         bool(tiers) and all(tier > 0 for tier in tiers),
         "RETRY_TIERS_SECONDS is wrong",
         f"{settings.broker.retry_tiers_seconds!r} from {settings.sources['RETRY_TIERS_SECONDS']}",
@@ -194,6 +212,6 @@ def _check_together(settings: Settings) -> None:
     )
 
 
-def _demand(holds: bool, what: str, why: str, fix: str) -> None:
+def _demand(holds: bool, what: str, why: str, fix: str) -> Iterator[SettingsError]:
     if not holds:
-        raise SettingsError(what, why, fix)
+        yield SettingsError(what, why, fix)

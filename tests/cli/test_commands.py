@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.embedded import Postgres
-
-
-def gofleet(*words: str, environment: dict[str, str] | None = None, at: Path) -> subprocess.CompletedProcess[str]:
-    """What the command printed and its exit code; `at` has no .env."""
-    return subprocess.run(
-        [sys.executable, "-m", "gofleet", *words],
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=at,
-        check=False,
-    )
-
-
-def three_lines(text: str) -> list[str]:
-    return [line.split(":")[0].strip() for line in text.strip().splitlines()]
+from tests.cli.typed import gofleet, three_lines
 
 
 @pytest.mark.parametrize(
@@ -53,7 +34,7 @@ def test_a_wrong_call_or_setting_is_told_in_three_lines(
 def test_a_database_that_is_not_there_is_told_in_three_lines(tmp_path: Path) -> None:
     ended = gofleet("migrate", environment={"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, at=tmp_path)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 3
     assert three_lines(ended.stderr) == ["error", "why", "fix"]
 
 
@@ -73,14 +54,58 @@ def test_migrate_says_what_it_did_and_check_changes_nothing(
     assert gofleet("migrate", "--check", environment=empty, at=tmp_path).returncode == 1
 
 
-def test_config_hides_secrets_and_tells_sources(tmp_path: Path) -> None:
-    ended = gofleet("config", "--json", environment={"DB_PASSWORD": "hunter2", "DB_HOST": "db"}, at=tmp_path)
+@pytest.mark.parametrize("words", [["config"], ["config", "show"]])
+def test_config_hides_secrets_and_tells_sources(tmp_path: Path, words: list[str]) -> None:
+    environment = {"DB_PASSWORD": "hunter2", "DB_HOST": "db"}
+    ended = gofleet(*words, "--json", environment=environment, at=tmp_path)
 
     rows = {row["name"]: row for row in map(json.loads, ended.stdout.splitlines())}
     assert "hunter2" not in ended.stdout
     assert rows["DB_PASSWORD"]["value"] == "(hidden)"
     assert rows["DB_HOST"] == rows["DB_HOST"] | {"value": "db", "source": "the environment"}
     assert rows["REDIS_HOST"]["source"] == "config/settings.toml"
+    table = gofleet(*words, environment={**environment, "COLUMNS": "200"}, at=tmp_path).stdout
+    assert "hunter2" not in table
+    assert "the environment" in table
+
+
+def test_config_check_names_everything_that_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_PORT=0\nDB_HORST=db\n")
+    wrong = {"DB_PORT": "abc", "DB_PASSWORD": "hunter2", "WORKER_LEASE_SECONDS": "soon"}
+
+    ended = gofleet("config", "check", environment=wrong, at=tmp_path)
+    said = gofleet("config", "check", "--json", environment=wrong, at=tmp_path)
+
+    assert ended.returncode == said.returncode == 2
+    assert three_lines(ended.stderr) == ["error", "why", "fix"] * 4
+    found = json.loads(said.stdout)
+    assert found["ok"] is False
+    whats = [each["what"] for each in found["wrong"]]
+    assert whats == [
+        "unknown setting DB_HORST",
+        "DB_PORT is wrong",
+        "REDIS_PORT is wrong",
+        "WORKER_LEASE_SECONDS is wrong",
+    ]
+    assert found["wrong"][2]["why"] == "'0' from .env"
+    assert "hunter2" not in ended.stdout + ended.stderr + said.stdout
+
+
+def test_config_check_of_values_that_do_not_go_together(tmp_path: Path) -> None:
+    together = {"WORKER_LEASE_SECONDS": "1", "WORKER_PREFETCH": "1"}
+
+    ended = gofleet("config", "check", environment=together, at=tmp_path)
+
+    assert ended.returncode == 2
+    assert ended.stderr.count("error: ") == 2
+
+
+def test_config_check_of_what_is_right(tmp_path: Path) -> None:
+    ended = gofleet("config", "check", at=tmp_path)
+    said = gofleet("config", "check", "--json", at=tmp_path)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "every setting is right\n", "")
+    assert json.loads(said.stdout) == {"ok": True, "wrong": []}
 
 
 def test_health_of_nobody_fails_with_the_reason(tmp_path: Path) -> None:

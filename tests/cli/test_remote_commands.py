@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.memory.orders import MemoryOutbox
 from gofleet.domain.errors import Malformed, MessageRefused, NoSuchOrder
-from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, Delivery
-from gofleet.domain.parked import Failure, Stage
-from tests.cli.test_commands import gofleet, three_lines
+from gofleet.domain.messages import FLEET_QUEUE
+from gofleet.domain.parked import Stage
+from tests.cli.desk import Desk
+from tests.cli.typed import three_lines
 from tests.makers import an_order
 from tests.roles.conftest import World
-
-
-class Desk:
-    """A terminal, and the API behind it; `said` is what the last command printed."""
-
-    def __init__(self, world: World, url: str, at: Path) -> None:
-        self.world = world
-        self._url, self._at = url, at
-        self.said = self.complained = ""
-
-    async def types(self, *words: str) -> int:
-        """The command's exit code; it finds the API by the environment."""
-        # In a thread, for the API lives in this loop.
-        environment = {"GOFLEET_URL": self._url, "COLUMNS": "200", "NO_COLOR": "1"}
-        ended = await asyncio.to_thread(gofleet, *words, environment=environment, at=self._at)
-        self.said, self.complained = ended.stdout, ended.stderr
-        return ended.returncode
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.said.splitlines()]
-
-    async def park(self, name: str, error: Exception, queue: str = DISPATCH_QUEUE, body: bytes = b"{}") -> None:
-        delivery = Delivery(queue, body, {EVENT_ID: f"e-{name}", AGGREGATE_ID: name})
-        await self.world.parked.add(delivery, Failure.of(error))
-
-    def stages(self) -> list[Stage]:
-        return [row.message.stage for row in self.world.parked.rows]
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
-    world = World()
-    async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=2) as listening:
-        yield Desk(world, listening.url, tmp_path)
 
 
 async def test_parked_messages_are_listed_grouped_and_shown(desk: Desk) -> None:
@@ -121,8 +84,8 @@ async def test_failed_events_are_listed_and_tried_again(desk: Desk) -> None:
         (["parked", "replay", "7", "--queue", "orders.created"], 2, "not clear what to replay"),
         (["parked", "replay", "--fingerprint", "x"], 2, "not clear what to replay"),
         (["parked", "list", "--queue", "no queue"], 1, "queue must be"),
-        (["parked", "list", "--url", "http://127.0.0.1:1"], 1, "no answer from http://127.0.0.1:1"),
-        (["parked", "list", "--url", "nonsense"], 1, "no answer from nonsense"),
+        (["parked", "list", "--url", "http://127.0.0.1:1"], 3, "no answer from http://127.0.0.1:1"),
+        (["parked", "list", "--url", "nonsense"], 3, "no answer from nonsense"),
         (["outbox", "retry", "--expect", "-1"], 1, "expected_count"),
     ],
 )
@@ -140,6 +103,6 @@ async def test_who_is_no_gofleet_is_told_in_three_lines(tmp_path: Path, body: by
 
     async with serving(somebody_else, "127.0.0.1", 0, grace_seconds=2) as listening:
         desk = Desk(World(), listening.url, tmp_path)
-        assert await desk.types("parked", "list") == 1
+        assert await desk.types("parked", "list") == 3
     assert three_lines(desk.complained) == ["error", "why", "fix"]
     assert "there is no GoFleet at" in desk.complained

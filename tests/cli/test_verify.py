@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import gofleet, three_lines
+from tests.cli.typed import gofleet, three_lines
 from tests.verification.conftest import environment, world
 from tests.verification.world import World
 

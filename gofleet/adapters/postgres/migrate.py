@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString, cast
@@ -45,7 +45,11 @@ def pending(link: Connection, known: list[Migration]) -> list[Migration]:
     if not exists or not exists[0]:
         return known
     rows = link.execute("select name, digest from schema_migrations order by name").fetchall()
-    applied = {str(name): str(digest) for name, digest in rows}
+    return lacking({str(name): str(digest) for name, digest in rows}, known)
+
+
+def lacking(applied: Mapping[str, str], known: list[Migration]) -> list[Migration]:
+    """Those of `known` that are not `applied` (name -> digest); `MigrationError` as above."""
     ours = {migration.name: migration for migration in known}
     if unknown := sorted(applied.keys() - ours.keys()):
         raise MigrationError(f"the database is from the future: it has {', '.join(unknown)}, this program has not")
@@ -63,15 +67,15 @@ def migrate(
         link.execute("set statement_timeout = 0")
         link.execute("set lock_timeout = 0")
         link.execute("select pg_advisory_lock(%s)", (LOCK,))
-        lacking = pending(link, migrations() if known is None else known)
+        missing_ones = pending(link, migrations() if known is None else known)
         link.execute(
             "create table if not exists schema_migrations"
             " (name text primary key, digest text not null, applied_at timestamptz not null default now())"
         )
-        for migration in lacking:
+        for migration in missing_ones:
             _apply(link, migration)
             done(migration.name)
-        return len(lacking)
+        return len(missing_ones)
 
 
 def _apply(link: Connection, migration: Migration) -> None:

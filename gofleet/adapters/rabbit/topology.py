@@ -62,6 +62,14 @@ class Topology:
         tiers = [self._tier_name(name, seconds) for name in self.queues for seconds in self.tiers_seconds]
         return [name for pair in work for name in pair] + tiers
 
+    def declarations(self) -> list[RabbitQueue]:
+        """All queues, as they are declared."""
+        found = list[RabbitQueue]()
+        for name in self.queues:
+            found += [self._parking(parking_queue(name)), self._work(name)]
+            found += [self._retry(name, seconds) for seconds in self.tiers_seconds]
+        return found
+
     async def declare(self, broker: RabbitBroker) -> None:
         """Make sure that all of it exists; TopologyMismatch if something else has a name of ours."""
         try:

@@ -1,0 +1,6 @@
+"""Whether everything that the chosen roles need is there and fit for them, and what to do where it is not."""
+
+from gofleet.doctor.diagnose import diagnose
+from gofleet.doctor.findings import Case, Diagnosis, Finding, State
+
+__all__ = ["Case", "Diagnosis", "Finding", "State", "diagnose"]

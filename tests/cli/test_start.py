@@ -1,0 +1,95 @@
+"""How quickly the command line answers, and what it must not load for that."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from gofleet.cli import app
+
+CPU_SECONDS = 0.3
+TRIES = 3
+HEAVY = {
+    "dynaconf",
+    "faststream",
+    "granian",
+    "grpclib",
+    "httpx",
+    "litestar",
+    "opentelemetry",
+    "psycopg",
+    "redis",
+}
+HELP = """
+import sys
+sys.argv = ["gofleet", *sys.argv[1:], "--help"]
+from gofleet.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code == 0, ended.code
+import json
+sys.stderr.write(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def commands(app: App, *before: str) -> Iterator[tuple[str, ...]]:
+    """Every command there is, and every group, as the app itself knows them."""
+    yield before
+    for name in app:
+        if not name.startswith("-"):
+            yield from commands(app[name], *before, name)
+
+
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Python keeps what it has compiled: the first start of all pays for that, and no later one."""
+    place = tmp_path_factory.mktemp("bytecode")
+    _help((), place)
+    return place
+
+
+@pytest.mark.parametrize("words", list(commands(app)), ids=" ".join)
+def test_help_is_quick_and_loads_nothing_heavy(words: tuple[str, ...], bytecode: Path) -> None:
+    loaded, said, _ = _help(words, bytecode)  # also compiles the command's own modules
+    taken = float("inf")
+    for _ in range(TRIES):
+        if taken >= CPU_SECONDS:
+            taken = min(taken, _help(words, bytecode)[2])
+
+    assert "Usage: gofleet" in said
+    assert loaded & HEAVY == set()
+    assert taken < CPU_SECONDS
+
+
+def _help(words: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
+    """What a fresh process has loaded and printed, and the CPU seconds that it took, of user and system."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELP, *words],
+        env={**environment, "PYTHONPYCACHEPREFIX": str(bytecode)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        said, complained = process.stdout.read(), process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, complained
+    return set(json.loads(complained)), said, used.ru_utime + used.ru_stime
+
+
+def test_every_command_is_there() -> None:
+    found = {" ".join(words) for words in commands(app)}
+
+    assert {"orders watch", "drivers simulate", "config check", "run", "parked replay"} <= found

@@ -1,0 +1,88 @@
+"""An installation on real servers with nothing wrong, and ways to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gofleet.adapters.grpc.server import fleet_server
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.adapters.rabbit.publisher import RabbitPublisher
+from gofleet.doctor import Case, Diagnosis, Finding, State, diagnose
+from gofleet.embedded import RabbitAddress, RabbitMQ
+from gofleet.embedded.loopback import free_ports
+from gofleet.parts import rabbit_server as server_of
+from gofleet.parts import topology
+from gofleet.settings import load
+from tests.roles.conftest import World
+from tests.services import a_vhost
+from tests.verification.conftest import environment
+
+__all__ = ["environment"]
+
+ROLES = ("fleet", "relay", "worker", "api")
+
+
+@dataclass
+class Patient:
+    """`environment` may be changed before it is examined; `rabbit` is its virtual host."""
+
+    environment: dict[str, str]
+    rabbit: RabbitAddress
+    url: str
+    roles: tuple[str, ...] = ROLES
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    async def examined(self) -> Diagnosis:
+        case = Case(load(self.environment, dotenv=None), self.roles, self.url, clock=self.clock)
+        return await diagnose(replace(case, **self.more))
+
+    async def finds(self, subject: str, check: str, state: State = State.FAILED, *, says: str, fix: str) -> Diagnosis:
+        """Assert that this, and nothing else, is found to be wrong."""
+        diagnosis = await self.examined()
+        wrong = [finding for finding in diagnosis.findings if finding.state is not State.OK]
+        assert [(each.subject, each.check, each.state) for each in wrong] == [(subject, check, state)], wrong
+        [found] = wrong
+        assert says in found.seen, found
+        assert fix in found.fix, found
+        assert diagnosis.healthy == (state is not State.FAILED)
+        return diagnosis
+
+
+def seen(diagnosis: Diagnosis, subject: str) -> dict[str, Finding]:
+    """By check."""
+    return {finding.check: finding for finding in diagnosis.findings if finding.subject == subject}
+
+
+@pytest.fixture
+async def patient(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Patient]:
+    fleet = fleet_server(
+        MemoryPositions(), host="127.0.0.1", port=0, depot=None, default_radius_km=5, max_radius_km=10, claim_ms=1000
+    )
+    api = serving(api_app(World().api()), "127.0.0.1", 0, grace_seconds=2)
+    with a_vhost(rabbit_server) as rabbit:
+        web, grpc, metrics = free_ports(3)
+        environment |= {
+            "BROKER": "rabbitmq",
+            "RABBITMQ_HOST": rabbit.host,
+            "AMQP_PORT": str(rabbit.port),
+            "RABBITMQ_USER": rabbit.user,
+            "RABBITMQ_PASSWORD": rabbit.password,
+            "RABBITMQ_VHOST": rabbit.vhost,
+            "WEB_SERVER_PORT": str(web),
+            "GRPC_PORT": str(grpc),
+            "METRICS_PORT": str(metrics),
+        }
+        async with fleet as port, api as listening:
+            environment["GRPC_PORT"] = str(port)
+            settings = load(environment, dotenv=None)
+            async with RabbitPublisher(server_of(settings), topology(settings)):
+                pass  # declares
+            yield Patient(environment, rabbit, listening.url)

@@ -1,0 +1,111 @@
+"""Roles that do not run, ports that are taken, and settings that do not fit production."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator
+from dataclasses import replace
+
+import pytest
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
+from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.server import serving
+from gofleet.doctor import State
+from gofleet.embedded.loopback import free_ports
+from tests.doctor.conftest import Patient, seen
+from tests.roles.conftest import World
+
+
+@pytest.fixture
+def taken() -> Generator[int]:
+    """A port on which another program listens."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+async def test_a_fleet_that_does_not_run(patient: Patient) -> None:
+    patient.environment["GRPC_PORT"] = str(free_ports(1)[0])
+    patient.roles = ("api", "worker")
+
+    await patient.finds("fleet", "serves", says="Connection refused", fix="gofleet run --role fleet")
+
+
+async def test_a_fleet_that_will_be_started_here_may_be_missing_still(patient: Patient) -> None:
+    patient.environment["GRPC_PORT"] = str(free_ports(1)[0])
+
+    await patient.finds("fleet", "serves", State.WARNING, says="Connection refused", fix="gofleet run --role fleet")
+
+
+async def test_somebody_else_where_the_fleet_should_be(patient: Patient) -> None:
+    patient.environment["GRPC_PORT"] = patient.url.rpartition(":")[2]
+    patient.roles = ("worker",)
+
+    await patient.finds("fleet", "serves", says=patient.environment["GRPC_PORT"], fix="FLEET_HOST")
+
+
+async def test_an_api_that_is_not_there(patient: Patient) -> None:
+    patient.url = "http://127.0.0.1:1"
+
+    await patient.finds("api", "reachable", says="http://127.0.0.1:1", fix="--url")
+
+
+async def test_somebody_else_where_the_api_should_be(patient: Patient) -> None:
+    async def somebody_else(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 200, "text/html", b"<html>")
+
+    async with serving(somebody_else, "127.0.0.1", 0, grace_seconds=2) as listening:
+        patient.url = listening.url
+        await patient.finds("api", "reachable", says="no GoFleet", fix="--url")
+
+
+async def test_an_api_that_is_not_ready(patient: Patient) -> None:
+    async def away() -> None:
+        raise OSError("away")
+
+    api = replace(World().api(), operations=Operations({"postgres": away}, ["api"]))
+    async with serving(api_app(api), "127.0.0.1", 0, grace_seconds=2) as listening:
+        patient.url = listening.url
+        await patient.finds("api", "ready", says="postgres", fix="/health/ready")
+
+
+@pytest.mark.parametrize("setting", ["WEB_SERVER_PORT", "METRICS_PORT"])
+async def test_a_port_that_another_program_has(patient: Patient, setting: str, taken: int) -> None:
+    patient.environment[setting] = str(taken)
+
+    await patient.finds("this machine", setting, says="taken by another program", fix=setting)
+
+
+async def test_a_port_that_we_have_already(patient: Patient) -> None:
+    patient.environment["WEB_SERVER_PORT"] = patient.url.rpartition(":")[2]
+
+    found = seen(await patient.examined(), "this machine")["WEB_SERVER_PORT"]
+
+    assert (found.state, "gofleet api runs there already" in found.seen) == (State.OK, True)
+
+
+async def test_an_address_that_is_not_ours(patient: Patient) -> None:
+    patient.environment["WEB_SERVER_HOST"] = "192.0.2.1"
+
+    await patient.finds("this machine", "WEB_SERVER_PORT", says="EADDRNOTAVAIL", fix="address of this machine")
+
+
+async def test_failpoints(patient: Patient) -> None:
+    patient.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
+
+    await patient.finds("settings", "failpoints", State.WARNING, says="worker.after_lease=kill", fix="unset")
+    patient.environment["GOFLEET_ENV"] = "production"
+    await patient.finds("settings", "failpoints", says="in production", fix="unset")
+    patient.environment["GOFLEET_FAILPOINTS"] = "nonsense"
+    await patient.finds("settings", "failpoints", says="nonsense", fix="leave it empty")
+
+
+async def test_passwords_that_everybody_knows(patient: Patient) -> None:
+    patient.environment["GOFLEET_ENV"] = "production"
+    del patient.environment["RABBITMQ_PASSWORD"]
+    patient.roles = ("api",)
+
+    await patient.finds("settings", "passwords", State.WARNING, says="RABBITMQ_PASSWORD", fix="environment")

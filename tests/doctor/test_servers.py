@@ -1,0 +1,300 @@
+"""Each failure of a server is found, told apart from the others, and comes with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import aio_pika
+import psycopg
+import pytest
+
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.doctor import State
+from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
+from gofleet.parts import conninfo, topology
+from gofleet.settings import load
+from tests.databases import conninfo_of
+from tests.doctor.conftest import Patient, seen
+from tests.waiting import eventually
+
+NOBODY = {"PostgreSQL": "DB_PORT", "RabbitMQ": "AMQP_PORT", "Redis": "REDIS_PORT"}
+
+
+@pytest.mark.parametrize("subject", NOBODY)
+async def test_a_stopped_server(patient: Patient, subject: str) -> None:
+    patient.environment[NOBODY[subject]] = "1"
+
+    await patient.finds(subject, "reachable", says="Connection refused", fix="start ")
+
+
+@pytest.mark.parametrize("subject", NOBODY)
+async def test_a_server_that_listens_and_says_nothing(patient: Patient, subject: str) -> None:
+    async with a_silent_server() as port:
+        patient.environment[NOBODY[subject]] = str(port)
+        patient.environment["DB_CONNECT_TIMEOUT_SECONDS"] = "2"
+        began = asyncio.get_running_loop().time()
+
+        await patient.finds(subject, "reachable", says=str(port), fix="listens and does not answer")
+
+        assert asyncio.get_running_loop().time() - began < 30
+
+
+async def test_a_host_that_does_not_exist(patient: Patient) -> None:
+    patient.environment["RABBITMQ_HOST"] = "nowhere.invalid"
+
+    await patient.finds("RabbitMQ", "reachable", says="nowhere.invalid", fix="RABBITMQ_HOST")
+
+
+@pytest.mark.parametrize("setting", ["RABBITMQ_PASSWORD", "RABBITMQ_USER", "RABBITMQ_VHOST"])
+async def test_a_rabbitmq_that_does_not_let_us_in(patient: Patient, setting: str) -> None:
+    patient.environment[setting] = "wrong"
+
+    await patient.finds("RabbitMQ", "login", says="", fix=setting)
+
+
+@pytest.mark.parametrize(("setting", "says"), [("DB_USER", "wrong"), ("DB_NAME", "wrong")])
+async def test_a_postgresql_that_does_not_let_us_in(patient: Patient, setting: str, says: str) -> None:
+    patient.environment[setting] = "wrong"
+
+    await patient.finds("PostgreSQL", "login", says=says, fix=setting)
+
+
+async def test_a_wrong_password_of_postgresql(patient: Patient, postgres_server: Postgres) -> None:
+    with a_role_with_a_password(postgres_server, "carla"):
+        patient.environment |= {"DB_USER": "carla", "DB_PASSWORD": "hunter2"}
+        await eventually(lambda: _refused(conninfo(load(patient.environment, dotenv=None))))
+
+        diagnosis = await patient.finds("PostgreSQL", "login", says="password authentication", fix="DB_PASSWORD")
+
+        assert "hunter2" not in str(diagnosis)
+
+
+def _refused(dsn: str) -> bool:
+    """Whether the server has read its new rules."""
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+@contextmanager
+def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
+    """The servers of the tests trust everybody else who comes from this machine."""
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
+        row = link.execute("show hba_file").fetchone()
+        assert row is not None
+        rules = Path(row[0])
+        before = rules.read_text()
+        rules.write_text(f"host all {role} all scram-sha-256\n{before}")
+        link.execute(f"create role {role} login password 'right'".encode())
+        link.execute("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            rules.write_text(before)
+            link.execute(f"drop role {role}".encode())
+            link.execute("select pg_reload_conf()")
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+async def test_a_redis_that_does_not_let_us_in(patient: Patient, password: str) -> None:
+    with a_valkey() as at:
+        async with redis_client(at.host, at.port) as redis:
+            await cast("Any", redis).config_set("requirepass", "right")
+        patient.environment |= {"REDIS_PORT": str(at.port), "REDIS_PASSWORD": password}
+
+        await patient.finds("Redis", "login", says="", fix="REDIS_PASSWORD")
+
+
+async def test_a_missing_migration(patient: Patient, clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("delete from schema_migrations where name >= '0003'")
+
+    await patient.finds("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
+
+
+async def test_a_database_without_a_schema(patient: Patient) -> None:
+    patient.environment["DB_NAME"] = "postgres"
+
+    await patient.finds("PostgreSQL", "schema", says="lacks 0001_orders", fix="gofleet migrate")
+
+
+async def test_a_database_from_the_future(patient: Patient, clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
+
+    await patient.finds("PostgreSQL", "schema", says="9999_flight", fix="the program that this database belongs to")
+
+
+async def test_a_read_only_database(patient: Patient, postgres_server: Postgres) -> None:
+    name = patient.environment["DB_NAME"]
+    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
+        link.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+
+    await patient.finds("PostgreSQL", "writable", says="standby", fix="primary")
+
+
+async def test_sessions_without_our_bounds(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gofleet.parts.conninfo", _without_options)  # as a pooler does
+
+    await patient.finds("PostgreSQL", "timeouts", State.WARNING, says="statements 0 ms", fix="pooler")
+
+
+def _without_options(settings: Any) -> str:
+    db = settings.postgres
+    return f"host={db.host} port={db.port} user={db.user} password={db.password} dbname={db.database}"
+
+
+async def test_no_room_for_our_connections(patient: Patient) -> None:
+    patient.environment["DB_POOL_SIZE"] = "500"
+
+    await patient.finds("PostgreSQL", "connections", State.WARNING, says="up to 500", fix="DB_POOL_SIZE")
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(3.0, State.WARNING), (-3.0, State.WARNING), (60, State.FAILED)])
+async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: State) -> None:
+    patient.clock = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
+
+    diagnosis = await patient.examined()
+
+    for subject in ("PostgreSQL", "Redis"):
+        found = seen(diagnosis, subject)["clock"]
+        assert found.state is state
+        assert ("ahead of" if seconds < 0 else "behind") in found.seen
+        assert "NTP" in found.fix
+    assert diagnosis.healthy == (state is State.WARNING)
+
+
+@asynccontextmanager
+async def a_channel(patient: Patient) -> AsyncGenerator[aio_pika.abc.AbstractChannel]:
+    async with await aio_pika.connect(patient.rabbit.url) as connection, connection.channel() as channel:
+        yield channel
+
+
+def name_of(patient: Patient, queue: str) -> str:
+    return patient.environment["NAME_PREFIX"] + queue
+
+
+async def test_a_missing_queue(patient: Patient) -> None:
+    queue = name_of(patient, "orders.created.retry.5s")
+    async with a_channel(patient) as channel:
+        await channel.queue_delete(queue)
+
+    await patient.finds("RabbitMQ", "topology", says=f"{queue} not there", fix="start a relay or a worker")
+    await patient.finds("RabbitMQ", "topology", says=f"{queue} not there", fix="start")  # and it did not come back
+
+
+async def test_a_missing_exchange(patient: Patient) -> None:
+    async with a_channel(patient) as channel:
+        await channel.exchange_delete(name_of(patient, "orders"))
+
+    await patient.finds("RabbitMQ", "topology", says="orders not there", fix="start a relay or a worker")
+
+
+async def test_a_queue_of_another_type(patient: Patient) -> None:
+    queue = name_of(patient, "fleet.drivers")
+    async with a_channel(patient) as channel:
+        await channel.queue_delete(queue)
+        await channel.declare_queue(queue, durable=True)
+
+    await patient.finds("RabbitMQ", "topology", says=f"{queue}: PRECONDITION_FAILED", fix="drain and delete it")
+
+
+async def test_a_queue_with_another_argument(patient: Patient) -> None:
+    patient.environment["DELIVERY_LIMIT"] = "7"
+
+    diagnosis = await patient.examined()
+
+    wrong = [each for each in diagnosis.findings if each.state is not State.OK]
+    assert [each.check for each in wrong] == ["topology"] * 2
+    assert all("x-delivery-limit" in each.seen for each in wrong)
+
+
+async def test_an_exchange_of_another_type(patient: Patient) -> None:
+    name = name_of(patient, "orders")
+    async with a_channel(patient) as channel:
+        await channel.exchange_delete(name)
+        await channel.declare_exchange(name, "fanout", durable=True)
+
+    await patient.finds("RabbitMQ", "topology", says="inequivalent arg 'type'", fix="another NAME_PREFIX")
+
+
+async def test_a_broker_that_nobody_used_yet(patient: Patient) -> None:
+    patient.environment["NAME_PREFIX"] = "new."
+
+    await patient.finds("RabbitMQ", "topology", State.WARNING, says="nothing is declared yet", fix="when they start")
+    async with a_channel(patient) as channel:
+        names = topology(load(patient.environment, dotenv=None)).names()
+        with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
+            await channel.declare_queue(names[0], passive=True)
+
+
+async def test_a_redis_that_forgets_what_it_pleases(patient: Patient) -> None:
+    with a_valkey() as at:
+        async with redis_client(at.host, at.port) as redis:
+            await cast("Any", redis).config_set("maxmemory-policy", "allkeys-lru")
+        patient.environment["REDIS_PORT"] = str(at.port)
+
+        await patient.finds("Redis", "eviction", State.WARNING, says="allkeys-lru", fix="noeviction")
+
+
+async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Patient) -> None:
+    patient.environment["BROKER"] = "redis"
+
+    await patient.finds("Redis", "persistence", State.WARNING, says="forgets all events", fix="appendonly")
+
+
+async def test_a_redis_that_refuses_a_command(patient: Patient) -> None:
+    with a_valkey() as at:
+        async with redis_client(at.host, at.port) as redis:
+            await cast("Any", redis).execute_command("ACL", "SETUSER", "default", "-geosearch")
+        patient.environment["REDIS_PORT"] = str(at.port)
+
+        await patient.finds("Redis", "commands", says="GEOSEARCH", fix="ACL")
+
+
+async def test_a_replica_of_redis(patient: Patient) -> None:
+    with a_valkey() as at, a_valkey() as of:
+        async with redis_client(at.host, at.port) as redis:
+            client = cast("Any", redis)
+            await client.execute_command("REPLICAOF", of.host, of.port)
+            await eventually(lambda: _linked(client))
+        patient.environment["REDIS_PORT"] = str(at.port)
+
+        await patient.finds("Redis", "writable", says="replica", fix="primary")
+
+
+async def _linked(client: Any) -> bool:
+    return (await client.info("replication"))["master_link_status"] == "up"
+
+
+@contextmanager
+def a_valkey() -> Generator[ValkeyAddress]:
+    """One of its own, to be spoilt."""
+    server = Valkey(durable=False)
+    with running(server):
+        yield server.address
+
+
+@asynccontextmanager
+async def a_silent_server() -> AsyncGenerator[int]:
+    """Its port; it accepts connections and never says a word."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with_it.append(writer)
+        await reader.read()
+
+    with_it: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        for writer in with_it:
+            writer.close()
+        server.close()
