@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import json
 
 
 def openapi() -> None:
     """Print the OpenAPI document of the REST API, as a running one serves it."""
     from gofleet.adapters.http.document import openapi_document
 
-    sys.stdout.buffer.write(openapi_document())
+    print(json.dumps(openapi_document(), indent=2))

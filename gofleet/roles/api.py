@@ -13,13 +13,18 @@ from loguru import logger
 from gofleet import parts
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.driver_moves import DriverMoves, moves_of
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.slo import FRESH_SECONDS
+from gofleet.adapters.http.streams import StreamBounds, Streams
+from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.tail import Tail
 from gofleet.ports import Indicators
 from gofleet.process import Process, Work, repeat
 from gofleet.roles.outages import outliving_outages
@@ -45,6 +50,16 @@ async def api(process: Process) -> AsyncGenerator[None]:
     drivers, fleet = PostgresDrivers(pool), await process.use(parts.fleet_client)
     at, depot = process.settings.fleet, parts.depot(process.settings)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
+    history, stream = PostgresHistory(pool), process.settings.stream
+    tail = Tail(
+        history,
+        poll_seconds=stream.poll_seconds,
+        window=stream.window,
+        page=stream.page,
+        bell=partial(listening, parts.conninfo(process.settings)),
+    )
+    moves = DriverMoves(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
+    bounds = StreamBounds(web.max_streams, stream.keep_alive_seconds, web.send_timeout_seconds)
     app = api_app(
         Api(
             orders=orders,
@@ -54,6 +69,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
             dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
             find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
+            history=history,
+            streams=Streams(tail, stopping=process.stopping, moves=moves, bounds=bounds),
             drivers=drivers,
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
@@ -73,11 +90,14 @@ async def api(process: Process) -> AsyncGenerator[None]:
         grace_seconds=process.settings.general.grace_seconds,
         header_seconds=web.header_timeout_seconds,
         connections=web.max_connections,
+        unread_seconds=web.send_timeout_seconds,
+        send_buffer=web.send_buffer_bytes,
     )
     async with (
         process.keeping(counting(counter, indicators, web.count_seconds)),
-        server as listening,
-        parts.watched(process, listening),
+        process.keeping(tail.following),
+        server as open_port,
+        parts.watched(process, open_port),
     ):
         logger.info("api on port {}", web.port)
         yield

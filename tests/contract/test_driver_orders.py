@@ -13,6 +13,7 @@ from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.postgres.drivers import DRIVERS, PostgresDrivers
 from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver, VersionMismatch
 from gofleet.ports import Drivers, Orders
@@ -30,13 +31,13 @@ class Records:
         """A live order for the driver."""
         order = an_order(f"of-{driver_id}")
         await self.orders.add(order)
-        order.dispatch(driver_id)
+        order.dispatch(driver_id, by=WORKER)
         await self.orders.save(order)
         return order.id
 
     async def end(self, order_id: str) -> None:
         order = await self.orders.get(order_id)
-        order.deliver()
+        order.deliver(by=CLIENT)
         await self.orders.save(order)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
 from tests.makers import CENTRE, a_position, an_order
@@ -22,7 +23,7 @@ async def give(world: World, driver_id: str) -> str:
     """A live order for the driver."""
     order = an_order(f"of-{driver_id}")
     await world.orders.add(order)
-    order.dispatch(driver_id)
+    order.dispatch(driver_id, by=WORKER)
     await world.orders.save(order)
     return order.id
 

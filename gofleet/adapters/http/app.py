@@ -22,6 +22,7 @@ from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.candidates import FindCandidates, candidates
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
+from gofleet.adapters.http.events import EVENT_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
@@ -33,7 +34,8 @@ from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parked import PARKED_ROUTES
 from gofleet.adapters.http.slo import slo
-from gofleet.ports import Drivers, FailedEvents, Fleet, Indicators, Orders, Parked
+from gofleet.adapters.http.streams import Streams
+from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
 DESCRIPTION = """\
@@ -65,6 +67,8 @@ class Api:
     dispatch_by_hand: DispatchByHand
     redispatch_order: MoveOrder
     find_candidates: FindCandidates
+    history: History
+    streams: Streams
     drivers: Drivers
     parked: Parked
     failed_events: FailedEvents
@@ -91,7 +95,7 @@ def api_app(
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES, candidates], tags=["orders"]),
+            Router("/orders", route_handlers=[*ORDER_ROUTES, *EVENT_ROUTES, *MOVE_ROUTES, candidates], tags=["orders"]),
             Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
             Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
             Router("/drivers", route_handlers=[*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], tags=["drivers"]),

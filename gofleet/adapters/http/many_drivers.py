@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
@@ -12,22 +11,18 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.bodies import MOST_FAULTS, InvalidBodies, InvalidBody
+from gofleet.adapters.http.boxes import MapBox, box_of
 from gofleet.adapters.http.driver_schemas import DriverFix, DriverPage, DriverView, Fixes, Taken, checked, now
 from gofleet.adapters.http.parameters import LONGEST_CURSOR, BadParameter, Cursor, filtering
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.slugs import Slug
 from gofleet.domain.driver import Area, DriverFilter, Position
-from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import IDENTIFIER
-from gofleet.domain.place import Box
 from gofleet.ports import Drivers, Fleet
 
 DriversPort = NamedDependency[SkipValidation[Drivers]]
 FleetPort = NamedDependency[SkipValidation[Fleet]]
 
-LONGEST_BOX = 200
-NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
-BOX = re.compile(rf"{NUMBER}(?:,{NUMBER}){{3}}")
 LISTED = {
     200: Answer(
         DriverPage,
@@ -48,15 +43,7 @@ async def listing(
     *,
     drivers: DriversPort,
     fleet: FleetPort,
-    bbox: Annotated[
-        str | None,
-        filtering(
-            "Only those inside: min_lng,min_lat,max_lng,max_lat, degrees (WGS 84). Not across the antimeridian.",
-            "-46.7,-23.6,-46.5,-23.5",
-            pattern=f"^{BOX.pattern}$",
-            max_length=LONGEST_BOX,
-        ),
-    ] = None,
+    bbox: MapBox = None,
     free: Annotated[bool | None, filtering("Only those who are free, or only those who are not.", True)] = None,
     on_duty: Annotated[bool | None, filtering("Only those on duty, or only those who are not.", True)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="Items of one answer at most.")] = 50,
@@ -70,7 +57,7 @@ async def listing(
     if bbox is not None:
         if cursor:
             raise BadParameter("cursor", "cannot be given with bbox: a map has no pages")
-        return DriverPage(items=await _map(Area(_box(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None)
+        return DriverPage(items=await _map(Area(box_of(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None)
     which = DriverFilter(_id_of(cursor) if cursor else "", free, on_duty)
     found = await drivers.list(which, limit + 1)
     items = found[:limit]
@@ -114,15 +101,6 @@ def _positions(fixes: list[DriverFix]) -> list[Position]:
     if faults:
         raise InvalidBodies(faults)
     return positions
-
-
-def _box(text: str) -> Box:
-    if len(text) > LONGEST_BOX or not BOX.fullmatch(text):
-        raise BadParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
-    try:
-        return Box(*map(float, text.split(","))).checked("bbox")
-    except Invalid as error:
-        raise BadParameter("bbox", error.why) from error
 
 
 def _cursor_after(driver_id: str) -> str:
