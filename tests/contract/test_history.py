@@ -178,7 +178,8 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
     orders_each, writers = 10, 8
     seen: list[Entry] = []
     async with a_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
-        history, orders, moment, done = PostgresHistory(pool), PostgresOrders(pool), BEGINNING, asyncio.Event()
+        history, orders, moment = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
+        written, committed = asyncio.Event(), asyncio.Event()
 
         async def write(writer: int) -> None:
             for number in range(orders_each):
@@ -192,7 +193,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
             """Now and then a transaction that takes its time."""
             async with await psycopg.AsyncConnection.connect(clean_database) as slow:
                 number = 0
-                while not done.is_set():
+                while not written.is_set():
                     await slow.execute(INSERT, (f"slow-{number}",))
                     await asyncio.sleep(0.01)
                     await slow.commit()
@@ -201,7 +202,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
         async def read() -> None:
             nonlocal moment
             while True:
-                last = done.is_set()
+                last = committed.is_set()
                 page = await history.behind(moment, ANYTHING, 7)
                 seen.extend(page.entries)
                 moment = page.until
@@ -210,8 +211,10 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
 
         reading, slow = asyncio.create_task(read()), asyncio.create_task(held_open())
         await asyncio.gather(*(write(writer) for writer in range(writers)))
-        done.set()
-        await asyncio.gather(reading, slow)
+        written.set()
+        await slow
+        committed.set()
+        await reading
         async with pool.connection() as link:
             logged = await (await link.execute("select order_id, version from order_log")).fetchall()
 
