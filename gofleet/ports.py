@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError
+from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
 from gofleet.domain.order import Order, Status
@@ -60,6 +61,17 @@ class Orders(Protocol):
         ...
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]: ...  # DISPATCHED, by driver
+
+
+class History(Protocol):
+    """The moves of all orders, in an order that never changes: what was read up to a moment was all up to it."""
+
+    async def of(self, order_id: str, limit: int) -> Sequence[Entry]: ...  # oldest first; NoSuchOrder
+    async def now(self) -> Moment: ...  # nothing that is seen before it comes behind it
+
+    async def behind(self, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+        """Read on from `moment`, looking at up to `limit` entries. `UnknownMoment` for one that is yet to come."""
+        ...
 
 
 class Inbox(Protocol):

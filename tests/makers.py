@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from gofleet.domain.actor import CLIENT, WORKER, Actor
 from gofleet.domain.driver import Position
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+from gofleet.usecases.move_order import Verb
 
 CENTRE = Place(-23.5505, -46.6333)
 
@@ -23,16 +25,29 @@ def an_order(
     driver_id: str = "ana",
 ) -> Order:
     """An order that was never kept, moved to `status` by its own verbs."""
-    order = Order.create(id, Decimal(price), Decimal(tax), pickup=pickup)
+    order = Order.create(id, Decimal(price), Decimal(tax), by=CLIENT, pickup=pickup)
     if status in {Status.DISPATCHED, Status.DELIVERED}:
-        order.dispatch(driver_id)
+        order.dispatch(driver_id, by=WORKER)
     if status is Status.DELIVERED:
-        order.deliver()
+        order.deliver(by=CLIENT)
     if status is Status.MANUAL_DISPATCH:
-        order.send_to_manual(Reason.NO_DRIVER)
+        order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
     if status is Status.CANCELLED:
-        order.cancel()
+        order.cancel(by=CLIENT)
     return order
+
+
+def to(driver_id: str) -> Verb:
+    """The verb that gives an order to that driver, as `Order.cancel` is the one that cancels it."""
+
+    def give(order: Order, /, *, by: Actor) -> None:
+        order.dispatch(driver_id, by=by)
+
+    return give
+
+
+def to_people(order: Order, /, *, by: Actor) -> None:
+    order.send_to_manual(Reason.NO_DRIVER, by=by)
 
 
 def a_position(

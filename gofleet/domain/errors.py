@@ -72,6 +72,15 @@ class VersionMismatch(GoFleetError):
         self.version = version
 
 
+class UnknownMoment(GoFleetError):
+    """A place in a history that is not this one: it was given by another database, or by one that lost some since."""
+
+    code = "unknown-moment"
+
+    def __init__(self) -> None:
+        super().__init__("the history has not come so far")
+
+
 class DriverBusy(GoFleetError):
     """The driver already holds a live order."""
 

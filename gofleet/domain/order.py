@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from gofleet.domain import events
+from gofleet.domain.actor import Actor
 from gofleet.domain.errors import IllegalMove, Invalid
 from gofleet.domain.ids import identifier, new_id
 from gofleet.domain.money import money, total
@@ -48,8 +49,8 @@ MOVES: dict[Status, frozenset[Status]] = {
 class Order:
     """One delivery. Times are the database's; `as_of` is its clock at the moment of reading.
 
-    Every verb changes the status, counts `version` up by one and notes one event in `news`;
-    whoever keeps the order keeps its news in the same commit.
+    Every verb changes the status, counts `version` up by one, notes one event in `news` and who did it in `moved_by`;
+    whoever keeps the order keeps all of that in the same commit.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Order:
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
     as_of: datetime | None = None
+    moved_by: Actor | None = field(default=None, compare=False)
     news: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
 
     @classmethod
@@ -78,6 +80,7 @@ class Order:
         price: Decimal,
         tax: Decimal,
         *,
+        by: Actor,
         pickup: Place | None = None,
         dropoff: Place | None = None,
         customer_id: str | None = None,
@@ -95,6 +98,7 @@ class Order:
             pickup=pickup and pickup.checked("pickup"),
             dropoff=dropoff and dropoff.checked("dropoff"),
             customer_id=customer_id,
+            moved_by=by,
         )
         order.news.append(
             events.OrderCreated(
@@ -125,37 +129,38 @@ class Order:
             return 0.0
         return (self.as_of - self.pending_since).total_seconds()
 
-    def dispatch(self, driver_id: str) -> None:
-        self._become(Status.DISPATCHED)
+    def dispatch(self, driver_id: str, *, by: Actor) -> None:
+        self._become(Status.DISPATCHED, by)
         self.driver_id = driver_id
         self.reason = None
         self.news.append(events.OrderDispatched(order_id=self.id, sequence=self.version, driver_id=driver_id))
 
-    def send_to_manual(self, reason: Reason) -> None:
-        self._become(Status.MANUAL_DISPATCH)
+    def send_to_manual(self, reason: Reason, *, by: Actor) -> None:
+        self._become(Status.MANUAL_DISPATCH, by)
         self.reason = reason
         self.news.append(events.OrderSentToManual(order_id=self.id, sequence=self.version, reason=reason))
 
-    def deliver(self) -> None:
-        self._become(Status.DELIVERED)
+    def deliver(self, *, by: Actor) -> None:
+        self._become(Status.DELIVERED, by)
         assert self.driver_id is not None  # noqa: S101  only a DISPATCHED order gets here, and it has a driver
         self.news.append(events.OrderDelivered(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
 
-    def cancel(self) -> None:
-        self._become(Status.CANCELLED)
+    def cancel(self, *, by: Actor) -> None:
+        self._become(Status.CANCELLED, by)
         self.news.append(events.OrderCancelled(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
 
-    def redispatch(self) -> None:
+    def redispatch(self, *, by: Actor) -> None:
         """Let it be tried automatically again; a driver who was on the way is taken off."""
-        self._become(Status.PENDING)
+        self._become(Status.PENDING, by)
         taken_off, self.driver_id, self.reason = self.driver_id, None, None
         self.news.append(events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=taken_off))
 
-    def _become(self, wanted: Status) -> None:
+    def _become(self, wanted: Status, by: Actor) -> None:
         if wanted not in MOVES[self.status]:
             raise IllegalMove(self.id, self.status, wanted)
         self.status = wanted
         self.version += 1
+        self.moved_by = by
 
     def _request(self) -> tuple[object, ...]:
         return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)

@@ -16,10 +16,14 @@ from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.slo import FRESH_SECONDS
+from gofleet.adapters.http.streams import StreamBounds, Streams
+from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.tail import Tail
 from gofleet.ports import Indicators
 from gofleet.process import Process, Work, repeat
 from gofleet.roles.outages import outliving_outages
@@ -41,8 +45,16 @@ async def api(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.tracing)
     orders = await process.use(parts.orders)
     pool = await process.use(parts.postgres)
-    drivers = PostgresDrivers(pool)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
+    drivers, history, stream = PostgresDrivers(pool), PostgresHistory(pool), process.settings.stream
+    tail = Tail(
+        history,
+        poll_seconds=stream.poll_seconds,
+        window=stream.window,
+        page=stream.page,
+        bell=partial(listening, parts.conninfo(process.settings)),
+    )
+    bounds = StreamBounds(web.max_streams, stream.keep_alive_seconds, web.send_timeout_seconds)
     app = api_app(
         Api(
             orders=orders,
@@ -51,6 +63,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
+            history=history,
+            streams=Streams(tail, stopping=process.stopping, bounds=bounds),
             drivers=drivers,
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
@@ -70,11 +84,14 @@ async def api(process: Process) -> AsyncGenerator[None]:
         grace_seconds=process.settings.general.grace_seconds,
         header_seconds=web.header_timeout_seconds,
         connections=web.max_connections,
+        unread_seconds=web.send_timeout_seconds,
+        send_buffer=web.send_buffer_bytes,
     )
     async with (
         process.keeping(counting(counter, indicators, web.count_seconds)),
-        server as listening,
-        parts.watched(process, listening),
+        process.keeping(tail.following),
+        server as open_port,
+        parts.watched(process, open_port),
     ):
         logger.info("api on port {}", web.port)
         yield

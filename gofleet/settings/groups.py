@@ -8,20 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
-
-def about(text: str, *, secret: bool = False, **bounds: float) -> Meta:
-    """What a setting is for, and the bounds of its value (`ge`, `gt`, `le` as msgspec.Meta has them)."""
-    ge, gt, le = bounds.get("ge"), bounds.get("gt"), bounds.get("le")
-    return Meta(description=text, extra={"secret": secret}, ge=ge, gt=gt, le=le)  # pyright: ignore[reportCallIssue]
-
-
-class Group(Struct, frozen=True, kw_only=True):
-    """Settings that belong together. Secrets never show in a repr."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
+from gofleet.settings.group import Group, about
+from gofleet.settings.stream import Stream
 
 
 class General(Group, frozen=True, kw_only=True):
@@ -124,6 +114,15 @@ class Web(Group, frozen=True, kw_only=True):
 
     count_seconds: Annotated[float, about("How often counts of requests are kept for GET /slo.", gt=0)] = field(
         name="WEB_COUNT_SECONDS"
+    )
+    send_buffer_bytes: Annotated[
+        int, about("So much of an answer the system keeps for a client that does not take it.", ge=4096)
+    ] = field(name="WEB_SEND_BUFFER_BYTES")
+    send_timeout_seconds: Annotated[
+        float, about("A client that takes nothing of its answer for so long is cut off.", gt=0)
+    ] = field(name="WEB_SEND_TIMEOUT_SECONDS")
+    max_streams: Annotated[int, about("Streams of orders held open at once, then 503.", ge=1)] = field(
+        name="WEB_MAX_STREAMS"
     )
 
     @property
@@ -267,6 +266,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     broker: Broker
     redis: Redis
     web: Web
+    stream: Stream
     fleet: Fleet
     relay: Relay
     worker: Worker

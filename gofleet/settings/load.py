@@ -18,7 +18,8 @@ from dynaconf.vendor.dotenv import (
 from msgspec import inspect
 
 from gofleet.files import shipped
-from gofleet.settings.groups import Group, Settings
+from gofleet.settings.group import Group
+from gofleet.settings.groups import Settings
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
 TYPO_RATIO = 0.85

@@ -10,6 +10,7 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5),  # 0.2 is the SLO's bound
 )
+OPEN_STREAMS = Gauge("gofleet_open_streams", "Streams of order events that clients hold open.")
 USE_CASE_SECONDS = Histogram("gofleet_use_case_duration_seconds", "Time a use case took.", ["use_case", "outcome"])
 DISPATCH_SECONDS = Histogram(
     "gofleet_order_dispatch_seconds",

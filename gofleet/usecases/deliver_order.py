@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet.domain.actor import Actor
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Orders
 from gofleet.usecases.move_order import Versions, move_order
@@ -13,8 +14,8 @@ class DeliverOrder:
 
     orders: Orders
 
-    async def __call__(self, order_id: str, versions: Versions = None) -> Order:
-        return await move_order(self.orders, order_id, Order.deliver, done=_is_delivered, versions=versions)
+    async def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Order:
+        return await move_order(self.orders, order_id, Order.deliver, by=by, done=_is_delivered, versions=versions)
 
 
 def _is_delivered(order: Order) -> bool:

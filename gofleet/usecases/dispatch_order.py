@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gofleet import failpoints
+from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
 from gofleet.domain.messages import Receipt
@@ -56,7 +57,7 @@ class DispatchOrder:
     async def _dispatch(self, order: Order, receipt: Receipt) -> Order:
         pickup = order.pickup or self.depot
         if pickup is None:
-            order.send_to_manual(Reason.NO_PICKUP)
+            order.send_to_manual(Reason.NO_PICKUP, by=WORKER)
             await self.orders.save(order, receipt)
             return order
         radius_km = self.reach.after(order.waited_seconds())
@@ -75,7 +76,7 @@ class DispatchOrder:
     async def _give(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
         """None if the driver turned out to hold a live order, which the database knows best."""
         given = replace(order, news=[])
-        given.dispatch(driver.driver_id)
+        given.dispatch(driver.driver_id, by=WORKER)
         failpoints.hit("worker.before_commit")
         try:
             await self.orders.save(given, receipt)

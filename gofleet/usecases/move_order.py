@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
+from gofleet.domain.actor import Actor
 from gofleet.domain.errors import StaleOrder, VersionMismatch
 from gofleet.domain.order import Order
 from gofleet.ports import Orders
@@ -15,11 +17,18 @@ Versions = frozenset[int] | None
 """The versions that the caller has seen and means; None = whichever it is."""
 
 
+class Verb(Protocol):
+    """Such as `Order.cancel`."""
+
+    def __call__(self, order: Order, /, *, by: Actor) -> None: ...
+
+
 async def move_order(
     orders: Orders,
     order_id: str,
-    verb: Callable[[Order], None],
+    verb: Verb,
     *,
+    by: Actor,
     done: Callable[[Order], bool],
     versions: Versions = None,
 ) -> Order:
@@ -31,7 +40,7 @@ async def move_order(
             return order
         if versions is not None and order.version not in versions:
             raise VersionMismatch(order_id, order.version)
-        verb(order)
+        verb(order, by=by)
         try:
             await orders.save(order)
         except StaleOrder:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet.domain.actor import WORKER
 from gofleet.domain.errors import StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
@@ -21,7 +22,7 @@ class SendToManual:
             if order.status is not Status.PENDING:
                 await self.inbox.note(receipt, f"skipped:{order.status.value.lower()}")
                 return order
-            order.send_to_manual(reason)
+            order.send_to_manual(reason, by=WORKER)
             try:
                 await self.orders.save(order, receipt)
             except StaleOrder:

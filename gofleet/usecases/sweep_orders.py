@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gofleet.domain.actor import SWEEPER
 from gofleet.domain.errors import StaleOrder, Unavailable
 from gofleet.domain.order import Order, Reason
 from gofleet.ports import Orders
@@ -34,7 +35,7 @@ class SweepOrders:
         return swept
 
     async def _sweep(self, order: Order) -> bool:
-        order.send_to_manual(Reason.DEADLINE)
+        order.send_to_manual(Reason.DEADLINE, by=SWEEPER)
         try:
             await self.orders.save(order)
         except StaleOrder:

@@ -1,9 +1,11 @@
 -- name: add
 -- One statement, so one round trip and one commit for the order and its event.
 with added as (
-    insert into orders (id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng)
+    insert into orders (id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng,
+                        moved_by, moved_trace)
     values (%(id)s, %(customer_id)s, %(price)s, %(tax)s, %(final_price)s,
-            %(pickup_lat)s, %(pickup_lng)s, %(dropoff_lat)s, %(dropoff_lng)s)
+            %(pickup_lat)s, %(pickup_lng)s, %(dropoff_lat)s, %(dropoff_lng)s,
+            %(moved_by)s, %(trace_id)s)
     on conflict (id) do nothing
     returning id, created_at, pending_since
 ), announced as (
@@ -28,6 +30,8 @@ with moved as (
         driver_id = %(driver_id)s,
         reason = %(reason)s,
         version = %(version)s,
+        moved_by = %(moved_by)s,
+        moved_trace = %(trace_id)s,
         dispatch_epoch = 0,
         pending_since = case when %(status)s::text = 'PENDING' then now() else pending_since end,
         dispatched_at = case %(status)s::text when 'DISPATCHED' then now() when 'PENDING' then null else dispatched_at end,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import pytest
 
+from gofleet.adapters.memory.history import MemoryHistory
 from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.messages import Message
 from gofleet.domain.order import Order
-from gofleet.ports import Inbox, Orders, Outbox
+from gofleet.ports import History, Inbox, Orders, Outbox
+from gofleet.usecases.move_order import Verb
 from tests.makers import an_order
 
 
@@ -23,13 +27,14 @@ class Store:
     orders: Orders
     outbox: Outbox
     inbox: Inbox
+    history: History
 
-    async def kept(self, order_id: str, *moves: Callable[[Order], None]) -> Order:
+    async def kept(self, order_id: str, *moves: Verb) -> Order:
         """An order that was created and made these moves."""
         assert await self.orders.add(an_order(order_id))
         for move in moves:
             order = await self.orders.get(order_id)
-            move(order)
+            move(order, by=CLIENT)
             await self.orders.save(order)
         return await self.orders.get(order_id)
 
@@ -48,7 +53,7 @@ class Store:
 async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
     if request.param == "memory":
         orders = MemoryOrders()
-        yield Store(orders, MemoryOutbox(orders), MemoryInbox(orders))
+        yield Store(orders, MemoryOutbox(orders), MemoryInbox(orders), MemoryHistory(orders))
         return
     async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
-        yield Store(PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool))
+        yield Store(PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool), PostgresHistory(pool))

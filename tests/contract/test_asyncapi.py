@@ -16,6 +16,7 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError
 
+from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
@@ -25,10 +26,11 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.events import EVENT_TYPES
 from gofleet.domain.messages import QUEUES
-from gofleet.domain.order import Order, Reason
+from gofleet.domain.order import Order
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.usecases.relay_outbox import RelayOutbox
 from tests.contract.stores import Store
+from tests.makers import to, to_people
 from tests.services import a_vhost
 
 DOCUMENT: dict[str, Any] = asyncapi_document()
@@ -47,7 +49,7 @@ def vhost(rabbit_server: RabbitMQ) -> Generator[RabbitAddress]:
 async def store(clean_database: str) -> AsyncGenerator[Store]:
     async with a_pool(clean_database, size=4, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
-        yield Store(orders, PostgresOutbox(pool), _NoInbox())
+        yield Store(orders, PostgresOutbox(pool), _NoInbox(), PostgresHistory(pool))
 
 
 class _NoInbox:
@@ -142,8 +144,8 @@ async def test_the_readmes_consumer_receives_every_event(store: Store, vhost: Ra
 
 async def every_move(store: Store, relay: RelayOutbox) -> None:
     """One event at least of each type, published."""
-    await store.kept("o-1", lambda order: order.dispatch("ana"), Order.deliver)
-    await store.kept("o-2", lambda order: order.send_to_manual(Reason.NO_DRIVER), Order.redispatch, Order.cancel)
+    await store.kept("o-1", to("ana"), Order.deliver)
+    await store.kept("o-2", to_people, Order.redispatch, Order.cancel)
     await store.kept("o-3")
     await publish_all(relay)
     assert await store.orders.announce_again(0, 10) == ["o-3"]

@@ -15,6 +15,7 @@ from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import CountMismatch, MessageRefused
 from gofleet.ports import FailedEvents, Orders, Outbox
 from tests.databases import waits_for_a_lock
@@ -33,7 +34,7 @@ class Store:
         for order_id in order_ids:
             await self.orders.add(an_order(order_id))
             order = await self.orders.get(order_id)
-            order.cancel()
+            order.cancel(by=CLIENT)
             await self.orders.save(order)
 
     async def relay(self, *refused: str) -> list[tuple[str, int]]:

@@ -15,10 +15,12 @@ from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.indicators import RequestCounts
-from gofleet.domain.order import Order, Reason
+from gofleet.domain.order import Order
 from gofleet.ports import Indicators, Orders
-from tests.makers import an_order
+from gofleet.usecases.move_order import Verb
+from tests.makers import an_order, to, to_people
 
 WINDOW = 900.0
 
@@ -31,14 +33,12 @@ class Books:
     indicators: Indicators
     age: Callable[[str, float, float], Awaitable[None]]
 
-    async def kept(
-        self, order_id: str, *moves: Callable[[Order], None], age: float = 60.0, waited: float = 1.0
-    ) -> None:
+    async def kept(self, order_id: str, *moves: Verb, age: float = 60.0, waited: float = 1.0) -> None:
         """An order of that age whose first move came when it had waited for so long."""
         await self.orders.add(an_order(order_id))
         for move in moves:
             order = await self.orders.get(order_id)
-            move(order)
+            move(order, by=CLIENT)
             await self.orders.save(order)
         await self.age(order_id, age, waited)
 
@@ -84,14 +84,6 @@ async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
         yield Books(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
 
 
-def to(driver_id: str) -> Callable[[Order], None]:
-    return lambda order: order.dispatch(driver_id)
-
-
-def by_hand(order: Order) -> None:
-    order.send_to_manual(Reason.NO_DRIVER)
-
-
 async def test_nothing_is_known_of_an_empty_table(books: Books) -> None:
     found = await books.indicators.read(WINDOW)
 
@@ -116,7 +108,7 @@ async def test_what_became_of_orders_first_counts(books: Books) -> None:
     await books.kept("delivered", to("ana"), Order.deliver)
     await books.kept("late", to("bia"), waited=5.5)
     await books.kept("redispatched", to("cid"), Order.redispatch, to("dora"), Order.deliver)
-    await books.kept("by-hand", by_hand, to("eva"))
+    await books.kept("by-hand", to_people, to("eva"))
     await books.kept("cancelled", Order.cancel)
     await books.kept("cancelled-later", to("fabio"), Order.cancel)
     await books.kept("stranded")

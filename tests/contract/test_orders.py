@@ -12,19 +12,19 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, NoSuchOrder, StaleOrder, Unavailable
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.ports import OrderFilter
 from tests.contract.stores import Store, store
-from tests.makers import an_order
+from tests.makers import an_order, to
 
 __all__ = ["store"]
 
 
-def to_ana(order: Order) -> None:
-    order.dispatch("ana")
+to_ana = to("ana")
 
 
 def a_receipt() -> Receipt:
@@ -91,7 +91,7 @@ async def test_of_two_rivals_only_one_moves_the_order(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     rivals = [await store.orders.get("o-1") for _ in range(5)]
     for number, rival in enumerate(rivals):
-        rival.dispatch(f"driver-{number}")
+        rival.dispatch(f"driver-{number}", by=WORKER)
 
     outcomes = await asyncio.gather(*(store.orders.save(rival) for rival in rivals), return_exceptions=True)
 
@@ -103,9 +103,9 @@ async def test_a_cancelled_order_cannot_be_overwritten_by_who_read_it_before(sto
     await store.orders.add(an_order("o-1"))
     late = await store.orders.get("o-1")
     quick = await store.orders.get("o-1")
-    quick.cancel()
+    quick.cancel(by=CLIENT)
     await store.orders.save(quick)
-    late.dispatch("ana")
+    late.dispatch("ana", by=WORKER)
 
     with pytest.raises(StaleOrder):
         await store.orders.save(late)
@@ -117,7 +117,7 @@ async def test_a_driver_holds_one_live_order(store: Store) -> None:
     await store.kept("o-1", to_ana)
     await store.orders.add(an_order("o-2"))
     second = await store.orders.get("o-2")
-    second.dispatch("ana")
+    second.dispatch("ana", by=WORKER)
 
     with pytest.raises(DriverBusy):
         await store.orders.save(second, a_receipt())
@@ -135,9 +135,9 @@ async def test_a_driver_who_delivered_can_take_the_next_order(store: Store) -> N
 async def test_the_receipt_is_kept_with_the_move_or_not_at_all(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     stale, order, receipt = await store.orders.get("o-1"), await store.orders.get("o-1"), a_receipt()
-    order.dispatch("ana")
+    order.dispatch("ana", by=WORKER)
     await store.orders.save(order)
-    stale.cancel()
+    stale.cancel(by=CLIENT)
 
     with pytest.raises(StaleOrder):
         await store.orders.save(stale, receipt)
@@ -149,10 +149,10 @@ async def test_an_event_is_applied_once(store: Store) -> None:
     receipt = a_receipt()
     await store.orders.add(an_order("o-1"))
     order = await store.orders.get("o-1")
-    order.send_to_manual(Reason.NO_DRIVER)
+    order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
     await store.orders.save(order, receipt)
     again = await store.orders.get("o-1")
-    again.dispatch("ana")
+    again.dispatch("ana", by=WORKER)
 
     with pytest.raises(AlreadyHandled):
         await store.orders.save(again, receipt)
@@ -173,7 +173,7 @@ async def test_the_inbox_keeps_the_first_outcome(store: Store) -> None:
 async def test_a_redispatched_order_waits_again_without_its_driver(store: Store) -> None:
     await store.kept("o-1", to_ana)
     order = await store.orders.get("o-1")
-    order.redispatch()
+    order.redispatch(by=CLIENT)
     await store.orders.save(order)
 
     read = await store.orders.get("o-1")

@@ -10,14 +10,15 @@ import pytest
 
 from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import MessageRefused
 from gofleet.domain.events import DispatchRequested, from_json
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Order, Reason
+from gofleet.domain.order import Order
 from gofleet.ports import Holding
 from tests.contract.stores import Store, store
 from tests.contract.test_orders import a_receipt, to_ana
-from tests.makers import an_order
+from tests.makers import an_order, to, to_people
 
 __all__ = ["store"]
 
@@ -61,9 +62,9 @@ async def test_what_is_not_even_published_once_is_not_announced_again(store: Sto
 
 async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
     await store.kept("dispatched", to_ana)
-    await store.kept("by-hand", lambda order: order.send_to_manual(Reason.NO_DRIVER))
+    await store.kept("by-hand", to_people)
     await store.kept("cancelled", Order.cancel)
-    await store.kept("delivered", lambda order: order.dispatch("bia"), Order.deliver)
+    await store.kept("delivered", to("bia"), Order.deliver)
     await store.kept("waiting")
     await store.published()
 
@@ -87,7 +88,7 @@ async def test_a_move_after_the_announcement_is_announced_behind_it(store: Store
     await store.published()
     await store.orders.announce_again(AT_ONCE, 10)
     order = await store.orders.get("o-1")
-    order.cancel()
+    order.cancel(by=CLIENT)
     await store.orders.save(order)
 
     assert [(message.type, message.sequence) for message in await store.published()] == [
@@ -102,7 +103,7 @@ async def test_an_announced_order_is_moved_by_who_read_it_before(store: Store) -
     await store.published()
     await store.orders.announce_again(AT_ONCE, 10)
 
-    to_ana(order)
+    to_ana(order, by=WORKER)
     await store.orders.save(order, a_receipt())
 
     assert (await store.orders.get("o-1")).driver_id == "ana"
@@ -120,10 +121,10 @@ async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_ane
         assert seen == [11, 31, 71]
 
         order = await orders.get("o-1")
-        to_ana(order)
+        to_ana(order, by=WORKER)
         await orders.save(order)
         order = await orders.get("o-1")
-        order.redispatch()
+        order.redispatch(by=CLIENT)
         await orders.save(order)
         with psycopg.connect(clean_database, autocommit=True) as link:
             link.execute("update outbox set published_at = now()")
@@ -162,10 +163,10 @@ async def test_receipts_are_forgotten_in_time(store: Store) -> None:
 
 @pytest.mark.parametrize("page", [1, 2, 10])
 async def test_live_orders_are_listed_once_with_their_drivers(store: Store, page: int) -> None:
-    await store.kept("o-1", lambda order: order.dispatch("ana"))
-    await store.kept("o-2", lambda order: order.dispatch("bia"), Order.redispatch, lambda order: order.dispatch("eva"))
-    await store.kept("o-3", lambda order: order.dispatch("cai"), Order.deliver)
-    await store.kept("o-4", lambda order: order.dispatch("dan"))
+    await store.kept("o-1", to("ana"))
+    await store.kept("o-2", to("bia"), Order.redispatch, to("eva"))
+    await store.kept("o-3", to("cai"), Order.deliver)
+    await store.kept("o-4", to("dan"))
     await store.kept("o-5")
     found: list[Holding] = []
     while some := await store.orders.live(found[-1] if found else None, page):
@@ -182,7 +183,7 @@ async def test_a_repeated_command_is_applied_once(store: Store) -> None:
     receipt = Receipt("dispatch", command.event_id)
 
     order = await store.orders.get("o-1")
-    to_ana(order)
+    to_ana(order, by=WORKER)
     await store.orders.save(order, receipt)
 
     assert await store.inbox.outcome(receipt) == "dispatched"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -13,15 +12,16 @@ from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Search
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.move_order import move_order
+from gofleet.usecases.move_order import Verb, move_order
 from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
-from tests.makers import CENTRE, a_position, an_order, in_status
+from tests.makers import CENTRE, a_position, an_order, in_status, to
 
 EVENT = "018f0000-0000-7000-8000-00000000000{}"
 COUNT = 5
@@ -84,14 +84,10 @@ async def joao_da_silva(search: Search) -> list[Candidate]:
     return [Candidate("joao", "Joao da Silva", CENTRE, 0)]
 
 
-def by_hand(order: Order) -> None:
-    order.dispatch("by-hand")
-
-
 @both_ways
-@pytest.mark.parametrize("verb", [Order.cancel, by_hand])
+@pytest.mark.parametrize("verb", [Order.cancel, to("by-hand")])
 async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
-    pool: Pool, stored: PostgresOrders, verb: Callable[[Order], None], way: Way
+    pool: Pool, stored: PostgresOrders, verb: Verb, way: Way
 ) -> None:
     await stored.add(an_order())
     ours = PostgresOrders(pool)
@@ -99,7 +95,7 @@ async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
     async def meanwhile(search: Search) -> list[Candidate]:
         order = await ours.get("o-1")
         if order.status is Status.PENDING:
-            verb(order)
+            verb(order, by=CLIENT)
             await ours.save(order)
         return await a_driver(search)
 
@@ -114,7 +110,7 @@ async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way:
     await stored.add(an_order())
 
     await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))
-    await move_order(stored, "o-1", Order.deliver, done=in_status(Status.DELIVERED))
+    await move_order(stored, "o-1", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
 
     async with pool.connection() as link:
         types = await (await link.execute("select event_type from outbox order by seq")).fetchall()

@@ -12,6 +12,7 @@ import pytest
 from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
 from gofleet.usecases.cancel_order import CancelOrder
@@ -128,7 +129,7 @@ async def test_events_of_one_order_leave_in_order_however_long_each_takes(pool: 
     relay = ours if way is Way.OURS else AllAtOnce(pool, publisher)
     orders = PostgresOrders(pool)
     await orders.add(an_order())
-    await CancelOrder(orders)("o-1")
+    await CancelOrder(orders)("o-1", by=CLIENT)
 
     await asyncio.gather(relay(), relay())
     while await relay():

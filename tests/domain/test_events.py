@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import Malformed
 from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, DispatchRequested, OrderEvent, from_json, to_json
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
@@ -13,8 +14,8 @@ from tests.makers import an_order
 
 def every_event() -> list[OrderEvent]:
     manual = an_order("o-2")
-    manual.send_to_manual(Reason.NO_DRIVER)
-    manual.redispatch()
+    manual.send_to_manual(Reason.NO_DRIVER, by=WORKER)
+    manual.redispatch(by=CLIENT)
     cancelled = an_order("o-3", Status.CANCELLED)
     command = DispatchRequested(order_id="o-4", sequence=1, epoch=1)
     return [command, *an_order("o-1", Status.DELIVERED).news, *manual.news[1:], *cancelled.news[1:]]

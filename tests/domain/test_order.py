@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, Invalid
-from gofleet.domain.order import MOVES, Order, Reason, Status
+from gofleet.domain.order import MOVES, Order, Status
 from gofleet.domain.place import Place
-from tests.makers import an_order
+from gofleet.usecases.move_order import Verb
+from tests.makers import an_order, to, to_people
 
-VERBS: dict[Status, Callable[[Order], None]] = {
-    Status.DISPATCHED: lambda order: order.dispatch("bia"),
-    Status.MANUAL_DISPATCH: lambda order: order.send_to_manual(Reason.DEADLINE),
+VERBS: dict[Status, Verb] = {
+    Status.DISPATCHED: to("bia"),
+    Status.MANUAL_DISPATCH: to_people,
     Status.DELIVERED: Order.deliver,
     Status.CANCELLED: Order.cancel,
     Status.PENDING: Order.redispatch,
@@ -31,13 +32,13 @@ def test_the_table_of_moves_is_what_the_verbs_allow(now: Status, wanted: Status)
     version = order.version
 
     if wanted in MOVES[now]:
-        VERBS[wanted](order)
+        VERBS[wanted](order, by="me")
         assert order.status is wanted
-        assert order.version == version + 1
+        assert (order.version, order.moved_by) == (version + 1, "me")
         assert [event.sequence for event in order.news] == [version + 1]
     else:
         with pytest.raises(IllegalMove):
-            VERBS[wanted](order)
+            VERBS[wanted](order, by="me")
         assert (order.status, order.version, order.news) == (now, version, [])
 
 
@@ -54,7 +55,7 @@ def test_an_order_without_an_id_gets_one_that_sorts_by_time() -> None:
 def test_a_redispatched_order_lets_its_driver_go_and_says_who_it_was() -> None:
     order = an_order(status=Status.DISPATCHED, driver_id="ana")
 
-    order.redispatch()
+    order.redispatch(by=CLIENT)
 
     assert order.driver_id is None
     assert getattr(order.news[-1], "driver_id", None) == "ana"
@@ -91,7 +92,7 @@ def test_what_is_not_a_sum_of_money_is_refused_by_name(price: str, tax: str, fie
     tax=st.decimals(min_value="0", max_value="50000000.00", places=2),
 )
 def test_price_and_tax_always_add_up(price: Decimal, tax: Decimal) -> None:
-    order = Order.create("o", price, tax)
+    order = Order.create("o", price, tax, by=CLIENT)
 
     assert order.final_price == order.price + order.tax
     assert order.final_price.as_tuple().exponent == -2

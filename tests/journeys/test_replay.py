@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +14,7 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.events import to_json
@@ -29,15 +30,16 @@ from gofleet.domain.messages import (
     Verdict,
     parking_queue,
 )
-from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.order import Order, Status
 from gofleet.domain.parked import Cause, Failure, Stage
 from gofleet.guards.chain import Rules, dispatching, draining
 from gofleet.guards.parking import RetryRules
 from gofleet.guards.patience import Limits
 from gofleet.ports import ParkedFilter, Publisher, Search
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.move_order import Verb
 from gofleet.usecases.replay_parked import ReplayParked
-from tests.makers import CENTRE, an_order
+from tests.makers import CENTRE, an_order, to, to_people
 from tests.waiting import eventually
 
 EVERYTHING = ParkedFilter()
@@ -182,11 +184,11 @@ async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is
 
 @pytest.mark.parametrize("redis_forgot", [False, True])
 async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_forgot: bool) -> None:
-    ends: dict[str, list[Callable[[Order], None]]] = {
-        "dispatched": [lambda order: order.dispatch("ana")],
-        "delivered": [lambda order: order.dispatch("bia"), Order.deliver],
+    ends: dict[str, list[Verb]] = {
+        "dispatched": [to("ana")],
+        "delivered": [to("bia"), Order.deliver],
         "cancelled": [Order.cancel],
-        "by-hand": [lambda order: order.send_to_manual(Reason.NO_DRIVER)],
+        "by-hand": [to_people],
     }
     for order_id, verbs in ends.items():
         order = an_order(order_id)
@@ -194,7 +196,7 @@ async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_for
         await works.orders.add(order)
         for verb in verbs:
             order = await works.orders.get(order_id)
-            verb(order)
+            verb(order, by=CLIENT)
             await works.orders.save(order)
     before = await works.everything()
 

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from gofleet.adapters.memory.leases import MemoryLeases
 from gofleet.adapters.postgres.links import a_pool
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import (
     AlreadyHandled,
     DriverBusy,
@@ -331,13 +332,13 @@ def _row(message: Message) -> Row:
 def _move(order: Order, wanted: Status, driver: str) -> None:
     match wanted:
         case Status.DISPATCHED:
-            order.dispatch(driver)
+            order.dispatch(driver, by=WORKER)
         case Status.MANUAL_DISPATCH:
-            order.send_to_manual(Reason.NO_DRIVER)
+            order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
         case Status.CANCELLED:
-            order.cancel()
+            order.cancel(by=CLIENT)
         case _:
-            order.redispatch()
+            order.redispatch(by=CLIENT)
 
 
 def bounded(examples: int) -> settings:

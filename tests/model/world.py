@@ -16,6 +16,7 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Verdict
@@ -147,12 +148,13 @@ class World:
         orders = self.store.orders
         match act:
             case Create(order_id, price, has_pickup):
-                order = Order.create(order_id, Decimal(price), Decimal(0), pickup=CENTRE if has_pickup else None)
+                spot = CENTRE if has_pickup else None
+                order = Order.create(order_id, Decimal(price), Decimal(0), by=CLIENT, pickup=spot)
                 return await CreateOrder(orders)(order)
             case Move(order_id, wanted):
-                return await VERBS[wanted](orders)(order_id)
+                return await VERBS[wanted](orders)(order_id, by=CLIENT)
             case ByHand(order_id, driver):
-                return await DispatchByHand(orders, await self._records())(order_id, driver, None)
+                return await DispatchByHand(orders, await self._records())(order_id, driver, None, by=CLIENT)
             case Sweep():
                 return await SweepOrders(orders, 0.0, ALL)()
             case Work():

@@ -18,6 +18,7 @@ from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, StaleOrder, Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Handler, Verdict
 from gofleet.domain.order import Order, Status
@@ -28,7 +29,7 @@ from gofleet.ports import OrderFilter
 from gofleet.usecases.announce_again import AnnounceAgain
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.move_order import move_order
+from gofleet.usecases.move_order import Verb, move_order
 from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.makers import an_order, in_status
@@ -43,7 +44,7 @@ LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Tries without end: an order given up after so many would be somebody's answer, too, and hide what was lost.
 RULES = Rules(RetryRules(10**6, (0.02, 0.05)), Limits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
-VERBS: list[tuple[Status, Callable[[Order], None]]] = [
+VERBS: list[tuple[Status, Verb]] = [
     (Status.CANCELLED, Order.cancel),
     (Status.DELIVERED, Order.deliver),
     (Status.DELIVERED, Order.deliver),
@@ -107,9 +108,9 @@ class Storm:
             await asyncio.sleep(self.random.random() * 0.15)
             await self._move(order_id, *self.random.choice(VERBS))
 
-    async def _move(self, order_id: str, wanted: Status, verb: Callable[[Order], None]) -> None:
+    async def _move(self, order_id: str, wanted: Status, verb: Verb) -> None:
         with suppress(IllegalMove, StaleOrder, psycopg.Error):  # the last are among the findings already
-            await move_order(self.orders, order_id, verb, done=in_status(wanted))
+            await move_order(self.orders, order_id, verb, by=CLIENT, done=in_status(wanted))
 
     async def _deliver(self) -> None:
         """Drivers hand over what they have, so that others may have them."""

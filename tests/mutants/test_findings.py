@@ -6,10 +6,11 @@ import asyncio
 
 from gofleet.adapters.postgres.links import Link, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
 from gofleet.usecases.move_order import move_order
 from tests.journeys.truth import truth
-from tests.makers import an_order, in_status
+from tests.makers import an_order, in_status, to
 from tests.mutants.findings import findings
 from tests.waiting import eventually
 
@@ -22,22 +23,20 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
         orders = PostgresOrders(pool)
         await orders.add(an_order("first"))
         await orders.add(an_order("second"))
-        await move_order(orders, "first", _to_ana, done=in_status(Status.DISPATCHED))
+        await move_order(orders, "first", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
 
         async with pool.connection() as sweeper, sweeper.transaction():
             await sweeper.execute("select from orders where id = 'second' for update")
-            waiting = asyncio.create_task(move_order(orders, "second", _to_ana, done=in_status(Status.DISPATCHED)))
+            waiting = asyncio.create_task(
+                move_order(orders, "second", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
+            )
             async with pool.connection() as link:
                 await eventually(lambda: _somebody_waits(link))
-            await move_order(orders, "first", Order.deliver, done=in_status(Status.DELIVERED))
+            await move_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
         await waiting
 
     found = [*findings(clean_database), *truth(clean_database).faults]
     assert [finding for finding in found if finding.startswith(OVERLAPS)] == []
-
-
-def _to_ana(order: Order) -> None:
-    order.dispatch("ana")
 
 
 async def _somebody_waits(link: Link) -> bool:

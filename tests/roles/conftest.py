@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from loguru import logger
 
 from gofleet.adapters.http.app import Api, api_app
+from gofleet.adapters.http.driver_moves import Box, DriverMoves
+from gofleet.adapters.http.event_schemas import DriverMoved
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, serving
+from gofleet.adapters.http.streams import StreamBounds, Streams
 from gofleet.adapters.memory.drivers import MemoryDrivers
 from gofleet.adapters.memory.failed_events import MemoryFailedEvents
+from gofleet.adapters.memory.history import MemoryHistory
 from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.memory.parked import MemoryParked
+from gofleet.adapters.tail import Tail
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.ports import Search
@@ -55,6 +62,22 @@ class ToldFleet:
 
 
 @dataclass
+class MovingDrivers:
+    """Where drivers are, for whoever looks at the map."""
+
+    away: bool = False
+    looks: int = 0
+    drivers: dict[str, DriverMoved] = field(default_factory=dict[str, DriverMoved])
+
+    async def within(self, box: Box) -> list[DriverMoved]:
+        self.looks += 1
+        if self.away:
+            raise FleetUnavailable("no answer from 10.1.2.3")
+        west, south, east, north = box
+        return [d for d in self.drivers.values() if west <= d.lng <= east and south <= d.lat <= north]
+
+
+@dataclass
 class World:
     """Everything behind the API."""
 
@@ -62,6 +85,25 @@ class World:
     drivers: MemoryDrivers = field(default_factory=MemoryDrivers)
     parked: MemoryParked = field(default_factory=MemoryParked)
     fleet: ToldFleet = field(default_factory=ToldFleet)
+    moving: MovingDrivers = field(default_factory=MovingDrivers)
+    bounds: StreamBounds = field(default_factory=StreamBounds)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.history = MemoryHistory(self.orders)
+        self.tail = Tail(self.history, poll_seconds=0.02, window=100, page=10)
+
+    @property
+    def streams(self) -> Streams:
+        return Streams(
+            self.tail, stopping=self.stopping, bounds=self.bounds, moves=DriverMoves(self.moving.within, seconds=0.02)
+        )
+
+    def drivers_at(self, **places: tuple[float, float]) -> None:
+        """Drivers by name, each at a latitude and longitude, as of now."""
+        for name, (lat, lng) in places.items():
+            moved = DriverMoved(driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True)
+            self.moving.drivers[name] = moved
 
     def api(self) -> Api:
         return Api(
@@ -71,6 +113,8 @@ class World:
             deliver_order=DeliverOrder(self.orders),
             dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
             redispatch_order=RedispatchOrder(self.orders),
+            history=self.history,
+            streams=self.streams,
             drivers=self.drivers,
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),
@@ -87,8 +131,13 @@ def world() -> World:
 
 @pytest.fixture
 async def listening(world: World) -> AsyncIterator[Listening]:
+    stop = asyncio.Event()
+    following = asyncio.create_task(world.tail.following(stop))
     async with serving(api_app(world.api(), body_seconds=0.5), "127.0.0.1", 0, grace_seconds=2) as listening:
         yield listening
+        world.stopping.set()
+    stop.set()
+    await following
 
 
 @pytest.fixture

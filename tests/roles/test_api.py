@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Status
@@ -31,7 +32,7 @@ def slug(answer: httpx.Response) -> str:
 async def moved(world: World, order_id: str, *, to: Status, driver_id: str = "ana") -> Order:
     order = await world.orders.get(order_id)
     if to is Status.DISPATCHED:
-        order.dispatch(driver_id)
+        order.dispatch(driver_id, by=WORKER)
     await world.orders.save(order)
     return order
 

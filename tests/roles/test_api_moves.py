@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Reason, Status
 from tests.makers import an_order
@@ -21,10 +22,10 @@ async def kept(world: World, order_id: str = "o-1", *, by_hand: bool = False, dr
     await world.orders.add(an_order(order_id))
     order = await world.orders.get(order_id)
     if by_hand:
-        order.send_to_manual(Reason.NO_DRIVER)
+        order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
         await world.orders.save(order)
     if driver_id:
-        order.dispatch(driver_id)
+        order.dispatch(driver_id, by=WORKER)
         await world.orders.save(order)
     return order
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import AlreadyHandled, NoDriverNearby
 from gofleet.domain.messages import Receipt
@@ -94,7 +95,7 @@ async def test_an_order_cancelled_while_the_fleet_was_asked_stays_cancelled() ->
 
     async def cancel() -> None:
         order = await orders.get("o-1")
-        order.cancel()
+        order.cancel(by=CLIENT)
         await orders.save(order)
 
     order = await dispatching(orders, FleetOf(("ana",), meanwhile=cancel))("o-1", RECEIPT)
@@ -120,7 +121,7 @@ async def test_a_repeated_event_does_not_dispatch_a_redispatched_order() -> None
     dispatch = dispatching(orders, FleetOf(("ana",)))
     await dispatch("o-1", RECEIPT)
     order = await orders.get("o-1")
-    order.redispatch()
+    order.redispatch(by=CLIENT)
     await orders.save(order)
 
     with pytest.raises(AlreadyHandled):

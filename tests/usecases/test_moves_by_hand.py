@@ -9,6 +9,7 @@ import pytest
 
 from gofleet.adapters.memory.drivers import MemoryDrivers
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, IllegalMove, NoSuchOrder, UnknownDriver, VersionMismatch
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES
@@ -41,14 +42,14 @@ class Desk:
             case Status.PENDING:
                 return order
             case Status.MANUAL_DISPATCH:
-                order.send_to_manual(Reason.NO_DRIVER)
+                order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
             case Status.CANCELLED:
-                order.cancel()
+                order.cancel(by=CLIENT)
             case Status.DISPATCHED | Status.DELIVERED:
-                order.dispatch("ana")
+                order.dispatch("ana", by=WORKER)
         await self.orders.save(order)
         if status is Status.DELIVERED:
-            order.deliver()
+            order.deliver(by=CLIENT)
             await self.orders.save(order)
         return order
 
@@ -61,7 +62,7 @@ async def test_what_waits_can_be_given_to_a_driver(status: Status) -> None:
     desk = Desk()
     seen = await desk.has("o-1", status)
 
-    given = await desk.give("o-1", "ana", frozenset({seen.version}))
+    given = await desk.give("o-1", "ana", frozenset({seen.version}), by=CLIENT)
 
     assert (given.status, given.driver_id, given.reason, given.version) == (
         Status.DISPATCHED,
@@ -76,7 +77,7 @@ async def test_giving_twice_is_giving_once_even_with_the_old_tag() -> None:
     desk = Desk()
     await desk.has("o-1", Status.MANUAL_DISPATCH)
 
-    first, again = [await desk.give("o-1", "ana", frozenset({2})) for _ in range(2)]
+    first, again = [await desk.give("o-1", "ana", frozenset({2}), by=CLIENT) for _ in range(2)]
 
     assert (first.version, again.version, len(desk.news())) == (3, 3, 3)
 
@@ -86,7 +87,7 @@ async def test_who_saw_an_older_version_gives_nothing() -> None:
     await desk.has("o-1", Status.MANUAL_DISPATCH)
 
     with pytest.raises(VersionMismatch) as refused:
-        await desk.give("o-1", "ana", frozenset({1}))
+        await desk.give("o-1", "ana", frozenset({1}), by=CLIENT)
 
     assert refused.value.version == 2
     assert desk.orders.rows["o-1"].status is Status.MANUAL_DISPATCH
@@ -97,7 +98,7 @@ async def test_of_two_people_who_saw_the_same_one_gives_the_order_away() -> None
     await desk.has("o-1", Status.MANUAL_DISPATCH)
 
     ended = await asyncio.gather(
-        *(desk.give("o-1", name, frozenset({2})) for name in ("ana", "bia")), return_exceptions=True
+        *(desk.give("o-1", name, frozenset({2}), by=CLIENT) for name in ("ana", "bia")), return_exceptions=True
     )
 
     assert sorted(type(end).__name__ for end in ended) == ["Order", "VersionMismatch"]
@@ -113,7 +114,7 @@ async def test_only_a_free_driver_with_a_record_is_given_an_order(driver_id: str
     await desk.has("o-2", Status.MANUAL_DISPATCH)
 
     with pytest.raises(refusal):
-        await desk.give("o-2", driver_id, None)
+        await desk.give("o-2", driver_id, None, by=CLIENT)
 
     assert desk.orders.rows["o-2"].status is Status.MANUAL_DISPATCH
 
@@ -124,7 +125,7 @@ async def test_what_does_not_wait_cannot_be_given_away(status: Status) -> None:
     seen = await desk.has("o-1", status)
 
     with pytest.raises(IllegalMove):
-        await desk.give("o-1", "bia", frozenset({seen.version}))
+        await desk.give("o-1", "bia", frozenset({seen.version}), by=CLIENT)
 
 
 @pytest.mark.parametrize("status", [Status.MANUAL_DISPATCH, Status.DISPATCHED])
@@ -132,19 +133,19 @@ async def test_a_redispatched_order_waits_again_and_the_workers_hear_of_it(statu
     desk = Desk()
     await desk.has("o-1", status)
 
-    order = await RedispatchOrder(desk.orders)("o-1", frozenset({2}))
+    order = await RedispatchOrder(desk.orders)("o-1", frozenset({2}), by=CLIENT)
 
     assert (order.status, order.driver_id, order.reason, order.version) == (Status.PENDING, None, None, 3)
     assert desk.news()[-1] in QUEUES[DISPATCH_QUEUE]
     await desk.has("o-2", Status.PENDING)
-    assert (await desk.give("o-2", "ana", frozenset({1}))).driver_id == "ana"  # she is free again
+    assert (await desk.give("o-2", "ana", frozenset({1}), by=CLIENT)).driver_id == "ana"  # she is free again
 
 
 async def test_redispatching_twice_is_redispatching_once() -> None:
     desk = Desk()
     await desk.has("o-1", Status.MANUAL_DISPATCH)
 
-    first, again = [await RedispatchOrder(desk.orders)("o-1", frozenset({2})) for _ in range(2)]
+    first, again = [await RedispatchOrder(desk.orders)("o-1", frozenset({2}), by=CLIENT) for _ in range(2)]
 
     assert (first.version, again.version, len(desk.news())) == (3, 3, 3)
 
@@ -155,9 +156,9 @@ async def test_what_has_ended_is_not_redispatched(status: Status) -> None:
     await desk.has("o-1", status)
 
     with pytest.raises(IllegalMove):
-        await RedispatchOrder(desk.orders)("o-1")
+        await RedispatchOrder(desk.orders)("o-1", by=CLIENT)
     with pytest.raises(NoSuchOrder):
-        await RedispatchOrder(desk.orders)("o-2")
+        await RedispatchOrder(desk.orders)("o-2", by=CLIENT)
 
 
 @pytest.mark.parametrize("act", [CancelOrder, DeliverOrder, RedispatchOrder])
@@ -168,6 +169,6 @@ async def test_every_verb_can_be_told_which_version_is_meant(
     await desk.has("o-1", Status.DISPATCHED)
 
     with pytest.raises(VersionMismatch):
-        await act(desk.orders)("o-1", frozenset({1}))
+        await act(desk.orders)("o-1", frozenset({1}), by=CLIENT)
 
-    assert (await act(desk.orders)("o-1", frozenset({1, 2}))).version == 3
+    assert (await act(desk.orders)("o-1", frozenset({1, 2}), by=CLIENT)).version == 3

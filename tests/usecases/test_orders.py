@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
@@ -42,7 +43,7 @@ async def test_cancelling_twice_is_cancelling_once() -> None:
     await orders.add(an_order("o-1"))
     cancel = CancelOrder(orders)
 
-    first, second = await cancel("o-1"), await cancel("o-1")
+    first, second = await cancel("o-1", by=CLIENT), await cancel("o-1", by=CLIENT)
 
     assert (first.status, second.status, second.version) == (Status.CANCELLED, Status.CANCELLED, 2)
     assert len(orders.outbox) == 2
@@ -53,9 +54,9 @@ async def test_only_a_dispatched_order_is_delivered() -> None:
     await orders.add(an_order("o-1"))
 
     with pytest.raises(IllegalMove):
-        await DeliverOrder(orders)("o-1")
+        await DeliverOrder(orders)("o-1", by=CLIENT)
     with pytest.raises(NoSuchOrder):
-        await DeliverOrder(orders)("o-2")
+        await DeliverOrder(orders)("o-2", by=CLIENT)
 
 
 @dataclass
@@ -75,7 +76,7 @@ async def test_who_loses_a_race_reads_again_and_decides_anew() -> None:
     orders = Contested(rivals=3)
     await orders.add(an_order("o-1"))
 
-    assert (await CancelOrder(orders)("o-1")).status is Status.CANCELLED
+    assert (await CancelOrder(orders)("o-1", by=CLIENT)).status is Status.CANCELLED
 
 
 async def test_a_race_lost_again_and_again_is_told() -> None:
@@ -83,4 +84,4 @@ async def test_a_race_lost_again_and_again_is_told() -> None:
     await orders.add(an_order("o-1"))
 
     with pytest.raises(StaleOrder):
-        await CancelOrder(orders)("o-1")
+        await CancelOrder(orders)("o-1", by=CLIENT)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gofleet.adapters.memory.drivers import MemoryDrivers
 from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, Search
+from gofleet.usecases.move_order import Verb
 from gofleet.usecases.reconcile_drivers import ReconcileDrivers
-from tests.makers import CENTRE, a_position, an_order
+from tests.makers import CENTRE, a_position, an_order, to
 
 
 def reconciling(
@@ -22,12 +22,12 @@ def reconciling(
 
 async def dispatched(orders: MemoryOrders, order_id: str, driver_id: str) -> None:
     await orders.add(an_order(order_id))
-    await moved(orders, order_id, lambda order: order.dispatch(driver_id))
+    await moved(orders, order_id, to(driver_id))
 
 
-async def moved(orders: MemoryOrders, order_id: str, move: Callable[[Order], None]) -> None:
+async def moved(orders: MemoryOrders, order_id: str, move: Verb) -> None:
     order = await orders.get(order_id)
-    move(order)
+    move(order, by=CLIENT)
     await orders.save(order)
 
 
@@ -70,7 +70,7 @@ async def test_an_order_given_to_somebody_else_frees_the_first_driver_only() -> 
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
     await moved(orders, "o-1", Order.redispatch)
-    await moved(orders, "o-1", lambda order: order.dispatch("bia"))
+    await moved(orders, "o-1", to("bia"))
 
     await reconciling(orders, positions)()
 
@@ -82,7 +82,7 @@ async def test_an_order_given_again_to_its_driver_stays() -> None:
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
     await moved(orders, "o-1", Order.redispatch)
-    await moved(orders, "o-1", lambda order: order.dispatch("ana"))
+    await moved(orders, "o-1", to("ana"))
 
     await reconciling(orders, positions)()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gofleet.adapters.memory.orders import MemoryOrders
+from gofleet.domain.actor import WORKER
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.usecases.sweep_orders import SweepOrders
@@ -33,7 +34,7 @@ class Raced(MemoryOrders):
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         found = await super().overdue(seconds, limit)
         first = await self.get(found[0].id)
-        first.dispatch("ana")
+        first.dispatch("ana", by=WORKER)
         await self.save(first)
         return found
 

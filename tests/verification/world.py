@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,25 @@ from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, Message, Receipt
-from gofleet.domain.order import Order, Reason
+from gofleet.domain.order import Order
 from gofleet.guards.chain import DISPATCH
 from gofleet.parts import key_prefix
 from gofleet.settings import Settings
 from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.usecases.move_order import Verb
 from gofleet.verification import Inputs, Report, Verdict, verify
-from tests.makers import a_position, an_order
+from tests.makers import a_position, an_order, to, to_people
 
-Moves = tuple[Callable[[Order], None], ...]
+Moves = tuple[Verb, ...]
 HISTORIES: dict[str, Moves] = {
-    "o-delivered": (lambda order: order.dispatch("ana"), Order.deliver),
-    "o-dispatched": (lambda order: order.dispatch("ana"),),
-    "o-again": (lambda order: order.dispatch("bea"), Order.redispatch, lambda order: order.dispatch("bea")),
-    "o-manual": (lambda order: order.send_to_manual(Reason.NO_DRIVER),),
-    "o-cancelled": (lambda order: order.dispatch("caio"), Order.cancel),
+    "o-delivered": (to("ana"), Order.deliver),
+    "o-dispatched": (to("ana"),),
+    "o-again": (to("bea"), Order.redispatch, to("bea")),
+    "o-manual": (to_people,),
+    "o-cancelled": (to("caio"), Order.cancel),
 }
 
 
@@ -74,10 +75,10 @@ class World:
     async def add(self, order_id: str) -> None:
         assert await PostgresOrders(self.pool).add(an_order(order_id))
 
-    async def move(self, order_id: str, move: Callable[[Order], None]) -> None:
+    async def move(self, order_id: str, move: Verb) -> None:
         orders = PostgresOrders(self.pool)
         order = await orders.get(order_id)
-        move(order)
+        move(order, by=CLIENT)
         await orders.save(order)
 
     async def settle(self) -> None:

@@ -21,6 +21,7 @@ from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
+from gofleet.adapters.http.events import EVENT_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
@@ -31,7 +32,8 @@ from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parked import PARKED_ROUTES
 from gofleet.adapters.http.slo import slo
-from gofleet.ports import Drivers, FailedEvents, Fleet, Indicators, Orders, Parked
+from gofleet.adapters.http.streams import Streams
+from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
 DESCRIPTION = """\
@@ -62,6 +64,8 @@ class Api:
     deliver_order: MoveOrder
     dispatch_by_hand: DispatchByHand
     redispatch_order: MoveOrder
+    history: History
+    streams: Streams
     drivers: Drivers
     parked: Parked
     failed_events: FailedEvents
@@ -88,7 +92,7 @@ def api_app(
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=[*ORDER_ROUTES, *MOVE_ROUTES], tags=["orders"]),
+            Router("/orders", route_handlers=[*ORDER_ROUTES, *EVENT_ROUTES, *MOVE_ROUTES], tags=["orders"]),
             Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
             Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
             Router("/drivers", route_handlers=DRIVER_ROUTES, tags=["drivers"]),

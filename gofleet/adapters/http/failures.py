@@ -15,6 +15,7 @@ from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
 from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.http.streams import TooManyStreams
 from gofleet.adapters.http.tags import tag_of
 from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
 from gofleet.telemetry.tracing import current_trace_id
@@ -49,7 +50,7 @@ def headers_of(error: Exception) -> dict[str, str]:
     match error:
         case HTTPException():
             return dict(error.headers or {})
-        case Unavailable():
+        case Unavailable() | TooManyStreams():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
             return {"ETag": tag_of(error.version)}
@@ -61,7 +62,7 @@ def headers_of(error: Exception) -> dict[str, str]:
 
 def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
     bound = logger.bind(request_id=request_id, problem=slug.value)
-    if isinstance(error, Unavailable):
+    if isinstance(error, (Unavailable, TooManyStreams)):
         bound.bind(why=str(error)).warning("request refused")
     else:
         bound.opt(exception=error).error("request failed")

@@ -69,7 +69,7 @@ class RequestMiddleware:
             finally:
                 # The route's template, which is known only now; never the path, whose values have no end.
                 route = scope.get("path_template") or "none"
-                seconds = perf_counter() - started
+                seconds = (answer.streams_since or perf_counter()) - started
                 HTTP_SECONDS.labels(method, route, answer.status).observe(seconds)
                 self._count(method, route, answer.status, seconds)
                 _describe(current, method, route, answer.status)
@@ -83,18 +83,24 @@ def _describe(current: Span, method: str, route: str, status: int) -> None:
 
 
 class _Answer:
-    """An ASGI `send` that adds the request's id and remembers the status; 500 until there is one."""
+    """An ASGI `send` that adds the request's id and remembers the status; 500 until there is one.
+
+    `streams_since` is when an answer began that has no end of its own: only until then a client waits for it.
+    """
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.status = 500
         self._send = send
         self._request_id = request_id
         self.started = False
+        self.streams_since: float | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
+            if _streams(message):
+                self.streams_since = perf_counter()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
         await self._send(message)
 
@@ -105,6 +111,10 @@ class _Answer:
             raise error
         body = msgspec.json.encode(problem)
         await respond(self, problem.status, MEDIA_TYPE, body, *headers_of(error).items())
+
+
+def _streams(start: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
 
 
 def _request_id(scope: Scope) -> str:

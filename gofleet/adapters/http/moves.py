@@ -8,7 +8,8 @@ again takes it off the next driver.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Protocol
 
 from litestar import Response, post
 from litestar.di import NamedDependency
@@ -20,12 +21,11 @@ from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import ByHand, OrderView, present
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import required_versions_of, tag_of, versions_of
+from gofleet.domain.actor import CLIENT, Actor
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
 from gofleet.usecases.move_order import Versions
 
-MoveOrder = Callable[[str, Versions], Awaitable[Order]]
-DispatchByHand = Callable[[str, str, Versions], Awaitable[Order]]
 REFUSALS = (
     Slug.MALFORMED_TAG,
     Slug.NO_SUCH_ORDER,
@@ -35,6 +35,14 @@ REFUSALS = (
     Slug.INVALID,
 )
 MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETag",))}
+
+
+class MoveOrder(Protocol):
+    def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Awaitable[Order]: ...
+
+
+class DispatchByHand(Protocol):
+    def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Awaitable[Order]: ...
 
 
 @post(
@@ -48,7 +56,7 @@ async def cancel(
     order_id: OrderId, cancel_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
-    return _moved(await cancel_order(parameter_id("order_id", order_id), versions_of(if_match)))
+    return _moved(await cancel_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
 
 
 @post(
@@ -62,7 +70,7 @@ async def deliver(
     order_id: OrderId, deliver_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
-    return _moved(await deliver_order(parameter_id("order_id", order_id), versions_of(if_match)))
+    return _moved(await deliver_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
 
 
 @post(
@@ -80,7 +88,7 @@ async def dispatch(
 ) -> Response[OrderView]:
     """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
     order_id, driver_id = parameter_id("order_id", order_id), identifier("driver_id", data.driver_id)
-    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match)))
+    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match), by=CLIENT))
 
 
 @post(
@@ -94,7 +102,7 @@ async def redispatch(
     order_id: OrderId, redispatch_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
 ) -> Response[OrderView]:
     """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
-    return _moved(await redispatch_order(parameter_id("order_id", order_id), versions_of(if_match)))
+    return _moved(await redispatch_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
 
 
 MOVE_ROUTES = (cancel, deliver, dispatch, redispatch)

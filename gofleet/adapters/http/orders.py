@@ -28,6 +28,7 @@ from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import NewOrder, OrderPage, OrderView, as_created, present
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import matches, tag_of
+from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
@@ -75,7 +76,7 @@ async def create(
     data: JSONBody[NewOrder], create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    order, new = await create_order(data.order())
+    order, new = await create_order(data.order(by=CLIENT))
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
         return Response(as_created(order), status_code=201, headers=headers)

@@ -16,6 +16,7 @@ from gofleet.adapters.http.fields import Count, said
 from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.http.streams import TooManyStreams
 from gofleet.adapters.http.tags import BadTag, NoTag
 from gofleet.domain.errors import (
     CountMismatch,
@@ -60,6 +61,7 @@ SLUGS: Mapping[type[Exception], Slug] = {
     NoSuchParked: Slug.NO_SUCH_PARKED_MESSAGE,
     NotReplayable: Slug.NOT_REPLAYABLE,
     CountMismatch: Slug.COUNT_MISMATCH,
+    TooManyStreams: Slug.TOO_MANY_STREAMS,
     Unavailable: Slug.UNAVAILABLE,
     FleetUnavailable: Slug.FLEET_UNAVAILABLE,
     NotFoundException: Slug.NOT_FOUND,

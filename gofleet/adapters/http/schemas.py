@@ -23,9 +23,14 @@ from gofleet.adapters.http.fields import (
     moment,
     said,
 )
+from gofleet.domain.actor import Actor
 from gofleet.domain.driver import Driver
+from gofleet.domain.errors import Invalid
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+
+RESERVED = frozenset({"stream"})
+"""No order's id: `GET /orders/stream` is something else."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,12 +52,15 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pickup: Annotated[Point | None, said("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
     dropoff: Annotated[Point | None, said("Where they go.", **NOT_ZERO)] = None
 
-    def order(self) -> Order:
-        """The order asked for; `Invalid` if the domain refuses it."""
+    def order(self, *, by: Actor) -> Order:
+        """The order that `by` asked for; `Invalid` if the domain refuses it, or its id is the name of a route."""
+        if self.id in RESERVED:
+            raise Invalid("id", f"must not be {self.id}, which is a reserved word")
         return Order.create(
             self.id,
             _decimal(self.price),
             _decimal(self.tax),
+            by=by,
             pickup=self.pickup and self.pickup.place(),
             dropoff=self.dropoff and self.dropoff.place(),
         )

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -23,6 +23,8 @@ from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
 HEADER_SECONDS = 5.0
 LARGEST_HEADERS = 32 * 1024
 CONNECTIONS = 1024
+UNREAD_SECONDS = 10.0
+SEND_BUFFER = 128 * 1024
 OTHER_FILES = 256
 """Open files of a process that are no connections of clients."""
 START_SECONDS = 10.0
@@ -54,6 +56,8 @@ class _Bounds(NamedTuple):
 
     http1: HTTP1Settings
     connections: int
+    unread_ms: int
+    send_buffer: int
 
 
 @asynccontextmanager
@@ -66,21 +70,44 @@ async def serving(
     header_seconds: float = HEADER_SECONDS,
     largest_headers: int = LARGEST_HEADERS,
     connections: int = CONNECTIONS,
+    unread_seconds: float = UNREAD_SECONDS,
+    send_buffer: int = SEND_BUFFER,
 ) -> AsyncGenerator[Listening]:
     """Serve `app` (without ASGI lifespan) over HTTP/1.1 while the block runs; port 0 = any free one.
 
     The block starts when the port accepts connections; `PortTaken` if somebody else has it. At its end no further
     connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
-    At most `connections` are open at once, idle ones included; more wait to be accepted.
+    At most `connections` are open at once, idle ones included; more wait to be accepted. For each the system keeps up
+    to about `send_buffer` bytes (Linux: twice that) that the client has not taken; one that takes nothing of them for
+    `unread_seconds` is cut off (Linux).
     """
     _make_room(connections)
     family, address = await _resolved(host)
     with _held_port(family, address, port) as free:
         # At the end half a header holds us up for as long as it may take.
         header_ms = int(min(header_seconds, grace_seconds) * 1000)
-        bounds = _Bounds(HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers), connections)
+        http1 = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers)
+        bounds = _Bounds(http1, connections, int(unread_seconds * 1000), send_buffer)
         async with _served(app, address, free, bounds, grace_seconds) as listening:
             yield listening
+
+
+class _BoundedServer(Server):
+    """Granian waits for ever for a client that does not read, even when all is said and the server wants to end, and
+    the system would keep megabytes for it. Connections inherit what is set on the socket that accepts them."""
+
+    def __init__(self, bounds: _Bounds, app: ASGIApp, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._bounds = bounds
+
+    def _init_shared_socket(self) -> None:
+        super()._init_shared_socket()  # pyright: ignore[reportUnknownMemberType]
+        if self._ssp is not None:  # on Linux it leaves the listening to its workers, of which we have one
+            self._shd, self._ssp = self._ssp.build(), None
+        with socket.socket(fileno=os.dup(self._shd.get_fd())) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._bounds.send_buffer)
+            if sys.platform == "linux":
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._bounds.unread_ms)
 
 
 @asynccontextmanager
@@ -88,7 +115,8 @@ async def _served(
     app: ASGIApp, address: str, port: int, bounds: _Bounds, grace_seconds: float
 ) -> AsyncGenerator[Listening]:
     requests = _Requests(app)
-    server = Server(
+    server = _BoundedServer(
+        bounds,
         requests,
         address=address,
         port=port,

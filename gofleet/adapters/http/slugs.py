@@ -39,6 +39,7 @@ class Slug(StrEnum):
     UNKNOWN_DRIVER = "unknown-driver"
     PRECONDITION_REQUIRED = "precondition-required"
     INTERNAL = "internal"
+    TOO_MANY_STREAMS = "too-many-streams"
     UNAVAILABLE = "unavailable"
     FLEET_UNAVAILABLE = "fleet-unavailable"
 
@@ -119,6 +120,9 @@ MEANINGS: dict[Slug, Meaning] = {
     ),
     Slug.INTERNAL: Meaning(
         500, "Something went wrong on our side", "try again later; tell whoever runs it the `request_id`"
+    ),
+    Slug.TOO_MANY_STREAMS: Meaning(
+        503, "Too many streams are open", "close one, or try again after the seconds of the Retry-After header"
     ),
     Slug.UNAVAILABLE: Meaning(
         503, "Something we depend on is unavailable", "try again after the seconds of the Retry-After header"

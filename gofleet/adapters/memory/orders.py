@@ -12,9 +12,11 @@ import msgspec
 
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, NoSuchOrder, StaleOrder
 from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
+from gofleet.domain.history import Entry, Moment, move_of
 from gofleet.domain.messages import Message, Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
+from gofleet.telemetry.tracing import current_trace_id
 
 
 @dataclass
@@ -37,6 +39,7 @@ class MemoryOrders:
     inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
     noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
     epochs: dict[str, int] = field(default_factory=dict[str, int])
+    log: list[Entry] = field(default_factory=list[Entry])
 
     async def add(self, order: Order) -> bool:
         if order.id in self.rows:
@@ -130,7 +133,25 @@ class MemoryOrders:
         for event in order.news:
             self._announce(event)
         order.news.clear()
+        self.log.append(self._entry(order))
         self.rows[order.id] = copy.deepcopy(order)
+
+    def _entry(self, order: Order) -> Entry:
+        assert order.moved_by is not None  # noqa: S101  whoever moved it said so
+        assert order.as_of is not None  # noqa: S101  it was stamped
+        was, turn = self.rows.get(order.id), len(self.log) + 1
+        return Entry(
+            moment=Moment(turn, turn),
+            order_id=order.id,
+            sequence=order.version,
+            move=move_of(was.status if was else None, order.status),
+            status=order.status,
+            driver_id=order.driver_id,
+            reason=order.reason if order.status is Status.MANUAL_DISPATCH else None,
+            actor=order.moved_by,
+            at=order.as_of,
+            trace_id=current_trace_id(),
+        )
 
     def _announce(self, event: OrderEvent) -> None:
         event = msgspec.structs.replace(event, occurred_at=datetime.now(UTC))

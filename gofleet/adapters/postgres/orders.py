@@ -19,7 +19,7 @@ from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, OrderFilter
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
-from gofleet.telemetry.tracing import current_traceparent
+from gofleet.telemetry.tracing import current_trace_id, current_traceparent
 
 ORDERS = Queries("orders")
 
@@ -154,6 +154,8 @@ def _row_of(order: Order) -> dict[str, object]:
         "driver_id": order.driver_id,
         "reason": order.reason and order.reason.value,
         "version": order.version,
+        "moved_by": order.moved_by,
+        "trace_id": current_trace_id(),
         "stored_version": order.stored_version,
     }
 

@@ -1,0 +1,56 @@
+"""What the history of orders looks like over REST."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, moment, said
+from gofleet.domain.history import Entry, Move
+from gofleet.domain.order import Reason, Status
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One move of an order."""
+
+    order_id: OrderId
+    sequence: Version
+    type: Annotated[Move, said("What was done.", "orders.dispatched")]
+    status: Annotated[Status, said("What has become of the order by that.", "DISPATCHED")]
+    driver_id: Annotated[DriverId | None, said("Who has the order since, or had it when it ended.")]
+    reason: Annotated[Reason | None, said("Why it was handed to people, if it was.", None)]
+    actor: Annotated[str, said("Who did it: `client`, `worker`, `sweeper`; `unknown` in the old past.", "worker")]
+    at: Annotated[datetime, moment("When it was done.")]
+    trace_id: Annotated[str | None, said("Of the trace in which it was done.", "4bf92f3577b34da6a3ce929d0e0e4736")]
+
+    @classmethod
+    def of(cls, entry: Entry) -> EventView:
+        return cls(
+            order_id=entry.order_id,
+            sequence=entry.sequence,
+            type=entry.move,
+            status=entry.status,
+            driver_id=entry.driver_id,
+            reason=entry.reason,
+            actor=entry.actor,
+            at=entry.at.astimezone(UTC),
+            trace_id=entry.trace_id,
+        )
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an order."""
+
+    items: Annotated[list[EventView], said("Its moves, oldest first.")]
+
+
+class DriverMoved(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a driver is now."""
+
+    driver_id: DriverId
+    lat: Lat
+    lng: Lng
+    recorded_at: Annotated[datetime, moment("When it was there.")]
+    free: Annotated[bool, said("Whether it can take an order.", True)]

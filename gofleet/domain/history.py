@@ -1,0 +1,80 @@
+"""What was done with the orders: one entry for each move, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from gofleet.domain import events
+from gofleet.domain.actor import Actor
+from gofleet.domain.order import Reason, Status
+
+
+class Move(StrEnum):
+    """What was done, by the name of the event that announced it."""
+
+    CREATED = events.ORDERS_CREATED
+    DISPATCHED = events.ORDERS_DISPATCHED
+    MANUAL_DISPATCH = events.ORDERS_MANUAL_DISPATCH
+    DELIVERED = events.ORDERS_DELIVERED
+    CANCELLED = events.ORDERS_CANCELLED
+    REDISPATCHED = events.ORDERS_REDISPATCHED
+
+
+class Moment(NamedTuple):
+    """A place in the history of all orders, later ones greater. Whoever has read up to one goes on behind it.
+
+    `turn` orders what was committed, `id` what came in one turn; both mean something to who gave them only.
+    """
+
+    turn: int
+    id: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since,
+    `reason` why it was handed to people, `trace_id` 32 hex digits."""
+
+    moment: Moment
+    order_id: str
+    sequence: int
+    move: Move
+    status: Status
+    driver_id: str | None
+    reason: Reason | None
+    actor: Actor
+    at: datetime
+    trace_id: str | None
+
+
+@dataclass(frozen=True)
+class HistoryFilter:
+    """Which entries of the history; no `moves` = whatever was done."""
+
+    order_id: str | None = None
+    moves: frozenset[Move] = frozenset()
+
+    def wants(self, entry: Entry) -> bool:
+        return self.order_id in (None, entry.order_id) and (not self.moves or entry.move in self.moves)
+
+
+@dataclass(frozen=True)
+class HistoryPage:
+    """Entries in their order; all that are wanted up to `until` are read now. With `more` there are some behind it
+    already, with `held_back` some are committed that cannot be placed until other transactions have ended."""
+
+    entries: Sequence[Entry]
+    until: Moment
+    more: bool
+    held_back: bool
+
+
+def move_of(was: Status | None, became: Status) -> Move:
+    """What makes an order `became` out of `was`; None = there was no order."""
+    if was is None:
+        return Move.CREATED
+    return Move.REDISPATCHED if became is Status.PENDING else Move(f"orders.{became.value.lower()}")

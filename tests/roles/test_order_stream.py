@@ -1,0 +1,404 @@
+"""The stream of orders, and the timeline of one, over memory ports and the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.http.streams import StreamBounds
+from gofleet.adapters.memory.history import MemoryHistory
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.history import HistoryFilter, HistoryPage, Moment
+from gofleet.domain.order import Order
+from tests.makers import an_order, to
+from tests.roles.conftest import World
+from tests.roles.listener import STREAM, Listener, listening_to
+from tests.roles.test_api import slug
+from tests.waiting import eventually
+
+ORDERS = "/api/v1/orders"
+
+
+async def moved(world: World, order_id: str, *verbs: Callable[..., None]) -> None:
+    """An order that was created, if it was not there, and moved."""
+    if order_id not in world.orders.rows:
+        await world.orders.add(an_order(order_id))
+    for verb in verbs:
+        order = await world.orders.get(order_id)
+        verb(order, by="client")
+        await world.orders.save(order)
+
+
+def open_streams() -> float:
+    return REGISTRY.get_sample_value("gofleet_open_streams") or 0
+
+
+@asynccontextmanager
+async def an_api(world: World, **options: float) -> AsyncGenerator[httpx.AsyncClient]:
+    """The API over `world`, whose bounds may have been changed before."""
+    stop = asyncio.Event()
+    following = asyncio.create_task(world.tail.following(stop))
+    async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=20, **options) as server:  # pyright: ignore[reportArgumentType]
+        async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
+            yield client
+        world.stopping.set()
+    stop.set()
+    await following
+
+
+async def test_the_timeline_of_an_order(client: httpx.AsyncClient) -> None:
+    await client.post(
+        ORDERS, json={"id": "o-1", "price": 1, "tax": 0}, headers={"traceparent": f"00-{7:032x}-{1:016x}-01"}
+    )
+    await client.post(f"{ORDERS}/o-1/cancel")
+
+    answer = await client.get(f"{ORDERS}/o-1/events")
+
+    created, cancelled = answer.json()["items"]
+    assert created.pop("at") < cancelled.pop("at")
+    assert created == {
+        "order_id": "o-1",
+        "sequence": 1,
+        "type": "orders.created",
+        "status": "PENDING",
+        "driver_id": None,
+        "reason": None,
+        "actor": "client",
+        "trace_id": f"{7:032x}",
+    }
+    assert (cancelled["sequence"], cancelled["type"], cancelled["status"]) == (2, "orders.cancelled", "CANCELLED")
+
+
+async def test_what_never_was_has_no_timeline(client: httpx.AsyncClient) -> None:
+    assert slug(await client.get(f"{ORDERS}/o-1/events")) == "no-such-order"
+    assert slug(await client.get(f"{ORDERS}/o 1/events")) == "invalid"
+
+
+async def test_a_stream_opens_at_once_and_tells_what_the_timeline_will(client: httpx.AsyncClient, world: World) -> None:
+    await moved(world, "before")
+    async with listening_to(client) as stream:
+        assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert stream.answer.headers["cache-control"] == "no-store"
+        assert stream.retry == 2000
+        await moved(world, "o-1", to("ana"))
+
+        events = await stream.events(2)
+
+    timeline = (await client.get(f"{ORDERS}/o-1/events")).json()["items"]
+    assert [data for _, data in events] == timeline
+    assert [type for type, _ in events] == [item["type"] for item in timeline]
+
+
+async def test_a_stream_can_be_narrowed(client: httpx.AsyncClient, world: World) -> None:
+    ends = ["orders.cancelled", "orders.delivered"]
+    async with (
+        listening_to(client, order_id="o-1") as first,
+        listening_to(client, type=ends) as ended,
+        listening_to(client, order_id="o-1", type="orders.delivered") as both,
+    ):
+        await moved(world, "o-2", Order.cancel)
+        await moved(world, "o-1", to("ana"), Order.deliver)
+
+        assert await first.told(3) == ["o-1 created", "o-1 dispatched", "o-1 delivered"]
+        assert await ended.told(2) == ["o-2 cancelled", "o-1 delivered"]
+        assert await both.told(1) == ["o-1 delivered"]
+
+
+@pytest.mark.parametrize("way", ["header", "query"])
+async def test_a_stream_goes_on_where_it_was_cut(client: httpx.AsyncClient, world: World, way: str) -> None:
+    async with listening_to(client) as stream:
+        await moved(world, "o-1", to("ana"))
+        assert await stream.told(1) == ["o-1 created"]
+        last_id = stream.last_id
+    assert last_id
+    await moved(world, "o-1", Order.deliver)
+    query = {
+        "last_event_id": last_id if way == "query" else "nonsense"
+    }  # a browser repeats its URL, and sends the header
+
+    async with listening_to(client, last_id=last_id if way == "header" else None, **query) as stream:
+        assert await stream.told(2) == ["o-1 dispatched", "o-1 delivered"]
+        await moved(world, "o-2")
+        assert await stream.told(1) == ["o-2 created"]
+
+
+async def test_who_was_cut_off_before_anything_happened_misses_nothing(client: httpx.AsyncClient, world: World) -> None:
+    async with listening_to(client) as stream:
+        pass
+    await moved(world, "o-1")
+
+    async with listening_to(client, last_id=stream.last_id) as stream:
+        assert await stream.told(1) == ["o-1 created"]
+
+
+async def test_the_past_is_read_in_pages_and_goes_over_into_the_present(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    """More than a page (10) and more than what is kept in memory (100)."""
+    async with listening_to(client) as stream:
+        pass
+    for number in range(70):
+        await moved(world, f"o-{number}", Order.cancel)
+    expected = [f"o-{number} {what}" for number in range(90) for what in ("created", "cancelled")]
+
+    async with listening_to(client, last_id=stream.last_id) as stream:
+        told = await stream.told(5)
+        for number in range(70, 90):
+            await moved(world, f"o-{number}", Order.cancel)
+        told += await stream.told(len(expected) - 5)
+
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"last_event_id": "nonsense"}, "last_event_id"),
+        ({"last_event_id": "é"}, "last_event_id"),
+        ({"last_event_id": "QDEuMQ" * 30}, "last_event_id"),
+        ({"last_event_id": "QDk5OTk5OTk5OS4x"}, "last_event_id"),  # well-formed, and of another history
+        ({"order_id": "o 1"}, "order_id"),
+        ({"type": "orders.lost"}, "type"),
+        ({"bbox": "1,2,3"}, "bbox"),
+        ({"bbox": "1,2,nan,4"}, "bbox"),
+        ({"bbox": "3,2,1,4"}, "bbox"),
+        ({"bbox": "1,2,3,91"}, "bbox"),
+    ],
+)
+async def test_bad_input_opens_no_stream(client: httpx.AsyncClient, query: dict[str, str], parameter: str) -> None:
+    answer = await client.get(STREAM, params=query)
+
+    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+
+
+async def test_a_malformed_header_opens_no_stream(client: httpx.AsyncClient) -> None:
+    answer = await client.get(STREAM, headers={"Last-Event-ID": "nonsense"})
+
+    assert [fault["parameter"] for fault in answer.json()["errors"]] == ["last_event_id"]
+
+
+async def test_no_order_can_have_the_name_of_the_stream(client: httpx.AsyncClient, world: World) -> None:
+    answer = await client.post(ORDERS, json={"id": "stream", "price": 1, "tax": 0})
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/id")
+    assert world.orders.rows == {}
+
+
+async def test_where_nothing_happens_the_stream_is_kept_alive_and_the_place_moves_on(world: World) -> None:
+    world.bounds = StreamBounds(keep_alive_seconds=0.05)
+    async with an_api(world) as client, listening_to(client, order_id="o-1") as stream:
+        began = stream.last_id
+        await moved(world, "o-2")
+
+        async def gone_on() -> bool:
+            assert await stream.comment() == "still here"
+            return stream.last_id != began
+
+        await eventually(gone_on)
+
+
+async def test_a_stream_counts_as_a_request_only_until_it_begins(client: httpx.AsyncClient, world: World) -> None:
+    def measured(what: str) -> float:
+        labels = {"method": "GET", "route": STREAM, "status": "200"}
+        return REGISTRY.get_sample_value(f"gofleet_http_request_duration_seconds_{what}", labels) or 0
+
+    count, total, before = measured("count"), measured("sum"), open_streams()
+    async with listening_to(client) as stream:
+        assert open_streams() == before + 1
+        await asyncio.sleep(1)
+        await moved(world, "o-1")
+        await stream.event()
+    await eventually(lambda: open_streams() == before)
+
+    assert await eventually(lambda: measured("count") == count + 1)
+    assert measured("sum") - total < 1
+
+
+async def test_there_are_as_many_streams_as_there_may_be(world: World) -> None:
+    world.bounds = StreamBounds(most=2, keep_alive_seconds=15)
+    async with an_api(world) as client, listening_to(client):
+        async with listening_to(client):
+            answer = await client.get(STREAM)
+
+            assert (answer.status_code, slug(answer)) == (503, "too-many-streams")
+            assert answer.headers["retry-after"] == "15"
+            assert (await client.get(ORDERS)).status_code == 200
+
+        async def there_is_room() -> bool:
+            async with client.stream("GET", STREAM) as answer:
+                return answer.status_code == 200
+
+        await eventually(there_is_room)
+
+
+async def test_all_streams_end_at_once_when_the_process_stops(client: httpx.AsyncClient, world: World) -> None:
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(listening_to(client)) for _ in range(3)]
+        world.stopping.set()
+        for stream in streams:
+            await stream.end()
+
+    assert all(stream.ended for stream in streams)
+
+
+async def test_an_outage_of_the_database_ends_no_stream(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, tried = MemoryHistory.behind, asyncio.Event()
+
+    async def away(self: MemoryHistory, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+        tried.set()
+        raise Unavailable("PostgreSQL", "away")
+
+    async with listening_to(client) as stream:
+        await moved(world, "o-1")
+        assert await stream.told(1) == ["o-1 created"]
+        monkeypatch.setattr(MemoryHistory, "behind", away)
+        await moved(world, "o-2")
+        await tried.wait()
+        monkeypatch.setattr(MemoryHistory, "behind", read)
+
+        assert await stream.told(1) == ["o-2 created"]
+
+
+async def test_the_history_is_read_only_while_somebody_listens(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = MemoryHistory.behind, 0
+
+    async def counted(self: MemoryHistory, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+        nonlocal reads
+        reads += 1
+        return await read(self, moment, which, limit)
+
+    monkeypatch.setattr(MemoryHistory, "behind", counted)
+    before = open_streams()
+    await asyncio.sleep(0.1)
+    assert reads == 0
+    async with listening_to(client):
+        await eventually(lambda: reads > 3)
+    await eventually(lambda: open_streams() == before)
+    await asyncio.sleep(0.1)  # what was under way
+    at_rest = reads
+    await asyncio.sleep(0.2)
+
+    assert reads == at_rest
+
+
+@contextmanager
+def deaf_to(client: httpx.AsyncClient) -> Generator[socket.socket]:
+    """A client that asks for the stream, and reads nothing of it."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", client.base_url.port))
+        deaf.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield deaf
+
+
+async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(world: World) -> None:
+    """What it does not take fills the system's buffers first; then the server holds the stream back, which gives up."""
+    world.bounds = StreamBounds(send_seconds=0.5)
+    before = open_streams()
+    async with an_api(world, send_buffer=8192, unread_seconds=60) as client, listening_to(client) as attentive:
+        with deaf_to(client):
+            await eventually(lambda: open_streams() == before + 2)
+            told = number = 0
+            while open_streams() == before + 2:
+                for _ in range(50):
+                    await moved(world, f"o-{number}", Order.cancel)
+                    number += 1
+                told += len(await attentive.told(100))
+                assert number < 4_000, "more is kept for it than what it may cost"
+            assert told == 2 * number
+            assert open_streams() == before + 1
+
+
+async def test_what_the_system_holds_for_a_client_that_never_reads_is_thrown_away(world: World) -> None:
+    """Else the connection would stay, and hold up the end of the process for the whole grace period."""
+    world.bounds = StreamBounds(send_seconds=60)
+    before, loop = open_streams(), asyncio.get_running_loop()
+    async with an_api(world, send_buffer=8192, unread_seconds=1) as client, listening_to(client) as attentive:
+        with deaf_to(client) as deaf:
+            await eventually(lambda: open_streams() == before + 2)
+            for number in range(1000):
+                await moved(world, f"o-{number}")
+            await attentive.told(1000)
+
+            await eventually(lambda: open_streams() == before + 1)
+            assert not _established(deaf)
+        world.stopping.set()
+        await attentive.end()
+        began = loop.time()
+
+    assert loop.time() - began < 10  # the grace period is 20 s
+
+
+def _established(client: socket.socket) -> bool:
+    """Whether the server's end of the connection is there, by /proc/net/tcp (a line: number, local, remote, state)."""
+    ours = f":{client.getsockname()[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
+        return any(line.split()[2].endswith(ours) and line.split()[3] == "01" for line in table.readlines()[1:])
+
+
+async def test_how_drivers_move_in_a_box_is_told_once_for_each_change(client: httpx.AsyncClient, world: World) -> None:
+    world.drivers_at(ana=(1.5, 1.5), bia=(1.6, 1.6), far=(50, 50))
+    async with listening_to(client, bbox="1,1,2,2") as stream:
+        first = await stream.events(2)
+        world.drivers_at(bia=(1.7, 1.6))
+        second = await stream.event()
+        await moved(world, "o-1")
+        third = await stream.event()
+
+    assert [(type, data["driver_id"]) for type, data in first] == [("driver.moved", "ana"), ("driver.moved", "bia")]
+    assert second == (
+        "driver.moved",
+        {"driver_id": "bia", "lat": 1.7, "lng": 1.6, "recorded_at": second[1]["recorded_at"], "free": True},
+    )
+    assert third[0] == "orders.created"
+    assert stream.last_id is not None
+
+
+async def test_who_looks_at_the_same_box_shares_the_looking(client: httpx.AsyncClient, world: World) -> None:
+    world.drivers_at(ana=(1.5, 1.5))
+    streams: list[Listener] = []
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            streams.append(await stack.enter_async_context(listening_to(client, bbox="1,1,2,2")))
+            assert (await streams[-1].event())[1]["driver_id"] == "ana"
+        looks, moves = world.moving.looks, 20
+        for number in range(moves):
+            world.drivers_at(ana=(1.5 + number / 100, 1.6))
+            for stream in streams:
+                await stream.event()
+        looked = world.moving.looks - looks
+
+    assert looked < moves * len(streams) / 2
+
+
+async def test_a_fleet_that_is_away_ends_no_stream(client: httpx.AsyncClient, world: World) -> None:
+    world.moving.away = True
+    world.drivers_at(ana=(1.5, 1.5))
+    async with listening_to(client, bbox="1,1,2,2") as stream:
+        await eventually(lambda: world.moving.looks > 2)
+        await moved(world, "o-1")
+        assert await stream.told(1) == ["o-1 created"]
+        world.moving.away = False
+
+        assert (await stream.event())[0] == "driver.moved"
+
+
+async def test_the_stream_describes_itself(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/v1/openapi.json")).json()
+    answers = document["paths"][STREAM]["get"]["responses"]
+
+    assert list(answers["200"]["content"]) == ["text/event-stream"]
+    assert answers["200"]["content"]["text/event-stream"]["schema"]["$ref"].endswith("/EventView")
