@@ -29,6 +29,7 @@ FIXES = {
     "unknown-driver": "`gofleet drivers list` shows the ids; `gofleet drivers set` registers one",
     "no-such-parked-message": "`gofleet parked list` shows the ids",
     "invalid-transition": "`gofleet orders events ID` tells what became of it",
+    "version-mismatch": "look at it as it is now, and decide anew: --if-match takes its version",
     "driver-busy": "choose another driver: `gofleet orders candidates ID`",
     "fleet-unavailable": "is a fleet role running? `gofleet doctor` looks",
 }
