@@ -23,6 +23,7 @@ COMMANDS = {
         "health": "health:health",
         "verify": "verify:verify",
         "openapi": "documents:openapi",
+        "asyncapi": "documents:asyncapi",
         "completion": "completion:completion",
     },
     "orders": {

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from gofleet.cli.failures import NOT_THERE, harmless
 from gofleet.cli.run import chosen
-from gofleet.cli.shown import Json, say
+from gofleet.cli.shown import Json, console, say
 
 if TYPE_CHECKING:
     from gofleet.doctor import Diagnosis
@@ -47,7 +47,6 @@ def doctor(
 
 
 def _show(diagnosis: Diagnosis) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -58,6 +57,5 @@ def _show(diagnosis: Diagnosis) -> None:
         if finding.fix:
             seen.append(f"\nfix: {harmless(finding.fix)}", style="bold")
         table.add_row(state, finding.subject, finding.check, seen)
-    console = Console()
-    console.print(table)
-    console.print(f"verdict: {'healthy' if diagnosis.healthy else 'not healthy'}", highlight=False)
+    console().print(table)
+    console().print(f"verdict: {'healthy' if diagnosis.healthy else 'not healthy'}", highlight=False)

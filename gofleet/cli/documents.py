@@ -1,12 +1,36 @@
-"""`gofleet openapi`: what the API is, for programs."""
+"""`gofleet openapi` and `gofleet asyncapi`: what goes in and out, described for programs."""
 
 from __future__ import annotations
 
-import json
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 
 def openapi() -> None:
-    """Print the OpenAPI document of the REST API, as a running one serves it."""
+    """Print the OpenAPI 3.1 document of the REST API, as a running one serves it."""
     from gofleet.adapters.http.document import openapi_document
 
-    print(json.dumps(openapi_document(), indent=2))
+    _print(openapi_document())
+
+
+def asyncapi(
+    *,
+    here: Annotated[bool, Parameter(help="With the names of queues that the settings here make.", negative="")] = False,
+) -> None:
+    """Print the AsyncAPI 3.0 document of the events that leave GoFleet over RabbitMQ."""
+    from gofleet.adapters.rabbit.asyncapi import asyncapi_document
+
+    if here:
+        from gofleet.parts import topology
+        from gofleet.settings import load
+
+        _print(asyncapi_document(topology(load())))
+    else:
+        _print(asyncapi_document())
+
+
+def _print(document: dict[str, Any]) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())

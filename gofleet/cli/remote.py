@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
+from gofleet.adapters.http.slugs import slug_of
 from gofleet.cli.failures import NOT_THERE, REFUSED, CommandFailed, Failure, harmless
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FIXES = {
     "unknown-driver": "`gofleet drivers list` shows the ids; `gofleet drivers set` registers one",
     "no-such-parked-message": "`gofleet parked list` shows the ids",
     "invalid-transition": "`gofleet orders events ID` tells what became of it",
+    "version-mismatch": "look at it as it is now, and decide anew: --if-match takes its version",
     "driver-busy": "choose another driver: `gofleet orders candidates ID`",
     "fleet-unavailable": "is a fleet role running? `gofleet doctor` looks",
 }
@@ -148,8 +150,6 @@ def nobody(url: str, why: str) -> CommandFailed:
 
 def _refusal(status: int, problem: Item) -> Failure:
     """The problem's own words."""
-    from gofleet.adapters.http.slugs import slug_of
-
     faults = problem.get("errors")
     known = cast("list[Item]", faults) if isinstance(faults, list) else []
     where = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in known]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
 from gofleet.cli.failures import harmless
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Json = Annotated[bool, Parameter(help="One JSON object a line.", negative="")]
 Item = dict[str, Any]
+WIDEST = 1000
+"""Columns of a table that nobody looks at, such as one for grep."""
 
 
 def show(items: list[Item], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
@@ -19,20 +26,28 @@ def show(items: list[Item], columns: Mapping[str, str], *, json: bool, more: boo
         for item in items:
             say(item)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns.values(), caption="there are more: --limit" if more else None)
+    titles = [Column(title, overflow="fold") for title in columns.values()]  # half an id is no use to anybody
+    table = Table(*titles, caption="there are more: --limit" if more else None)
     for item in items:
         table.add_row(*(Text(words(item.get(name))) for name in columns))  # Text: it is no markup
-    Console().print(table)
+    console().print(table)
 
 
 def show_one(item: Item, *, json: bool) -> None:
     """All fields of one item, a row each, or as one line of JSON."""
     rows: list[Item] = [item] if json else [{"field": name, "value": value} for name, value in item.items()]
     show(rows, {"field": "field", "value": "value"}, json=json)
+
+
+def console() -> Console:
+    """As wide as the terminal; in a pipe as wide as it takes, unless COLUMNS says something else."""
+    from rich.console import Console
+
+    bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if bounded else WIDEST)
 
 
 def say(item: Item) -> None:

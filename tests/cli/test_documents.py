@@ -1,4 +1,4 @@
-"""`gofleet openapi` prints what a running API serves."""
+"""`gofleet openapi` prints what a running API serves, and `gofleet asyncapi` what leaves over RabbitMQ."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import httpx
-import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
+from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.cli.typed import gofleet
 from tests.roles.conftest import World
 
@@ -22,10 +22,11 @@ async def test_openapi_is_what_a_running_api_serves(tmp_path: Path) -> None:
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
     ):
         assert said == (await client.get("/api/v1/openapi.json")).json()
+    assert "/api/v1/orders" in said["paths"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/api/v1/orders", "/api/v1/orders/{order_id}/dispatch", "/api/v1/drivers/{driver_id}"]
-)
-def test_it_knows_the_routes(tmp_path: Path, path: str) -> None:
-    assert path in json.loads(gofleet("openapi", at=tmp_path).stdout)["paths"]
+def test_asyncapi_is_the_same_everywhere_but_for_the_names_here(tmp_path: Path) -> None:
+    here = {"NAME_PREFIX": "staging."}
+
+    assert json.loads(gofleet("asyncapi", environment=here, at=tmp_path).stdout) == asyncapi_document()
+    assert "staging.orders" in gofleet("asyncapi", "--here", environment=here, at=tmp_path).stdout
