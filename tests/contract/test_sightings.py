@@ -12,6 +12,7 @@ import pytest
 
 from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.adapters.redis.sightings import MOST_LOOKED_AT
 from gofleet.domain.driver import Area, Driver, Position
 from gofleet.domain.place import Box, Place, distance_m
 from gofleet.ports import Positions, Search
@@ -171,6 +172,9 @@ async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_i
         assert {one.position.driver_id for one in found} == expected, box
         distances = [distance_m(one.position.place, box.middle) for one in found]
         assert all(later > sooner - 2 for sooner, later in pairwise(distances)), box
+        few = await positions.within(Area(box, limit=7))
+        nearest = [distance_m(one.position.place, box.middle) for one in few]
+        assert nearest == pytest.approx(distances[:7], abs=2), box
 
 
 def _a_box(chance: random.Random) -> Box:
@@ -220,6 +224,19 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
     assert await positions.locate(["gone"]) == []
     await positions.move([a_position("gone")])
     assert sorted(await inside(positions, Area(TOWN))) == ["gone", "kept"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_crowd_is_not_looked_through_without_end(request: pytest.FixtureRequest, server: str) -> None:
+    async with a_client(request, server) as (redis, prefix):
+        positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
+        await positions.move([a_position(f"d-{number}") for number in range(MOST_LOOKED_AT)])
+        await positions.move([a_position("off", metres_north=1000)])
+        await positions.register(Driver("off", "Off", on_duty=False))
+
+        assert await inside(positions, Area(TOWN, on_duty=False)) == []
+        smaller = Box(TOWN.min_lng, CENTRE.lat + 0.005, TOWN.max_lng, TOWN.max_lat)
+        assert await inside(positions, Area(smaller, on_duty=False)) == ["off"]
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -188,6 +188,15 @@ async def test_many_positions_are_taken_at_once(client: httpx.AsyncClient, world
     assert len(await listed(client, bbox=TOWN, limit=500)) == 499
 
 
+async def test_the_largest_batch_with_the_longest_ids_is_not_too_large(client: httpx.AsyncClient) -> None:
+    at = {"lat": -23.123456789012345, "lng": -146.12345678901234, "recorded_at": "2026-01-31T12:00:00.123456+00:00"}
+    fixes = [{"driver_id": f"{number:064}", **at} for number in range(500)]
+
+    answer = await client.post(f"{DRIVERS}/positions", json={"positions": fixes})
+
+    assert (answer.status_code, answer.json()["applied"]) == (200, 500)
+
+
 async def test_of_several_fixes_of_one_driver_the_newest_counts(client: httpx.AsyncClient) -> None:
     times = ["2026-01-31T12:00:01Z", "2026-01-31T12:00:03Z", "2026-01-31T12:00:02Z"]
     fixes = [{"driver_id": "ana", "lat": n + 1, "lng": 1, "recorded_at": time} for n, time in enumerate(times)]

@@ -167,7 +167,8 @@ async def test_no_driver_goes_by_the_reserved_word(client: httpx.AsyncClient, wo
     put, get = await client.put(BATCH, json={"name": "A word"}), await client.get(BATCH)
 
     assert [(answer.status_code, slug(answer)) for answer in answers] == [(422, "invalid")] * 3
-    assert [(answer.status_code, answer.headers["allow"]) for answer in (put, get)] == [(405, "OPTIONS, POST")] * 2
+    for answer in (put, get):
+        assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"OPTIONS", "POST"})
     assert (world.drivers.rows, world.fleet.drivers, world.fleet.positions) == ({}, [], [])
 
 

@@ -106,7 +106,7 @@ CASES = [
     Case("full-width digits in the id", order(id="\uff11"), 422, "/id"),
     Case("slash in the id", order(id="../o"), 422, "/id"),
     Case("long id", order(id="o" * 65), 422, "/id"),
-    Case("70 KB", order(id="o" * 70_000), 413),
+    Case("140 KB", order(id="o" * 140_000), 413),
     Case("1 MB", b"x" * 1_000_000, 413),
 ]
 

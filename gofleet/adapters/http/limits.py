@@ -6,7 +6,8 @@ import asyncio
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
 
-LARGEST_BODY = 64 * 1024
+LARGEST_BODY = 128 * 1024
+"""What 500 positions with the longest ids need."""
 BODY_SECONDS = 5.0
 DISCARDED_BYTES = 1024 * 1024
 """So much of a body that is too large is still read, because a client hears no answer while it is sending."""

@@ -52,7 +52,7 @@ async def listing(
     """Without `bbox` the records by id, a page at a time: they need no fleet service.
 
     With `bbox` those who were last seen inside, nearest to its middle first and with their positions. A map has no
-    pages: who wants to see more asks for smaller boxes.
+    pages, and only the 5000 nearest are looked at: who wants to see more asks for smaller boxes.
     """
     if bbox is not None:
         if cursor:

@@ -17,16 +17,19 @@ from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOOKED_AT_ONCE = 200
 """Drivers that one script looks at: about a millisecond, in which the server does nothing else."""
+MOST_LOOKED_AT = 5000
+"""Where so many are nearer who are not wanted, the others are not found: a map must not hold up the searches."""
 COLUMNS = 6
 METRES_PER_DEGREE = EARTH_RADIUS_M * radians(1)
 SLACK, SLACK_M = 1.001, 10.0
+Shape = tuple[str | float, ...]
+"""As GEOSEARCH has it: BYRADIUS with metres, or BYBOX with width and height in metres."""
 
 
 class RedisSightings:
     """The reading half of `RedisPositions`; `Unavailable` from any method when Redis is.
 
-    Nothing here is atomic as a whole: a driver who moves meanwhile may be shown where it was. How long it may take is
-    the caller's deadline: in a box full of drivers who are not wanted, all of them are looked at.
+    Nothing here is atomic as a whole: a driver who moves meanwhile may be shown where it was.
     """
 
     def __init__(self, redis: Redis, prefix: str, stale_ms: int) -> None:
@@ -36,11 +39,15 @@ class RedisSightings:
         self._look_script = Script(redis, "settle", "look")
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
-        return await self._found("seen", place, ["BYRADIUS", radius_km * 1000], lambda one: one.on_duty, limit)
+        radius_m = radius_km * 1000
+        shapes = [*_circles(radius_m), ("BYRADIUS", radius_m)]
+        return await self._found("seen", place, shapes, lambda one: one.on_duty, limit)
 
     async def within(self, area: Area) -> list[Sighting]:
         index = "free" if area.free else "seen"  # where few of many are free, this finds them at once
-        return await self._found(index, area.box.middle, ["BYBOX", *_size_m(area.box)], area.shows, area.limit)
+        width_m, height_m = _size_m(area.box)
+        shapes = [*_circles(max(width_m, height_m) / 2), ("BYBOX", width_m, height_m)]
+        return await self._found(index, area.box.middle, shapes, area.shows, area.limit)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         wanted = list(dict.fromkeys(driver_ids))
@@ -50,32 +57,46 @@ class RedisSightings:
         return found
 
     async def _found(
-        self, index: str, centre: Place, shape: Sequence[str | float], wanted: Callable[[Sighting], bool], limit: int
+        self, index: str, centre: Place, shapes: Sequence[Shape], wanted: Callable[[Sighting], bool], limit: int
     ) -> list[Sighting]:
-        """The nearest `limit` who are wanted. GEOSEARCH cannot go on where it stopped, so each page begins anew and is
-        larger than the one before; whoever was met is known by id, for drivers change places meanwhile."""
+        """The nearest `limit` who are wanted, out of the `MOST_LOOKED_AT` nearest.
+
+        GEOSEARCH measures everybody inside, however few it is to give, so the shapes grow, and the last holds all the
+        others. It cannot go on where it stopped either: each page begins anew, and whoever was met before is known by
+        id, for drivers change places meanwhile.
+        """
         found: list[Sighting] = []
         met: set[str] = set()
         count = 2 * limit + 8
-        while True:
-            page = await self._page(index, centre, shape, count)
-            new = [(driver_id, metres) for driver_id, metres in page if driver_id not in met]
-            met.update(driver_id for driver_id, _ in new)
-            for start in range(0, len(new), LOOKED_AT_ONCE):
-                batch = new[start : start + LOOKED_AT_ONCE]
-                seen = await self._look([driver_id for driver_id, _ in batch])
-                for (_, metres), one in zip(batch, seen, strict=True):
-                    if one and wanted(one):
-                        found.append(replace(one, distance_m=metres))
-                if len(found) >= limit:
-                    return found[:limit]
-            if len(page) < count:
-                return found
-            count *= 4
+        for shape in shapes:
+            page_is_full = True
+            while page_is_full:
+                page = await self._page(index, centre, shape, count)
+                page_is_full = len(page) >= count
+                new = [(driver_id, metres) for driver_id, metres in page if driver_id not in met]
+                met.update(driver_id for driver_id, _ in new)
+                found += await self._wanted(new, wanted, limit - len(found))
+                if len(found) >= limit or len(met) >= MOST_LOOKED_AT:
+                    return found
+                if page_is_full:
+                    count = min(4 * count, MOST_LOOKED_AT)
+        return found
 
-    async def _page(
-        self, index: str, centre: Place, shape: Sequence[str | float], count: int
-    ) -> list[tuple[str, float]]:
+    async def _wanted(
+        self, new: Sequence[tuple[str, float]], wanted: Callable[[Sighting], bool], limit: int
+    ) -> list[Sighting]:
+        found: list[Sighting] = []
+        for start in range(0, len(new), LOOKED_AT_ONCE):
+            batch = new[start : start + LOOKED_AT_ONCE]
+            seen = await self._look([driver_id for driver_id, _ in batch])
+            for (_, metres), one in zip(batch, seen, strict=True):
+                if one and wanted(one):
+                    found.append(replace(one, distance_m=metres))
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    async def _page(self, index: str, centre: Place, shape: Shape, count: int) -> list[tuple[str, float]]:
         around = ["FROMLONLAT", centre.lng, centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
         with telling_outages():
             rows = await self._redis.execute_command("GEOSEARCH", f"{self._prefix}drivers:{index}", *around)
@@ -94,6 +115,11 @@ def _sighting(driver_id: str, row: Sequence[str | int]) -> Sighting | None:
         return None
     position = Position(driver_id, Place(float(lat), float(lng)), EPOCH + timedelta(milliseconds=int(recorded_at)))
     return Sighting(position, name, on_duty == "1", free == "1")
+
+
+def _circles(radius_m: float) -> list[Shape]:
+    """Ever larger ones, to begin near."""
+    return [("BYRADIUS", radius_m / divisor) for divisor in (64, 32, 16, 8, 4, 2)]
 
 
 def _size_m(box: Box) -> tuple[float, float]:
