@@ -79,11 +79,12 @@ fix:
     uv run ruff check --fix
     uv run ruff format
 
-# Generate the gRPC code from proto/fleet.proto; a test compares
+# Write down what REST, events and gRPC promise: proto/*.json and the code of fleet.proto; refuses what breaks anybody
 [group('develop')]
-proto:
-    uv run python -m grpc_tools.protoc -I proto --python_betterproto_out=gofleet/adapters/grpc \
-        --include_imports --descriptor_set_out=gofleet/adapters/grpc/pb/fleet.binpb fleet.proto
+contracts *args:
+    uv run python -m tests.contracts {{args}}
+
+alias proto := contracts
 
 # Bring a database's schema up to date
 [group('develop')]
