@@ -55,6 +55,11 @@ chaos *args:
     @bash tests/install_servers.sh faketime
     uv run python -m tests.chaos {{args}}
 
+# Thousands of requests, valid and not, against a real installation: just schemathesis --examples 300 --seed 7
+[group('check')]
+schemathesis *args:
+    uv run python -m tests.conformance {{args}}
+
 # The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
 [group('check')]
 model *args:

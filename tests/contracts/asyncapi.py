@@ -9,11 +9,11 @@ from tests.contracts.schemas import Comparison, Json, resolved
 
 def asyncapi_breaks(old: Json, new: Json) -> Iterator[str]:
     for kind in ("channels", "operations"):
-        for name in old[kind].keys() - new[kind].keys():
+        for name in sorted(old[kind].keys() - new[kind].keys()):
             yield f"{kind} {name}: is gone"
-    for name in old["channels"].keys() & new["channels"].keys():
+    for name in sorted(old["channels"].keys() & new["channels"].keys()):
         yield from _channel(old, new, name)
-    for name in old["operations"].keys() & new["operations"].keys():
+    for name in sorted(old["operations"].keys() & new["operations"].keys()):
         if old["operations"][name]["action"] != new["operations"][name]["action"]:
             yield f"operations {name}: goes the other way"
 

@@ -25,7 +25,7 @@ def openapi_breaks(old: Json, new: Json) -> Iterator[str]:
 def _parameters(old: Json, new: Json, before: Json, now: Json, at: str) -> Iterator[str]:
     asked = Comparison(old, new, told=False)
     were, are = _named(before), _named(now)
-    for name in were.keys() - are.keys():
+    for name in sorted(were.keys() - are.keys()):
         yield f"{at}: parameter {name} is gone"
     for name, parameter in are.items():
         if parameter.get("required") and not were.get(name, {}).get("required"):

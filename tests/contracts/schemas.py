@@ -60,16 +60,17 @@ class Comparison:
     def _fields(self, old: Json, new: Json, at: str) -> Iterator[str]:
         before: Json = old.get("properties", {})
         after: Json = new.get("properties", {})
-        for name in before.keys() - after.keys():
-            yield f"{at}.{name}: is gone"
-        for name in before.keys() & after.keys():
-            yield from self.breaks(before[name], after[name], f"{at}.{name}")
+        for name in before:  # in their order, so that the same is told every time
+            if name not in after:
+                yield f"{at}.{name}: is gone"
+            else:
+                yield from self.breaks(before[name], after[name], f"{at}.{name}")
         required, required_now = set(old.get("required", ())), set(new.get("required", ()))
         if self.told:
-            for name in (required - required_now) & after.keys():
+            for name in sorted((required - required_now) & after.keys()):
                 yield f"{at}.{name}: may be missing"
             return
-        for name in required_now - required:
+        for name in sorted(required_now - required):
             yield f"{at}.{name}: is required"
         if new.get("additionalProperties") is False and old.get("additionalProperties") is not False:
             yield f"{at}: refuses unknown fields"
