@@ -20,6 +20,7 @@ from gofleet import __version__
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.docs import DOCS_ROUTES
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
@@ -95,6 +96,7 @@ def api_app(
             _group("/outbox", OUTBOX_ROUTES, "outbox"),
             _group("/drivers", DRIVER_ROUTES, "drivers"),
             slo,
+            *DOCS_ROUTES,
         ],
         before_request=checked_query,
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
