@@ -72,6 +72,7 @@ async def test_everything_that_the_page_refers_to_is_here(client: httpx.AsyncCli
 async def test_the_browser_is_told_to_ask_nobody_else_and_to_run_nothing_inline(client: httpx.AsyncClient) -> None:
     for path in (DOCS, f"{DOCS}/page.js", f"{DOCS}/page.css"):
         answer = await client.get(path)
+        assert answer.headers["content-type"].count("charset") == 1
         policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'self'"
         assert {policy[name] for name in ("object-src", "base-uri", "form-action", "frame-ancestors")} == {"'none'"}

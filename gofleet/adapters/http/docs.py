@@ -9,9 +9,9 @@ from litestar.handlers import HTTPRouteHandler
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
-    "/docs": ("index.html", "text/html; charset=utf-8"),
-    "/docs/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/docs/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/docs": ("index.html", "text/html"),
+    "/docs/page.css": ("page.css", "text/css"),
+    "/docs/page.js": ("page.js", "text/javascript"),
 }
 HEADERS = {
     "Content-Security-Policy": (

@@ -25,7 +25,9 @@ def _like(value: object) -> list[Example]:
 
 
 # The schemas only tell: what is wrong is said by our own checks, in words rather than in regular expressions.
-OrderId = Annotated[str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("order-1"))]
+OrderId = Annotated[
+    str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("pedido-teste-01"))
+]
 DriverId = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
 ParkedId = Annotated[
     str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
