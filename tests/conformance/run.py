@@ -73,7 +73,7 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path) -> Ge
         "GRPC_PORT": str(free_port("127.0.0.1", 15_300)),
     }
     with an_installation(environment, place) as installation:
-        installation.start("all")
+        installation.start("all", METRICS_PORT=str(free_port("127.0.0.1", 22_300)))
         yield installation
 
 
@@ -94,7 +94,8 @@ def let_loose(url: str, place: Path, *, examples: int, seed: int) -> Outcome:
     report = place / "report.json"
     words = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "tests/conformance/schemathesis.toml")),
-        *("run", f"{url}/api/v1/openapi.json", "--checks", "all", "--continue-on-failure", "--no-color"),
+        *("run", f"{url}/api/v1/openapi.json", "--wait-for-schema", "20"),
+        *("--checks", "all", "--continue-on-failure", "--no-color"),
         *("--max-examples", str(examples), "--seed", str(seed)),
         *("--report", "json", "--report-json-path", str(report)),
     ]

@@ -78,8 +78,10 @@ async def checked_query(request: Request[Any, Any, Any]) -> None:
     }
     seen: set[str] = set()
     for name, value in request.query_params.multi_items():
-        if not (field := fields.get(name)) or field.is_non_string_sequence:
+        if not (field := fields.get(name)):
             continue
+        if any(one.is_non_string_sequence for one in (field, *field.inner_types)):
+            continue  # it may be repeated
         kinds = {field.annotation, *(inner.annotation for inner in field.inner_types)}
         if name in seen:
             raise BadParameter(name, "must be given once")
