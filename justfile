@@ -55,6 +55,11 @@ chaos *args:
     @bash tests/install_servers.sh faketime
     uv run python -m tests.chaos {{args}}
 
+# Thousands of requests, valid and not, against a real installation: just schemathesis --examples 300 --seed 7
+[group('check')]
+schemathesis *args:
+    uv run python -m tests.conformance {{args}}
+
 # The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
 [group('check')]
 model *args:
@@ -79,11 +84,12 @@ fix:
     uv run ruff check --fix
     uv run ruff format
 
-# Generate the gRPC code from proto/fleet.proto; a test compares
+# Write down what REST, events and gRPC promise: proto/*.json and the code of fleet.proto; refuses what breaks anybody
 [group('develop')]
-proto:
-    uv run python -m grpc_tools.protoc -I proto --python_betterproto_out=gofleet/adapters/grpc \
-        --include_imports --descriptor_set_out=gofleet/adapters/grpc/pb/fleet.binpb fleet.proto
+contracts *args:
+    uv run python -m tests.contracts {{args}}
+
+alias proto := contracts
 
 # Bring a database's schema up to date
 [group('develop')]

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any, cast
+
+import msgspec
 
 Json = dict[str, Any]
 REFERENCE = "#/components/schemas/"
+
+
+def schemas_of(types: Iterable[type]) -> Json:
+    """Of these structs, and of what they are made of, by name."""
+    schemas = msgspec.json.schema_components(types, ref_template=REFERENCE + "{name}")[1]
+    for schema in schemas.values():
+        schema["description"] = cleandoc(schema.get("description", ""))  # Python before 3.13 keeps the indentation
+    return schemas
 
 
 def example_of(schema: Json, schemas: Json) -> Any:

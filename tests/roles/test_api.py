@@ -189,6 +189,7 @@ async def test_a_list_can_be_narrowed(client: httpx.AsyncClient, world: World) -
     assert await ids(status="PENDING") == ["o-3", "o-1"]
     assert await ids(created_after=middle.isoformat()) == ["o-3"]
     assert await ids(driver_id="nobody") == []
+    assert await ids(driver_id="null") == []
 
 
 @pytest.mark.parametrize(
@@ -202,6 +203,13 @@ async def test_a_list_can_be_narrowed(client: httpx.AsyncClient, world: World) -
         ("limit=0", "limit"),
         ("limit=101", "limit"),
         ("limit=many", "limit"),
+        ("status=null", "status"),
+        ("status=PENDING&status=PENDING", "status"),
+        ("driver_id=", "driver_id"),
+        ("created_after=0.5", "created_after"),
+        ("created_after=null", "created_after"),
+        ("limit=1&limit=2", "limit"),
+        ("cursor=", "cursor"),
         ("cursor=!", "cursor"),
         ("cursor=%C3%A9", "cursor"),
         ("cursor=" + "A" * 1000, "cursor"),

@@ -48,6 +48,23 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/orders", "GET, OPTIONS, POST"),
+        ("/api/v1/orders/o-1", "GET, OPTIONS"),
+        ("/api/v1/orders/o-1/cancel", "OPTIONS, POST"),
+        ("/api/v1/drivers/ana", "GET, OPTIONS, PUT"),
+    ],
+)
+async def test_a_path_tells_all_its_methods(client: httpx.AsyncClient, path: str, methods: str) -> None:
+    asked = await client.options(path)
+    refused = await client.patch(path)
+
+    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+    assert (refused.status_code, sorted(refused.headers["allow"].split(", "))) == (405, methods.split(", "))
+
+
+@pytest.mark.parametrize(
     ("method", "path", "slug"),
     [
         ("GET", "/problems/nonsense", Slug.NOT_FOUND),

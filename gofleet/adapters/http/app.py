@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -21,17 +21,20 @@ from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.candidates import FindCandidates, candidates
 from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.docs import DOCS_ROUTES
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.events import EVENT_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.many_drivers import MANY_DRIVER_ROUTES
+from gofleet.adapters.http.methods import options_of
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.moves import MOVE_ROUTES, DispatchByHand, MoveOrder
 from gofleet.adapters.http.openapi import DocumentPlugin
 from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
+from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.parked import PARKED_ROUTES
 from gofleet.adapters.http.slo import slo
 from gofleet.adapters.http.streams import Streams
@@ -95,12 +98,14 @@ def api_app(
     routes = Router(
         PREFIX,
         route_handlers=[
-            Router("/orders", route_handlers=[*ORDER_ROUTES, *EVENT_ROUTES, *MOVE_ROUTES, candidates], tags=["orders"]),
-            Router("/parked", route_handlers=PARKED_ROUTES, tags=["parked messages"]),
-            Router("/outbox", route_handlers=OUTBOX_ROUTES, tags=["outbox"]),
-            Router("/drivers", route_handlers=[*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], tags=["drivers"]),
+            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES, *MOVE_ROUTES, candidates], "orders"),
+            _group("/parked", PARKED_ROUTES, "parked messages"),
+            _group("/outbox", OUTBOX_ROUTES, "outbox"),
+            _group("/drivers", [*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], "drivers"),
             slo,
+            *DOCS_ROUTES,
         ],
+        before_request=checked_query,
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
     app = Litestar(
@@ -121,6 +126,10 @@ def api_app(
     )
     app.asgi_handler = cast("LitestarASGIApp", outermost)
     return app
+
+
+def _group(path: str, handlers: Sequence[HTTPRouteHandler], tag: str) -> Router:
+    return Router(path, route_handlers=[*options_of(handlers), *handlers], tags=[tag])
 
 
 def _constant(value: object) -> Callable[[], object]:

@@ -18,7 +18,7 @@ from litestar.routes import HTTPRoute
 from gofleet.adapters.http.answers import HEADERS, Answer
 from gofleet.adapters.http.problems import Problem
 from gofleet.adapters.http.slugs import Slug
-from gofleet.adapters.json_schema import REFERENCE, example_of, used
+from gofleet.adapters.json_schema import example_of, schemas_of, used
 
 Json = dict[str, Any]
 NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
@@ -76,7 +76,7 @@ def _schemas_of(app: Litestar) -> Json:
             types.add(data.annotation)
         types.update(one.data_container for one in _answers(handler).values() if one.data_container)
     by_name = sorted(types, key=lambda type: type.__name__)
-    return msgspec.json.schema_components(by_name, ref_template=REFERENCE + "{name}")[1]
+    return schemas_of(by_name)
 
 
 def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:

@@ -61,7 +61,7 @@ LISTED = {
     200: Answer(
         OrderPage,
         description="A page of orders.",
-        links={"showOrder": {"order_id": "$response.body#/items/0/id"}, "listOrders": AFTER},
+        links={"listOrders": AFTER},
     )
 }
 
@@ -118,9 +118,9 @@ async def listing(
     """Orders, newest first, a page at a time; the pages neither repeat nor skip what existed at the first one."""
     which = OrderFilter(
         status=status,
-        driver_id=driver_id and parameter_id("driver_id", driver_id),
+        driver_id=None if driver_id is None else parameter_id("driver_id", driver_id),
         created_after=created_after and aware("created_after", created_after, BadParameter),
-        before=position_of(cursor) if cursor else None,
+        before=None if cursor is None else position_of(cursor),
     )
     found = await orders.list(which, limit + 1)
     items = found[:limit]

@@ -73,7 +73,7 @@ async def listing(
     cursor: Cursor = None,
 ) -> FailedPage:
     """Events that no relay tries any more, newest first, a page at a time."""
-    found = await failed_events.list(id_of(cursor) if cursor else None, limit + 1)
+    found = await failed_events.list(None if cursor is None else id_of(cursor), limit + 1)
     items = found[:limit]
     after = cursor_after_id(items[-1].id) if len(found) > limit else None
     return FailedPage(items=[FailedEventView.of(event) for event in items], next_cursor=after)

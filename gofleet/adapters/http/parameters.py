@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from litestar import Request
 from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
@@ -17,6 +18,7 @@ from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
 
 LONGEST_CURSOR = 256
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def _like(value: object) -> list[Example]:
@@ -24,7 +26,9 @@ def _like(value: object) -> list[Example]:
 
 
 # The schemas only tell: what is wrong is said by our own checks, in words rather than in regular expressions.
-OrderId = Annotated[str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("order-1"))]
+OrderId = Annotated[
+    str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("pedido-teste-01"))
+]
 DriverId = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
 ParkedId = Annotated[
     str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
@@ -37,7 +41,7 @@ Cursor = Annotated[
         schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_CURSOR},
     ),
 ]
-TAGS: dict[str, Any] = {"pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
+TAGS: dict[str, Any] = {"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
 IfMatch = Annotated[
     str | None,
     HeaderParameter(
@@ -64,6 +68,29 @@ def filtering(text: str, example: object, **more: Any) -> QueryParameter:
 
 class BadParameter(Invalid):
     """`Invalid`, in the path or the query instead of the body."""
+
+
+async def checked_query(request: Request[Any, Any, Any]) -> None:
+    """Before a handler. Litestar takes the last value of a parameter that was sent twice, `null` for not sent, and a
+    number for the seconds since 1970."""
+    fields = {
+        getattr(field.kwarg_definition, "name", None) or name: field
+        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
+    }
+    seen: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        if not (field := fields.get(name)):
+            continue
+        if any(one.is_non_string_sequence for one in (field, *field.inner_types)):
+            continue  # it may be repeated
+        kinds = {field.annotation, *(inner.annotation for inner in field.inner_types)}
+        if name in seen:
+            raise BadParameter(name, "must be given once")
+        if value.lower() == "null" and str not in kinds:
+            raise BadParameter(name, "must not be null; leave it out")
+        if datetime in kinds and not _DATE.match(value):
+            raise BadParameter(name, "must be a time as in RFC 3339")
+        seen.add(name)
 
 
 def parameter_id(name: str, text: str) -> str:

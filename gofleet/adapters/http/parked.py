@@ -47,12 +47,11 @@ ByReason = Annotated[Cause | None, filtering("Only those given up for this.", "n
 ByState = Annotated[
     Stage | None, QueryParameter(name="state", description="Only those in it; without: waiting and requested ones.")
 ]
-FIRST = {"parked_id": "$response.body#/items/0/id"}
 LISTED = {
     200: Answer(
         ParkedPage,
         description="A page of messages.",
-        links={"showParkedMessage": FIRST, "replayParkedMessage": FIRST, "listParkedMessages": AFTER},
+        links={"listParkedMessages": AFTER},
     )
 }
 COUNTED = {200: Answer(Groups, description="The groups.")}
@@ -81,7 +80,7 @@ async def listing(
     cursor: Cursor = None,
 ) -> ParkedPage:
     """Messages that were given up, newest first, a page at a time; without a `state` those that are still here."""
-    which = _filter(queue, fingerprint, reason, stage, before=id_of(cursor) if cursor else None)
+    which = _filter(queue, fingerprint, reason, stage, before=None if cursor is None else id_of(cursor))
     found = await parked.list(which, limit + 1)
     items = found[:limit]
     after = cursor_after_id(items[-1].id) if len(found) > limit else None

@@ -85,7 +85,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem as RFC 9457 has it, with our extensions `errors`, `actual_count`, `request_id` and `trace_id`."""
 
     type: Annotated[
-        str, said("Names the sort of problem for good; programs match on it.", enum=[slug.uri for slug in Slug])
+        str,
+        said(
+            "Names the sort of problem for good; programs match on it.",
+            **{"enum": [slug.uri for slug in Slug], "x-enum-varnames": [slug.name for slug in Slug]},
+        ),
     ]
     title: Annotated[str, said("The sort of problem for people; may change.", Slug.INVALID.meaning.title)]
     status: Annotated[int, said("The HTTP status.", 422, minimum=400, maximum=599)]

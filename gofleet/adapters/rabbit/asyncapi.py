@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import msgspec
 from faststream.rabbit import RabbitExchange
 
 from gofleet import __version__
-from gofleet.adapters.json_schema import REFERENCE, example_of
+from gofleet.adapters.json_schema import REFERENCE, example_of, schemas_of
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import messages
 from gofleet.domain.events import AnyOrderEvent, OrderEvent
@@ -172,7 +171,7 @@ def _headers(key: str) -> Json:
 
 def _schemas() -> Json:
     """Of the payloads as they are sent, which is more than a reader may rely on: every field is there."""
-    schemas = msgspec.json.schema_components(EVENTS.values(), ref_template=REFERENCE + "{name}")[1]
+    schemas = schemas_of(EVENTS.values())
     for schema in schemas.values():
         schema["required"] = list(schema["properties"])
         for field in schema["properties"].values():

@@ -1,0 +1,167 @@
+// Shows openapi.json, and sends requests. Texts only ever become text nodes, so a document cannot bring markup in.
+"use strict";
+
+const MOST_SHOWN = 65536;
+let api;
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+const rich = (text) =>
+  element("span", {}, ...(text || "").split(/(`[^`]*`)/).map((part) =>
+    part.startsWith("`") ? element("code", { textContent: part.slice(1, -1) }) : part));
+
+function resolved(value) {
+  if (!value.$ref) return value;
+  const found = value.$ref.slice(2).split("/").reduce((inner, step) => inner[step], api);
+  return { ...found, ...value, $ref: undefined, name: value.$ref.split("/").pop() };
+}
+
+function typeOf(schema) {
+  if (schema.$ref) return schema.$ref.split("/").pop();
+  if (schema.anyOf) return schema.anyOf.map(typeOf).join(" or ");
+  if (schema.enum) return schema.enum.join(" | ");
+  if (schema.type === "array") return `list of ${typeOf(schema.items)}`;
+  return [schema.type || "any", schema.format ? `(${schema.format})` : ""].join(" ").trim();
+}
+
+function boundsOf(schema) {
+  const words = { minimum: "≥", exclusiveMinimum: ">", maximum: "≤", minLength: "length ≥", maxLength: "length ≤", pattern: "matches", default: "default" };
+  const inner = (schema.anyOf || []).find((one) => one.type !== "null") || {};
+  return Object.entries(words).filter(([word]) => (schema[word] ?? inner[word] ?? null) !== null)
+    .map(([word, sign]) => `${sign} ${schema[word] ?? inner[word]}`).join(", ");
+}
+
+function fields(schema) {
+  const known = resolved(schema);
+  const inner = known.type === "array" ? resolved(known.items) : known;
+  if (!inner.properties) return element("p", {}, typeOf(schema));
+  const rows = Object.entries(inner.properties).map(([name, field]) => {
+    const choice = (field.anyOf || []).find((one) => one.description) || {};
+    const required = (inner.required || []).includes(name) ? "" : " (optional)";
+    return element("tr", {},
+      element("td", {}, element("code", { textContent: name }), required),
+      element("td", {}, typeOf(field)),
+      element("td", {}, rich(field.description || choice.description), " ", element("code", { textContent: boundsOf(field) })));
+  });
+  return element("table", {}, ...rows);
+}
+
+function answers(operation) {
+  return Object.entries(operation.responses).map(([status, response]) => {
+    const [media, content] = Object.entries(response.content || {})[0] || [];
+    const headers = Object.keys(response.headers || {}).join(", ");
+    return element("details", {},
+      element("summary", {}, element("code", { textContent: status }), " ", rich(response.description)),
+      element("div", {},
+        element("p", {}, media ? `${media}; ` : "", `headers: ${headers}`),
+        ...Object.keys((content || {}).examples || {}).map((slug) => explained(slug)),
+        content ? fields(content.schema) : null));
+  });
+}
+
+function explained(slug) {
+  const { summary, value } = resolved({ $ref: `#/components/examples/${slug}` });
+  return element("p", {}, element("a", { href: new URL(value.type, location.origin), textContent: slug }), `: ${summary}`);
+}
+
+function operationOf(method, path, operation) {
+  const inputs = (operation.parameters || []).map((parameter) => {
+    const input = element("input", { placeholder: parameter.required ? "required" : "", size: 30 });
+    const [example] = Object.values(parameter.examples || {});
+    if (parameter.required && example) input.value = example.value;
+    return { parameter, input };
+  });
+  const [media, content] = Object.entries((operation.requestBody || {}).content || {})[0] || [];
+  const body = content ? element("textarea", { value: JSON.stringify(content.example ?? null, null, 2) }) : null;
+  const curl = element("pre");
+  const answer = element("pre", { hidden: true });
+  const stop = element("button", { textContent: "Stop", hidden: true });
+  const request = () => requestOf(method, path, inputs, media, body);
+  const tell = () => { curl.textContent = curlOf(request()); };
+  for (const one of [...inputs.map(({ input }) => input), body]) one?.addEventListener("input", tell);
+  const send = element("button", { textContent: "Send" });
+  send.addEventListener("click", () => show(request(), answer, stop));
+  const rows = inputs.map(({ parameter, input }) => element("tr", {},
+    element("td", {}, element("code", { textContent: parameter.name }), ` in ${parameter.in}`),
+    element("td", {}, input),
+    element("td", {}, rich(parameter.description), ` ${typeOf(parameter.schema)} `, element("code", { textContent: boundsOf(parameter.schema) }))));
+  const made = element("details", { id: operation.operationId },
+    element("summary", {},
+      element("span", { className: `method ${method}`, textContent: method.toUpperCase() }),
+      element("span", { className: "path", textContent: path }),
+      element("span", { className: "what", textContent: operation.summary })),
+    element("div", {}, element("p", {}, rich(operation.description)),
+      rows.length ? element("h3", { textContent: "Parameters" }) : null, rows.length ? element("table", {}, ...rows) : null,
+      body ? element("h3", { textContent: `Body, ${media}` }) : null, body, body ? fields(content.schema) : null,
+      element("h3", { textContent: "Try it" }), curl, send, stop, answer,
+      element("h3", { textContent: "Answers" }), ...answers(operation)));
+  made.dataset.words = `${method} ${path} ${operation.operationId} ${operation.summary}`.toLowerCase();
+  tell();
+  return made;
+}
+
+function requestOf(method, path, inputs, media, body) {
+  const headers = media ? { "Content-Type": media } : {};
+  const url = new URL(location.origin);
+  url.pathname = path;
+  let filled = path;
+  for (const { parameter, input } of inputs) {
+    if (input.value === "") continue;
+    if (parameter.in === "path") filled = filled.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
+    if (parameter.in === "query") url.searchParams.append(parameter.name, input.value);
+    if (parameter.in === "header") headers[parameter.name] = input.value;
+  }
+  return { method: method.toUpperCase(), url: `${location.origin}${filled}${url.search}`, headers, body: body?.value };
+}
+
+function curlOf({ method, url, headers, body }) {
+  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const words = ["curl -i", method === "GET" ? null : `-X ${method}`, quoted(url),
+    ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`),
+    body === undefined ? null : `-d ${quoted(body)}`];
+  return words.filter((word) => word !== null).join(" ");
+}
+
+async function show({ method, url, headers, body }, answer, stop) {
+  const ending = new AbortController();
+  stop.hidden = answer.hidden = false;
+  stop.onclick = () => ending.abort();
+  try {
+    const response = await fetch(url, { method, headers, body, signal: ending.signal });
+    const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
+    answer.textContent = `${response.status} ${response.statusText}\n${lines.join("\n")}\n\n`;
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
+      answer.textContent += part.value; // as it comes, for a stream has no end
+      if (answer.textContent.length > MOST_SHOWN) ending.abort();
+    }
+  } catch (error) {
+    answer.textContent += `\n${error}`;
+  } finally {
+    stop.hidden = true;
+  }
+}
+
+async function open() {
+  api = await (await fetch("openapi.json")).json();
+  document.title = document.getElementById("title").textContent = `${api.info.title} API ${api.info.version}`;
+  document.getElementById("about").append(rich(api.info.description));
+  const main = document.getElementById("operations");
+  for (const { name, description } of api.tags) {
+    const inside = Object.entries(api.paths).flatMap(([path, methods]) => Object.entries(methods)
+      .filter(([, operation]) => operation.tags.includes(name))
+      .map(([method, operation]) => operationOf(method, path, operation)));
+    main.append(element("h2", { textContent: name }), element("p", {}, rich(description)), ...inside);
+  }
+  document.getElementById("filter").addEventListener("input", ({ target }) => {
+    for (const one of main.querySelectorAll(":scope > details")) one.hidden = !one.dataset.words.includes(target.value.toLowerCase());
+  });
+  const linked = document.getElementById(location.hash.slice(1));
+  if (linked) linked.open = true;
+}
+
+open();
