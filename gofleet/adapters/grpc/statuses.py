@@ -26,6 +26,7 @@ from gofleet.domain.errors import (
     OrderTaken,
     StaleOrder,
     Unavailable,
+    UnknownMoment,
     VersionMismatch,
 )
 
@@ -47,6 +48,7 @@ STATUSES: Mapping[type[GoFleetError], Status] = {
     MessageRefused: Status.FAILED_PRECONDITION,
     NoPickup: Status.FAILED_PRECONDITION,
     NotReplayable: Status.FAILED_PRECONDITION,
+    UnknownMoment: Status.OUT_OF_RANGE,
     StaleOrder: Status.ABORTED,
     VersionMismatch: Status.ABORTED,
     DeadlineExceeded: Status.DEADLINE_EXCEEDED,
