@@ -22,7 +22,7 @@ from gofleet.ports import Drivers, Fleet
 NEXT = {name: {"driver_id": "$response.body#/id"} for name in ("showDriver", "moveDriver")}
 REGISTERED = {200: Answer(DriverView, description="The record, as it is kept now.", links=NEXT)}
 SHOWN = {200: Answer(DriverView, description="The record.", links=NEXT)}
-MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored",))}
+MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored?",))}
 
 
 @put(
