@@ -17,6 +17,7 @@ from gofleet.domain.errors import Invalid
 from gofleet.domain.money import LARGEST
 
 Json = dict[str, Any]
+NEAR_KM = 10
 hook = cast("Callable[[Callable[..., object]], object]", schemathesis.hook)
 FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
@@ -44,12 +45,28 @@ def filter_case(context: object, case: Any) -> bool:
         all(map(_possible, _objects(case.body)))
         and _given(query.get("cursor"))
         and _in_the_calendar(query.get("created_after"))
+        and _a_box(query.get("bbox"))
+        and _near(query.get("radius_km"))
     )
 
 
 def _given(cursor: object) -> bool:
     """A cursor is one that we gave, or none: links bring real ones."""
     return cursor is None or any(_reads(str(cursor), read) for read in (position_of, id_of))
+
+
+def _a_box(text: object) -> bool:
+    """Which has an inside; a pattern cannot compare its numbers."""
+    try:
+        west, south, east, north = map(float, str(text).split(","))
+    except ValueError:
+        return True
+    return west < east and south < north
+
+
+def _near(kilometres: object) -> bool:
+    """How far one may look is a setting of the installation."""
+    return kilometres is None or float(str(kilometres)) <= NEAR_KM
 
 
 def _reads(cursor: str, read: Callable[[str], object]) -> bool:
@@ -77,6 +94,8 @@ def _possible(value: Json) -> bool:
         return False
     # JSON Schema takes 3.0 for an integer, which our strict reading of numbers does not.
     if any(isinstance(one, float) and one.is_integer() and field.endswith("_count") for field, one in value.items()):
+        return False
+    if value.get("lat") == 0 and value.get("lng") == 0:
         return False
     return _in_the_past(value.get("recorded_at"))
 

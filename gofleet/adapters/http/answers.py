@@ -42,7 +42,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "Position-Ignored": {
         "description": "The position was not taken, for a newer one is known.",
-        "required": False,
+        "required": True,
         "schema": {"type": "string", "const": "older"},
     },
     "Retry-After": {
@@ -57,8 +57,8 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Answer(ResponseSpec):
-    """One answer of a route: which of `HEADERS` it carries, the slugs of a problem, and `links`: the operation that
-    may follow -> its parameters, as runtime expressions of OpenAPI."""
+    """One answer of a route: which of `HEADERS` it carries (`Name?`: may carry), the slugs of a problem, and `links`:
+    the operation that may follow -> its parameters, as runtime expressions of OpenAPI."""
 
     data_container: Any  # Litestar's own type for it says nothing
     generate_examples: bool = False

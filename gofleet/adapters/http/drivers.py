@@ -25,7 +25,7 @@ NEXT = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDri
 KEPT = {200: Answer(DriverView, description="The driver, as it is now.", headers=("ETag",), links=NEXT)}
 SHOWN = KEPT | {304: Answer(None, description="The client has this version.", headers=("ETag",))}
 LOCATED = {200: Answer(PositionView, description="Where it was last.")}
-MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored",))}
+MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored?",))}
 
 
 @put(

@@ -50,8 +50,8 @@ def description_of(app: Litestar) -> Json:
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
     document["components"] = {
-        "examples": {slug.value: _problem_example(slug) for slug in Slug},
-        "headers": HEADERS,
+        "examples": _referred("examples", {slug.value: _problem_example(slug) for slug in Slug}, document["paths"]),
+        "headers": _referred("headers", HEADERS, document["paths"]),
         "schemas": used(schemas, document["paths"]),
     }
     return document
@@ -102,7 +102,7 @@ def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Jso
 
 
 def _response(answer: Answer, response: Json, schemas: Json) -> Json:
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in (*answer.headers, REQUEST_ID)}
+    headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID)}
     response |= {"description": answer.description, "headers": headers}
     for media in response.get("content", {}).values():
         if answer.slugs:
@@ -113,6 +113,17 @@ def _response(answer: Answer, response: Json, schemas: Json) -> Json:
     if answer.links:
         response["links"] = {name: _link(name, parameters) for name, parameters in answer.links.items()}
     return response
+
+
+def _header(name: str) -> Json:
+    if name.endswith("?"):
+        return {**HEADERS[name.rstrip("?")], "required": False}
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def _referred(kind: str, named: Json, paths: Json) -> Json:
+    text = msgspec.json.encode(paths).decode()
+    return {name: one for name, one in named.items() if f'"#/components/{kind}/{name}"' in text}
 
 
 def _link(operation: str, parameters: Mapping[str, str]) -> Json:

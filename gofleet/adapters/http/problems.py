@@ -130,7 +130,7 @@ def documented(*slugs: Slug) -> dict[int, Answer]:
     }
 
 
-PROBLEM_HEADERS = {412: ("ETag",), 503: ("Retry-After",)}
+PROBLEM_HEADERS = {412: ("ETag?",), 503: ("Retry-After",)}
 
 
 def slug_for(error: Exception) -> Slug:
