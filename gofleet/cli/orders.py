@@ -11,8 +11,8 @@ from cyclopts.validators import Number
 
 from gofleet.cli.remote import HERE, Url, all_items, asked, items_of, quoted
 from gofleet.cli.shown import Json, show, show_one
-from gofleet.cli.values import AMOUNT, POINT, Id, Limit, Point, is_id
-from gofleet.domain.order import Status
+from gofleet.cli.values import AMOUNT, POINT, Id, Limit, Point, StatusName, is_id
+from gofleet.cli.values import status as status_of
 
 COLUMNS = {
     "id": "id",
@@ -68,7 +68,7 @@ def get(id: Id, /, *, url: Url = HERE, json: Json = False) -> None:
 
 def listed(
     *,
-    status: Annotated[Status | None, Parameter(help="Only those in it.")] = None,
+    status: Annotated[StatusName | None, Parameter(help="Only those in it.")] = None,
     driver: Annotated[str | None, Parameter(help="Only those of this driver.", validator=is_id)] = None,
     created_after: Annotated[datetime | None, Parameter(help="Only younger ones; this machine's time zone.")] = None,
     limit: Limit = 50,
@@ -77,7 +77,8 @@ def listed(
 ) -> None:
     """List orders, newest first."""
     after = created_after and created_after.astimezone().isoformat()
-    items, more = all_items(url, "/orders", {"status": status, "driver_id": driver, "created_after": after}, limit)
+    query = {"status": status and status_of(status), "driver_id": driver, "created_after": after}
+    items, more = all_items(url, "/orders", query, limit)
     show(items, COLUMNS, json=json, more=more)
 
 

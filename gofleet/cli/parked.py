@@ -9,13 +9,12 @@ from cyclopts import Parameter
 from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
 from gofleet.cli.remote import HERE, Url, all_items, asked, items_of
 from gofleet.cli.shown import Json, say, show, show_one, words
-from gofleet.cli.values import Limit
-from gofleet.domain.parked import Cause, Stage
+from gofleet.cli.values import CauseName, Limit, StageName
 
 Queue = Annotated[str | None, Parameter(help="Only those of this queue.")]
 Fingerprint = Annotated[str | None, Parameter(help="Only failures of this sort.")]
-Reason = Annotated[Cause | None, Parameter(help="Only those given up for this.")]
-State = Annotated[Stage | None, Parameter(help="Without: what is not back in its queue.")]
+Reason = Annotated[CauseName | None, Parameter(help="Only those given up for this.")]
+State = Annotated[StageName | None, Parameter(help="Without: what is not back in its queue.")]
 
 COLUMNS = {
     "id": "id",

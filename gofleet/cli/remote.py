@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from gofleet.adapters.http.slugs import slug_of
 from gofleet.cli.failures import NOT_THERE, REFUSED, CommandFailed, Failure, harmless
 
 if TYPE_CHECKING:
@@ -150,6 +149,8 @@ def nobody(url: str, why: str) -> CommandFailed:
 
 def _refusal(status: int, problem: Item) -> Failure:
     """The problem's own words."""
+    from gofleet.adapters.http.slugs import slug_of
+
     faults = problem.get("errors")
     known = cast("list[Item]", faults) if isinstance(faults, list) else []
     where = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in known]

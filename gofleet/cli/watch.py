@@ -11,10 +11,9 @@ from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
 from gofleet.cli.remote import HERE, Item, Url, asked, items_of, quoted
 from gofleet.cli.shown import Json, say, words
 from gofleet.cli.stream import Stream
-from gofleet.cli.values import is_id
-from gofleet.domain.order import MOVES, Status
+from gofleet.cli.values import StatusName, is_id, status
 
-FINAL = frozenset(status for status, moves in MOVES.items() if not moves)
+WAITING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
 NO_ORDER = Failure(
     "it is not clear which order is to get there",
     "--until waits for one order",
@@ -27,7 +26,7 @@ def watch(
     id: Annotated[str | None, Parameter(help="Only this order, until it is over.", validator=is_id)] = None,
     /,
     *,
-    until: Annotated[Status | None, Parameter(help="With an ID: end as soon as the order is there.")] = None,
+    until: Annotated[StatusName | None, Parameter(help="With an ID: end as soon as the order is there.")] = None,
     type: Annotated[str | None, Parameter(help="Only such events, as orders.dispatched.")] = None,
     bbox: Annotated[
         str | None,
@@ -54,7 +53,7 @@ def watch(
         patience_seconds=patience,
         history=(lambda: _timeline(url, id)) if id else tuple,
     )
-    course = Course(until) if id else None
+    course = Course(until and status(until)) if id else None
     for events in stream.events():
         for event in events:
             if course is not None and "sequence" in event and not course.goes_on(event):
@@ -71,7 +70,7 @@ def watch(
 class Course:
     """How far an order has got since it last began to wait."""
 
-    def __init__(self, until: Status | None) -> None:
+    def __init__(self, until: str | None) -> None:
         self._until = until
         self._seen = 0
         self._been: set[str] = set()
@@ -82,7 +81,7 @@ class Course:
         if not isinstance(sequence, int) or sequence <= self._seen:
             return False
         self._seen = sequence
-        if event.get("status") == Status.PENDING:
+        if event.get("status") == WAITING:
             self._been.clear()
         self._been.add(str(event.get("status")))
         return True

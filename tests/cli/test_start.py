@@ -8,11 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cyclopts import App
 
 from gofleet.cli import app
+from gofleet.cli.values import CauseName, StageName, StatusName, status
+from gofleet.cli.watch import FINAL
+from gofleet.domain.order import MOVES, Status
+from gofleet.domain.parked import Cause, Stage
 
 CPU_SECONDS = 0.3
 TRIES = 3
@@ -23,6 +28,7 @@ HEAVY = {
     "grpclib",
     "httpx",
     "litestar",
+    "msgspec",
     "opentelemetry",
     "psycopg",
     "redis",
@@ -87,6 +93,13 @@ def _help(words: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, complained
     return set(json.loads(complained)), said, used.ru_utime + used.ru_stime
+
+
+def test_the_values_that_options_take_are_those_of_the_domain() -> None:
+    assert [status(name) for name in get_args(StatusName)] == list(Status)
+    assert list(get_args(CauseName)) == list(Cause)
+    assert list(get_args(StageName)) == list(Stage)
+    assert {status for status, moves in MOVES.items() if not moves} == FINAL
 
 
 def test_every_command_is_there() -> None:
