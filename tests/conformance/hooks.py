@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import schemathesis
 
-from gofleet.adapters.http.parameters import id_of, position_of
+from gofleet.adapters.http.cursors import driver_behind, order_behind, row_behind
 from gofleet.domain.driver import FUTURE_TOLERANCE
 from gofleet.domain.errors import Invalid
 from gofleet.domain.money import LARGEST
@@ -52,7 +52,7 @@ def filter_case(context: object, case: Any) -> bool:
 
 def _given(cursor: object) -> bool:
     """A cursor is one that we gave, or none: links bring real ones."""
-    return cursor is None or any(_reads(str(cursor), read) for read in (position_of, id_of))
+    return cursor is None or any(_reads(str(cursor), read) for read in (order_behind, row_behind, driver_behind))
 
 
 def _a_box(text: object) -> bool:

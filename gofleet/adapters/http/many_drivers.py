@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Annotated
 
 from litestar import get, post
@@ -12,12 +11,12 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.bodies import MOST_FAULTS, InvalidBodies, InvalidBody
 from gofleet.adapters.http.boxes import MapBox, box_of
+from gofleet.adapters.http.cursors import Cursor, after_driver, driver_behind
 from gofleet.adapters.http.driver_schemas import DriverFix, DriverPage, DriverView, Fixes, Taken, checked, now
-from gofleet.adapters.http.parameters import LONGEST_CURSOR, BadParameter, Cursor, filtering
+from gofleet.adapters.http.parameters import BadParameter, filtering
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.slugs import Slug
 from gofleet.domain.driver import Area, DriverFilter, Position
-from gofleet.domain.ids import IDENTIFIER
 from gofleet.ports import Drivers, Fleet
 
 DriversPort = NamedDependency[SkipValidation[Drivers]]
@@ -55,13 +54,13 @@ async def listing(
     pages, and only the 5000 nearest are looked at: who wants to see more asks for smaller boxes.
     """
     if bbox is not None:
-        if cursor:
+        if cursor is not None:
             raise BadParameter("cursor", "cannot be given with bbox: a map has no pages")
         return DriverPage(items=await _map(Area(box_of(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None)
-    which = DriverFilter(_id_of(cursor) if cursor else "", free, on_duty)
+    which = DriverFilter(driver_behind(cursor), free, on_duty)
     found = await drivers.list(which, limit + 1)
     items = found[:limit]
-    after = _cursor_after(items[-1].id) if len(found) > limit else None
+    after = after_driver(items[-1].id) if len(found) > limit else None
     return DriverPage(items=[DriverView.of(driver) for driver in items], next_cursor=after)
 
 
@@ -101,18 +100,3 @@ def _positions(fixes: list[DriverFix]) -> list[Position]:
     if faults:
         raise InvalidBodies(faults)
     return positions
-
-
-def _cursor_after(driver_id: str) -> str:
-    """Where the page ended, opaque to clients: they must not build on what is inside."""
-    return urlsafe_b64encode(f"@{driver_id}".encode()).decode().rstrip("=")
-
-
-def _id_of(cursor: str) -> str:
-    try:
-        text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        text = ""
-    if not text.startswith("@") or not IDENTIFIER.fullmatch(text[1:]):
-        raise BadParameter("cursor", "is not one that we gave")
-    return text[1:]

@@ -11,18 +11,16 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.cursors import Cursor, after_order, order_behind
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.parameters import (
     BadParameter,
-    Cursor,
     IfNoneMatch,
     Limit,
     OrderId,
     aware,
-    cursor_after,
     filtering,
     parameter_id,
-    position_of,
 )
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import NewOrder, OrderPage, OrderView, as_created, present
@@ -120,12 +118,12 @@ async def listing(
         status=status,
         driver_id=None if driver_id is None else parameter_id("driver_id", driver_id),
         created_after=created_after and aware("created_after", created_after, BadParameter),
-        before=None if cursor is None else position_of(cursor),
+        before=order_behind(cursor),
     )
     found = await orders.list(which, limit + 1)
     items = found[:limit]
     more = len(found) > limit
-    return OrderPage(items=[present(order) for order in items], next_cursor=cursor_after(items[-1]) if more else None)
+    return OrderPage(items=[present(order) for order in items], next_cursor=after_order(items[-1]) if more else None)
 
 
 ORDER_ROUTES = (create, show, listing)

@@ -11,8 +11,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.cursors import Cursor, after_row, row_behind
 from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, moment, said
-from gofleet.adapters.http.parameters import Cursor, Limit, cursor_after_id, id_of
+from gofleet.adapters.http.parameters import Limit
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import Requested
 from gofleet.adapters.http.slugs import Slug
@@ -73,9 +74,9 @@ async def listing(
     cursor: Cursor = None,
 ) -> FailedPage:
     """Events that no relay tries any more, newest first, a page at a time."""
-    found = await failed_events.list(None if cursor is None else id_of(cursor), limit + 1)
+    found = await failed_events.list(row_behind(cursor), limit + 1)
     items = found[:limit]
-    after = cursor_after_id(items[-1].id) if len(found) > limit else None
+    after = after_row(items[-1].id) if len(found) > limit else None
     return FailedPage(items=[FailedEventView.of(event) for event in items], next_cursor=after)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,9 +14,7 @@ from gofleet.adapters.http.fields import ID, NUMBER_TEXT
 from gofleet.domain.driver import driver_identifier
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
-from gofleet.domain.order import Order
 
-LONGEST_CURSOR = 256
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -34,13 +31,6 @@ ParkedId = Annotated[
     str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items of one answer at most.", examples=_like(50))]
-Cursor = Annotated[
-    str | None,
-    QueryParameter(
-        description="`next_cursor` of the page before; opaque.",
-        schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_CURSOR},
-    ),
-]
 TAGS: dict[str, Any] = {"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
 IfMatch = Annotated[
     str | None,
@@ -117,35 +107,3 @@ def aware(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datet
         return time.astimezone(UTC)
     except OverflowError as error:
         raise refusal(field, "is out of range") from error
-
-
-def cursor_after(order: Order) -> str:
-    """Where the page ended, opaque to clients: they must not build on what is inside."""
-    assert order.created_at is not None  # noqa: S101  stored orders have it
-    return urlsafe_b64encode(f"{order.created_at.isoformat()} {order.id}".encode()).decode().rstrip("=")
-
-
-def position_of(cursor: str) -> tuple[datetime, str]:
-    try:
-        if len(cursor) > LONGEST_CURSOR:
-            raise ValueError
-        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-        created_at, _, order_id = text.partition(" ")
-        return aware("cursor", datetime.fromisoformat(created_at)), identifier("cursor", order_id)
-    except (ValueError, Invalid) as error:
-        raise BadParameter("cursor", "is not one that we gave") from error
-
-
-def cursor_after_id(id: int) -> str:
-    """As `cursor_after`, for what is sorted by a number."""
-    return urlsafe_b64encode(f"#{id}".encode()).decode().rstrip("=")
-
-
-def id_of(cursor: str) -> int:
-    try:
-        text = urlsafe_b64decode(cursor[:LONGEST_CURSOR].encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError:
-        text = ""
-    if not (found := re.fullmatch(r"#([1-9][0-9]{0,17})", text)):
-        raise BadParameter("cursor", "is not one that we gave")
-    return int(found[1])

@@ -10,15 +10,13 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.cursors import Cursor, after_row, row_behind
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.parameters import (
     BadParameter,
-    Cursor,
     Limit,
     ParkedId,
-    cursor_after_id,
     filtering,
-    id_of,
     parameter_id,
 )
 from gofleet.adapters.http.parked_schemas import (
@@ -80,10 +78,10 @@ async def listing(
     cursor: Cursor = None,
 ) -> ParkedPage:
     """Messages that were given up, newest first, a page at a time; without a `state` those that are still here."""
-    which = _filter(queue, fingerprint, reason, stage, before=None if cursor is None else id_of(cursor))
+    which = _filter(queue, fingerprint, reason, stage, before=row_behind(cursor))
     found = await parked.list(which, limit + 1)
     items = found[:limit]
-    after = cursor_after_id(items[-1].id) if len(found) > limit else None
+    after = after_row(items[-1].id) if len(found) > limit else None
     return ParkedPage(items=[view_of(message) for message in items], next_cursor=after)
 
 
