@@ -56,12 +56,12 @@ def _given(cursor: object) -> bool:
 
 
 def _a_box(text: object) -> bool:
-    """Which has an inside; a pattern cannot compare its numbers."""
+    """Which lies on the map and has an inside; a pattern cannot compare numbers."""
     try:
         west, south, east, north = map(float, str(text).split(","))
     except ValueError:
         return True
-    return west < east and south < north
+    return -180 <= west < east <= 180 and -90 <= south < north <= 90
 
 
 def _near(kilometres: object) -> bool:

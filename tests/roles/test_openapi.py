@@ -91,6 +91,8 @@ def test_an_answer_is_described_with_its_headers(route: str) -> None:
     for status, response in responses(route):
         assert response["description"] not in {HTTPStatus(status).description, HTTPStatus(status).phrase}
         assert "X-Request-Id" in response["headers"]
+        if stream := response.get("content", {}).get("text/event-stream"):
+            assert (stream["schema"], set(stream)) == ({"type": "string"}, {"schema", "example", "x-item-schema"})
         for name, told in response["headers"].items():
             header = DOCUMENT["components"]["headers"][name] if "$ref" in told else told
             assert header["description"], name

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from gofleet.adapters.http.slugs import Slug
 from gofleet.domain.ids import IDENTIFIER
 
-TAG_PATTERN = rf'^"[1-9][0-9]{{0,9}}(/{IDENTIFIER.pattern})?"$'
+TAG_PATTERN = r'^"[!#-~]+"$'
 
 AFTER = {"query.cursor": "$response.body#/next_cursor"}
 """Link to the page after this one."""
@@ -23,8 +23,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "example": "0198c0de-0000-7000-8000-000000000001",
     },
     "ETag": {
-        "description": "The version of what is answered, in quotes, for If-Match and If-None-Match; "
-        "a driver's goes on with the live order that it holds, for what is answered changes with it.",
+        "description": "Names this version of what is answered: for If-Match and If-None-Match.",
         "required": True,
         "schema": {"type": "string", "pattern": TAG_PATTERN},
         "example": '"3"',

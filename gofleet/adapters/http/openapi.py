@@ -23,6 +23,7 @@ from gofleet.adapters.json_schema import example_of, schemas_of, used
 Json = dict[str, Any]
 NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
 """Litestar writes them out although false is what their absence means."""
+EVENT_STREAM = "text/event-stream"
 REQUEST_ID = "X-Request-Id"
 
 
@@ -104,15 +105,23 @@ def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Jso
 def _response(answer: Answer, response: Json, schemas: Json) -> Json:
     headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID)}
     response |= {"description": answer.description, "headers": headers}
-    for media in response.get("content", {}).values():
+    for name, media in response.get("content", {}).items():
         if answer.slugs:
             media["schema"]["properties"] = {"type": {"enum": [slug.uri for slug in answer.slugs]}}
             media["examples"] = {slug.value: {"$ref": f"#/components/examples/{slug}"} for slug in answer.slugs}
         else:
             media["example"] = example_of(media["schema"], schemas)
+        if name == EVENT_STREAM:
+            _as_text(media)
     if answer.links:
         response["links"] = {name: _link(name, parameters) for name, parameters in answer.links.items()}
     return response
+
+
+def _as_text(media: Json) -> None:
+    """A stream is a text; what each `data:` in it holds, OpenAPI can say from version 3.2 on only."""
+    data = msgspec.json.encode(media["example"]).decode()
+    media |= {"schema": {"type": "string"}, "x-item-schema": media["schema"], "example": f"data: {data}\n\n"}
 
 
 def _header(name: str) -> Json:
