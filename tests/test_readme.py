@@ -107,11 +107,18 @@ def test_the_walk_through_works_beside_the_demo() -> None:
     assert '"status":"DELIVERED"' in said
     assert "invalid-transition" in said
     at_sea = '"pickup":{"lat":-30.0,"lng":-20.0},"dropoff":null,"driver_id":'
-    assert f'"status":"DISPATCHED",{at_sea}"maria"' in said
-    assert f'"status":"PENDING",{at_sea}null' in said.split('"maria"')[-1]
+    _, given, afterwards = said.partition(f'"status":"DISPATCHED",{at_sea}"maria"')
+    assert given
+    assert f'"status":"PENDING",{at_sea}null' in afterwards
     assert '{"items":[]}' in said
     assert "fingerprint" in said
     assert "held back" in said
+    assert '"actor":"worker"' in said
+    assert "event: orders.d" in said
+    assert "event: driver.moved" in said
+    assert '{"applied":2,"older":0,"refused":0}' in said
+    assert '"name":"availability"' in said
+    assert said.count("no-such-parked-message") == 2
     assert "everything stopped" in out
 
 
@@ -150,6 +157,7 @@ def test_the_roles_run_against_servers_of_ones_own(
             until_ready(url, roles)
             _dispatched(url)
             _proven(commands, environment)
+            _healthy(commands, environment)
         link.execute("drop database readme with (force)")
 
 
@@ -181,6 +189,37 @@ def _proven(commands: str, environment: dict[str, str]) -> None:
         assert time.monotonic() < until, said
     assert said.splitlines()[-1] == "verdict: holds"
     assert said.count(" holds ") == 12
+
+
+def _healthy(commands: str, environment: dict[str, str]) -> None:
+    """The doctor finds nothing to mend."""
+    (visit,) = blocks("bash doctor")
+    given = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
+    with typed(f"{given}\n{visit}", environment) as visiting:
+        said, _ = visiting.communicate(timeout=60)
+    assert visiting.returncode == 0, said
+
+
+def test_every_route_can_be_tried_as_it_is_shown() -> None:
+    """The walk, and so its test, has a curl for each operation of the API's description."""
+    shown = set[tuple[str, str]]()
+    for command in re.findall(r"curl (.*?)(?:\n(?! )|$)", "".join(blocks("bash walk")), re.S):
+        method = re.search(r"-X (\w+)", command)
+        path = re.search(r"http://localhost:8000([^\s\"?]*)", command)
+        if path:
+            shown.add((method[1] if method else "GET", path[1]))
+    document = json.loads((ROOT / "proto" / "openapi.json").read_text(encoding="utf-8"))
+
+    lacking = [
+        f"{method.upper()} {path}"
+        for path, operations in document["paths"].items()
+        for method in operations
+        if not any(
+            each == method.upper() and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), one) for each, one in shown
+        )
+    ]
+
+    assert lacking == []
 
 
 @pytest.mark.parametrize("recipe", sorted(set(re.findall(r"(?:uv run )?just (\w+)", README))))

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from gofleet.cli.remote import HERE, Url, all_items, asked, items_of, quoted
 from gofleet.cli.shown import Json, show, show_one
-from gofleet.cli.values import AMOUNT, POINT, Id, Limit, Point, StatusName, is_id
+from gofleet.cli.values import AMOUNT, POINT, STATUS, Id, Limit, Point, StatusName, is_id
 from gofleet.cli.values import status as status_of
 
 COLUMNS = {
@@ -68,7 +68,7 @@ def get(id: Id, /, *, url: Url = HERE, json: Json = False) -> None:
 
 def listed(
     *,
-    status: Annotated[StatusName | None, Parameter(help="Only those in it.")] = None,
+    status: Annotated[StatusName | None, STATUS, Parameter(help="Only those in it.")] = None,
     driver: Annotated[str | None, Parameter(help="Only those of this driver.", validator=is_id)] = None,
     created_after: Annotated[datetime | None, Parameter(help="Only younger ones; this machine's time zone.")] = None,
     limit: Limit = 50,

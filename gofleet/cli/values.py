@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -32,6 +32,14 @@ class Point(NamedTuple):
 def status(name: StatusName) -> str:
     """The status as the API writes it."""
     return name.upper().replace("-", "_")
+
+
+def status_name(type: Any, tokens: Sequence[Token]) -> str:
+    """Reads a status as it is typed or as the API writes it: `manual-dispatch` or `MANUAL_DISPATCH`."""
+    name = tokens[0].value.lower().replace("_", "-")
+    if name not in (names := get_args(StatusName)):
+        raise ValueError(f"{tokens[0].value!r} is none of {', '.join(names)}")
+    return name
 
 
 def point(type: Any, tokens: Sequence[Token]) -> Point:
@@ -70,6 +78,7 @@ def is_id(type: Any, value: str | None) -> None:
         raise ValueError(str(error)) from error
 
 
+STATUS = Parameter(converter=status_name, n_tokens=1)
 AMOUNT = Parameter(converter=amount, n_tokens=1)
 POINT = Parameter(converter=point, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
 Id = Annotated[str, Parameter(validator=is_id)]

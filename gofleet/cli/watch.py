@@ -11,7 +11,7 @@ from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
 from gofleet.cli.remote import HERE, Item, Url, asked, items_of, quoted
 from gofleet.cli.shown import Json, say, words
 from gofleet.cli.stream import Stream
-from gofleet.cli.values import StatusName, is_id, status
+from gofleet.cli.values import STATUS, StatusName, is_id, status
 
 WAITING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
 NO_ORDER = Failure(
@@ -26,7 +26,9 @@ def watch(
     id: Annotated[str | None, Parameter(help="Only this order, until it is over.", validator=is_id)] = None,
     /,
     *,
-    until: Annotated[StatusName | None, Parameter(help="With an ID: end as soon as the order is there.")] = None,
+    until: Annotated[
+        StatusName | None, STATUS, Parameter(help="With an ID: end as soon as the order is there.")
+    ] = None,
     type: Annotated[str | None, Parameter(help="Only such events, as orders.dispatched.")] = None,
     bbox: Annotated[
         str | None,

@@ -25,9 +25,10 @@ from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.tail import Tail
-from gofleet.ports import Indicators
+from gofleet.ports import Fleet, History, Indicators
 from gofleet.process import Process, Work, repeat
 from gofleet.roles.outages import outliving_outages
+from gofleet.settings import Settings
 from gofleet.telemetry.observed import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
@@ -50,16 +51,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
     drivers, fleet = PostgresDrivers(pool), await process.use(parts.fleet_client)
     at, depot = process.settings.fleet, parts.depot(process.settings)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
-    history, stream = PostgresHistory(pool), process.settings.stream
-    tail = Tail(
-        history,
-        poll_seconds=stream.poll_seconds,
-        window=stream.window,
-        page=stream.page,
-        bell=partial(listening, parts.conninfo(process.settings)),
-    )
-    moves = DriverMoves(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
-    bounds = StreamBounds(web.max_streams, stream.keep_alive_seconds, web.send_timeout_seconds)
+    history = PostgresHistory(pool)
+    tail = tail_of(history, process.settings)
     app = api_app(
         Api(
             orders=orders,
@@ -70,7 +63,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
             redispatch_order=observed(RedispatchOrder(orders)),
             find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
             history=history,
-            streams=Streams(tail, stopping=process.stopping, moves=moves, bounds=bounds),
+            streams=streams_of(tail, fleet, process),
             drivers=drivers,
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
@@ -101,6 +94,19 @@ async def api(process: Process) -> AsyncGenerator[None]:
     ):
         logger.info("api on port {}", web.port)
         yield
+
+
+def tail_of(history: History, settings: Settings) -> Tail:
+    stream, bell = settings.stream, partial(listening, parts.conninfo(settings))
+    return Tail(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, bell=bell)
+
+
+def streams_of(tail: Tail, fleet: Fleet, process: Process) -> Streams:
+    """What clients may follow; their streams end as soon as the process is told to stop."""
+    web, stream = process.settings.web, process.settings.stream
+    moves = DriverMoves(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
+    bounds = StreamBounds(web.max_streams, stream.keep_alive_seconds, web.send_timeout_seconds)
+    return Streams(tail, stopping=process.stopping, moves=moves, bounds=bounds)
 
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:

@@ -48,8 +48,9 @@ async def test_orders_are_listed_and_shown(desk: Desk) -> None:
 
     assert await desk.types("orders", "list", "--json") == 0
     assert [line["id"] for line in desk.lines()] == ["o-manual", "o-2", "o-1", "o-0"]
-    assert await desk.types("orders", "list", "--status", "manual-dispatch", "--json") == 0
-    assert [line["id"] for line in desk.lines()] == ["o-manual"]
+    for name in ("manual-dispatch", "MANUAL_DISPATCH"):
+        assert await desk.types("orders", "list", "--status", name, "--json") == 0
+        assert [line["id"] for line in desk.lines()] == ["o-manual"]
     assert await desk.types("orders", "list", "--created-after", "2999-01-01", "--json") == 0
     assert desk.said == ""
     assert await desk.types("orders", "list", "--limit", "2") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -35,7 +36,7 @@ from tests.services import a_vhost
 
 DOCUMENT: dict[str, Any] = asyncapi_document()
 MESSAGES: dict[str, Any] = {message["name"]: message for message in DOCUMENT["components"]["messages"].values()}
-EXAMPLE = Path(__file__).with_name("consumer_example.py")
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SECONDS = 20.0
 
 
@@ -124,9 +125,10 @@ async def test_what_arrives_is_what_is_promised(store: Store, vhost: RabbitAddre
 
 
 async def test_the_readmes_consumer_receives_every_event(store: Store, vhost: RabbitAddress) -> None:
+    (example,) = re.findall(r"```python consumer\n(.*?)```", README, re.DOTALL)
     environment = {**os.environ, "RABBITMQ_URL": vhost.url}
     consumer = await asyncio.create_subprocess_exec(
-        sys.executable, str(EXAMPLE), env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", example, env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
         async with RabbitPublisher(a_server(vhost)) as publisher, await aio_pika.connect(vhost.url) as connection:
