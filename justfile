@@ -32,6 +32,7 @@ check: lint test
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
 test *args: servers
+    @uv sync --quiet --compile-bytecode  # hundreds of processes start in the tests, perhaps where none keeps its own
     uv run pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
