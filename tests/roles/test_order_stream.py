@@ -401,4 +401,4 @@ async def test_the_stream_describes_itself(client: httpx.AsyncClient) -> None:
     answers = document["paths"][STREAM]["get"]["responses"]
 
     assert list(answers["200"]["content"]) == ["text/event-stream"]
-    assert answers["200"]["content"]["text/event-stream"]["schema"]["$ref"].endswith("/EventView")
+    assert answers["200"]["content"]["text/event-stream"]["x-item-schema"]["$ref"].endswith("/EventView")
