@@ -23,6 +23,9 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),  # nginx would keep events back until it has a buffer full of them
 )
 
+AGAIN_SECONDS = 0.1
+"""Between two tries to end something."""
+
 Write = Callable[[bytes], Awaitable[None]]
 Pump = Callable[[Write], Awaitable[None]]
 """Writes what there is to write, for as long as there is any."""
@@ -103,9 +106,18 @@ class StreamingResponse(ASGIResponse):
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
+
+
+async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel them until they are. Once is not enough: in Python 3.11 `wait_for`, on which psycopg waits, takes no notice
+    of it when what it waited for comes at the same moment."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _gone(receive: Receive) -> None:
