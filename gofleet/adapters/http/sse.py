@@ -110,8 +110,8 @@ class StreamingResponse(ASGIResponse):
 
 
 async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Cancel them until they are. Once is not enough: in Python 3.11 `wait_for`, on which psycopg waits, takes no notice
-    of it when what it waited for comes at the same moment."""
+    """Cancel them until they are. Once is not enough: in Python 3.11 `wait_for`, on which psycopg waits, does not
+    notice it when what it waited for comes at the same moment."""
     left = set(tasks)
     while left:
         for task in left:
