@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 
-LIMITS = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges"]  # noqa: S108
-LIMITS += ["--memory", "256m", "--pids-limit", "128"]
+LIMITS = [
+    *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges"),  # noqa: S108
+    *("--memory", "256m", "--pids-limit", "128"),
+]
 """As in compose.yaml."""
 
 
@@ -49,8 +51,9 @@ class Engine:
 
     def is_healthy(self, container: str) -> bool:
         """Whether the image's own health check is content; podman would need systemd to ask by itself."""
-        check = self.inspected()["Config"]["Healthcheck"]["Test"]
-        words = [self.program, "exec", container, *check[1:]]
+        found = self.inspected()
+        check = found["Config"].get("Healthcheck") or found["Healthcheck"]  # Docker's place, and Podman's
+        words = [self.program, "exec", container, *check["Test"][1:]]
         return subprocess.run(words, check=False, capture_output=True, timeout=30).returncode == 0
 
     def stop(self, container: str) -> int:
