@@ -33,7 +33,8 @@ logs *services:
 # More or fewer containers of a role: just scale worker=3
 [group('try')]
 scale +counts:
-    {{compose}} scale --no-deps {{counts}}
+    {{compose}} up --detach --wait --no-build --no-deps --no-recreate \
+        {{prepend("--scale ", counts)}} {{replace_regex(counts, "=[0-9]+", "")}}
 
 # Play roles against your own servers: just run api,relay
 [group('try')]

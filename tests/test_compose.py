@@ -246,8 +246,8 @@ def test_up_waits_until_all_is_healthy() -> None:
     assert f"COMPOSE_PROFILES={OBSERVABILITY}" in recipe("up").replace("'", "")
 
 
-def test_scale_makes_more_of_what_up_started() -> None:
-    commands = recipe("scale", "worker=3", "fleet=2").replace("'", "")
+def test_scale_makes_more_of_what_up_started_and_leaves_the_rest_alone() -> None:
+    commands = " ".join(recipe("scale", "worker=3", "fleet=2").replace("'", "").split())
 
-    assert commands.strip().endswith("scale --no-deps worker=3 fleet=2")
+    assert commands.endswith("--no-deps --no-recreate --scale worker=3 --scale fleet=2 worker fleet")
     assert f"COMPOSE_PROFILES={OBSERVABILITY}" in commands
