@@ -38,7 +38,7 @@ def test_every_role_has_one_service_and_its_name() -> None:
 
 
 def test_without_a_profile_there_is_what_gofleet_needs_and_with_it_all_that_watches() -> None:
-    assert set(CORE) == {*OURS, "postgres", "rabbitmq", "redis"}
+    assert set(CORE) == {*OURS, "gateway", "postgres", "rabbitmq", "redis"}
     assert set(WATCHING) == {"prometheus", "alertmanager", "grafana", "loki", "alloy", "jaeger"}
 
 
@@ -47,8 +47,9 @@ def test_one_image_serves_all_and_is_built_once() -> None:
     assert [name for name, service in SERVICES.items() if service.build] == ["migrate"]
 
 
-def test_any_service_can_be_scaled() -> None:
+def test_any_role_can_be_scaled() -> None:
     assert not [name for name, service in SERVICES.items() if service.container_name]
+    assert not [name for name, service in ROLES.items() if service.ports]
 
 
 @every_service
@@ -63,7 +64,7 @@ def test_what_is_published_is_published_on_this_machine_only() -> None:
     published = {name: [f"{port.host_ip}:{port.published}" for port in one.ports] for name, one in SERVICES.items()}
 
     assert {name: ports for name, ports in published.items() if ports} == {
-        "api": ["127.0.0.1:8000"],
+        "gateway": ["127.0.0.1:8000"],
         "rabbitmq": ["127.0.0.1:15672"],
         "prometheus": ["127.0.0.1:9090"],
         "alertmanager": ["127.0.0.1:9093"],
@@ -178,6 +179,19 @@ def test_only_alloy_sees_the_engine() -> None:
     seeing = [name for name, one in SERVICES.items() if SOCKET in {mount.source for mount in one.volumes}]
 
     assert seeing == ["alloy"]
+
+
+def test_the_gateway_leads_to_the_api_and_its_health() -> None:
+    config = (ROOT / "config/haproxy/haproxy.cfg").read_text()
+    [(server, checked)] = re.findall(r"server-template \S+ \S+ (\S+) check port (\d+) ", config)
+    check = SERVICES["gateway"].healthcheck
+
+    assert server == f"{ROLES['api'].role}:{DEFAULTS.web.port}"
+    assert int(checked) == DEFAULTS.telemetry.metrics_port
+    assert f"bind :{SERVICES['gateway'].ports[0].target}\n" in config
+    assert check is not None
+    address, path = urlsplit(check.test[-1]).netloc, urlsplit(check.test[-1]).path
+    assert f"bind {address}\n    monitor-uri {path}\n" in config
 
 
 def test_every_volume_has_a_user() -> None:
