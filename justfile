@@ -1,5 +1,8 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 export UV_PYTHON_DOWNLOADS := "never"
+# The same profiles for every recipe: they are part of what a container is made from.
+profiles := env("COMPOSE_PROFILES", "observability")
+compose := "COMPOSE_PROFILES=" + quote(profiles) + " " + env("COMPOSE", "docker compose")
 
 # List the recipes
 _default:
@@ -10,15 +13,28 @@ _default:
 demo *args:
     uv run gofleet demo {{args}}
 
-# The whole system in containers
+# All of it in containers, watched; ends when everything is healthy. `COMPOSE_PROFILES= just up` leaves out what watches
 [group('try')]
 up *args:
-    docker compose up --build {{args}}
+    {{compose}} up --build --detach --wait --wait-timeout 600 {{args}}
+    @docker ps --filter label=com.docker.compose.project=gofleet --filter label=gofleet.page \
+        --format '{{{{.Label "gofleet.url"}}\t{{{{.Label "gofleet.page"}}' | sort -u | column -t -s $'\t'
 
 # Stop the containers; add --volumes to forget the data
 [group('try')]
 down *args:
-    docker compose down {{args}}
+    {{compose}} --profile '*' down {{args}}
+
+# Follow what the containers say: just logs worker fleet
+[group('try')]
+logs *services:
+    {{compose}} logs --follow --tail 100 {{services}}
+
+# More or fewer containers of a role: just scale worker=3
+[group('try')]
+scale +counts:
+    {{compose}} up --detach --wait --no-build --no-deps --no-recreate \
+        {{prepend("--scale ", counts)}} {{replace_regex(counts, "=[0-9]+", "")}}
 
 # Play roles against your own servers: just run api,relay
 [group('try')]
@@ -101,3 +117,13 @@ migrate *args:
 [group('develop')]
 servers:
     @bash tests/install_servers.sh
+
+# The image that plays every role, by Docker, or by Buildah where no Docker answers
+[group('ship')]
+image *args:
+    @bash tests/image/build.sh {{args}}
+
+# Check that image: size, what it may do, all roles as containers on servers of this machine, the first curl
+[group('ship')]
+image-check *args:
+    uv run python -m tests.image {{args}}

