@@ -45,7 +45,7 @@ def render(values: Mapping[str, Any] | None = None, *, release: str = "gofleet",
         raise Refused(str(error)) from error
     manifests = (text for path, text in texts.items() if path.endswith(".yaml"))
     try:
-        return [found for text in manifests for found in yaml.safe_load_all(text) if found]
+        return [found for text in manifests for found in yaml.load_all(text, yaml.CSafeLoader) if found]
     except yaml.YAMLError as error:
         raise Refused(str(error)) from error
 

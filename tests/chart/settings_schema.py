@@ -49,7 +49,7 @@ def write_down() -> None:
 
 
 def _schema(entry: Entry) -> dict[str, Any]:
-    schema = cast("dict[str, Any]", msgspec.json.schema(entry.type))
+    schema = msgspec.json.schema(entry.type)
     kinds = cast("list[dict[str, Any]]", schema.get("anyOf", []))
     if {"type": "null"} in kinds:  # Helm reads a null as "take the default away"; empty is what the environment has
         schema["anyOf"] = [{"const": ""} if kind == {"type": "null"} else kind for kind in kinds]

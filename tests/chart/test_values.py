@@ -79,7 +79,7 @@ def test_every_setting_is_offered_given_withheld_or_a_password() -> None:
     secret = {entry.name for entry in catalogue() if entry.secret}
     groups = [offered, set(FIXED), set(WITHHELD), secret]
 
-    assert set.union(*groups) == {entry.name for entry in catalogue()}
+    assert {name for group in groups for name in group} == {entry.name for entry in catalogue()}
     assert sum(map(len, groups)) == len(catalogue())
     assert set(REQUIRED) <= offered
 
