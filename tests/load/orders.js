@@ -37,7 +37,7 @@ const scenarios = {
     exec: "ramp",
     startRate: 1,
     timeUnit: "1s",
-    preAllocatedVUs: RATE,
+    preAllocatedVUs: RATE * 4, // an order takes a while, and to make a VU in the midst of it would drop some
     maxVUs: RATE * 10,
     gracefulStop: `${PATIENCE_SECONDS}s`,
     stages: [
