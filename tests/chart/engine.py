@@ -1,0 +1,104 @@
+"""The chart through the real Helm, and what comes out through the real descriptions of Kubernetes' objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.chart.settings_schema import CHART
+
+Manifest = dict[str, Any]
+OTHERS = ("ScaledObject", "ServiceMonitor")
+"""Kinds that operators bring; Kubernetes itself has no description of them."""
+KUBERNETES = ("1.28", "1.37")
+"""The oldest that the chart takes, and the newest that is described."""
+
+
+class Refused(Exception):
+    """What Helm says against the values or the templates."""
+
+
+def installed(name: str) -> Any:
+    """A module of the dependency group `chart`."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise AssertionError(f"{name} is missing: `uv sync --group chart`, or run the tests by `just test`") from error
+
+
+def values_file(name: str) -> Manifest:
+    return yaml.safe_load((CHART / name).read_text(encoding="utf-8"))
+
+
+def render(values: Mapping[str, Any] | None = None, *, release: str = "gofleet", chart: Path = CHART) -> list[Manifest]:
+    """Every object of the release; `Refused` with Helm's reason."""
+    helm = installed("helm_python")
+    try:
+        with helm.Chart.load(chart) as loaded:
+            texts: dict[str, str] = loaded.render(dict(values or {}), name=release, namespace="shop")
+    except helm.HelmError as error:
+        raise Refused(str(error)) from error
+    manifests = (text for path, text in texts.items() if path.endswith(".yaml"))
+    try:
+        return [found for text in manifests for found in yaml.load_all(text, yaml.CSafeLoader) if found]
+    except yaml.YAMLError as error:
+        raise Refused(str(error)) from error
+
+
+@cache
+def default() -> list[Manifest]:
+    """The release with nothing but the chart's own values."""
+    return render()
+
+
+def notes(values: Mapping[str, Any] | None = None) -> str:
+    with installed("helm_python").Chart.load(CHART) as loaded:
+        return loaded.render(dict(values or {}), name="gofleet", namespace="shop")["gofleet/templates/NOTES.txt"]
+
+
+def lint(values: Mapping[str, Any], *, chart: Path = CHART) -> list[str]:
+    """What `helm lint --strict` finds; not that a chart should have an icon."""
+    report = installed("helm_python").lint(chart, dict(values), strict=True)
+    return [message["error"] for message in report["messages"] if message["severity"] > 1]
+
+
+def check(manifests: Sequence[Manifest], version: str) -> None:
+    """`Refused` for whatever Kubernetes would not take, unknown fields included."""
+    kubernetes = installed("kubernetes_validate")
+    for manifest in manifests:
+        if manifest["kind"] not in OTHERS:
+            try:
+                kubernetes.validate(manifest, version, strict=True)
+            except (kubernetes.ValidationError, kubernetes.SchemaNotFoundError) as error:
+                raise Refused(f"{manifest['kind']} {manifest['metadata']['name']}: {error}") from error
+
+
+def of_kind(manifests: Sequence[Manifest], kind: str) -> dict[str, Manifest]:
+    """By name."""
+    return {found["metadata"]["name"]: found for found in manifests if found["kind"] == kind}
+
+
+def pods(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
+    """The pod templates by the one container's name: the roles, and `migrate`."""
+    templates = [found["spec"]["template"] for found in manifests if found["kind"] in ("Deployment", "Job")]
+    return {template["spec"]["containers"][0]["name"]: template for template in templates}
+
+
+def container(template: Manifest) -> Manifest:
+    [only] = template["spec"]["containers"]
+    return only
+
+
+def environment(manifests: Sequence[Manifest], name: str) -> dict[str, str]:
+    """What that container is told, with `secret` for each password."""
+    only = container(pods(manifests)[name])
+    maps = of_kind(manifests, "ConfigMap")
+    told: dict[str, str] = {}
+    for source in only.get("envFrom", []):
+        told |= maps[source["configMapRef"]["name"]]["data"]
+    return told | {entry["name"]: entry.get("value", "secret") for entry in only["env"]}

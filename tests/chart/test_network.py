@@ -1,0 +1,153 @@
+"""Who finds whom, and who may talk to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gofleet.roles import ORDER
+from gofleet.settings.load import load
+from tests.chart.engine import Manifest, default, environment, of_kind, pods, render
+from tests.chart.test_rendering import PRODUCTION
+
+SELECTED = "app.kubernetes.io/component"
+DNS, POSTGRES, RABBITMQ, REDIS, FLEET, COLLECTOR = 53, 5432, 5672, 6379, 50051, 4317
+OUT = {
+    "migrate": {DNS, POSTGRES},
+    "api": {DNS, POSTGRES, FLEET},
+    "relay": {DNS, POSTGRES, RABBITMQ},
+    "worker": {DNS, POSTGRES, RABBITMQ, REDIS, FLEET},
+    "fleet": {DNS, POSTGRES, RABBITMQ, REDIS},
+}
+IN: dict[str, set[int]] = {
+    "migrate": set(),
+    "api": {8000, 2112},
+    "relay": {2112},
+    "worker": {2112},
+    "fleet": {FLEET, 2112},
+}
+
+
+def policy(role: str, manifests: list[Manifest] | None = None) -> Manifest:
+    return of_kind(manifests or default(), "NetworkPolicy")[f"gofleet-{role}"]["spec"]
+
+
+def ports(rules: list[dict[str, Any]]) -> set[int]:
+    return {port["port"] for rule in rules for port in rule["ports"]}
+
+
+def peers(rules: list[dict[str, Any]], port: int, side: str) -> list[dict[str, Any]]:
+    """Of the one rule about that port; empty = anybody."""
+    [rule] = [rule for rule in rules if port in {found["port"] for found in rule["ports"]}]
+    return rule.get(side, [])
+
+
+def matches(selector: dict[str, str], name: str, manifests: list[Manifest] | None = None) -> bool:
+    labels = pods(manifests or default())[name]["metadata"]["labels"]
+    return selector.items() <= labels.items()
+
+
+def test_nothing_is_allowed_that_is_not_said() -> None:
+    nothing = policy("nothing")
+
+    assert set(nothing["policyTypes"]) == {"Ingress", "Egress"}
+    assert not {"ingress", "egress"} & set(nothing)
+    assert all(matches(nothing["podSelector"]["matchLabels"], name) for name in (*ORDER, "migrate"))
+
+
+@pytest.mark.parametrize("role", OUT)
+def test_a_role_reaches_what_it_needs_and_nothing_else(role: str) -> None:
+    assert ports(policy(role)["egress"]) == OUT[role]
+    assert ports(policy(role).get("ingress", [])) == IN[role]
+    assert [name for name in OUT if matches(policy(role)["podSelector"]["matchLabels"], name)] == [role]
+
+
+@pytest.mark.parametrize("role", OUT)
+def test_with_redis_for_a_broker_nobody_reaches_rabbitmq(role: str) -> None:
+    manifests = render({"settings": {"BROKER": "redis"}})
+    needs = {REDIS if port == RABBITMQ else port for port in OUT[role]}
+
+    assert ports(policy(role, manifests)["egress"]) == needs
+
+
+def test_traces_leave_where_a_collector_is_named() -> None:
+    manifests = render({"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:14317"}})
+
+    assert all(14317 in ports(policy(role, manifests)["egress"]) for role in ORDER)
+    assert 14317 not in ports(policy("migrate", manifests)["egress"])
+
+
+def test_only_api_and_worker_call_the_fleet() -> None:
+    callers = [
+        peer["podSelector"]["matchLabels"][SELECTED] for peer in peers(policy("fleet")["ingress"], FLEET, "from")
+    ]
+    calling = [role for role in ORDER if FLEET in ports(policy(role)["egress"])]
+
+    assert sorted(callers) == sorted(calling) == ["api", "worker"]
+    for role in calling:
+        [to] = peers(policy(role)["egress"], FLEET, "to")
+        assert matches(to["podSelector"]["matchLabels"], "fleet")
+
+
+def test_in_production_every_server_is_where_it_was_said() -> None:
+    manifests = render(PRODUCTION)
+    where = {POSTGRES: "databases", RABBITMQ: "messaging", REDIS: "caches", COLLECTOR: "monitoring"}
+    for port, namespace in where.items():
+        [peer] = peers(policy("worker", manifests)["egress"], port, "to")
+        assert peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == namespace
+    [client] = peers(policy("api", manifests)["ingress"], 8000, "from")
+    assert client["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "ingress-nginx"
+
+
+@pytest.mark.parametrize("role", ["api", "fleet"])
+def test_a_service_leads_to_its_role(role: str) -> None:
+    service = of_kind(default(), "Service")[f"gofleet-{role}"]["spec"]
+    [port] = service["ports"]
+    [only] = pods(default())[role]["spec"]["containers"]
+    named = {found["name"]: found["containerPort"] for found in only["ports"]}
+    told = load(environment(default(), role), dotenv=None)
+
+    assert [name for name in ORDER if matches(service["selector"], name)] == [role]
+    assert named[port["targetPort"]] == {"api": told.web.port, "fleet": told.fleet.port}[role]
+
+
+def test_the_fleet_is_where_others_look_for_it() -> None:
+    for release in ("gofleet", "shop"):
+        manifests = render(release=release)
+        at = load(environment(manifests, "worker"), dotenv=None).fleet
+        assert of_kind(manifests, "Service")[at.host]["spec"]["ports"][0]["port"] == at.port
+
+
+def test_a_headless_fleet_shows_its_pods() -> None:
+    headless = render({"roles": {"fleet": {"service": {"headless": True}}}})
+
+    assert of_kind(headless, "Service")["gofleet-fleet"]["spec"]["clusterIP"] == "None"
+    assert "clusterIP" not in of_kind(default(), "Service")["gofleet-fleet"]["spec"]
+
+
+def test_prometheus_finds_every_role_also_when_it_is_not_ready() -> None:
+    manifests = render(PRODUCTION)
+    service = of_kind(manifests, "Service")["gofleet-metrics"]
+    monitor = of_kind(manifests, "ServiceMonitor")["gofleet"]["spec"]
+
+    assert all(matches(service["spec"]["selector"], role, manifests) for role in ORDER)
+    assert service["spec"]["publishNotReadyAddresses"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [end["port"] for end in monitor["endpoints"]] == [port["name"] for port in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("role", ORDER)
+def test_an_eviction_takes_one_pod_at_a_time(role: str) -> None:
+    budget = of_kind(default(), "PodDisruptionBudget")[f"gofleet-{role}"]["spec"]
+
+    assert budget["maxUnavailable"] == 1
+    assert [name for name in ORDER if matches(budget["selector"]["matchLabels"], name)] == [role]
+
+
+@pytest.mark.parametrize("role", ORDER)
+def test_pods_of_a_role_are_spread(role: str) -> None:
+    spread = pods(default())[role]["spec"]["topologySpreadConstraints"]
+
+    assert [found["topologyKey"] for found in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert all(matches(found["labelSelector"]["matchLabels"], role) for found in spread)

@@ -1,0 +1,96 @@
+"""Values that make no sense are refused before anything is installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gofleet.settings.load import catalogue, load
+from tests.chart.engine import Refused, render, values_file
+from tests.chart.settings_schema import CHART, FIXED, REQUIRED, WITHHELD, settings_schema
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown key": ({"replicaCount": 3}, "replicaCount"),
+    "unknown role": ({"roles": {"courier": {"replicas": 1}}}, "courier"),
+    "unknown key of a role": ({"roles": {"relay": {"service": {}}}}, "service"),
+    "text for a number": ({"roles": {"api": {"replicas": "two"}}}, "replicas"),
+    "number for text": ({"existingSecret": 5}, "existingSecret"),
+    "less than none": ({"roles": {"fleet": {"replicas": -1}}}, "replicas"),
+    "more than all": ({"roles": {"api": {"autoscaling": {"cpuPercent": 150}}}}, "cpuPercent"),
+    "no such port": ({"roles": {"api": {"service": {"port": 70000}}}}, "port"),
+    "none of the choices": ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+    "half a digest": ({"image": {"digest": "sha256:beef"}}, "digest"),
+    "no name for a Secret": ({"existingSecret": ""}, "existingSecret"),
+    "no amount": ({"migrate": {"resources": {"limits": {"memory": "lots"}}}}, "memory"),
+    "no time": ({"serviceMonitor": {"interval": "often"}}, "interval"),
+    "no peer": ({"networkPolicy": {"clients": [{"cidr": "10.0.0.0/8"}]}}, "clients"),
+    "text for a switch": ({"podDisruptionBudget": {"enabled": "yes"}}, "enabled"),
+    "taken away": ({"preStopSeconds": None}, "preStopSeconds"),
+    "unknown setting": ({"settings": {"DB_HOTS": "db"}}, "DB_HOTS"),
+    "setting of the wrong kind": ({"settings": {"DB_PORT": "five"}}, "DB_PORT"),
+    "setting out of bounds": ({"settings": {"BREAKER_FAILURE_RATIO": 1.5}}, "BREAKER_FAILURE_RATIO"),
+    "setting that is none of the choices": ({"settings": {"BROKER": "kafka"}}, "BROKER"),
+    "setting taken away": ({"settings": {"DB_PORT": None}}, "DB_PORT"),
+    "password among the settings": ({"settings": {"DB_PASSWORD": "secret"}}, "DB_PASSWORD"),
+    "failpoint": ({"settings": {"GOFLEET_FAILPOINTS": "worker.after_lease=kill"}}, "GOFLEET_FAILPOINTS"),
+    "port that the chart gives": ({"settings": {"METRICS_PORT": 1}}, "METRICS_PORT"),
+    "killed before it is done": ({"terminationGracePeriodSeconds": 15}, "terminationGracePeriodSeconds"),
+    "killed over a longer grace": ({"settings": {"GRACE_SECONDS": 60}}, "terminationGracePeriodSeconds"),
+    "queue that is not there": (
+        {"settings": {"BROKER": "redis"}, "roles": {"worker": {"keda": {"enabled": True}}}},
+        "BROKER=rabbitmq",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "named"), WRONG.values(), ids=WRONG)
+def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(Refused, match=named):
+        render(values)
+
+
+def test_every_object_of_the_schema_is_closed() -> None:
+    open_ones = [path for path, found in _objects(SCHEMA, "values") if "additionalProperties" not in found]
+
+    assert sorted(open_ones) == ["values.global", "values.peers.matchExpressions[]"]
+
+
+def _objects(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
+    found = [(path, schema)] if schema.get("type") == "object" else []
+    for name, inner in schema.get("properties", {}).items():
+        found += _objects(inner, f"{path}.{name}")
+    for name, inner in schema.get("$defs", {}).items():
+        found += _objects(inner, f"{path}.{name}" if name != "selector" else f"{path}.peers")
+    if "items" in schema:
+        found += _objects(schema["items"], f"{path}[]")
+    return found
+
+
+def test_settings_are_those_of_gofleet_with_their_bounds() -> None:
+    assert SCHEMA["$defs"]["settings"] == settings_schema(), "run `just chart`"
+
+
+def test_every_setting_is_offered_given_withheld_or_a_password() -> None:
+    offered = set(SCHEMA["$defs"]["settings"]["properties"])
+    secret = {entry.name for entry in catalogue() if entry.secret}
+    groups = [offered, set(FIXED), set(WITHHELD), secret]
+
+    assert {name for group in groups for name in group} == {entry.name for entry in catalogue()}
+    assert sum(map(len, groups)) == len(catalogue())
+    assert set(REQUIRED) <= offered
+
+
+def test_what_the_values_repeat_of_the_defaults_is_the_same() -> None:
+    said = values_file("values.yaml")["settings"]
+    defaults = load({}, dotenv=None)
+
+    assert said["GRACE_SECONDS"] == defaults.general.grace_seconds
+    assert (said["DB_PORT"], said["AMQP_PORT"], said["REDIS_PORT"]) == (
+        defaults.postgres.port,
+        defaults.broker.port,
+        defaults.redis.port,
+    )
