@@ -13,6 +13,7 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
+from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.inbox import PostgresInbox
@@ -57,7 +58,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
     replay = surviving(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
-    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool))
+    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
@@ -72,7 +73,11 @@ async def relay(process: Process) -> AsyncGenerator[None]:
 
 
 def measuring(
-    outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOrders, failed_events: PostgresFailedEvents
+    outbox: PostgresOutbox,
+    parked: PostgresParked,
+    orders: PostgresOrders,
+    failed_events: PostgresFailedEvents,
+    deadlines: PostgresDeadlines,
 ) -> Callable[[], Awaitable[None]]:
     """What an operator watches; while PostgreSQL is away the last figures stand."""
 
@@ -84,5 +89,6 @@ def measuring(
             OUTBOX_FAILED.set(await failed_events.count())
             PARKED_MESSAGES.set(await parked.count())
             OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
+            await deadlines.judge()
 
     return measure
