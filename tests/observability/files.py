@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ import yaml
 
 from tests.observability.burning import BURNS, Burn, alert_name, burning
 from tests.observability.crises import tests_of_symptoms
+from tests.observability.dashboards import DASHBOARDS
 from tests.observability.histories import STEPS, tests_of
-from tests.observability.objectives import PROMETHEUS, objectives, period_days
+from tests.observability.objectives import GRAFANA, PROMETHEUS, objectives, period_days
 from tests.observability.symptoms import symptoms
 
 NOTE = "# Written by `just rules` from config/prometheus/slo.yaml and tests/observability: change those.\n"
@@ -61,9 +63,14 @@ def symptom_tests() -> str:
     return as_yaml({"rule_files": ["../rules/symptoms.yml"], "evaluation_interval": "1m", "tests": tests})
 
 
+def dashboard_file(name: str) -> str:
+    return json.dumps(DASHBOARDS[name](), indent=2, ensure_ascii=False) + "\n"
+
+
 FILES: dict[Path, Callable[[], str]] = {
     SLO_RULES: slo_rules,
     SYMPTOM_RULES: symptom_rules,
     **{path: partial(slo_tests, burn) for burn, path in SLO_TESTS.items()},
     SYMPTOM_TESTS: symptom_tests,
+    **{GRAFANA / f"dashboards/{name}.json": partial(dashboard_file, name) for name in DASHBOARDS},
 }
