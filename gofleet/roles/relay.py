@@ -24,6 +24,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
 from gofleet.roles.outages import outliving_outages, surviving
 from gofleet.telemetry.metrics import (
+    FIGURES_TIMESTAMP,
     OLDEST_PENDING_SECONDS,
     OUTBOX_FAILED,
     OUTBOX_OLDEST_SECONDS,
@@ -79,7 +80,7 @@ def measuring(
     failed_events: PostgresFailedEvents,
     deadlines: PostgresDeadlines,
 ) -> Callable[[], Awaitable[None]]:
-    """What an operator watches; while PostgreSQL is away the last figures stand."""
+    """What an operator watches; while PostgreSQL is away the last figures stand, and their time tells it."""
 
     async def measure() -> None:
         with suppress(Unavailable):
@@ -90,5 +91,6 @@ def measuring(
             PARKED_MESSAGES.set(await parked.count())
             OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
             await deadlines.judge()
+            FIGURES_TIMESTAMP.set_to_current_time()
 
     return measure

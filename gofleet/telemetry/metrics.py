@@ -43,6 +43,7 @@ OUTBOX_UNPUBLISHED = Gauge("gofleet_outbox_unpublished", "Events committed and n
 OUTBOX_FAILED = Gauge("gofleet_outbox_failed", "Events refused so often that no relay tries them any more.")
 OUTBOX_OLDEST_SECONDS = Gauge("gofleet_outbox_oldest_seconds", "Age of the oldest of them.")
 OLDEST_PENDING_SECONDS = Gauge("gofleet_oldest_pending_seconds", "How long the longest waiting order has waited.")
+FIGURES_TIMESTAMP = Gauge("gofleet_figures_timestamp_seconds", "When what waits was last counted, as a Unix time.")
 ORDERS_ANNOUNCED_AGAIN = Counter("gofleet_orders_announced_again_total", "Orders whose news had no effect in time.")
 ORDER_OUTCOMES = Counter("gofleet_order_outcomes_total", "Moves of orders, by where they ended.", ["outcome", "by"])
 BREAKER_STATE = Gauge("gofleet_breaker_state", "The fleet breaker: 0 closed, 1 open, 2 half open.")

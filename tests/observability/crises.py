@@ -23,6 +23,7 @@ def _roles(*present: str) -> dict[str, str]:
 
 PENDING, OLDEST = 'gofleet_oldest_pending_seconds{instance="r1"}', 'gofleet_outbox_oldest_seconds{instance="r1"}'
 OTHER_PENDING = 'gofleet_oldest_pending_seconds{instance="r2"}'
+FIGURES, OTHER_FIGURES = (f'gofleet_figures_timestamp_seconds{{instance="{one}"}}' for one in ("r1", "w1"))
 FAILED, PARKED = 'gofleet_outbox_failed{instance="r1"}', 'gofleet_parked_messages{instance="r1"}'
 UNROUTABLE, TIMEOUTS = 'gofleet_messages_unroutable_total{instance="r1"}', 'gofleet_pool_timeouts_total{instance="a1"}'
 BREAKER, OTHER_BREAKER = 'gofleet_breaker_state{instance="w1"}', 'gofleet_breaker_state{instance="w2"}'
@@ -36,6 +37,9 @@ CRISES = (
     Crisis("OutboxStuck", {OLDEST: "0x9 31x10 0x10"}, fires=(11, 20), silent=(10, 21)),
     Crisis("OutboxStuck", {OLDEST: "30x30"}, silent=(30,)),
     Crisis("OutboxStuck", {}, silent=(5,)),
+    Crisis("FiguresStale", {FIGURES: "0+60x9 540x5 900+60x10"}, fires=(12, 15), silent=(11, 16)),
+    Crisis("FiguresStale", {FIGURES: "0+60x30", OTHER_FIGURES: "0x30"}, silent=(30,)),
+    Crisis("FiguresStale", {}, silent=(5,)),
     Crisis("OutboxFailed", {FAILED: "0x9 1x5 0x10"}, fires=(10, 15), silent=(9, 16)),
     Crisis("OutboxFailed", {}, silent=(5,)),
     Crisis("MessagesParked", {PARKED: "0x9 1x10 0x10"}, fires=(15, 20), silent=(14, 21)),

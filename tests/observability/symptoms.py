@@ -25,6 +25,8 @@ SYMPTOMS = (
             "An order has waited for {{ $value | humanizeDuration }} and nobody has decided about it"),
     Symptom("OutboxStuck", "max(gofleet_outbox_oldest_seconds) > 30", "1m", "page",
             "The oldest unpublished event is {{ $value | humanizeDuration }} old"),
+    Symptom("FiguresStale", "time() - max(gofleet_figures_timestamp_seconds) > 60", "1m", "page",
+            "Nobody counts what waits any more: alerts about it are blind"),
     Symptom("OutboxFailed", "max(gofleet_outbox_failed) > 0", "0m", "page",
             "{{ $value }} events were refused so often that no relay tries them any more"),
     Symptom("MessagesParked", "max(gofleet_parked_messages) > 0", "5m", "ticket",
