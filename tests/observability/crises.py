@@ -38,6 +38,8 @@ CRISES = (
     Crisis("OutboxStuck", {OLDEST: "30x30"}, silent=(30,)),
     Crisis("OutboxStuck", {}, silent=(5,)),
     Crisis("FiguresStale", {FIGURES: "0+60x9 540x5 900+60x10"}, fires=(12, 15), silent=(11, 16)),
+    Crisis("FiguresStale", {FIGURES: "-70+60x30"}, fires=(2, 30)),
+    Crisis("FiguresStale", {FIGURES: "-60+60x30"}, silent=(30,)),
     Crisis("FiguresStale", {FIGURES: "0+60x30", OTHER_FIGURES: "0x30"}, silent=(30,)),
     Crisis("FiguresStale", {}, silent=(5,)),
     Crisis("OutboxFailed", {FAILED: "0x9 1x5 0x10"}, fires=(10, 15), silent=(9, 16)),
