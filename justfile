@@ -118,12 +118,17 @@ alias proto := contracts
 chart:
     uv run python -m tests.chart
 
+# Write down what follows from config/prometheus/slo.yaml: alerts, their tests, dashboards
+[group('develop')]
+rules:
+    uv run python -m tests.observability
+
 # Bring a database's schema up to date
 [group('develop')]
 migrate *args:
     uv run gofleet migrate {{args}}
 
-# RabbitMQ and Redis from Debian's packages, if they are missing; the tests start private instances of them
+# RabbitMQ, Redis and Prometheus from Debian's packages, if they are missing; the tests start private instances of them
 [group('develop')]
 servers:
     @bash tests/install_servers.sh

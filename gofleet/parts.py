@@ -36,6 +36,8 @@ from gofleet.guards.patience import Limits
 from gofleet.ports import Consumer, Publisher
 from gofleet.process import Process
 from gofleet.settings import Settings
+from gofleet.telemetry.loop import measuring_the_loop
+from gofleet.telemetry.metrics import say_who_runs
 from gofleet.telemetry.tracing import exporting
 
 NEXT_PORTS = 20
@@ -92,7 +94,8 @@ async def tracing(process: Process) -> AsyncGenerator[None]:
 async def operations(process: Process) -> AsyncGenerator[None]:
     """/health and /metrics, on a port of their own in every role."""
     app = Operations(process.checks, process.roles, process.stopping.is_set)
-    async with AsyncExitStack() as stack:
+    say_who_runs(process.roles)
+    async with process.keeping(measuring_the_loop), AsyncExitStack() as stack:
         listening = await _listening(stack, app, process.settings)
         logger.info("metrics and health on port {}", listening.port)
         async with watched(process, listening):

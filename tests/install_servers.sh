@@ -1,27 +1,46 @@
 #!/usr/bin/env bash
-# RabbitMQ's and Redis's programs for the tests, which start private instances; the system's services are never used.
+# RabbitMQ's, Redis's and Prometheus's programs for the tests, which start private instances; the system's services are
+# never used.
 # With the word `faketime` also the library that gives a process a wrong clock.
 set -euo pipefail
+# Prometheus is only unpacked: its package would bring a service, a user and a web site's worth of JavaScript.
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/gofleet/tools"
+unpacked() {
+  local tool
+  for tool in prometheus promtool amtool; do
+    command -v "$tool" >/dev/null || [ -x "$tools/usr/bin/$tool" ] || return 1
+  done
+}
+unpack() {
+  local place
+  place=$(mktemp -d)
+  (cd "$place" && apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1) || return 1
+  mkdir -p "$tools"
+  for package in "$place"/*.deb; do dpkg-deb -x "$package" "$tools"; done
+  rm -r "$place"
+}
+# Without the lists of packages this fails, and is tried again when they have been fetched.
+command -v apt-get >/dev/null && { unpacked || unpack; } || true
 missing=()
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v redis-server >/dev/null || missing+=(redis-server)
 if [ "${1:-}" = faketime ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
   missing+=(faketime)
 fi
-[ ${#missing[@]} -gt 0 ] || exit 0
+{ [ ${#missing[@]} -gt 0 ] || ! unpacked; } || exit 0
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
   if ! sudo -n true 2>/dev/null; then
-    echo "missing: ${missing[*]}. As root: apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    echo "missing: ${missing[*]:-prometheus}. As root: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
   as_root=(sudo -n)
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "missing: ${missing[*]}, and this is no Debian or Ubuntu: install them, then try again" >&2
+  echo "missing: ${missing[*]:-prometheus}, and this is no Debian or Ubuntu: install them, then try again" >&2
   exit 1
 fi
-echo "installing ${missing[*]} from the distribution ..."
+echo "installing ${missing[*]:-prometheus} from the distribution ..."
 # As files only: this policy keeps the packages from starting a service.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -30,4 +49,6 @@ if [ ! -e "$policy" ]; then
   trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 "${as_root[@]}" apt-get update -qq
+unpacked || unpack
+[ ${#missing[@]} -gt 0 ] || exit 0
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -13,6 +13,7 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
+from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.inbox import PostgresInbox
@@ -23,6 +24,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
 from gofleet.roles.outages import outliving_outages, surviving
 from gofleet.telemetry.metrics import (
+    FIGURES_TIMESTAMP,
     OLDEST_PENDING_SECONDS,
     OUTBOX_FAILED,
     OUTBOX_OLDEST_SECONDS,
@@ -57,7 +59,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
     replay = surviving(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
-    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool))
+    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
@@ -72,9 +74,13 @@ async def relay(process: Process) -> AsyncGenerator[None]:
 
 
 def measuring(
-    outbox: PostgresOutbox, parked: PostgresParked, orders: PostgresOrders, failed_events: PostgresFailedEvents
+    outbox: PostgresOutbox,
+    parked: PostgresParked,
+    orders: PostgresOrders,
+    failed_events: PostgresFailedEvents,
+    deadlines: PostgresDeadlines,
 ) -> Callable[[], Awaitable[None]]:
-    """What an operator watches; while PostgreSQL is away the last figures stand."""
+    """What an operator watches; while PostgreSQL is away the last figures stand, and their time tells it."""
 
     async def measure() -> None:
         with suppress(Unavailable):
@@ -84,5 +90,7 @@ def measuring(
             OUTBOX_FAILED.set(await failed_events.count())
             PARKED_MESSAGES.set(await parked.count())
             OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
+            await deadlines.judge()
+            FIGURES_TIMESTAMP.set_to_current_time()
 
     return measure

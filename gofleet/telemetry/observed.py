@@ -11,9 +11,9 @@ from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Message, Verdict
+from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Later, Message, Verdict
 from gofleet.ports import Publisher
-from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, USE_CASE_SECONDS
+from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, MESSAGES_RETRIED, USE_CASE_SECONDS, tier
 from gofleet.telemetry.tracing import span
 
 P = ParamSpec("P")
@@ -62,6 +62,8 @@ def handled(handler: Handler) -> Handler:
                 "message handled"
             )
         MESSAGES_HANDLED.labels(delivery.queue, said).inc()
+        if isinstance(verdict, Later) and verdict.counted:
+            MESSAGES_RETRIED.labels(delivery.queue, tier(delivery.attempt)).inc()
         return verdict
 
     return traced

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 from grpclib import GRPCError, Status
@@ -15,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from gofleet.adapters.grpc.requests import RequestStream, limit
 from gofleet.adapters.grpc.statuses import ANSWERS, told
 from gofleet.domain.errors import GoFleetError
+from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import TRACEPARENT, span
 
 SERVICE = "/pb.FleetService/"
@@ -41,6 +43,7 @@ class Calls:
         handler, name = request.method_func, request.method_name
         ours = name.startswith(SERVICE)
         if ours and self._stopping:
+            GRPC_SECONDS.labels(name.removeprefix(SERVICE), Status.UNAVAILABLE.name).observe(0)
             raise GRPCError(Status.UNAVAILABLE, "stopping")
         header = request.metadata.get(TRACEPARENT)
         traceparent = header if isinstance(header, str) else None
@@ -64,8 +67,10 @@ class Calls:
 
     async def _answer(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
         with span(name.lstrip("/"), SpanKind.SERVER, traceparent=traceparent, **{"rpc.system": "grpc"}) as current:
+            began = perf_counter()
             failure = await self._failure(name, handler, stream)
             status = failure.status if failure else Status.OK
+            GRPC_SECONDS.labels(name.removeprefix(SERVICE), status.name).observe(perf_counter() - began)
             current.set_attribute("rpc.grpc.status_code", status.value)
             if failure and status not in ANSWERS:
                 current.set_status(StatusCode.ERROR, failure.message)

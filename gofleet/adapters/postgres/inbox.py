@@ -5,6 +5,7 @@ from __future__ import annotations
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.messages import Receipt
+from gofleet.telemetry.metrics import INBOX_DUPLICATES
 
 INBOX = Queries("inbox")
 
@@ -22,7 +23,10 @@ class PostgresInbox:
         async with link_from(self._pool) as link:
             found = await link.execute(INBOX.outcome, {"consumer": receipt.consumer, "event_id": receipt.event_id})
             row = await found.fetchone()
-        return None if row is None else row[0]
+        if row is None:
+            return None
+        INBOX_DUPLICATES.labels(receipt.consumer).inc()  # only who has the message again asks what became of it
+        return row[0]
 
     async def prune(self, days: float, limit: int) -> int:
         async with link_from(self._pool) as link:

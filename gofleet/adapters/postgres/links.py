@@ -8,6 +8,7 @@ import select
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 from typing import TypeVar
 
 import psycopg
@@ -19,6 +20,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from gofleet.domain.errors import Unavailable
+from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
 RV = TypeVar("RV")
 RECONNECT_SECONDS = 1.0
@@ -137,13 +139,16 @@ async def link_from(pool: Pool) -> AsyncGenerator[Link]:
     repeat."""
     try:
         for others in reversed(range(pool.max_size + 1)):
+            asked = perf_counter()
             async with pool.connection() as link:
+                POOL_WAIT_SECONDS.observe(perf_counter() - asked)
                 if others and await link.is_dead():
                     await link.close()  # the pool replaces it
                     continue
                 yield link
                 return
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
+        POOL_TIMEOUTS.inc()
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, *OF_THE_MOMENT) as error:
         raise Unavailable("PostgreSQL", type(error).__name__) from error

@@ -12,13 +12,14 @@ from psycopg.rows import namedtuple_row
 
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
+from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, NoSuchOrder, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION, to_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.metrics import DISPATCH_SECONDS, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
+from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import current_trace_id, current_traceparent
 
 ORDERS = Queries("orders")
@@ -204,7 +205,8 @@ def _order_of(columns: Any) -> Order:
 
 def _count(order: Order) -> None:
     """Right behind the commit, so that what is counted is what happened."""
-    ORDER_OUTCOMES.labels(order.status.value.lower()).inc()
+    by = order.moved_by if order.moved_by in (WORKER, SWEEPER) else CLIENT  # names of people have no end
+    ORDER_OUTCOMES.labels(order.status.value.lower(), by).inc()
     if order.status is Status.DISPATCHED and order.dispatched_at and order.created_at:
         DISPATCH_SECONDS.observe((order.dispatched_at - order.created_at).total_seconds())
 
@@ -218,6 +220,7 @@ def _meaning(error: UniqueViolation, order: Order, receipt: Receipt | None) -> E
         case "one_live_order_per_driver":
             return DriverBusy(str(order.driver_id))
         case "inbox_pkey" if receipt is not None:
+            INBOX_DUPLICATES.labels(receipt.consumer).inc()
             return AlreadyHandled(receipt.consumer, receipt.event_id)
         case _:
             return error

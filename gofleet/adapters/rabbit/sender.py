@@ -16,6 +16,7 @@ from faststream.rabbit import Channel, RabbitExchange
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE
 
 UNSENDABLE = (TypeError, ValueError, struct.error)
 
@@ -124,6 +125,7 @@ class Sender:
     def _answer_to(self, error: BaseException) -> GoFleetError:
         match error:
             case PublishError():
+                MESSAGES_UNROUTABLE.inc()
                 return MessageRefused("no queue takes it")
             case DeliveryError():
                 # A nack says nothing against the message: our queues have no limits, so it is RabbitMQ that cannot now,

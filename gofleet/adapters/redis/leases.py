@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.redis.scripts import Script
 from gofleet.ports import Lease, LeaseState
+from gofleet.telemetry.metrics import LEASES_BUSY
 
 
 class RedisLeases:
@@ -27,6 +28,7 @@ class RedisLeases:
     async def acquire(self, key: str, token: str) -> Lease:
         """ACQUIRED for `lease_ms` from now (again, if it was ours), BUSY with the time it has left, or DONE."""
         state, left_ms = await self._acquire([self._key(key)], f"p:{token}", self._lease_ms)
+        LEASES_BUSY.inc(LeaseState(state) is LeaseState.BUSY)
         return Lease(LeaseState(state), max(0, int(left_ms)) / 1000)
 
     async def take_over(self, key: str, token: str) -> None:

@@ -1,0 +1,87 @@
+"""Whatever names a metric, names one that exists, with labels that it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+from prometheus_client.metrics import MetricWrapperBase
+
+from gofleet.telemetry import metrics
+from tests.observability.dashboards import queries
+from tests.observability.files import SLO_RULES, SYMPTOM_RULES
+from tests.observability.objectives import PROMETHEUS, ROOT, objectives
+
+DECLARED = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+ADDED_BY_SCRAPING = {"job", "instance", "role"}
+SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
+OTHERS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+NAME = re.compile(r"\b(?:gofleet|process|python|up|ALERTS)\w*(?::\w+)*")
+
+
+def _labels() -> dict[str, set[str]]:
+    """Every name that may be asked for, with its labels."""
+    found: dict[str, set[str]] = {}
+    for metric in DECLARED:
+        [described] = metric.describe()
+        own = set(cast("tuple[str, ...]", vars(metric)["_labelnames"]))  # the only place that tells
+        for suffix in SUFFIXES[described.type]:
+            found[described.name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
+    return found
+
+
+LABELS = _labels()
+
+
+def _rules() -> Iterator[tuple[str, str]]:
+    for path in (SLO_RULES, SYMPTOM_RULES):
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                yield rule.get("alert") or rule["record"], rule["expr"]
+
+
+RECORDED = {name for name, _ in _rules() if ":" in name}
+QUERIES = [*_rules(), *queries(), *((slo.name, expr) for slo in objectives() for expr in (slo.bad, slo.valid))]
+
+
+def test_everything_that_is_declared_is_registered() -> None:
+    registered = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("gofleet_")}
+
+    assert {described.name for metric in DECLARED for described in metric.describe()} == registered
+
+
+@pytest.mark.parametrize(("where", "expr"), QUERIES)
+def test_a_query_asks_for_what_there_is(where: str, expr: str) -> None:
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"', '""', expr)  # values are no names
+    names = {name for name in NAME.findall(bare) if not re.search(rf"\b{name}\s*\(", bare)}
+
+    assert names, f"{where} asks for nothing"
+    assert names <= LABELS.keys() | RECORDED | OTHERS, where
+
+
+@pytest.mark.parametrize(("where", "expr"), QUERIES)
+def test_a_query_selects_by_labels_that_there_are(where: str, expr: str) -> None:
+    for name, selector in re.findall(r"(\w+)\{([^}]*)\}", re.sub(r'"(?:[^"\\]|\\.)*"', '""', expr)):
+        labels = set(re.findall(r"(\w+)\s*[=!]", selector))
+        if name in LABELS:
+            assert labels <= LABELS[name] | ADDED_BY_SCRAPING, f"{where}: {name}"
+
+
+def test_a_name_that_there_is_not_is_noticed() -> None:
+    assert "gofleet_orders_created_total" not in LABELS
+    assert NAME.findall("rate(gofleet_orders_created_total[5m])") == ["gofleet_orders_created_total"]
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", PROMETHEUS / "runbooks.md", PROMETHEUS / "slo.yaml"], ids=lambda path: path.name
+)
+def test_a_text_names_what_there_is(path: Path) -> None:
+    told = set(re.findall(r"\bgofleet_[a-z_]+\b", path.read_text(encoding="utf-8")))
+    bare = {re.sub(r"_(bucket|count|sum)$", "", name) for name in LABELS}
+
+    assert told <= LABELS.keys() | bare

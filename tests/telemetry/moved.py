@@ -1,0 +1,23 @@
+"""What a metric is told by, in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from prometheus_client import REGISTRY
+
+
+def sample(name: str, **labels: str) -> float | None:
+    """Its value now; None if there is no such series."""
+    return REGISTRY.get_sample_value(name, labels)
+
+
+@contextmanager
+def moved(name: str, *, up: float = 1, **labels: str) -> Generator[None]:
+    """The series counts up by so much within the block."""
+    before = sample(name, **labels) or 0.0
+    yield
+    after = sample(name, **labels)
+    assert after is not None, f"there is no {name} {labels}"
+    assert after - before == up, f"{name} {labels} went up by {after - before}"

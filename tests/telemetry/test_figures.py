@@ -1,0 +1,48 @@
+"""What a relay counts for an operator, and what it says while it cannot count."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from gofleet.adapters.postgres.deadlines import PostgresDeadlines
+from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.links import a_pool
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
+from gofleet.domain.parked import CRASH_LOOP
+from gofleet.roles.relay import measuring
+from tests.makers import an_order
+from tests.telemetry.moved import moved, sample
+
+
+async def test_what_waits_is_counted_and_stands_while_postgres_is_away(clean_database: str) -> None:
+    async with a_pool(clean_database, size=2, wait_seconds=0.2) as pool:
+        orders, parked = PostgresOrders(pool), PostgresParked(pool)
+        measure = measuring(PostgresOutbox(pool), parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
+        for number in range(3):
+            await orders.add(an_order(f"o-{number}"))
+        with moved("gofleet_messages_parked_total", queue=DISPATCH_QUEUE):
+            await parked.add(Delivery(DISPATCH_QUEUE, b""), CRASH_LOOP)
+        with psycopg.connect(clean_database, autocommit=True) as link:
+            link.execute("update orders set pending_since = now() - interval '70 seconds' where id = 'o-1'")
+            link.execute("update outbox set created_at = now() - interval '40 seconds' where aggregate_id = 'o-1'")
+            link.execute("update outbox set failed_at = now() where aggregate_id = 'o-2'")
+
+        began = time.time()
+        await measure()
+
+        assert sample("gofleet_outbox_unpublished") == 3
+        assert sample("gofleet_outbox_failed") == sample("gofleet_parked_messages") == 1
+        assert 40 <= (sample("gofleet_outbox_oldest_seconds") or 0) < 60
+        assert 70 <= (sample("gofleet_oldest_pending_seconds") or 0) < 90
+        counted_at = sample("gofleet_figures_timestamp_seconds") or 0
+        assert counted_at >= began
+
+    await measure()
+
+    assert sample("gofleet_outbox_unpublished") == 3
+    assert sample("gofleet_figures_timestamp_seconds") == counted_at
