@@ -18,6 +18,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransacti
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from gofleet.adapters.postgres.cursors import NamedCursor
 from gofleet.domain.errors import Unavailable
 
 RV = TypeVar("RV")
@@ -124,7 +125,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
         max_size=size,
         timeout=wait_seconds,
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={"autocommit": True},
+        kwargs={"autocommit": True, "cursor_factory": NamedCursor},
         open=False,
         name="gofleet",
     )
