@@ -65,7 +65,7 @@ schemathesis *args:
 model *args:
     uv run python -m tests.model {{args}}
 
-# What it costs on this machine: just bench pages
+# What it costs on this machine: just bench pages, just bench tracing
 [group('check')]
 bench *args:
     uv run python -m tests.bench {{args}}
