@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import (
 
 from gofleet import __version__
 from gofleet.telemetry.tracing import tracing_by
+from gofleet.telemetry.unrecorded import Unrecorded
 
 FLUSH_SECONDS = 3.0
 LONGEST_ATTRIBUTE = 4096
@@ -45,18 +46,21 @@ async def exporting(
 
     Without one nothing is recorded; logs and problems still carry trace ids.
     """
+    if not endpoint:
+        with tracing_by(Unrecorded()):
+            yield
+        return
+    # Imported here: it brings grpcio, which nobody without a collector should wait for.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.version": __version__}),
-        sampler=SAMPLERS[sampler](share) if endpoint else ALWAYS_OFF,
+        sampler=SAMPLERS[sampler](share),
         span_limits=SpanLimits(max_attribute_length=LONGEST_ATTRIBUTE),
         shutdown_on_exit=False,
     )
-    if endpoint:
-        # Imported here: it brings grpcio, which nobody without a collector should wait for.
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-
-        exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=2)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=2)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
         with tracing_by(provider.get_tracer("gofleet", __version__)):
             yield
