@@ -87,7 +87,7 @@ model *args:
 load *args: servers
     uv run --group load python -m tests.load {{args}}
 
-# What it costs on this machine: just bench pages
+# What it costs on this machine: just bench pages, just bench tracing
 [group('check')]
 bench *args:
     uv run python -m tests.bench {{args}}

@@ -36,9 +36,9 @@ from gofleet.guards.patience import Limits
 from gofleet.ports import Consumer, Publisher
 from gofleet.process import Process
 from gofleet.settings import Settings
+from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.loop import measuring_the_loop
 from gofleet.telemetry.metrics import say_who_runs
-from gofleet.telemetry.tracing import exporting
 
 NEXT_PORTS = 20
 """How many more ports are tried when nobody asked for a certain one."""
@@ -86,7 +86,8 @@ def rules(settings: Settings) -> Rules:
 async def tracing(process: Process) -> AsyncGenerator[None]:
     telemetry = process.settings.telemetry
     name = f"gofleet-{process.roles[0]}" if len(process.roles) == 1 else "gofleet"
-    async with exporting(telemetry.service_name or name, telemetry.otlp_endpoint):
+    service, endpoint = telemetry.service_name or name, telemetry.otlp_endpoint
+    async with exporting(service, endpoint, telemetry.traces_sampler, telemetry.traces_sampler_arg):
         yield
 
 

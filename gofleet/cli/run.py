@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, several with commas, or all.")]) -> None:
     """Play one or several roles in this process, until SIGTERM or Ctrl-C; then finish what is in hand and exit 0."""
     from gofleet.process import Process
-    from gofleet.settings import load
+    from gofleet.settings import load, secrets_of
     from gofleet.telemetry.logging import log_to, wants_json
 
     names = chosen(role)
@@ -25,7 +25,7 @@ def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, sever
     arm(settings)
     json = wants_json(settings.telemetry.log_format)
     context = {"role": ",".join(names), "version": __version__}
-    log_to(sys.stdout, level=settings.telemetry.log_level, json=json, context=context)
+    log_to(sys.stdout, level=settings.telemetry.log_level, json=json, context=context, secrets=secrets_of(settings))
     play(Process(settings, names))
 
 

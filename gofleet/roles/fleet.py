@@ -41,10 +41,11 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     follow = following(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
     drain = draining(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
+    watched = partial(handled, system=process.settings.general.broker)
     async with (
         process.keeping(partial(repeat, reconciling, settings.reconcile_seconds)),
-        consumer.consuming(parking_queue(FLEET_QUEUE), handled(drain), concurrency=1, prefetch=1),
-        consumer.consuming(FLEET_QUEUE, handled(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
+        consumer.consuming(parking_queue(FLEET_QUEUE), watched(drain), concurrency=1, prefetch=1),
+        consumer.consuming(FLEET_QUEUE, watched(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(
             positions,
             host=settings.listen_host,

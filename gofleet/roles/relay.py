@@ -32,6 +32,7 @@ from gofleet.telemetry.metrics import (
     PARKED_MESSAGES,
 )
 from gofleet.telemetry.observed import CountedPublisher, observed
+from gofleet.telemetry.published import TracedPublisher
 from gofleet.usecases.announce_again import AnnounceAgain
 from gofleet.usecases.prune_messages import PruneMessages, Retention
 from gofleet.usecases.relay_outbox import RelayOutbox
@@ -47,7 +48,8 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.operations)
     await process.use(parts.tracing)
     outbox = PostgresOutbox(await process.use(parts.postgres), max_attempts=settings.max_attempts)
-    publisher = CountedPublisher(await process.use(parts.publisher))
+    traced = TracedPublisher(await process.use(parts.publisher), process.settings.general.broker)
+    publisher = CountedPublisher(traced)
     relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
     wake = asyncio.Event()
     listen = partial(listening, parts.conninfo(process.settings), wake.set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from loguru import logger
 
@@ -50,9 +51,10 @@ async def worker(process: Process) -> AsyncGenerator[None]:
     drain = draining(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     concurrency, prefetch = settings.worker.concurrency, settings.worker.prefetch
+    watched = partial(handled, system=settings.general.broker)
     async with (
-        consumer.consuming(parking_queue(DISPATCH_QUEUE), handled(drain), concurrency=1, prefetch=1),
-        consumer.consuming(DISPATCH_QUEUE, handled(dispatch), concurrency=concurrency, prefetch=prefetch),
+        consumer.consuming(parking_queue(DISPATCH_QUEUE), watched(drain), concurrency=1, prefetch=1),
+        consumer.consuming(DISPATCH_QUEUE, watched(dispatch), concurrency=concurrency, prefetch=prefetch),
     ):
         logger.info("dispatching {} orders at once", concurrency)
         yield

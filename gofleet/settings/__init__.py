@@ -1,6 +1,6 @@
 """The settings: `groups` declares them, `load` reads them."""
 
 from gofleet.settings.groups import Settings
-from gofleet.settings.load import SettingsError, check, load
+from gofleet.settings.load import SettingsError, check, load, secrets_of
 
-__all__ = ["Settings", "SettingsError", "check", "load"]
+__all__ = ["Settings", "SettingsError", "check", "load", "secrets_of"]

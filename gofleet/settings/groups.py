@@ -246,6 +246,20 @@ class Telemetry(Group, frozen=True, kw_only=True):
     otlp_endpoint: Annotated[str, about("OTLP/gRPC collector as `host:port`; empty = send no traces.")] = field(
         name="OTEL_EXPORTER_OTLP_ENDPOINT"
     )
+    traces_sampler: Annotated[
+        Literal[
+            "always_on",
+            "always_off",
+            "traceidratio",
+            "parentbased_always_on",
+            "parentbased_always_off",
+            "parentbased_traceidratio",
+        ],
+        about("Which traces are recorded; `parentbased_` = as whoever began them decided."),
+    ] = field(name="OTEL_TRACES_SAMPLER")
+    traces_sampler_arg: Annotated[float, about("Share of traces that a `traceidratio` records.", ge=0, le=1)] = field(
+        name="OTEL_TRACES_SAMPLER_ARG"
+    )
     metrics_host: Annotated[str, about("Address that /metrics and /health of every role listen on.")] = field(
         name="METRICS_HOST"
     )

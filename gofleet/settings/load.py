@@ -70,6 +70,14 @@ def check(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path("
     return _read(environ, dotenv)[1]
 
 
+def secrets_of(settings: Settings) -> list[str]:
+    """The values that nobody may read in a log; a default, which stands in the repository, is none."""
+    defaults = _files(settings.general.environment)
+    secrets = [entry for entry in catalogue() if entry.secret]
+    values = {entry.name: getattr(getattr(settings, entry.group), entry.attribute) for entry in secrets}
+    return [value for name, value in values.items() if value and value != defaults.get(name)]
+
+
 def _read(environ: Mapping[str, str] | None, dotenv: Path | None) -> tuple[Settings | None, list[SettingsError]]:
     """The settings, or else all that is wrong with them."""
     environ = os.environ if environ is None else environ

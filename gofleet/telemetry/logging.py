@@ -1,15 +1,19 @@
-"""Logs: one line for each event, JSON unless a person reads along, with the trace they belong to."""
+"""Logs: one line for each event, JSON unless a person reads along, with the trace and the order they belong to."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 from loguru import logger
 from opentelemetry import trace
+
+from gofleet.telemetry.scrubbing import scrubber
+from gofleet.telemetry.tracing import current_order_id
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -27,21 +31,32 @@ TEXT = (
 _encoder = msgspec.json.Encoder()
 
 
-def log_to(stream: TextIO, *, level: str, json: bool, context: Mapping[str, str]) -> None:
-    """Send every log line of this process to `stream`; `context` (role, version, ...) stands in each."""
+def log_to(stream: TextIO, *, level: str, json: bool, context: Mapping[str, str], secrets: Iterable[str] = ()) -> None:
+    """Send every log line of this process to `stream`, without `secrets`; `context` (role, version, ...) is in each."""
     logger.remove()
-    logger.configure(patcher=_add_trace, extra=dict(context))
+    scrub = scrubber(secrets)
+
+    def complete(record: Record) -> None:
+        _add_trace(record)
+        _clean(record, scrub)
+
+    logger.configure(patcher=complete, extra=dict(context))
 
     def write(message: Message) -> None:
-        stream.write(_line(message.record))
+        stream.write(_line(message.record, scrub) if json else scrub(message))
         stream.flush()
 
     # diagnose would print the values of variables: passwords, tokens, positions.
-    if json:
-        logger.add(write, level=level, format="{message}", backtrace=False, diagnose=False)
-    else:
-        logger.add(stream, level=level, format=TEXT, backtrace=False, diagnose=False)
+    logger.add(
+        write,
+        level=level,
+        format="{message}" if json else TEXT,
+        colorize=not json and stream.isatty(),
+        backtrace=False,
+        diagnose=False,
+    )
     logging.basicConfig(handlers=[_Forwarding()], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in SILENT:
@@ -52,9 +67,18 @@ def _add_trace(record: Record) -> None:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         record["extra"].update(trace_id=format(context.trace_id, "032x"), span_id=format(context.span_id, "016x"))
+    if order_id := current_order_id():
+        record["extra"].setdefault("order_id", order_id)
 
 
-def _line(record: Record) -> str:
+def _clean(record: Record, scrub: Callable[[str], str]) -> None:
+    record["message"] = scrub(record["message"])
+    for name, value in record["extra"].items():
+        if not isinstance(value, (int, float, NoneType)):
+            record["extra"][name] = scrub(str(value))
+
+
+def _line(record: Record, scrub: Callable[[str], str]) -> str:
     said: dict[str, Any] = {
         "time": record["time"].isoformat(),
         "level": record["level"].name,
@@ -63,8 +87,8 @@ def _line(record: Record) -> str:
         **record["extra"],
     }
     if error := record["exception"]:
-        said["error"] = f"{error.type.__name__ if error.type else ''}: {error.value}"
-        said["traceback"] = "".join(_traceback(error.type, error.value, error.traceback))
+        said["error"] = scrub(f"{error.type.__name__ if error.type else ''}: {error.value}")
+        said["traceback"] = scrub("".join(_traceback(error.type, error.value, error.traceback)))
     return _encoder.encode(said).decode() + "\n"
 
 

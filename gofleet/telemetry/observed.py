@@ -11,7 +11,17 @@ from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.messages import AGGREGATE_ID, EVENT_TYPE, TRACEPARENT, Delivery, Handler, Later, Message, Verdict
+from gofleet.domain.messages import (
+    AGGREGATE_ID,
+    EVENT_ID,
+    EVENT_TYPE,
+    TRACEPARENT,
+    Delivery,
+    Handler,
+    Later,
+    Message,
+    Verdict,
+)
 from gofleet.ports import Publisher
 from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, MESSAGES_RETRIED, USE_CASE_SECONDS, tier
 from gofleet.telemetry.tracing import span
@@ -39,28 +49,33 @@ def observed(act: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     return timed
 
 
-def handled(handler: Handler) -> Handler:
-    """The handler within a span of the trace that the message belongs to, its verdicts counted."""
+def handled(handler: Handler, system: str) -> Handler:
+    """The handler within a span of the trace that the message belongs to, its verdicts counted; `system` is the
+    broker's name."""
 
     async def traced(delivery: Delivery) -> Verdict:
+        headers = delivery.headers
         attributes = {
-            "messaging.destination.name": delivery.queue,
+            "messaging.system": system,
             "messaging.operation.type": "process",
-            "gofleet.order_id": delivery.headers.get(AGGREGATE_ID, ""),
-            "gofleet.event_type": delivery.headers.get(EVENT_TYPE, ""),
+            "messaging.operation.name": "process",
+            "messaging.destination.name": delivery.queue,
+            "messaging.message.id": headers.get(EVENT_ID, ""),
+            "messaging.message.body.size": len(delivery.body),
+            "gofleet.event_type": headers.get(EVENT_TYPE, ""),
+            "gofleet.attempt": delivery.attempt,
         }
         with span(
             f"process {delivery.queue}",
             SpanKind.CONSUMER,
-            traceparent=delivery.headers.get(TRACEPARENT),
+            traceparent=headers.get(TRACEPARENT),
+            order_id=headers.get(AGGREGATE_ID),
             **attributes,
-        ):
+        ) as current:
             verdict = await handler(delivery)
             said = type(verdict).__name__.lower()
-            headers = delivery.headers
-            logger.bind(order_id=headers.get(AGGREGATE_ID), event_type=headers.get(EVENT_TYPE), verdict=said).info(
-                "message handled"
-            )
+            current.set_attribute("gofleet.verdict", said)
+            logger.bind(event_type=headers.get(EVENT_TYPE), verdict=said).info("message handled")
         MESSAGES_HANDLED.labels(delivery.queue, said).inc()
         if isinstance(verdict, Later) and verdict.counted:
             MESSAGES_RETRIED.labels(delivery.queue, tier(delivery.attempt)).inc()

@@ -16,7 +16,8 @@ from gofleet.domain.errors import NoSuchOrder, UnknownMoment
 from gofleet.domain.history import Entry, HistoryFilter, Moment, Move
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.ports import History
-from gofleet.telemetry.tracing import current_trace_id, exporting, span
+from gofleet.telemetry.exporting import exporting
+from gofleet.telemetry.tracing import current_trace_id, span
 from tests.contract.stores import Store, store
 from tests.makers import an_order, to, to_people
 

@@ -10,8 +10,9 @@ from collections.abc import Generator
 import pytest
 from loguru import logger
 
+from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.logging import log_to, wants_json
-from gofleet.telemetry.tracing import exporting, span
+from gofleet.telemetry.tracing import span
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 from grpclib import GRPCError, Status
 from grpclib.events import RecvRequest
 from loguru import logger
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
 from gofleet.adapters.grpc.requests import RequestStream, limit
 from gofleet.adapters.grpc.statuses import ANSWERS, told
 from gofleet.domain.errors import GoFleetError
 from gofleet.telemetry.metrics import GRPC_SECONDS
-from gofleet.telemetry.tracing import TRACEPARENT, span
+from gofleet.telemetry.tracing import TRACEPARENT, failed, span
 
 SERVICE = "/pb.FleetService/"
 STREAMING = SERVICE + "StreamPositions"
@@ -66,14 +66,16 @@ class Calls:
         await self._ended(CUT_SECONDS)
 
     async def _answer(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
-        with span(name.lstrip("/"), SpanKind.SERVER, traceparent=traceparent, **{"rpc.system": "grpc"}) as current:
+        service, _, method = name.removeprefix("/").partition("/")
+        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        with span(f"{service}/{method}", SpanKind.SERVER, traceparent=traceparent, **attributes) as current:
             began = perf_counter()
             failure = await self._failure(name, handler, stream)
             status = failure.status if failure else Status.OK
             GRPC_SECONDS.labels(name.removeprefix(SERVICE), status.name).observe(perf_counter() - began)
             current.set_attribute("rpc.grpc.status_code", status.value)
             if failure and status not in ANSWERS:
-                current.set_status(StatusCode.ERROR, failure.message)
+                failed(failure.__cause__ or failure, current)
         if failure:
             raise failure
 
@@ -87,11 +89,14 @@ class Calls:
             return error
         except Exception as error:
             if isinstance(error, GoFleetError) and (failure := told(error)):
+                failure.__cause__ = error
                 return failure
             if isinstance(error, TimeoutError) and cut.expired():
                 return GRPCError(Status.UNAVAILABLE, "stopping")
             logger.bind(rpc=name).exception("rpc failed")
-            return GRPCError(Status.INTERNAL, "internal error")
+            failure = GRPCError(Status.INTERNAL, "internal error")
+            failure.__cause__ = error
+            return failure
         return None
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from types import TracebackType
 from grpclib import GRPCError, Status
 from grpclib.client import Channel
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Span
 
 from gofleet.adapters.grpc.answers import candidates, moved, near, shown
 from gofleet.adapters.grpc.codec import StrictCodec
@@ -29,8 +29,9 @@ from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sigh
 from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.domain.place import Place
 from gofleet.ports import Search
-from gofleet.telemetry.tracing import TRACEPARENT, current_traceparent, span
+from gofleet.telemetry.tracing import TRACEPARENT, current_traceparent, step
 
+SERVICE = "pb.FleetService"
 SILENCES = 3
 """Calls in a row without any answer, after which the connection counts as dead."""
 NO_ANSWER = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, AssertionError)
@@ -46,6 +47,7 @@ class GrpcFleet:
     """
 
     def __init__(self, host: str, port: int, *, timeout_seconds: float = 1.5) -> None:
+        self._address = {"server.address": host, "server.port": port}
         self._channel = Channel(host, port, codec=StrictCodec(Status.INTERNAL))
         self._stub = FleetServiceStub(self._channel)
         self._timeout_seconds = timeout_seconds
@@ -73,14 +75,10 @@ class GrpcFleet:
             limit=search.limit,
             exclude=list(search.exclude),
         )
-        with self._calling("SearchDriver") as metadata:
-            try:
-                answer = await self._stub.search_driver(request, timeout=self._timeout_seconds, metadata=metadata)
-            except GRPCError as error:
-                if error.status is Status.NOT_FOUND:
-                    return []
-                raise
+        with self._calling("SearchDriver", nobody=Status.NOT_FOUND) as metadata:
+            answer = await self._stub.search_driver(request, timeout=self._timeout_seconds, metadata=metadata)
             return candidates(answer)
+        return []
 
     async def register(self, driver: Driver) -> None:
         """As `Fleet.register`; `Invalid` if the service refuses the driver."""
@@ -156,16 +154,21 @@ class GrpcFleet:
         limit.reschedule(loop.time() + self._timeout_seconds)
 
     @contextmanager
-    def _calling(self, rpc: str) -> Generator[dict[str, str]]:
-        """A span around a call, the metadata to send with it, and our words for how it may fail."""
-        with span(f"pb.FleetService/{rpc}", SpanKind.CLIENT, **{"rpc.system": "grpc"}) as current:
+    def _calling(self, rpc: str, nobody: Status | None = None) -> Generator[dict[str, str]]:
+        """A span around a call, the metadata to send with it, and our words for how it may fail. The status `nobody`
+        is an answer, and ends the block quietly."""
+        attributes = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": rpc}
+        with step(f"{SERVICE}/{rpc}", **attributes, **self._address) as current:
             traceparent = current_traceparent()
             try:
                 yield {TRACEPARENT: traceparent} if traceparent else {}
                 self._silences = 0
+                _answered(current, Status.OK)
             except GRPCError as error:
                 self._silences = 0
-                current.set_status(StatusCode.ERROR, error.message)
+                _answered(current, error.status)
+                if error.status is nobody:
+                    return
                 if error.status is Status.INVALID_ARGUMENT:
                     field, _, why = (error.message or "").partition(" ")
                     raise Invalid(field or "request", why or "was refused by the fleet service") from error
@@ -185,3 +188,7 @@ class GrpcFleet:
         if self._silences >= SILENCES:
             self._silences = 0
             self._channel.close()
+
+
+def _answered(call: Span, status: Status) -> None:
+    call.set_attribute("rpc.grpc.status_code", status.value)

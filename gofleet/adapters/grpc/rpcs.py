@@ -31,6 +31,7 @@ from gofleet.domain.errors import Invalid, NoDriverNearby
 from gofleet.domain.ids import identifier
 from gofleet.domain.place import Box, Place
 from gofleet.ports import Positions, Search
+from gofleet.telemetry.tracing import concerning
 
 DEFAULT_CANDIDATES = 5
 MOST_CANDIDATES = 50
@@ -52,6 +53,7 @@ class FleetRpcs(FleetServiceBase):
 
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
         search = self._search(search_driver_request)
+        concerning(search.order_id)
         found = await self.positions.claim_nearest(search)
         failpoints.hit("fleet.after_claim")
         if not found:

@@ -18,7 +18,7 @@ from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.streams import TooManyStreams
 from gofleet.adapters.http.tags import tag_of
 from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
-from gofleet.telemetry.tracing import current_trace_id
+from gofleet.telemetry.tracing import current_trace_id, failed
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -61,6 +61,7 @@ def headers_of(error: Exception) -> dict[str, str]:
 
 
 def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
+    failed(error)
     bound = logger.bind(request_id=request_id, problem=slug.value)
     if isinstance(error, (Unavailable, TooManyStreams)):
         bound.bind(why=str(error)).warning("request refused")

@@ -18,7 +18,7 @@ from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.ids import IDENTIFIER, new_id
 from gofleet.telemetry.metrics import HTTP_SECONDS
-from gofleet.telemetry.tracing import span
+from gofleet.telemetry.tracing import failed, span
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
@@ -65,6 +65,7 @@ class RequestMiddleware:
                 raise
             except Exception as error:
                 # Litestar answers every error itself; this is for what it never saw, its own failures, half answers.
+                failed(error)
                 await answer.fail(error)
             finally:
                 # The route's template, which is known only now; never the path, whose values have no end.
@@ -76,6 +77,9 @@ class RequestMiddleware:
 
 
 def _describe(current: Span, method: str, route: str, status: int) -> None:
+    """Never the path or the query, which may name anybody's place: the route says enough."""
+    if not current.is_recording():
+        return
     current.update_name(f"{method} {route}")
     current.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

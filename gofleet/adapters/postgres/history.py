@@ -13,6 +13,7 @@ from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import NoSuchOrder, UnknownMoment
 from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment, move_of
 from gofleet.domain.order import Reason, Status
+from gofleet.telemetry.tracing import concerning
 
 HISTORY = Queries("history")
 HORIZON = 3
@@ -26,6 +27,7 @@ class PostgresHistory:
         self._pool = pool
 
     async def of(self, order_id: str, limit: int) -> Sequence[Entry]:
+        concerning(order_id)
         async with link_from(self._pool) as link:
             found = await link.execute(HISTORY.of, {"order_id": order_id, "limit": limit}, prepare=True)
             rows = await found.fetchall()

@@ -19,6 +19,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransacti
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from gofleet.adapters.postgres.cursors import NamedCursor
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
@@ -126,7 +127,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
         max_size=size,
         timeout=wait_seconds,
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={"autocommit": True},
+        kwargs={"autocommit": True, "cursor_factory": NamedCursor},
         open=False,
         name="gofleet",
     )

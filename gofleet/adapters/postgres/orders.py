@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, LiteralString, NamedTuple
 
+from loguru import logger
 from psycopg.errors import UniqueViolation
 from psycopg.rows import namedtuple_row
 
@@ -20,7 +21,7 @@ from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, OrderFilter
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
-from gofleet.telemetry.tracing import current_trace_id, current_traceparent
+from gofleet.telemetry.tracing import concerning, current_trace_id, current_traceparent
 
 ORDERS = Queries("orders")
 
@@ -33,6 +34,7 @@ class PostgresOrders:
         self._announce = announce
 
     async def add(self, order: Order) -> bool:
+        concerning(order.id)
         async with link_from(self._pool) as link:
             added = await link.execute(ORDERS.add, _row_of(order) | _row_of_event(order), prepare=True)
             times = await added.fetchone()
@@ -42,9 +44,11 @@ class PostgresOrders:
         order.as_of = order.created_at
         order.news.clear()
         self._announce()
+        _tell(order)
         return True
 
     async def get(self, order_id: str) -> Order:
+        concerning(order_id)
         async with link_from(self._pool) as link, link.cursor(row_factory=namedtuple_row) as cursor:
             await cursor.execute(ORDERS.get, {"id": order_id}, prepare=True)
             row = await cursor.fetchone()
@@ -53,6 +57,7 @@ class PostgresOrders:
         return _order_of(row)
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
+        concerning(order.id)
         values = _row_of(order) | _row_of_event(order) | _row_of_receipt(receipt, order)
         try:
             async with link_from(self._pool) as link:
@@ -66,6 +71,7 @@ class PostgresOrders:
         order.news.clear()
         self._announce()
         _count(order)
+        _tell(order)
 
     async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
         before_at, before_id = which.before or (None, None)
@@ -209,6 +215,13 @@ def _count(order: Order) -> None:
     ORDER_OUTCOMES.labels(order.status.value.lower(), by).inc()
     if order.status is Status.DISPATCHED and order.dispatched_at and order.created_at:
         DISPATCH_SECONDS.observe((order.dispatched_at - order.created_at).total_seconds())
+
+
+def _tell(order: Order) -> None:
+    """One line for each commit, so that a query for an order's id shows its life."""
+    logger.bind(order_id=order.id, version=order.version, driver_id=order.driver_id).info(
+        "order {}", order.status.value
+    )
 
 
 def _place(lat: float | None, lng: float | None) -> Place | None:

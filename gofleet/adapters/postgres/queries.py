@@ -7,6 +7,9 @@ from typing import LiteralString, cast
 
 from gofleet.files import shipped
 
+NAMES: dict[str, str] = {}
+"""Statement -> its name, such as `orders.save`, for those who watch."""
+
 
 class Queries:
     """The statements of one file, as attributes; a wrong name fails with the file's name."""
@@ -19,6 +22,7 @@ class Queries:
         self.statements: dict[str, LiteralString] = {
             name: cast("LiteralString", sql.strip()) for name, sql in zip(parts[::2], parts[1::2], strict=True)
         }
+        NAMES.update((sql, f"{file}.{name}") for name, sql in self.statements.items())
 
     def __getattr__(self, name: str) -> LiteralString:
         if name not in self.statements:

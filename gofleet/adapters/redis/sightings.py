@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script, telling_outages
+from gofleet.adapters.redis.scripts import Script, asking
 from gofleet.domain.driver import Area, Position, Sighting
 from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
 
@@ -98,7 +98,7 @@ class RedisSightings:
 
     async def _page(self, index: str, centre: Place, shape: Shape, count: int) -> list[tuple[str, float]]:
         around = ["FROMLONLAT", centre.lng, centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
-        with telling_outages():
+        with asking("GEOSEARCH", index):
             rows = await self._redis.execute_command("GEOSEARCH", f"{self._prefix}drivers:{index}", *around)
         return [(str(driver_id), float(metres)) for driver_id, metres in rows]
 

@@ -1,0 +1,183 @@
+"""Spans as a collector receives them, and what is not recorded at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from opentelemetry.trace import SpanKind, TraceFlags
+from psycopg.errors import NotNullViolation
+
+from gofleet.adapters.postgres.links import a_pool, link_from
+from gofleet.adapters.postgres.queries import Queries
+from gofleet.domain.errors import GoFleetError, MessageRefused
+from gofleet.domain.messages import Delivery, Message
+from gofleet.telemetry.exporting import SAMPLERS, exporting
+from gofleet.telemetry.published import TracedPublisher
+from gofleet.telemetry.tracing import (
+    ORDER_ID,
+    concerning,
+    current_order_id,
+    current_trace_id,
+    current_traceparent,
+    recorded,
+    span,
+    step,
+)
+from tests.otlp import Collector, collecting
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+SAMPLED, UNSAMPLED = (f"00-{TRACE_ID}-00f067aa0ba902b7-{flags}" for flags in ("01", "00"))
+
+
+@pytest.fixture
+def collector() -> Generator[Collector]:
+    with collecting() as started:
+        yield started
+
+
+async def test_without_a_collector_there_are_ids_and_nothing_is_recorded() -> None:
+    async with exporting("test", ""):
+        with span("a request", SpanKind.SERVER) as whole, step("orders.get") as part:
+            assert not recorded()
+            assert not whole.is_recording()
+            assert not part.is_recording()
+            assert len(current_trace_id() or "") == 32
+            assert int((current_traceparent() or "")[-2:], 16) & TraceFlags.SAMPLED == 0
+        with span("another", traceparent=SAMPLED):
+            assert current_trace_id() == TRACE_ID
+            assert not recorded()
+    assert current_trace_id() is None
+
+
+async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> None:
+    async with exporting("test", collector.endpoint):
+        with span("a request", SpanKind.SERVER, traceparent=SAMPLED):
+            concerning("o-1")
+            with step("orders.get"):
+                pass
+        assert current_order_id() is None
+        with step("of nothing"):  # what runs by itself makes no traces
+            concerning("o-2")
+
+    part, whole = collector.spans()
+    assert (whole.name, whole.trace_id, whole.parent_id) == ("a request", TRACE_ID, "00f067aa0ba902b7")
+    assert (part.name, part.kind, part.parent_id) == ("orders.get", "CLIENT", whole.span_id)
+    assert whole.attributes[ORDER_ID] == part.attributes[ORDER_ID] == "o-1"
+
+
+async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector: Collector) -> None:
+    async def work(order_id: str) -> None:
+        with span(order_id, SpanKind.CONSUMER):
+            concerning(order_id)
+            await asyncio.sleep(0)
+            with step("a step"):
+                assert current_order_id() == order_id
+
+    async with exporting("test", collector.endpoint):
+        await asyncio.gather(*(work(f"o-{number}") for number in range(3)))
+
+    wholes = {one.span_id: one for one in collector.spans() if one.kind == "CONSUMER"}
+    parts = [one for one in collector.spans() if one.kind == "CLIENT"]
+    assert len(wholes) == len(parts) == 3
+    assert all(part.attributes[ORDER_ID] == wholes[part.parent_id].name for part in parts)
+
+
+async def test_an_error_is_recorded_by_its_kind_and_place_and_never_by_its_words(collector: Collector) -> None:
+    async with exporting("test", collector.endpoint):
+        words = "canary at -23.550520, -46.633308"
+        with pytest.raises(ValueError, match="canary"), span("a request"), step("a step"):
+            raise ValueError(words)
+        with pytest.raises(asyncio.CancelledError), span("stopped"):
+            raise asyncio.CancelledError
+
+    part, whole, stopped = collector.spans()
+    for one in (part, whole):
+        assert one.failed
+        assert one.attributes["error.type"] == "builtins.ValueError"
+        [(name, told)] = one.events
+        assert (name, told["exception.type"]) == ("exception", "builtins.ValueError")
+        assert "test_tracing.py" in str(told["exception.stacktrace"])
+    assert "canary at" not in repr(collector.spans())
+    assert not stopped.failed
+
+
+@pytest.mark.parametrize(
+    ("sampler", "share", "traceparent", "expected"),
+    [
+        ("parentbased_always_on", 0.0, None, 1),
+        ("parentbased_always_on", 1.0, UNSAMPLED, 0),
+        ("parentbased_always_off", 1.0, SAMPLED, 1),
+        ("parentbased_traceidratio", 0.0, None, 0),
+        ("parentbased_traceidratio", 1.0, None, 1),
+        ("parentbased_traceidratio", 0.0, SAMPLED, 1),
+        ("traceidratio", 0.0, SAMPLED, 0),
+        ("always_on", 0.0, UNSAMPLED, 1),
+        ("always_off", 1.0, SAMPLED, 0),
+    ],
+)
+async def test_samplers_by_their_standard_names(
+    collector: Collector, sampler: str, share: float, traceparent: str | None, expected: int
+) -> None:
+    async with exporting("test", collector.endpoint, sampler, share):
+        with span("a request", traceparent=traceparent):
+            assert current_trace_id()
+
+    assert len(collector.spans()) == expected
+    assert sampler in SAMPLERS
+
+
+async def test_statements_are_told_by_their_names_and_never_by_their_values(
+    collector: Collector, clean_database: str
+) -> None:
+    pool = a_pool(clean_database, size=1, wait_seconds=5)
+    async with pool, exporting("test", collector.endpoint):
+        with span("a request"):
+            async with link_from(pool) as link:
+                await link.execute(Queries("drivers").put, {"id": "ana", "name": "canary", "on_duty": True})
+                await link.execute("select 1")
+                with pytest.raises(NotNullViolation):
+                    await link.execute(Queries("drivers").put, {"id": "bea", "name": None, "on_duty": True})
+
+    good, bad, whole = collector.spans()
+    assert [good.name, bad.name] == ["drivers.put", "drivers.put"]
+    assert {good.parent_id, bad.parent_id} == {whole.span_id}
+    assert good.attributes == {"db.system.name": "postgresql", "db.query.summary": "drivers.put"}
+    assert (good.failed, bad.failed, whole.failed) == (False, True, False)
+    assert bad.attributes["db.response.status_code"] == "23502"
+    assert "canary" not in repr(collector.spans())
+
+
+@dataclass
+class Shelf:
+    """A publisher that answers as told and keeps what it was given."""
+
+    answers: list[GoFleetError | None]
+    sent: list[Message] = field(default_factory=list[Message])
+
+    async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
+        self.sent += messages
+        return self.answers
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
+        return [None for _ in deliveries]
+
+
+async def test_each_message_goes_on_in_its_own_trace(collector: Collector) -> None:
+    shelf = Shelf([None, MessageRefused("no queue takes it")])
+    messages = [
+        Message("e-1", "orders.created", "o-1", 1, b"{}", SAMPLED),
+        Message("e-2", "orders.created", "o-2", 1, b"{}"),
+    ]
+    async with exporting("test", collector.endpoint):
+        await TracedPublisher(shelf, "rabbitmq").publish(messages)
+
+    first, second = collector.spans()
+    assert (first.trace_id, first.parent_id, first.kind) == (TRACE_ID, "00f067aa0ba902b7", "PRODUCER")
+    assert second.parent_id == ""
+    carried = [(one.traceparent or "").split("-")[1:3] for one in shelf.sent]
+    assert carried == [[one.trace_id, one.span_id] for one in (first, second)]
+    assert (first.failed, second.failed) == (False, True)
+    assert [one.attributes[ORDER_ID] for one in (first, second)] == ["o-1", "o-2"]
