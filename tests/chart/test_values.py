@@ -59,6 +59,14 @@ def test_every_object_of_the_schema_is_closed() -> None:
     assert sorted(open_ones) == ["values.global", "values.peers.matchExpressions[]"]
 
 
+def test_every_value_of_the_schema_is_of_some_kind() -> None:
+    said = {"type", "enum", "$ref", "anyOf", "const"}
+    values = [value for _, found in _objects(SCHEMA, "values") for value in found.get("properties", {}).items()]
+
+    assert len(values) > 100
+    assert [name for name, value in values if not said & set(value)] == []
+
+
 def _objects(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
     found = [(path, schema)] if schema.get("type") == "object" else []
     for name, inner in schema.get("properties", {}).items():
