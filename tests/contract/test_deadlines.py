@@ -32,7 +32,7 @@ async def kept(pool: Pool, order_id: str, *moves: Verb, age: float, waited: floa
         order = await orders.get(order_id)
         move(order, by=CLIENT)
         await orders.save(order)
-    with psycopg.connect(pool.conninfo, autocommit=True) as link:
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("alter table order_log disable trigger append_only")
         link.execute("update deadlines set until = least(until, now() - interval '10 minutes')")
         link.execute("update orders set created_at = now() - %s * interval '1 second' where id = %s", (age, order_id))
@@ -69,7 +69,7 @@ async def test_an_order_whose_time_is_not_over_is_judged_later(pool: Pool) -> No
 
     assert await PostgresDeadlines(pool).judge() == (0, 0)
 
-    with psycopg.connect(pool.conninfo, autocommit=True) as link:
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update orders set created_at = created_at - interval '3 seconds'")
         link.execute("update deadlines set until = until - interval '3 seconds'")
     assert await PostgresDeadlines(pool).judge() == (1, 1)
@@ -87,7 +87,7 @@ async def test_of_many_relays_one_judges_an_order(pool: Pool) -> None:
 
 async def test_a_long_silence_is_caught_up_bit_by_bit(pool: Pool) -> None:
     await kept(pool, "old", age=2000)
-    with psycopg.connect(pool.conninfo, autocommit=True) as link:
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update deadlines set until = now() - interval '3000 seconds'")
     await kept(pool, "new", age=30)
 
@@ -98,7 +98,7 @@ async def test_a_long_silence_is_caught_up_bit_by_bit(pool: Pool) -> None:
 
 async def test_nothing_before_the_first_migration_is_judged(pool: Pool) -> None:
     await PostgresOrders(pool).add(an_order("o-1"))
-    with psycopg.connect(pool.conninfo, autocommit=True) as link:
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update orders set created_at = created_at - interval '1 day'")
 
     assert await PostgresDeadlines(pool).judge() == (0, 0)

@@ -57,7 +57,7 @@ async def test_retries_by_tier(attempt: int, label: str) -> None:
 
     assert tier(attempt) == label
     with moved("gofleet_messages_retried_total", queue=DISPATCH_QUEUE, tier=label):
-        await handled(again)(Delivery(DISPATCH_QUEUE, b"", {ATTEMPT: str(attempt)}))
+        await handled(again, "rabbitmq")(Delivery(DISPATCH_QUEUE, b"", {ATTEMPT: str(attempt)}))
 
 
 async def test_to_wait_for_a_driver_is_no_retry() -> None:
@@ -68,7 +68,7 @@ async def test_to_wait_for_a_driver_is_no_retry() -> None:
         moved("gofleet_messages_retried_total", up=0, queue=DISPATCH_QUEUE, tier="1"),
         moved("gofleet_messages_handled_total", queue=DISPATCH_QUEUE, verdict="later"),
     ):
-        await handled(wait)(Delivery(DISPATCH_QUEUE, b""))
+        await handled(wait, "rabbitmq")(Delivery(DISPATCH_QUEUE, b""))
 
 
 async def test_a_lease_that_somebody_holds(request: pytest.FixtureRequest) -> None:
