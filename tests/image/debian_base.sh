@@ -4,10 +4,10 @@
 # Needs root, debootstrap and podman.
 set -euo pipefail
 suite="${1:-trixie}"
-mirror="${MIRROR:-http://deb.debian.org/debian}"
 root=$(mktemp -d -t gofleet-base-XXXXXXXX)
 trap 'rm -rf "$root"' EXIT
-debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python-is-python3 "$suite" "$root" "$mirror"
+debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python-is-python3 "$suite" "$root" \
+  ${MIRROR:+"$MIRROR"}
 # As the slim images of Debian do: no documentation, no translations, no lists of packages.
 rm -rf "$root"/usr/share/{doc,info,locale,man}/* "$root"/var/{cache/apt,lib/apt/lists,log}/*
 tar -C "$root" -c . | podman import - "localhost/python:$suite"
