@@ -32,6 +32,8 @@ check: lint test
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
 test *args: servers
+    @# compiled, for hundreds of processes start in the tests, perhaps where none keeps its own
+    @uv sync --quiet --compile-bytecode --group chart --group load
     uv run --group chart --group load pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
