@@ -86,7 +86,11 @@ def test_the_first_command_ends_well() -> None:
 
 def test_ci_runs_the_readmes_test_command() -> None:
     assert "uv run just test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.search(r"^test \*args: servers\n.*\n    uv run pytest", (ROOT / "justfile").read_text(), re.M)
+    assert re.search(
+        r"^test \*args: servers\n(?:    @.*\n)*    uv run (?:--group \w+ )*pytest",
+        (ROOT / "justfile").read_text(),
+        re.M,
+    )
 
 
 def test_the_walk_through_works_beside_the_demo() -> None:
