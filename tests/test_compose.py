@@ -165,6 +165,13 @@ def test_our_containers_may_do_little(name: str) -> None:
 
 
 @watching_services
+def test_what_is_mounted_is_there(name: str) -> None:
+    files = [Path(mount.source) for mount in WATCHING[name].volumes if mount.type == "bind" and mount.source != SOCKET]
+
+    assert not [file for file in files if not file.exists()]
+
+
+@watching_services
 def test_what_watches_changes_nothing_but_its_own_volume(name: str) -> None:
     service = WATCHING[name]
     writable = [mount for mount in service.volumes if not mount.read_only]
