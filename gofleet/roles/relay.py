@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 
 from loguru import logger
@@ -20,7 +20,6 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.domain.errors import Unavailable
 from gofleet.process import Process, repeat
 from gofleet.roles.outages import outliving_outages, surviving
 from gofleet.telemetry.metrics import (
@@ -61,7 +60,9 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
     replay = surviving(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
-    measure = measuring(outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
+    measure = measuring(
+        outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool, settings.judge_batch)
+    )
     async with (
         process.keeping(listen),
         process.keeping(lambda stop: relaying(stop=stop)),
@@ -81,18 +82,19 @@ def measuring(
     orders: PostgresOrders,
     failed_events: PostgresFailedEvents,
     deadlines: PostgresDeadlines,
-) -> Callable[[], Awaitable[None]]:
-    """What an operator watches; while PostgreSQL is away the last figures stand, and their time tells it."""
+) -> Callable[[], Awaitable[int]]:
+    """What an operator watches; while PostgreSQL is away the last figures stand, and their time tells it. Not 0 as long
+    as orders are left to be judged."""
 
-    async def measure() -> None:
-        with suppress(Unavailable):
-            unpublished, oldest_seconds = await outbox.lag()
-            OUTBOX_UNPUBLISHED.set(unpublished)
-            OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
-            OUTBOX_FAILED.set(await failed_events.count())
-            PARKED_MESSAGES.set(await parked.count())
-            OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
-            await deadlines.judge()
-            FIGURES_TIMESTAMP.set_to_current_time()
+    async def measure() -> int:
+        unpublished, oldest_seconds = await outbox.lag()
+        OUTBOX_UNPUBLISHED.set(unpublished)
+        OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
+        OUTBOX_FAILED.set(await failed_events.count())
+        PARKED_MESSAGES.set(await parked.count())
+        OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
+        judged = await deadlines.judge()
+        FIGURES_TIMESTAMP.set_to_current_time()
+        return int(judged.more)
 
-    return measure
+    return surviving(measure, "figures")

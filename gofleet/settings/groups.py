@@ -178,6 +178,9 @@ class Relay(Group, frozen=True, kw_only=True):
     replay_batch: Annotated[
         int, about("Parked messages put back in one transaction; few, for they may be large.", ge=1)
     ] = field(name="REPLAY_BATCH")
+    judge_batch: Annotated[
+        int, about("Orders judged in one statement, whether they had their driver in time.", ge=1)
+    ] = field(name="JUDGE_BATCH")
     poll_seconds: Annotated[float, about("How often to look when no bell rings.", gt=0)] = field(
         name="RELAY_POLL_SECONDS"
     )

@@ -10,7 +10,7 @@ from gofleet.ports import Indicators
 
 API = "/api/"
 INGEST_ROUTE = ("POST", "/api/v1/orders")
-UNCOUNTED = frozenset({"/api/v1/orders/stream", "/api/v1/docs", "/api/v1/openapi.json"})
+UNCOUNTED = ("/api/v1/orders/stream", "/api/v1/docs", "/api/v1/openapi.json")
 """They are no answers to a customer's question, or last for hours."""
 
 
@@ -25,7 +25,7 @@ class RequestCounter:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """An answered request; `route` is the template, which requests that no route answers have none of."""
-        if not route.startswith(API) or route in UNCOUNTED:
+        if not route.startswith(API) or route.startswith(UNCOUNTED):
             return
         failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.indicators import DISPATCH_SECONDS
@@ -10,21 +12,31 @@ from gofleet.telemetry.metrics import ORDERS_DEADLINE_MISSED, ORDERS_DUE
 DEADLINES = Queries("deadlines")
 LATE_SECONDS = 5.0
 """An order is judged so long after its deadline: its time is taken before its commit, which may have had to wait."""
-MOST_SECONDS = 600.0
-"""So much of the past at once."""
+
+
+class Judged(NamedTuple):
+    """How many orders were due, how many of them had no driver in time, and whether there are `more` to be judged."""
+
+    due: int
+    missed: int
+    more: bool
 
 
 class PostgresDeadlines:
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    """`batch` orders are judged in one statement."""
 
-    async def judge(self) -> tuple[int, int]:
-        """Count the orders that came of age since the last time, whoever asked then: how many, and how many of them had
-        no driver in time. What dies between commit and count is not counted again."""
-        values = {"after": DISPATCH_SECONDS + LATE_SECONDS, "bound": DISPATCH_SECONDS, "most": MOST_SECONDS}
+    def __init__(self, pool: Pool, batch: int = 5000) -> None:
+        self._pool = pool
+        self._batch = batch
+
+    async def judge(self) -> Judged:
+        """Count some of the orders that came of age since the last time, whoever asked then. What dies between commit
+        and count is not counted again."""
+        values = {"after": DISPATCH_SECONDS + LATE_SECONDS, "bound": DISPATCH_SECONDS, "batch": self._batch}
         async with link_from(self._pool) as link:
-            row = await (await link.execute(DEADLINES.judge, values)).fetchone()
-        due, missed = row or (0, 0)
-        ORDERS_DUE.inc(due)
-        ORDERS_DEADLINE_MISSED.inc(missed)
-        return due, missed
+            row = await (await link.execute(DEADLINES.judge, values, prepare=False)).fetchone()
+        assert row is not None  # noqa: S101  counts always have a row
+        judged = Judged(*row)
+        ORDERS_DUE.inc(judged.due)
+        ORDERS_DEADLINE_MISSED.inc(judged.missed)
+        return judged
