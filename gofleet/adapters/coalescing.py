@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
@@ -13,6 +13,10 @@ from gofleet.domain.errors import Unavailable
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Waiting = tuple[Item, asyncio.Future[Answer]]
+
+
+class Apart(Exception):
+    """The answer that an item must be asked for alone. Never to a lone item."""
 
 
 def _no_keys(_: object) -> Iterable[Hashable]:
@@ -27,8 +31,9 @@ class Coalescer(Generic[Item, Answer]):
     later one waits, and nobody else for it.
 
     `act` returns an answer for each item, in their order; one that is an exception is raised at its own caller. When
-    `act` itself raises one of `common`, that is everybody's answer; after anything else each item is tried alone, so
-    that what is wrong with one hurts nobody else. A caller who is cancelled leaves; what is under way goes on.
+    `act` itself raises one of `common`, that is everybody's answer; after anything else each item is asked for alone,
+    and so is an item whose answer is `Apart`: what is wrong with one, or holds it up, hurts nobody else.
+    A caller who is cancelled leaves; what is under way goes on.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Coalescer(Generic[Item, Answer]):
         self._common = common
         self._waiting: deque[Waiting[Item, Answer]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._apart: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: Item) -> Answer:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -61,26 +67,21 @@ class Coalescer(Generic[Item, Answer]):
 
     def _go_on(self) -> None:
         if self._waiting and len(self._under_way) < self._at_once:
-            # In no caller's context: a batch belongs to none of their traces more than to another's.
-            task = asyncio.get_running_loop().create_task(self._batch(), context=Context())
-            self._under_way.add(task)
-            task.add_done_callback(self._ended)
+            self._begin(self._next(), self._under_way).add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._go_on()
 
-    async def _batch(self) -> None:
-        batch = self._taken()
-        if not batch:
-            return
-        try:
-            await self._answer(batch)
-        except BaseException:  # cancelled, such as with its loop: nobody must wait for what will never come
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(Unavailable("the answer", "the asking was cut off"))
-            raise
+    def _begin(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+        # In no caller's context: a batch belongs to none of their traces more than to another's.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        among.add(task)
+        return task
+
+    async def _next(self) -> None:
+        if batch := self._taken():
+            await self._ask(batch)
 
     def _taken(self) -> list[Waiting[Item, Answer]]:
         """The next batch, out of the queue; taken as late as can be, so that it holds whoever came meanwhile."""
@@ -100,19 +101,25 @@ class Coalescer(Generic[Item, Answer]):
         self._waiting.extendleft(reversed(passed_over))
         return batch
 
-    async def _answer(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
+    async def _ask(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
         try:
             answers = await self._act([item for item, _ in batch])
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, self._common):
-                for one in batch:
-                    await self._answer([one])
-                return
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
+            alone = len(batch) == 1 or isinstance(error, self._common)
+            answers = [error if alone else Apart()] * len(batch)
+        except BaseException:  # cancelled, such as with its loop: nobody must wait for what will never come
+            self._answer(batch, [Unavailable("the answer", "the asking was cut off")] * len(batch))
+            raise
+        self._answer(batch, answers)
+
+    def _answer(self, batch: Sequence[Waiting[Item, Answer]], answers: Sequence[Answer | Exception]) -> None:
+        for (item, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue
-            if isinstance(answer, Exception):
+            if isinstance(answer, Apart) and len(batch) > 1:
+                # Beside the batches, so that the next of those need not wait for it.
+                self._begin(self._ask([(item, future)]), self._apart).add_done_callback(self._apart.discard)
+            elif isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)

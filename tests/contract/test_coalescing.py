@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gofleet.adapters.coalescing import Coalescer
+from gofleet.adapters.coalescing import Apart, Coalescer
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import current_trace_id, span
 from tests.waiting import eventually
@@ -105,6 +105,28 @@ async def test_when_a_batch_fails_each_is_tried_alone() -> None:
     assert [answers[0], answers[2]] == ["a", "b"]
     assert isinstance(answers[1], ValueError)
     assert batches == [["a", "bad", "b"], ["a"], ["bad"], ["b"]]
+
+
+async def test_who_must_be_asked_for_alone_holds_up_nobody() -> None:
+    gate, batches = asyncio.Event(), list[list[str]]()
+
+    async def act(items: Sequence[str]) -> Sequence[str | Exception]:
+        batches.append(list(items))
+        if items == ["held"]:
+            await gate.wait()
+        elif "held" in items:
+            return [Apart() if item == "held" else item for item in items]
+        return list(items)
+
+    coalescer = Coalescer(act, most=10)
+    held = asyncio.create_task(coalescer("held"))
+    assert await asyncio.gather(coalescer("a"), coalescer("b")) == ["a", "b"]
+    assert await coalescer("c") == "c"
+    assert batches == [["held", "a", "b"], ["held"], ["c"]]
+    assert not held.done()
+
+    gate.set()
+    assert await held == "held"
 
 
 async def test_an_outage_is_everybodys_and_is_not_tried_again() -> None:
