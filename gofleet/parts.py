@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, PortTaken, serving
+from gofleet.adapters.postgres.batched_orders import Batches
 from gofleet.adapters.postgres.doorbell import Doorbell
 from gofleet.adapters.postgres.links import Pool, a_pool, link_from
 from gofleet.adapters.postgres.links import conninfo as conninfo_of
@@ -168,10 +169,10 @@ async def _schema(dsn: str) -> None:
 @asynccontextmanager
 async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     """The orders, with the bell that tells the relays about their news."""
-    pool = await process.use(postgres)
+    pool, db = await process.use(postgres), process.settings.postgres
     bell = Doorbell(pool)
     async with process.keeping(bell.ringing):
-        yield PostgresOrders(pool, bell.ring)
+        yield PostgresOrders(pool, bell.ring, Batches(db.batch, db.batches_at_once))
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from gofleet.settings.group import Group, about
 from gofleet.settings.stream import Stream
+from gofleet.settings.telemetry import Telemetry
 
 
 class General(Group, frozen=True, kw_only=True):
@@ -57,6 +58,12 @@ class Postgres(Group, frozen=True, kw_only=True):
     ] = field(name="DB_ANSWER_TIMEOUT_SECONDS")
     statement_timeout_ms: Annotated[int, about("Longest statement.", ge=1)] = field(name="DB_STATEMENT_TIMEOUT_MS")
     lock_timeout_ms: Annotated[int, about("Longest wait for a row's lock.", ge=1)] = field(name="DB_LOCK_TIMEOUT_MS")
+    batch: Annotated[
+        int, about("Orders that come at the same time and are written or read in one statement, at most.", ge=1)
+    ] = field(name="DB_BATCH")
+    batches_at_once: Annotated[
+        int, about("Such statements of one kind under way; what comes meanwhile goes into the next.", ge=1)
+    ] = field(name="DB_BATCHES_AT_ONCE")
 
 
 class Broker(Group, frozen=True, kw_only=True):
@@ -241,40 +248,6 @@ class Breaker(Group, frozen=True, kw_only=True):
     )
     probes: Annotated[int, about("Successes that close it again, and calls let through meanwhile.", ge=1)] = field(
         name="BREAKER_PROBES"
-    )
-
-
-class Telemetry(Group, frozen=True, kw_only=True):
-    service_name: Annotated[str, about("Name in traces; empty = `gofleet-<role>`.")] = field(name="OTEL_SERVICE_NAME")
-    otlp_endpoint: Annotated[str, about("OTLP/gRPC collector as `host:port`; empty = send no traces.")] = field(
-        name="OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
-    traces_sampler: Annotated[
-        Literal[
-            "always_on",
-            "always_off",
-            "traceidratio",
-            "parentbased_always_on",
-            "parentbased_always_off",
-            "parentbased_traceidratio",
-        ],
-        about("Which traces are recorded; `parentbased_` = as whoever began them decided."),
-    ] = field(name="OTEL_TRACES_SAMPLER")
-    traces_sampler_arg: Annotated[float, about("Share of traces that a `traceidratio` records.", ge=0, le=1)] = field(
-        name="OTEL_TRACES_SAMPLER_ARG"
-    )
-    metrics_host: Annotated[str, about("Address that /metrics and /health of every role listen on.")] = field(
-        name="METRICS_HOST"
-    )
-    metrics_port: Annotated[
-        Port,
-        about("Port of /metrics and /health; if it is taken and not set by you, the next free one.", ge=1, le=65535),
-    ] = field(name="METRICS_PORT")
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], about("Least level that is logged.")] = field(
-        name="LOG_LEVEL"
-    )
-    log_format: Annotated[Literal["auto", "json", "text"], about("auto = text on a terminal, else JSON.")] = field(
-        name="LOG_FORMAT"
     )
 
 

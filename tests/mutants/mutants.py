@@ -44,7 +44,8 @@ class Patient:
 
 
 def save_whatever_was_read(patient: Patient) -> None:
-    patient.cut(ORDERS, "save", r" and version = %\(stored_version\)s")
+    patient.cut(ORDERS, "save", r" and orders.version = asked.stored_version")
+    patient.cut(ORDERS, "save", r" and orders.version = moving.stored_version")
 
 
 def save_whatever_was_read_with_nothing_behind_it(patient: Patient) -> None:
@@ -86,7 +87,8 @@ def claim_without_heads(patient: Patient) -> None:
 
 
 def no_receipt(patient: Patient) -> None:
-    patient.cut(ORDERS, "save", r"(?<=where %\(consumer\)s::text is not null)", " and false")
+    patient.cut(ORDERS, "save", r"(?<=from free where consumer is not null)", " and false")
+    patient.cut(ORDERS, "save", r"(?<=from free) where consumer is null or .*(?=\n\), moved)")
 
 
 def published_whatever_the_broker_says(patient: Patient) -> None:

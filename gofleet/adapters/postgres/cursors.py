@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Self, cast
 
 import psycopg
@@ -10,7 +12,26 @@ from psycopg.abc import Params, Query, QueryNoTemplate
 from psycopg.rows import Row
 
 from gofleet.adapters.postgres.queries import NAMES
+from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import recorded, step
+
+
+@contextmanager
+def asking(statement: str) -> Generator[None]:
+    """A span around `statement`, or around the waiting for it together with others; none if it has no name."""
+    name = NAMES.get(statement)
+    if name is None or not recorded():
+        yield
+        return
+    attributes = {"db.system.name": "postgresql", "db.query.summary": name}
+    with step(name, **attributes) as current:
+        try:
+            yield
+        except (psycopg.Error, Unavailable) as error:
+            cause = error if isinstance(error, psycopg.Error) else error.__cause__
+            if isinstance(cause, psycopg.Error):
+                current.set_attribute("db.response.status_code", cause.sqlstate or "")
+            raise
 
 
 class NamedCursor(AsyncCursor[Row]):
@@ -20,12 +41,5 @@ class NamedCursor(AsyncCursor[Row]):
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
         plain = cast("QueryNoTemplate", query)  # we use no others
-        if not recorded() or not isinstance(query, str) or not (name := NAMES.get(query)):
+        with asking(query if isinstance(query, str) else ""):
             return await super().execute(plain, params, prepare=prepare, binary=binary)
-        attributes = {"db.system.name": "postgresql", "db.query.summary": name}
-        with step(name, **attributes) as current:
-            try:
-                return await super().execute(plain, params, prepare=prepare, binary=binary)
-            except psycopg.Error as error:
-                current.set_attribute("db.response.status_code", error.sqlstate or "")
-                raise

@@ -1,0 +1,98 @@
+"""Orders that are written or read at the same time, in one statement: one round trip and one commit for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple
+
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+
+from gofleet.adapters.coalescing import Apart, Coalescer
+from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.order_rows import array
+from gofleet.adapters.postgres.queries import Queries
+
+ORDERS = Queries("orders")
+OF_ONE_ROW = (DeadlockDetected, LockNotAvailable, QueryCanceled)
+"""psycopg counts them among the outages; of a batch they tell that one row was in somebody's way."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """At most `most` orders go into a statement, and at most `at_once` statements of a kind are under way."""
+
+    most: int = 64
+    at_once: int = 2
+
+
+class NewRow(NamedTuple):
+    id: str
+    row: bytes
+
+
+class MovedRow(NamedTuple):
+    id: str
+    driver_id: str | None
+    row: bytes
+
+
+Times = tuple[datetime, datetime]
+"""When the order was created, and since when it is pending."""
+
+
+class Saved(NamedTuple):
+    """What became of a row: `moved`, `stale`, `handled` (its event, before) or, among many, `busy` (its driver)."""
+
+    verdict: str
+    times: Sequence[Any]
+
+
+class BatchedOrders:
+    """Each method answers one caller; `Unavailable` when nobody knows what became of it."""
+
+    def __init__(self, pool: Pool, batches: Batches) -> None:
+        self._pool = pool
+        most, at_once = batches.most, batches.at_once
+        self.add: Coalescer[NewRow, Times | None] = Coalescer(self._add, most=most, at_once=at_once, keys=_order)
+        self.save: Coalescer[MovedRow, Saved] = Coalescer(self._save, most=most, at_once=at_once, keys=_both)
+        self.get: Coalescer[str, Any] = Coalescer(self._get, most=most, at_once=at_once)
+
+    async def _add(self, new: Sequence[NewRow]) -> Sequence[Times | None]:
+        rows = array([row for _, row in sorted(new)])
+        added = {
+            id: (created_at, since) for id, created_at, since in await self._run(ORDERS.add, {"rows": rows}, len(new))
+        }
+        return [added.get(one.id) for one in new]
+
+    async def _save(self, moved: Sequence[MovedRow]) -> Sequence[Saved | Apart]:
+        many = len(moved) > 1
+        # One row that somebody has locked must not hold up the others.
+        statement = ORDERS.save.replace("no key update", "no key update skip locked") if many else ORDERS.save
+        values = {"rows": array([one.row for one in sorted(moved, key=lambda one: one.id)]), "count": len(moved)}
+        found = await self._run(statement, values, len(moved))
+        saved = {id: Saved(verdict, times) for id, verdict, *times in found}
+        # What looks stale among many may only be locked, and who looks busy may be free by now.
+        return [Apart() if many and saved[one.id].verdict in {"stale", "busy"} else saved[one.id] for one in moved]
+
+    async def _get(self, ids: Sequence[str]) -> Sequence[Any]:
+        found = {row[0]: row for row in await self._run(ORDERS.get, {"ids": list(set(ids))}, len(ids))}
+        return [found.get(id) for id in ids]
+
+    async def _run(self, statement: LiteralString, values: Mapping[str, object], count: int) -> list[tuple[Any, ...]]:
+        async with link_from(self._pool) as link:
+            try:
+                return await (await link.execute(statement, values, prepare=True)).fetchall()
+            except OF_ONE_ROW as error:
+                if count > 1:
+                    raise Apart from error
+                raise
+
+
+def _order(new: NewRow) -> Iterable[Hashable]:
+    return [new.id]
+
+
+def _both(moved: MovedRow) -> Iterable[Hashable]:
+    return [("order", moved.id), ("driver", moved.driver_id)] if moved.driver_id else [("order", moved.id)]
