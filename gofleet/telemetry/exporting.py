@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    DEFAULT_OFF,
-    DEFAULT_ON,
-    ParentBasedTraceIdRatio,
-    Sampler,
-    TraceIdRatioBased,
-)
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from gofleet import __version__
+from gofleet.telemetry.sampling import SAMPLERS, DrawnIds, Sampled
 from gofleet.telemetry.tracing import tracing_by
 from gofleet.telemetry.unrecorded import Unrecorded
 
 FLUSH_SECONDS = 3.0
 LONGEST_ATTRIBUTE = 4096
 """Names in headers of messages are whatever somebody put there."""
-
-SAMPLERS: dict[str, Callable[[float], Sampler]] = {
-    "always_on": lambda _: ALWAYS_ON,
-    "always_off": lambda _: ALWAYS_OFF,
-    "traceidratio": TraceIdRatioBased,
-    "parentbased_always_on": lambda _: DEFAULT_ON,
-    "parentbased_always_off": lambda _: DEFAULT_OFF,
-    "parentbased_traceidratio": ParentBasedTraceIdRatio,
-}
-"""By their names in OpenTelemetry's specification; the number is the share of traces."""
 
 
 @asynccontextmanager
@@ -53,16 +36,18 @@ async def exporting(
     # Imported here: it brings grpcio, which nobody without a collector should wait for.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
+    ids = DrawnIds()
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.version": __version__}),
-        sampler=SAMPLERS[sampler](share),
+        sampler=ALWAYS_ON,
+        id_generator=ids,
         span_limits=SpanLimits(max_attribute_length=LONGEST_ATTRIBUTE),
         shutdown_on_exit=False,
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
-        with tracing_by(provider.get_tracer("gofleet", __version__)):
+        with tracing_by(Sampled(provider, ids, SAMPLERS[sampler](share))):
             yield
     finally:
         # With the collector away this blocks for seconds: in a thread, and with a bound.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,6 +13,7 @@ import msgspec
 from loguru import logger
 from opentelemetry import trace
 
+from gofleet.telemetry import lines
 from gofleet.telemetry.scrubbing import scrubber
 from gofleet.telemetry.tracing import current_order_id
 
@@ -37,18 +39,13 @@ def log_to(stream: TextIO, *, level: str, json: bool, context: Mapping[str, str]
     scrub = scrubber(secrets)
 
     def complete(record: Record) -> None:
-        _add_trace(record)
-        _clean(record, scrub)
+        record["message"], extra = _completed(record["message"], record["extra"], scrub)
+        record["extra"].update(extra)
 
     logger.configure(patcher=complete, extra=dict(context))
-
-    def write(message: Message) -> None:
-        stream.write(_line(message.record, scrub) if json else scrub(message))
-        stream.flush()
-
     # diagnose would print the values of variables: passwords, tokens, positions.
     logger.add(
-        write,
+        _JsonLines(stream, scrub, context, level) if json else _Text(stream, scrub),
         level=level,
         format="{message}" if json else TEXT,
         colorize=not json and stream.isatty(),
@@ -63,33 +60,63 @@ def log_to(stream: TextIO, *, level: str, json: bool, context: Mapping[str, str]
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _add_trace(record: Record) -> None:
+class _Text:
+    """What loguru writes to when a person reads along."""
+
+    def __init__(self, stream: TextIO, scrub: Callable[[str], str]) -> None:
+        self._stream = stream
+        self._scrub = scrub
+
+    def write(self, message: str) -> None:
+        self._stream.write(self._scrub(message))
+        self._stream.flush()
+
+
+class _JsonLines:
+    """What loguru writes to otherwise; the frequent lines come here straight. Each is out when it was told: whatever
+    kills the process, the last line before it is there."""
+
+    def __init__(self, stream: TextIO, scrub: Callable[[str], str], context: Mapping[str, str], level: str) -> None:
+        self._stream = stream
+        self._scrub = scrub
+        self._context = {name: scrub(value) for name, value in context.items()}
+        self._told = logger.level("INFO").no >= logger.level(level).no
+        self.stop = lines.go_to(self._tell)  # loguru calls it when it lets go of us
+
+    def write(self, message: Message) -> None:
+        record = message.record
+        time = datetime.fromtimestamp(record["time"].timestamp(), UTC)  # its own class nobody else can encode
+        said = _said(time, record["level"].name, record["message"], record["name"], record["extra"])
+        if error := record["exception"]:
+            said["error"] = self._scrub(f"{error.type.__name__ if error.type else ''}: {error.value}")
+            said["traceback"] = self._scrub("".join(_traceback(error.type, error.value, error.traceback)))
+        self._put(said)
+
+    def _tell(self, name: str, event: str, facts: lines.Facts) -> None:
+        if self._told:
+            event, extra = _completed(event, facts, self._scrub)
+            self._put(_said(datetime.now(UTC), "INFO", event, name, self._context | extra))
+
+    def _put(self, said: dict[str, Any]) -> None:
+        self._stream.write(_encoder.encode(said).decode() + "\n")
+        self._stream.flush()
+
+
+def _completed(event: str, facts: Mapping[str, Any], scrub: Callable[[str], str]) -> tuple[str, dict[str, Any]]:
+    """Cleaned, with the trace and the order that are at work now."""
+    extra: dict[str, Any] = {
+        name: value if isinstance(value, (int, float, NoneType)) else scrub(str(value)) for name, value in facts.items()
+    }
+    if "order_id" not in extra and (order_id := current_order_id()):
+        extra["order_id"] = scrub(order_id)
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
-        record["extra"].update(trace_id=format(context.trace_id, "032x"), span_id=format(context.span_id, "016x"))
-    if order_id := current_order_id():
-        record["extra"].setdefault("order_id", order_id)
+        extra["trace_id"], extra["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    return scrub(event), extra
 
 
-def _clean(record: Record, scrub: Callable[[str], str]) -> None:
-    record["message"] = scrub(record["message"])
-    for name, value in record["extra"].items():
-        if not isinstance(value, (int, float, NoneType)):
-            record["extra"][name] = scrub(str(value))
-
-
-def _line(record: Record, scrub: Callable[[str], str]) -> str:
-    said: dict[str, Any] = {
-        "time": record["time"].isoformat(),
-        "level": record["level"].name,
-        "event": record["message"],
-        "logger": record["name"],
-        **record["extra"],
-    }
-    if error := record["exception"]:
-        said["error"] = scrub(f"{error.type.__name__ if error.type else ''}: {error.value}")
-        said["traceback"] = scrub("".join(_traceback(error.type, error.value, error.traceback)))
-    return _encoder.encode(said).decode() + "\n"
+def _said(time: datetime, level: str, event: str, name: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {"time": time, "level": level, "event": event, "logger": name, **extra}
 
 
 def _traceback(type: Any, value: Any, trace: Any) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from loguru import logger
 from opentelemetry.trace import SpanKind
 
 from gofleet.domain.errors import GoFleetError
@@ -23,9 +22,11 @@ from gofleet.domain.messages import (
     Verdict,
 )
 from gofleet.ports import Publisher
+from gofleet.telemetry.lines import Lines
 from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, MESSAGES_RETRIED, USE_CASE_SECONDS, tier
 from gofleet.telemetry.tracing import span
 
+lines = Lines(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -75,7 +76,7 @@ def handled(handler: Handler, system: str) -> Handler:
             verdict = await handler(delivery)
             said = type(verdict).__name__.lower()
             current.set_attribute("gofleet.verdict", said)
-            logger.bind(event_type=headers.get(EVENT_TYPE), verdict=said).info("message handled")
+            lines.tell("message handled", event_type=headers.get(EVENT_TYPE), verdict=said)
         MESSAGES_HANDLED.labels(delivery.queue, said).inc()
         if isinstance(verdict, Later) and verdict.counted:
             MESSAGES_RETRIED.labels(delivery.queue, tier(delivery.attempt)).inc()

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from loguru import logger
-from opentelemetry.trace import Span, SpanKind, use_span
+from opentelemetry.trace import Span, SpanKind
 
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message
 from gofleet.ports import Publisher
-from gofleet.telemetry.tracing import ORDER_ID, failed, following, traceparent_of
+from gofleet.telemetry.lines import Lines
+from gofleet.telemetry.tracing import ORDER_ID, current, failed, following, traceparent_of
+
+lines = Lines(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,18 @@ class TracedPublisher:
 
 
 def _end(message: Message, span: Span, answer: GoFleetError | None) -> None:
-    if answer is not None:
-        failed(answer, span)
+    with current(span):
+        if answer is None:
+            told = {"order_id": message.order_id, "event_type": message.type, "event_id": message.event_id}
+            lines.tell("event published", **told)
+        else:
+            failed(answer, span)
+            _tell_why_not(message, answer)
+
+
+def _tell_why_not(message: Message, answer: GoFleetError) -> None:
     line = logger.bind(order_id=message.order_id, event_type=message.type, event_id=message.event_id)
-    with use_span(span, end_on_exit=True):
-        match answer:
-            case None:
-                line.info("event published")
-            case MessageRefused():
-                line.warning("event refused: {}", answer)
-            case _:
-                line.debug("event not published yet: {}", answer)  # of all of them at once, and who calls tells it
+    if isinstance(answer, MessageRefused):
+        line.warning("event refused: {}", answer)
+    else:
+        line.debug("event not published yet: {}", answer)  # of all of them at once, and who calls tells it

@@ -24,9 +24,16 @@ class Unrecorded(NoOpTracer):
         *_: object,
         **__: object,
     ) -> Span:
-        parent = get_current_span(context).get_span_context()
-        trace_id = parent.trace_id if parent.is_valid else _an_id(TRACE_ID_BITS, INVALID_TRACE_ID)
-        return NonRecordingSpan(SpanContext(trace_id, _an_id(SPAN_ID_BITS, INVALID_SPAN_ID), is_remote=False))
+        return unrecorded(trace_id_of(get_current_span(context).get_span_context()))
+
+
+def trace_id_of(parent: SpanContext) -> int:
+    """Of a child of `parent`; a new one if that is none."""
+    return parent.trace_id if parent.is_valid else _an_id(TRACE_ID_BITS, INVALID_TRACE_ID)
+
+
+def unrecorded(trace_id: int) -> Span:
+    return NonRecordingSpan(SpanContext(trace_id, _an_id(SPAN_ID_BITS, INVALID_SPAN_ID), is_remote=False))
 
 
 def _an_id(bits: int, invalid: int) -> int:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
+import subprocess
+import sys
 from collections.abc import Generator
 
 import pytest
 from loguru import logger
 
 from gofleet.telemetry.exporting import exporting
+from gofleet.telemetry.lines import Lines
 from gofleet.telemetry.logging import log_to, wants_json
 from gofleet.telemetry.tracing import span
 
@@ -34,6 +38,58 @@ def test_a_line_is_one_json_object_with_its_facts(log: io.StringIO) -> None:
 
     (line,) = lines(log)
     assert line == line | {"event": "order dispatched", "level": "INFO", "order_id": "o-1", "role": "worker"}
+
+
+async def test_a_frequent_line_says_the_same_without_the_way_through_loguru(log: io.StringIO) -> None:
+    own = Lines(__name__)
+    async with exporting("test", ""):
+        with span("act", order_id="o-1"):
+            facts = {"driver_id": None, "version": 2, "why": "password=hunter2", "at": "-23.550521"}
+            logger.bind(**facts).info("{}", "order DISPATCHED to -46.633308")
+            own.tell("order DISPATCHED to -46.633308", **facts)
+
+    usual, straight = lines(log)
+    assert straight["event"] == "order DISPATCHED to -46.63"
+    assert straight["order_id"] == "o-1"
+    assert "hunter2" not in log.getvalue()
+    assert list(straight) == list(usual)
+    assert straight | {"time": usual["time"]} == usual
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", str(straight["time"]))
+
+
+def test_frequent_lines_are_told_from_info_on_and_go_to_loguru_where_nobody_else_takes_them() -> None:
+    own, stream, sink = Lines(__name__), io.StringIO(), io.StringIO()
+    handlers = logging.root.handlers[:]
+    try:
+        log_to(stream, level="WARNING", json=True, context={})
+        own.tell("not told")
+        log_to(stream, level="INFO", json=True, context={})
+        own.tell("told")
+        logger.remove()
+        logger.add(sink, format="{name} {level} {message} {extra}")
+        own.tell("by {loguru}", order_id="o-1")
+    finally:
+        logger.remove()
+        logging.root.handlers[:] = handlers
+
+    assert [line["event"] for line in lines(stream)] == ["told"]
+    assert sink.getvalue() == f"{__name__} INFO by {{loguru}} {{'order_id': 'o-1'}}\n"
+
+
+def test_each_line_is_out_when_it_was_told() -> None:
+    """Whatever kills the process next."""
+    program = """
+import os, sys
+from gofleet.telemetry.lines import Lines
+from gofleet.telemetry.logging import log_to
+log_to(sys.stdout, level="INFO", json=True, context={})
+Lines("a").tell("the last word")
+os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)
+
+    assert killed.returncode == -9
+    assert json.loads(killed.stdout)["event"] == "the last word"
 
 
 async def test_a_line_within_a_span_names_its_trace(log: io.StringIO) -> None:

@@ -129,6 +129,41 @@ async def test_samplers_by_their_standard_names(
     assert sampler in SAMPLERS
 
 
+async def test_a_share_of_traces_is_chosen_by_their_ids_as_everybody_chooses(collector: Collector) -> None:
+    async with exporting("test", collector.endpoint, "parentbased_traceidratio", 0.5):
+        ids: list[str] = []
+        for _ in range(64):
+            with span("a request"), step("a step"):
+                ids.append(current_trace_id() or "")
+
+    chosen = {one for one in ids if int(one[16:], 16) < 2**63}
+    assert {one.trace_id for one in collector.spans()} == chosen
+    assert len(collector.spans()) == 2 * len(chosen)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        (SAMPLED, TRACE_ID),
+        (f"  {SAMPLED} ", TRACE_ID),
+        (f"cc-{TRACE_ID}-00f067aa0ba902b7-01-more", TRACE_ID),
+        (f"00-{TRACE_ID}-00f067aa0ba902b7-01-more", None),
+        (f"00-{TRACE_ID.upper()}-00f067aa0ba902b7-01", None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE_ID}-{'0' * 16}-01", None),
+        (f"ff-{TRACE_ID}-00f067aa0ba902b7-01", None),
+        ("nonsense", None),
+    ],
+)
+async def test_a_traceparent_is_read_as_opentelemetry_reads_it(traceparent: str, trace_id: str | None) -> None:
+    async with exporting("test", ""):
+        with span("a request", traceparent=traceparent):
+            found = current_traceparent() or ""
+    assert (found.split("-")[1] == trace_id) == (trace_id is not None)
+    assert len(found.split("-")[1]) == 32
+
+
 async def test_statements_are_told_by_their_names_and_never_by_their_values(
     collector: Collector, clean_database: str
 ) -> None:
