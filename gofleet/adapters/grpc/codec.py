@@ -1,26 +1,23 @@
-"""Messages to bytes and back, believing nothing: betterproto takes a number where a text belongs, and keeps it."""
+"""Messages to bytes and back: betterproto's classes, protobuf's own runtime.
+
+betterproto reads a message field by field in Python, half a millisecond for an answer with five drivers, and takes a
+number where a text belongs. The runtime is here anyway, for health and reflection, and does it in C.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast, get_origin
+from typing import Any, cast
 
 import betterproto
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
 from grpclib import GRPCError, Status
 from grpclib.encoding.base import CodecBase
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from gofleet.adapters.grpc.descriptors import descriptor_pool
 
-PYTHON_TYPES: dict[str, type] = {
-    betterproto.TYPE_STRING: str,
-    betterproto.TYPE_DOUBLE: float,
-    betterproto.TYPE_INT64: int,
-    betterproto.TYPE_UINT32: int,
-    betterproto.TYPE_UINT64: int,
-    betterproto.TYPE_BOOL: bool,
-}
+PACKAGE = "pb"
 
 
 class StrictCodec(CodecBase):
@@ -35,42 +32,47 @@ class StrictCodec(CodecBase):
 
     # grpclib's codecs are typed with Any: the message classes of any library.
     def encode(self, message: Any, message_type: Any) -> bytes:
-        return message.SerializeToString()
+        if not isinstance(message, betterproto.Message):
+            return message.SerializeToString()
+        kind = _Kind.of(type(message))
+        given = {name: value for name, value in vars(message).items() if value is not kind.absent.get(name)}
+        return kind.wire(**{name: given[name] for name in kind.names & given.keys()}).SerializeToString()
 
     def decode(self, data: bytes, message_type: Any) -> Any:
         try:
-            message = message_type.FromString(data)
-        # Broken bytes come out as EOFError, struct.error, KeyError, ValueError, ...: no common root.
+            if not issubclass(message_type, betterproto.Message):
+                return message_type.FromString(data)
+            return _Kind.of(message_type).read(data)
         except Exception as error:
-            raise self._refusal(message_type) from error
-        if isinstance(message, betterproto.Message) and not _is_as_declared(message):
-            raise self._refusal(message_type)
+            raise GRPCError(self._status, f"not a {message_type.__name__}") from error
+
+
+class _Kind:
+    """One of our messages, in both libraries."""
+
+    def __init__(self, message_type: type[betterproto.Message]) -> None:
+        descriptor = cast("Any", descriptor_pool().FindMessageTypeByName(f"{PACKAGE}.{message_type.__name__}"))
+        self.wire: Any = GetMessageClass(descriptor)
+        self.names = frozenset[str](descriptor.fields_by_name)
+        self.absent = vars(message_type())
+        self._message_type = message_type
+        self._numbers = frozenset[int](descriptor.fields_by_number)
+        self._columns = frozenset(field.name for field in descriptor.fields if field.is_repeated)
+
+    @staticmethod
+    @cache
+    def of(message_type: type[betterproto.Message]) -> _Kind:
+        return _Kind(message_type)
+
+    def read(self, data: bytes) -> betterproto.Message:
+        """Raises whatever tells that these are no bytes of ours."""
+        wire = self.wire.FromString(data)
+        # The runtime sets a field of a wrong type aside with those it does not know.
+        if any(field.field_number in self._numbers for field in cast("Any", UnknownFieldSet(wire))):
+            raise ValueError("a field of another type")
+        message = self._message_type.__new__(self._message_type)
+        content = vars(message)  # past its constructor, which takes longer than all the rest
+        content |= self.absent | {"_serialized_on_wire": True, "_group_current": {}}
+        for field, value in wire.ListFields():
+            content[field.name] = list(value) if field.name in self._columns else value
         return message
-
-    def _refusal(self, message_type: type) -> GRPCError:
-        return GRPCError(self._status, f"not a {message_type.__name__}")
-
-
-def _is_as_declared(message: betterproto.Message) -> bool:
-    return all(
-        _is_a(getattr(message, name), kind, repeated=repeated, optional=optional)
-        for name, kind, repeated, optional in _declared(type(message))
-    )
-
-
-def _is_a(value: object, kind: type, *, repeated: bool, optional: bool) -> bool:
-    if repeated:
-        return isinstance(value, list) and all(isinstance(each, kind) for each in cast("list[object]", value))
-    return isinstance(value, kind) or (optional and value is None)
-
-
-@cache
-def _declared(message_type: type[betterproto.Message]) -> list[tuple[str, type, bool, bool]]:
-    """Name, type, whether repeated, whether optional."""
-    # Every generated message is a dataclass, which their common root does not say.
-    declared = fields(cast("type[DataclassInstance]", message_type))
-    metadata = [cast("betterproto.FieldMetadata", field.metadata["betterproto"]) for field in declared]
-    return [
-        (field.name, PYTHON_TYPES[of.proto_type], get_origin(field.type) is list, bool(of.optional))
-        for field, of in zip(declared, metadata, strict=True)
-    ]

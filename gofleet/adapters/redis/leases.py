@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script
+from gofleet.adapters.redis.scripts import Line, Script
 from gofleet.ports import Lease, LeaseState
 from gofleet.telemetry.metrics import LEASES_BUSY
 
@@ -20,10 +20,11 @@ class RedisLeases:
         self._prefix = prefix
         self._lease_ms = lease_ms
         self._done_ms = round(done_seconds * 1000)
-        self._acquire = Script(redis, "lease_acquire")
-        self._take_over = Script(redis, "lease_take_over")
-        self._finish = Script(redis, "lease_finish")
-        self._release = Script(redis, "lease_release")
+        line = Line(redis)
+        self._acquire = Script(line, "lease_acquire")
+        self._take_over = Script(line, "lease_take_over")
+        self._finish = Script(line, "lease_finish")
+        self._release = Script(line, "lease_release")
 
     async def acquire(self, key: str, token: str) -> Lease:
         """ACQUIRED for `lease_ms` from now (again, if it was ours), BUSY with the time it has left, or DONE."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script, literally, telling_outages
+from gofleet.adapters.redis.scripts import Line, Script, literally, telling_outages
 from gofleet.adapters.redis.sightings import RedisSightings
 from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
@@ -19,6 +19,8 @@ HOUR_MS = 3_600_000
 REMEMBER_MS = HOUR_MS
 """How long it is known that an order was taken off a driver: longer than news can be late."""
 SCANNED_AT_ONCE = 1000
+SEARCHES = 8
+"""In one write: in a crowd one takes a good part of a millisecond."""
 BATCH = 100
 """Positions a script handles in one go: a few milliseconds at most, in which the server does nothing else."""
 
@@ -57,12 +59,13 @@ class RedisPositions:
         self._busy_ms = round(busy_seconds * 1000)
         self._forget_ms = round(forget_seconds * 1000)
         self._sightings = RedisSightings(redis, prefix, self._stale_ms)
-        self._claim_script = Script(redis, "settle", "claim_nearest")
-        self._move_script = Script(redis, "settle", "move")
-        self._register_script = Script(redis, "settle", "register")
-        self._occupy_script = Script(redis, "occupy")
-        self._holdings_script = Script(redis, "holdings")
-        self._free_script = Script(redis, "settle", "free")
+        searches, news, bulk = Line(redis, most=SEARCHES), Line(redis), Line(redis, most=1)
+        self._claim_script = Script(searches, "settle", "claim_nearest")
+        self._register_script = Script(news, "settle", "register")
+        self._occupy_script = Script(news, "occupy")
+        self._free_script = Script(news, "settle", "free")
+        self._move_script = Script(bulk, "settle", "move")
+        self._holdings_script = Script(bulk, "holdings")
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
         """Free drivers by distance; the first is claimed for the order for `claim_ms`, or again if it was before."""

@@ -1,36 +1,79 @@
-"""Lua scripts: one file, one atomic act on the server."""
+"""Lua scripts: one file, one atomic act on the server; those called at the same time share one write and one read."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha1
 from importlib.resources import files
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
+from gofleet.adapters.coalescing import Coalescer
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import step
 
+Answer = list[str | int]
+MOST = 32
+"""Scripts in one write. Redis runs them in a row, and they are to be short ones: a millisecond or two together."""
+AT_ONCE = 2
+"""Such writes under way, each on a connection of its own: whoever comes while one takes long need not wait for it."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    sha: str
+    text: str
+    words: tuple[str | float, ...]
+
+
+class Line:
+    """What its scripts are called over. Those that may hold each other up for long belong on lines of their own."""
+
+    def __init__(self, redis: Redis, *, most: int = MOST, at_once: int = AT_ONCE) -> None:
+        self._redis = redis
+        self.run = Coalescer(self._all, most=most, at_once=at_once)
+
+    async def _all(self, calls: Sequence[_Call]) -> Sequence[Answer | Exception]:
+        with telling_outages():
+            answers = await self._sent(calls)
+            unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+            if unknown:  # a new server, or one that has forgotten: the others have run, and do not run again
+                again = [calls[number] for number in unknown]
+                for number, answer in zip(unknown, await self._sent(again, load=True), strict=True):
+                    answers[number] = answer
+        return [_told(answer) for answer in answers]
+
+    async def _sent(self, calls: Sequence[_Call], *, load: bool = False) -> list[object]:
+        pipeline = cast("Any", self._redis.pipeline(transaction=False))
+        texts = {call.text for call in calls} if load else set[str]()
+        for text in texts:
+            pipeline.execute_command("SCRIPT LOAD", text)
+        for call in calls:
+            pipeline.execute_command("EVALSHA", call.sha, *call.words)
+        return list(await pipeline.execute(raise_on_error=False))[len(texts) :]
+
 
 class Script:
-    """The files `lua/<name>.lua`, joined; sent once, then called by their hash."""
+    """The files `lua/<name>.lua`, joined; sent once, then called by their hash, over `line`."""
 
-    def __init__(self, redis: Redis, *names: str) -> None:
+    def __init__(self, line: Line, *names: str) -> None:
         folder = files("gofleet.adapters.redis") / "lua"
-        text = "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
-        self._run = redis.register_script(text)
+        self._text = "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+        self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+        self._line = line
         self._name = names[-1]
-        calls = sorted(set(re.findall(r"""redis\.p?call\(["'](\w+)""", text)))
+        calls = sorted(set(re.findall(r"""redis\.p?call\(["'](\w+)""", self._text)))
         self._attributes = {"db.stored_procedure.name": names[-1], "gofleet.redis.commands": " ".join(calls)}
 
-    async def __call__(self, keys: Sequence[str], *args: str | float) -> list[str | int]:
+    async def __call__(self, keys: Sequence[str], *args: str | float) -> Answer:
         """What it returns, as a list; `Unavailable` when Redis is away, starting, read-only, full, ..."""
         with asking("EVALSHA", self._name, **self._attributes):
-            answer = cast("object", await self._run(keys=keys, args=args))
-        return cast("list[str | int]", answer) if isinstance(answer, list) else []
+            return await self._line.run(_Call(self._sha, self._text, (len(keys), *keys, *args)))
 
 
 def literally(text: str) -> str:
@@ -53,4 +96,16 @@ def telling_outages() -> Generator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise Unavailable("redis", str(error) or type(error).__name__) from error
+        raise _unavailable(error) from error
+
+
+def _told(answer: object) -> Answer | Exception:
+    if isinstance(answer, RedisError):
+        unavailable = _unavailable(answer)
+        unavailable.__cause__ = answer
+        return unavailable
+    return cast("Answer", answer) if isinstance(answer, list) else []
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable("redis", str(error) or type(error).__name__)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script, asking
+from gofleet.adapters.redis.scripts import Line, Script, asking
 from gofleet.domain.driver import Area, Position, Sighting
 from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
 
@@ -36,7 +36,7 @@ class RedisSightings:
         self._redis = cast("Any", redis)  # its commands are typed for the synchronous client too
         self._prefix = prefix
         self._stale_ms = stale_ms
-        self._look_script = Script(redis, "settle", "look")
+        self._look_script = Script(Line(redis, most=1), "settle", "look")
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         radius_m = radius_km * 1000
