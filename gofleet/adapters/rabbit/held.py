@@ -13,7 +13,8 @@ from loguru import logger
 from pamqp.encode import field_table
 
 from gofleet import failpoints
-from gofleet.adapters.rabbit.sender import UNSENDABLE, Outgoing, Sender
+from gofleet.adapters.rabbit.outgoing import UNSENDABLE, Outgoing
+from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.adapters.watch import jittered, within
 from gofleet.domain.messages import ATTEMPT, Delivery, Later

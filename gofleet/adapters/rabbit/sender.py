@@ -5,32 +5,18 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from aio_pika.abc import HeadersType
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
-from faststream.rabbit import Channel, RabbitExchange
+from aio_pika.exceptions import DeliveryError, PublishError
+from faststream.rabbit import Channel
 
+from gofleet.adapters.rabbit.batch import ConnectionDied, send_all
+from gofleet.adapters.rabbit.outgoing import Outgoing
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE
-
-UNSENDABLE = (TypeError, ValueError, struct.error)
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """A message and where it goes; `message_id` tells messages that are under way at the same time apart."""
-
-    exchange: RabbitExchange
-    routing_key: str
-    body: bytes
-    headers: HeadersType
-    message_id: str
-    content_type: str | None = "application/json"
 
 
 class Sender:
@@ -70,7 +56,8 @@ class Sender:
             return [error] * len(messages)
         except TimeoutError:
             return [self._no_answer()] * len(messages)
-        answers = await asyncio.gather(*(self._send(session, message, until) for message in messages))
+        outcomes = await send_all(session.channel, messages, until)
+        answers = [None if error is None else self._answer_to(error) for error in outcomes]
         if any(answers):
             # On a new connection everything is declared again, should a queue have gone.
             self._abandon(opening)
@@ -99,29 +86,6 @@ class Sender:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
-    async def _send(self, session: Session, message: Outgoing, until: float) -> GoFleetError | None:
-        try:
-            async with asyncio.timeout_at(until):  # FastStream's own timeout is ignored by it
-                await session.broker.publish(
-                    message.body,
-                    exchange=message.exchange,
-                    routing_key=message.routing_key,
-                    headers=message.headers,
-                    message_id=message.message_id,
-                    content_type=message.content_type,
-                    persist=True,
-                    mandatory=True,
-                )
-        except (*CONNECTION_EXCEPTIONS, *UNSENDABLE) as error:
-            return self._answer_to(error)
-        except asyncio.CancelledError:
-            # A connection that dies of a missed heartbeat cancels what waits for a confirmation.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return Unavailable(RABBIT, "the connection was lost")
-        return None
-
     def _answer_to(self, error: BaseException) -> GoFleetError:
         match error:
             case PublishError():
@@ -135,6 +99,8 @@ class Sender:
                 return MessageRefused(f"it cannot be written as AMQP: {error}")
             case TimeoutError():
                 return self._no_answer()
+            case ConnectionDied():
+                return Unavailable(RABBIT, "the connection was lost")
             case _:
                 return Unavailable(RABBIT, str(error) or type(error).__name__)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import aiormq
 from aio_pika.abc import AbstractRobustConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
@@ -43,7 +44,9 @@ class RabbitServer:
 
 
 class Session:
-    """`broker` is connected and every queue exists, until `lost` is set."""
+    """`broker` is connected, `channel` its only one, and every queue exists, until `lost` is set."""
+
+    channel: aiormq.Channel
 
     def __init__(self, server: RabbitServer, channel: Channel) -> None:
         self.lost = asyncio.Event()
@@ -84,10 +87,17 @@ class Session:
             async with asyncio.timeout(2 * self._connect_seconds):
                 self._connection = await self.broker.connect()
                 await topology.declare(self.broker)
+                self.channel = await self._only_channel(topology)
         except TimeoutError as error:
             raise Unavailable(RABBIT, "no answer in time") from error
         except CONNECTION_EXCEPTIONS as error:
             raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
+
+    async def _only_channel(self, topology: Topology) -> aiormq.Channel:
+        exchange = await self.broker.declare_exchange(topology.exchange)  # FastStream's own object, out of its cache
+        channel = await exchange.channel.get_underlay_channel()
+        assert isinstance(channel, aiormq.Channel)  # noqa: S101  the abstract one does not tell confirmations and consumers
+        return channel
 
     async def _close(self) -> None:
         try:
