@@ -42,10 +42,10 @@ class Servers:
     place: Path
 
     @contextmanager
-    def database(self, name: str) -> Generator[str]:
-        """A connection string to an empty database with our schema; it is gone after the block."""
-        made = sql.Identifier(name)
-        self._administer(sql.SQL("create database {} template {}").format(made, sql.Identifier(TEMPLATE)))
+    def database(self, name: str, *, migrated: bool = True) -> Generator[str]:
+        """A connection string to an empty database, with our schema or without; it is gone after the block."""
+        made, model = sql.Identifier(name), sql.Identifier(TEMPLATE if migrated else "template1")
+        self._administer(sql.SQL("create database {} template {}").format(made, model))
         try:
             yield conninfo_of(self.postgres, name)
         finally:
