@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.bench.report import Report, summary
 from tests.bench.servers import Bench, serving
 
-CASES = ("ingest",)
+CASES = ("ingest", "backpressure")
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
 
 
