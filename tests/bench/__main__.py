@@ -11,18 +11,23 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.bench.report import Report, summary
-from tests.bench.servers import Bench, serving
+if TYPE_CHECKING:
+    from tests.bench.report import Report
+    from tests.bench.servers import Bench
 
-CASES = ("ingest", "backpressure")
+CASES = ("ingest", "backpressure", "tracing", "pages")
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     given = _given(words)
-    from tests.bench.machine import described  # noqa: PLC0415  what is below is not for the generator's processes
+    # Here, because every process of the generator reads this module, and needs none of these.
+    from tests.bench.machine import described  # noqa: PLC0415
     from tests.bench.plot import draw  # noqa: PLC0415
+    from tests.bench.report import Report, summary  # noqa: PLC0415
+    from tests.bench.servers import Bench, serving  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="gofleet-bench-") as place, serving(Path(place), given.smoke) as servers:
         bench = Bench(servers, given.repetitions, given.smoke)

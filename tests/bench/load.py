@@ -56,7 +56,7 @@ class Load:
 
     Without a `rate` the loop is closed: each connection asks again as soon as it is answered. With one, so many a
     second are due at even distances whatever the answers do, and what finds no free connection waits for one. The
-    first `warm_seconds` are sent but not measured.
+    first `warm_seconds` are sent but not measured. `most` ends a closed loop after so many requests, if that is sooner.
     """
 
     request: Callable[[int], bytes]
@@ -66,6 +66,7 @@ class Load:
     rate: float | None = None
     warm_seconds: float = 0.0
     first: int = 0
+    most: int | None = None
 
 
 async def apart(work: Callable[[], T]) -> T:
@@ -92,8 +93,7 @@ async def sent(load: Load) -> Outcome:
     try:
         async with asyncio.timeout(load.warm_seconds + load.seconds + SETTLE_SECONDS):
             if load.rate is None:
-                numbers = itertools.count(load.first)
-                await asyncio.gather(*(_closed(load.request, one, numbers, outcome) for one in connections))
+                await _all_closed(load, connections, outcome)
             else:
                 await _OpenLoop(load, load.rate, connections, outcome).run()
     finally:
@@ -103,11 +103,16 @@ async def sent(load: Load) -> Outcome:
     return outcome
 
 
+async def _all_closed(load: Load, connections: list[Connection], outcome: Outcome) -> None:
+    numbers = itertools.islice(itertools.count(load.first), load.most)
+    await asyncio.gather(*(_closed(load.request, one, numbers, outcome) for one in connections))
+    outcome.ended = min(outcome.ended, time.time())
+
+
 async def _closed(
     make: Callable[[int], bytes], connection: Connection, numbers: Iterator[int], outcome: Outcome
 ) -> None:
-    while (due := time.time()) < outcome.ended:
-        number = next(numbers)
+    while (due := time.time()) < outcome.ended and (number := next(numbers, None)) is not None:
         answer = await connection.ask(make(number))
         outcome.note(number, due, time.time(), answer.status, answer.head)
         if not answer.status:
