@@ -19,6 +19,7 @@ from gofleet.domain.driver import Position
 from gofleet.domain.place import Place
 from tests.bench.accounting import Reading, read, resident_mb
 from tests.bench.figures import percentile
+from tests.bench.queues import forget
 from tests.bench.servers import Bench, Measured
 from tests.bench.town import Done, Plan, anywhere, live
 from tests.waiting import eventually
@@ -132,6 +133,8 @@ async def a_fleet(at: Bench, case: str, drivers: int) -> AsyncGenerator[Fleet]:
             finally:
                 telling.cancel()
                 await asyncio.wait({telling})
+                measured.installation.stop()
+                await forget(at.servers, measured)
 
 
 async def _keep_telling(client: GrpcFleet, places: Mapping[str, Place]) -> None:
