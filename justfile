@@ -49,8 +49,8 @@ check: lint test
 [group('check')]
 test *args: servers
     @# compiled, for hundreds of processes start in the tests, perhaps where none keeps its own
-    @uv sync --quiet --compile-bytecode --group chart --group load
-    uv run --group chart --group load pytest {{args}}
+    @uv sync --quiet --compile-bytecode --group chart --group load --group bench
+    uv run --group chart --group load --group bench pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
 [group('check')]
@@ -88,17 +88,18 @@ model *args:
 load *args: servers
     uv run --group load python -m tests.load {{args}}
 
-# What it costs on this machine: just bench pages, just bench tracing
+# What it costs on this machine, all of it or some: just bench, just bench ingest latency --repetitions 5 --out DIR
 [group('check')]
-bench *args:
-    uv run python -m tests.bench {{args}}
+bench *args: servers
+    uv run --group bench python -m tests.bench {{args}}
 
 # Style, types, and who may import whom
 [group('check')]
 lint:
     uv run ruff check
     uv run ruff format --check
-    uv run basedpyright
+    @# the bench's parts are read, too
+    uv run --group bench basedpyright
     uv run lint-imports
 
 # Repair what can be repaired automatically

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -45,7 +45,8 @@ class Postgres(Server[PostgresAddress]):
     """A PostgreSQL server with the empty UTF-8 database `gofleet`.
 
     Without `durable` it is faster, and a crash of the machine may ruin its data (a crash of the server does not).
-    `bin_dir` may be any installed version's, such as /usr/lib/postgresql/15/bin.
+    `bin_dir` may be any installed version's, such as /usr/lib/postgresql/15/bin. `settings` override ours, as
+    postgresql.conf names them; the server refuses to start with one it does not know.
     """
 
     name: ClassVar[str] = "PostgreSQL"
@@ -61,10 +62,12 @@ class Postgres(Server[PostgresAddress]):
         durable: bool = True,
         max_connections: int = 100,
         bin_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
     ) -> None:
         super().__init__(data, port, start_seconds)
         self._durable = durable
+        self._settings = dict(settings or {})
         self._max_connections = max_connections
         self._given_bin_dir = bin_dir
         self._bin_dir = Path()
@@ -122,7 +125,9 @@ class Postgres(Server[PostgresAddress]):
         port = str(self._ports.chosen[0])
         command: list[str | Path] = [self._bin_dir / "postgres", "-D", self._data, "-h", HOST, "-p", port, "-k", ""]
         settings = [f"max_connections={self._max_connections}", "shared_buffers=64MB", "log_timezone=UTC"]
-        for setting in (*settings, *(() if self._durable else NOT_DURABLE)):
+        settings += [] if self._durable else NOT_DURABLE
+        settings += [f"{name}={value}" for name, value in self._settings.items()]  # of two the last one counts
+        for setting in settings:
             command += ["-c", setting]
         # An immediate shutdown ends its processes and frees its memory, which SIGKILL would not.
         yield

@@ -2,82 +2,63 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import tempfile
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
-from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.postgres.migrate import migrate
-from gofleet.embedded import Postgres, running
-from gofleet.parts import free_port
-from tests.databases import conninfo_of
-from tests.journeys.installation import an_installation
+from tests.bench.figures import Aim, Figure, ratio
+from tests.bench.servers import Bench
 from tests.many_orders import MANY, fill
 
+CASE = "pages"
 LIMIT = 50
 DEEP = 1000
+TIMES = 100
+"""How often each page is asked for, in turn, for one median."""
 MOST = 1.5
-"""The thousandth page may take so many times as long as the first."""
 
 
-@dataclass(frozen=True)
-class Pages:
-    """Milliseconds, medians of `rounds`."""
-
-    first: float
-    late: float
-    rounds: int
-
-    @property
-    def ratio(self) -> float:
-        return self.late / self.first
-
-    def __str__(self) -> str:
-        return (
-            f"| page of {LIMIT} of {MANY:,} orders | median ms |\n| --- | --- |\n"
-            f"| 1 | {self.first:.2f} |\n| {DEEP:,} | {self.late:.2f} |\n"
-            f"ratio {self.ratio:.2f} (at most {MOST}), {self.rounds} rounds in turn"
-        )
+async def measure(at: Bench) -> list[Figure]:
+    many, deep, times = (5_000, 20, 5) if at.smoke else (MANY, DEEP, TIMES)
+    with at.servers.installation(CASE) as measured:
+        fill(measured.conninfo, many)
+        measured.installation.start("api")
+        with httpx.Client(base_url=measured.installation.api, timeout=30, trust_env=False) as http:
+            late = _cursor(http, deep)
+            took = [_timed(http, late, times) for _ in at.rounds]
+    first = _figure("page 1", [pair[0] for pair in took])
+    last = _figure(f"page {deep:,} of {many:,} orders", [pair[1] for pair in took])
+    aim = Aim(f"at most {MOST} times as long as page 1", most=MOST)
+    return [first, last, ratio(last, first, f"page {deep:,}, of page 1", aim)]
 
 
-def measured(rounds: int) -> Pages:
-    """On a private PostgreSQL that keeps its data on disk, as anybody's would."""
-    server = Postgres(durable=True)
-    with running(server), tempfile.TemporaryDirectory(prefix="gofleet-bench-") as place:
-        conninfo = conninfo_of(server, "gofleet")
-        migrate(conninfo)
-        fill(conninfo)
-        at = conninfo_to_dict(conninfo)
-        environment = {f"DB_{name}": str(at[key]) for name, key in DB_SETTINGS.items()}
-        environment["WEB_SERVER_PORT"] = str(free_port("127.0.0.1", 18_500))
-        with an_installation(os.environ | environment, Path(place)) as installation:
-            installation.start("api")
-            with httpx.Client(base_url=installation.api, timeout=30, trust_env=False) as http:
-                return _timed(http, rounds)
+def _figure(name: str, values: list[float]) -> Figure:
+    return Figure(CASE, name, "ms", tuple(values), better="lower")
 
 
-DB_SETTINGS = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
-
-
-def _timed(http: httpx.Client, rounds: int) -> Pages:
+def _cursor(http: httpx.Client, deep: int) -> str:
+    """Of the page after so many."""
     cursor = None
-    for _ in range(DEEP - 1):
+    for _ in range(deep - 1):
         cursor = _page(http, cursor)["next_cursor"]
-    took: dict[str | None, list[float]] = {None: [], cursor: []}
-    for _ in range(rounds):
-        for where, times in took.items():
+    if cursor is None:
+        raise AssertionError("the pages ended too soon")
+    return cursor
+
+
+def _timed(http: httpx.Client, late: str, times: int) -> tuple[float, float]:
+    """Milliseconds of the first page and of the late one, medians."""
+    took: dict[str | None, list[float]] = {None: [], late: []}
+    for _ in range(times):
+        for where, all_of_it in took.items():
             began = time.perf_counter()
             page = _page(http, where)
-            times.append((time.perf_counter() - began) * 1000)
+            all_of_it.append((time.perf_counter() - began) * 1000)
             if len(page["items"]) != LIMIT:
                 raise AssertionError(f"a page of {len(page['items'])}")
-    return Pages(statistics.median(took[None]), statistics.median(took[cursor]), rounds)
+    return statistics.median(took[None]), statistics.median(took[late])
 
 
 def _page(http: httpx.Client, cursor: str | None) -> dict[str, Any]:

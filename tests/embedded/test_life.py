@@ -30,6 +30,14 @@ def test_postgres_offers_an_empty_utf8_database(tmp_path: Path) -> None:
     assert found == ("gofleet", "gofleet", "UTF8", "C", "17", "off")
 
 
+def test_postgres_takes_settings_over_its_own() -> None:
+    server = Postgres(durable=False, settings={"track_commit_timestamp": "on", "shared_buffers": "16MB"})
+    with running(server), psycopg.connect(server.address.url) as link:
+        found = link.execute("select current_setting('track_commit_timestamp'), current_setting('shared_buffers')")
+
+        assert found.fetchone() == ("on", "16MB")
+
+
 def test_valkey_answers() -> None:
     with running(server := Valkey(durable=False)), a_client(server) as client:
         client.geoadd("drivers", (-46.6, -23.5, "ana"))

@@ -1,0 +1,42 @@
+"""How long an order waits for its driver: from when its request was due to the commit that dispatched it.
+
+The clocks are one: the generator's and PostgreSQL's (pg_xact_commit_timestamp) are this machine's.
+"""
+
+from __future__ import annotations
+
+from tests.bench.dispatching import Spell, a_fleet
+from tests.bench.figures import Aim, Figure
+from tests.bench.servers import Bench
+
+CASE = "latency"
+RATES = {1.0: 15.0, 50.0: 10.0, 200.0: 8.0}
+"""Orders a second, and for how many seconds."""
+DRIVERS = 5000
+"""Enough for all orders of a spell at once: their deliveries, which are nobody's business here, come afterwards."""
+AIMS = {
+    (50.0, 50): Aim("below 30 ms", most=30),
+    (50.0, 99): Aim("below 100 ms", most=100),
+    (200.0, 99): Aim("below 500 ms", most=500),
+}
+
+
+async def measure(at: Bench) -> list[Figure]:
+    spells: dict[float, list[Spell]] = {rate: [] for rate in RATES}
+    rates = list(RATES)
+    async with a_fleet(at, CASE, 300 if at.smoke else DRIVERS) as fleet:
+        await fleet.spell(fleet.plan(0.5 if at.smoke else 4.0, 0, 50.0, patient=True))
+        for number, variant in at.turns(len(rates)):
+            rate = rates[variant]
+            spell = await fleet.spell(fleet.plan(1.0 if at.smoke else RATES[rate], 0, rate, patient=True))
+            spells[rate].append(spell)
+            at.say(f"{CASE} {number + 1}: at {rate:g}/s p99 {spell.milliseconds(99):.0f} ms")
+            await fleet.published()
+        await fleet.verified()
+    return [_figure(rate, percent, found) for rate, found in spells.items() for percent in (50, 99)]
+
+
+def _figure(rate: float, percent: int, spells: list[Spell]) -> Figure:
+    values = tuple(each.milliseconds(percent) for each in spells)
+    name = f"create to dispatched at {rate:g} orders/s p{percent}"
+    return Figure(CASE, name, "ms", values, better="lower", aim=AIMS.get((rate, percent)))

@@ -1,0 +1,1 @@
+"""What a team would build from the usual parts, to measure beside us."""

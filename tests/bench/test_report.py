@@ -1,0 +1,78 @@
+"""Figures become a report that a person and a program can read, and that says what was missed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.bench.__main__ import CASES, main
+from tests.bench.figures import Aim, Figure, percentile, ratio
+from tests.bench.plot import draw
+from tests.bench.report import Report, summary
+
+OURS = Figure("ingest", "ours", "orders/s", (10.0, 30.0, 20.0), ceiling="theirs")
+THEIRS = Figure("ingest", "theirs", "orders/s", (20.0, 40.0, 50.0))
+PART = ratio(OURS, THEIRS, "of theirs", Aim("at least 60 %", least=0.6))
+QUICK = Figure("ingest", "p99", "ms", (90.0,), better="lower", aim=Aim("at most 100 ms", most=100))
+
+
+def a_report() -> Report:
+    return Report({"processors": "2"}, 3, [OURS, THEIRS, PART, QUICK], {"ingest": 3.0, "drain": 1.0}, {"drain": "why"})
+
+
+def test_a_ratio_is_of_what_was_measured_side_by_side() -> None:
+    assert PART.values == (0.5, 0.75, 0.4)
+    assert PART.median == 0.5
+
+
+def test_an_aim_is_kept_or_missed_by_the_median() -> None:
+    assert (OURS.kept, PART.kept, QUICK.kept) == (None, False, True)
+    assert summary(a_report().figures) == "1 of 2 aims kept; missed: ingest: of theirs"
+
+
+@pytest.mark.parametrize(("percent", "found"), [(0, 1), (1, 1), (50, 50), (99, 99), (99.5, 100), (100, 100)])
+def test_a_percentile_is_one_of_the_values(percent: float, found: float) -> None:
+    assert percentile(list(range(100, 0, -1)), percent) == found
+
+
+def test_nothing_has_no_percentile() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        percentile([], 50)
+
+
+def test_the_report_tells_ratios_to_ceilings_what_was_missed_and_what_failed() -> None:
+    told = a_report().markdown()
+
+    assert "| ours | 20 | orders/s | 100% | 0.50 |" in told
+    assert "| ingest | of theirs | at least 60 % | 0.5  | **missed** |" in told
+    assert "| ingest | p99 | at most 100 ms | 90 ms | kept |" in told
+    assert "**Failed**: why" in told
+
+
+def test_a_program_reads_every_repetition(tmp_path: Path) -> None:
+    a_report().write(tmp_path)
+    read = json.loads((tmp_path / "report.json").read_text())
+
+    assert read["figures"][0]["values"] == [10.0, 30.0, 20.0]
+    assert read["figures"][0]["of_ceiling"] == 0.5
+    assert read["figures"][2]["kept"] is False
+    assert read["failures"] == {"drain": "why"}
+
+
+def test_the_picture_names_every_bar(tmp_path: Path) -> None:
+    draw(a_report(), tmp_path / "report.svg")
+
+    picture = ElementTree.parse(tmp_path / "report.svg")  # noqa: S314  our own
+    assert picture.getroot().tag.endswith("svg")
+
+
+def test_a_wrong_case_is_told_of_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["no-such-case"])
+
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert all(case in told for case in CASES)

@@ -1,0 +1,60 @@
+"""What the whole pipeline does for a long time: orders created, dispatched and delivered, every event published.
+
+In a closed loop, so that nothing can pile up: as many orders come in as leave.
+"""
+
+from __future__ import annotations
+
+from tests.bench.accounting import ELSEWHERE
+from tests.bench.dispatching import Spell, a_fleet
+from tests.bench.figures import Aim, Figure
+from tests.bench.servers import Bench
+
+CASE = "throughput"
+SECONDS, WARM_SECONDS = 20.0, 6.0
+UNDER_WAY = 400
+DRIVERS = 2000
+LEAST_RATE = 500.0
+MOST_MS = 5000.0
+
+
+async def measure(at: Bench) -> list[Figure]:
+    spells: list[Spell] = []
+    seconds, warm, under_way = (2.0, 0.5, 20) if at.smoke else (SECONDS, WARM_SECONDS, UNDER_WAY)
+    async with a_fleet(at, CASE, 200 if at.smoke else DRIVERS) as fleet:
+        await fleet.spell(fleet.plan(warm, under_way))
+        for number in at.rounds:
+            spells.append(await fleet.spell(fleet.plan(seconds, under_way)))
+            at.say(f"{CASE} {number + 1}: {spells[-1].rate:.0f} orders/s")
+            await fleet.published()
+        resident = fleet.resident_mb()
+        await fleet.verified()
+    return [*_speed(spells), *_cpu(spells), *_memory(resident)]
+
+
+def _speed(spells: list[Spell]) -> list[Figure]:
+    aim = Aim(f"at least {LEAST_RATE:.0f} orders/s, 800 hoped for", least=LEAST_RATE)
+    return [
+        Figure(CASE, "created, dispatched, delivered", "orders/s", tuple(each.rate for each in spells), aim=aim),
+        _waited(spells, 50, None),
+        _waited(spells, 99, Aim("below 5 s", most=MOST_MS)),
+    ]
+
+
+def _waited(spells: list[Spell], percent: int, aim: Aim | None) -> Figure:
+    values = tuple(each.milliseconds(percent) for each in spells)
+    return Figure(CASE, f"create to dispatched p{percent}", "ms", values, better="lower", aim=aim)
+
+
+def _cpu(spells: list[Spell]) -> list[Figure]:
+    """Of each role and service, and of all of them together: what else there was (the measuring, others) is told
+    apart."""
+    ours = {name: tuple(each.cpu[name] for each in spells) for name in spells[0].cpu}
+    extra = {name: ours.pop(name) for name in ("bench", ELSEWHERE)}
+    all_of_it = tuple(map(sum, zip(*ours.values(), strict=True)))
+    told = {**ours, "roles and services": all_of_it, **extra}
+    return [Figure(CASE, f"CPU {name}", "ms/order", values, better="lower") for name, values in told.items()]
+
+
+def _memory(resident: dict[str, float]) -> list[Figure]:
+    return [Figure(CASE, f"memory {role}", "MiB", (mb,), better="lower") for role, mb in resident.items()]
