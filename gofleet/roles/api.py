@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast
 
 from loguru import logger
 
@@ -36,9 +35,6 @@ from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_by_hand import DispatchByHand
 from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
-
-if TYPE_CHECKING:
-    from gofleet.adapters.http.asgi import ASGIApp
 
 
 @asynccontextmanager
@@ -77,7 +73,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         counter=counter,
     )
     server = serving(
-        cast("ASGIApp", app),
+        app,
         web.host,
         web.port,
         grace_seconds=process.settings.general.grace_seconds,

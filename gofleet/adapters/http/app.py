@@ -13,7 +13,6 @@ from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 from litestar.routes import BaseRoute
-from litestar.types import ASGIApp as LitestarASGIApp
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gofleet import __version__
@@ -36,6 +35,7 @@ from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.parked import PARKED_ROUTES
+from gofleet.adapters.http.shortcut import Shortcut
 from gofleet.adapters.http.slo import slo
 from gofleet.adapters.http.streams import Streams
 from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
@@ -90,11 +90,23 @@ def api_app(
     body_seconds: float = BODY_SECONDS,
     allowed_hosts: Collection[str] = (),
     counter: RequestCounter | None = None,
-) -> Litestar:
+) -> ASGIApp:
     """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
 
     `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer.
     """
+    # Litestar's own middleware runs inside the routing: it would miss what no route answers.
+    return RequestMiddleware(
+        Shortcut(cast("ASGIApp", routed(api)), api.create_order),
+        largest_body=largest_body,
+        body_seconds=body_seconds,
+        allowed_hosts=allowed_hosts,
+        count=(counter or RequestCounter()).count,
+    )
+
+
+def routed(api: Api) -> Litestar:
+    """The routes over `api`, for requests that have passed the middleware."""
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -108,7 +120,7 @@ def api_app(
         before_request=checked_query,
         dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
     )
-    app = Litestar(
+    return Litestar(
         [routes, explain, _health(api.operations)],
         request_class=StrictRequest,
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
@@ -116,16 +128,6 @@ def api_app(
         logging_config=None,
         openapi_config=_openapi(),
     )
-    # Litestar's own middleware runs inside the routing: it would miss what no route answers.
-    outermost = RequestMiddleware(
-        cast("ASGIApp", app.asgi_handler),
-        largest_body=largest_body,
-        body_seconds=body_seconds,
-        allowed_hosts=allowed_hosts,
-        count=(counter or RequestCounter()).count,
-    )
-    app.asgi_handler = cast("LitestarASGIApp", outermost)
-    return app
 
 
 def _group(path: str, handlers: Sequence[HTTPRouteHandler], tag: str) -> Router:

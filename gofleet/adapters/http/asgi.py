@@ -22,7 +22,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 async def respond(send: Send, status: int, media_type: str, body: bytes, *more: tuple[str, str]) -> None:
     """Send a whole response; `more` are further headers."""
-    headers = [("content-type", media_type), ("content-length", str(len(body))), *more]
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    headers = [*more, ("content-type", media_type), ("content-length", str(len(body)))]
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

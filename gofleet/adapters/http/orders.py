@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -74,11 +74,22 @@ async def create(
     data: JSONBody[NewOrder], create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    order, new = await create_order(data.order(by=CLIENT))
+    answer = accepted(*await create_order(data.order(by=CLIENT)))
+    return Response(answer.view, status_code=answer.status, headers=answer.headers)
+
+
+class Accepted(NamedTuple):
+    status: int
+    view: OrderView
+    headers: dict[str, str]
+
+
+def accepted(order: Order, new: bool) -> Accepted:
+    """The answer to who asked for `order`."""
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
-        return Response(as_created(order), status_code=201, headers=headers)
-    return Response(as_created(order), status_code=200, headers={**headers, "Idempotent-Replayed": "true"})
+        return Accepted(201, as_created(order), headers)
+    return Accepted(200, as_created(order), {**headers, "Idempotent-Replayed": "true"})
 
 
 @get(

@@ -1,0 +1,219 @@
+"""A new order is answered the same on the short way as on the usual one, and what is special takes the usual one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from gofleet.adapters.http.app import routed
+from gofleet.adapters.http.asgi import ASGIApp, Message
+from gofleet.adapters.http.limits import LARGEST_BODY
+from gofleet.adapters.http.middleware import RequestMiddleware
+from gofleet.adapters.http.shortcut import Shortcut
+from gofleet.domain.errors import OrderTaken, StaleOrder, Unavailable
+from gofleet.domain.order import Order
+from gofleet.telemetry.exporting import exporting
+from tests.roles.conftest import World, logged
+from tests.roles.test_api_input import CASES
+
+PATH = "/api/v1/orders"
+GOOD = b'{"id":"o-1","price":100.5,"tax":10,"pickup":{"lat":-23.5505,"lng":-46.6333}}'
+ANONYMOUS = b'{"price":0.1,"tax":0.2}'
+ACCEPTED = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+ALWAYS = [(b"x-request-id", b"r-1"), (b"traceparent", TRACEPARENT)]
+HOST = [(b"host", b"127.0.0.1:8000")]
+JSON = [(b"content-type", b"application/json")]
+GONE = {"type": "http.disconnect"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: what is special about it; `pieces` come in turn, and `None` never."""
+
+    name: str
+    pieces: Sequence[bytes | dict[str, str] | None] = (GOOD,)
+    method: str = "POST"
+    path: str = PATH
+    query: bytes = b""
+    type: Sequence[tuple[bytes, bytes]] = tuple(JSON)
+    host: Sequence[tuple[bytes, bytes]] = tuple(HOST)
+    length: bytes | None = b"auto"
+    failure: Exception | None = None
+    version: str = "1.1"
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        length = b"%d" % sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
+        told = [] if self.length is None else [(b"content-length", length if self.length == b"auto" else self.length)]
+        return [*self.host, *self.type, *told, *ALWAYS]
+
+
+def typed(value: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", value)]
+
+
+def hosted(*values: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"host", value) for value in values]
+
+
+ASKED = [
+    Asked("good"),
+    Asked("in pieces", [GOOD[:10], GOOD[10:20], GOOD[20:]]),
+    Asked("with an empty last piece", [GOOD, b""]),
+    Asked("HTTP/1.0", version="1", host=()),
+    Asked("without an announced length", length=None),
+    Asked("with a charset", type=typed(b"application/json; charset=utf-8")),
+    Asked("JSON in capitals", type=typed(b"Application/JSON")),
+    Asked("another type", type=typed(b"text/plain")),
+    Asked("no type", type=()),
+    Asked("two types", type=typed(b"application/json") * 2),
+    Asked("empty", [b""]),
+    Asked("with a query", query=b"a=1"),
+    Asked("with a slash", path=PATH + "/"),
+    Asked("with two slashes", path="/" + PATH),
+    Asked("with a GET", method="GET", pieces=[b""]),
+    Asked("with a PUT", method="PUT"),
+    Asked("with OPTIONS", method="OPTIONS", pieces=[b""]),
+    Asked("no host", host=()),
+    Asked("two hosts", host=hosted(b"a", b"b")),
+    Asked("host with an underscore", host=hosted(b"my_host")),
+    Asked("host with a dot at the end", host=hosted(b"api.example.")),
+    Asked("host that begins with a dot", host=hosted(b".example")),
+    Asked("IPv6 host", host=hosted(b"[::1]:8000")),
+    Asked("bad host", host=hosted(b"a/b")),
+    Asked("too large", [b"x" * (LARGEST_BODY + 1)]),
+    Asked("larger than announced", [b"x" * LARGEST_BODY, b"x"], length=b"10"),
+    Asked("smaller than announced", [GOOD, GONE], length=b"500"),
+    Asked("gone in the middle", [GOOD[:10], GONE]),
+    Asked("gone at once", [GONE], length=b"80"),
+    Asked("too slow", [GOOD[:10], None]),
+    Asked("taken", failure=OrderTaken("o-1")),
+    Asked("unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3", retry_after_seconds=2.5)),
+    Asked("stale", failure=StaleOrder("o-1", 1)),
+    Asked("broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
+    Asked("out of time", failure=TimeoutError()),
+    *(Asked(case.name, [case.body]) for case in CASES),
+]
+
+
+@dataclass
+class Heard:
+    """All that an answer leaves: messages of ASGI, what was counted, and what was logged."""
+
+    start: Message = field(default_factory=dict[str, Any])
+    body: bytes = b""
+    counted: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
+    logged: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class Creating:
+    """Accepts all orders at the same moment; asked again it says so; or fails."""
+
+    failure: Exception | None = None
+    known: dict[str, Order] = field(default_factory=dict[str, Order])
+
+    async def __call__(self, order: Order) -> tuple[Order, bool]:
+        if self.failure:
+            raise self.failure
+        order.created_at = ACCEPTED
+        kept = self.known.setdefault(order.id, order)
+        return kept, kept is order
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Both of them, over the same routes."""
+
+    creating: Creating
+    usual: ASGIApp
+
+    async def answers(self, asked: Asked, *, short: bool, times: int = 1) -> list[Heard]:
+        self.creating.failure = asked.failure
+        self.creating.known.clear()
+        way = Shortcut(self.usual, self.creating) if short else self.usual
+        return [await answer(asked, way) for _ in range(times)]
+
+
+@pytest.fixture(scope="module")
+def ways() -> Ways:
+    creating = Creating()
+    return Ways(creating, cast("ASGIApp", routed(replace(World().api(), create_order=creating))))
+
+
+async def answer(asked: Asked, app: ASGIApp) -> Heard:
+    heard, pieces = Heard(), list(asked.pieces)
+
+    async def receive() -> Message:
+        piece = pieces.pop(0)
+        if piece is None:
+            await asyncio.Event().wait()
+        if isinstance(piece, bytes):
+            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+        return dict(piece or {})
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            heard.start = {key: list(value) if key == "headers" else value for key, value in message.items()}
+        else:
+            heard.body += message["body"]
+
+    def count(method: str, route: str, status: int, seconds: float) -> None:
+        heard.counted.append((method, route, status))
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": asked.version,
+        "scheme": "http",
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 40_000),
+        "method": asked.method,
+        "path": asked.path,
+        "raw_path": asked.path.encode(),
+        "query_string": asked.query,
+        "root_path": "",
+        "headers": asked.headers,
+        "state": {},
+        "extensions": {},
+    }
+    with logged() as lines:
+        async with exporting("test", ""):
+            await RequestMiddleware(app, body_seconds=0.05, count=count)(scope, receive, send)
+    heard.logged = [line.split("Traceback")[0] for line in lines]
+    return heard
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.name)
+async def test_both_ways_lead_to_the_same_answer(ways: Ways, asked: Asked) -> None:
+    short, usual = [await ways.answers(asked, short=one) for one in (True, False)]
+
+    assert short == usual
+    assert short[0].start["status"] >= 200
+    assert len(short[0].counted) == 1
+
+
+async def test_both_ways_answer_again_in_the_same_way(ways: Ways) -> None:
+    short, usual = [await ways.answers(Asked("good"), short=one, times=2) for one in (True, False)]
+
+    assert short == usual
+    assert [one.start["status"] for one in short] == [201, 200]
+    assert short[0].body == short[1].body
+
+
+async def nowhere(*_: object) -> None:
+    raise AssertionError("the usual way")
+
+
+@pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
+async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
+    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating()))
+
+    assert heard.counted == [("POST", PATH, heard.start["status"])]
+    assert heard.start["status"] < 500
