@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
     from tests.bench.servers import Bench
 
-CASES = ("ingest", "latency", "throughput", "drain", "backpressure", "tracing", "pages")
+CASES = (
+    *("ingest", "latency", "throughput", "drain", "search", "positions"),
+    *("backpressure", "startup", "tracing", "pages"),
+)
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
 SMOKE = ("ingest", "drain", "backpressure")
 """What `--smoke` asks for then: by few processes, most of what the others do, too."""
