@@ -9,6 +9,7 @@ import importlib
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from tests.bench.report import Report
     from tests.bench.servers import Bench
 
-CASES = ("ingest", "backpressure", "tracing", "pages")
+CASES = (
+    *("ingest", "latency", "throughput", "drain", "search", "positions"),
+    *("backpressure", "growth", "startup", "tracing", "pages"),
+)
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
+SMOKE = ("ingest", "drain", "backpressure")
+"""What `--smoke` asks for then: by few processes, most of what the others do, too."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -26,6 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Here, because every process of the generator reads this module, and needs none of these.
     from tests.bench.machine import described  # noqa: PLC0415
     from tests.bench.plot import draw  # noqa: PLC0415
+    from tests.bench.readme import write_into_readme  # noqa: PLC0415
     from tests.bench.report import Report, summary  # noqa: PLC0415
     from tests.bench.servers import Bench, serving  # noqa: PLC0415
 
@@ -33,6 +40,8 @@ def main(words: Sequence[str] | None = None) -> int:
         bench = Bench(servers, given.repetitions, given.smoke)
         report = Report(described(servers), len(bench.rounds))
         asyncio.run(_measured(bench, given.cases, report))
+    if given.readme:
+        write_into_readme(report)
     report.write(given.out)
     draw(report, given.out / "report.svg")
     print(report.markdown())  # noqa: T201
@@ -46,12 +55,13 @@ def _given(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3, help="of each thing, in alternating order (default 3)")
     parser.add_argument("--smoke", action="store_true", help="seconds of each: whether it is right, not how fast")
     parser.add_argument("--out", type=Path, default=Path("dist/bench"), help="where the report goes (dist/bench)")
+    parser.add_argument("--readme", action="store_true", help="put the report into README.md")
     given = parser.parse_args(words)
     if unknown := [case for case in given.cases if case not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
     if given.repetitions < 1:
         parser.error("--repetitions must be at least 1")
-    given.cases = given.cases or CASES
+    given.cases = given.cases or (SMOKE if given.smoke else CASES)
     return given
 
 
@@ -62,8 +72,9 @@ async def _measured(bench: Bench, cases: Sequence[str], report: Report) -> None:
         began = time.monotonic()
         try:
             report.figures += await importlib.import_module(f"tests.bench.{case}").measure(bench)
-        except (AssertionError, OSError, TimeoutError, ExceptionGroup) as error:
-            report.failures[case] = str(error)
+        except Exception as error:  # whatever it was, the other cases are worth having
+            traceback.print_exc()
+            report.failures[case] = f"{type(error).__name__}: {error}"
         report.seconds[case] = time.monotonic() - began
         bench.say(f"{case}: {report.failures.get(case, 'done')} in {report.seconds[case]:.0f} s")
 

@@ -39,6 +39,13 @@ from orders where created_at > now() - interval '7 days'
 order by created_at
 """
 
+_SETTLE = """
+with over as (
+    update orders set status = 'CANCELLED', version = version + 1, cancelled_at = now() where status = 'PENDING'
+)
+update outbox set published_at = now() where published_at is null
+"""
+
 
 def leave_events(conninfo: str, count: int, prefix: str = "left-") -> None:
     """So many orders, each with one event that nobody has published."""
@@ -54,6 +61,14 @@ def grow(conninfo: str, orders: int) -> None:
         link.execute(_HISTORY)
         link.execute(_PUBLISHED)
         link.execute("vacuum analyze")
+        link.execute("checkpoint")
+
+
+def settle(conninfo: str) -> None:
+    """Nobody waits for anything any more, and nothing is left to be told."""
+    with _quiet(conninfo) as link:
+        link.execute(_SETTLE)
+        link.execute("vacuum analyze orders, outbox")
 
 
 def _quiet(conninfo: str) -> psycopg.Connection:

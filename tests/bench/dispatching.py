@@ -118,23 +118,30 @@ class Fleet:
 
 @asynccontextmanager
 async def a_fleet(at: Bench, case: str, drivers: int) -> AsyncGenerator[Fleet]:
-    """All roles started, every driver on the map, and heard of again and again."""
+    """An installation of its own with all roles started and every driver on the map."""
     with at.servers.installation(case) as measured:
-        measured.installation.start(*ROLES)
-        environment = measured.installation.environment
-        port = int(environment["GRPC_PORT"])
-        async with GrpcFleet("127.0.0.1", port, timeout_seconds=PATIENCE_SECONDS) as client:
-            chance = random.Random(1)  # noqa: S311
-            places = {f"driver-{number:06}": Place(*anywhere(chance)) for number in range(drivers)}
-            await _tell(client, places)
-            telling = asyncio.create_task(_keep_telling(client, places))
-            try:
-                yield Fleet(at, measured, int(environment["WEB_SERVER_PORT"]))
-            finally:
-                telling.cancel()
-                await asyncio.wait({telling})
-                measured.installation.stop()
-                await forget(at.servers, measured)
+        async with at_work(at, measured, drivers) as fleet:
+            yield fleet
+
+
+@asynccontextmanager
+async def at_work(at: Bench, measured: Measured, drivers: int) -> AsyncGenerator[Fleet]:
+    """All roles started for the block, drivers heard of again and again; all stopped after it, the queues gone."""
+    measured.installation.start(*ROLES)
+    environment = measured.installation.environment
+    port = int(environment["GRPC_PORT"])
+    async with GrpcFleet("127.0.0.1", port, timeout_seconds=PATIENCE_SECONDS) as client:
+        chance = random.Random(1)  # noqa: S311
+        places = {f"driver-{number:06}": Place(*anywhere(chance)) for number in range(drivers)}
+        await _tell(client, places)
+        telling = asyncio.create_task(_keep_telling(client, places))
+        try:
+            yield Fleet(at, measured, int(environment["WEB_SERVER_PORT"]))
+        finally:
+            telling.cancel()
+            await asyncio.wait({telling})
+            measured.installation.stop()
+            await forget(at.servers, measured)
 
 
 async def _keep_telling(client: GrpcFleet, places: Mapping[str, Place]) -> None:

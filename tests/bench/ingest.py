@@ -15,7 +15,9 @@ from tests.bench.figures import Aim, Figure, ratio
 from tests.bench.load import Load, NewOrders, apart, send
 from tests.bench.outcomes import Outcome
 from tests.bench.peer import a_peer
-from tests.bench.servers import Bench
+from tests.bench.servers import Bench, Measured
+from tests.journeys.installation import START_SECONDS, Running
+from tests.waiting import eventually
 
 CASE = "ingest"
 CONNECTIONS = 64
@@ -81,10 +83,10 @@ async def measure(at: Bench) -> list[Figure]:
         ours = stack.enter_context(at.servers.installation("one"))
         pair = stack.enter_context(at.servers.installation("two"))
         ports = [free_port("127.0.0.1", first) for first in (18_050, 18_100, 18_150)]
-        ours.installation.start("api", WEB_SERVER_PORT=str(ports[0]))
-        for port in ports[1:]:
-            pair.installation.start("api", WEB_SERVER_PORT=str(port))
+        apis = [_launched(owner, port) for owner, port in zip((ours, pair, pair), ports, strict=True)]
         peer_port, peer_conninfo = await stack.enter_async_context(a_peer(at.servers, "peer"))
+        for api in apis:
+            await eventually(api.ready, within=START_SECONDS, every=0.05)
         one = _Target("one api", (ports[0],), ours.conninfo)
         two = _Target("two apis", (ports[1], ports[2]), pair.conninfo)
         peer = _Target("FastAPI + SQLAlchemy", (peer_port,), peer_conninfo)
@@ -93,6 +95,12 @@ async def measure(at: Bench) -> list[Figure]:
         for target in (one, two, peer):
             target.check()
     return _figures(one, two, peer, *ceilings)
+
+
+def _launched(measured: Measured, port: int) -> Running:
+    """An api; side by side, each is given its ports, for until it listens another would take them for free."""
+    metrics_port = free_port("127.0.0.1", port + 5_000)
+    return measured.installation.launch("api", WEB_SERVER_PORT=str(port), METRICS_PORT=str(metrics_port))
 
 
 async def _measured(at: Bench, targets: list[_Target], ceilings: list[_Ceiling], seconds: float) -> None:

@@ -36,7 +36,15 @@ class Report:
         return {other.name: other for other in self.of(figure.case)}[figure.ceiling]
 
     def markdown(self) -> str:
-        return "\n".join([*self._aims(), *self._cases(), *self._machine()]) + "\n"
+        return f"{self.aims()}\n{self.details()}"
+
+    def aims(self) -> str:
+        """What must be, what is, and whether that is enough."""
+        return "\n".join(self._aims()) + "\n"
+
+    def details(self) -> str:
+        """Every figure of every case, and on what machine."""
+        return "\n".join([*self._cases(), *self._machine()]) + "\n"
 
     def json(self) -> str:
         return json.dumps(
@@ -62,10 +70,8 @@ class Report:
         yield from ("| case | measured | must be | is | |", "| --- | --- | --- | --- | --- |")
         for figure in aimed:
             says = figure.aim.says if figure.aim else ""
-            yield _line(
-                figure.case, figure.name, says, f"{_number(figure.median)} {_unit(figure)}", VERDICTS[figure.kept]
-            )
-        yield ""
+            found = f"{_number(figure.median)} {_unit(figure)}".rstrip()
+            yield _line(figure.case, figure.name, says, found, VERDICTS[figure.kept])
 
     def _cases(self) -> Iterator[str]:
         for case, took in self.seconds.items():

@@ -12,6 +12,8 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import httpx
@@ -36,11 +38,15 @@ class Running:
     def ready(self) -> bool:
         """Whether it says so; AssertionError with its log if it has died."""
         assert self.popen.poll() is None, f"{self.name} exited with {self.popen.returncode}:\n{self.log.read_text()}"
+        # Not by httpx: 40 ms of CPU for each look, which is taken from those who start.
+        link = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
         try:
-            url = f"http://127.0.0.1:{self.metrics_port}/health/ready"
-            return httpx.get(url, timeout=5, trust_env=False).is_success
-        except httpx.HTTPError:
+            link.request("GET", "/health/ready")
+            return link.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
             return False
+        finally:
+            link.close()
 
     def tell(self, sign: signal.Signals) -> None:
         self.popen.send_signal(sign)
