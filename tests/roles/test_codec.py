@@ -8,7 +8,7 @@ from typing import Any
 import betterproto
 import pytest
 from grpclib import GRPCError, Status
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gofleet.adapters.grpc import pb
@@ -36,6 +36,7 @@ def content(kind: Any) -> st.SearchStrategy[dict[str, object]]:
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
+@settings(deadline=None)  # no absolute times
 @given(data=st.data())
 def test_what_one_writes_the_other_reads(kind: Any, data: st.DataObject) -> None:
     message = kind(**data.draw(content(kind)))

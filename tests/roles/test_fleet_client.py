@@ -20,7 +20,8 @@ from grpclib.client import Channel
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server
 
-from gofleet.adapters.grpc.client import SILENCES, GrpcFleet
+from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.adapters.grpc.connection import SILENCES
 from gofleet.adapters.grpc.pb import FleetServiceBase, SearchDriverRequest, SearchDriverResponse
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.positions import RedisPositions

@@ -184,6 +184,7 @@ EXAMPLES: dict[str, object] = {
     "pb.FleetService/NearestDrivers": {**HERE, "radiusKm": 5, "limit": 3},
     "pb.FleetService/RegisterDriver": {"driverId": "ana", "name": "Ana"},
     "pb.FleetService/SearchDriver": {"orderId": "o-1"},
+    "pb.FleetService/SearchDrivers": {"orderIds": ["o-1"], "pickupLats": [CENTRE.lat], "pickupLngs": [CENTRE.lng]},
     "pb.FleetService/StreamPositions": {"driverIds": ["bia"], "lats": [1.5], "lngs": [2.5], "recordedAtMs": ["0"]},
     "pb.FleetService/UpdatePosition": {"driverId": "cai", "lat": 1.5, "lng": 2.5},
 }
@@ -233,5 +234,6 @@ async def test_every_call_can_be_made_by_who_knows_it_from_reflection_alone(posi
     assert metres == pytest.approx(100, abs=1)
     assert answers["pb.FleetService/RegisterDriver"] == {}
     assert answers["pb.FleetService/SearchDriver"]["driverId"] == "ana"
+    assert answers["pb.FleetService/SearchDrivers"]["driverIds"] == ["ana"]
     assert answers["pb.FleetService/StreamPositions"] == {"accepted": "1", "older": "0", "refused": "0"}
     assert answers["pb.FleetService/UpdatePosition"] == {"applied": True}

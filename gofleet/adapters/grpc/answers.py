@@ -35,8 +35,8 @@ def candidates(answer: SearchDriverResponse) -> list[Candidate]:
         answer.candidate_distances_m,
     )
     _check_lengths(columns)
-    claimed = _candidate(answer.driver_id, answer.name, answer.lat, answer.lng, answer.distance_m)
-    return [claimed, *(_candidate(*row) for row in zip(*columns, strict=True))]
+    claimed = candidate(answer.driver_id, answer.name, answer.lat, answer.lng, answer.distance_m)
+    return [claimed, *(candidate(*row) for row in zip(*columns, strict=True))]
 
 
 def near(answer: NearestDriversResponse) -> list[Sighting]:
@@ -44,7 +44,7 @@ def near(answer: NearestDriversResponse) -> list[Sighting]:
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs, answer.distances_m)
     others = (answer.seen_at_ms, answer.free)
     _check_lengths((*columns, *others))
-    found = [_candidate(*row) for row in zip(*columns, strict=True)]
+    found = [candidate(*row) for row in zip(*columns, strict=True)]
     return [
         Sighting(_position(one, at_ms), one.name, on_duty=True, free=free, distance_m=one.distance_m)
         for one, at_ms, free in zip(found, *others, strict=True)
@@ -56,7 +56,7 @@ def shown(answer: FindDriversResponse | LocateDriversResponse) -> list[Sighting]
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs)
     others = (answer.recorded_at_ms, answer.on_duty, answer.free)
     _check_lengths((*columns, *others))
-    found = [_candidate(*row, 0.0) for row in zip(*columns, strict=True)]
+    found = [candidate(*row, 0.0) for row in zip(*columns, strict=True)]
     return [
         Sighting(_position(one, at_ms), one.name, on_duty, free)
         for one, at_ms, on_duty, free in zip(found, *others, strict=True)
@@ -75,7 +75,8 @@ def _position(one: Candidate, at_ms: int) -> Position:
         raise FleetUnavailable("its answer makes no sense: a time outside the calendar") from error
 
 
-def _candidate(driver_id: str, name: str, lat: float, lng: float, distance_m: float) -> Candidate:
+def candidate(driver_id: str, name: str, lat: float, lng: float, distance_m: float) -> Candidate:
+    """One of an answer; `FleetUnavailable` if there can be no such driver."""
     try:
         identifier("driver_id", driver_id)
         place = Place(lat, lng).checked("driver")

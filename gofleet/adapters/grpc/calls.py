@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from grpclib import GRPCError, Status
 from grpclib.events import RecvRequest
 from loguru import logger
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from gofleet.adapters.grpc.requests import RequestStream, limit
 from gofleet.adapters.grpc.statuses import ANSWERS, told
@@ -21,12 +21,49 @@ from gofleet.telemetry.tracing import TRACEPARENT, failed, span
 
 SERVICE = "/pb.FleetService/"
 STREAMING = SERVICE + "StreamPositions"
+CARRYING = {"SearchDrivers"}
+"""Calls that are no work of themselves, but bring that of many traces."""
 CUT_SECONDS = 1.0
 """How long calls that were cut off may take to say so to their callers."""
 
-
+T = TypeVar("T")
 # The grpclib stream that a generated handler takes; we only pass it on.
 Handler = Callable[[Any], Awaitable[None]]
+
+
+async def accounted(method: str, traceparent: str | None, act: Callable[[], Awaitable[T]]) -> T | GRPCError:
+    """What `act` gives, or how it failed in gRPC's words; counted, and a span of its caller's trace."""
+    with _part(method, traceparent) as current:
+        began = perf_counter()
+        outcome = await _outcome(method, act)
+        status = outcome.status if isinstance(outcome, GRPCError) else Status.OK
+        GRPC_SECONDS.labels(method, status.name).observe(perf_counter() - began)
+        current.set_attribute("rpc.grpc.status_code", status.value)
+        if isinstance(outcome, GRPCError) and status not in ANSWERS:
+            failed(outcome.__cause__ or outcome, current)
+    return outcome
+
+
+def _part(method: str, traceparent: str | None) -> AbstractContextManager[Span]:
+    if method in CARRYING and traceparent is None:
+        return nullcontext(INVALID_SPAN)
+    service = SERVICE.strip("/")
+    attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    return span(f"{service}/{method}", SpanKind.SERVER, traceparent=traceparent, **attributes)
+
+
+async def _outcome(method: str, act: Callable[[], Awaitable[T]]) -> T | GRPCError:
+    try:
+        return await act()
+    except GRPCError as error:
+        return error
+    except Exception as error:
+        failure = told(error) if isinstance(error, GoFleetError) else None
+        if failure is None:
+            logger.bind(rpc=method).exception("rpc failed")
+            failure = GRPCError(Status.INTERNAL, "internal error")
+        failure.__cause__ = error
+        return failure
 
 
 class Calls:
@@ -66,38 +103,20 @@ class Calls:
         await self._ended(CUT_SECONDS)
 
     async def _answer(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
-        service, _, method = name.removeprefix("/").partition("/")
-        attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
-        with span(f"{service}/{method}", SpanKind.SERVER, traceparent=traceparent, **attributes) as current:
-            began = perf_counter()
-            failure = await self._failure(name, handler, stream)
-            status = failure.status if failure else Status.OK
-            GRPC_SECONDS.labels(name.removeprefix(SERVICE), status.name).observe(perf_counter() - began)
-            current.set_attribute("rpc.grpc.status_code", status.value)
-            if failure and status not in ANSWERS:
-                failed(failure.__cause__ or failure, current)
+        cut = asyncio.timeout(None)
+
+        async def act() -> None:
+            try:
+                async with self._held(name, cut):
+                    await handler(RequestStream(stream))
+            except TimeoutError as error:
+                if not cut.expired():
+                    raise
+                raise GRPCError(Status.UNAVAILABLE, "stopping") from error
+
+        failure = await accounted(name.removeprefix(SERVICE), traceparent, act)
         if failure:
             raise failure
-
-    async def _failure(self, name: str, handler: Handler, stream: Any) -> GRPCError | None:
-        """Call `handler`; how it failed, if it did, in gRPC's words."""
-        cut = asyncio.timeout(None)
-        try:
-            async with self._held(name, cut):
-                await handler(RequestStream(stream))
-        except GRPCError as error:
-            return error
-        except Exception as error:
-            if isinstance(error, GoFleetError) and (failure := told(error)):
-                failure.__cause__ = error
-                return failure
-            if isinstance(error, TimeoutError) and cut.expired():
-                return GRPCError(Status.UNAVAILABLE, "stopping")
-            logger.bind(rpc=name).exception("rpc failed")
-            failure = GRPCError(Status.INTERNAL, "internal error")
-            failure.__cause__ = error
-            return failure
-        return None
 
     @asynccontextmanager
     async def _held(self, name: str, cut: asyncio.Timeout) -> AsyncGenerator[None]:

@@ -11,7 +11,7 @@ from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from gofleet.adapters.grpc.calls import SERVICE
-from gofleet.adapters.grpc.client import NO_ANSWER
+from gofleet.adapters.grpc.connection import NO_ANSWER
 from gofleet.domain.errors import FleetUnavailable
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from math import isfinite
 
+from grpclib import GRPCError
+
 from gofleet import failpoints
+from gofleet.adapters.grpc.calls import accounted
 from gofleet.adapters.grpc.columns import near, offered, position, positions, shown
 from gofleet.adapters.grpc.pb import (
     FindDriversRequest,
@@ -21,12 +26,15 @@ from gofleet.adapters.grpc.pb import (
     RegisterDriverResponse,
     SearchDriverRequest,
     SearchDriverResponse,
+    SearchDriversRequest,
+    SearchDriversResponse,
     StreamPositionsRequest,
     StreamPositionsResponse,
     UpdatePositionRequest,
     UpdatePositionResponse,
 )
-from gofleet.domain.driver import Area, Driver
+from gofleet.adapters.grpc.search_columns import Asked, each, together
+from gofleet.domain.driver import Area, Candidate, Driver
 from gofleet.domain.errors import Invalid, NoDriverNearby
 from gofleet.domain.ids import identifier
 from gofleet.domain.place import Box, Place
@@ -52,13 +60,14 @@ class FleetRpcs(FleetServiceBase):
     clock: Callable[[], datetime]
 
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
-        search = self._search(search_driver_request)
-        concerning(search.order_id)
-        found = await self.positions.claim_nearest(search)
-        failpoints.hit("fleet.after_claim")
-        if not found:
-            raise NoDriverNearby(search.order_id, search.radius_km)
-        return offered(found, self.claim_ms)
+        return offered(await self._found(search_driver_request), self.claim_ms)
+
+    async def search_drivers(self, search_drivers_request: SearchDriversRequest) -> SearchDriversResponse:
+        async def outcome(one: Asked) -> list[Candidate] | GRPCError:
+            return await accounted("SearchDriver", one.traceparent, partial(self._found, one))
+
+        outcomes = await asyncio.gather(*map(outcome, each(search_drivers_request)))
+        return together(outcomes, self.claim_ms)
 
     async def update_position(self, update_position_request: UpdatePositionRequest) -> UpdatePositionResponse:
         asked, now = update_position_request, self.clock()
@@ -104,13 +113,22 @@ class FleetRpcs(FleetServiceBase):
         wanted = [identifier("driver_ids", driver_id) for driver_id in asked]
         return shown(await self.positions.locate(wanted), LocateDriversResponse())
 
+    async def _found(self, asked: SearchDriverRequest | Asked) -> list[Candidate]:
+        search = self._search(asked)
+        concerning(search.order_id)
+        found = await self.positions.claim_nearest(search)
+        failpoints.hit("fleet.after_claim")
+        if not found:
+            raise NoDriverNearby(search.order_id, search.radius_km)
+        return found
+
     def _radius(self, asked_km: float) -> float:
         radius_km = asked_km or self.default_radius_km
         if not (isfinite(radius_km) and 0 < radius_km <= self.max_radius_km):
             raise Invalid("radius_km", f"must be above 0 and at most {self.max_radius_km:g}")
         return radius_km
 
-    def _search(self, asked: SearchDriverRequest) -> Search:
+    def _search(self, asked: SearchDriverRequest | Asked) -> Search:
         if len(asked.exclude) > MOST_EXCLUDED:
             raise Invalid("exclude", f"must name at most {MOST_EXCLUDED} drivers")
         return Search(
@@ -121,7 +139,7 @@ class FleetRpcs(FleetServiceBase):
             exclude=tuple(identifier("exclude", driver_id) for driver_id in asked.exclude),
         )
 
-    def _pickup(self, asked: SearchDriverRequest) -> Place:
+    def _pickup(self, asked: SearchDriverRequest | Asked) -> Place:
         if asked.pickup_lat is None and asked.pickup_lng is None:
             if self.depot is None:
                 raise Invalid("pickup", "is needed, for this fleet has no depot")

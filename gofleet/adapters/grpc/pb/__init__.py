@@ -83,6 +83,70 @@ class SearchDriverResponse(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class SearchDriversRequest(betterproto.Message):
+    """
+    At most 32 searches; columns, whose fields are those of SearchDriverRequest, and the pickup is needed. A column from
+     radii_km on may be left out: then it is 0 or empty for each search.
+    """
+
+    order_ids: List[str] = betterproto.string_field(1)
+    pickup_lats: List[float] = betterproto.double_field(2)
+    """Latitudes, degrees (WGS 84)."""
+
+    pickup_lngs: List[float] = betterproto.double_field(3)
+    """Longitudes, degrees (WGS 84)."""
+
+    radii_km: List[float] = betterproto.double_field(4)
+    limits: List[int] = betterproto.uint32_field(5)
+    exclude_counts: List[int] = betterproto.uint32_field(6)
+    """How many of `excluded` belong to each search."""
+
+    excluded: List[str] = betterproto.string_field(7)
+    """Those of the first search, then those of the second, ..."""
+
+    traceparents: List[str] = betterproto.string_field(8)
+    """
+    W3C `traceparent` of each search, for a call has only one: the work for a search is part of its own trace.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class SearchDriversResponse(betterproto.Message):
+    """Columns, the first three by search, the others by candidate."""
+
+    statuses: List[int] = betterproto.uint32_field(1)
+    """
+    What a SearchDriver would have been answered, in gRPC's numbers: 0 = OK.
+    """
+
+    messages: List[str] = betterproto.string_field(2)
+    """The words that belong to each status; empty for OK."""
+
+    counts: List[int] = betterproto.uint32_field(3)
+    """
+    How many of the candidates belong to each search; the first of them is claimed for its order.
+    """
+
+    claim_expires_in_ms: int = betterproto.uint32_field(4)
+    """For how long these claims hold, milliseconds from now."""
+
+    driver_ids: List[str] = betterproto.string_field(5)
+    """
+    The candidates of the first search, nearest first, then those of the second, ...
+    """
+
+    names: List[str] = betterproto.string_field(6)
+    lats: List[float] = betterproto.double_field(7)
+    """Latitudes, degrees (WGS 84)."""
+
+    lngs: List[float] = betterproto.double_field(8)
+    """Longitudes, degrees (WGS 84)."""
+
+    distances_m: List[float] = betterproto.double_field(9)
+    """From the pickup, metres as the crow flies."""
+
+
+@dataclass(eq=False, repr=False)
 class UpdatePositionRequest(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
     """
@@ -280,6 +344,23 @@ class FleetServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def search_drivers(
+        self,
+        search_drivers_request: "SearchDriversRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "SearchDriversResponse":
+        return await self._unary_unary(
+            "/pb.FleetService/SearchDrivers",
+            search_drivers_request,
+            SearchDriversResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def update_position(
         self,
         update_position_request: "UpdatePositionRequest",
@@ -393,6 +474,11 @@ class FleetServiceBase(ServiceBase):
     ) -> "SearchDriverResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def search_drivers(
+        self, search_drivers_request: "SearchDriversRequest"
+    ) -> "SearchDriversResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def update_position(
         self, update_position_request: "UpdatePositionRequest"
     ) -> "UpdatePositionResponse":
@@ -428,6 +514,14 @@ class FleetServiceBase(ServiceBase):
     ) -> None:
         request = await stream.recv_message()
         response = await self.search_driver(request)
+        await stream.send_message(response)
+
+    async def __rpc_search_drivers(
+        self,
+        stream: "grpclib.server.Stream[SearchDriversRequest, SearchDriversResponse]",
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.search_drivers(request)
         await stream.send_message(response)
 
     async def __rpc_update_position(
@@ -484,6 +578,12 @@ class FleetServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 SearchDriverRequest,
                 SearchDriverResponse,
+            ),
+            "/pb.FleetService/SearchDrivers": grpclib.const.Handler(
+                self.__rpc_search_drivers,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                SearchDriversRequest,
+                SearchDriversResponse,
             ),
             "/pb.FleetService/UpdatePosition": grpclib.const.Handler(
                 self.__rpc_update_position,

@@ -1,0 +1,420 @@
+"""Searches that go together into one call: each is answered, refused, traced and timed as if it were alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import grpc
+import pytest
+from grpclib import GRPCError, Status
+from grpclib.events import RecvRequest, listen
+from grpclib.server import Server
+
+from gofleet.adapters.grpc import connection, searches
+from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.adapters.grpc.connection import SILENCES
+from gofleet.adapters.grpc.pb import (
+    FleetServiceBase,
+    SearchDriverRequest,
+    SearchDriverResponse,
+    SearchDriversRequest,
+    SearchDriversResponse,
+)
+from gofleet.adapters.grpc.search_columns import MOST_SEARCHES
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Candidate
+from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
+from gofleet.domain.place import Place
+from gofleet.embedded import Valkey
+from gofleet.ports import Search
+from gofleet.telemetry.exporting import exporting
+from gofleet.telemetry.metrics import GRPC_SECONDS
+from gofleet.telemetry.tracing import ORDER_ID, concerning, span
+from tests.makers import CENTRE, a_position
+from tests.otlp import collecting
+from tests.roles.stock import OURS, StockClient, WilfulPositions, serving, status
+from tests.waiting import eventually
+
+HOST = "127.0.0.1"
+TOGETHER = {
+    "order_ids": ["o-1", "o-2"],
+    "pickup_lats": [CENTRE.lat, CENTRE.lat],
+    "pickup_lngs": [CENTRE.lng, CENTRE.lng],
+}
+
+
+@pytest.fixture
+async def positions() -> WilfulPositions:
+    positions = WilfulPositions()
+    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    positions.entered.clear()
+    return positions
+
+
+@pytest.fixture
+async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
+    async with serving(positions) as port:
+        stock = StockClient(port, OURS)
+        try:
+            yield stock
+        finally:
+            stock.channel.close()
+
+
+def a_search(number: int, **values: object) -> Search:
+    return Search(**{"order_id": f"o-{number}", "pickup": CENTRE, "radius_km": 5.0, **values})  # pyright: ignore[reportArgumentType]
+
+
+def calls_of(method: str) -> float:
+    """Made so far, however they ended."""
+    found = [sample for metric in GRPC_SECONDS.collect() for sample in metric.samples]
+    return sum(one.value for one in found if one.name.endswith("seconds_count") and one.labels["method"] == method)
+
+
+async def test_what_is_asked_together_is_one_call_and_still_counts_for_each(positions: WilfulPositions) -> None:
+    await positions.move([a_position(f"d-{number}") for number in range(10)])
+    before = calls_of("SearchDrivers"), calls_of("SearchDriver")
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+        answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(10)))
+
+    assert len({candidates[0].driver_id for candidates in answers}) == 10
+    assert (calls_of("SearchDrivers"), calls_of("SearchDriver")) == (before[0] + 1, before[1] + 10)
+
+
+async def test_of_one_batch_no_two_orders_are_given_the_same_driver(valkey_server: Valkey) -> None:
+    address = valkey_server.address
+    async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
+        positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
+        await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(100)])
+        async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:
+            answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(100)))
+
+    assert len({candidates[0].driver_id for candidates in answers}) == 100
+
+
+async def test_each_gets_the_answer_to_its_own_question(positions: WilfulPositions) -> None:
+    far = Place(CENTRE.lat + 0.2, CENTRE.lng)
+    await positions.move([a_position("far", metres_north=0.2 * 111_195)])
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+        answers = await asyncio.gather(
+            fleet.search(a_search(1, exclude=("ana",))),
+            fleet.search(a_search(2, pickup=Place(91, 0))),
+            fleet.search(a_search(3, exclude=("ana", "bia"))),
+            fleet.search(a_search(4, pickup=far, radius_km=1.0)),
+            fleet.search(a_search(5, radius_km=51.0)),
+            fleet.search(a_search(6, radius_km=50.0, limit=1, exclude=("bia", "far"))),
+            return_exceptions=True,
+        )
+
+    def ids(answer: list[Candidate] | BaseException) -> list[str]:
+        assert isinstance(answer, list)
+        return [candidate.driver_id for candidate in answer]
+
+    bia, refused, nobody, there, too_far, ana = answers
+    assert [ids(bia), ids(nobody), ids(there), ids(ana)] == [["bia"], [], ["far"], ["ana"]]
+    assert isinstance(refused, Invalid)
+    assert (refused.field, refused.why) == ("pickup.lat", "must be between -85.05 and 85.05")
+    assert isinstance(too_far, Invalid)
+    assert too_far.field == "radius_km"
+
+
+@pytest.mark.parametrize("failure", [Unavailable("redis", "away"), ZeroDivisionError()])
+async def test_a_failing_service_is_unavailable_for_each(positions: WilfulPositions, failure: Exception) -> None:
+    positions.failure = failure
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+        answers = await asyncio.gather(*(fleet.search(a_search(n)) for n in range(3)), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [FleetUnavailable] * 3
+
+
+async def test_each_is_a_part_of_its_own_trace_on_both_sides(positions: WilfulPositions) -> None:
+    traces = [f"{number:032x}" for number in range(1, 4)]
+
+    async def order(trace_id: str) -> None:
+        with span("process", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01"):
+            concerning(f"o-{int(trace_id, 16)}")
+            await fleet.search(a_search(int(trace_id, 16)))
+
+    with collecting() as collector:
+        async with (
+            exporting("test", collector.endpoint),
+            serving(positions) as port,
+            GrpcFleet(HOST, port, timeout_seconds=5) as fleet,
+        ):
+            await asyncio.gather(*(order(trace_id) for trace_id in traces))
+        spans = collector.spans()
+
+    assert len(spans) == 3 * len(traces), "and the call itself belongs to none of them"
+    for trace_id in traces:
+        by_kind = {one.kind: one for one in spans if one.trace_id == trace_id}
+        work, asked, answered = by_kind["INTERNAL"], by_kind["CLIENT"], by_kind["SERVER"]
+        assert {asked.name, answered.name} == {"pb.FleetService/SearchDriver"}
+        assert (asked.parent_id, answered.parent_id) == (work.span_id, asked.span_id)
+        assert {one.attributes[ORDER_ID] for one in by_kind.values()} == {f"o-{int(trace_id, 16)}"}
+    assert {one.attributes["rpc.grpc.status_code"] for one in spans if one.kind != "INTERNAL"} == {0, 5}
+
+
+async def test_who_waits_behind_a_hung_call_still_ends_at_its_own_deadline(
+    positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SILENCES", 1000)  # or all would end with the connection
+    positions.gate.clear()
+    timeout_seconds, asked_before = 1.0, len(positions.trace_ids)
+
+    def arrived(searches: int) -> Callable[[], bool]:
+        return lambda: len(positions.trace_ids) - asked_before == searches
+
+    async with (
+        serving(positions, grace_seconds=0) as port,
+        GrpcFleet(HOST, port, timeout_seconds=timeout_seconds) as fleet,
+    ):
+        hanging = [asyncio.create_task(two(fleet))]
+        await eventually(arrived(2))
+        hanging.append(asyncio.create_task(two(fleet)))
+        await eventually(arrived(4))
+        began = time.monotonic()
+        answers = await two(fleet)  # who have to wait: no more calls are made at once
+        waited_seconds = time.monotonic() - began
+        await asyncio.gather(*hanging)
+
+    assert [type(answer) for answer in answers] == [FleetUnavailable] * 2
+    assert waited_seconds < 1.5 * timeout_seconds
+
+
+async def test_a_batch_without_an_answer_counts_for_all_of_its_callers() -> None:
+    connections: list[asyncio.StreamReader] = []
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(reader)
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(mute, HOST, 0)
+    async with server, GrpcFleet(HOST, server.sockets[0].getsockname()[1], timeout_seconds=0.1) as fleet:
+        for _ in range(2):
+            await asyncio.gather(*(fleet.search(a_search(n)) for n in range(SILENCES)), return_exceptions=True)
+
+    assert len(connections) == 2, "the first one counts as dead"
+
+
+async def test_who_leaves_a_batch_hurts_nobody_else(positions: WilfulPositions) -> None:
+    positions.gate.clear()
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+        stays, leaves = (asyncio.create_task(fleet.search(a_search(number))) for number in (1, 2))
+        await positions.entered.wait()
+        leaves.cancel()
+        positions.gate.set()
+
+        assert (await stays)[0].driver_id == "ana"
+        with pytest.raises(asyncio.CancelledError):
+            await leaves
+
+
+class Older(FleetServiceBase):
+    """A fleet service of before there were such calls; `asked` holds the orders."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
+        self.asked.append(search_driver_request.order_id)
+        return SearchDriverResponse(driver_id="ana", name="Ana", lat=CENTRE.lat, lng=CENTRE.lng)
+
+
+class Oracle(Older):
+    """One that answers such calls as it likes."""
+
+    def __init__(self, answer: SearchDriversResponse | GRPCError) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def search_drivers(self, search_drivers_request: SearchDriversRequest) -> SearchDriversResponse:
+        if isinstance(self._answer, GRPCError):
+            raise self._answer
+        return self._answer
+
+
+@asynccontextmanager
+async def answering(service: FleetServiceBase) -> AsyncGenerator[tuple[GrpcFleet, list[str]]]:
+    """A client of `service`, and which calls were made."""
+    made: list[str] = []
+
+    async def note(request: RecvRequest) -> None:
+        made.append(request.method_name.rpartition("/")[2])
+
+    server = Server([service])
+    listen(server, RecvRequest, note)
+    with socket.create_server((HOST, 0)) as listening:
+        await server.start(sock=listening)
+        async with GrpcFleet(HOST, listening.getsockname()[1], timeout_seconds=5) as fleet:
+            yield fleet, made
+        server.close()
+        await server.wait_closed()
+
+
+async def two(fleet: GrpcFleet) -> list[list[Candidate] | BaseException]:
+    return list(await asyncio.gather(fleet.search(a_search(1)), fleet.search(a_search(2)), return_exceptions=True))
+
+
+async def test_an_older_service_is_asked_one_by_one_and_the_rest_not_again_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    older = Older()
+    async with answering(older) as (fleet, made):
+        for _ in range(3):
+            assert [one[0].driver_id for one in await two(fleet) if isinstance(one, list)] == ["ana", "ana"]
+        assert sorted(made) == ["SearchDriver"] * 6 + ["SearchDrivers"]
+        assert sorted(older.asked) == ["o-1"] * 3 + ["o-2"] * 3
+
+    monkeypatch.setattr(searches, "SINGLY_SECONDS", 0.0)
+    async with answering(older) as (fleet, made):
+        await two(fleet)
+        await two(fleet)
+        assert made.count("SearchDrivers") == 2  # by then it may be a newer one
+
+
+@pytest.mark.parametrize("refusal", [Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED])
+async def test_a_refused_batch_is_no_fault_of_its_searches(refusal: Status) -> None:
+    async with answering(Oracle(GRPCError(refusal, "searches must be at most 1"))) as (fleet, made):
+        assert [type(one) for one in await two(fleet)] == [list, list]
+        await two(fleet)
+        assert made.count("SearchDrivers") == 2
+
+
+@pytest.mark.parametrize("failure", [Status.UNAVAILABLE, Status.INTERNAL, Status.UNKNOWN, Status.CANCELLED])
+async def test_a_batch_that_fails_is_not_made_again(failure: Status) -> None:
+    async with answering(Oracle(GRPCError(failure, "no"))) as (fleet, made):
+        assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
+        assert made == ["SearchDrivers"]
+
+
+def an_answer(**values: object) -> SearchDriversResponse:
+    """A driver for each of two searches."""
+    columns: dict[str, object] = {
+        "statuses": [0, 0],
+        "messages": ["", ""],
+        "counts": [1, 1],
+        "driver_ids": ["ana", "bia"],
+        "names": ["Ana", "Bia"],
+        "lats": [CENTRE.lat] * 2,
+        "lngs": [CENTRE.lng] * 2,
+        "distances_m": [1.0, 2.0],
+    }
+    return SearchDriversResponse(**(columns | values))  # pyright: ignore[reportArgumentType]
+
+
+async def test_the_oracles_sensible_answer_is_understood() -> None:
+    async with answering(Oracle(an_answer())) as (fleet, _):
+        assert [one[0].driver_id for one in await two(fleet) if isinstance(one, list)] == ["ana", "bia"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"statuses": [0]},
+        {"statuses": [0, 0, 0], "messages": [""] * 3, "counts": [1, 1, 0]},
+        {"messages": []},
+        {"counts": [1]},
+        {"counts": [1, 2]},
+        {"counts": [2**32 - 1, 3]},
+        {"names": ["Ana"]},
+        {"lats": []},
+    ],
+)
+async def test_columns_that_make_no_sense_are_unavailable_for_all(nonsense: dict[str, object]) -> None:
+    async with answering(Oracle(an_answer(**nonsense))) as (fleet, _):
+        assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"driver_ids": ["ana", "no id"]},
+        {"lats": [CENTRE.lat, float("nan")]},
+        {"distances_m": [1.0, -1.0]},
+        {"counts": [2, 0]},
+        {"statuses": [0, 99]},
+        {"statuses": [0, Status.UNAVAILABLE.value]},
+    ],
+)
+async def test_one_entry_that_makes_no_sense_is_unavailable_for_one(nonsense: dict[str, object]) -> None:
+    async with answering(Oracle(an_answer(**nonsense))) as (fleet, _):
+        assert [type(one) for one in await two(fleet)] == [list, FleetUnavailable]
+
+
+async def test_the_service_tells_each_outcome_in_columns(client: StockClient) -> None:
+    answer = await client.call(
+        "SearchDrivers",
+        order_ids=["o-1", "o-2", "o 3", "o-4"],
+        pickup_lats=[CENTRE.lat] * 4,
+        pickup_lngs=[CENTRE.lng] * 4,
+        exclude_counts=[0, 2, 0, 1],
+        excluded=["ana", "bia", "ana"],
+    )
+
+    assert list(answer.statuses) == [0, Status.NOT_FOUND.value, Status.INVALID_ARGUMENT.value, 0]
+    assert list(answer.messages)[:2] == ["", "no free driver within 5 km of order o-2"]
+    assert answer.messages[2].startswith("order_id ")
+    assert list(answer.counts) == [2, 0, 0, 1]
+    assert list(answer.driver_ids) == list(answer.names) == ["ana", "bia", "bia"]
+    assert list(answer.distances_m) == [pytest.approx(metres, abs=1) for metres in (100, 900, 900)]
+    assert len(answer.lats) == len(answer.lngs) == 3
+    assert answer.claim_expires_in_ms == 10_000
+
+
+async def test_no_searches_are_no_answers(client: StockClient) -> None:
+    assert list((await client.call("SearchDrivers")).statuses) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pickup_lats": [1.0]},
+        {"pickup_lngs": []},
+        {"radii_km": [5.0]},
+        {"limits": [5, 5, 5]},
+        {"exclude_counts": [1]},
+        {"exclude_counts": [1, 0]},
+        {"excluded": ["ana"]},
+        {"exclude_counts": [2**32 - 1, 1], "excluded": ["ana"]},
+        {"traceparents": [""]},
+        {name: [value[0]] * (MOST_SEARCHES + 1) for name, value in TOGETHER.items()},
+    ],
+)
+async def test_a_senseless_batch_is_refused_as_a_whole(
+    client: StockClient, positions: WilfulPositions, wrong: dict[str, object]
+) -> None:
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDrivers", **{**TOGETHER, **wrong})
+
+    code, details = status(failure)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith("searches ")
+    assert not positions.entered.is_set()
+
+
+async def test_as_many_as_allowed_are_answered(client: StockClient) -> None:
+    answer = await client.call(
+        "SearchDrivers", **{name: [value[0]] * MOST_SEARCHES for name, value in TOGETHER.items()}
+    )
+
+    assert list(answer.statuses) == [0] * MOST_SEARCHES
+
+
+async def test_a_stopping_service_tells_all_of_a_batch_to_go_elsewhere(positions: WilfulPositions) -> None:
+    positions.gate.clear()
+    async with serving(positions, grace_seconds=0) as port:
+        fleet = GrpcFleet(HOST, port, timeout_seconds=5)
+        asked = asyncio.create_task(two(fleet))
+        await positions.entered.wait()
+
+    answers = await asked
+    fleet.close()
+    assert [str(answer) for answer in answers] == ["the fleet service is unavailable: UNAVAILABLE: stopping"] * 2
