@@ -1,17 +1,22 @@
 -- name: claim
 -- Only the oldest unpublished event of each order, so that events of one order leave in order even with many relays;
 -- SKIP LOCKED, so that relays share the work instead of waiting for each other. A failed row blocks its own order only.
+-- The oldest is asked for row by row, which no statistics can make the planner do otherwise: as an anti join it once
+-- compared each row with all that waited. What is known to be published is not passed again: `after`.
 select id, event_id, event_type, aggregate_id, seq, payload::text, traceparent
 from outbox as head
 where published_at is null
   and failed_at is null
   and next_attempt_at <= now()
-  and not exists (
-      select 1 from outbox as earlier
-      where earlier.aggregate_id = head.aggregate_id and earlier.seq < head.seq and earlier.published_at is null
+  and id > %(after)s::bigint
+  and seq = (
+      select seq from outbox as waiting
+      where waiting.aggregate_id = head.aggregate_id and waiting.published_at is null
+      order by seq
+      limit 1
   )
 order by id
-limit %(limit)s
+limit %(limit)s::bigint
 for update of head skip locked;
 
 -- name: published
@@ -27,8 +32,18 @@ update outbox set
 where id = %(id)s;
 
 -- name: lag
-select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
-from outbox where published_at is null;
+-- Asked every few seconds, also when the broker has been away for a day: so of what waits no more than the oldest `most`
+-- are looked at.
+with waiting as (
+    select count(*) as events, min(created_at) as since from (
+        select created_at from outbox where published_at is null and failed_at is null
+        order by id limit %(most)s::bigint
+    ) as oldest
+), failed as (
+    select count(*) as events, min(created_at) as since from outbox where published_at is null and failed_at is not null
+)
+select waiting.events + failed.events, coalesce(extract(epoch from now() - least(waiting.since, failed.since)), 0)::float8
+from waiting, failed;
 
 -- name: prune
 -- The oldest rows alone are looked at, by the primary key, so that it costs little when there is nothing to forget.

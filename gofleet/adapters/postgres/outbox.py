@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
+from typing import Any
 
 from gofleet.adapters.postgres.links import Link, Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
@@ -12,6 +14,9 @@ from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Message
 
 OUTBOX = Queries("outbox")
+MOST_COUNTED = 100_000
+"""More that waits is not counted."""
+FROM_THE_START_SECONDS = 1.0
 
 
 @dataclass
@@ -19,44 +24,69 @@ class PostgresClaim:
     """Rows locked by this transaction; a relay that dies gives them back by dying."""
 
     messages: Sequence[Message]
-    _ids: Sequence[int]
+    ids: Sequence[int]
     _link: Link
     _max_attempts: int
+    done: bool = False
+    """Whether all of it is published."""
 
     async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
-        settled = list(zip(self._ids, answers, strict=True))
+        settled = list(zip(self.ids, answers, strict=True))
         confirmed = [id for id, answer in settled if answer is None]
         if confirmed:
-            await self._link.execute(OUTBOX.published, {"ids": confirmed})
+            await self._link.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
         for id, answer in settled:
             if isinstance(answer, MessageRefused):
                 values = {"id": id, "error": str(answer)[:500], "max_attempts": self._max_attempts}
                 await self._link.execute(OUTBOX.refused, values)
+        self.done = len(confirmed) == len(settled)
 
 
 class PostgresOutbox:
+    """While one batch after the other comes full and is published whole, the next is looked for behind it: the dead
+    entries of a long backlog in the index would else be passed again by each. From the start whenever it is not so, and
+    now and then: later events of an order are there, and what was refused, given back or committed late."""
+
     def __init__(self, pool: Pool, *, max_attempts: int = 20) -> None:
         self._pool = pool
         self._max_attempts = max_attempts
+        self._after = 0
+        self._from_the_start_at = 0.0
 
     @asynccontextmanager
     async def claiming(self, limit: int) -> AsyncGenerator[PostgresClaim]:
+        after, self._after = self._next_start(), 0  # for whatever becomes of this one
         async with link_from(self._pool) as link, link.transaction():
-            found = await link.execute(OUTBOX.claim, {"limit": limit}, prepare=True)
-            rows = await found.fetchall()
+            rows = await _claimed(link, after, limit)
+            if after and len(rows) < limit:
+                rows = await _claimed(link, 0, limit)
             messages = [
                 Message(str(event_id), type, order_id, seq, payload.encode(), traceparent)
                 for _, event_id, type, order_id, seq, payload, traceparent in rows
             ]
-            yield PostgresClaim(messages, [row[0] for row in rows], link, self._max_attempts)
+            claim = PostgresClaim(messages, [row[0] for row in rows], link, self._max_attempts)
+            yield claim
+        if claim.done and len(rows) == limit:
+            self._after = claim.ids[-1]
 
     async def lag(self) -> tuple[int, float]:
-        """How many events wait to be published, and the age of the oldest in seconds."""
+        """How many events wait to be published, MOST_COUNTED at the most, and the age of the oldest in seconds."""
         async with link_from(self._pool) as link:
-            found = await link.execute(OUTBOX.lag)
+            found = await link.execute(OUTBOX.lag, {"most": MOST_COUNTED})
             row = await found.fetchone()
         return row or (0, 0.0)
 
     async def prune(self, days: float, limit: int) -> int:
         async with link_from(self._pool) as link:
             return (await link.execute(OUTBOX.prune, {"days": days, "limit": limit})).rowcount
+
+    def _next_start(self) -> int:
+        if (now := monotonic()) < self._from_the_start_at:
+            return self._after
+        self._from_the_start_at = now + FROM_THE_START_SECONDS
+        return 0
+
+
+async def _claimed(link: Link, after: int, limit: int) -> list[tuple[Any, ...]]:
+    found = await link.execute(OUTBOX.claim, {"after": after, "limit": limit}, prepare=True)
+    return await found.fetchall()
