@@ -90,7 +90,8 @@ Once = Callable[[float], Coroutine[None, None, int]]
 
 async def _repeated(once: Once, until: float, answered: Answered) -> None:
     while (began := time.perf_counter()) < until:
-        answered.things += await once(until)
+        things = await once(until)  # on a line of its own: `+=` would have read the sum before all others added to it
+        answered.things += things
         answered.took.append(time.perf_counter() - began)
 
 

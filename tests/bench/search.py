@@ -69,9 +69,11 @@ async def measure(at: Bench) -> list[Figure]:
     with ExitStack() as stack, client:
         fleets: list[_Fleet] = []
         for size, reach in (FEW if at.smoke else REACHES).items():
-            port = str(free_port(HOST, 18_320 + 20 * len(fleets)))  # before any of them listens
+            # Before any of them listens, so each looks in a range of its own.
+            port, metrics_port = (str(free_port(HOST, first + 20 * len(fleets))) for first in (18_320, 18_720))
             measured = stack.enter_context(at.servers.installation(CASE, **SETTINGS, GRPC_PORT=port))
-            fleets.append(_Fleet(size, reach, measured, measured.installation.launch("fleet")))
+            started = measured.installation.launch("fleet", METRICS_PORT=metrics_port)
+            fleets.append(_Fleet(size, reach, measured, started))
             _fill(client, _prefix(measured), size)
         await eventually(lambda: all(fleet.process.ready() for fleet in fleets), within=60, every=0.1)
         await eventually(lambda: not _is_writing(client), within=120, every=0.5)
