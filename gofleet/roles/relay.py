@@ -5,7 +5,6 @@ Any number of relays share the work.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +20,7 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process, repeat
+from gofleet.roles.lanes import Bell, lane
 from gofleet.roles.outages import outliving_outages, surviving
 from gofleet.telemetry.metrics import (
     FIGURES_TIMESTAMP,
@@ -50,9 +50,12 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     traced = TracedPublisher(await process.use(parts.publisher), process.settings.general.broker)
     publisher = CountedPublisher(traced)
     relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
-    wake = asyncio.Event()
-    listen = partial(listening, parts.conninfo(process.settings), wake.set)
-    relaying = partial(repeat, outliving_outages(observed(relay_outbox), "relay"), settings.poll_seconds, wake=wake)
+    bell = Bell()
+    listen = partial(listening, parts.conninfo(process.settings), bell.ring)
+    one, other = (
+        partial(lane, outliving_outages(observed(relay_outbox), name), settings.batch, bell, settings.poll_seconds)
+        for name in ("relay", "second relay")
+    )
     pool, orders = await process.use(parts.postgres), await process.use(parts.orders)
     announce_again = AnnounceAgain(orders, settings.announce_again_seconds, settings.batch)
     sweep_orders = SweepOrders(orders, process.settings.worker.t_max_seconds, settings.batch)
@@ -65,7 +68,8 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     )
     async with (
         process.keeping(listen),
-        process.keeping(lambda stop: relaying(stop=stop)),
+        process.keeping(one),
+        process.keeping(other),
         process.keeping(partial(repeat, replay, settings.poll_seconds)),
         process.keeping(partial(repeat, surviving(observed(announce_again), "announcer"), settings.sweep_seconds)),
         process.keeping(partial(repeat, surviving(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),

@@ -18,22 +18,30 @@ from gofleet.adapters.watch import jittered
 from gofleet.domain.errors import Unavailable
 
 CHANNEL = "gofleet_outbox"
+RING = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+"""NOTIFY alone waits for the disk, as any transaction, before anybody hears of it; what it says is not worth that."""
 
 
 class Doorbell:
-    """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere."""
+    """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere.
 
-    def __init__(self, pool: Pool, pause_seconds: float = 0.01) -> None:
+    The more often it is rung the longer it waits, between `pause_seconds` and `most_seconds`, so that a lone order
+    is told of at once and many are together.
+    """
+
+    def __init__(self, pool: Pool, pause_seconds: float = 0.002, most_seconds: float = 0.016) -> None:
         self._pool = pool
         self._pause_seconds = pause_seconds
+        self._most_seconds = most_seconds
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
         self._rung.set()
 
     async def ringing(self, stop: asyncio.Event) -> None:
-        """Pass on each ring until `stop`; at most one statement in `pause_seconds`."""
+        """Pass on each ring until `stop`; at most one statement in a pause."""
         stopped = asyncio.create_task(stop.wait())
+        pause = self._pause_seconds
         try:
             while not stop.is_set():
                 rung = asyncio.create_task(self._rung.wait())
@@ -42,14 +50,15 @@ class Doorbell:
                 if self._rung.is_set():
                     self._rung.clear()
                     await self._notify()
-                    await asyncio.wait({stopped}, timeout=self._pause_seconds)
+                    await asyncio.wait({stopped}, timeout=pause)
+                    pause = min(2 * pause, self._most_seconds) if self._rung.is_set() else self._pause_seconds
         finally:
             stopped.cancel()
 
     async def _notify(self) -> None:
         try:
             async with link_from(self._pool) as link:
-                await link.execute(f"notify {CHANNEL}")
+                await link.execute(RING, [CHANNEL], prepare=True)
         except Unavailable as error:
             logger.debug("outbox bell not rung: {}", error)  # the relays' poll will find the event
 

@@ -1,0 +1,63 @@
+"""How a relay goes on: at once when the bell rings, with more than one batch under way, and seldom looking in vain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+Act = Callable[[], Awaitable[int]]
+
+
+class Bell:
+    """Rung when there may be news. It wakes one of those who wait, for what it finds is gone for the others; rung while
+    nobody waits, it is heard by who looks next."""
+
+    def __init__(self) -> None:
+        self.rings = 0
+        self._unheard = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def ring(self) -> None:
+        self.rings += 1
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._unheard = True
+
+    def hear(self) -> int:
+        """Whoever looks now sees what was rung for until now: the number of rings."""
+        self._unheard = False
+        return self.rings
+
+    async def wait(self, seconds: float, stopped: asyncio.Future[Literal[True]]) -> None:
+        """Until it rings for us, `stopped` is done, or the time is up."""
+        if self._unheard:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await asyncio.wait({waiter, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not waiter.done():
+                self._waiting.remove(waiter)
+
+
+async def lane(act: Act, full: int, bell: Bell, poll_seconds: float, stop: asyncio.Event) -> None:
+    """Call `act` at every ring that is not another lane's, and every `poll_seconds`, until `stop`; again at once when
+    there is more than one batch of `full`, or when it was rung meanwhile.
+
+    For what another lane or another relay has in hand holds the later events of its orders back: who has published
+    something looks after those, and one who found nothing need not.
+    """
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            heard = bell.hear()
+            done = await act()
+            more = 2 * done >= full  # not all of it need have been taken
+            if not more and not (done and bell.rings > heard):
+                await bell.wait(poll_seconds, stopped)
+    finally:
+        stopped.cancel()
