@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from aio_pika.abc import FieldValue, HeadersType
-from faststream.rabbit import RabbitMessage
+from aiormq.abc import DeliveredMessage
 from loguru import logger
+from pamqp.commands import Basic
 from pamqp.encode import field_table
 
 from gofleet import failpoints
@@ -31,18 +32,18 @@ class RabbitHeld:
     """`lost` is set when its connection is gone, `over` also when its consumer is leaving."""
 
     delivery: Delivery
-    message: RabbitMessage
+    message: DeliveredMessage
     topology: Topology
     retries: Sender
     lost: asyncio.Event
     over: asyncio.Event
 
     async def forget(self) -> None:
-        await self.message.ack()
+        await self.message.channel.basic_ack(self._tag)
 
     async def give_back(self) -> None:
         # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
-        await self.message.nack(requeue=True)
+        await self.message.channel.basic_nack(self._tag, requeue=True)
 
     async def postpone(self, later: Later) -> None:
         """Send a copy to wait in a retry queue, then forget the original.
@@ -76,19 +77,28 @@ class RabbitHeld:
             routing_key=tier,
             body=self.message.body,
             headers=self._headers(later),
-            message_id=self.message.raw_message.message_id or str(uuid4()),
-            content_type=self.message.content_type,
+            message_id=self._properties.message_id or str(uuid4()),
+            content_type=self._properties.content_type,
         )
 
     def _headers(self, later: Later) -> HeadersType:
         counted = {ATTEMPT: str(self.delivery.attempt + 1)} if later.counted else {}
-        headers = {**without_brokers_own(self.message.headers), **counted}
+        headers = {**without_brokers_own(self._properties.headers or {}), **counted}
         try:
             field_table(headers)
         except UNSENDABLE:
             # pamqp reads things that it cannot write, such as text that is not UTF-8.
             return {**self.delivery.headers, **counted}
         return headers
+
+    @property
+    def _properties(self) -> Basic.Properties:
+        return self.message.header.properties
+
+    @property
+    def _tag(self) -> int:
+        assert self.message.delivery_tag is not None  # noqa: S101  only what was not delivered has none
+        return self.message.delivery_tag
 
 
 def without_brokers_own(headers: HeadersType) -> HeadersType:

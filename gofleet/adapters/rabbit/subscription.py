@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import aiormq
-from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitMessage
+from aiormq.abc import DeliveredMessage
+from faststream.rabbit import Channel
 from loguru import logger
 
 from gofleet.adapters.headers import as_text
@@ -64,7 +62,7 @@ class Subscription:
         session = await Session.open(self.server, self.topology, Channel(prefetch_count=self.prefetch))
         over = asyncio.Event()
         try:
-            queue = await self._subscribe(session, over)
+            await self._subscribe(session, over)
             begun.set()
             logger.bind(queue=self.queue).info("consuming")
             with self.watch.consuming(self.queue):
@@ -72,7 +70,7 @@ class Subscription:
             over.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")
-            await _cancel_consumers(queue)
+            await _cancel_consumers(session.channel)
             await self.in_flight.finish(self.bounds.grace_seconds)
         except CONNECTION_EXCEPTIONS as error:
             raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
@@ -81,50 +79,34 @@ class Subscription:
             self.in_flight.drop_waiting()
             await session.close()
 
-    async def _subscribe(self, session: Session, over: asyncio.Event) -> AbstractQueue:
-        broker = session.broker
+    async def _subscribe(self, session: Session, over: asyncio.Event) -> None:
+        """Straight from the channel: FastStream's way of a message to its handler costs as much again, and its
+        connection and declarations are all that is wanted of it."""
 
-        async def received(message: RabbitMessage) -> None:
-            delivery = Delivery(self.queue, message.body, as_text(without_brokers_own(message.headers)))
+        async def received(message: DeliveredMessage) -> None:
+            headers = as_text(without_brokers_own(message.header.properties.headers or {}))
+            delivery = Delivery(self.queue, message.body, headers)
             self.in_flight.accept(RabbitHeld(delivery, message, self.topology, self.retries, session.lost, over))
 
-        declared = self.topology.queue(self.queue)
-        subscriber = broker.subscriber(declared, ack_policy=AckPolicy.MANUAL, decoder=_as_it_is, no_reply=True)
-        subscriber(received)
-        # Or it would leave unanswered what arrives between basic.consume-ok and the moment it sets this itself.
-        subscriber.running = True
-        await broker.start()
-        queue = await broker.declare_queue(declared)  # FastStream's own object, out of its cache
-        await _tell_of_loss(queue, session.lost)
-        return queue
+        channel = session.channel
+        _tell_of_loss(channel, session.lost)
+        await channel.basic_consume(self.topology.queue(self.queue).name, received)
+        if channel.is_closed:
+            session.lost.set()
 
 
-async def _as_it_is(message: RabbitMessage) -> RabbitMessage:
-    """A decoder that cannot fail: FastStream would leave a message it cannot decode unanswered for ever."""
-    return message
-
-
-async def _tell_of_loss(queue: AbstractQueue, lost: asyncio.Event) -> None:
+def _tell_of_loss(channel: aiormq.Channel, lost: asyncio.Event) -> None:
     """A channel that RabbitMQ closes, or a consumer that it cancels because the queue is gone, is a lost connection."""
 
-    def on_loss(*_: Any) -> None:
+    def on_loss(_: object) -> None:
         lost.set()
 
-    queue.channel.close_callbacks.add(on_loss)
-    channel = await _channel(queue)
+    closing: asyncio.Future[object] = channel.closing  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    closing.add_done_callback(on_loss)
     channel.on_consumer_cancel_callbacks.add(on_loss)
-    if channel.is_closed or not channel.consumers:
-        lost.set()
 
 
-async def _cancel_consumers(queue: AbstractQueue) -> None:
+async def _cancel_consumers(channel: aiormq.Channel) -> None:
     """Let RabbitMQ send no more. What it sent before has been accepted, for it comes before its answer."""
-    channel = await _channel(queue)
     for tag in tuple(channel.consumers):
-        await queue.cancel(tag)
-
-
-async def _channel(queue: AbstractQueue) -> aiormq.Channel:
-    channel = await queue.channel.get_underlay_channel()
-    assert isinstance(channel, aiormq.Channel)  # noqa: S101  the abstract one does not tell its consumers
-    return channel
+        await channel.basic_cancel(tag)
