@@ -14,6 +14,7 @@ from pamqp.commands import Basic
 from pamqp.encode import field_table
 
 from gofleet import failpoints
+from gofleet.adapters.rabbit.acks import Acks
 from gofleet.adapters.rabbit.outgoing import UNSENDABLE, Outgoing
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
@@ -33,13 +34,14 @@ class RabbitHeld:
 
     delivery: Delivery
     message: DeliveredMessage
+    acks: Acks
     topology: Topology
     retries: Sender
     lost: asyncio.Event
     over: asyncio.Event
 
     async def forget(self) -> None:
-        await self.message.channel.basic_ack(self._tag)
+        await self.acks(self._tag)
 
     async def give_back(self) -> None:
         # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
