@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
 
@@ -31,14 +32,24 @@ class BodyIncomplete(Exception):
 
 
 class LimitedBody:
-    """An ASGI `receive` that raises `BodyTooLarge`, `BodyTooSlow` or `BodyIncomplete`; the clock starts at once."""
+    """An ASGI `receive` that raises `BodyTooLarge`, `BodyTooSlow` or `BodyIncomplete`; the clock starts at once.
+
+    `complete` is called when the whole body is there; what it raises is raised here.
+    """
 
     def __init__(
-        self, scope: Scope, receive: Receive, *, largest: int = LARGEST_BODY, seconds: float = BODY_SECONDS
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        largest: int = LARGEST_BODY,
+        seconds: float = BODY_SECONDS,
+        complete: Callable[[], None] = lambda: None,
     ) -> None:
         self._receive = receive
         self._largest = largest
         self._seconds = seconds
+        self._tell = complete
         self._deadline = asyncio.get_running_loop().time() + seconds
         self._announced = _announced(scope)
         self._received = 0
@@ -52,6 +63,8 @@ class LimitedBody:
         message = await self._next()
         if self._received > self._largest:
             await self._refuse()
+        if self._complete:
+            self._tell()
         return message
 
     async def _refuse(self) -> None:
