@@ -15,10 +15,10 @@ from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, h
 from gofleet.adapters.http.crowd import MOST_REQUESTS, Crowd, Overcrowded, Place, Room, has_body
 from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
-from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, LimitedBody
+from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.ids import IDENTIFIER, new_id
+from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import failed, span
 
@@ -47,7 +47,7 @@ class RequestMiddleware:
         self._allowed_hosts = allowed_hosts
         self._count = count
         self._largest_body = largest_body
-        self._body_seconds = body_seconds
+        self._deadlines = Deadlines(body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,7 +79,7 @@ class RequestMiddleware:
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         method, take = _method(scope), answer.place.take if answer.place else _nothing
-        limited = LimitedBody(scope, receive, largest=self._largest_body, seconds=self._body_seconds, complete=take)
+        limited = LimitedBody(scope, receive, largest=self._largest_body, deadlines=self._deadlines, complete=take)
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
             try:
@@ -164,10 +164,10 @@ class _Answer:
 
 
 def _streams(start: Message) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
+    return (header(start, b"content-type") or "").startswith("text/event-stream")
 
 
 def _request_id(scope: Scope) -> str:
     """The client's, if it could be one of ours: it goes to logs and headers."""
     given = header(scope, b"x-request-id") or ""
-    return given if IDENTIFIER.fullmatch(given) else str(new_id())
+    return given if IDENTIFIER.fullmatch(given) else new_name()
