@@ -10,6 +10,9 @@ from cyclopts import Parameter
 from gofleet import __version__, failpoints
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
+
     from gofleet.process import Process
     from gofleet.settings import Settings
 
@@ -34,7 +37,17 @@ def play(process: Process) -> None:
 
     from gofleet.roles import role
 
-    asyncio.run(process.run([role(name) for name in process.roles]))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(process.run([role(name) for name in process.roles]))
+
+
+def loop_factory() -> Callable[[], AbstractEventLoop] | None:
+    """uvloop's, which does the same for about a tenth less; None = Python's own, where there is no uvloop."""
+    if sys.platform == "win32":
+        return None
+    from uvloop import new_event_loop
+
+    return new_event_loop
 
 
 def arm(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from gofleet.domain import events
 from gofleet.domain.actor import Actor
 from gofleet.domain.errors import IllegalMove, Invalid
-from gofleet.domain.ids import identifier, new_id
+from gofleet.domain.ids import identifier, new_name
 from gofleet.domain.money import money, total
 from gofleet.domain.place import Place
 
@@ -86,7 +86,7 @@ class Order:
         customer_id: str | None = None,
     ) -> Order:
         """A new order, PENDING; `Invalid` if any value is refused. Without an id it gets a UUIDv7."""
-        id = str(new_id()) if id is None else identifier("id", id)
+        id = new_name() if id is None else identifier("id", id)
         price, tax = money("price", price), money("tax", tax)
         if price == 0:
             raise Invalid("price", "must be more than 0")

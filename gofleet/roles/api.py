@@ -69,6 +69,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         ),
         largest_body=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
+        max_requests=web.max_requests,
         allowed_hosts=web.hosts,
         counter=counter,
     )

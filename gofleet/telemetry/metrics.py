@@ -16,6 +16,9 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5),  # 0.2 is the SLO's bound
 )
+REQUESTS_REFUSED = Counter(
+    "gofleet_requests_refused_total", "Requests refused because as many were in hand as there may be.", ["requests"]
+)
 GRPC_SECONDS = Histogram(
     "gofleet_grpc_request_duration_seconds",
     "Time to answer a gRPC call.",

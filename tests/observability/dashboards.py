@@ -95,19 +95,28 @@ def slo() -> dict[str, Any]:
 def orders() -> dict[str, Any]:
     coming = (
         Panel(
-            "Requests", [Query(rate(HTTP + "_count", "method, route"), "{{method}} {{route}}")], "By route.", "reqps"
+            "Requests", [Query(rate(HTTP + "_count", "method, route"), "{{method}} {{route}}")], "By route.", "reqps", 6
         ),
         Panel(
             "Requests that failed",
             [Query(rate(HTTP + "_count", "route, status", 'status=~"5.."'), "{{route}} {{status}}")],
             "Our fault: 5xx.",
             "reqps",
+            6,
+        ),
+        Panel(
+            "Requests refused",
+            [Query(rate("gofleet_requests_refused_total", "requests"), "{{requests}}")],
+            "More than WEB_MAX_REQUESTS at once: start more APIs, or find what they wait for.",
+            "reqps",
+            6,
         ),
         Panel(
             "Time to accept an order",
             quantiles(HTTP + "_bucket", 'method="POST",route="/api/v1/orders"'),
             "Promised: 95 % within 0.2 s.",
             "s",
+            6,
         ),
     )
     becoming = (

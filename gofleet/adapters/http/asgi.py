@@ -17,7 +17,10 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 def header(scope: Scope, name: bytes) -> str | None:
     """The first value of a header; `name` in lower case, as ASGI delivers them."""
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    return next((value.decode("latin-1") for key, value in headers if key == name), None)
+    for key, value in headers:  # not a generator: it is asked for several in each request
+        if key == name:
+            return value.decode("latin-1")
+    return None
 
 
 async def respond(send: Send, status: int, media_type: str, body: bytes, *more: tuple[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from gofleet.domain.ids import new_id
+from gofleet.domain.ids import new_name
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
 from gofleet.ports import Indicators
 
@@ -18,9 +18,9 @@ class RequestCounter:
     """The counts of one process. What could not be handed over is kept, and handed over with the next."""
 
     def __init__(self) -> None:
-        self._process = str(new_id())
+        self._process = new_name()
         self._number = 1
-        self._new = RequestCounts()
+        self._answered = self._failed = self._ingests = self._fast = 0
         self._offered: RequestCounts | None = None
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -31,7 +31,10 @@ class RequestCounter:
         refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         ingest = (method, route.rstrip("/")) == INGEST_ROUTE and not refused
         fast = ingest and not failed and seconds <= INGEST_SECONDS
-        self._new += RequestCounts(1, int(failed), int(ingest), int(fast))
+        self._answered += 1
+        self._failed += failed
+        self._ingests += ingest
+        self._fast += fast
 
     async def hand_over(self, indicators: Indicators) -> int:
         """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
@@ -39,9 +42,10 @@ class RequestCounter:
         Without an answer nobody knows whether it was kept: the same number is then said again with the same counts.
         """
         if self._offered is None:
-            if self._new == RequestCounts():
+            if not self._answered:
                 return 0
-            self._offered, self._new = self._new, RequestCounts()
+            self._offered = RequestCounts(self._answered, self._failed, self._ingests, self._fast)
+            self._answered = self._failed = self._ingests = self._fast = 0
         await indicators.count(self._process, self._number, self._offered)
         self._number, self._offered = self._number + 1, None
         return 0

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
 from gofleet.adapters.http.bodies import InvalidBodies, InvalidBody, in_words
+from gofleet.adapters.http.crowd import Overcrowded
 from gofleet.adapters.http.limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
@@ -31,7 +32,7 @@ def problem_of(error: Exception, request_id: str | None) -> Problem:
     """What to tell the client; what it must not know is logged instead."""
     slug = slug_for(error)
     meaning = slug.meaning
-    if meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR and slug is not Slug.OVERCROWDED:  # which tells for itself
         _log(error, slug, request_id)
     return Problem(
         type=slug.uri,
@@ -50,7 +51,7 @@ def headers_of(error: Exception) -> dict[str, str]:
     match error:
         case HTTPException():
             return dict(error.headers or {})
-        case Unavailable() | TooManyStreams():
+        case Unavailable() | TooManyStreams() | Overcrowded():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
             return {"ETag": tag_of(error.version)} if error.version else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
 
@@ -30,49 +31,122 @@ class BodyIncomplete(Exception):
         super().__init__("the connection was closed before the body was complete")
 
 
+class Deadlines:
+    """When bodies must be complete: `seconds` after somebody began to wait for them.
+
+    As all have the same time, whoever began first is due first, and one timer does for all of them. One for each would
+    cost more than all the rest of reading a body.
+    """
+
+    def __init__(self, seconds: float = BODY_SECONDS) -> None:
+        self.seconds = seconds
+        self._due: dict[LimitedBody, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, body: LimitedBody) -> None:
+        loop = asyncio.get_running_loop()
+        self._due[body] = loop.time() + self.seconds
+        if self._timer is None:
+            self._timer = loop.call_at(self._due[body], self._look, loop)
+
+    def end(self, body: LimitedBody) -> None:
+        self._due.pop(body, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for body, due in list(self._due.items()):
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._look, loop)
+                return
+            del self._due[body]
+            body.expire()
+
+
 class LimitedBody:
-    """An ASGI `receive` that raises `BodyTooLarge`, `BodyTooSlow` or `BodyIncomplete`; the clock starts at once."""
+    """An ASGI `receive` that raises `BodyTooLarge`, `BodyTooSlow` or `BodyIncomplete`.
+
+    `complete` is called when the whole body is there; what it raises is raised here.
+    """
 
     def __init__(
-        self, scope: Scope, receive: Receive, *, largest: int = LARGEST_BODY, seconds: float = BODY_SECONDS
+        self,
+        scope: Scope,
+        receive: Receive,
+        *,
+        largest: int = LARGEST_BODY,
+        deadlines: Deadlines,
+        complete: Callable[[], None] = lambda: None,
     ) -> None:
         self._receive = receive
         self._largest = largest
-        self._seconds = seconds
-        self._deadline = asyncio.get_running_loop().time() + seconds
+        self._deadlines = deadlines
+        self._tell = complete
         self._announced = _announced(scope)
         self._received = 0
-        self._complete = False
+        self._begun = self._complete = self._expired = False
+        self._waiting: asyncio.Task[object] | None = None
 
     async def __call__(self) -> Message:
         if self._complete:
             return await self._receive()  # what remains to come is the disconnect
+        if not self._begun:
+            self._begun = True
+            self._deadlines.begin(self)
+        try:
+            return await self._one()
+        except BaseException:
+            self._end()
+            raise
+
+    def expire(self) -> None:
+        """Its time is over: whoever waits for it is told."""
+        self._expired = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _one(self) -> Message:
         if self._announced > self._largest:
             await self._refuse()
         message = await self._next()
         if self._received > self._largest:
             await self._refuse()
+        if self._complete:
+            self._tell()
         return message
 
     async def _refuse(self) -> None:
         while not self._complete and self._received < DISCARDED_BYTES:
             await self._next()
-        self._complete = True
         raise BodyTooLarge(self._largest)
 
     async def _next(self) -> Message:
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError as error:
-            self._complete = True
-            raise BodyTooSlow(self._seconds) from error
+        message = await self._in_time()
         if message["type"] == "http.disconnect":
-            self._complete = True
             raise BodyIncomplete
         self._received += len(message.get("body", b""))
-        self._complete = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self._end()
         return message
+
+    async def _in_time(self) -> Message:
+        """The next message. As `asyncio.timeout` does it: a cancellation is ours only if nobody else asked for one."""
+        if self._expired:
+            raise BodyTooSlow(self._deadlines.seconds)
+        self._waiting = task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine that runs is run by a task
+        others = task.cancelling()
+        try:
+            return await self._receive()
+        except asyncio.CancelledError as error:
+            if self._expired and task.uncancel() <= others:
+                raise BodyTooSlow(self._deadlines.seconds) from error
+            raise
+        finally:
+            self._waiting = None
+
+    def _end(self) -> None:
+        self._complete = True
+        self._deadlines.end(self)
 
 
 def _announced(scope: Scope) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import cache
 from http import HTTPStatus
 from time import perf_counter
 
@@ -11,12 +12,13 @@ import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond
+from gofleet.adapters.http.crowd import MOST_REQUESTS, Crowd, Overcrowded, Place, Room, has_body
 from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
-from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, LimitedBody
+from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.ids import IDENTIFIER, new_id
+from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import failed, span
 
@@ -36,14 +38,16 @@ class RequestMiddleware:
         *,
         largest_body: int = LARGEST_BODY,
         body_seconds: float = BODY_SECONDS,
+        max_requests: int = MOST_REQUESTS,
         allowed_hosts: Collection[str] = (),
         count: Count,
     ) -> None:
         self._app = app
+        self._crowd = Crowd(max_requests)
         self._allowed_hosts = allowed_hosts
         self._count = count
         self._largest_body = largest_body
-        self._body_seconds = body_seconds
+        self._deadlines = Deadlines(body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,12 +55,36 @@ class RequestMiddleware:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        limited = LimitedBody(scope, receive, largest=self._largest_body, seconds=self._body_seconds)
         answer = _Answer(send, request_id)
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        room = self._crowd.room_for(scope)
+        if room is None:
+            await self._handle(scope, receive, answer)
+            return
+        try:
+            room.check()
+        except Overcrowded as error:
+            await self._refuse(scope, answer, room, error)
+            return
+        place = answer.place = Place(room)
+        try:
+            await self._handle(scope, receive, answer)
+        finally:
+            place.leave()
+
+    async def _refuse(self, scope: Scope, answer: _Answer, room: Room, error: Overcrowded) -> None:
+        """Before anything else is done for the request: under such a load nothing is cheap."""
+        started = perf_counter()
+        await answer.fail(error)
+        self._note(_method(scope), room.route, answer.status, perf_counter() - started)
+
+    async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        method, take = _method(scope), answer.place.take if answer.place else _nothing
+        limited = LimitedBody(scope, receive, largest=self._largest_body, deadlines=self._deadlines, complete=take)
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
             try:
+                if not has_body(scope):
+                    take()
                 check_host(scope, self._allowed_hosts)
                 await self._app(scope, limited, answer)
             except asyncio.CancelledError:
@@ -71,9 +99,23 @@ class RequestMiddleware:
                 # The route's template, which is known only now; never the path, whose values have no end.
                 route = scope.get("path_template") or "none"
                 seconds = (answer.streams_since or perf_counter()) - started
-                HTTP_SECONDS.labels(method, route, answer.status).observe(seconds)
-                self._count(method, route, answer.status, seconds)
+                self._note(method, route, answer.status, seconds)
                 _describe(current, method, route, answer.status)
+
+    def _note(self, method: str, route: str, status: int, seconds: float) -> None:
+        _seconds_of(method, route, status).observe(seconds)
+        self._count(method, route, status, seconds)
+
+
+_seconds_of = cache(HTTP_SECONDS.labels)  # few, and looking one up costs more than what is noted in it
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "OTHER"
+
+
+def _nothing() -> None:
+    pass
 
 
 def _describe(current: Span, method: str, route: str, status: int) -> None:
@@ -89,6 +131,7 @@ def _describe(current: Span, method: str, route: str, status: int) -> None:
 class _Answer:
     """An ASGI `send` that adds the request's id and remembers the status; 500 until there is one.
 
+    `place` is the request's, which a stream leaves when it begins: there may be other numbers of those.
     `streams_since` is when an answer began that has no end of its own: only until then a client waits for it.
     """
 
@@ -97,6 +140,7 @@ class _Answer:
         self._send = send
         self._request_id = request_id
         self.started = False
+        self.place: Place | None = None
         self.streams_since: float | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -105,6 +149,8 @@ class _Answer:
             self.status = message["status"]
             if _streams(message):
                 self.streams_since = perf_counter()
+                if self.place:
+                    self.place.leave()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
         await self._send(message)
 
@@ -118,10 +164,10 @@ class _Answer:
 
 
 def _streams(start: Message) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
+    return (header(start, b"content-type") or "").startswith("text/event-stream")
 
 
 def _request_id(scope: Scope) -> str:
     """The client's, if it could be one of ours: it goes to logs and headers."""
     given = header(scope, b"x-request-id") or ""
-    return given if IDENTIFIER.fullmatch(given) else str(new_id())
+    return given if IDENTIFIER.fullmatch(given) else new_name()

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.bodies import NotJson, WrongMediaType
+from gofleet.adapters.http.crowd import Overcrowded
 from gofleet.adapters.http.fields import Count, said
 from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
@@ -66,6 +67,7 @@ SLUGS: Mapping[type[Exception], Slug] = {
     NotReplayable: Slug.NOT_REPLAYABLE,
     CountMismatch: Slug.COUNT_MISMATCH,
     TooManyStreams: Slug.TOO_MANY_STREAMS,
+    Overcrowded: Slug.OVERCROWDED,
     Unavailable: Slug.UNAVAILABLE,
     FleetUnavailable: Slug.FLEET_UNAVAILABLE,
     NotFoundException: Slug.NOT_FOUND,
@@ -109,7 +111,7 @@ BODY = (
     Slug.INVALID,
 )
 """What may be wrong with any JSON body."""
-ALWAYS = (Slug.INTERNAL, Slug.UNAVAILABLE, Slug.BAD_HOST, Slug.MISDIRECTED)
+ALWAYS = (Slug.INTERNAL, Slug.UNAVAILABLE, Slug.OVERCROWDED, Slug.BAD_HOST, Slug.MISDIRECTED)
 
 
 def documented(*slugs: Slug) -> dict[int, Answer]:

@@ -42,6 +42,7 @@ class Slug(StrEnum):
     PRECONDITION_REQUIRED = "precondition-required"
     INTERNAL = "internal"
     TOO_MANY_STREAMS = "too-many-streams"
+    OVERCROWDED = "overcrowded"
     UNAVAILABLE = "unavailable"
     FLEET_UNAVAILABLE = "fleet-unavailable"
 
@@ -131,6 +132,11 @@ MEANINGS: dict[Slug, Meaning] = {
     ),
     Slug.TOO_MANY_STREAMS: Meaning(
         503, "Too many streams are open", "close one, or try again after the seconds of the Retry-After header"
+    ),
+    Slug.OVERCROWDED: Meaning(
+        503,
+        "More is asked for than can be answered in time",
+        "try again after the seconds of the Retry-After header, and later each time",
     ),
     Slug.UNAVAILABLE: Meaning(
         503, "Something we depend on is unavailable", "try again after the seconds of the Retry-After header"

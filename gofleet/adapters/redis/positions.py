@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Line, Script, literally, telling_outages
+from gofleet.adapters.redis.scripts import Line, Script, flat, literally, telling_outages
 from gofleet.adapters.redis.sightings import RedisSightings
 from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
@@ -21,6 +22,10 @@ REMEMBER_MS = HOUR_MS
 SCANNED_AT_ONCE = 1000
 SEARCHES = 8
 """In one write: in a crowd one takes a good part of a millisecond."""
+MILLISECOND = timedelta(milliseconds=1)
+ENCODER = Encoder()
+FEW = 4
+"""Positions that go along with others' news."""
 BATCH = 100
 """Positions a script handles in one go: a few milliseconds at most, in which the server does nothing else."""
 
@@ -64,7 +69,8 @@ class RedisPositions:
         self._register_script = Script(news, "settle", "register")
         self._occupy_script = Script(news, "occupy")
         self._free_script = Script(news, "settle", "free")
-        self._move_script = Script(bulk, "settle", "move")
+        self._move_few = Script(news, "settle", "move")
+        self._move_many = Script(bulk, "settle", "move")
         self._holdings_script = Script(bulk, "holdings")
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
@@ -81,7 +87,8 @@ class RedisPositions:
             self._claim_ms,
             *search.exclude,
         )
-        return [_candidate(answer[start : start + 5]) for start in range(0, len(answer), 5)]
+        values = flat(answer)
+        return [_candidate(values[start : start + 5]) for start in range(0, len(values), 5)]
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         """Who is on duty near `place`, nearest first, free or not."""
@@ -100,11 +107,12 @@ class RedisPositions:
         applied: list[bool] = []
         for start in range(0, len(positions), BATCH):
             batch = positions[start : start + BATCH]
-            keys = [key for each in batch for key in (self._driver(each.driver_id), self._busy(each.driver_id))]
-            args = [value for each in batch for value in _row(each)]
-            sets = [self._free, self._seen, self._heard]
-            answer = await self._move_script([*sets, *keys], self._stale_ms, self._forget_ms, *args)
-            applied += [one == 1 for one in answer]
+            rows = ENCODER.encode([value for each in batch for value in _row(each)])
+            move = self._move_few if len(batch) <= FEW else self._move_many
+            answer = await move(
+                [self._free, self._seen, self._heard], self._prefix, self._stale_ms, self._forget_ms, rows
+            )
+            applied += [one == "1" for one in str(answer[0])]
         return applied
 
     async def register(self, driver: Driver) -> None:
@@ -158,9 +166,9 @@ class RedisPositions:
         return f"{self._prefix}freed:{driver_id}/{order_id}"
 
 
-def _row(position: Position) -> tuple[str, float, float, int]:
-    recorded_at_ms = (position.recorded_at - EPOCH) // timedelta(milliseconds=1)
-    return position.driver_id, position.place.lat, position.place.lng, recorded_at_ms
+def _row(position: Position) -> tuple[str, str, str, int]:
+    recorded_at_ms = (position.recorded_at - EPOCH) // MILLISECOND
+    return position.driver_id, repr(position.place.lat), repr(position.place.lng), recorded_at_ms
 
 
 def _candidate(row: Sequence[str | int]) -> Candidate:

@@ -10,6 +10,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, cast
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
@@ -28,7 +29,7 @@ AT_ONCE = 2
 class _Call:
     sha: str
     text: str
-    words: tuple[str | float, ...]
+    words: tuple[str | bytes | float, ...]
 
 
 class Line:
@@ -70,10 +71,15 @@ class Script:
         calls = sorted(set(re.findall(r"""redis\.p?call\(["'](\w+)""", self._text)))
         self._attributes = {"db.stored_procedure.name": names[-1], "gofleet.redis.commands": " ".join(calls)}
 
-    async def __call__(self, keys: Sequence[str], *args: str | float) -> Answer:
+    async def __call__(self, keys: Sequence[str], *args: str | bytes | float) -> Answer:
         """What it returns, as a list; `Unavailable` when Redis is away, starting, read-only, full, ..."""
         with asking("EVALSHA", self._name, **self._attributes):
             return await self._line.run(_Call(self._sha, self._text, (len(keys), *keys, *args)))
+
+
+def flat(answer: Answer) -> list[Any]:
+    """The values that a script gave as JSON; none if it gave nothing."""
+    return msgspec.json.decode(str(answer[0]), type=list[Any]) if answer else []
 
 
 def literally(text: str) -> str:

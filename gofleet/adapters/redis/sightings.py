@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Line, Script, asking
+from gofleet.adapters.redis.scripts import Line, Script, asking, flat
 from gofleet.domain.driver import Area, Position, Sighting
 from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
 
@@ -104,8 +104,8 @@ class RedisSightings:
 
     async def _look(self, driver_ids: Sequence[str]) -> list[Sighting | None]:
         keys = [f"{self._prefix}{kind}:{driver_id}" for driver_id in driver_ids for kind in ("driver", "busy")]
-        answer = await self._look_script(keys, self._stale_ms)
-        rows = [answer[start : start + COLUMNS] for start in range(0, len(answer), COLUMNS)]
+        values = flat(await self._look_script(keys, self._stale_ms))
+        rows = [values[start : start + COLUMNS] for start in range(0, len(values), COLUMNS)]
         return [_sighting(driver_id, row) for driver_id, row in zip(driver_ids, rows, strict=True)]
 
 

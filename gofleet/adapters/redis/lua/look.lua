@@ -1,7 +1,8 @@
 -- Where drivers are, and whether they are free.
 -- KEYS  for each driver: the driver, its orders
 -- ARGV  stale after ms
--- gives name, lat, lng, recorded at, on duty, free of each, in one flat list; all empty if it is not known where it is
+-- gives name, lat, lng, recorded at, on duty, free of each, in one flat list, as JSON; all empty if it is not known where
+-- it is
 local stale_ms, answer = tonumber(ARGV[1]), {}
 for i = 1, #KEYS, 2 do
     local name, lat, lng, recorded_at, on_duty =
@@ -13,4 +14,4 @@ for i = 1, #KEYS, 2 do
     end
     for _, value in ipairs(row) do answer[#answer + 1] = value end
 end
-return answer
+return {cjson.encode(answer)}

@@ -9,16 +9,15 @@ local function is_free(busy, on_duty, recorded_at, stale_ms)
 end
 
 -- A set takes the longitude 180 and never finds it again: a hand's breadth before it is near enough for an index.
-local function mark(set, lng, lat, id)
-    if tonumber(lng) > 179.999999 then lng = '179.999999' end
-    redis.call('GEOADD', set, lng, lat, id)
+local function markable(lng)
+    return tonumber(lng) > 179.999999 and '179.999999' or lng
 end
 
 -- The free set holds exactly them (and some who have gone silent since), so that a search never meets the busy ones.
 local function settle(free, driver, busy, id, stale_ms)
     local on_duty, lat, lng, recorded_at = unpack(redis.call('HMGET', driver, 'on_duty', 'lat', 'lng', 'recorded_at'))
     if is_free(busy, on_duty, recorded_at, stale_ms) then
-        mark(free, lng, lat, id)
+        redis.call('GEOADD', free, markable(lng), lat, id)
     else
         redis.call('ZREM', free, id)
     end

@@ -1,0 +1,241 @@
+"""More requests than can be answered in time: one too many is refused at once, and whoever is in hand is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.memory.indicators import MemoryIndicators
+from gofleet.domain.indicators import RequestCounts
+from gofleet.domain.order import Order
+from tests.roles.conftest import World, logged
+from tests.telemetry.moved import moved
+from tests.waiting import eventually
+
+ORDERS = "/api/v1/orders"
+ORDER = {"price": 10, "tax": 1}
+BODY = b'{"price":10,"tax":1}'
+HEAD = b"POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+    BODY
+)
+REFUSED = "gofleet_requests_refused_total"
+
+
+@dataclass
+class Slow:
+    """Accepts no order before it may."""
+
+    may: asyncio.Event = field(default_factory=asyncio.Event)
+    in_hand: int = 0
+
+    async def __call__(self, order: Order) -> tuple[Order, bool]:
+        self.in_hand += 1
+        try:
+            await self.may.wait()
+        finally:
+            self.in_hand -= 1
+        order.created_at = datetime.now(UTC)
+        return order, True
+
+    async def holds(self, count: int) -> None:
+        await eventually(lambda: self.in_hand == count)
+
+
+@dataclass(frozen=True)
+class Busy:
+    slow: Slow
+    client: httpx.AsyncClient
+    port: int
+
+    def ask(self) -> asyncio.Task[httpx.Response]:
+        return asyncio.create_task(self.client.post(ORDERS, json=ORDER))
+
+
+@asynccontextmanager
+async def busy(world: World, most: int, counter: RequestCounter | None = None) -> AsyncGenerator[Busy]:
+    """An API that takes `most` requests at once and is slow to accept orders."""
+    slow = Slow()
+    app = api_app(replace(world.api(), create_order=slow), max_requests=most, counter=counter)
+    async with (
+        serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
+        httpx.AsyncClient(base_url=listening.url, timeout=10, trust_env=False) as client,
+    ):
+        try:
+            yield Busy(slow, client, listening.port)
+        finally:
+            slow.may.set()
+            world.stopping.set()
+
+
+def overcrowded(answer: httpx.Response) -> bool:
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    return (answer.status_code, problem["type"], answer.headers["retry-after"]) == (503, "/problems/overcrowded", "1")
+
+
+async def test_one_too_many_is_refused_at_once_and_the_rest_is_answered(world: World) -> None:
+    async with busy(world, 3) as api:
+        asked = [api.ask() for _ in range(3)]
+        await api.slow.holds(3)
+        with moved(REFUSED, requests="new orders", up=2), logged() as lines:
+            assert overcrowded(await api.ask())
+            assert overcrowded(await api.ask())
+        assert len([line for line in lines if "too many requests" in line]) == len(lines) == 1
+        assert not any(task.done() for task in asked)
+        api.slow.may.set()
+
+        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [201] * 3
+        assert (await api.ask()).status_code == 201
+
+
+async def test_it_is_refused_before_it_has_sent_its_body(world: World) -> None:
+    async with busy(world, 1) as api:
+        asked = api.ask()
+        await api.slow.holds(1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(HEAD)
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        api.slow.may.set()
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert (await asked).status_code == 201
+
+
+async def test_others_health_and_streams_are_not_kept_out_by_orders(world: World) -> None:
+    async with busy(world, 1) as api:
+        asked = api.ask()
+        await api.slow.holds(1)
+        async with api.client.stream("GET", ORDERS + "/stream") as stream:
+            assert stream.status_code == 200
+            for path in (ORDERS, "/health/live", "/health/ready", ORDERS):
+                assert (await api.client.get(path)).status_code == 200
+            world.stopping.set()
+        assert overcrowded(await api.ask())
+        api.slow.may.set()
+        await asked
+
+
+async def test_orders_are_not_kept_out_by_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, entered = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_: object) -> list[Order]:
+        entered.set()
+        await gate.wait()
+        return []
+
+    monkeypatch.setattr(world.orders, "list", hang)
+    async with busy(world, 1) as api:
+        api.slow.may.set()
+        listing = asyncio.create_task(api.client.get(ORDERS))
+        await entered.wait()
+        with moved(REFUSED, requests="others"):
+            assert overcrowded(await api.client.get(ORDERS))
+        assert (await api.ask()).status_code == 201
+        assert (await api.client.get("/health/ready")).status_code == 200
+        gate.set()
+        assert (await listing).status_code == 200
+
+
+async def test_who_is_slow_to_send_keeps_nobody_out(world: World) -> None:
+    async with busy(world, 1) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(HEAD + BODY[:5])
+        await writer.drain()
+        asked = api.ask()
+        await api.slow.holds(1)
+        writer.write(BODY[5:])  # and now there is one before it
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        api.slow.may.set()
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert (await asked).status_code == 201
+
+
+async def test_who_goes_away_gives_the_place_back(world: World) -> None:
+    async with busy(world, 1) as api:
+        _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(HEAD + BODY)
+        await api.slow.holds(1)
+        writer.close()
+        api.slow.may.set()
+        await api.slow.holds(0)
+
+        assert (await api.ask()).status_code == 201
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "failed"])
+async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str) -> None:
+    slow = Slow()
+    app = api_app(replace(world.api(), create_order=slow), max_requests=1)
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if ends == "failed":
+            raise ConnectionResetError
+        statuses.append(message.get("status", 0))
+
+    async def asked() -> None:
+        headers = [(b"host", b"x"), (b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+        scope = {"type": "http", "method": "POST", "path": ORDERS, "query_string": b"", "headers": headers}
+        await app({**scope, "http_version": "1.1"}, receive, send)
+
+    for _ in range(3):
+        one = asyncio.create_task(asked())
+        await slow.holds(1)
+        if ends == "cancelled":
+            one.cancel()
+        slow.may.set()
+        await asyncio.wait({one})
+        assert one.cancelled() == (ends == "cancelled")
+        assert one.cancelled() or one.exception()
+        slow.may.clear()
+
+
+async def test_what_was_refused_counts_as_failed(world: World) -> None:
+    counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
+    async with busy(world, 1, counter) as api:
+        asked = api.ask()
+        await api.slow.holds(1)
+        name = "gofleet_http_request_duration_seconds_count"
+        with moved(name, method="POST", route=ORDERS, status="503"):
+            assert overcrowded(await api.ask())
+        api.slow.may.set()
+        await asked
+    await counter.hand_over(indicators)
+
+    [(_, counts)] = indicators.counts.values()
+    assert (counts.answered, counts.failed, counts.ingests) == (2, 1, 2)
+    assert counts != RequestCounts()
+
+
+async def test_the_connection_goes_on_after_a_refusal(world: World) -> None:
+    async with busy(world, 1) as api:
+        asked = api.ask()
+        await api.slow.holds(1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        for status in (b"503", b"201"):
+            writer.write(HEAD + BODY)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.split()[1] == status
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            api.slow.may.set()
+            await asked
+        writer.close()

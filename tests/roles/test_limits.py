@@ -1,0 +1,99 @@
+"""How long a body may take, with one timer for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from gofleet.adapters.http.asgi import Message
+from gofleet.adapters.http.limits import BodyTooSlow, Deadlines, LimitedBody
+
+POST = {"type": "http", "headers": [(b"content-length", b"100")]}
+
+
+def body(deadlines: Deadlines, receive: Callable[[], Awaitable[Message]]) -> LimitedBody:
+    return LimitedBody(POST, receive, deadlines=deadlines)
+
+
+async def whole() -> Message:
+    return {"type": "http.request", "body": b"x", "more_body": False}
+
+
+async def never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def dribbling(seconds: float) -> Callable[[], Awaitable[Message]]:
+    """A piece every few seconds, without end."""
+
+    async def pieces() -> AsyncIterator[Message]:
+        while True:
+            await asyncio.sleep(seconds)
+            yield {"type": "http.request", "body": b"x", "more_body": True}
+
+    return pieces().__anext__
+
+
+async def everything(one: LimitedBody) -> int:
+    count = 1
+    while (await one()).get("more_body"):
+        count += 1
+    return count
+
+
+async def test_each_has_its_own_time_and_who_is_in_time_hears_nothing() -> None:
+    deadlines = Deadlines(0.1)
+    async with asyncio.timeout(5):
+        first = asyncio.create_task(everything(body(deadlines, never)))
+        assert await everything(body(deadlines, whole)) == 1
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        second = asyncio.create_task(everything(body(deadlines, dribbling(0.01))))
+        with pytest.raises(BodyTooSlow):
+            await first
+        with pytest.raises(BodyTooSlow):
+            await second
+        assert asyncio.get_running_loop().time() - began >= 0.1  # not with the first
+        with pytest.raises(BodyTooSlow):
+            await everything(body(deadlines, never))  # after a time in which nobody waited
+    assert first.cancelling() == second.cancelling() == 0
+
+
+async def test_a_time_that_is_over_between_two_pieces_is_told_at_the_next() -> None:
+    deadlines = Deadlines(0.02)
+    one = body(deadlines, dribbling(0))
+    await one()
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(BodyTooSlow):
+        await one()
+
+
+async def test_who_is_cancelled_by_others_is_cancelled() -> None:
+    deadlines = Deadlines(0.05)
+    waiting = asyncio.create_task(everything(body(deadlines, never)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    await asyncio.wait({waiting}, timeout=5)
+    assert waiting.cancelled()
+
+
+async def test_nothing_is_kept_of_a_body_that_is_over() -> None:
+    deadlines = Deadlines(60)
+    complete, cancelled = body(deadlines, whole), body(deadlines, never)
+    await everything(complete)
+    waiting = asyncio.create_task(everything(cancelled))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting}, timeout=5)
+    kept = [weakref.ref(complete), weakref.ref(cancelled)]
+    del complete, cancelled, waiting
+    gc.collect()
+
+    assert [one() for one in kept] == [None, None]
