@@ -6,6 +6,7 @@ waits happen in the broker's delayed queues.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import stamina
@@ -26,15 +27,28 @@ class Backoff:
     total_seconds: float = 1.0
 
     async def __call__(self, delivery: Delivery) -> Verdict:
+        began = time.monotonic()
+        try:
+            return await self.handler(delivery)  # without stamina, which takes longer than the other guards together
+        except FleetUnavailable as error:
+            left_seconds = began + self.total_seconds - time.monotonic()
+            if not _passing(error) or left_seconds <= 0:
+                raise
+            return await self._again(delivery, error, left_seconds)
+
+    async def _again(self, delivery: Delivery, first: FleetUnavailable, left_seconds: float) -> Verdict:
+        """The tries that are left, in `left_seconds`; the one that failed counts."""
         tries = stamina.retry_context(
             on=_passing,
             attempts=self.attempts,
-            timeout=self.total_seconds,
+            timeout=left_seconds,
             wait_initial=0.05,
             wait_max=0.4,
             wait_jitter=0.05,
         )
         async for attempt in tries:
             with attempt:
+                if attempt.num == 1:
+                    raise first
                 return await self.handler(delivery)
         raise AssertionError("unreachable: the last try returns or raises")

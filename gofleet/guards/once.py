@@ -63,5 +63,10 @@ class Once:
 
 async def _anyway(cleaning: Awaitable[None]) -> None:
     """Clean up within a bound of its own, not the handler's, which may just have run out; failing is harmless."""
+    await asyncio.shield(asyncio.ensure_future(_bounded(cleaning)))
+
+
+async def _bounded(cleaning: Awaitable[None]) -> None:
     with suppress(Unavailable, TimeoutError):
-        await asyncio.shield(asyncio.wait_for(cleaning, CLEAN_UP_SECONDS))
+        async with asyncio.timeout(CLEAN_UP_SECONDS):  # `wait_for` would make one more task of it
+            await cleaning

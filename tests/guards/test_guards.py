@@ -187,6 +187,14 @@ class TestBackoff:
 
         assert handler.calls == 3
 
+    async def test_it_ends_when_the_first_try_took_all_of_its_time(self) -> None:
+        handler = Scripted([FleetUnavailable("down")])
+
+        with pytest.raises(FleetUnavailable):
+            await Backoff(handler, total_seconds=0.0)(a_delivery())
+
+        assert handler.calls == 1
+
     @pytest.mark.parametrize(
         "error", [FleetBreakerOpen(30), NoDriverNearby("o-1", 5), Malformed("x"), Unavailable("redis", "x"), KeyError()]
     )
