@@ -102,14 +102,15 @@ limit %(limit)s;
 
 -- name: announce_again
 -- In one statement, so that of two sweepers each order has one; the command has a version of its order, but is no move.
--- Nothing unpublished, or it would only queue up behind what has not even been said once.
+-- Nothing unpublished, or it would only queue up behind what has not even been said once; asked row by row, for as an
+-- anti join it could compare each order with all that waits in the outbox.
 with due as (
     select id, version, dispatch_epoch + 1 as epoch, gen_random_uuid() as event_id
     from orders
     where status = 'PENDING'
       and pending_since < now() - %(seconds)s::float8 * interval '1 second'
       and pending_since < now() - %(seconds)s::float8 * (2 ^ least(dispatch_epoch + 1, 30) - 1) * interval '1 second'
-      and not exists (select from outbox where aggregate_id = orders.id and published_at is null)
+      and (select true from outbox where aggregate_id = orders.id and published_at is null limit 1) is null
     order by pending_since
     limit %(limit)s
     for update skip locked
