@@ -54,6 +54,7 @@ def observed(act: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 def handled(handler: Handler, system: str) -> Handler:
     """The handler within a span of the trace that the message belongs to, its verdicts counted; `system` is the
     broker's name."""
+    handled_of = cache(MESSAGES_HANDLED.labels)
 
     async def traced(delivery: Delivery) -> Verdict:
         headers = delivery.headers
@@ -78,7 +79,7 @@ def handled(handler: Handler, system: str) -> Handler:
             said = type(verdict).__name__.lower()
             current.set_attribute("gofleet.verdict", said)
             lines.tell("message handled", event_type=headers.get(EVENT_TYPE), verdict=said)
-        MESSAGES_HANDLED.labels(delivery.queue, said).inc()
+        handled_of(delivery.queue, said).inc()
         if isinstance(verdict, Later) and verdict.counted:
             MESSAGES_RETRIED.labels(delivery.queue, tier(delivery.attempt)).inc()
         return verdict
