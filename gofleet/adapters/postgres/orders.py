@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import LiteralString
 
-from loguru import logger
 from psycopg.errors import UniqueViolation
 
 from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, Batches, MovedRow, NewRow
@@ -18,8 +17,11 @@ from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
+from gofleet.telemetry.lines import Lines
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import concerning
+
+lines = Lines(__name__)
 
 
 class PostgresOrders:
@@ -137,6 +139,4 @@ def _count(order: Order) -> None:
 
 def _tell(order: Order) -> None:
     """One line for each commit, so that a query for an order's id shows its life."""
-    logger.bind(order_id=order.id, version=order.version, driver_id=order.driver_id).info(
-        "order {}", order.status.value
-    )
+    lines.tell(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)
