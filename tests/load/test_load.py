@@ -34,6 +34,7 @@ async def test_a_ramp_of_orders_is_dispatched_and_delivered(
         outcome = load.ended(within=240)
 
     assert outcome.code == 0, outcome.said
+    await eventually(lambda: settled(clean_database), within=30)
     found = truth(clean_database)
     assert found.faults == []
     assert found.by_status["DELIVERED"] == outcome.metrics["orders_dispatched"]["passes"] > 50
