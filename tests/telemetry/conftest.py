@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+
+@pytest.fixture(autouse=True)
+def nobody_elses_log() -> Generator[None]:
+    """What `log_to` adds to each line of the process is of these tests only."""
+    yield
+    logger.configure(patcher=_as_it_is, extra={})
+
+
+def _as_it_is(_: Record) -> None:
+    pass
