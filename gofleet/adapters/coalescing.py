@@ -12,7 +12,7 @@ from gofleet.domain.errors import Unavailable
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-Waiting = tuple[Item, asyncio.Future[Answer]]
+Waiting = tuple[Item, frozenset[Hashable], asyncio.Future[Answer]]
 
 
 class Apart(Exception):
@@ -56,7 +56,7 @@ class Coalescer(Generic[Item, Answer]):
 
     async def __call__(self, item: Item) -> Answer:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, frozenset(self._keys(item)), future))
         self._go_on()
         try:
             return await future
@@ -90,9 +90,9 @@ class Coalescer(Generic[Item, Answer]):
         met: set[Hashable] = set()
         while self._waiting and len(batch) < self._most:
             waiting = self._waiting.popleft()
-            if waiting[1].done():
+            _, keys, future = waiting
+            if future.done():
                 continue  # its caller has left
-            keys = frozenset(self._keys(waiting[0]))
             if met.isdisjoint(keys):
                 batch.append(waiting)
             else:
@@ -103,7 +103,9 @@ class Coalescer(Generic[Item, Answer]):
 
     async def _ask(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
         try:
-            answers = await self._act([item for item, _ in batch])
+            answers = await self._act([item for item, _, _ in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers to {len(batch)} items")
         except Exception as error:
             alone = len(batch) == 1 or isinstance(error, self._common)
             answers = [error if alone else Apart()] * len(batch)
@@ -113,12 +115,13 @@ class Coalescer(Generic[Item, Answer]):
         self._answer(batch, answers)
 
     def _answer(self, batch: Sequence[Waiting[Item, Answer]], answers: Sequence[Answer | Exception]) -> None:
-        for (item, future), answer in zip(batch, answers, strict=True):
+        for waiting, answer in zip(batch, answers, strict=True):
+            future = waiting[-1]
             if future.done():
                 continue
             if isinstance(answer, Apart) and len(batch) > 1:
                 # Beside the batches, so that the next of those need not wait for it.
-                self._begin(self._ask([(item, future)]), self._apart).add_done_callback(self._apart.discard)
+                self._begin(self._ask([waiting]), self._apart).add_done_callback(self._apart.discard)
             elif isinstance(answer, Exception):
                 future.set_exception(answer)
             else:

@@ -171,6 +171,18 @@ async def test_nobody_waits_for_a_batch_that_is_cancelled_from_within() -> None:
         await asyncio.wait_for(Coalescer(torn, most=10)("a"), 5)
 
 
+async def test_nobody_waits_for_an_answer_that_was_left_out() -> None:
+    async def forgetful(items: Sequence[str]) -> Sequence[str | Exception]:
+        return [item for item in items if item != "lost"]
+
+    coalescer = Coalescer(forgetful, most=10)
+    asked = asyncio.gather(*(coalescer(item) for item in ("a", "lost", "b")), return_exceptions=True)
+
+    answers = await asyncio.wait_for(asked, 5)
+    assert [answers[0], answers[2]] == ["a", "b"]
+    assert isinstance(answers[1], RuntimeError)
+
+
 async def test_a_batch_belongs_to_no_callers_trace() -> None:
     traces: list[str | None] = []
 
