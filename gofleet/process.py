@@ -143,19 +143,12 @@ def _signals(told: Callable[[], None]) -> Generator[None]:
             loop.remove_signal_handler(sign)
 
 
-async def repeat(
-    act: Callable[[], Awaitable[object]], seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None
-) -> None:
-    """Call `act` every `seconds`, at once when `wake` is set, until `stop`; again at once while it returns true."""
-    while not stop.is_set():
-        if wake is not None:
-            wake.clear()
-        if not await act():
-            await _either(stop, wake, seconds)
-
-
-async def _either(stop: asyncio.Event, wake: asyncio.Event | None, seconds: float) -> None:
-    waiting = {asyncio.create_task(event.wait()) for event in (stop, wake) if event is not None}
-    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
+async def repeat(act: Callable[[], Awaitable[object]], seconds: float, stop: asyncio.Event) -> None:
+    """Call `act` every `seconds` until `stop`; again at once while it returns true."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            if not await act():
+                await asyncio.wait({stopped}, timeout=seconds)
+    finally:
+        stopped.cancel()

@@ -199,17 +199,16 @@ async def test_a_lent_part_is_used_instead() -> None:
     assert diary == []
 
 
-async def test_repeat_goes_on_at_once_while_there_is_work_and_when_woken() -> None:
-    stop, wake, calls = asyncio.Event(), asyncio.Event(), list[int]()
+async def test_repeat_goes_on_at_once_while_there_is_work_and_then_waits_until_told_to_stop() -> None:
+    stop, calls = asyncio.Event(), list[int]()
 
     async def act() -> bool:
         calls.append(len(calls))
         return len(calls) < 3
 
-    repeating = asyncio.create_task(repeat(act, 3600, stop, wake))
+    repeating = asyncio.create_task(repeat(act, 3600, stop))
     await eventually(lambda: len(calls) == 3)
-    wake.set()
-    await eventually(lambda: len(calls) == 4)
     stop.set()
     async with asyncio.timeout(2):
         await repeating
+    assert len(calls) == 3
