@@ -34,12 +34,9 @@ class General(Group, frozen=True, kw_only=True):
     ] = field(name="GOFLEET_FAILPOINTS")
 
 
-Port = int
-
-
 class Postgres(Group, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of PostgreSQL.")] = field(name="DB_HOST")
-    port: Annotated[Port, about("Port of PostgreSQL.", ge=1, le=65535)] = field(name="DB_PORT")
+    port: Annotated[int, about("Port of PostgreSQL.", ge=1, le=65535)] = field(name="DB_PORT")
     user: Annotated[str, about("Role to connect as.")] = field(name="DB_USER")
     password: Annotated[str, about("Its password.", secret=True)] = field(name="DB_PASSWORD")
     database: Annotated[str, about("Name of the database.")] = field(name="DB_NAME")
@@ -69,7 +66,7 @@ class Postgres(Group, frozen=True, kw_only=True):
 
 class Broker(Group, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of RabbitMQ.")] = field(name="RABBITMQ_HOST")
-    port: Annotated[Port, about("AMQP port of RabbitMQ.", ge=1, le=65535)] = field(name="AMQP_PORT")
+    port: Annotated[int, about("AMQP port of RabbitMQ.", ge=1, le=65535)] = field(name="AMQP_PORT")
     user: Annotated[str, about("User of RabbitMQ.")] = field(name="RABBITMQ_USER")
     password: Annotated[str, about("Its password.", secret=True)] = field(name="RABBITMQ_PASSWORD")
     vhost: Annotated[str, about("Virtual host of RabbitMQ.")] = field(name="RABBITMQ_VHOST")
@@ -97,7 +94,7 @@ class Broker(Group, frozen=True, kw_only=True):
 
 class Redis(Group, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of Redis or Valkey.")] = field(name="REDIS_HOST")
-    port: Annotated[Port, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
+    port: Annotated[int, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
     password: Annotated[str, about("Its password; empty = none.", secret=True)] = field(name="REDIS_PASSWORD")
     db: Annotated[int, about("Number of the database.", ge=0)] = field(name="REDIS_DB")
     timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
@@ -109,7 +106,7 @@ class Fleet(Group, frozen=True, kw_only=True):
         name="FLEET_TIMEOUT_SECONDS"
     )
     listen_host: Annotated[str, about("Address that the fleet role listens on.")] = field(name="GRPC_HOST")
-    port: Annotated[Port, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
+    port: Annotated[int, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
     max_message_bytes: Annotated[
         int, about("Largest gRPC message that the fleet role takes; 1000 positions need up to 131072.", ge=131_072)
     ] = field(name="GRPC_MAX_MESSAGE_BYTES")

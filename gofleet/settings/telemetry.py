@@ -8,8 +8,6 @@ from msgspec import field
 
 from gofleet.settings.group import Group, about
 
-Port = int
-
 
 class Telemetry(Group, frozen=True, kw_only=True):
     service_name: Annotated[str, about("Name in traces; empty = `gofleet-<role>`.")] = field(name="OTEL_SERVICE_NAME")
@@ -34,7 +32,7 @@ class Telemetry(Group, frozen=True, kw_only=True):
         name="METRICS_HOST"
     )
     metrics_port: Annotated[
-        Port,
+        int,
         about("Port of /metrics and /health; if it is taken and not set by you, the next free one.", ge=1, le=65535),
     ] = field(name="METRICS_PORT")
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], about("Least level that is logged.")] = field(
