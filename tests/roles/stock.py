@@ -148,6 +148,15 @@ async def serving(
         yield bound
 
 
+@asynccontextmanager
+async def a_client(positions: Positions, *, most_bytes: int = 1024 * 1024) -> AsyncGenerator[StockClient]:
+    """A fleet server, and who calls it, until the end of the block."""
+    async with serving(positions, most_bytes=most_bytes) as port:
+        client = StockClient(port, OURS)
+        with client.channel:
+            yield client
+
+
 def status(failure: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, str]:
     call = failure.value
     assert isinstance(call, grpc.Call)

@@ -16,7 +16,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
 from gofleet.domain.errors import Unavailable
 from tests.makers import CENTRE, a_position
-from tests.roles.stock import OURS, StockClient, WilfulPositions, raw_call, serving, status
+from tests.roles.stock import OURS, StockClient, WilfulPositions, a_client, raw_call, serving, status
 from tests.waiting import eventually
 
 SEED = """
@@ -38,12 +38,8 @@ async def positions() -> WilfulPositions:
 
 @pytest.fixture
 async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with serving(positions) as port:
-        stock = StockClient(port, OURS)
-        try:
-            yield stock
-        finally:
-            stock.channel.close()
+    async with a_client(positions) as client:
+        yield client
 
 
 async def test_a_search_answers_the_claimed_driver_and_the_others(client: StockClient) -> None:

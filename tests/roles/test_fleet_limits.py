@@ -25,7 +25,7 @@ from gofleet.domain.errors import DeadlineExceeded, FleetBreakerOpen, GoFleetErr
 from gofleet.embedded import Valkey
 from gofleet.ports import Search
 from tests.makers import CENTRE, a_position
-from tests.roles.stock import OURS, StockClient, WilfulPositions, raw_call, serving, status
+from tests.roles.stock import OURS, StockClient, WilfulPositions, a_client, raw_call, serving, status
 from tests.waiting import eventually
 
 MOST_BYTES = 200_000
@@ -49,12 +49,8 @@ async def positions() -> WilfulPositions:
 
 @pytest.fixture
 async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with serving(positions, most_bytes=MOST_BYTES) as port:
-        stock = StockClient(port, OURS)
-        try:
-            yield stock
-        finally:
-            stock.channel.close()
+    async with a_client(positions, most_bytes=MOST_BYTES) as client:
+        yield client
 
 
 async def test_a_message_may_be_as_large_as_allowed_and_no_larger(client: StockClient) -> None:

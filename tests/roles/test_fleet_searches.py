@@ -38,7 +38,7 @@ from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import ORDER_ID, concerning, span
 from tests.makers import CENTRE, a_position
 from tests.otlp import collecting
-from tests.roles.stock import OURS, StockClient, WilfulPositions, serving, status
+from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
 from tests.waiting import eventually
 
 HOST = "127.0.0.1"
@@ -59,12 +59,8 @@ async def positions() -> WilfulPositions:
 
 @pytest.fixture
 async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with serving(positions) as port:
-        stock = StockClient(port, OURS)
-        try:
-            yield stock
-        finally:
-            stock.channel.close()
+    async with a_client(positions) as client:
+        yield client
 
 
 def a_search(number: int, **values: object) -> Search:

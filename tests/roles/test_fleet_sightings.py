@@ -23,7 +23,7 @@ from gofleet.domain.driver import Area, Driver, Moved, Position
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
 from gofleet.domain.place import Box, Place
 from tests.makers import CENTRE, a_position
-from tests.roles.stock import OURS, StockClient, WilfulPositions, serving, status
+from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
 
 HOST = "127.0.0.1"
 HERE = {"lat": CENTRE.lat, "lng": CENTRE.lng}
@@ -43,12 +43,8 @@ async def positions() -> WilfulPositions:
 
 @pytest.fixture
 async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with serving(positions) as port:
-        stock = StockClient(port, OURS)
-        try:
-            yield stock
-        finally:
-            stock.channel.close()
+    async with a_client(positions) as client:
+        yield client
 
 
 @pytest.fixture
