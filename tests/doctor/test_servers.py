@@ -261,7 +261,8 @@ async def test_a_redis_that_refuses_a_command(patient: Patient) -> None:
 
 async def test_a_replica_of_redis(patient: Patient) -> None:
     with a_valkey() as at, a_valkey() as of:
-        async with redis_client(at.host, at.port) as redis:
+        # Patient, for whoever becomes a replica is busy with it for a while.
+        async with redis_client(at.host, at.port, timeout_seconds=10) as redis:
             client = cast("Any", redis)
             await client.execute_command("REPLICAOF", of.host, of.port)
             await eventually(lambda: _linked(client))
