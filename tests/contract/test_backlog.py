@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import psycopg
@@ -10,9 +11,11 @@ import pytest
 from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import MOST_COUNTED, OUTBOX, PostgresOutbox
+from gofleet.domain.actor import WORKER
 from gofleet.domain.order import Order
 from tests.contract.stores import Store, store
 from tests.makers import an_order
+from tests.waiting import eventually
 
 __all__ = ["store"]
 
@@ -111,3 +114,43 @@ def most_rows(plan: dict[str, object]) -> int:
     )
     parts: list[dict[str, object]] = plan.get("Plans", [])  # pyright: ignore[reportAssignmentType]
     return max(round(loops * looked_at), *(most_rows(part) for part in parts), 0)
+
+
+async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analysed(
+    pool: Pool, clean_database: str
+) -> None:
+    """A plan that was made for a small table is kept until then, a minute or more."""
+    orders = PostgresOrders(pool)
+
+    async def lived(number: int) -> None:
+        await orders.add(an_order(f"o-{number}"))
+        order = await orders.get(f"o-{number}")
+        order.dispatch(f"driver-{number}", by=WORKER)
+        await orders.save(order)
+
+    def scans() -> int:
+        with psycopg.connect(clean_database) as link:
+            row = link.execute("select seq_scan from pg_stat_user_tables where relname = 'orders'").fetchone()
+        assert row
+        return row[0]
+
+    async def told() -> int:
+        """By all who did something, which they tell at the latest when they leave."""
+        await pool.close()
+        await eventually(lambda: backends() == 0)
+        return scans()
+
+    def backends() -> int:
+        with psycopg.connect(clean_database) as link:
+            row = link.execute(
+                "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                " and backend_type = 'client backend'"
+            ).fetchone()
+        assert row
+        return row[0]
+
+    before = scans()
+    for first in range(0, 300, 20):
+        await asyncio.gather(*(lived(number) for number in range(first, first + 20)))
+
+    assert await told() == before
