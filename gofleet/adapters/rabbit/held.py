@@ -14,7 +14,7 @@ from pamqp.commands import Basic
 from pamqp.encode import field_table
 
 from gofleet import failpoints
-from gofleet.adapters.rabbit.acks import Acks
+from gofleet.adapters.rabbit.answers import Answers
 from gofleet.adapters.rabbit.outgoing import UNSENDABLE, Outgoing
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
@@ -34,18 +34,17 @@ class RabbitHeld:
 
     delivery: Delivery
     message: DeliveredMessage
-    acks: Acks
+    answers: Answers
     topology: Topology
     retries: Sender
     lost: asyncio.Event
     over: asyncio.Event
 
     async def forget(self) -> None:
-        await self.acks(self._tag)
+        await self.answers.acknowledge(self._tag)
 
     async def give_back(self) -> None:
-        # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
-        await self.message.channel.basic_nack(self._tag, requeue=True)
+        await self.answers.give_back(self._tag)
 
     async def postpone(self, later: Later) -> None:
         """Send a copy to wait in a retry queue, then forget the original.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aio_pika.abc import DeliveryMode, HeadersType
 from faststream.rabbit import RabbitExchange
@@ -35,10 +36,15 @@ class Outgoing:
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=self.message_id,
         )
-        whereto = Basic.Publish(exchange=self.exchange.name, routing_key=self.routing_key, mandatory=True)
         header = ContentHeader(properties=properties, body_size=len(self.body))
-        return b"".join(marshal(frame, channel) for frame in (whereto, header, *self._pieces(most_bytes)))
+        frames = [marshal(frame, channel) for frame in (header, *self._pieces(most_bytes))]
+        return _whereto(self.exchange.name, self.routing_key, channel) + b"".join(frames)
 
     def _pieces(self, most_bytes: int) -> Iterator[ContentBody]:
         for first in range(0, len(self.body), most_bytes):
             yield ContentBody(self.body[first : first + most_bytes])
+
+
+@lru_cache(maxsize=256)
+def _whereto(exchange: str, routing_key: str, channel: int) -> bytes:
+    return marshal(Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True), channel)

@@ -13,7 +13,7 @@ from loguru import logger
 
 from gofleet.adapters.headers import as_text
 from gofleet.adapters.in_flight import InFlight
-from gofleet.adapters.rabbit.acks import acks_of
+from gofleet.adapters.rabbit.answers import Answers
 from gofleet.adapters.rabbit.held import RabbitHeld, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
@@ -87,11 +87,11 @@ class Subscription:
         async def received(message: DeliveredMessage) -> None:
             headers = as_text(without_brokers_own(message.header.properties.headers or {}))
             delivery = Delivery(self.queue, message.body, headers)
-            held = RabbitHeld(delivery, message, acks, self.topology, self.retries, session.lost, over)
+            held = RabbitHeld(delivery, message, answers, self.topology, self.retries, session.lost, over)
             self.in_flight.accept(held)
 
         channel = session.channel
-        acks = acks_of(channel)
+        answers = Answers(channel)
         _tell_of_loss(channel, session.lost)
         await channel.basic_consume(self.topology.queue(self.queue).name, received)
         if channel.is_closed:
