@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Span, SpanContext, SpanKind, get_current_span
+from opentelemetry.trace import Span, SpanKind, TraceFlags, get_current_span
 from opentelemetry.util.types import Attributes
 
 from gofleet import __version__
@@ -26,9 +26,9 @@ class Sampling:
     share: float
     as_begun: bool
 
-    def wants(self, parent: SpanContext, trace_id: int) -> bool:
-        if self.as_begun and parent.is_valid:
-            return parent.trace_flags.sampled
+    def wants(self, trace_id: int, parent: TraceFlags | None) -> bool:
+        if self.as_begun and parent is not None:
+            return parent.sampled
         return trace_id & _LOW < round(self.share * (_LOW + 1))
 
 
@@ -71,7 +71,10 @@ class Sampled(Unrecorded):
     ) -> Span:
         parent = get_current_span(context).get_span_context()
         trace_id = trace_id_of(parent)
-        if not self._sampling.wants(parent, trace_id):
+        if not self.wants(trace_id, parent.trace_flags if parent.is_valid else None):
             return unrecorded(trace_id)
         self._ids.drawn = trace_id
         return self._tracer.start_span(name, context, kind, attributes)
+
+    def wants(self, trace_id: int, parent: TraceFlags | None) -> bool:
+        return self._sampling.wants(trace_id, parent)

@@ -30,6 +30,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gofleet.domain.errors import GoFleetError
+from gofleet.telemetry.unrecorded import Unrecorded, unrecorded
 
 TRACEPARENT = "traceparent"
 ORDER_ID = "gofleet.order_id"
@@ -64,7 +65,8 @@ def span(
 
     It has a trace id whether it is recorded or not.
     """
-    return _Piece(begun(name, kind, attributes, _context(traceparent) if traceparent else None), order_id)
+    one = following(name, kind, traceparent, attributes) if traceparent else begun(name, kind, attributes)
+    return _Piece(one, order_id)
 
 
 def step(name: str, **attributes: str | float) -> AbstractContextManager[Span]:
@@ -84,6 +86,11 @@ def begun(name: str, kind: SpanKind, attributes: Attributes, parent: Context | N
 
 def following(name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes) -> Span:
     """As `begun`, but a child of `traceparent`, or without one the first of its trace."""
+    tracer, found = _tracers[-1], _TRACEPARENT.fullmatch(traceparent or "")
+    if found and isinstance(tracer, Unrecorded):
+        trace_id, flags = int(found[1], 16), TraceFlags(int(found[3], 16))
+        if not tracer.wants(trace_id, flags):
+            return unrecorded(trace_id)  # most of them: what others do with a parent would cost more than the rest
     return begun(name, kind, attributes, _context(traceparent))
 
 

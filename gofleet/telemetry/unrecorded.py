@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import getrandbits
 
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanContext, SpanKind, get_current_span
+from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanContext, SpanKind, TraceFlags, get_current_span
 from opentelemetry.trace.span import INVALID_SPAN_ID, INVALID_TRACE_ID
 from opentelemetry.util.types import Attributes
 
@@ -25,6 +25,10 @@ class Unrecorded(NoOpTracer):
         **__: object,
     ) -> Span:
         return unrecorded(trace_id_of(get_current_span(context).get_span_context()))
+
+    def wants(self, trace_id: int, parent: TraceFlags | None) -> bool:
+        """Whether a span of that trace is recorded; `parent` are the flags of its parent, None if it is the first."""
+        return False
 
 
 def trace_id_of(parent: SpanContext) -> int:
