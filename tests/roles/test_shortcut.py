@@ -1,4 +1,5 @@
-"""A new order is answered the same on the short way as on the usual one, and what is special takes the usual one."""
+"""A new order, and its delivery, are answered the same on the short way as on the usual one, and what is special takes
+the usual one."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ from gofleet.adapters.http.asgi import ASGIApp, Message
 from gofleet.adapters.http.limits import LARGEST_BODY
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.shortcut import Shortcut
-from gofleet.domain.errors import OrderTaken, StaleOrder, Unavailable
-from gofleet.domain.order import Order
+from gofleet.domain.actor import Actor
+from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder, Unavailable
+from gofleet.domain.order import Order, Status
 from gofleet.telemetry.exporting import exporting
+from gofleet.usecases.move_order import Versions
+from tests.makers import an_order
 from tests.roles.conftest import World, logged
 from tests.roles.test_api_input import CASES
 
@@ -102,6 +106,45 @@ ASKED = [
 ]
 
 
+DELIVER = f"{PATH}/o-1/deliver"
+TAG = (b"if-match", b'"3"')
+
+
+def delivering(name: str, path: str = DELIVER, *more: tuple[bytes, bytes], **special: Any) -> Asked:
+    asked = Asked(name, [b""], path=path, type=more, length=None)
+    return replace(asked, **special)
+
+
+ASKED_TO_DELIVER = [
+    delivering("delivery"),
+    delivering("delivery of length 0", length=b"0"),
+    delivering("delivery with a type", DELIVER, *JSON),
+    delivering("delivery with a tag", DELIVER, TAG),
+    delivering("delivery with an empty tag", DELIVER, (b"if-match", b"")),
+    delivering("delivery with a bad tag", DELIVER, (b"if-match", b"3")),
+    delivering("delivery with a body", pieces=[b"{}"], length=b"auto"),
+    delivering("delivery in chunks", DELIVER, (b"transfer-encoding", b"chunked")),
+    delivering("delivery too large", pieces=[b"x" * (LARGEST_BODY + 1)], length=b"auto"),
+    delivering("delivery with a query", query=b"a=1"),
+    delivering("delivery with a slash", f"{DELIVER}/"),
+    delivering("delivery of nothing", f"{PATH}//deliver"),
+    delivering("delivery of a bad id", f"{PATH}/a b/deliver"),
+    delivering("delivery of an id with a line", f"{PATH}/a\n/deliver"),
+    delivering("delivery of a long id", f"{PATH}/{'a' * 65}/deliver"),
+    delivering("delivery of an id with a slash", f"{PATH}/a/b/deliver"),
+    delivering("delivery in capitals", f"{PATH}/o-1/DELIVER"),
+    delivering("delivery of nobody's", f"{PATH}/o-1/eat"),
+    delivering("delivery beside", f"{PATH}x/o-1/deliver"),
+    delivering("delivery with a GET", method="GET"),
+    delivering("delivery with a PUT", method="PUT"),
+    delivering("delivery of no order", failure=NoSuchOrder("o-1")),
+    delivering("delivery too early", failure=IllegalMove("o-1", "PENDING", "deliver")),
+    delivering("delivery stale", failure=StaleOrder("o-1", 1)),
+    delivering("delivery unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3")),
+    delivering("delivery broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
+]
+
+
 @dataclass
 class Heard:
     """All that an answer leaves: messages of ASGI, what was counted, and what was logged."""
@@ -127,24 +170,42 @@ class Creating:
         return kept, kept is order
 
 
+@dataclass
+class Delivering:
+    """Delivers whatever it is asked to, whichever version it has; or fails."""
+
+    failure: Exception | None = None
+
+    async def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Order:
+        if self.failure:
+            raise self.failure
+        told = "-".join(str(version) for version in sorted(versions)) if versions else "any"
+        order = an_order(order_id, Status.DELIVERED, driver_id=f"{by}-of-{told}")  # so that the answer shows it
+        order.created_at = order.pending_since = order.as_of = ACCEPTED
+        order.dispatched_at = order.delivered_at = ACCEPTED
+        return order
+
+
 @dataclass(frozen=True)
 class Ways:
     """Both of them, over the same routes."""
 
     creating: Creating
+    delivering: Delivering
     usual: ASGIApp
 
     async def answers(self, asked: Asked, *, short: bool, times: int = 1) -> list[Heard]:
-        self.creating.failure = asked.failure
+        self.creating.failure = self.delivering.failure = asked.failure
         self.creating.known.clear()
-        way = Shortcut(self.usual, self.creating) if short else self.usual
+        way = Shortcut(self.usual, self.creating, {"deliver": self.delivering}) if short else self.usual
         return [await answer(asked, way) for _ in range(times)]
 
 
 @pytest.fixture(scope="module")
 def ways() -> Ways:
-    creating = Creating()
-    return Ways(creating, cast("ASGIApp", routed(replace(World().api(), create_order=creating))))
+    creating, delivering = Creating(), Delivering()
+    api = replace(World().api(), create_order=creating, deliver_order=delivering)
+    return Ways(creating, delivering, cast("ASGIApp", routed(api)))
 
 
 async def answer(asked: Asked, app: ASGIApp) -> Heard:
@@ -190,7 +251,7 @@ async def answer(asked: Asked, app: ASGIApp) -> Heard:
     return heard
 
 
-@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.name)
+@pytest.mark.parametrize("asked", [*ASKED, *ASKED_TO_DELIVER], ids=lambda asked: asked.name)
 async def test_both_ways_lead_to_the_same_answer(ways: Ways, asked: Asked) -> None:
     short, usual = [await ways.answers(asked, short=one) for one in (True, False)]
 
@@ -213,7 +274,16 @@ async def nowhere(*_: object) -> None:
 
 @pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
 async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
-    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating()))
+    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating(), {}))
 
     assert heard.counted == [("POST", PATH, heard.start["status"])]
     assert heard.start["status"] < 500
+
+
+@pytest.mark.parametrize("length", [None, b"0"])
+async def test_an_ordinary_delivery_takes_the_short_way(length: bytes | None) -> None:
+    short = Shortcut(nowhere, Creating(), {"deliver": Delivering()})
+
+    heard = await answer(delivering("ordinary", length=length), short)
+
+    assert heard.counted == [("POST", f"{PATH}/{{order_id}}/deliver", 200)]

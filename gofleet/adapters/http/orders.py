@@ -78,18 +78,18 @@ async def create(
     return Response(answer.view, status_code=answer.status, headers=answer.headers)
 
 
-class Accepted(NamedTuple):
+class OrderAnswer(NamedTuple):
     status: int
     view: OrderView
     headers: dict[str, str]
 
 
-def accepted(order: Order, new: bool) -> Accepted:
+def accepted(order: Order, new: bool) -> OrderAnswer:
     """The answer to who asked for `order`."""
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
-        return Accepted(201, as_created(order), headers)
-    return Accepted(200, as_created(order), {**headers, "Idempotent-Replayed": "true"})
+        return OrderAnswer(201, as_created(order), headers)
+    return OrderAnswer(200, as_created(order), {**headers, "Idempotent-Replayed": "true"})
 
 
 @get(
