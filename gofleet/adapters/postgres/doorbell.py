@@ -18,6 +18,8 @@ from gofleet.adapters.watch import jittered
 from gofleet.domain.errors import Unavailable
 
 CHANNEL = "gofleet_outbox"
+FEW = 6
+"""Rings that are still told of soon."""
 RING = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 """NOTIFY alone waits for the disk, as any transaction, before anybody hears of it; what it says is not worth that."""
 
@@ -25,17 +27,19 @@ RING = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 class Doorbell:
     """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere.
 
-    The more often it is rung the longer it waits, between `pause_seconds` and `most_seconds`, so that a lone order
-    is told of at once and many are together.
+    A lone order is told of at once. While more than a few are told of together it waits longer and longer, between
+    `pause_seconds` and `most_seconds`: each ring is a transaction, and a batch for the relay.
     """
 
-    def __init__(self, pool: Pool, pause_seconds: float = 0.002, most_seconds: float = 0.016) -> None:
+    def __init__(self, pool: Pool, pause_seconds: float = 0.002, most_seconds: float = 0.04) -> None:
         self._pool = pool
         self._pause_seconds = pause_seconds
         self._most_seconds = most_seconds
         self._rung = asyncio.Event()
+        self._rings = 0
 
     def ring(self) -> None:
+        self._rings += 1
         self._rung.set()
 
     async def ringing(self, stop: asyncio.Event) -> None:
@@ -49,9 +53,11 @@ class Doorbell:
                 rung.cancel()
                 if self._rung.is_set():
                     self._rung.clear()
+                    self._rings = 0
                     await self._notify()
                     await asyncio.wait({stopped}, timeout=pause)
-                    pause = min(2 * pause, self._most_seconds) if self._rung.is_set() else self._pause_seconds
+                    longer = 2 * pause if self._rings > FEW else pause / 2
+                    pause = min(max(longer, self._pause_seconds), self._most_seconds)
         finally:
             stopped.cancel()
 
