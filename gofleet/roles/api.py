@@ -70,6 +70,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         largest_body=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
         max_requests=web.max_requests,
+        target_seconds=web.target_seconds,
         allowed_hosts=web.hosts,
         counter=counter,
     )

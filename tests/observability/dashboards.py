@@ -107,7 +107,7 @@ def orders() -> dict[str, Any]:
         Panel(
             "Requests refused",
             [Query(rate("gofleet_requests_refused_total", "requests"), "{{requests}}")],
-            "More than WEB_MAX_REQUESTS at once: start more APIs, or find what they wait for.",
+            "More at once than can be answered in time: start more APIs, or find what they wait for.",
             "reqps",
             6,
         ),

@@ -14,6 +14,7 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.crowd import LEAST, Crowd, Overcrowded, Place, Room
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.domain.indicators import RequestCounts
@@ -97,6 +98,52 @@ async def test_one_too_many_is_refused_at_once_and_the_rest_is_answered(world: W
 
         assert [answer.status_code for answer in await asyncio.gather(*asked)] == [201] * 3
         assert (await api.ask()).status_code == 201
+
+
+def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_again() -> None:
+    room = Room("new orders", ORDERS, 64, target_seconds=0.1)
+
+    def answer(count: int, seconds: float) -> int:
+        for _ in range(count):
+            room.in_hand += 1
+            room.leave(seconds)
+        return room.present
+
+    assert answer(1, 0.1) == 64
+    assert 24 < answer(32, 0.11) < 40
+    assert answer(1000, 5.0) == LEAST
+    room.in_hand = LEAST
+    with pytest.raises(Overcrowded, match=f"{LEAST} such"):
+        room.check()
+    room.in_hand = 0
+    assert LEAST < answer(16, 0.01) < 64
+    assert answer(1000, 0.01) == 64
+
+
+def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
+    room = Room("new orders", ORDERS, 3, target_seconds=0.1)
+    for _ in range(1000):
+        room.in_hand += 1
+        room.leave(9.0)
+
+    assert room.present == 3
+
+
+def test_what_others_wait_for_keeps_none_of_them_out() -> None:
+    """A fleet that is slow to answer is nothing that fewer questions would mend."""
+    crowd = Crowd(64, target_seconds=1e-9)
+    scopes = {path: {"method": "POST", "path": path} for path in (ORDERS, f"{ORDERS}/o-1/deliver")}
+    rooms = {path: crowd.room_for(scope) for path, scope in scopes.items()}
+    present: dict[str, int] = {}
+    for path, room in rooms.items():
+        assert room
+        for _ in range(1000):
+            place = Place(room)
+            place.take()
+            place.leave()
+        present[path] = room.present
+
+    assert present == {ORDERS: LEAST, f"{ORDERS}/o-1/deliver": 64}
 
 
 async def test_it_is_refused_before_it_has_sent_its_body(world: World) -> None:

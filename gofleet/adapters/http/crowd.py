@@ -1,8 +1,13 @@
 """How many requests are in hand. One more than can be answered in time is refused at once and costs next to nothing;
-otherwise all of them would wait for each other, and none would be answered in time."""
+otherwise all of them would wait for each other, and none would be answered in time.
+
+How many new orders that is depends on what else the machine does, so it is found out: while they take too long the room
+for them shrinks by a part, and while they do not it grows by so much again (as TCP finds out how much a network takes).
+"""
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 
 from loguru import logger
@@ -11,7 +16,12 @@ from gofleet.adapters.http.asgi import Scope, header
 from gofleet.telemetry.metrics import REQUESTS_REFUSED
 
 MOST_REQUESTS = 256
-"""At 1,500 a second the last of them has waited for 0.17 s."""
+TARGET_SECONDS = 0.1
+"""Half of what the objective allows; the other half is for the way here, and for getting it right."""
+LEAST = 16
+"""Below that it is not their number that makes them slow."""
+SHRINK, GROW = 0.98, 0.125
+"""By each order that took too long, and by each that did not: with room for 64 about one of ten is too slow."""
 RETRY_SECONDS = 1.0
 TELL_SECONDS = 10.0
 """As often as the log tells of it: a line for each would be a load of its own."""
@@ -26,38 +36,54 @@ class Overcrowded(Exception):
 
 
 class Room:
-    """Requests that wait for the same. `route` is what metrics call those that were refused: nobody has looked yet
-    where they would have led."""
+    """Requests that wait for the same: `most` of them, and fewer, LEAST at the least, while they take longer than
+    `target_seconds`. `route` is what metrics call those that were refused: nobody has looked yet where they would have
+    led."""
 
-    def __init__(self, requests: str, route: str, most: int) -> None:
+    def __init__(self, requests: str, route: str, most: int, target_seconds: float = inf) -> None:
         self.route = route
         self.in_hand = 0
         self._most = most
+        self._present = float(most)
+        self._target_seconds = target_seconds
         self._refused = REQUESTS_REFUSED.labels(requests)
         self._requests = requests
         self._told_at = -TELL_SECONDS
 
+    @property
+    def present(self) -> int:
+        """How many there is room for at present."""
+        return int(self._present)
+
+    def leave(self, seconds: float) -> None:
+        """One that took so long is answered."""
+        self.in_hand -= 1
+        if seconds > self._target_seconds:
+            self._present = max(self._present * SHRINK, min(LEAST, self._most))
+        else:
+            self._present = min(self._present + GROW, self._most)
+
     def check(self) -> None:
         """`Overcrowded` when it is full."""
-        if self.in_hand < self._most:
+        if self.in_hand < self.present:
             return
         self._refused.inc()
         if monotonic() - self._told_at >= TELL_SECONDS:
             self._told_at = monotonic()
-            logger.bind(requests=self._requests, most=self._most).warning("too many requests, some are refused")
-        raise Overcrowded(self._most)
+            logger.bind(requests=self._requests, most=self.present).warning("too many requests, some are refused")
+        raise Overcrowded(self.present)
 
 
 class Place:
     """Of one request, which takes it at most once. Whoever is slow to send a body keeps nobody out: it is taken when
     all of the body is there."""
 
-    __slots__ = ("_asked", "_room", "_taken")
+    __slots__ = ("_asked", "_room", "_since")
 
     def __init__(self, room: Room) -> None:
         self._room = room
         self._asked = False
-        self._taken = False
+        self._since: float | None = None
 
     def take(self) -> None:
         """`Overcrowded` when there is none left."""
@@ -65,19 +91,20 @@ class Place:
             self._asked = True
             self._room.check()
             self._room.in_hand += 1
-            self._taken = True
+            self._since = monotonic()
 
     def leave(self) -> None:
-        if self._taken:
-            self._room.in_hand -= 1
-            self._taken = False
+        if self._since is not None:
+            self._room.leave(monotonic() - self._since)
+            self._since = None
 
 
 class Crowd:
-    """`most` new orders, and as many other requests: these may wait for the fleet, and must not keep orders out."""
+    """`most` new orders, fewer while they take longer than `target_seconds`, and as many other requests: these may wait
+    for the fleet, and must not keep orders out."""
 
-    def __init__(self, most: int = MOST_REQUESTS) -> None:
-        self._orders = Room("new orders", NEW_ORDERS, most)
+    def __init__(self, most: int = MOST_REQUESTS, target_seconds: float = TARGET_SECONDS) -> None:
+        self._orders = Room("new orders", NEW_ORDERS, most, target_seconds)
         self._others = Room("others", API, most)
 
     def room_for(self, scope: Scope) -> Room | None:
