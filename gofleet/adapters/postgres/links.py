@@ -82,14 +82,11 @@ def conninfo(
     lock_timeout_ms: int,
 ) -> str:
     """A libpq connection string whose sessions never wait for ever."""
-    options = {
+    bounds = {
         "statement_timeout": statement_timeout_ms,
         "lock_timeout": lock_timeout_ms,
         # A claim may wait for a broker's confirmations, but a transaction that somebody forgot must not hold rows.
         "idle_in_transaction_session_timeout": 30_000,
-        # A plan made while a table was small is kept until the table is analysed, a minute or more later: by then each
-        # order would be looked for among all. Whatever we ask often has an index that serves it.
-        "enable_seqscan": "off",
     }
     return make_conninfo(
         host=host,
@@ -106,7 +103,7 @@ def conninfo(
         keepalives_count=3,
         tcp_user_timeout=20_000,
         client_encoding="UTF8",  # some servers were made with SQL_ASCII, and would answer with bytes
-        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+        options=" ".join(f"-c {name}={value}" for name, value in bounds.items()),
     )
 
 
@@ -119,13 +116,17 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
     the pool does not wait for its return: the next caller tries, so that it is found as soon as it is back.
     """
 
-    async def bounded(link: Link) -> None:
+    async def prepared(link: Link) -> None:
         link.answer_seconds = answer_seconds
+        # A plan made while a table was small is kept until the table is analysed, a minute or more later: by then each
+        # order would be looked for among all. Whatever the roles ask has an index that serves it; who reads all of a
+        # table, such as `gofleet verify`, has a connection of its own.
+        await link.execute("set enable_seqscan = off")
 
     return AsyncConnectionPool(
         conninfo,
         connection_class=Link,
-        configure=bounded,
+        configure=prepared,
         min_size=min(2, size),
         max_size=size,
         timeout=wait_seconds,
