@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,20 +11,14 @@ from gofleet.adapters.rabbit.answers import Answered
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Verdict
-from gofleet.embedded import RabbitMQ
 from tests.contract.brokers import RabbitBench
 from tests.contract.test_broker import drained
-from tests.contract.test_rabbit_batches import a_message
-from tests.services import a_vhost
+from tests.contract.test_rabbit_batches import a_message, bench
 from tests.waiting import eventually
 
+__all__ = ["bench"]
+
 DELIVERED = 12
-
-
-@pytest.fixture
-def bench(rabbit_server: RabbitMQ) -> Generator[RabbitBench]:
-    with a_vhost(rabbit_server) as address:
-        yield RabbitBench(address)
 
 
 @given(

@@ -10,12 +10,12 @@ from gofleet.settings import SettingsError, load
 from gofleet.settings.load import catalogue
 
 
-def test_the_defaults_are_the_seeds() -> None:
+def test_the_defaults_are_the_seeds_but_for_how_much_a_worker_has_in_hand() -> None:
     settings = load({}, dotenv=None)
 
     assert (settings.postgres.host, settings.postgres.port) == ("localhost", 5432)
     assert (settings.web.port, settings.fleet.port, settings.telemetry.metrics_port) == (8000, 50051, 2112)
-    assert settings.worker.prefetch == 2 * settings.worker.concurrency  # of a measured number of messages
+    assert (settings.worker.concurrency, settings.worker.prefetch) == (32, 64)
 
 
 def test_the_environment_wins_over_dotenv_which_wins_over_the_file(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ class Ways:
     async def answers(self, asked: Asked, *, short: bool, times: int = 1) -> list[Heard]:
         self.creating.failure = self.delivering.failure = asked.failure
         self.creating.known.clear()
-        way = Shortcut(self.usual, self.creating, {"deliver": self.delivering}) if short else self.usual
+        way = Shortcut(self.usual, self.creating, self.delivering) if short else self.usual
         return [await answer(asked, way) for _ in range(times)]
 
 
@@ -274,7 +274,7 @@ async def nowhere(*_: object) -> None:
 
 @pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
 async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
-    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating(), {}))
+    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating(), Delivering()))
 
     assert heard.counted == [("POST", PATH, heard.start["status"])]
     assert heard.start["status"] < 500
@@ -282,7 +282,7 @@ async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
 
 @pytest.mark.parametrize("length", [None, b"0"])
 async def test_an_ordinary_delivery_takes_the_short_way(length: bytes | None) -> None:
-    short = Shortcut(nowhere, Creating(), {"deliver": Delivering()})
+    short = Shortcut(nowhere, Creating(), Delivering())
 
     heard = await answer(delivering("ordinary", length=length), short)
 

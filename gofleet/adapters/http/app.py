@@ -100,7 +100,7 @@ def api_app(
     """
     # Litestar's own middleware runs inside the routing: it would miss what no route answers.
     return RequestMiddleware(
-        Shortcut(cast("ASGIApp", routed(api)), api.create_order, {"deliver": api.deliver_order}),
+        Shortcut(cast("ASGIApp", routed(api)), api.create_order, api.deliver_order),
         largest_body=largest_body,
         body_seconds=body_seconds,
         max_requests=max_requests,

@@ -6,7 +6,7 @@ What is asked and answered is the same to the byte; whatever is out of the ordin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -21,54 +21,39 @@ from gofleet.adapters.http.tags import tag_of
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.ids import IDENTIFIER
 
-PATH = "/api/v1/orders"
-BELOW = f"{PATH}/"
+NEW_ORDER = "/api/v1/orders"
+BEFORE, BEHIND = f"{NEW_ORDER}/", "/deliver"
+DELIVERY = f"{BEFORE}{{order_id}}{BEHIND}"
 JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 
 
 class Shortcut:
-    """`POST /api/v1/orders` by `create_order`, `POST /api/v1/orders/{order_id}/{verb}` by that of `moves`, all else by
-    `usual`."""
+    """`POST /api/v1/orders` by `create_order`, `POST /api/v1/orders/{order_id}/deliver` by `deliver_order`; all else by
+    `usual`, and so is what is special about one of these."""
 
-    def __init__(self, usual: ASGIApp, create_order: CreateOrder, moves: Mapping[str, MoveOrder]) -> None:
+    def __init__(self, usual: ASGIApp, create_order: CreateOrder, deliver_order: MoveOrder) -> None:
         self._usual = usual
         self._create_order = create_order
-        self._moves = moves
+        self._deliver_order = deliver_order
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _ordinary(scope):
-            await self._usual(scope, receive, send)
-        elif scope["path"] == PATH:
-            await self._create(scope, receive, send)
+        if _is_new_order(scope):
+            scope["path_template"] = NEW_ORDER
+            await _answer(scope, send, self._created(receive))
+        elif order_id := _delivered(scope):
+            scope["path_template"] = DELIVERY
+            await _answer(scope, send, self._moved(order_id))
         else:
-            await self._move(scope, receive, send)
-
-    async def _create(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if header(scope, b"content-type") != JSON or (header(scope, b"content-length") or "0") == "0":
             await self._usual(scope, receive, send)
-            return
 
-        async def created() -> OrderAnswer:
-            asked = decoded(await _body(receive), NewOrder).order(by=CLIENT)
-            return accepted(*await self._create_order(asked))
+    async def _created(self, receive: Receive) -> OrderAnswer:
+        asked = decoded(await _body(receive), NewOrder).order(by=CLIENT)
+        return accepted(*await self._create_order(asked))
 
-        scope["path_template"] = PATH
-        await _answer(scope, send, created())
-
-    async def _move(self, scope: Scope, receive: Receive, send: Send) -> None:
-        order_id, _, verb = scope["path"].removeprefix(BELOW).partition("/")
-        move = self._moves.get(verb)
-        if move is None or header(scope, b"if-match") is not None or not IDENTIFIER.fullmatch(order_id):
-            await self._usual(scope, receive, send)
-            return
-
-        async def moved() -> OrderAnswer:
-            order = await move(order_id, by=CLIENT)
-            return OrderAnswer(200, present(order), {"ETag": tag_of(order.version)})
-
-        scope["path_template"] = f"{BELOW}{{order_id}}/{verb}"
-        await _answer(scope, send, moved())
+    async def _moved(self, order_id: str) -> OrderAnswer:
+        order = await self._deliver_order(order_id, by=CLIENT)
+        return OrderAnswer(200, present(order), {"ETag": tag_of(order.version)})
 
 
 async def _answer(scope: Scope, send: Send, answering: Awaitable[OrderAnswer]) -> None:
@@ -82,14 +67,26 @@ async def _answer(scope: Scope, send: Send, answering: Awaitable[OrderAnswer]) -
         await respond(send, answer.status, JSON, _encoder.encode(answer.view), *answer.headers.items())
 
 
-def _ordinary(scope: Scope) -> bool:
-    """Exactly what nearly every client sends. What is special about a request is for the usual way to judge."""
+def _is_new_order(scope: Scope) -> bool:
+    """As nearly every client sends one."""
     return (
-        scope["type"] == "http"
-        and scope["method"] == "POST"
-        and scope["path"].startswith(PATH)
-        and not scope["query_string"]
+        _is_post(scope)
+        and scope["path"] == NEW_ORDER
+        and header(scope, b"content-type") == JSON
+        and (header(scope, b"content-length") or "0") != "0"
     )
+
+
+def _delivered(scope: Scope) -> str | None:
+    """The id of the order, if that is what is asked for, whichever version it has."""
+    if not _is_post(scope) or header(scope, b"if-match") is not None:
+        return None
+    order_id = scope["path"].removeprefix(BEFORE).removesuffix(BEHIND)
+    return order_id if scope["path"] == f"{BEFORE}{order_id}{BEHIND}" and IDENTIFIER.fullmatch(order_id) else None
+
+
+def _is_post(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]
 
 
 async def _body(receive: Receive) -> bytes:

@@ -28,8 +28,8 @@ class Answered:
         self._beyond: set[int] = set()
 
     def note(self, tags: Sequence[int]) -> None:
-        """These are answered, each once."""
-        self._beyond.update(tags)
+        """These are answered; one that could not be told may be answered again."""
+        self._beyond.update(tag for tag in tags if tag > self._all_up_to)
         while self._all_up_to + 1 in self._beyond:
             self._all_up_to += 1
             self._beyond.remove(self._all_up_to)

@@ -26,7 +26,7 @@ Answer = list[str | int]
 Words = tuple[str | bytes | float, ...]
 MOST = 32
 """Scripts in one write. Redis runs them in a row, and they are to be short ones: a millisecond or two together."""
-AT_ONCE = 1
+AT_ONCE = 2
 """Such writes under way, each on a connection of its own: whoever comes while one takes long need not wait for it."""
 
 
