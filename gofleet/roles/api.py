@@ -12,6 +12,7 @@ from loguru import logger
 from gofleet import parts
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.crowd import Crowd
 from gofleet.adapters.http.driver_moves import DriverMoves, moves_of
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
@@ -69,8 +70,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         ),
         largest_body=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
-        max_requests=web.max_requests,
-        target_seconds=web.target_seconds,
+        crowd=Crowd(web.max_requests, web.least_requests, web.target_seconds),
         allowed_hosts=web.hosts,
         counter=counter,
     )

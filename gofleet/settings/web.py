@@ -25,6 +25,9 @@ class Web(Group, frozen=True, kw_only=True):
     max_requests: Annotated[
         int, about("New orders answered at once, and as many other requests; more get 503.", ge=1)
     ] = field(name="WEB_MAX_REQUESTS")
+    least_requests: Annotated[int, about("New orders answered at once however slow they are.", ge=1)] = field(
+        name="WEB_LEAST_REQUESTS"
+    )
     target_seconds: Annotated[
         float, about("While new orders take longer, fewer of them are taken in at once; more get 503.", gt=0)
     ] = field(name="WEB_TARGET_SECONDS")

@@ -66,7 +66,7 @@ class Busy:
 async def busy(world: World, most: int, counter: RequestCounter | None = None) -> AsyncGenerator[Busy]:
     """An API that takes `most` requests at once and is slow to accept orders."""
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), max_requests=most, counter=counter)
+    app = api_app(replace(world.api(), create_order=slow), crowd=Crowd(most), counter=counter)
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10, trust_env=False) as client,
@@ -227,7 +227,7 @@ async def test_who_goes_away_gives_the_place_back(world: World) -> None:
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
 async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str) -> None:
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), max_requests=1)
+    app = api_app(replace(world.api(), create_order=slow), crowd=Crowd(1))
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:

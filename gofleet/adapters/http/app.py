@@ -20,7 +20,7 @@ from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.candidates import FindCandidates, candidates
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.crowd import MOST_REQUESTS, TARGET_SECONDS
+from gofleet.adapters.http.crowd import Crowd
 from gofleet.adapters.http.docs import DOCS_ROUTES
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.events import EVENT_ROUTES
@@ -89,8 +89,7 @@ def api_app(
     *,
     largest_body: int = LARGEST_BODY,
     body_seconds: float = BODY_SECONDS,
-    max_requests: int = MOST_REQUESTS,
-    target_seconds: float = TARGET_SECONDS,
+    crowd: Crowd | None = None,
     allowed_hosts: Collection[str] = (),
     counter: RequestCounter | None = None,
 ) -> ASGIApp:
@@ -103,8 +102,7 @@ def api_app(
         Shortcut(cast("ASGIApp", routed(api)), api.create_order, api.deliver_order),
         largest_body=largest_body,
         body_seconds=body_seconds,
-        max_requests=max_requests,
-        target_seconds=target_seconds,
+        crowd=crowd,
         allowed_hosts=allowed_hosts,
         count=(counter or RequestCounter()).count,
     )

@@ -15,9 +15,9 @@ from loguru import logger
 from gofleet.adapters.http.asgi import Scope, header
 from gofleet.telemetry.metrics import REQUESTS_REFUSED
 
-MOST_REQUESTS = 256
+MOST = 256
 TARGET_SECONDS = 0.1
-"""Half of what the objective allows; the other half is for the way here, and for getting it right."""
+"""Half of what the objective allows: the rest is for the way here, and for finding out."""
 LEAST = 16
 """Below that it is not their number that makes them slow."""
 SHRINK, GROW = 0.98, 0.125
@@ -36,14 +36,14 @@ class Overcrowded(Exception):
 
 
 class Room:
-    """Requests that wait for the same: `most` of them, and fewer, LEAST at the least, while they take longer than
+    """Requests that wait for the same: `most` of them, and fewer, down to `least`, while they take longer than
     `target_seconds`. `route` is what metrics call those that were refused: nobody has looked yet where they would have
     led."""
 
-    def __init__(self, requests: str, route: str, most: int, target_seconds: float = inf) -> None:
+    def __init__(self, requests: str, route: str, most: int, least: int = LEAST, target_seconds: float = inf) -> None:
         self.route = route
         self.in_hand = 0
-        self._most = most
+        self._most, self._least = most, min(least, most)
         self._present = float(most)
         self._target_seconds = target_seconds
         self._refused = REQUESTS_REFUSED.labels(requests)
@@ -59,7 +59,7 @@ class Room:
         """One that took so long is answered."""
         self.in_hand -= 1
         if seconds > self._target_seconds:
-            self._present = max(self._present * SHRINK, min(LEAST, self._most))
+            self._present = max(self._present * SHRINK, self._least)
         else:
             self._present = min(self._present + GROW, self._most)
 
@@ -100,11 +100,11 @@ class Place:
 
 
 class Crowd:
-    """`most` new orders, fewer while they take longer than `target_seconds`, and as many other requests: these may wait
-    for the fleet, and must not keep orders out."""
+    """`most` new orders, fewer, down to `least`, while they take longer than `target_seconds`; and `most` others: these may
+    wait for the fleet, and must not keep orders out."""
 
-    def __init__(self, most: int = MOST_REQUESTS, target_seconds: float = TARGET_SECONDS) -> None:
-        self._orders = Room("new orders", NEW_ORDERS, most, target_seconds)
+    def __init__(self, most: int = MOST, least: int = LEAST, target_seconds: float = TARGET_SECONDS) -> None:
+        self._orders = Room("new orders", NEW_ORDERS, most, least, target_seconds)
         self._others = Room("others", API, most)
 
     def room_for(self, scope: Scope) -> Room | None:

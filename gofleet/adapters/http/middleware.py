@@ -12,7 +12,7 @@ import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.crowd import MOST_REQUESTS, TARGET_SECONDS, Crowd, Overcrowded, Place, Room, has_body
+from gofleet.adapters.http.crowd import Crowd, Overcrowded, Place, Room, has_body
 from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
@@ -38,13 +38,12 @@ class RequestMiddleware:
         *,
         largest_body: int = LARGEST_BODY,
         body_seconds: float = BODY_SECONDS,
-        max_requests: int = MOST_REQUESTS,
-        target_seconds: float = TARGET_SECONDS,
         allowed_hosts: Collection[str] = (),
+        crowd: Crowd | None = None,
         count: Count,
     ) -> None:
         self._app = app
-        self._crowd = Crowd(max_requests, target_seconds)
+        self._crowd = crowd or Crowd()
         self._allowed_hosts = allowed_hosts
         self._count = count
         self._largest_body = largest_body
