@@ -100,8 +100,10 @@ class Place:
 
 
 class Crowd:
-    """`most` new orders, fewer, down to `least`, while they take longer than `target_seconds`; and `most` others: these may
-    wait for the fleet, and must not keep orders out."""
+    """`most` new orders, fewer, down to `least`, while they take longer than `target_seconds`; and `most` others.
+
+    Those may wait for the fleet, and must not keep orders out.
+    """
 
     def __init__(self, most: int = MOST, least: int = LEAST, target_seconds: float = TARGET_SECONDS) -> None:
         self._orders = Room("new orders", NEW_ORDERS, most, least, target_seconds)
