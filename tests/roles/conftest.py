@@ -161,10 +161,16 @@ def world() -> World:
 
 
 @pytest.fixture
-async def listening(world: World) -> AsyncIterator[Listening]:
+def body_seconds() -> float:
+    """How long a body may take; more than a busy machine needs, as only some tests are about it."""
+    return 30
+
+
+@pytest.fixture
+async def listening(world: World, body_seconds: float) -> AsyncIterator[Listening]:
     stop = asyncio.Event()
     following = asyncio.create_task(world.tail.following(stop))
-    async with serving(api_app(world.api(), body_seconds=0.5), "127.0.0.1", 0, grace_seconds=2) as listening:
+    async with serving(api_app(world.api(), body_seconds=body_seconds), "127.0.0.1", 0, grace_seconds=2) as listening:
         yield listening
         world.stopping.set()
     stop.set()
