@@ -1,0 +1,189 @@
+"""An order's journey in bare libraries, nothing of ours between them: what its hops themselves take on this machine.
+
+Committed with its event, published and confirmed, consumed, a driver asked for and found, dispatched and committed with
+its receipt and that event, acknowledged; then delivered, and these two events published and consumed, too. Each hop is
+made for one order at a time and is its own customer: no HTTP, no validation, no logs, metrics or traces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import aio_pika
+import psycopg
+import redis.asyncio
+import uvloop
+from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
+from grpclib.client import Channel
+
+from gofleet.adapters.grpc.pb import FleetServiceStub, SearchDriverRequest
+from tests.bench.calls import Answered, an_empty_service
+from tests.bench.ceilings import ADD, PAYLOAD
+from tests.bench.connections import HOST
+from tests.bench.load import apart
+from tests.bench.servers import Bench
+from tests.bench.town import anywhere
+
+PROCESSES = 2
+DRIVERS = 2000
+ADD_ONE = ADD.format(id="%(id)s", event_id="%(event_id)s", payload="%(payload)s::jsonb").encode()
+# One order's move in one statement and one commit, with its receipt and its event: what ours does to many.
+MOVE = b"""
+with handled as (
+    insert into inbox (consumer, event_id, outcome)
+    select 'worker', %(handled_id)s, 'dispatched' where %(status)s = 'DISPATCHED'
+), moved as (
+    update orders set status = %(status)s, driver_id = %(driver_id)s, version = version + 1, moved_by = 'worker',
+        dispatched_at = coalesce(dispatched_at, now()),
+        delivered_at = case when %(status)s = 'DELIVERED' then now() end
+    where id = %(id)s and version = %(version)s
+    returning id, version
+)
+insert into outbox (event_id, aggregate_id, seq, event_type, payload)
+select %(event_id)s, id, version, %(type)s, %(payload)s::jsonb || jsonb_build_object('occurred_at', now()) from moved
+"""
+
+
+async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> Answered:
+    """So many journeys at once, made by two processes if there are many: how long each took until its order was
+    dispatched, and how many came to their end."""
+    processes = min(PROCESSES, at_once)
+    valkey = at.servers.valkey.address
+    with at.servers.database(f"{case}_bare") as conninfo:
+        async with an_empty_service() as grpc_port:
+            journeys = [
+                Journeys(
+                    number,
+                    f"{case}-bare-{number}",
+                    conninfo=conninfo,
+                    amqp_url=at.servers.rabbit.address.url,
+                    redis_at=(valkey.host, valkey.port),
+                    grpc_port=grpc_port,
+                    seconds=seconds,
+                    at_once=at_once // processes,
+                )
+                for number in range(processes)
+            ]
+            parts = await asyncio.gather(*(apart(each) for each in journeys))
+    took = [seconds for part in parts for seconds in part.took]
+    return Answered(max(part.seconds for part in parts), took, sum(part.things for part in parts))
+
+
+@dataclass(frozen=True)
+class Journeys:
+    """The journeys of process `number`; `name` sets its queue, its keys and its orders apart."""
+
+    number: int
+    name: str
+    conninfo: str
+    amqp_url: str
+    redis_at: tuple[str, int]
+    grpc_port: int
+    seconds: float
+    at_once: int
+
+    def __call__(self) -> Answered:
+        return uvloop.run(self._made())
+
+    async def _made(self) -> Answered:
+        async with AsyncExitStack() as stack:
+            road = await self._road(stack)
+            links = [
+                await stack.enter_async_context(await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True))
+                for _ in range(self.at_once)
+            ]
+            answered, began = Answered(0.0), time.perf_counter()
+            until = began + self.seconds
+            await asyncio.gather(
+                *(road.travel(link, f"{self.name}-{lane}", until, answered) for lane, link in enumerate(links))
+            )
+            answered.seconds = time.perf_counter() - began
+            return answered
+
+    async def _road(self, stack: AsyncExitStack) -> _Road:
+        host, port = self.redis_at
+        client: Any = await stack.enter_async_context(redis.asyncio.Redis(host=host, port=port))
+        chance = random.Random(1)  # noqa: S311
+        places = [(anywhere(chance), f"driver-{number}") for number in range(DRIVERS)]
+        await client.geoadd(self.name, [part for (lat, lng), driver in places for part in (lng, lat, driver)])
+        stack.push_async_callback(client.delete, self.name)
+        grpc = Channel(HOST, self.grpc_port)
+        stack.callback(grpc.close)
+        amqp = await stack.enter_async_context(await aio_pika.connect(self.amqp_url))
+        channel = await amqp.channel(publisher_confirms=True, on_return_raises=True)
+        await channel.set_qos(prefetch_count=4 * self.at_once)
+        queue = await channel.declare_queue(self.name, durable=True, arguments={"x-queue-type": "quorum"})
+        stack.push_async_callback(queue.delete, if_unused=False, if_empty=False)
+        road = _Road(self, channel.default_exchange, client, FleetServiceStub(grpc), chance)
+        stack.push_async_callback(queue.cancel, await queue.consume(road.arrived))
+        return road
+
+
+Link = psycopg.AsyncConnection[Any]
+
+
+@dataclass
+class _Road:
+    of: Journeys
+    exchange: AbstractExchange
+    redis: Any
+    fleet: FleetServiceStub
+    chance: random.Random
+    coming: dict[str, asyncio.Future[AbstractIncomingMessage]] = field(
+        default_factory=dict[str, "asyncio.Future[AbstractIncomingMessage]"]
+    )
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def arrived(self, message: AbstractIncomingMessage) -> None:
+        self.coming.pop(str(message.message_id)).set_result(message)
+
+    async def travel(self, link: Link, driver_id: str, until: float, answered: Answered) -> None:
+        """One order after the other, each to the same driver."""
+        while (began := time.perf_counter()) < until:
+            number = next(self.numbers)
+            order_id = f"{self.of.name}-{number:012}"
+            events = [UUID(int=number << 16 | self.of.number << 8 | version) for version in (1, 2, 3)]
+            new = {"id": order_id, "event_id": events[0], "payload": PAYLOAD}
+            added = await link.execute(ADD_ONE, new, prepare=True)
+            if await added.fetchone() is None:
+                raise AssertionError(f"{order_id} was there already")
+            created = await self._announced(events[0])
+            await self._searched(order_id)
+            move = {"id": order_id, "driver_id": driver_id, "handled_id": events[0], "payload": PAYLOAD}
+            await _moved(link, {**move, "version": 1, "status": "DISPATCHED", "event_id": events[1]})
+            answered.took.append(time.perf_counter() - began)
+            await created.ack()
+            await (await self._announced(events[1])).ack()
+            await _moved(link, {**move, "version": 2, "status": "DELIVERED", "event_id": events[2]})
+            await (await self._announced(events[2])).ack()
+            answered.things += 1
+
+    async def _announced(self, event_id: UUID) -> AbstractIncomingMessage:
+        """Published and confirmed: the message as it comes in again."""
+        self.coming[str(event_id)] = coming = asyncio.get_running_loop().create_future()
+        persistent = aio_pika.DeliveryMode.PERSISTENT
+        message = aio_pika.Message(PAYLOAD.encode(), message_id=str(event_id), delivery_mode=persistent)
+        await self.exchange.publish(message, self.of.name, mandatory=True)
+        return await coming
+
+    async def _searched(self, order_id: str) -> None:
+        lat, lng = anywhere(self.chance)
+        await self.fleet.search_driver(SearchDriverRequest(order_id=order_id, pickup_lat=lat, pickup_lng=lng))
+        found = await self.redis.geosearch(
+            self.of.name, longitude=lng, latitude=lat, radius=5000, unit="m", sort="ASC", count=18, withdist=True
+        )
+        if not await self.redis.set(f"{self.of.name}:lease:{order_id}", found[0][0], px=30_000, nx=True):
+            raise AssertionError(f"{order_id} was searched for before")
+
+
+async def _moved(link: Link, move: dict[str, object]) -> None:
+    moved = await link.execute(MOVE, {**move, "type": f"orders.{str(move['status']).lower()}"}, prepare=True)
+    if moved.rowcount != 1:
+        raise AssertionError(f"{move['id']} was not moved")
