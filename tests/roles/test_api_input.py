@@ -235,7 +235,7 @@ async def test_an_impossible_fix_is_refused(
     assert world.fleet.positions == []
 
 
-async def test_a_body_of_unknown_length_that_goes_on_and_on_is_too_large(client: httpx.AsyncClient, world: World) -> None:
+async def test_a_body_of_unknown_length_that_goes_on_is_too_large(client: httpx.AsyncClient, world: World) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 10_000
