@@ -23,7 +23,7 @@ CASES = (
     *("backpressure", "growth", "startup", "tracing", "pages"),
 )
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
-SMOKE = ("ingest", "drain", "backpressure")
+SMOKE = ("ingest", "throughput", "drain", "backpressure")
 """What `--smoke` asks for then: by few processes, most of what the others do, too."""
 
 
