@@ -32,6 +32,8 @@ from tests.bench.servers import Bench
 from tests.bench.town import anywhere
 
 Link = psycopg.AsyncConnection[Any]
+_calls = itertools.count(1)
+"""What one leaves behind in Redis (leases) must not meet the next one."""
 PROCESSES = 2
 DRIVERS = 2000
 ADD_ONE = ADD.format(id="%(id)s", event_id="%(event_id)s", payload="%(payload)s::jsonb").encode()
@@ -57,12 +59,13 @@ async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> A
     dispatched, and how many came to their end."""
     processes = min(PROCESSES, at_once)
     valkey = at.servers.valkey.address
+    name = f"{case}-bare-{next(_calls)}"
     with at.servers.database(f"{case}_bare") as conninfo:
         async with an_empty_service() as grpc_port:
             journeys = [
                 Journeys(
                     number,
-                    f"{case}-bare-{number}",
+                    f"{name}-{number}",
                     conninfo=conninfo,
                     amqp_url=at.servers.rabbit.address.url,
                     redis_at=(valkey.host, valkey.port),
