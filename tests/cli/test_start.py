@@ -19,7 +19,7 @@ from gofleet.cli.watch import FINAL
 from gofleet.domain.order import MOVES, Status
 from gofleet.domain.parked import Cause, Stage
 
-CPU_SECONDS = 0.3
+TIMES = 1.5  # of what the smallest program of the same library for command lines takes; 0.8 when this was written
 TRIES = 3
 HEAVY = {
     "dynaconf",
@@ -44,6 +44,19 @@ except SystemExit as ended:
 import json
 sys.stderr.write(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
+SMALLEST = """
+import sys
+from cyclopts import App
+app = App(name="smallest", help="The smallest program there is.")
+@app.command
+def one(count: int = 1) -> None:
+    "Do one thing."
+try:
+    app(["one", "--help"])
+except SystemExit as ended:
+    assert ended.code in (0, None), ended.code
+sys.stderr.write("[]")
+"""
 
 
 def commands(app: App, *before: str) -> Iterator[tuple[str, ...]]:
@@ -58,28 +71,32 @@ def commands(app: App, *before: str) -> Iterator[tuple[str, ...]]:
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where Python keeps what it has compiled: the first start of all pays for that, and no later one."""
     place = tmp_path_factory.mktemp("bytecode")
-    _help((), place)
+    _fresh(HELP, (), place)
+    _fresh(SMALLEST, (), place)
     return place
 
 
 @pytest.mark.parametrize("words", list(commands(app)), ids=" ".join)
 def test_help_is_quick_and_loads_nothing_heavy(words: tuple[str, ...], bytecode: Path) -> None:
-    loaded, said, _ = _help(words, bytecode)  # also compiles the command's own modules
-    taken = float("inf")
+    loaded, said, _ = _fresh(HELP, words, bytecode)  # also compiles the command's own modules
+    # Turn by turn, since a machine's speed changes while tests run: the best of each is compared.
+    smallest = ours = float("inf")
     for _ in range(TRIES):
-        if taken >= CPU_SECONDS:
-            taken = min(taken, _help(words, bytecode)[2])
+        smallest = min(smallest, _fresh(SMALLEST, (), bytecode)[2])
+        ours = min(ours, _fresh(HELP, words, bytecode)[2])
+        if ours <= TIMES * smallest:
+            break
 
     assert "Usage: gofleet" in said
     assert loaded & HEAVY == set()
-    assert taken < CPU_SECONDS
+    assert ours <= TIMES * smallest
 
 
-def _help(words: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
+def _fresh(program: str, words: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
     """What a fresh process has loaded and printed, and the CPU seconds that it took, of user and system."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        [sys.executable, "-c", HELP, *words],
+        [sys.executable, "-c", program, *words],
         env={**environment, "PYTHONPYCACHEPREFIX": str(bytecode)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

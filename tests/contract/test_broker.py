@@ -319,7 +319,7 @@ async def test_publishing_while_the_broker_is_away_answers_fast_and_works_again_
             answers = await publisher.publish(some(3))
             assert all(isinstance(answer, Unavailable) for answer in answers)
             assert len(answers) == 3
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 3
         await way.allow()
         assert await publisher.publish(some(3)) == [None] * 3
     assert {delivery.event_id for delivery in await drained(broker, DISPATCH_QUEUE)} == {m.event_id for m in some(3)}

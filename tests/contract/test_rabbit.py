@@ -152,7 +152,7 @@ async def test_a_silent_broker_is_unavailable_in_time(bench: RabbitBench, vhost:
                 started = time.monotonic()
                 answers = await publisher.publish([a_message(), a_message(1)])
                 assert all(isinstance(answer, Unavailable) for answer in answers)
-                assert time.monotonic() - started < 0.7
+                assert time.monotonic() - started < 3
             await proxy.allow()
             await eventually(lambda: _published(publisher))
 

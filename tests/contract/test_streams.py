@@ -143,7 +143,7 @@ async def test_a_silent_redis_is_unavailable_in_time(bench: StreamsBench) -> Non
         started = time.monotonic()
         [answer] = await publisher.publish([a_message()])
         assert isinstance(answer, Unavailable)
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 3
         with pytest.raises(Unavailable):
             await publisher.check()
         await proxy.drop()

@@ -200,7 +200,7 @@ async def test_a_hung_service_is_unavailable_within_the_deadline(positions: Wilf
         began = time.monotonic()
         with pytest.raises(FleetUnavailable):
             await fleet.search(SEARCH)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3
 
         positions.gate.set()
         assert await fleet.search(SEARCH)
