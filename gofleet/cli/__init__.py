@@ -24,6 +24,7 @@ COMMANDS = {
         "verify": "verify:verify",
         "openapi": "documents:openapi",
         "asyncapi": "documents:asyncapi",
+        "certs": "certs:certs",
         "completion": "completion:completion",
     },
     "orders": {
