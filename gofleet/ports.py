@@ -21,8 +21,7 @@ from gofleet.domain.place import Place
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """Which orders to list, newest first, of an `owner` or (None) of anybody; `before` is the (created_at, id) of the
-    last one already seen."""
+    """Which orders to list, newest first; `owner` None = anybody's; `before` is the (created_at, id) of the last seen."""
 
     status: Status | None = None
     driver_id: str | None = None
@@ -128,9 +127,7 @@ class FailedEvents(Protocol):
 
     async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]: ...  # newest first; `before` an id
     async def count(self) -> int: ...
-    async def retry(self, expected_count: int) -> None:
-        """Have all of them tried again, as if for the first time; `CountMismatch` changes nothing."""
-        ...
+    async def retry(self, expected_count: int) -> None: ...  # all, as if never tried; CountMismatch changes nothing
 
 
 class Publisher(Protocol):
