@@ -21,7 +21,7 @@ from gofleet.domain.place import Place
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """Which orders to list, newest first; `owner` None = anybody's; `before` is the (created_at, id) of the last seen."""
+    """Which orders to list, newest first, of an `owner` or anybody; `before`: (created_at, id) of the last one seen."""
 
     status: Status | None = None
     driver_id: str | None = None

@@ -105,7 +105,7 @@ class Order:
             final_price=total(price, tax),
             pickup=pickup and pickup.checked("pickup"),
             dropoff=dropoff and dropoff.checked("dropoff"),
-            customer_id=customer_id and identifier("customer_id", customer_id),
+            customer_id=None if customer_id is None else identifier("customer_id", customer_id),
             moved_by=by,
         )
         order.news.append(

@@ -24,7 +24,9 @@ from gofleet.process import Process
 
 async def door(process: Process) -> Door:
     """As the settings say; what it needs is closed with the process."""
-    return Door(await process.use(_authenticate), await process.use(_limits))
+    auth = process.settings.auth
+    issuer = auth.issuer if auth.mode == "oidc" else None
+    return Door(await process.use(_authenticate), await process.use(_limits), issuer)
 
 
 @asynccontextmanager

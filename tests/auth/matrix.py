@@ -68,6 +68,7 @@ EXPECTED: Mapping[str, Mapping[str, str] | None] = {
     "retryFailedEvents": ADMIN,
     "showIndicators": STAFF,
     "explainProblem": None,
+    "showResource": None,
 }
 """By operation; None = whoever asks. Who is not named may not."""
 

@@ -38,6 +38,7 @@ from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.parked import PARKED_ROUTES
+from gofleet.adapters.http.resource import resource_of
 from gofleet.adapters.http.shortcut import Shortcut
 from gofleet.adapters.http.slo import slo
 from gofleet.adapters.http.streams import Streams
@@ -133,7 +134,7 @@ def routed(api: Api, door: Door | None = None) -> Litestar:
         },
     )
     return Litestar(
-        [routes, explain, _health(api.operations)],
+        [routes, explain, resource_of(door.issuer), _health(api.operations)],
         request_class=StrictRequest,
         guards=[door.guard],
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer

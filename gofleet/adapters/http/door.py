@@ -20,9 +20,13 @@ SCHEME = "bearer"
 
 
 class Door:
-    """Without `authenticate` everybody may do everything; without `limits`, as often as they like."""
+    """Without `authenticate` everybody may do everything; without `limits`, as often as they
+    like. `issuer` is whom to ask for a token."""
 
-    def __init__(self, authenticate: Authenticate | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, authenticate: Authenticate | None = None, limits: Limits | None = None, issuer: str | None = None
+    ) -> None:
+        self.issuer = issuer
         self._authenticate = authenticate
         self._limits = limits
 

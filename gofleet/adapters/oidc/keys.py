@@ -41,17 +41,17 @@ class Keys:
         self._fetching: asyncio.Task[None] | None = None
 
     def known(self, kid: str) -> Key | None:
-        """The key of that name, if it is here and can be trusted."""
+        """The key of that name, if it is here and can be trusted; what is not fresh is fetched meanwhile."""
+        if self._age() > self._patience.fresh_seconds:
+            self._fetched()
         return self._keys.get(kid) if self._age() <= self._patience.keep_seconds else None
 
     async def get(self, kid: str) -> Key:
         """The key of that name. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be had."""
         found = self.known(kid)
-        if found is None or self._age() > self._patience.fresh_seconds:
-            fetching = self._fetched()
-            if found is None and fetching is not None:
-                await asyncio.shield(fetching)  # whoever gives up waiting must not take it from the others
-                found = self.known(kid)
+        if found is None and (fetching := self._fetched()) is not None:
+            await asyncio.shield(fetching)  # whoever gives up waiting must not take it from the others
+            found = self.known(kid)
         if found is not None:
             return found
         if self._age() > self._patience.keep_seconds:
