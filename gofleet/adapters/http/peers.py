@@ -7,12 +7,14 @@ and only as far as those who wrote it can be trusted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gofleet.adapters.http.asgi import Scope
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
+UNKNOWN = "unknown"
 ONE_SITE = 64
 """Bits of an IPv6 address that name a site: whoever has one address has all of its 2^64."""
 
@@ -25,11 +27,15 @@ class Peers:
 
     def name(self, scope: Scope) -> str:
         """The address that is nearest to us and no proxy of ours; of IPv6 the site; `unknown` without any."""
-        client: Sequence[str | int] | None = scope.get("client")
-        at = _address(str(client[0])) if client else None
+        client: Sequence[str] | None = scope.get("client")
+        if not client:
+            return UNKNOWN
+        if not self._proxies:
+            return _name(client[0])
+        at = _address(client[0])
         if at is None:
-            return "unknown"
-        if self._proxies and self._trusted(at):
+            return UNKNOWN
+        if self._trusted(at):
             for hop in reversed(_hops(scope)):
                 if (before := _address(hop)) is None:
                     break  # a proxy of ours writes addresses; whatever this is, nothing behind it can be believed
@@ -59,6 +65,12 @@ def _address(text: str) -> Address | None:
     except ValueError:
         return None
     return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+@lru_cache(4096)  # to read an address takes longer than all else that is done here
+def _name(text: str) -> str:
+    address = _address(text)
+    return UNKNOWN if address is None else _named(address)
 
 
 def _named(address: Address) -> str:
