@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from gofleet.domain.rate import Rate, Taken
 
 PORTION = 20
 """The part of a bucket that a process holds, at most: one in so many."""
+EARLY = 4
+"""The part of that at which the next one is asked for."""
 HOLD_SECONDS = 1.0
 REST_SECONDS = 1.0
 """For so long nobody asks shared buckets that did not answer."""
@@ -44,13 +46,14 @@ class Standing:
 
 @dataclass
 class _Hand:
-    """What this process holds of a bucket: `tokens` until a time, or none and no use asking before `again_at`."""
+    """What this process holds of a bucket: `tokens` until a time, or none and no use asking before `again_at`; `behind`
+    are those that were left in the bucket."""
 
     tokens: int = 0
     until: float = 0.0
     again_at: float = 0.0
     behind: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    filling: asyncio.Task[None] | None = None
 
 
 class Limiter:
@@ -66,34 +69,41 @@ class Limiter:
 
     def check(self, key: str) -> None:
         """`TooManyRequests` if it is known that nothing is left; takes nothing."""
-        hand = self._hands.get(key)
-        if hand is not None and (wait := hand.again_at - self._clock()) > 0:
-            raise TooManyRequests(wait)
+        if (hand := self._hands.get(key)) is not None:
+            self._held(hand)
 
     async def take(self, key: str, rate: Rate) -> Standing:
         """One token. `TooManyRequests` when there is none."""
         hand = self._hand(key)
-        if not self._held(hand):
-            async with hand.lock:  # those who come meanwhile are answered from what this one brings
-                if not self._held(hand):
-                    await self._fill(key, rate, hand)
+        while not self._held(hand):
+            await asyncio.shield(self._filled(key, rate, hand))  # whoever gives up takes it from nobody
         hand.tokens -= 1
+        if hand.tokens == rate.burst // PORTION // EARLY:
+            self._filled(key, rate, hand)  # before anybody has to wait for it
         left = hand.tokens + hand.behind
         return Standing(rate, left, (rate.burst - left) / rate.per_second)
 
     def _held(self, hand: _Hand) -> bool:
         now = self._clock()
+        if hand.tokens > 0 and now < hand.until:
+            return True
         if hand.again_at > now:
             raise TooManyRequests(hand.again_at - now)
-        return hand.tokens > 0 and now < hand.until
+        return False
+
+    def _filled(self, key: str, rate: Rate, hand: _Hand) -> asyncio.Task[None]:
+        """Its being filled, begun now if it is not yet: all who wait wait for the same, and go on together."""
+        if hand.filling is None or hand.filling.done():
+            hand.filling = asyncio.create_task(self._fill(key, rate, hand))
+        return hand.filling
 
     async def _fill(self, key: str, rate: Rate, hand: _Hand) -> None:
         given = await self._asked(key, rate, max(1, rate.burst // PORTION))
         now = self._clock()
-        hand.tokens, hand.behind, hand.until = given.tokens, given.left, now + HOLD_SECONDS
+        held = hand.tokens if now < hand.until else 0
+        hand.tokens, hand.behind, hand.until = held + given.tokens, given.left, now + HOLD_SECONDS
         if not given.tokens:
             hand.again_at = now + min(given.wait_seconds, HOLD_SECONDS)
-            raise TooManyRequests(given.wait_seconds)
 
     async def _asked(self, key: str, rate: Rate, most: int) -> Taken:
         if self._clock() >= self._rest_until:

@@ -63,7 +63,8 @@ async def test_a_burst_passes_and_then_the_rate(world: World) -> None:
 
 async def test_processes_together_let_no_more_through(world: World) -> None:
     processes = [world.process() for _ in range(4)]
-    assert sum([await admitted(one, 60) for one in processes]) == 100
+    passed = sum([await admitted(one, 60) for one in processes])
+    assert 100 - 4 * 5 <= passed <= 100  # each may hold five that nobody asks it for
 
 
 async def test_most_requests_ask_nobody(world: World) -> None:
