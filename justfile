@@ -49,8 +49,8 @@ check: lint test
 [group('check')]
 test *args: servers
     @# compiled, for hundreds of processes start in the tests, perhaps where none keeps its own
-    @uv sync --quiet --compile-bytecode --group chart --group load --group bench
-    uv run --group chart --group load --group bench pytest {{args}}
+    @uv sync --quiet --compile-bytecode --group chart --group load --group bench --group oidc
+    uv run --group chart --group load --group bench --group oidc pytest {{args}}
 
 # Milliseconds: domain, use cases and guards in memory
 [group('check')]

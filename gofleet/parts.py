@@ -15,6 +15,7 @@ from loguru import logger
 from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.adapters.grpc.tls import Certificates
 from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import Listening, PortTaken, serving
 from gofleet.adapters.postgres.batched_orders import Batches
@@ -186,10 +187,21 @@ async def redis(process: Process) -> AsyncGenerator[Redis]:
         await client.aclose()
 
 
+def fleet_certificates(settings: Settings) -> Certificates | None:
+    """Those of the gRPC link; None = it is not encrypted."""
+    fleet = settings.fleet
+    if not fleet.tls_authority:
+        return None
+    return Certificates(fleet.tls_authority, fleet.tls_certificate, fleet.tls_key)
+
+
 @asynccontextmanager
 async def fleet_client(process: Process) -> AsyncGenerator[GrpcFleet]:
     fleet = process.settings.fleet
-    async with GrpcFleet(fleet.host, fleet.port, timeout_seconds=fleet.timeout_seconds) as client:
+    certificates = fleet_certificates(process.settings)
+    async with GrpcFleet(
+        fleet.host, fleet.port, timeout_seconds=fleet.timeout_seconds, certificates=certificates
+    ) as client:
         yield client
 
 

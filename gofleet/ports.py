@@ -14,19 +14,20 @@ from gofleet.domain.errors import GoFleetError
 from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, Owner, Status
 from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
 
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """Which orders to list, newest first; `before` is the (created_at, id) of the last one already seen."""
+    """Which orders to list, newest first, of an `owner` or anybody; `before`: (created_at, id) of the last one seen."""
 
     status: Status | None = None
     driver_id: str | None = None
     created_after: datetime | None = None
     before: tuple[datetime, str] | None = None
+    owner: Owner | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -126,9 +127,7 @@ class FailedEvents(Protocol):
 
     async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]: ...  # newest first; `before` an id
     async def count(self) -> int: ...
-    async def retry(self, expected_count: int) -> None:
-        """Have all of them tried again, as if for the first time; `CountMismatch` changes nothing."""
-        ...
+    async def retry(self, expected_count: int) -> None: ...  # all, as if never tried; CountMismatch changes nothing
 
 
 class Publisher(Protocol):

@@ -23,9 +23,10 @@ def an_order(
     tax: str = "10",
     pickup: Place | None = CENTRE,
     driver_id: str = "ana",
+    customer_id: str | None = None,
 ) -> Order:
     """An order that was never kept, moved to `status` by its own verbs."""
-    order = Order.create(id, Decimal(price), Decimal(tax), by=CLIENT, pickup=pickup)
+    order = Order.create(id, Decimal(price), Decimal(tax), by=CLIENT, pickup=pickup, customer_id=customer_id)
     if status in {Status.DISPATCHED, Status.DELIVERED}:
         order.dispatch(driver_id, by=WORKER)
     if status is Status.DELIVERED:

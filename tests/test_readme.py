@@ -110,7 +110,7 @@ def test_the_walk_through_works_beside_the_demo() -> None:
     assert "201 Created" in said
     assert '"status":"DELIVERED"' in said
     assert "invalid-transition" in said
-    at_sea = '"pickup":{"lat":-30.0,"lng":-20.0},"dropoff":null,"driver_id":'
+    at_sea = '"pickup":{"lat":-30.0,"lng":-20.0},"dropoff":null,"customer_id":null,"driver_id":'
     _, given, afterwards = said.partition(f'"status":"DISPATCHED",{at_sea}"maria"')
     assert given
     assert f'"status":"PENDING",{at_sea}null' in afterwards

@@ -10,9 +10,13 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from gofleet import __version__
+from gofleet.cli.credentials import given
 from gofleet.cli.failures import Failure, explain
 
-EXIT_CODES = "Exit codes: 0 done, 1 refused or failed, 2 wrong call or setting, 3 not reachable or not healthy."
+EXIT_CODES = (
+    "Whatever asks an API takes --token TOKEN (or GOFLEET_TOKEN), and without it what `gofleet login` has kept.\n\n"
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong call or setting, 3 not reachable or not healthy."
+)
 COMMANDS = {
     "": {
         "demo": "demo:demo",
@@ -24,6 +28,9 @@ COMMANDS = {
         "verify": "verify:verify",
         "openapi": "documents:openapi",
         "asyncapi": "documents:asyncapi",
+        "certs": "certs:certs",
+        "login": "login:login",
+        "logout": "login:logout",
         "completion": "completion:completion",
     },
     "orders": {
@@ -98,7 +105,7 @@ def main() -> None:
     """Run the command in sys.argv. Exit codes: 0 done, 1 refused or failed, 2 wrong call or setting, 3 not reachable or
     not healthy, 130 Ctrl-C."""
     try:
-        sys.exit(app(exit_on_error=False, print_error=False) or 0)
+        sys.exit(app(given(sys.argv[1:]), exit_on_error=False, print_error=False) or 0)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cyclopts import Parameter
 
+from gofleet.cli.credentials import headers_for
 from gofleet.cli.failures import NOT_THERE, REFUSED, CommandFailed, Failure, harmless
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Remote:
         self.url = url
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         try:
-            self._http = httpx.Client(base_url=url, timeout=SECONDS, trust_env=False)
+            self._http = httpx.Client(base_url=url, timeout=SECONDS, trust_env=False, headers=headers_for(url))
         except self._errors as error:
             raise unreachable(url, error) from error
 

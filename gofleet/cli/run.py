@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 def run(*, role: Annotated[str, Parameter(help="api, relay, worker, fleet, several with commas, or all.")]) -> None:
     """Play one or several roles in this process, until SIGTERM or Ctrl-C; then finish what is in hand and exit 0."""
     from gofleet.process import Process
-    from gofleet.settings import load, secrets_of
+    from gofleet.settings import load, secrets_of, unsafe
     from gofleet.telemetry.logging import log_to, wants_json
 
     names = chosen(role)
     settings = load()
+    for wrong in unsafe(settings, names):
+        raise wrong
     arm(settings)
     json = wants_json(settings.telemetry.log_format)
     context = {"role": ",".join(names), "version": __version__}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from gofleet.cli.credentials import headers_for
 from gofleet.cli.failures import NOT_THERE, CommandFailed, harmless
 from gofleet.cli.remote import AWAY, PREFIX, Item, answered, nobody, unreachable
 from gofleet.cli.sse import Reader, ServerSent, TooLong
@@ -81,7 +82,7 @@ class Stream:
         """One connection to its end, which is always `Lost`, unless the server wants nobody to come back."""
         import httpx
 
-        headers = {"Accept": MEDIA_TYPE, "Cache-Control": "no-store"}
+        headers = {"Accept": MEDIA_TYPE, "Cache-Control": "no-store", **headers_for(self._url)}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
         timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)

@@ -234,3 +234,34 @@ class CountMismatch(GoFleetError):
         super().__init__(f"expected {expected}, but there are {actual}; nothing was changed")
         self.expected = expected
         self.actual = actual
+
+
+class Unauthenticated(GoFleetError):
+    """Nobody knows who asks: no token, or one that proves nothing. `why` is for the log, and for whoever holds it."""
+
+    code = "unauthenticated"
+
+    def __init__(self, why: str, *, given: bool = True) -> None:
+        super().__init__(why)
+        self.why = why
+        self.given = given
+
+
+class Forbidden(GoFleetError):
+    """It is known who asks, and they may not; with the `scope`, if that is what they lack, perhaps they might."""
+
+    code = "forbidden"
+
+    def __init__(self, why: str, scope: str | None = None) -> None:
+        super().__init__(why)
+        self.scope = scope
+
+
+class TooManyRequests(GoFleetError):
+    """Somebody asks more often than they may; after so many seconds they may again."""
+
+    code = "too-many-requests"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__("you ask more often than you may")
+        self.retry_after_seconds = retry_after_seconds

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gofleet.domain import events
 from gofleet.domain.actor import Actor
-from gofleet.domain.order import Reason, Status
+from gofleet.domain.order import Owner, Reason, Status, owns
 
 
 class Move(StrEnum):
@@ -36,8 +36,8 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since,
-    `reason` why it was handed to people, `trace_id` 32 hex digits."""
+    """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since and
+    `was_driver_id` who had it before, `reason` why it was handed to people, `trace_id` 32 hex digits."""
 
     moment: Moment
     order_id: str
@@ -49,17 +49,24 @@ class Entry:
     actor: Actor
     at: datetime
     trace_id: str | None
+    customer_id: str | None = None
+    was_driver_id: str | None = None
 
 
 @dataclass(frozen=True)
 class HistoryFilter:
-    """Which entries of the history; no `moves` = whatever was done."""
+    """Which entries of the history; no `moves` = whatever was done, no `owner` = with anybody's orders."""
 
     order_id: str | None = None
     moves: frozenset[Move] = frozenset()
+    owner: Owner | None = None
 
     def wants(self, entry: Entry) -> bool:
-        return self.order_id in (None, entry.order_id) and (not self.moves or entry.move in self.moves)
+        return (
+            self.order_id in (None, entry.order_id)
+            and (not self.moves or entry.move in self.moves)
+            and (self.owner is None or owns(self.owner, entry.customer_id, entry.driver_id, entry.was_driver_id))
+        )
 
 
 @dataclass(frozen=True)

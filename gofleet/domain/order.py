@@ -45,6 +45,14 @@ MOVES: dict[Status, frozenset[Status]] = {
 }
 
 
+@dataclass(frozen=True)
+class Owner:
+    """Whose orders: those that the customer asked for, and those that the driver has, or had when they ended."""
+
+    customer_id: str | None = None
+    driver_id: str | None = None
+
+
 @dataclass(kw_only=True)
 class Order:
     """One delivery. Times are the database's; `as_of` is its clock at the moment of reading.
@@ -97,7 +105,7 @@ class Order:
             final_price=total(price, tax),
             pickup=pickup and pickup.checked("pickup"),
             dropoff=dropoff and dropoff.checked("dropoff"),
-            customer_id=customer_id,
+            customer_id=None if customer_id is None else identifier("customer_id", customer_id),
             moved_by=by,
         )
         order.news.append(
@@ -118,6 +126,10 @@ class Order:
     def stored_version(self) -> int:
         """The version this order had when it was read: every move since is in `news`."""
         return self.version - len(self.news)
+
+    def is_of(self, owner: Owner | None) -> bool:
+        """Whether it is one of the owner's; None = it may be anybody's."""
+        return owner is None or owns(owner, self.customer_id, self.driver_id)
 
     def same_request(self, other: Order) -> bool:
         """Whether both were asked for with the same content, whatever became of them since."""
@@ -168,3 +180,10 @@ class Order:
 
 def _spot(place: Place | None) -> events.Spot | None:
     return None if place is None else events.Spot(lat=place.lat, lng=place.lng)
+
+
+def owns(owner: Owner, customer_id: str | None, *driver_ids: str | None) -> bool:
+    """Whether an order of that customer, with one of those drivers, is the owner's."""
+    return (owner.customer_id is not None and owner.customer_id == customer_id) or (
+        owner.driver_id is not None and owner.driver_id in driver_ids
+    )

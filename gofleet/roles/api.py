@@ -27,6 +27,7 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.tail import Tail
 from gofleet.ports import Fleet, History, Indicators
 from gofleet.process import Process, Work, repeat
+from gofleet.roles.entrance import door
 from gofleet.roles.outages import outliving_outages
 from gofleet.settings import Settings
 from gofleet.telemetry.observed import observed
@@ -73,6 +74,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         crowd=Crowd(web.max_requests, web.least_requests, web.target_seconds),
         allowed_hosts=web.hosts,
         counter=counter,
+        door=await door(process),
     )
     server = serving(
         app,

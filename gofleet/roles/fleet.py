@@ -56,6 +56,8 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
             claim_ms=round(settings.claim_seconds * 1000),
             most_bytes=settings.max_message_bytes,
             grace_seconds=process.settings.general.grace_seconds,
+            certificates=parts.fleet_certificates(process.settings),
+            callers=settings.callers,
         ) as port,
     ):
         logger.info("fleet on port {}", port)

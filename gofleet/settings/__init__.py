@@ -2,5 +2,6 @@
 
 from gofleet.settings.groups import Settings
 from gofleet.settings.load import SettingsError, check, load, secrets_of
+from gofleet.settings.safe import unsafe
 
-__all__ = ["Settings", "SettingsError", "check", "load", "secrets_of"]
+__all__ = ["Settings", "SettingsError", "check", "load", "secrets_of", "unsafe"]

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
+from gofleet.settings.auth import Auth
+from gofleet.settings.fleet import Fleet
 from gofleet.settings.group import Group, about
 from gofleet.settings.stream import Stream
 from gofleet.settings.telemetry import Telemetry
@@ -100,48 +102,6 @@ class Redis(Group, frozen=True, kw_only=True):
     timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
 
 
-class Fleet(Group, frozen=True, kw_only=True):
-    host: Annotated[str, about("Where api and worker find the fleet role.")] = field(name="FLEET_HOST")
-    timeout_seconds: Annotated[float, about("Longest wait for an answer of the fleet role.", gt=0)] = field(
-        name="FLEET_TIMEOUT_SECONDS"
-    )
-    listen_host: Annotated[str, about("Address that the fleet role listens on.")] = field(name="GRPC_HOST")
-    port: Annotated[int, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
-    max_message_bytes: Annotated[
-        int, about("Largest gRPC message that the fleet role takes; 1000 positions need up to 131072.", ge=131_072)
-    ] = field(name="GRPC_MAX_MESSAGE_BYTES")
-    depot_lat: Annotated[
-        float | None, about("Pickup of orders that name none, degrees; empty = such orders go to people.")
-    ] = field(name="DEPOT_LAT", default=None)
-    depot_lng: Annotated[float | None, about("Pickup of orders that name none, degrees.")] = field(
-        name="DEPOT_LNG", default=None
-    )
-    radius_km: Annotated[float, about("How far from the pickup a driver may be.", gt=0)] = field(
-        name="SEARCH_RADIUS_KM"
-    )
-    max_radius_km: Annotated[float, about("The radius at the end of an order's patience.", gt=0)] = field(
-        name="SEARCH_RADIUS_MAX_KM"
-    )
-    position_stale_seconds: Annotated[float, about("Older positions do not count.", gt=0)] = field(
-        name="POSITION_STALE_SECONDS"
-    )
-    claim_seconds: Annotated[float, about("How long a found driver is kept from other searches.", gt=0)] = field(
-        name="CLAIM_SECONDS"
-    )
-    concurrency: Annotated[int, about("Order events handled at once by the fleet role.", ge=1)] = field(
-        name="FLEET_CONCURRENCY"
-    )
-    prefetch: Annotated[int, about("Order events held unacknowledged by the fleet role.", ge=1)] = field(
-        name="FLEET_PREFETCH"
-    )
-    reconcile_seconds: Annotated[
-        float, about("How often the fleet role compares who is busy with the orders in PostgreSQL.", gt=0)
-    ] = field(name="RECONCILE_SECONDS")
-    reconcile_batch: Annotated[int, about("Orders or drivers read in one statement for that.", ge=1)] = field(
-        name="RECONCILE_BATCH"
-    )
-
-
 class Relay(Group, frozen=True, kw_only=True):
     batch: Annotated[int, about("Events published in one transaction.", ge=1)] = field(name="RELAY_BATCH")
     replay_batch: Annotated[
@@ -221,6 +181,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     broker: Broker
     redis: Redis
     web: Web
+    auth: Auth
     stream: Stream
     fleet: Fleet
     relay: Relay

@@ -209,6 +209,19 @@ def _wrong_together(settings: Settings) -> Iterator[SettingsError]:
         "only one of DEPOT_LAT and DEPOT_LNG is set",
         "set both or neither",
     )
+    tls = (fleet.tls_authority, fleet.tls_certificate, fleet.tls_key)
+    yield from _demand(
+        all(tls) or not any(tls),
+        "TLS for gRPC is half set",
+        "of GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY some are set and some are empty",
+        "set all three or none; `gofleet certs` makes some for development",
+    )
+    try:
+        _ = settings.auth.proxies
+    except ValueError as error:
+        yield SettingsError(
+            "TRUSTED_PROXIES is wrong", str(error), "it must be addresses or networks, such as 10.0.0.0/8"
+        )
     try:
         tiers = settings.broker.tiers
     except ValueError:

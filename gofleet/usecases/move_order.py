@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gofleet.domain.actor import Actor
-from gofleet.domain.errors import StaleOrder, VersionMismatch
-from gofleet.domain.order import Order
+from gofleet.domain.errors import NoSuchOrder, StaleOrder, VersionMismatch
+from gofleet.domain.order import Order, Owner
 from gofleet.ports import Orders
 
 TRIES = 5
@@ -31,11 +31,16 @@ async def move_order(
     by: Actor,
     done: Callable[[Order], bool],
     versions: Versions = None,
+    owner: Owner | None = None,
 ) -> Order:
     """The order after `verb`, or as it stands if that was `done` before, whatever versions the caller has seen:
-    who did not hear our answer asks again. `NoSuchOrder`, `VersionMismatch`, `IllegalMove`, `StaleOrder`."""
+    who did not hear our answer asks again. An order that is not the owner's is none.
+
+    `NoSuchOrder`, `VersionMismatch`, `IllegalMove`, `StaleOrder`."""
     for tries_left in reversed(range(TRIES)):
         order = await orders.get(order_id)
+        if not order.is_of(owner):
+            raise NoSuchOrder(order_id)
         if done(order):
             return order
         if versions is not None and order.version not in versions:

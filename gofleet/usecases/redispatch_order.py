@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gofleet.domain.actor import Actor
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, Owner, Status
 from gofleet.ports import Orders
 from gofleet.usecases.move_order import Versions, move_order
 
@@ -14,8 +14,12 @@ class RedispatchOrder:
 
     orders: Orders
 
-    async def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Order:
-        return await move_order(self.orders, order_id, Order.redispatch, by=by, done=_is_waiting, versions=versions)
+    async def __call__(
+        self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
+    ) -> Order:
+        return await move_order(
+            self.orders, order_id, Order.redispatch, by=by, done=_is_waiting, versions=versions, owner=owner
+        )
 
 
 def _is_waiting(order: Order) -> bool:

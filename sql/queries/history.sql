@@ -1,5 +1,6 @@
 -- name: of
-select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id
+select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
+       customer_id, was_driver_id
 from order_log where order_id = %(order_id)s
 order by id
 limit %(limit)s;
@@ -16,7 +17,8 @@ select horizon.open_from::text::bigint as open_from,
        entry.*
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
-    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id
+    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
+       customer_id, was_driver_id
     from order_log
     where (txid, id) > (%(turn)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
     order by txid, id
@@ -32,7 +34,8 @@ select horizon.open_from::text::bigint as open_from,
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
     -- Its moves are few, and order_log_by_order has them.
-    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id
+    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
+       customer_id, was_driver_id
     from order_log
     where order_id = %(order_id)s and (txid, id) > (%(turn)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
     order by txid, id

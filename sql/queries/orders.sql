@@ -87,6 +87,7 @@ select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff
 from orders
 where (%(status)s::text is null or status = %(status)s)
   and (%(driver_id)s::text is null or driver_id = %(driver_id)s)
+  and (%(anybody)s or customer_id = %(owner_customer_id)s::text or driver_id = %(owner_driver_id)s::text)
   and (%(created_after)s::timestamptz is null or created_at > %(created_after)s)
   and (%(before_at)s::timestamptz is null or (created_at, id) < (%(before_at)s, %(before_id)s))
 order by created_at desc, id desc

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CASES = (
     *("ingest", "latency", "throughput", "drain", "search", "positions"),
-    *("backpressure", "growth", "startup", "tracing", "pages"),
+    *("backpressure", "growth", "startup", "tracing", "guarded", "pages"),
 )
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""
 SMOKE = ("ingest", "throughput", "drain", "backpressure")

@@ -29,24 +29,27 @@ CENTRE = (-23.5505, -46.6333)
 
 @dataclass(frozen=True)
 class NewOrders:
-    """The request that creates order number n, at the centre if it is to find a driver."""
+    """The request that creates order number n, at the centre if it is to find a driver, by whoever the token is of."""
 
     prefix: str
     place: tuple[float, float] | None = CENTRE
+    token: str = ""
 
     def id(self, number: int) -> str:
         return f"{self.prefix}{number:012}"
 
     def __call__(self, number: int) -> bytes:
         pickup = ', "pickup": {{"lat": {}, "lng": {}}}'.format(*self.place) if self.place else ""
-        return request("POST", "/api/v1/orders", f'{{"id": "{self.id(number)}", "price": 100.0, "tax": 10.0{pickup}}}')
+        body = f'{{"id": "{self.id(number)}", "price": 100.0, "tax": 10.0{pickup}}}'
+        return request("POST", "/api/v1/orders", body, self.token)
 
 
-def request(method: str, path: str, body: str = "") -> bytes:
+def request(method: str, path: str, body: str = "", token: str = "") -> bytes:
     """A request as it goes over the wire."""
+    bearer = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}"
+        f"Content-Length: {len(body)}\r\n{bearer}\r\n{body}"
     ).encode()
 
 

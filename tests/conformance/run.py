@@ -22,6 +22,7 @@ from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Deli
 from gofleet.domain.parked import Failure
 from gofleet.embedded import Postgres, Valkey
 from gofleet.parts import free_port
+from tests.conformance.hooks import LEAKS
 from tests.databases import conninfo_of
 from tests.journeys.installation import Installation, an_installation
 from tests.makers import an_order
@@ -33,10 +34,11 @@ FEW = 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What schemathesis found: its whole `report`, and what it printed."""
+    """What schemathesis found: its whole `report`, and what it printed; and answers that had a marker in them."""
 
     report: dict[str, Any]
     said: str
+    leaks: str = ""
 
     @property
     def cases(self) -> int:
@@ -56,7 +58,7 @@ class Outcome:
 
 
 @contextmanager
-def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path) -> Generator[Installation]:
+def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **settings: str) -> Generator[Installation]:
     """All roles in one process, over the migrated `database`, with Redis Streams for a broker."""
     db, redis = postgres.address, valkey.address
     environment = {
@@ -71,6 +73,7 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path) -> Ge
         "NAME_PREFIX": f"{uuid4().hex[:8]}.",
         "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_300)),
         "GRPC_PORT": str(free_port("127.0.0.1", 15_300)),
+        **settings,
     }
     with an_installation(environment, place) as installation:
         installation.start("all", METRICS_PORT=str(free_port("127.0.0.1", 22_300)))
@@ -89,8 +92,11 @@ async def furnish(postgres: Postgres, database: str) -> None:
             await claim.settle([MessageRefused("no queue takes it")] * len(claim.messages))
 
 
-def let_loose(url: str, place: Path, *, examples: int, seed: int) -> Outcome:
-    """`examples` ideas at most for each operation and phase, the same for the same seed; files go to `place`."""
+def let_loose(url: str, place: Path, *, examples: int, seed: int, token: str | None = None, **told: str) -> Outcome:
+    """`examples` ideas at most for each operation and phase, the same for the same seed; files go to `place`.
+
+    With a `token`, by whoever it is of; `told` are words for the hooks, by their names in the environment.
+    """
     report = place / "report.json"
     words = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "tests/conformance/schemathesis.toml")),
@@ -99,8 +105,13 @@ def let_loose(url: str, place: Path, *, examples: int, seed: int) -> Outcome:
         *("--max-examples", str(examples), "--seed", str(seed)),
         *("--report", "json", "--report-json-path", str(report)),
     ]
-    hooks = {"SCHEMATHESIS_HOOKS": "tests.conformance.hooks", "PYTHONPATH": str(ROOT)}
+    if token is not None:
+        words += ["--header", f"Authorization: Bearer {token}"]
+    leaks = place / "leaks"
+    leaks.write_text("")
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.conformance.hooks", "PYTHONPATH": str(ROOT), LEAKS: str(leaks)}
+    hooks |= told
     log = place / "schemathesis.log"
     with log.open("wb") as out:
         run(words, env={**os.environ, **hooks}, stdout=out, stderr=STDOUT, cwd=place, check=False)
-    return Outcome(json.loads(report.read_bytes()), log.read_text())
+    return Outcome(json.loads(report.read_bytes()), log.read_text(), leaks.read_text())

@@ -83,7 +83,7 @@ OPENAPI_BREAKS: dict[str, Change] = {
 }
 REST_GOES_ON: dict[str, Change] = {
     "a new path": lambda d: d["paths"].update({"/new": {"get": {"operationId": "news", "responses": {}}}}),
-    "a new answer": lambda d: create(d)["responses"].update({"429": {"description": "slower"}}),
+    "a new answer": lambda d: create(d)["responses"].update({"418": {"description": "a teapot"}}),
     "a new field of an answer": lambda d: schema(d, "OrderView")["properties"].update(note=STRING),
     "a new value of an answer": lambda d: schema(d, "Reason")["enum"].append("strike"),
     "a new slug": lambda d: field(d, "Problem", "type")["enum"].append("/problems/new"),

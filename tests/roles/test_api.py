@@ -52,6 +52,7 @@ async def test_a_created_order_is_answered_whole_and_with_its_place(client: http
         "final_price": 10.3,  # 10.1 + 0.2 in floats would be 10.299999999999999
         "status": "PENDING",
         "version": 1,
+        "customer_id": None,
         "driver_id": None,
         "reason": None,
         "dispatched_at": None,

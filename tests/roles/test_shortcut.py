@@ -18,7 +18,7 @@ from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.shortcut import Shortcut
 from gofleet.domain.actor import Actor
 from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder, Unavailable
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, Owner, Status
 from gofleet.telemetry.exporting import exporting
 from gofleet.usecases.move_order import Versions
 from tests.makers import an_order
@@ -176,7 +176,10 @@ class Delivering:
 
     failure: Exception | None = None
 
-    async def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Order:
+    async def __call__(
+        self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
+    ) -> Order:
+        assert owner is None
         if self.failure:
             raise self.failure
         told = "-".join(str(version) for version in sorted(versions)) if versions else "any"

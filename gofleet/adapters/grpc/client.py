@@ -20,6 +20,7 @@ from gofleet.adapters.grpc.pb import (
     UpdatePositionRequest,
 )
 from gofleet.adapters.grpc.searches import Searches
+from gofleet.adapters.grpc.tls import Certificates
 from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Search
@@ -28,11 +29,14 @@ from gofleet.ports import Search
 class GrpcFleet:
     """`Fleet` over one connection, made at the first call and made again whenever it is lost.
 
-    Create it inside a running event loop. Every call ends within `timeout_seconds`.
+    Create it inside a running event loop. Every call ends within `timeout_seconds`. With `certificates` the link is
+    encrypted, and each end proves who it is.
     """
 
-    def __init__(self, host: str, port: int, *, timeout_seconds: float = 1.5) -> None:
-        self._connection = Connection(host, port, timeout_seconds)
+    def __init__(
+        self, host: str, port: int, *, timeout_seconds: float = 1.5, certificates: Certificates | None = None
+    ) -> None:
+        self._connection = Connection(host, port, timeout_seconds, certificates and certificates.for_client())
         self._stub = self._connection.stub
         self._searches = Searches(self._connection)
         self._timeout_seconds = timeout_seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from ssl import SSLContext
 
 from grpclib import GRPCError, Status
 from grpclib.client import Channel
@@ -27,10 +28,10 @@ CLOSED_CONNECTION = "_transport"
 class Connection:
     """Create it inside a running event loop. `timeout_seconds` is for whoever calls to keep."""
 
-    def __init__(self, host: str, port: int, timeout_seconds: float) -> None:
+    def __init__(self, host: str, port: int, timeout_seconds: float, tls: SSLContext | None = None) -> None:
         self.timeout_seconds = timeout_seconds
         self._address = {"server.address": host, "server.port": port}
-        self._channel = Channel(host, port, codec=StrictCodec(Status.INTERNAL))
+        self._channel = Channel(host, port, codec=StrictCodec(Status.INTERNAL), ssl=tls)
         self.stub = FleetServiceStub(self._channel)
         self._silences = 0
 

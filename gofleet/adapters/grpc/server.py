@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from typing import cast
 from weakref import WeakSet
 
 from grpclib import Status
@@ -17,11 +18,13 @@ from grpclib.health.service import Health
 from grpclib.protocol import H2Protocol
 from grpclib.reflection.service import ServerReflection
 from grpclib.server import Server
+from loguru import logger
 
 from gofleet.adapters.grpc.calls import Calls
 from gofleet.adapters.grpc.codec import StrictCodec
 from gofleet.adapters.grpc.descriptors import descriptor_pool
 from gofleet.adapters.grpc.rpcs import FleetRpcs
+from gofleet.adapters.grpc.tls import Certificates, is_allowed, names_of
 from gofleet.domain.place import Place
 from gofleet.ports import Positions
 
@@ -49,24 +52,32 @@ async def fleet_server(
     most_bytes: int = LARGEST_MESSAGE,
     grace_seconds: float = 5.0,
     clock: Callable[[], datetime] = _utc_now,
+    certificates: Certificates | None = None,
+    callers: Collection[str] = (),
 ) -> AsyncGenerator[int]:
     """Serve `positions` over gRPC for the block and yield the bound port (`port` 0 = any free one; OSError if taken).
 
     A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is what `positions`
     grants, told to callers. A message of more than `most_bytes` is refused by its length alone. At the end, new calls
-    are refused and those in hand get up to `grace_seconds`.
+    are refused and those in hand get up to `grace_seconds`. With `certificates` only those are listened to whose
+    certificate has the name of one of `callers`.
     """
     fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
     health, calls = ServiceStatus(), Calls(most_bytes)
     services = [fleet, Health({fleet: [health]})]
     server = _HangingUpServer(
+        frozenset(callers) if certificates else None,
         ServerReflection.extend(services, pool=descriptor_pool()),
         codec=StrictCodec(Status.INVALID_ARGUMENT),
         config=Configuration(http2_stream_window_size=SMALLEST_WINDOW),
     )
     listen(server, RecvRequest, calls.admit)
     listening = _listen(host, port)
-    await server.start(sock=listening)
+    try:
+        await server.start(sock=listening, ssl=certificates and certificates.for_server())
+    except OSError:
+        listening.close()
+        raise
     health.set(True)
     try:
         yield listening.getsockname()[1]
@@ -83,19 +94,45 @@ async def fleet_server(
 class _HangingUpServer(Server):
     """grpclib's close() leaves connections open, and their callers would talk to a stopped server for ever."""
 
-    def __init__(self, *args: object, **options: object) -> None:
+    def __init__(self, callers: frozenset[str] | None, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # pyright: ignore[reportArgumentType]
+        self._callers = callers
         self._connections: WeakSet[H2Protocol] = WeakSet()
 
     def _protocol_factory(self) -> H2Protocol:
         connection = super()._protocol_factory()
         self._connections.add(connection)
+        if self._callers is not None:
+            _admit_only(connection, self._callers)
         return connection
 
     def hang_up(self) -> None:
         for connection in self._connections:
             if hasattr(connection, "processor"):  # set once it is connected
                 connection.processor.close("the server stops")
+
+
+def _admit_only(connection: H2Protocol, callers: frozenset[str]) -> None:
+    """Hang up on everybody else before a byte of theirs is read; that their certificate is one of ours, TLS has seen.
+
+    grpclib has no place for this but the two ends of a connection's life.
+    """
+    made, lost = connection.connection_made, connection.connection_lost
+
+    def connected(transport: asyncio.BaseTransport) -> None:
+        certificate = transport.get_extra_info("peercert")
+        if is_allowed(certificate, callers):
+            made(transport)
+            return
+        logger.bind(names=sorted(names_of(certificate))).warning("a caller whose certificate is not allowed")
+        connection.connection_lost = _ignored
+        cast("asyncio.Transport", transport).abort()
+
+    connection.connection_made, connection.connection_lost = connected, lost
+
+
+def _ignored(exc: BaseException | None) -> None:
+    """It has never been a connection."""
 
 
 def _listen(host: str, port: int) -> socket.socket:

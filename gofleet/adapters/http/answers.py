@@ -39,6 +39,24 @@ HEADERS: dict[str, dict[str, Any]] = {
         "required": True,
         "schema": {"type": "string", "const": "true"},
     },
+    "WWW-Authenticate": {
+        "description": "That a bearer token is asked for, and what is wrong with the one that was sent (RFC 6750).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer "},
+        "example": 'Bearer realm="gofleet"',
+    },
+    "RateLimit": {
+        "description": "How often you may still ask, and after how many seconds all is forgotten, where limits are on.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": '"default";r=59;t=1',
+    },
+    "RateLimit-Policy": {
+        "description": "How often you may ask within how many seconds, where limits are on.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": '"default";q=60;w=3',
+    },
     "Position-Ignored": {
         "description": "The position was not taken, for a newer one is known.",
         "required": True,

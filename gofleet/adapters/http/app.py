@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from typing import cast
+from typing import Any, cast
 
-from litestar import Litestar, Router, asgi
+from litestar import Litestar, Request, Router, asgi
 from litestar.constants import OPENAPI_JSON_HANDLER_NAME
 from litestar.di import Provide
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
@@ -16,12 +16,14 @@ from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gofleet import __version__
+from gofleet.adapters.http.access import OPEN, Caller
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.bodies import StrictRequest
 from gofleet.adapters.http.candidates import FindCandidates, candidates
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.crowd import Crowd
 from gofleet.adapters.http.docs import DOCS_ROUTES
+from gofleet.adapters.http.door import Door, caller_of
 from gofleet.adapters.http.drivers import DRIVER_ROUTES
 from gofleet.adapters.http.events import EVENT_ROUTES
 from gofleet.adapters.http.explained import explain
@@ -36,6 +38,7 @@ from gofleet.adapters.http.orders import ORDER_ROUTES, CreateOrder
 from gofleet.adapters.http.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.parked import PARKED_ROUTES
+from gofleet.adapters.http.resource import resource_of
 from gofleet.adapters.http.shortcut import Shortcut
 from gofleet.adapters.http.slo import slo
 from gofleet.adapters.http.streams import Streams
@@ -92,14 +95,17 @@ def api_app(
     crowd: Crowd | None = None,
     allowed_hosts: Collection[str] = (),
     counter: RequestCounter | None = None,
+    door: Door | None = None,
 ) -> ASGIApp:
     """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
 
-    `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer.
+    `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer; without a `door`
+    whoever asks may do everything.
     """
+    door = door or Door()
     # Litestar's own middleware runs inside the routing: it would miss what no route answers.
     return RequestMiddleware(
-        Shortcut(cast("ASGIApp", routed(api)), api.create_order, api.deliver_order),
+        Shortcut(cast("ASGIApp", routed(api, door)), api.create_order, api.deliver_order, door),
         largest_body=largest_body,
         body_seconds=body_seconds,
         crowd=crowd,
@@ -108,8 +114,9 @@ def api_app(
     )
 
 
-def routed(api: Api) -> Litestar:
+def routed(api: Api, door: Door | None = None) -> Litestar:
     """The routes over `api`, for requests that have passed the middleware."""
+    door = door or Door()
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -121,11 +128,15 @@ def routed(api: Api) -> Litestar:
             *DOCS_ROUTES,
         ],
         before_request=checked_query,
-        dependencies={name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
+        dependencies={
+            "caller": Provide(_caller, sync_to_thread=False),
+            **{name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
+        },
     )
     return Litestar(
-        [routes, explain, _health(api.operations)],
+        [routes, explain, resource_of(door.issuer), _health(api.operations)],
         request_class=StrictRequest,
+        guards=[door.guard],
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
         exception_handlers={Exception: problem_response},
         logging_config=None,
@@ -141,8 +152,12 @@ def _constant(value: object) -> Callable[[], object]:
     return lambda: value
 
 
+def _caller(request: Request[Any, Any, Any]) -> Caller:
+    return caller_of(request.scope)
+
+
 def _health(operations: ASGIApp) -> ASGIRouteHandler:
-    @asgi(HEALTH_PATHS, copy_scope=False)
+    @asgi(HEALTH_PATHS, copy_scope=False, opt=OPEN)
     async def health(scope: Scope, receive: Receive, send: Send) -> None:
         await operations(scope, receive, send)
 
@@ -159,7 +174,7 @@ def _openapi() -> OpenAPIConfig:
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
         render_plugins=[DocumentPlugin(path="/openapi.json")],
-        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False),
+        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=OPEN),
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from gofleet.adapters.http.access import OPEN
+
 STATIC = Path(__file__).parent / "static"
 FILES = {
     "/docs": ("index.html", "text/html"),
@@ -26,7 +28,7 @@ HEADERS = {
 def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
     content = (STATIC / file).read_bytes()
 
-    @get(path, include_in_schema=False, sync_to_thread=False)
+    @get(path, include_in_schema=False, sync_to_thread=False, opt=OPEN)
     def page() -> Response[bytes]:
         return Response(content, media_type=media_type, headers=HEADERS)
 

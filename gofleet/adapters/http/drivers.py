@@ -6,6 +6,7 @@ from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
+from gofleet.adapters.http.access import Caller, CallerPart
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.driver_schemas import DriverView, Duty, Fix, NewDriver, PositionView, checked, now
 from gofleet.adapters.http.parameters import DriverId, IfMatch, IfNoneMatch, parameter_driver_id
@@ -56,10 +57,10 @@ async def register(
     responses=SHOWN | documented(Slug.NO_SUCH_DRIVER, Slug.INVALID),
 )
 async def show(
-    driver_id: DriverId, drivers: DriversPort, if_none_match: IfNoneMatch = None
+    driver_id: DriverId, caller: CallerPart, drivers: DriversPort, if_none_match: IfNoneMatch = None
 ) -> Response[DriverView | None]:
     """The driver's record and the live order that the driver holds; 304 if the client has both."""
-    driver = await drivers.get(parameter_driver_id(driver_id))
+    driver = await drivers.get(_checked_id(driver_id, caller))
     tag = driver_tag_of(driver)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
@@ -74,10 +75,10 @@ async def show(
     responses=KEPT | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
 async def set_duty(
-    driver_id: DriverId, data: JSONBody[Duty], drivers: DriversPort, fleet: FleetPort
+    driver_id: DriverId, caller: CallerPart, data: JSONBody[Duty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
     """Keep it, then tell the fleet. Off duty means no further orders; one that the driver holds stays theirs."""
-    stored = await drivers.set_duty(parameter_driver_id(driver_id), data.on_duty)
+    stored = await drivers.set_duty(_checked_id(driver_id, caller), data.on_duty)
     await fleet.register(stored)
     return _shown(stored)
 
@@ -86,11 +87,11 @@ async def set_duty(
     "/{driver_id:str}/position",
     operation_id="locateDriver",
     summary="Show where a driver is",
-    responses=LOCATED | documented(Slug.NO_POSITION, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+    responses=LOCATED | documented(Slug.NO_POSITION, Slug.NO_SUCH_DRIVER, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
 )
-async def locate(driver_id: DriverId, fleet: FleetPort) -> PositionView:
+async def locate(driver_id: DriverId, caller: CallerPart, fleet: FleetPort) -> PositionView:
     """Where the driver was last, and when; whether that is lately enough to count, `free` tells."""
-    found = await fleet.locate([parameter_driver_id(driver_id)])
+    found = await fleet.locate([_checked_id(driver_id, caller)])
     if not found:
         raise NoPosition(driver_id)
     at = found[0].position
@@ -102,15 +103,21 @@ async def locate(driver_id: DriverId, fleet: FleetPort) -> PositionView:
     status_code=204,
     operation_id="moveDriver",
     summary="Say where a driver is",
-    responses=MOVED | documented(*BODY, Slug.FLEET_UNAVAILABLE),
+    responses=MOVED | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
-async def move(driver_id: DriverId, data: JSONBody[Fix], fleet: FleetPort) -> Response[None]:
+async def move(driver_id: DriverId, caller: CallerPart, data: JSONBody[Fix], fleet: FleetPort) -> Response[None]:
     """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so."""
-    newer = await fleet.move(checked(parameter_driver_id(driver_id), data, now()))
+    newer = await fleet.move(checked(_checked_id(driver_id, caller), data, now()))
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
 
 
 DRIVER_ROUTES = (register, show, set_duty, locate, move)
+
+
+def _checked_id(driver_id: str, caller: Caller) -> str:
+    driver_id = parameter_driver_id(driver_id)
+    caller.check_driver(driver_id)
+    return driver_id
 
 
 def _shown(driver: Driver) -> Response[DriverView]:

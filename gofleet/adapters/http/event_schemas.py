@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from gofleet.adapters.http.access import Caller
 from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, moment, said
 from gofleet.domain.driver import Sighting
 from gofleet.domain.history import Entry, Move
@@ -22,12 +23,20 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[Status, said("What has become of the order by that.", "DISPATCHED")]
     driver_id: Annotated[DriverId | None, said("Who has the order since, or had it when it ended.")]
     reason: Annotated[Reason | None, said("Why it was handed to people, if it was.", None)]
-    actor: Annotated[str, said("Who did it: `client`, `worker`, `sweeper`; `unknown` in the old past.", "worker")]
+    actor: Annotated[
+        str,
+        said(
+            "Who did it: `worker`, `sweeper`, or somebody by role and name; `client` where nobody was asked who they"
+            " are, `unknown` in the old past. Who sees only their own orders is told others' roles, not their names.",
+            "worker",
+        ),
+    ]
     at: Annotated[datetime, moment("When it was done.")]
     trace_id: Annotated[str | None, said("Of the trace in which it was done.", "4bf92f3577b34da6a3ce929d0e0e4736")]
 
     @classmethod
-    def of(cls, entry: Entry) -> EventView:
+    def of(cls, entry: Entry, caller: Caller) -> EventView:
+        """As the caller may see it."""
         return cls(
             order_id=entry.order_id,
             sequence=entry.sequence,
@@ -35,7 +44,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
             status=entry.status,
             driver_id=entry.driver_id,
             reason=entry.reason,
-            actor=entry.actor,
+            actor=caller.called(entry.actor),
             at=entry.at.astimezone(UTC),
             trace_id=entry.trace_id,
         )

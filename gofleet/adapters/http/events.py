@@ -8,10 +8,12 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
+from gofleet.adapters.http.access import CallerPart
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.boxes import MovesBox, box_of
 from gofleet.adapters.http.event_schemas import EventView, Timeline
 from gofleet.adapters.http.fields import ID
+from gofleet.adapters.http.orders import found
 from gofleet.adapters.http.parameters import BadParameter, OrderId, filtering, parameter_id
 from gofleet.adapters.http.problems import documented
 from gofleet.adapters.http.resume import TOKEN, moment_of
@@ -20,7 +22,7 @@ from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse
 from gofleet.adapters.http.streams import Streams
 from gofleet.domain.errors import UnknownMoment
 from gofleet.domain.history import HistoryFilter, Moment, Move
-from gofleet.ports import History
+from gofleet.ports import History, Orders
 
 MOST_MOVES = 1000
 """Of one order; who redispatches it more often sees the first of them."""
@@ -46,10 +48,18 @@ STREAMED = {
     summary="Show what became of an order",
     responses=TOLD | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
 )
-async def timeline(order_id: OrderId, history: NamedDependency[SkipValidation[History]]) -> Timeline:
+async def timeline(
+    order_id: OrderId,
+    caller: CallerPart,
+    orders: NamedDependency[SkipValidation[Orders]],
+    history: NamedDependency[SkipValidation[History]],
+) -> Timeline:
     """Every move of the order, oldest first: what was done, when, by whom, and why."""
-    entries = await history.of(parameter_id("order_id", order_id), MOST_MOVES)
-    return Timeline(items=[EventView.of(entry) for entry in entries])
+    order_id = parameter_id("order_id", order_id)
+    if caller.owner is not None:
+        await found(orders, order_id, caller)
+    entries = await history.of(order_id, MOST_MOVES)
+    return Timeline(items=[EventView.of(entry, caller) for entry in entries])
 
 
 @get(
@@ -60,6 +70,7 @@ async def timeline(order_id: OrderId, history: NamedDependency[SkipValidation[Hi
 )
 async def stream(
     *,
+    caller: CallerPart,
     history: NamedDependency[SkipValidation[History]],
     streams: NamedDependency[SkipValidation[Streams]],
     order_id: Annotated[str | None, filtering("Only the moves of this order.", "order-1", **ID)] = None,
@@ -77,10 +88,12 @@ async def stream(
     `id:` it has seen as `Last-Event-ID`, as browsers do by themselves, and misses nothing; without, the stream begins
     now.
     """
-    which = HistoryFilter(order_id and parameter_id("order_id", order_id), frozenset(type or ()))
+    which = HistoryFilter(order_id and parameter_id("order_id", order_id), frozenset(type or ()), caller.owner)
     box = None if bbox is None else box_of(bbox)
+    if box is not None:
+        caller.check_unrestricted("a map of drivers")
     moment = await _beginning(history, last_event_id_header or last_event_id)
-    return streams.response(moment, which, box)
+    return streams.response(moment, which, box, caller)
 
 
 EVENT_ROUTES = (timeline, stream)

@@ -9,6 +9,7 @@ from litestar import get
 from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 
+from gofleet.adapters.http.access import OPEN
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.fields import said
 from gofleet.adapters.http.problems import documented
@@ -31,7 +32,8 @@ ANSWERS = {200: Answer(Explanation, description="What it means and what to do ab
     PREFIX + "{slug:str}",
     operation_id="explainProblem",
     summary="Explain a problem",
-    responses=ANSWERS | documented(Slug.NOT_FOUND),
+    responses=ANSWERS | documented(Slug.NOT_FOUND, public=True),
+    opt=OPEN,
     tags=["problems"],
 )
 async def explain(

@@ -18,8 +18,18 @@ from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.streams import TooManyStreams
 from gofleet.adapters.http.tags import tag_of
-from gofleet.domain.errors import CountMismatch, Invalid, Unavailable, VersionMismatch
+from gofleet.domain.errors import (
+    CountMismatch,
+    Forbidden,
+    Invalid,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+)
 from gofleet.telemetry.tracing import current_trace_id, failed
+
+CHALLENGE = 'Bearer realm="gofleet"'
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -51,7 +61,9 @@ def headers_of(error: Exception) -> dict[str, str]:
     match error:
         case HTTPException():
             return dict(error.headers or {})
-        case Unavailable() | TooManyStreams() | Overcrowded():
+        case Unauthenticated() | Forbidden():
+            return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
+        case Unavailable() | TooManyStreams() | Overcrowded() | TooManyRequests():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
             return {"ETag": tag_of(error.version)} if error.version else {}
@@ -59,6 +71,15 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {"Connection": "close"}  # the rest of that body must not be taken for the next request
         case _:
             return {}
+
+
+def _challenge(error: Unauthenticated | Forbidden) -> str | None:
+    """RFC 6750, section 3."""
+    match error:
+        case Unauthenticated():
+            return CHALLENGE + (', error="invalid_token"' if error.given else "")
+        case Forbidden():
+            return error.scope and f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
 
 
 def _log(error: Exception, slug: Slug, request_id: str | None) -> None:

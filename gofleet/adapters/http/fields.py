@@ -26,6 +26,7 @@ Version = Annotated[
 RowId = Annotated[int, Meta(ge=1, le=INT64, description="Its number.", examples=[7])]
 Fingerprint = Annotated[str, Meta(description="The same for failures of the same sort.", examples=["9f86d081884c"])]
 OrderId = Annotated[str, Meta(description="Id of the order.", examples=["pedido-teste-01"], extra_json_schema=ID)]
+CustomerId = Annotated[str, Meta(description="Id of the customer.", examples=["ana"], extra_json_schema=ID)]
 DriverId = Annotated[str, Meta(description="Id of the driver.", examples=["maria"], extra_json_schema=ID)]
 Name = Annotated[
     str,

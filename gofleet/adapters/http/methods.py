@@ -9,6 +9,8 @@ from litestar import Response, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 
+from gofleet.adapters.http.access import OPEN
+
 
 def options_of(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     """A handler for each path of `handlers`, which tells what methods it takes."""
@@ -20,7 +22,7 @@ def options_of(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 
 def _options(path: str, methods: str) -> HTTPRouteHandler:
-    @route(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False)
+    @route(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False, opt=OPEN)
     async def options() -> Response[None]:
         return Response(None, status_code=204, headers={"Allow": methods})
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
 import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
@@ -17,6 +18,8 @@ from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.adapters.http.problems import MEDIA_TYPE
+from gofleet.adapters.http.rates import STANDING
+from gofleet.adapters.http.rates import headers_of as headers_of_standing
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
@@ -55,7 +58,7 @@ class RequestMiddleware:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, scope["state"])
         room = self._crowd.room_for(scope)
         if room is None:
             await self._handle(scope, receive, answer)
@@ -135,9 +138,10 @@ class _Answer:
     `streams_since` is when an answer began that has no end of its own: only until then a client waits for it.
     """
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, state: Mapping[str, Any]) -> None:
         self.status = 500
         self._send = send
+        self._state = state
         self._request_id = request_id
         self.started = False
         self.place: Place | None = None
@@ -152,6 +156,8 @@ class _Answer:
                 if self.place:
                     self.place.leave()
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
+            if standing := self._state.get(STANDING):
+                message["headers"] += headers_of_standing(standing)
         await self._send(message)
 
     async def fail(self, error: Exception) -> None:

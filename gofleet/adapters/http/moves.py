@@ -15,15 +15,16 @@ from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
+from gofleet.adapters.http.access import CallerPart
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.parameters import IfMatch, OrderId, parameter_id
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import ByHand, OrderView, present
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import required_versions_of, tag_of, versions_of
-from gofleet.domain.actor import CLIENT, Actor
+from gofleet.domain.actor import Actor
 from gofleet.domain.ids import identifier
-from gofleet.domain.order import Order
+from gofleet.domain.order import Order, Owner
 from gofleet.usecases.move_order import Versions
 
 REFUSALS = (
@@ -38,7 +39,9 @@ MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETa
 
 
 class MoveOrder(Protocol):
-    def __call__(self, order_id: str, versions: Versions = None, *, by: Actor) -> Awaitable[Order]: ...
+    def __call__(
+        self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
+    ) -> Awaitable[Order]: ...
 
 
 class DispatchByHand(Protocol):
@@ -53,10 +56,14 @@ class DispatchByHand(Protocol):
     responses=MOVED | documented(*REFUSALS),
 )
 async def cancel(
-    order_id: OrderId, cancel_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId,
+    caller: CallerPart,
+    cancel_order: NamedDependency[SkipValidation[MoveOrder]],
+    if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
-    return _moved(await cancel_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await cancel_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
 @post(
@@ -67,10 +74,14 @@ async def cancel(
     responses=MOVED | documented(*REFUSALS),
 )
 async def deliver(
-    order_id: OrderId, deliver_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId,
+    caller: CallerPart,
+    deliver_order: NamedDependency[SkipValidation[MoveOrder]],
+    if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
-    return _moved(await deliver_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await deliver_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
 @post(
@@ -83,12 +94,13 @@ async def deliver(
 async def dispatch(
     order_id: OrderId,
     data: JSONBody[ByHand],
+    caller: CallerPart,
     dispatch_by_hand: NamedDependency[SkipValidation[DispatchByHand]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
     order_id, driver_id = parameter_id("order_id", order_id), identifier("driver_id", data.driver_id)
-    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match), by=CLIENT))
+    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match), by=caller.actor))
 
 
 @post(
@@ -99,10 +111,14 @@ async def dispatch(
     responses=MOVED | documented(*REFUSALS),
 )
 async def redispatch(
-    order_id: OrderId, redispatch_order: NamedDependency[SkipValidation[MoveOrder]], if_match: IfMatch = None
+    order_id: OrderId,
+    caller: CallerPart,
+    redispatch_order: NamedDependency[SkipValidation[MoveOrder]],
+    if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
-    return _moved(await redispatch_order(parameter_id("order_id", order_id), versions_of(if_match), by=CLIENT))
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
 MOVE_ROUTES = (cancel, deliver, dispatch, redispatch)

@@ -6,7 +6,7 @@ routes' own `Answer`s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
+from gofleet.adapters.http.access import ACCESS, PUBLIC
 from gofleet.adapters.http.answers import HEADERS, Answer
 from gofleet.adapters.http.problems import Problem
 from gofleet.adapters.http.slugs import Slug
@@ -25,6 +26,16 @@ NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
 """Litestar writes them out although false is what their absence means."""
 EVENT_STREAM = "text/event-stream"
 REQUEST_ID = "X-Request-Id"
+SECURITY: Json = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of the issuer that the server trusts. Each operation names the scope that it"
+        " takes, and in `x-roles` who may do it: with everything there is, or with their own orders and records. A"
+        " server with AUTH=off asks for none.",
+    }
+}
 
 
 class DocumentPlugin(JsonRenderPlugin):
@@ -47,6 +58,7 @@ def description_of(app: Litestar) -> Json:
         _drop_noise(operation)
         operation["parameters"] = [_parameter(one, handler) for one in operation.get("parameters", [])]
         operation["responses"] = _responses(handler, operation["responses"], schemas)
+        operation |= _security(handler)
         if body := operation.get("requestBody"):
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
@@ -54,6 +66,7 @@ def description_of(app: Litestar) -> Json:
         "examples": _referred("examples", {slug.value: _problem_example(slug) for slug in Slug}, document["paths"]),
         "headers": _referred("headers", HEADERS, document["paths"]),
         "schemas": used(schemas, document["paths"]),
+        "securitySchemes": SECURITY,
     }
     return document
 
@@ -99,11 +112,14 @@ def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
 def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Json:
     """Those that the route declares. Litestar adds a 400 of its own shape, which we never answer."""
     answers = _answers(handler)
-    return {str(status): _response(answers[status], litestars[str(status)], schemas) for status in sorted(answers)}
+    more = () if handler.opt.get(PUBLIC) else ("RateLimit?", "RateLimit-Policy?")
+    return {
+        str(status): _response(answers[status], litestars[str(status)], schemas, more) for status in sorted(answers)
+    }
 
 
-def _response(answer: Answer, response: Json, schemas: Json) -> Json:
-    headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID)}
+def _response(answer: Answer, response: Json, schemas: Json, more: Sequence[str]) -> Json:
+    headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *more)}
     response |= {"description": answer.description, "headers": headers}
     for name, media in response.get("content", {}).items():
         if answer.slugs:
@@ -122,6 +138,20 @@ def _as_text(media: Json) -> None:
     """A stream is a text; what each `data:` in it holds, OpenAPI can say from version 3.2 on only."""
     data = msgspec.json.encode(media["example"]).decode()
     media |= {"schema": {"type": "string"}, "x-item-schema": media["schema"], "example": f"data: {data}\n\n"}
+
+
+def _security(handler: HTTPRouteHandler) -> Json:
+    """What a token must say; what is public says nothing."""
+    if handler.opt.get(PUBLIC):
+        return {"security": []}
+    access = ACCESS[str(handler.operation_id)]
+    return {
+        "security": [{"token": [access.scope.value]}],
+        "x-roles": {
+            "everything": sorted(role.value for role in access.everything),
+            "own": sorted(role.value for role in access.own),
+        },
+    }
 
 
 def _header(name: str) -> Json:

@@ -10,6 +10,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
+from gofleet.adapters.http.access import Caller, CallerPart
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.cursors import Cursor, after_order, order_behind
 from gofleet.adapters.http.fields import ID
@@ -26,7 +27,7 @@ from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas import NewOrder, OrderPage, OrderView, as_created, present
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import matches, tag_of
-from gofleet.domain.actor import CLIENT
+from gofleet.domain.errors import NoSuchOrder
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
@@ -71,11 +72,16 @@ LISTED = {
     responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN),
 )
 async def create(
-    data: JSONBody[NewOrder], create_order: NamedDependency[SkipValidation[CreateOrder]]
+    data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    answer = accepted(*await create_order(data.order(by=CLIENT)))
+    answer = accepted(*await create_order(ordered(data, caller)))
     return Response(answer.view, status_code=answer.status, headers=answer.headers)
+
+
+def ordered(asked: NewOrder, caller: Caller) -> Order:
+    """The order that the caller asks for."""
+    return asked.order(by=caller.actor, customer_id=caller.customer(asked.customer_id))
 
 
 class OrderAnswer(NamedTuple):
@@ -100,11 +106,12 @@ def accepted(order: Order, new: bool) -> OrderAnswer:
 )
 async def show(
     order_id: OrderId,
+    caller: CallerPart,
     orders: NamedDependency[SkipValidation[Orders]],
     if_none_match: IfNoneMatch = None,
 ) -> Response[OrderView | None]:
     """The order as it is now; 304 if the client has this version."""
-    order = await orders.get(parameter_id("order_id", order_id))
+    order = await found(orders, parameter_id("order_id", order_id), caller)
     tag = tag_of(order.version)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
@@ -112,9 +119,19 @@ async def show(
     return Response(present(order), headers=headers)
 
 
+async def found(orders: Orders, order_id: str, caller: Caller) -> Order:
+    """`NoSuchOrder` also when it is none of the caller's: what they are answered, and what is done for it, is the
+    same."""
+    order = await orders.get(order_id)
+    if not order.is_of(caller.owner):
+        raise NoSuchOrder(order_id)
+    return order
+
+
 @get("/", operation_id="listOrders", summary="List orders", responses=LISTED | documented(Slug.INVALID))
 async def listing(
     *,
+    caller: CallerPart,
     orders: NamedDependency[SkipValidation[Orders]],
     status: Annotated[Status | None, filtering("Only those that are in it.", "PENDING")] = None,
     driver_id: Annotated[str | None, filtering("Only those of this driver.", "maria", **ID)] = None,
@@ -130,10 +147,11 @@ async def listing(
         driver_id=None if driver_id is None else parameter_id("driver_id", driver_id),
         created_after=created_after and aware("created_after", created_after, BadParameter),
         before=order_behind(cursor),
+        owner=caller.owner,
     )
-    found = await orders.list(which, limit + 1)
-    items = found[:limit]
-    more = len(found) > limit
+    listed = await orders.list(which, limit + 1)
+    items = listed[:limit]
+    more = len(listed) > limit
     return OrderPage(items=[present(order) for order in items], next_cursor=after_order(items[-1]) if more else None)
 
 

@@ -23,6 +23,7 @@ from gofleet.domain.errors import (
     CountMismatch,
     DriverBusy,
     FleetUnavailable,
+    Forbidden,
     IllegalMove,
     Invalid,
     NoPickup,
@@ -33,6 +34,8 @@ from gofleet.domain.errors import (
     NotReplayable,
     OrderTaken,
     StaleOrder,
+    TooManyRequests,
+    Unauthenticated,
     Unavailable,
     UnknownDriver,
     VersionMismatch,
@@ -52,6 +55,8 @@ SLUGS: Mapping[type[Exception], Slug] = {
     BodyIncomplete: Slug.INCOMPLETE,
     BadHost: Slug.BAD_HOST,
     Misdirected: Slug.MISDIRECTED,
+    Unauthenticated: Slug.UNAUTHENTICATED,
+    Forbidden: Slug.FORBIDDEN,
     NoSuchOrder: Slug.NO_SUCH_ORDER,
     NoSuchDriver: Slug.NO_SUCH_DRIVER,
     NoPosition: Slug.NO_POSITION,
@@ -66,6 +71,7 @@ SLUGS: Mapping[type[Exception], Slug] = {
     NoSuchParked: Slug.NO_SUCH_PARKED_MESSAGE,
     NotReplayable: Slug.NOT_REPLAYABLE,
     CountMismatch: Slug.COUNT_MISMATCH,
+    TooManyRequests: Slug.TOO_MANY_REQUESTS,
     TooManyStreams: Slug.TOO_MANY_STREAMS,
     Overcrowded: Slug.OVERCROWDED,
     Unavailable: Slug.UNAVAILABLE,
@@ -111,13 +117,15 @@ BODY = (
     Slug.INVALID,
 )
 """What may be wrong with any JSON body."""
+KNOWN = (Slug.UNAUTHENTICATED, Slug.FORBIDDEN, Slug.TOO_MANY_REQUESTS)
+"""Where it matters who asks."""
 ALWAYS = (Slug.INTERNAL, Slug.UNAVAILABLE, Slug.OVERCROWDED, Slug.BAD_HOST, Slug.MISDIRECTED)
 
 
-def documented(*slugs: Slug) -> dict[int, Answer]:
-    """The problems that a route may answer with, besides those that any may."""
+def documented(*slugs: Slug, public: bool = False) -> dict[int, Answer]:
+    """The problems that a route may answer with, besides those that any may; `public`: whoever asks."""
     by_status: dict[int, list[Slug]] = defaultdict(list)
-    for slug in dict.fromkeys((*slugs, *ALWAYS)):
+    for slug in dict.fromkeys((*slugs, *(() if public else KNOWN), *ALWAYS)):
         by_status[slug.meaning.status].append(slug)
     return {
         status: Answer(
@@ -132,7 +140,7 @@ def documented(*slugs: Slug) -> dict[int, Answer]:
     }
 
 
-PROBLEM_HEADERS = {412: ("ETag?",), 503: ("Retry-After",)}
+PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 412: ("ETag?",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
 def slug_for(error: Exception) -> Slug:

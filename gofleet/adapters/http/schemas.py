@@ -11,6 +11,7 @@ import msgspec
 from gofleet.adapters.http.fields import (
     NOT_ZERO,
     Count,
+    CustomerId,
     DriverId,
     Lat,
     Lng,
@@ -49,9 +50,13 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: Annotated[OrderId | None, said("Asking again with the same id and content is safe.")] = None
     pickup: Annotated[Point | None, said("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
     dropoff: Annotated[Point | None, said("Where they go.", **NOT_ZERO)] = None
+    customer_id: Annotated[
+        CustomerId | None, said("For whom it is; a customer's own orders are theirs without being told.")
+    ] = None
 
-    def order(self, *, by: Actor) -> Order:
-        """The order that `by` asked for; `Invalid` if the domain refuses it, or its id is the name of a route."""
+    def order(self, *, by: Actor, customer_id: str | None = None) -> Order:
+        """The order that `by` asked for, for that customer; `Invalid` if the domain refuses it, or its id is the name
+        of a route."""
         if self.id in RESERVED:
             raise Invalid("id", f"must not be {self.id}, which is a reserved word")
         return Order.create(
@@ -61,6 +66,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             by=by,
             pickup=self.pickup and self.pickup.place(),
             dropoff=self.dropoff and self.dropoff.place(),
+            customer_id=customer_id,
         )
 
 
@@ -74,6 +80,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[Status, said("What has become of it.", "DISPATCHED")]
     pickup: Annotated[Point | None, said("Where the goods are; null: at the depot.")]
     dropoff: Annotated[Point | None, said("Where they go.")]
+    customer_id: Annotated[CustomerId | None, said("For whom it is, if that was said.", None)]
     driver_id: Annotated[DriverId | None, said("Who has it, or had it when it ended.")]
     reason: Annotated[Reason | None, said("Why people have to see to it, while they have.", None)]
     version: Version
@@ -112,6 +119,7 @@ def present(order: Order) -> OrderView:
         status=order.status,
         pickup=_point(order.pickup),
         dropoff=_point(order.dropoff),
+        customer_id=order.customer_id,
         driver_id=order.driver_id,
         reason=order.reason,
         version=order.version,

@@ -12,13 +12,13 @@ import msgspec
 
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.bodies import decoded
+from gofleet.adapters.http.door import Door
 from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.moves import MoveOrder
-from gofleet.adapters.http.orders import CreateOrder, OrderAnswer, accepted
+from gofleet.adapters.http.orders import CreateOrder, OrderAnswer, accepted, ordered
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.schemas import NewOrder, present
 from gofleet.adapters.http.tags import tag_of
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.ids import IDENTIFIER
 
 NEW_ORDER = "/api/v1/orders"
@@ -32,27 +32,32 @@ class Shortcut:
     """`POST /api/v1/orders` by `create_order`, `POST /api/v1/orders/{order_id}/deliver` by `deliver_order`; all else by
     `usual`, and so is what is special about one of these."""
 
-    def __init__(self, usual: ASGIApp, create_order: CreateOrder, deliver_order: MoveOrder) -> None:
+    def __init__(
+        self, usual: ASGIApp, create_order: CreateOrder, deliver_order: MoveOrder, door: Door | None = None
+    ) -> None:
         self._usual = usual
+        self._door = door or Door()
         self._create_order = create_order
         self._deliver_order = deliver_order
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _is_new_order(scope):
             scope["path_template"] = NEW_ORDER
-            await _answer(scope, send, self._created(receive))
+            await _answer(scope, send, self._created(scope, receive))
         elif order_id := _delivered(scope):
             scope["path_template"] = DELIVERY
-            await _answer(scope, send, self._moved(order_id))
+            await _answer(scope, send, self._moved(scope, order_id))
         else:
             await self._usual(scope, receive, send)
 
-    async def _created(self, receive: Receive) -> OrderAnswer:
-        asked = decoded(await _body(receive), NewOrder).order(by=CLIENT)
+    async def _created(self, scope: Scope, receive: Receive) -> OrderAnswer:
+        caller = await self._door.enter(scope, "createOrder")
+        asked = ordered(decoded(await _body(receive), NewOrder), caller)
         return accepted(*await self._create_order(asked))
 
-    async def _moved(self, order_id: str) -> OrderAnswer:
-        order = await self._deliver_order(order_id, by=CLIENT)
+    async def _moved(self, scope: Scope, order_id: str) -> OrderAnswer:
+        caller = await self._door.enter(scope, "deliverOrder")
+        order = await self._deliver_order(order_id, by=caller.actor, owner=caller.owner)
         return OrderAnswer(200, present(order), {"ETag": tag_of(order.version)})
 
 

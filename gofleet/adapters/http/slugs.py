@@ -19,6 +19,8 @@ class Slug(StrEnum):
     MALFORMED_TAG = "malformed-tag"
     BAD_REQUEST = "bad-request"
     BAD_HOST = "bad-host"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     NO_SUCH_ORDER = "no-such-order"
     NO_SUCH_DRIVER = "no-such-driver"
@@ -40,6 +42,7 @@ class Slug(StrEnum):
     INVALID = "invalid"
     UNKNOWN_DRIVER = "unknown-driver"
     PRECONDITION_REQUIRED = "precondition-required"
+    TOO_MANY_REQUESTS = "too-many-requests"
     INTERNAL = "internal"
     TOO_MANY_STREAMS = "too-many-streams"
     OVERCROWDED = "overcrowded"
@@ -73,6 +76,14 @@ MEANINGS: dict[Slug, Meaning] = {
     Slug.BAD_REQUEST: Meaning(400, "The request cannot be read", "compare it with the API's description"),
     Slug.BAD_HOST: Meaning(
         400, "The Host header is not one name", "send one Host: a name or an address, perhaps with a port"
+    ),
+    Slug.UNAUTHENTICATED: Meaning(
+        401,
+        "It is not known who asks",
+        "send `Authorization: Bearer` with an access token that is not over; `gofleet login` gets one",
+    ),
+    Slug.FORBIDDEN: Meaning(
+        403, "Whoever asks may not do this", "ask somebody who may, or for a token with the scope and the role it takes"
     ),
     Slug.NOT_FOUND: Meaning(404, "There is nothing at this address", "look for the route in the API's description"),
     Slug.NO_SUCH_ORDER: Meaning(404, "There is no such order", "check the id; `GET /api/v1/orders` lists orders"),
@@ -126,6 +137,9 @@ MEANINGS: dict[Slug, Meaning] = {
     Slug.UNKNOWN_DRIVER: Meaning(422, "There is no such driver", "register the driver first, or check the id"),
     Slug.PRECONDITION_REQUIRED: Meaning(
         428, "The If-Match header is required", "look at the order, and send its ETag as If-Match"
+    ),
+    Slug.TOO_MANY_REQUESTS: Meaning(
+        429, "You ask more often than you may", "wait for the seconds of the Retry-After header; RateLimit tells ahead"
     ),
     Slug.INTERNAL: Meaning(
         500, "Something went wrong on our side", "try again later; tell whoever runs it the `request_id`"

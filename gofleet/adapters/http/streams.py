@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from gofleet.adapters.http import sse
+from gofleet.adapters.http.access import UNRESTRICTED, Caller
 from gofleet.adapters.http.driver_moves import DriverMoves
 from gofleet.adapters.http.event_schemas import EventView
 from gofleet.adapters.http.resume import token_of
@@ -57,11 +58,13 @@ class Streams:
         self._moves = moves
         self._open = 0
 
-    def response(self, moment: Moment, which: HistoryFilter, box: Box | None) -> sse.StreamingResponse:
-        """What happens behind `moment`, and how drivers move in `box`. `TooManyStreams`."""
+    def response(
+        self, moment: Moment, which: HistoryFilter, box: Box | None, caller: Caller = UNRESTRICTED
+    ) -> sse.StreamingResponse:
+        """What happens behind `moment`, and how drivers move in `box`, as the caller may see it. `TooManyStreams`."""
         if self._open >= self._bounds.most:
             raise TooManyStreams(self._bounds.most, self._bounds.keep_alive_seconds)
-        pumps: list[sse.Pump] = [partial(self._orders, moment, which)]
+        pumps: list[sse.Pump] = [partial(self._orders, moment, which, caller)]
         if box is not None:
             pumps.append(partial(self._drivers, self._moves, box))
         return sse.StreamingResponse(
@@ -72,14 +75,14 @@ class Streams:
             send_seconds=self._bounds.send_seconds,
         )
 
-    async def _orders(self, moment: Moment, which: HistoryFilter, write: sse.Write) -> None:
+    async def _orders(self, moment: Moment, which: HistoryFilter, caller: Caller, write: sse.Write) -> None:
         while True:
             found = await self._tail.behind(moment, which, self._bounds.keep_alive_seconds)
             moment = found.until
             if not found.entries:
                 await write(sse.keep_alive(token_of(moment)))
                 continue
-            views = [(EventView.of(entry), token_of(entry.moment)) for entry in found.entries]
+            views = [(EventView.of(entry, caller), token_of(entry.moment)) for entry in found.entries]
             await write(b"".join(sse.event(view.type, _encoder.encode(view), id) for view, id in views))
 
     async def _drivers(self, moves: DriverMoves, box: Box, write: sse.Write) -> None:

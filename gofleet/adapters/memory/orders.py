@@ -79,6 +79,7 @@ class MemoryOrders:
                 (which.status is None or order.status is which.status)
                 and (which.driver_id is None or order.driver_id == which.driver_id)
                 and (which.created_after is None or order.created_at > which.created_after)
+                and order.is_of(which.owner)
                 and (which.before is None or (order.created_at, order.id) < which.before)
             )
 
@@ -147,6 +148,8 @@ class MemoryOrders:
             move=move_of(was.status if was else None, order.status),
             status=order.status,
             driver_id=order.driver_id,
+            customer_id=order.customer_id,
+            was_driver_id=was.driver_id if was else None,
             reason=order.reason if order.status is Status.MANUAL_DISPATCH else None,
             actor=order.moved_by,
             at=order.as_of,

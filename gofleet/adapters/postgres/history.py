@@ -67,6 +67,8 @@ class _LogRow(NamedTuple):
     actor: str
     at: datetime
     trace_id: str | None
+    customer_id: str | None
+    was_driver_id: str | None
 
 
 def _entry_of(columns: TupleRow) -> Entry:
@@ -83,4 +85,6 @@ def _entry_of(columns: TupleRow) -> Entry:
         actor=row.actor,
         at=row.at,
         trace_id=row.trace_id,
+        customer_id=row.customer_id,
+        was_driver_id=row.was_driver_id,
     )

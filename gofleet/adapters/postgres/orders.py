@@ -86,6 +86,9 @@ class PostgresOrders:
             "created_after": which.created_after,
             "before_at": before_at,
             "before_id": before_id,
+            "owner_customer_id": which.owner and which.owner.customer_id,
+            "owner_driver_id": which.owner and which.owner.driver_id,
+            "anybody": which.owner is None,
             "limit": limit,
         }
         # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values

@@ -1,0 +1,1 @@
+"""Access tokens of an OpenID provider, and the keys that they are signed with."""

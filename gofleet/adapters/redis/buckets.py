@@ -1,0 +1,21 @@
+"""Token buckets in Redis, by its own clock: every process that asks sees the same."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.scripts import Line, Script
+from gofleet.domain.rate import Rate, Taken
+
+
+class RedisBuckets:
+    """`Buckets`, in keys `<prefix>bucket:<key>` that vanish when they are full."""
+
+    def __init__(self, redis: Redis, *, prefix: str) -> None:
+        self._prefix = prefix
+        self._take = Script(Line(redis), "take_tokens")
+
+    async def take(self, key: str, rate: Rate, most: int) -> Taken:
+        interval = max(1, round(1_000_000 / rate.per_second))
+        given, left, wait = await self._take([f"{self._prefix}bucket:{key}"], interval, rate.burst, most)
+        return Taken(int(given), int(left), int(wait) / 1_000_000)

@@ -1,0 +1,123 @@
+"""Certificates for development and for tests: an authority, and one certificate for each role.
+
+The authority's key is thrown away at once, so nobody can add to what was made here; make all of them anew instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+AUTHORITY = "authority.pem"
+ROLES: Mapping[str, Sequence[str]] = {
+    "fleet": ("fleet", "localhost", "127.0.0.1"),
+    "api": ("api",),
+    "worker": ("worker",),
+}
+"""Role -> the names of its certificate. Only the fleet is called by one of them."""
+DAYS = 365.0
+
+
+class Authority:
+    """Signs certificates for as long as it is in memory."""
+
+    def __init__(self, name: str = "GoFleet development") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        public = self._key.public_key()
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        self._certificate = (
+            _builder(self._name, self._name, public, DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def write(self, file: Path) -> None:
+        """What others must trust."""
+        file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, names: Sequence[str], certificate: Path, key: Path, *, days: float = DAYS) -> None:
+        """One for these names (DNS or addresses), for both ends of a link; negative days: one that is over."""
+        secret = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        issued = (
+            _builder(subject, self._name, secret.public_key(), days)
+            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        certificate.write_bytes(issued.public_bytes(serialization.Encoding.PEM))
+        _write_secret(
+            key,
+            secret.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
+
+
+def make(folder: Path) -> list[Path]:
+    """`authority.pem`, and `<role>.pem` with `<role>.key` for each role; what was made, in that order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = Authority()
+    authority.write(folder / AUTHORITY)
+    made = [folder / AUTHORITY]
+    for role, names in ROLES.items():
+        certificate, key = folder / f"{role}.pem", folder / f"{role}.key"
+        authority.issue(names, certificate, key)
+        made += [certificate, key]
+    return made
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    begin = now - timedelta(minutes=5) + min(timedelta(0), 2 * timedelta(days=days))
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _write_secret(file: Path, content: bytes) -> None:
+    """For its owner alone, from the first byte on."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+        opened.write(content)

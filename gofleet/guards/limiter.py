@@ -1,0 +1,123 @@
+"""How often somebody may ask: a token bucket for each, shared by all processes, of which each process holds a handful.
+
+A token is taken from the shared bucket before it is spent here, so all processes together never let more through than
+the bucket gives; most requests are answered from the handful, without asking anybody. Tokens that lie here for long are
+given up: who asks seldom is far from any limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+from loguru import logger
+
+from gofleet.domain.errors import TooManyRequests, Unavailable
+from gofleet.domain.rate import Rate, Taken
+
+PORTION = 20
+"""The part of a bucket that a process holds, at most: one in so many."""
+EARLY = 4
+"""The part of that at which the next one is asked for."""
+HOLD_SECONDS = 1.0
+REST_SECONDS = 1.0
+"""For so long nobody asks shared buckets that did not answer."""
+MOST_KEYS = 100_000
+
+
+class Buckets(Protocol):
+    """Token buckets, each full at first and filled again at its rate. Losing them all harms nobody."""
+
+    async def take(self, key: str, rate: Rate, most: int) -> Taken: ...  # up to `most`; Unavailable
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How somebody stands: `left` of `rate.burst` at least, all of them after `full_seconds`."""
+
+    rate: Rate
+    left: int
+    full_seconds: float
+
+
+@dataclass
+class _Hand:
+    """What this process holds of a bucket: `tokens` until a time, or none and no use asking before `again_at`; `behind`
+    are those that were left in the bucket."""
+
+    tokens: int = 0
+    until: float = 0.0
+    again_at: float = 0.0
+    behind: int = 0
+    filling: asyncio.Task[None] | None = None
+
+
+class Limiter:
+    """Asks `shared`, and while that is away `local`, which then limits each process by itself: nobody is refused for
+    an outage of ours."""
+
+    def __init__(self, shared: Buckets, local: Buckets, clock: Callable[[], float] = monotonic) -> None:
+        self._shared = shared
+        self._local = local
+        self._clock = clock
+        self._hands: OrderedDict[str, _Hand] = OrderedDict()
+        self._rest_until = 0.0
+
+    def check(self, key: str) -> None:
+        """`TooManyRequests` if it is known that nothing is left; takes nothing."""
+        if (hand := self._hands.get(key)) is not None:
+            self._held(hand)
+
+    async def take(self, key: str, rate: Rate) -> Standing:
+        """One token. `TooManyRequests` when there is none."""
+        hand = self._hand(key)
+        while not self._held(hand):
+            await asyncio.shield(self._filled(key, rate, hand))  # whoever gives up takes it from nobody
+        hand.tokens -= 1
+        if hand.tokens == rate.burst // PORTION // EARLY:
+            self._filled(key, rate, hand)  # before anybody has to wait for it
+        left = hand.tokens + hand.behind
+        return Standing(rate, left, (rate.burst - left) / rate.per_second)
+
+    def _held(self, hand: _Hand) -> bool:
+        now = self._clock()
+        if hand.tokens > 0 and now < hand.until:
+            return True
+        if hand.again_at > now:
+            raise TooManyRequests(hand.again_at - now)
+        return False
+
+    def _filled(self, key: str, rate: Rate, hand: _Hand) -> asyncio.Task[None]:
+        """Its being filled, begun now if it is not yet: all who wait wait for the same, and go on together."""
+        if hand.filling is None or hand.filling.done():
+            hand.filling = asyncio.create_task(self._fill(key, rate, hand))
+        return hand.filling
+
+    async def _fill(self, key: str, rate: Rate, hand: _Hand) -> None:
+        given = await self._asked(key, rate, max(1, rate.burst // PORTION))
+        now = self._clock()
+        held = hand.tokens if now < hand.until else 0
+        hand.tokens, hand.behind, hand.until = held + given.tokens, given.left, now + HOLD_SECONDS
+        if not given.tokens:
+            hand.again_at = now + min(given.wait_seconds, HOLD_SECONDS)
+
+    async def _asked(self, key: str, rate: Rate, most: int) -> Taken:
+        if self._clock() >= self._rest_until:
+            try:
+                return await self._shared.take(key, rate, most)
+            except Unavailable as error:
+                self._rest_until = self._clock() + REST_SECONDS
+                logger.warning("limits hold for this process alone: {}", error)
+        return await self._local.take(key, rate, most)
+
+    def _hand(self, key: str) -> _Hand:
+        hand = self._hands.get(key)
+        if hand is None:
+            hand = self._hands[key] = _Hand()
+            if len(self._hands) > MOST_KEYS:
+                self._hands.popitem(last=False)
+        return hand

@@ -1,0 +1,181 @@
+"""Who may do what, as the operators of a delivery service would say it; and what the API makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.server import serving
+from gofleet.domain.actor import WORKER
+from gofleet.domain.driver import Driver
+from gofleet.domain.errors import Unauthenticated
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
+from gofleet.domain.parked import Cause, Failure
+from gofleet.domain.principal import Principal, Role, Scope
+from tests.makers import CENTRE, a_position, an_order
+from tests.roles.conftest import World
+
+EVERY_SCOPE = frozenset(Scope)
+PEOPLE: Mapping[str, Role] = {
+    "customer-a": Role.CUSTOMER,
+    "customer-b": Role.CUSTOMER,
+    "driver-x": Role.DRIVER,
+    "driver-y": Role.DRIVER,
+    "dispatcher-d": Role.DISPATCHER,
+    "admin-m": Role.ADMIN,
+    "service-s": Role.SERVICE,
+}
+"""`customer-a` and `driver-x` own the order and the record that everything is about; `-b` and `-y` have others."""
+STRANGERS = {Role.CUSTOMER: "customer-b", Role.DRIVER: "driver-y"}
+ORDER, OTHER, DRIVER, OTHER_DRIVER = "order-aa", "order-bb", "driver-x", "driver-y"
+NOWHERE = {ORDER: "order-zz", DRIVER: "driver-z"}
+"""Ids as long as theirs that nothing has."""
+
+ANYTHING, OWN, NOTHING = "anything", "own", "nothing"
+STAFF = {"dispatcher": ANYTHING, "admin": ANYTHING, "service": ANYTHING}
+ADMIN = {"admin": ANYTHING}
+EXPECTED: Mapping[str, Mapping[str, str] | None] = {
+    "createOrder": {**STAFF, "customer": ANYTHING},
+    "showOrder": {**STAFF, "customer": OWN, "driver": OWN},
+    "listOrders": {**STAFF, "customer": ANYTHING, "driver": ANYTHING},
+    "showTimeline": {**STAFF, "customer": OWN, "driver": OWN},
+    "followOrders": {**STAFF, "customer": ANYTHING, "driver": ANYTHING},
+    "cancelOrder": {**STAFF, "customer": OWN},
+    "deliverOrder": {**STAFF, "driver": OWN},
+    "dispatchOrder": {"dispatcher": ANYTHING, "admin": ANYTHING},
+    "redispatchOrder": {"dispatcher": ANYTHING, "admin": ANYTHING},
+    "listCandidates": {"dispatcher": ANYTHING, "admin": ANYTHING},
+    "registerDriver": STAFF,
+    "showDriver": {**STAFF, "driver": OWN},
+    "setDuty": {**STAFF, "driver": OWN},
+    "locateDriver": {**STAFF, "driver": OWN},
+    "moveDriver": {**STAFF, "driver": OWN},
+    "listDrivers": STAFF,
+    "moveDrivers": STAFF,
+    "listParkedMessages": ADMIN,
+    "countParkedMessages": ADMIN,
+    "showParkedMessage": ADMIN,
+    "replayParkedMessage": ADMIN,
+    "replayParkedMessages": ADMIN,
+    "listFailedEvents": ADMIN,
+    "retryFailedEvents": ADMIN,
+    "showIndicators": STAFF,
+    "explainProblem": None,
+    "showResource": None,
+}
+"""By operation; None = whoever asks. Who is not named may not."""
+
+
+@dataclass(frozen=True)
+class Call:
+    operation: str
+    method: str
+    path: str
+    body: object
+
+
+async def authenticate(token: str) -> Principal:
+    """Tokens are names."""
+    if token not in PEOPLE:
+        raise Unauthenticated("nobody of that name")
+    return Principal.named(token, frozenset({PEOPLE[token]}), EVERY_SCOPE)
+
+
+def calls(document: Mapping[str, Any]) -> Iterator[Call]:
+    """Each operation of the description once, with its own examples."""
+    values = {"order_id": ORDER, "driver_id": DRIVER, "parked_id": "1", "slug": "not-found"}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            bodies = operation.get("requestBody", {}).get("content", {})
+            body = next((media["example"] for media in bodies.values()), None)
+            yield Call(operation["operationId"], method.upper(), path.format(**values), body)
+
+
+async def settled(world: World) -> None:
+    """Two drivers, each with an order of another customer; a message that was given up."""
+    for driver, order, customer in ((DRIVER, ORDER, "customer-a"), (OTHER_DRIVER, OTHER, "customer-b")):
+        await world.drivers.put(Driver(driver, driver.title(), True))
+        await world.fleet.register(Driver(driver, driver.title(), True))
+        await world.fleet.move(a_position(driver))
+        await world.orders.add(an_order(order, customer_id=customer))
+        held = await world.orders.get(order)
+        held.dispatch(driver, by=WORKER)
+        await world.orders.save(held)
+    await world.parked.add(Delivery(DISPATCH_QUEUE, b"{}"), Failure(Cause.MALFORMED, "Malformed", "it is no event"))
+
+
+@asynccontextmanager
+async def serving_all(world: World) -> AsyncGenerator[httpx.AsyncClient]:
+    stop = asyncio.Event()
+    following = asyncio.create_task(world.tail.following(stop))
+    app = api_app(world.api(), door=Door(authenticate))
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
+        async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
+            yield client
+        world.stopping.set()
+    stop.set()
+    await following
+
+
+async def asked(client: httpx.AsyncClient, call: Call, name: str | None) -> httpx.Response:
+    """What somebody is answered; of a stream, only that it begins."""
+    headers = {"X-Request-Id": "same-for-all", "If-Match": "*"}
+    if name is not None:
+        headers["Authorization"] = f"Bearer {name}"
+    request = client.build_request(call.method, call.path, json=call.body, headers=headers)
+    answer = await client.send(request, stream=True)
+    if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+        await answer.aread()
+    await answer.aclose()
+    return answer
+
+
+async def violation(call: Call, name: str | None) -> str | None:
+    """What is answered otherwise than expected, in a world of its own; None = nothing."""
+    world = World(depot=CENTRE)
+    await settled(world)
+    async with serving_all(world) as client:
+        wrong = await _wrong(client, call, name)
+    return wrong and f"{call.operation} by {name}: {wrong}"
+
+
+async def _wrong(client: httpx.AsyncClient, call: Call, name: str | None) -> str | None:
+    expected = EXPECTED[call.operation]
+    if expected is None:
+        return _differs(await asked(client, call, name), 200)
+    if name is None:
+        return _differs(await asked(client, call, name), 401)
+    may = expected.get(PEOPLE[name].value, NOTHING)
+    if may == NOTHING:
+        return _differs(await asked(client, call, name), 403)
+    if may == ANYTHING or name not in STRANGERS.values():
+        answer = await asked(client, call, name)
+        return (
+            f"status {answer.status_code}" if answer.status_code in {401, 403, 404} or answer.is_server_error else None
+        )
+    return await _told_apart(client, call, name)
+
+
+async def _told_apart(client: httpx.AsyncClient, call: Call, name: str) -> str | None:
+    """Something of somebody else must look as if it were not there."""
+    (there, nowhere), *_ = ((id, other) for id, other in NOWHERE.items() if id in call.path)
+    foreign = await asked(client, call, name)
+    missing = await asked(client, Call(call.operation, call.method, call.path.replace(there, nowhere), call.body), name)
+    if foreign.status_code != 404:
+        return f"a foreign one is answered {foreign.status_code}"
+    if foreign.text.replace(there, nowhere) != missing.text:
+        return f"a foreign one is {foreign.text}, a missing one {missing.text}"
+    same = {name: value for name, value in foreign.headers.items() if name != "date"}
+    other = {name: value for name, value in missing.headers.items() if name != "date"}
+    return None if same == other else f"the headers of a foreign one are {same}, of a missing one {other}"
+
+
+def _differs(answer: httpx.Response, status: int) -> str | None:
+    return None if answer.status_code == status else f"status {answer.status_code} instead of {status}: {answer.text}"

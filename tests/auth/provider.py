@@ -1,0 +1,49 @@
+"""An OpenID provider over HTTP that publishes whatever it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
+from gofleet.adapters.http.server import serving
+
+METADATA = "/.well-known/openid-configuration"
+
+
+@dataclass
+class Page:
+    status: int
+    body: bytes
+    location: str = ""
+
+
+@dataclass
+class Provider:
+    """`pages` by path; `asked` are the paths that somebody asked for."""
+
+    url: str = ""
+    pages: dict[str, Page] = field(default_factory=dict[str, Page])
+    asked: list[str] = field(default_factory=list[str])
+
+    def publish(self, keys: object, **metadata: object) -> None:
+        """Those keys, and metadata that lead to them."""
+        said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **metadata}
+        self.pages[METADATA] = Page(200, json.dumps(said).encode())
+        self.pages["/keys"] = Page(200, json.dumps(keys).encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del receive
+        self.asked.append(scope["path"])
+        page = self.pages.get(scope["path"], Page(404, b"{}"))
+        await respond(send, page.status, "application/json", page.body, ("location", page.location))
+
+
+@asynccontextmanager
+async def a_provider() -> AsyncGenerator[Provider]:
+    provider = Provider()
+    async with serving(provider, "127.0.0.1", 0, grace_seconds=1) as listening:
+        provider.url = listening.url
+        yield provider

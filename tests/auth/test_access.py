@@ -1,0 +1,242 @@
+"""Every route, by everybody, about their own and about what is not theirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from gofleet.adapters.http import access
+from gofleet.adapters.http.access import ACCESS, Caller, admitted
+from gofleet.adapters.http.app import routed
+from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.openapi import description_of
+from gofleet.domain.errors import Forbidden
+from gofleet.domain.history import HistoryFilter
+from gofleet.domain.order import Order, Owner
+from gofleet.domain.principal import Principal, Role, Scope
+from gofleet.ports import OrderFilter
+from tests.auth.matrix import EVERY_SCOPE, EXPECTED, ORDER, OTHER, PEOPLE, calls, serving_all, settled, violation
+from tests.makers import CENTRE
+from tests.roles.conftest import World
+
+CALLS = {call.operation: call for call in calls(description_of(routed(World().api(), Door())))}
+EVERYBODY = [None, *PEOPLE]
+
+
+def test_every_route_has_its_row() -> None:
+    assert EXPECTED.keys() == CALLS.keys()
+    assert ACCESS.keys() == {name for name, expected in EXPECTED.items() if expected is not None}
+
+
+@pytest.mark.parametrize("name", EVERYBODY, ids=str)
+@pytest.mark.parametrize("operation", EXPECTED)
+async def test_everybody_may_do_what_they_should_and_nothing_else(operation: str, name: str | None) -> None:
+    assert await violation(CALLS[operation], name) is None
+
+
+def _everything(*_: object, **__: object) -> bool:
+    return True
+
+
+def _all_of_it(principal: Principal, _: str) -> Caller:
+    return Caller(principal)
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
+    "whose order it is": (Order, "is_of", _everything, "showOrder", "customer-b"),
+    "whose order is cancelled": (Order, "is_of", _everything, "cancelOrder", "customer-b"),
+    "whose order is delivered": (Order, "is_of", _everything, "deliverOrder", "driver-y"),
+    "whose timeline it is": (Order, "is_of", _everything, "showTimeline", "driver-y"),
+    "which driver it is": (Caller, "check_driver", _nothing, "showDriver", "driver-y"),
+    "whose position it is": (Caller, "check_driver", _nothing, "moveDriver", "driver-y"),
+    "the role": (access, "admitted", _all_of_it, "listParkedMessages", "customer-a"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
+async def test_each_predicate_is_needed(
+    monkeypatch: pytest.MonkeyPatch, mutant: tuple[Any, str, Any, str, str]
+) -> None:
+    where, name, instead, operation, person = mutant
+    monkeypatch.setattr(where, name, instead)
+    monkeypatch.setattr("gofleet.adapters.http.door.admitted", access.admitted)
+    assert await violation(CALLS[operation], person) is not None
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_token_without_the_scope_may_not_do_what_its_owner_may(scope: Scope) -> None:
+    admin = Principal.named("m", frozenset(Role), EVERY_SCOPE - {scope})
+    for operation, row in ACCESS.items():
+        if row.scope is not scope:
+            assert admitted(admin, operation).owner is None
+            continue
+        with pytest.raises(Forbidden, match=scope) as refused:
+            admitted(admin, operation)
+        assert refused.value.scope == scope
+
+
+def test_what_has_no_row_is_for_nobody() -> None:
+    with pytest.raises(Forbidden):
+        admitted(Principal.named("m", frozenset(Role), EVERY_SCOPE), "dropEverything")
+
+
+def test_who_is_several_things_owns_as_each_of_them() -> None:
+    both = Principal.named("ana", frozenset({Role.CUSTOMER, Role.DRIVER}), EVERY_SCOPE)
+    assert admitted(both, "listOrders").owner == Owner("ana", "ana")
+    assert admitted(both, "cancelOrder").owner == Owner("ana", None)
+    assert admitted(both, "showDriver").owner == Owner(None, "ana")
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World(depot=CENTRE)
+    await settled(world)
+    return world
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving_all(world) as client:
+        yield client
+
+
+def _as(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {name}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [("customer-a", [ORDER]), ("driver-y", [OTHER]), ("admin-m", [OTHER, ORDER])]
+)
+async def test_a_list_shows_ones_own(client: httpx.AsyncClient, name: str, seen: list[str]) -> None:
+    answer = await client.get("/api/v1/orders", headers=_as(name))
+    assert [order["id"] for order in answer.json()["items"]] == seen
+
+
+async def test_a_filter_does_not_lead_to_others(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/orders?driver_id=driver-y", headers=_as("driver-x"))
+    assert answer.json() == {"items": [], "next_cursor": None}
+
+
+async def test_a_customers_order_is_theirs(client: httpx.AsyncClient, world: World) -> None:
+    order = {"id": "new", "price": 10.0, "tax": 1.0}
+    answer = await client.post("/api/v1/orders", json=order, headers=_as("customer-a"))
+    assert (answer.status_code, answer.json()["customer_id"]) == (201, "customer-a")
+    assert (await world.orders.get("new")).customer_id == "customer-a"
+    assert world.orders.log[-1].actor == "customer:customer-a"
+    again = await client.post("/api/v1/orders", json={**order, "customer_id": "customer-a"}, headers=_as("customer-a"))
+    assert (again.status_code, again.json()) == (200, answer.json())
+
+
+async def test_nobody_orders_for_another_customer(client: httpx.AsyncClient, world: World) -> None:
+    order = {"id": "new", "price": 10.0, "tax": 1.0, "customer_id": "customer-b"}
+    answer = await client.post("/api/v1/orders", json=order, headers=_as("customer-a"))
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"detail": "must be left out, or be your own", "pointer": "/customer_id"}]
+    assert "new" not in world.orders.rows
+    allowed = await client.post("/api/v1/orders", json=order, headers=_as("service-s"))
+    assert (allowed.status_code, allowed.json()["customer_id"]) == (201, "customer-b")
+
+
+async def test_a_foreign_order_of_the_same_id_is_not_told(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        "/api/v1/orders", json={"id": OTHER, "price": 10.0, "tax": 1.0}, headers=_as("customer-a")
+    )
+    assert answer.status_code == 409
+    assert "customer-b" not in answer.text
+    assert "driver-y" not in answer.text
+
+
+async def test_a_timeline_tells_roles_and_not_names(client: httpx.AsyncClient) -> None:
+    await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
+    answer = await client.get(f"/api/v1/orders/{ORDER}/events", headers=_as("customer-a"))
+    assert [event["actor"] for event in answer.json()["items"]] == ["client", "worker", "dispatcher"]
+    full = await client.get(f"/api/v1/orders/{ORDER}/events", headers=_as("admin-m"))
+    assert full.json()["items"][-1]["actor"] == "dispatcher:dispatcher-d"
+
+
+async def _followed(client: httpx.AsyncClient, name: str, act: Callable[[], Any], count: int) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    async with client.stream("GET", "/api/v1/orders/stream", headers=_as(name)) as answer:
+        lines = answer.aiter_lines()
+        await anext(lines)
+        await act()
+        async for line in lines:
+            if line.startswith("data:"):
+                events.append(json.loads(line.removeprefix("data:")))
+            if len(events) == count:
+                break
+    return events
+
+
+async def test_a_stream_tells_of_ones_own(client: httpx.AsyncClient) -> None:
+    async def act() -> None:
+        await client.post(f"/api/v1/orders/{OTHER}/deliver", headers=_as("driver-y"))
+        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
+        await client.post(f"/api/v1/orders/{ORDER}/cancel", headers=_as("customer-a"))
+
+    customer = await _followed(client, "customer-a", act, 2)
+    assert [(event["order_id"], event["type"]) for event in customer] == [
+        (ORDER, "orders.redispatched"),
+        (ORDER, "orders.cancelled"),
+    ]
+    assert [event["actor"] for event in customer] == ["dispatcher", "customer:customer-a"]
+
+
+async def test_a_driver_hears_that_an_order_was_taken_from_them(client: httpx.AsyncClient) -> None:
+    async def act() -> None:
+        await client.post(f"/api/v1/orders/{OTHER}/redispatch", headers=_as("dispatcher-d"))
+        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
+
+    [event] = await _followed(client, "driver-x", act, 1)
+    assert (event["order_id"], event["type"], event["driver_id"]) == (ORDER, "orders.redispatched", None)
+
+
+async def test_a_map_of_drivers_is_not_for_customers(client: httpx.AsyncClient) -> None:
+    url = "/api/v1/orders/stream?bbox=-46.7,-23.6,-46.6,-23.5"
+    answer = await client.get(url, headers=_as("customer-a"))
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
+
+
+@pytest.mark.parametrize(
+    ("value", "challenge"),
+    [
+        (None, 'Bearer realm="gofleet"'),
+        ("", 'Bearer realm="gofleet", error="invalid_token"'),
+        ("Bearer", 'Bearer realm="gofleet", error="invalid_token"'),
+        ("Bearer nobody", 'Bearer realm="gofleet", error="invalid_token"'),
+        ("Basic YWRtaW46YWRtaW4=", 'Bearer realm="gofleet", error="invalid_token"'),
+    ],
+)
+async def test_who_is_not_known_is_asked_for_a_token(
+    client: httpx.AsyncClient, value: str | None, challenge: str
+) -> None:
+    answer = await client.get("/api/v1/orders", headers={} if value is None else {"Authorization": value})
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenge)
+    assert answer.json()["type"] == "/problems/unauthenticated"
+
+
+async def test_two_tokens_are_none(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/orders", headers=[("Authorization", "Bearer admin-m")] * 2)
+    assert answer.status_code == 401
+
+
+async def test_the_scheme_is_told_without_case(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/v1/orders", headers={"Authorization": "bEARER admin-m"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/docs", "/api/v1/openapi.json", "/health/live", "/problems/forbidden"])
+async def test_what_is_about_nobody_is_for_everybody(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 200
+
+
+def test_filters_without_an_owner_are_everybodys() -> None:
+    assert OrderFilter().owner is None
+    assert HistoryFilter().owner is None

@@ -1,0 +1,212 @@
+"""Tokens of a provider that we did not write, got in each way that there is, and what the API makes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import pytest
+from joserfc.jwk import RSAKey
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.oidc import issuer as oidc
+from gofleet.adapters.oidc.keys import Keys, Patience
+from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.parts import free_port
+from tests.auth.certified import Browser, Issuer, installed, issuing
+from tests.roles.conftest import World
+from tests.waiting import eventually
+
+ORDER = {"id": "o-1", "price": 10.0, "tax": 1.0}
+CALLBACK = "http://127.0.0.1/callback"
+LOGIN_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(tmp_path_factory.mktemp("issuer"))
+
+
+def a_key(name: str) -> RSAKey:
+    return RSAKey.generate_key(2048, parameters={"kid": name, "use": "sig", "alg": "RS256"})
+
+
+@asynccontextmanager
+async def trusting(issuer: Issuer, patience: Patience | None = None) -> AsyncGenerator[httpx.AsyncClient]:
+    """An API that takes the issuer's tokens."""
+    asking = oidc.Issuer(issuer.url)
+    keys = Keys(asking.keys, patience)
+    tokens = Tokens(keys, TokenRules(issuer.url, "gofleet-api"))
+    app = api_app(World().api(), door=Door(tokens.principal, issuer=issuer.url))
+    async with (
+        serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
+        httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
+    ):
+        yield client
+    await keys.close()
+    await asking.close()
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_service_comes_in_by_client_credentials(place: Path) -> None:
+    with issuing(place, [a_key("one")]) as issuer:
+        async with trusting(issuer) as client:
+            token = issuer.of_shop()
+            created = await client.post("/api/v1/orders", json=ORDER, headers=bearer(token))
+            assert (created.status_code, created.json()["status"]) == (201, "PENDING")
+            told = await client.get("/api/v1/orders/o-1/events", headers=bearer(token))
+            assert told.json()["items"][0]["actor"] == "service:shop"
+            refused = await client.get("/api/v1/drivers", headers=bearer(token))
+            assert refused.status_code == 403
+            assert refused.json()["detail"] == "the token does not have the scope drivers:read"
+            assert 'scope="drivers:read"' in refused.headers["WWW-Authenticate"]
+
+
+def by_code(issuer: Issuer, name: str) -> Mapping[str, str]:
+    """Authorization code with PKCE (RFC 7636), as a web page would do it."""
+    verifier = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    asked = {
+        "client_id": "web",
+        "response_type": "code",
+        "redirect_uri": CALLBACK,
+        "scope": "openid orders:read orders:write",
+        "state": "s",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    back = Browser(name).visit(f"{issuer.metadata['authorization_endpoint']}?{urlencode(asked)}", CALLBACK)
+    [code] = parse_qs(urlsplit(back).query)["code"]
+    return issuer.token(
+        grant_type="authorization_code", client_id="web", code=code, redirect_uri=CALLBACK, code_verifier=verifier
+    )
+
+
+async def test_people_come_in_by_code_and_an_id_token_does_not(place: Path) -> None:
+    with issuing(place, [a_key("one")]) as issuer:
+        async with trusting(issuer) as client:
+            got = by_code(issuer, "ana")
+            created = await client.post("/api/v1/orders", json=ORDER, headers=bearer(got["access_token"]))
+            assert (created.status_code, created.json()["customer_id"]) == (201, "ana")
+            refused = await client.get("/api/v1/orders", headers=bearer(got["id_token"]))
+            assert refused.status_code == 401
+            other = by_code(issuer, "dora")["access_token"]
+            moved = await client.post("/api/v1/orders/o-1/cancel", headers=bearer(other))
+            assert moved.json()["status"] == "CANCELLED"
+
+
+async def test_keys_are_rotated_and_taken_back(place: Path) -> None:
+    first, second = a_key("one"), a_key("two")
+    port = free_port("127.0.0.1", 19_500)
+    patience = Patience(fresh_seconds=0.2, between_seconds=0.1)
+    async with trusting(Issuer(f"http://127.0.0.1:{port}"), patience) as client:
+
+        async def status(token: str) -> int:
+            return (await client.get("/api/v1/orders", headers=bearer(token))).status_code
+
+        with issuing(place, [first], port) as issuer:
+            old = issuer.of_shop()
+            assert await status(old) == 200
+        assert await status(old) == 200  # nobody is there to be asked
+        with issuing(place, [second, first], port) as issuer:
+            new = issuer.of_shop()
+            assert [await status(new), await status(old)] == [200, 200]
+        with issuing(place, [second], port) as issuer:
+
+            async def is_refused() -> bool:
+                return await status(old) == 401
+
+            await eventually(is_refused)
+            assert await status(new) == 200
+
+
+async def test_who_wants_in_is_told_where_to_go(place: Path) -> None:
+    with issuing(place, [a_key("one")]) as issuer:
+        async with trusting(issuer) as client:
+            told = (await client.get("/.well-known/oauth-protected-resource")).json()
+    assert told["authorization_servers"] == [issuer.url]
+    assert "orders:read" in told["scopes_supported"]
+
+
+def gofleet(*words: str, home: Path, **more: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(home), "COLUMNS": "200", **more}
+    return subprocess.Popen(
+        [sys.executable, "-m", "gofleet", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def test_a_person_logs_in_from_a_terminal(place: Path, tmp_path: Path) -> None:
+    with issuing(place, [a_key("one")]) as issuer:
+        async with trusting(issuer) as client:
+            url = str(client.base_url)
+            said = await asyncio.to_thread(_logged_in, url, tmp_path)
+            assert "logged in at" in said
+            kept = tmp_path / "gofleet" / "tokens.json"
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+            listed = await asyncio.to_thread(_run, "orders", "list", "--url", url, "--json", home=tmp_path)
+            assert listed == (0, "", "")
+            anonymous = await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path, GOFLEET_TOKEN="")
+            assert anonymous[0] == 1
+            assert "It is not known who asks" in anonymous[2]
+            assert "gofleet login" in anonymous[2]
+            assert (await asyncio.to_thread(_run, "logout", "--url", url, home=tmp_path))[1] == "forgotten\n"
+            assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 1
+
+
+async def test_a_service_logs_in_by_its_secret(place: Path, tmp_path: Path) -> None:
+    with issuing(place, [a_key("one")]) as issuer:
+        async with trusting(issuer) as client:
+            url = str(client.base_url)
+            words = ("login", "--url", url, "--client-id", "shop", "--scope", "orders:read")
+            code, said, _ = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("shop-secret"))
+            assert (code, "logged in" in said) == (0, True)
+            assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 0
+            wrong = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("wrong"))
+            assert wrong[0] == 1
+            assert "the issuer refuses" in wrong[2]
+            token = issuer.of_shop("orders:read")
+            by_option = ("orders", "list", "--token", token, "--url", url)
+            assert (await asyncio.to_thread(_run, *by_option, home=tmp_path / "empty"))[0] == 0
+
+
+def secret(text: str) -> dict[str, str]:
+    return {"GOFLEET_CLIENT_SECRET": text}
+
+
+def _logged_in(url: str, home: Path) -> str:
+    """What `gofleet login` says, while a person opens the page that it names."""
+    process = gofleet("login", "--url", url, home=home)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    found = re.search(r"open (\S+) and", first)
+    assert found, first + (process.stderr.read() if process.stderr else "")
+    Browser("ana").visit(found[1])
+    rest, complained = process.communicate(timeout=LOGIN_SECONDS)
+    assert process.returncode == 0, complained
+    return rest
+
+
+def _run(*words: str, home: Path, **more: str) -> tuple[int, str, str]:
+    process = gofleet(*words, home=home, **more)
+    said, complained = process.communicate(timeout=LOGIN_SECONDS)
+    return process.returncode, said, complained

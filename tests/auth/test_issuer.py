@@ -1,0 +1,112 @@
+"""What is taken from an issuer: only what can be keys of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+from gofleet.adapters.oidc.issuer import MOST_BYTES, MOST_KEYS, Issuer, usable
+from gofleet.domain.errors import Unavailable
+from tests.auth.mint import CURVE, FIRST, encoded, published
+from tests.auth.provider import METADATA, Page, Provider, a_provider
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    async with a_provider() as provider:
+        provider.publish(published(FIRST, CURVE))
+        yield provider
+
+
+async def _keys(url: str, **more: Any) -> list[str]:
+    issuer = Issuer(url, **more)
+    try:
+        return sorted(await issuer.keys())
+    finally:
+        await issuer.close()
+
+
+async def test_its_keys_are_where_its_metadata_say(provider: Provider) -> None:
+    assert await _keys(provider.url) == ["curve", "first"]
+    assert provider.asked == [METADATA, "/keys"]
+
+
+async def test_they_can_be_told_to_be_elsewhere(provider: Provider) -> None:
+    assert await _keys("https://login.example.com", keys_url=f"{provider.url}/keys") == ["curve", "first"]
+    assert provider.asked == ["/keys"]
+
+
+@pytest.mark.parametrize(
+    ("path", "page", "why"),
+    [
+        (METADATA, Page(404, b"{}"), "answers 404"),
+        (METADATA, Page(302, b"{}", location="/keys"), "answers 302"),
+        (METADATA, Page(200, b"<html>"), "something else"),
+        (METADATA, Page(200, b"\xff\xfe"), "something else"),
+        (METADATA, Page(200, b"[]"), "something else"),
+        (METADATA, Page(200, b'{"issuer": "http://127.0.0.1", "jwks_uri": "http://127.0.0.1/keys"}'), "calls itself"),
+        ("/keys", Page(500, b"{}"), "answers 500"),
+        ("/keys", Page(200, b"{}"), "something else"),
+        ("/keys", Page(200, b'{"keys": []}'), "no key that we can use"),
+        ("/keys", Page(200, b" " * (MOST_BYTES + 1)), "more than"),
+    ],
+)
+async def test_what_is_wrong_with_it_is_an_outage(provider: Provider, path: str, page: Page, why: str) -> None:
+    provider.pages[path] = page
+    with pytest.raises(Unavailable, match=why):
+        await _keys(provider.url)
+
+
+async def test_nobody_there_is_an_outage(unused_tcp_port: int) -> None:
+    with pytest.raises(Unavailable, match="the issuer of tokens"):
+        await _keys(f"http://127.0.0.1:{unused_tcp_port}")
+
+
+async def test_no_more_keys_are_taken_than_an_issuer_needs(provider: Provider) -> None:
+    many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(MOST_KEYS + 5)]
+    provider.pages["/keys"] = Page(200, json.dumps({"keys": many}).encode())
+    assert len(await _keys(provider.url)) == MOST_KEYS
+
+
+def _public(key: RSAKey | ECKey, **changed: object) -> dict[str, Any]:
+    return {name: value for name, value in {**key.as_dict(private=False), **changed}.items() if value is not None}
+
+
+def _weak() -> dict[str, Any]:
+    """Of 1024 bits, and of no use to anybody: its number has no secret half."""
+    return {"kty": "RSA", "kid": "weak", "n": encoded(b"\xc5" * 128), "e": "AQAB"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(dict(OctKey.generate_key(256, parameters={"kid": "s"}).as_dict()), id="secret"),
+        pytest.param(_public(FIRST, kid=None), id="without a name"),
+        pytest.param(_public(FIRST, kid=""), id="with an empty name"),
+        pytest.param(_public(FIRST, kid=7), id="with a number for a name"),
+        pytest.param(_public(FIRST, use="enc"), id="for encryption"),
+        pytest.param(_public(FIRST, alg="RS512"), id="of another algorithm"),
+        pytest.param(_public(FIRST, n="AQAB"), id="of a few bits"),
+        pytest.param(_public(FIRST, n="***"), id="broken"),
+        pytest.param(_public(FIRST, n=None), id="half"),
+        pytest.param(dict(FIRST.as_dict(private=True)), id="with its private half"),
+        pytest.param(_weak(), id="weak"),
+        pytest.param(_public(ECKey.generate_key("P-384", parameters={"kid": "c"})), id="of another curve"),
+        pytest.param(_public(CURVE, x=CURVE.as_dict(private=False)["y"]), id="not on its curve"),
+        pytest.param({"kid": "o", "kty": "OKP", "crv": "Ed25519", "x": "AA"}, id="of another kind"),
+        pytest.param({"kid": "o"}, id="of no kind"),
+    ],
+)
+def test_keys_that_are_not_taken(raw: dict[str, Any]) -> None:
+    assert usable(raw) is None
+
+
+@pytest.mark.parametrize("raw", [_public(FIRST), _public(FIRST, use=None, alg=None), _public(CURVE)])
+def test_keys_that_are(raw: dict[str, Any]) -> None:
+    found = usable(raw)
+    assert found is not None
+    assert not found.is_private

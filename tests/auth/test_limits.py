@@ -1,0 +1,78 @@
+"""How often who may ask, over HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.door import Authenticate, Door
+from gofleet.adapters.http.peers import Peers
+from gofleet.adapters.http.rates import Limits, Rates
+from gofleet.adapters.http.server import serving
+from gofleet.adapters.memory.buckets import MemoryBuckets
+from gofleet.domain.rate import Rate
+from gofleet.guards.limiter import Limiter
+from tests.auth.matrix import authenticate
+from tests.roles.conftest import World
+
+PEER, PERSON, STAFF = Rate(0.01, 20), Rate(0.01, 30), Rate(0.01, 40)
+
+
+@asynccontextmanager
+async def limited(authenticate: Authenticate | None) -> AsyncGenerator[httpx.AsyncClient]:
+    limits = Limits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), Peers())
+    app = api_app(World().api(), door=Door(authenticate, limits))
+    async with (
+        serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
+        httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
+    ):
+        yield client
+
+
+async def statuses(client: httpx.AsyncClient, count: int, name: str | None, **headers: str) -> Counter[int]:
+    if name is not None:
+        headers["Authorization"] = f"Bearer {name}"
+    return Counter([(await client.get("/api/v1/orders", headers=headers)).status_code for _ in range(count)])
+
+
+async def test_a_thousand_forged_addresses_are_one_peer() -> None:
+    async with limited(None) as client:
+        found = Counter[int]()
+        for number in range(1000):
+            forged = {"X-Forwarded-For": f"198.51.{number // 250}.{number % 250}"}
+            found += await statuses(client, 1, None, **forged)
+    assert found == {200: 20, 429: 980}
+
+
+async def test_a_refusal_says_when_to_come_again() -> None:
+    async with limited(None) as client:
+        first = await client.get("/api/v1/orders")
+        assert first.headers["RateLimit-Policy"] == '"default";q=20;w=2000'
+        assert first.headers["RateLimit"] == '"default";r=19;t=100'
+        await statuses(client, 20, None)
+        refused = await client.get("/api/v1/orders")
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-requests")
+    assert 1 <= int(refused.headers["Retry-After"]) <= 100
+
+
+async def test_each_known_caller_has_a_bucket_of_their_own() -> None:
+    async with limited(authenticate) as client:
+        assert await statuses(client, 50, "customer-a") == {200: 30, 429: 20}
+        assert await statuses(client, 50, "customer-b") == {200: 30, 429: 20}
+        assert await statuses(client, 50, "dispatcher-d") == {200: 40, 429: 10}
+
+
+async def test_wrong_tokens_are_soon_no_longer_listened_to() -> None:
+    async with limited(authenticate) as client:
+        assert await statuses(client, 50, "nobody") == {401: 20, 429: 30}
+        assert await statuses(client, 5, None) == {429: 5}
+
+
+async def test_what_is_public_is_not_counted() -> None:
+    async with limited(authenticate) as client:
+        found = Counter([(await client.get("/health/live")).status_code for _ in range(50)])
+    assert found == {200: 50}
