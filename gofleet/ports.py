@@ -54,6 +54,7 @@ class Orders(Protocol):
         ...
 
     async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]: ...
+    async def open_of(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
     async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:

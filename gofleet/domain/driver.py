@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
-from gofleet.domain.place import Box, Place
+from gofleet.domain.place import Box, Place, distance_m
 
 LONGEST_NAME = 100
 RESERVED = "positions"
 """No driver's id: `POST /drivers/positions` takes the positions of many."""
+ERROR_M = 500.0
 FUTURE_TOLERANCE = timedelta(seconds=5)
 """How far ahead of our clock a phone's clock may be before its fix is refused."""
 
@@ -56,6 +57,11 @@ class Position:
         if self.recorded_at > now + FUTURE_TOLERANCE:
             raise Invalid("recorded_at", "is in the future")
         return self
+
+    def is_out_of_reach(self, before: Position, kmh: float) -> bool:
+        """Whether nobody gets here from there so soon at that speed; devices err by up to `ERROR_M`."""
+        seconds = (self.recorded_at - before.recorded_at).total_seconds()
+        return seconds > 0 and distance_m(before.place, self.place) - ERROR_M > kmh / 3.6 * seconds
 
 
 @dataclass(frozen=True)

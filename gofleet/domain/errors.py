@@ -265,3 +265,13 @@ class TooManyRequests(GoFleetError):
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("you ask more often than you may")
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyOrders(GoFleetError):
+    """A customer has so many orders that are not over."""
+
+    code = "too-many-open-orders"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"you have {most} orders that are not over, which is as many as there may be")
+        self.most = most

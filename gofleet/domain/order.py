@@ -131,6 +131,11 @@ class Order:
         """Whether it is one of the owner's; None = it may be anybody's."""
         return owner is None or owns(owner, self.customer_id, self.driver_id)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still move."""
+        return bool(MOVES[self.status])
+
     def same_request(self, other: Order) -> bool:
         """Whether both were asked for with the same content, whatever became of them since."""
         return self._request() == other._request()

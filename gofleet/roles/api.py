@@ -36,6 +36,7 @@ from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_by_hand import DispatchByHand
 from gofleet.usecases.find_candidates import FindCandidates
+from gofleet.usecases.move_driver import MoveDriver
 from gofleet.usecases.redispatch_order import RedispatchOrder
 
 
@@ -54,7 +55,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
     app = api_app(
         Api(
             orders=orders,
-            create_order=observed(CreateOrder(orders)),
+            create_order=observed(CreateOrder(orders, process.settings.auth.open_orders)),
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
@@ -63,6 +64,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
             history=history,
             streams=streams_of(tail, fleet, process),
             drivers=drivers,
+            move_driver=observed(MoveDriver(fleet, process.settings.auth.driver_kmh)),
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
             fleet=fleet,
@@ -105,7 +107,9 @@ def streams_of(tail: Tail, fleet: Fleet, process: Process) -> Streams:
     """What clients may follow; their streams end as soon as the process is told to stop."""
     web, stream = process.settings.web, process.settings.stream
     moves = DriverMoves(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
-    bounds = StreamBounds(web.max_streams, stream.keep_alive_seconds, web.send_timeout_seconds)
+    bounds = StreamBounds(
+        web.max_streams, process.settings.auth.streams_each, stream.keep_alive_seconds, web.send_timeout_seconds
+    )
     return Streams(tail, stopping=process.stopping, moves=moves, bounds=bounds)
 
 

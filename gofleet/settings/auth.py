@@ -55,6 +55,15 @@ class Auth(Group, frozen=True, kw_only=True):
         field(name="LIMIT_STAFF_RATE")
     )
     staff_burst: Annotated[int, about("Such requests at once.", ge=1)] = field(name="LIMIT_STAFF_BURST")
+    open_orders: Annotated[
+        int, about("Orders of one customer that are not over, when the customer asks for one more.", ge=1)
+    ] = field(name="LIMIT_OPEN_ORDERS")
+    streams_each: Annotated[int, about("Streams that one customer or driver holds open at once, then 429.", ge=1)] = (
+        field(name="LIMIT_STREAMS")
+    )
+    driver_kmh: Annotated[
+        float, about("How fast drivers are at most; fixes of their own beyond that are refused.", gt=0)
+    ] = field(name="LIMIT_DRIVER_KMH")
     trusted_proxies: Annotated[
         str, about("Addresses or networks, with commas between, whose X-Forwarded-For is believed.")
     ] = field(name="TRUSTED_PROXIES")

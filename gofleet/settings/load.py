@@ -22,6 +22,7 @@ from gofleet.settings.group import Group
 from gofleet.settings.groups import Settings
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
+FILE = "_FILE"
 TYPO_RATIO = 0.85
 """How alike a name in the environment and a setting's must be to be taken for a slip of the finger."""
 
@@ -85,6 +86,9 @@ def _read(environ: Mapping[str, str] | None, dotenv: Path | None) -> tuple[Setti
     files = _files(environ.get("GOFLEET_ENV") or written.get("GOFLEET_ENV") or "development")
     entries = catalogue()
     wrong = list(_unknown(entries, files, written, environ))
+    environ, written = (
+        _with_secrets(entries, values, source, wrong) for values, source in ((environ, ENVIRONMENT), (written, DOTENV))
+    )
     groups: dict[str, dict[str, object]] = {}
     sources: dict[str, str] = {}
     for entry in entries:
@@ -146,10 +150,35 @@ def _dotenv(path: Path | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def _with_secrets(
+    entries: list[Entry], values: Mapping[str, str], source: str, wrong: list[SettingsError]
+) -> Mapping[str, str]:
+    """Those values, and of each secret that has a `<name>_FILE` what stands in that file, but for the line's end."""
+    found = dict(values)
+    for entry in entries:
+        if not entry.secret or not (path := values.get(f"{entry.name}{FILE}")):
+            continue
+        if entry.name in values:
+            fix = "leave one of them out"
+            wrong.append(
+                SettingsError(f"{entry.name} is there twice", f"{entry.name}{FILE} is set, too ({source})", fix)
+            )
+            continue
+        try:
+            found[entry.name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            wrong.append(
+                SettingsError(f"{entry.name}{FILE} is wrong", f"{path!r}: {why}", "name a file that holds the secret")
+            )
+    return found
+
+
 def _unknown(
     entries: list[Entry], files: Mapping[str, object], written: Mapping[str, str], environ: Mapping[str, str]
 ) -> Iterator[SettingsError]:
     known = [entry.name for entry in entries]
+    known += [f"{entry.name}{FILE}" for entry in entries if entry.secret]
     for source, names in ((DEFAULTS, files), (DOTENV, written)):
         for name in names:
             if name not in known:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from gofleet import failpoints
-from gofleet.domain.errors import OrderTaken
+from gofleet.domain.errors import NoSuchOrder, OrderTaken, TooManyOrders
 from gofleet.domain.order import Order
 from gofleet.ports import Orders
 
@@ -13,16 +14,33 @@ class CreateOrder:
     """Accept an order; the same commit promises to tell the world.
 
     Asked twice for the same, it accepts once: returns the stored order and whether it is new.
-    `OrderTaken` when the id belongs to an order with other content.
+    `OrderTaken` when the id belongs to an order with other content. A customer who asks (`own`) may have `most_open`
+    that are not over, or a few more of those asked for in the same moment; else `TooManyOrders`.
     """
 
     orders: Orders
+    most_open: int = sys.maxsize
 
-    async def __call__(self, order: Order) -> tuple[Order, bool]:
+    async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
+        if own and order.customer_id is not None and await self._has_enough(order.customer_id):
+            return await self._again(order)
         failpoints.hit("api.before_commit")
         if await self.orders.add(order):
             failpoints.hit("api.after_commit")
             return order, True
+        return await self._accepted_before(order)
+
+    async def _has_enough(self, customer_id: str) -> bool:
+        return await self.orders.open_of(customer_id, self.most_open) >= self.most_open
+
+    async def _again(self, order: Order) -> tuple[Order, bool]:
+        """Who only asks again for what they have is answered as before."""
+        try:
+            return await self._accepted_before(order)
+        except NoSuchOrder:
+            raise TooManyOrders(self.most_open) from None
+
+    async def _accepted_before(self, order: Order) -> tuple[Order, bool]:
         stored = await self.orders.get(order.id)
         if not stored.same_request(order):
             raise OrderTaken(order.id)

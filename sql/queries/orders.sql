@@ -93,6 +93,14 @@ where (%(status)s::text is null or status = %(status)s)
 order by created_at desc, id desc
 limit %(limit)s;
 
+-- name: open_of
+select count(*)
+from (
+    select from orders
+    where customer_id = %(customer_id)s and status in ('PENDING', 'MANUAL_DISPATCH', 'DISPATCHED')
+    limit %(limit)s
+) as open;
+
 -- name: overdue
 select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
        reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of

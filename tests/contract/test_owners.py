@@ -70,3 +70,12 @@ async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner
     page = await store.history.behind(Moment(0, 0), HistoryFilter(owner=owner), 100)
     said = [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in page.entries]
     assert said == told
+
+
+async def test_how_many_orders_of_a_customer_are_not_over(store: Store) -> None:
+    await settled(store)
+    assert [await store.orders.open_of(name, 10) for name in ("ana", "bea", "nobody")] == [2, 2, 0]
+    assert await store.orders.open_of("ana", 1) == 1
+    await move_order(store.orders, "o-1", Order.deliver, by="x", done=lambda _: False)
+    await move_order(store.orders, "o-2", Order.cancel, by="ana", done=lambda _: False)
+    assert await store.orders.open_of("ana", 10) == 0

@@ -58,7 +58,7 @@ OPENAPI_BREAKS: dict[str, Change] = {
     "answer 201.status: MANUAL_DISPATCH is no longer": lambda d: schema(d, "Status")["enum"].remove("MANUAL_DISPATCH"),
     "answer 409.type: /problems/order-taken is no longer": lambda d: create(d)["responses"]["409"]["content"][
         "application/problem+json"
-    ]["schema"]["properties"]["type"].update(enum=["/problems/other"]),
+    ]["schema"]["properties"]["type"]["enum"].remove("/problems/order-taken"),
     "answer 200.items[].id: is gone": lambda d: schema(d, "OrderView")["properties"].pop("id"),
     "parameter query cursor is gone": lambda d: d["paths"][ORDERS]["get"]["parameters"].pop(),
     "parameter query cursor is required": lambda d: listing(d, "cursor").update(required=True),

@@ -54,6 +54,9 @@ class RiskyOrders:
     async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
         return await self.orders.list(which, limit)
 
+    async def open_of(self, customer_id: str, limit: int) -> int:
+        return await self.orders.open_of(customer_id, limit)
+
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self.orders.overdue(seconds, limit)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gofleet.settings import SettingsError, load
+from gofleet.settings import SettingsError, load, secrets_of
 from gofleet.settings.load import catalogue
 
 
@@ -101,3 +101,31 @@ def test_every_setting_says_what_it_is_for_and_has_its_unit_in_its_name() -> Non
 
 def test_production_has_its_own_section() -> None:
     assert load({"GOFLEET_ENV": "production"}, dotenv=None).telemetry.log_format == "json"
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("p w=1\n")
+    assert load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None).postgres.password == "p w=1"
+    (tmp_path / ".env").write_text(f"REDIS_PASSWORD_FILE={secret}\n")
+    assert load({}, tmp_path / ".env").redis.password == "p w=1"
+    assert "p w=1" in secrets_of(load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None))
+
+
+@pytest.mark.parametrize(
+    ("environ", "what"),
+    [
+        ({"DB_PASSWORD_FILE": "/nowhere/at/all"}, "DB_PASSWORD_FILE is wrong"),
+        ({"DB_PASSWORD_FILE": "/dev/null", "DB_PASSWORD": "x"}, "DB_PASSWORD is there twice"),
+        ({"DB_PASWORD_FILE": "/dev/null"}, "unknown setting DB_PASWORD_FILE"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_meant(environ: dict[str, str], what: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(environ, dotenv=None)
+    assert error.value.what == what
+
+
+def test_only_secrets_may_stand_in_files(tmp_path: Path) -> None:
+    (tmp_path / "host").write_text("elsewhere")
+    assert load({"DB_HOST_FILE": str(tmp_path / "host")}, dotenv=None).postgres.host == "localhost"

@@ -35,6 +35,7 @@ from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_by_hand import DispatchByHand
 from gofleet.usecases.find_candidates import FindCandidates
+from gofleet.usecases.move_driver import MoveDriver
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from tests.makers import CENTRE
 
@@ -138,7 +139,7 @@ class World:
     def api(self) -> Api:
         return Api(
             orders=self.orders,
-            create_order=CreateOrder(self.orders),
+            create_order=CreateOrder(self.orders, 20),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
             dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
@@ -147,6 +148,7 @@ class World:
             history=self.history,
             streams=self.streams,
             drivers=self.drivers,
+            move_driver=MoveDriver(self.fleet, 200),
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,

@@ -162,7 +162,8 @@ class Creating:
     failure: Exception | None = None
     known: dict[str, Order] = field(default_factory=dict[str, Order])
 
-    async def __call__(self, order: Order) -> tuple[Order, bool]:
+    async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
+        assert not own
         if self.failure:
             raise self.failure
         order.created_at = ACCEPTED

@@ -24,7 +24,7 @@ from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.crowd import Crowd
 from gofleet.adapters.http.docs import DOCS_ROUTES
 from gofleet.adapters.http.door import Door, caller_of
-from gofleet.adapters.http.drivers import DRIVER_ROUTES
+from gofleet.adapters.http.drivers import DRIVER_ROUTES, MoveDriver
 from gofleet.adapters.http.events import EVENT_ROUTES
 from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.failures import problem_response
@@ -77,6 +77,7 @@ class Api:
     history: History
     streams: Streams
     drivers: Drivers
+    move_driver: MoveDriver
     parked: Parked
     failed_events: FailedEvents
     fleet: Fleet

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import Protocol
+
 from litestar import Response, get, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
@@ -13,9 +16,14 @@ from gofleet.adapters.http.parameters import DriverId, IfMatch, IfNoneMatch, par
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.http.tags import driver_tag_of, driver_versions_of, matches
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, Position
 from gofleet.domain.errors import NoPosition
 from gofleet.ports import Drivers, Fleet
+
+
+class MoveDriver(Protocol):
+    def __call__(self, position: Position, *, own: bool = False) -> Awaitable[bool]: ...
+
 
 DriversPort = NamedDependency[SkipValidation[Drivers]]
 FleetPort = NamedDependency[SkipValidation[Fleet]]
@@ -105,9 +113,15 @@ async def locate(driver_id: DriverId, caller: CallerPart, fleet: FleetPort) -> P
     summary="Say where a driver is",
     responses=MOVED | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
-async def move(driver_id: DriverId, caller: CallerPart, data: JSONBody[Fix], fleet: FleetPort) -> Response[None]:
-    """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so."""
-    newer = await fleet.move(checked(_checked_id(driver_id, caller), data, now()))
+async def move(
+    driver_id: DriverId,
+    caller: CallerPart,
+    data: JSONBody[Fix],
+    move_driver: NamedDependency[SkipValidation[MoveDriver]],
+) -> Response[None]:
+    """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so. A driver's
+    own must be where somebody can be who was at the last one."""
+    newer = await move_driver(checked(_checked_id(driver_id, caller), data, now()), own=caller.owner is not None)
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -31,7 +31,11 @@ from gofleet.domain.errors import NoSuchOrder
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
-CreateOrder = Callable[[Order], Awaitable[tuple[Order, bool]]]
+
+class CreateOrder(Protocol):
+    def __call__(self, order: Order, *, own: bool = False) -> Awaitable[tuple[Order, bool]]: ...
+
+
 NEXT = {
     name: {"order_id": "$response.body#/id"} for name in ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder")
 }
@@ -69,13 +73,13 @@ LISTED = {
     "/",
     operation_id="createOrder",
     summary="Create an order",
-    responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN),
+    responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN, Slug.TOO_MANY_OPEN_ORDERS),
 )
 async def create(
     data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrder]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    answer = accepted(*await create_order(ordered(data, caller)))
+    answer = accepted(*await create_order(ordered(data, caller), own=caller.owner is not None))
     return Response(answer.view, status_code=answer.status, headers=answer.headers)
 
 

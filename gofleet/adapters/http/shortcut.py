@@ -53,7 +53,7 @@ class Shortcut:
     async def _created(self, scope: Scope, receive: Receive) -> OrderAnswer:
         caller = await self._door.enter(scope, "createOrder")
         asked = ordered(decoded(await _body(receive), NewOrder), caller)
-        return accepted(*await self._create_order(asked))
+        return accepted(*await self._create_order(asked, own=caller.owner is not None))
 
     async def _moved(self, scope: Scope, order_id: str) -> OrderAnswer:
         caller = await self._door.enter(scope, "deliverOrder")

@@ -30,6 +30,7 @@ class Slug(StrEnum):
     TOO_SLOW = "too-slow"
     ORDER_TAKEN = "order-taken"
     INVALID_TRANSITION = "invalid-transition"
+    TOO_MANY_OPEN_ORDERS = "too-many-open-orders"
     STALE_ORDER = "stale-order"
     DRIVER_BUSY = "driver-busy"
     NO_PICKUP = "no-pickup"
@@ -100,6 +101,9 @@ MEANINGS: dict[Slug, Meaning] = {
     Slug.TOO_SLOW: Meaning(408, "The body came too slowly", "send it again, over a better connection"),
     Slug.ORDER_TAKEN: Meaning(
         409, "The id belongs to another order", "choose another id, or leave it out to be given one"
+    ),
+    Slug.TOO_MANY_OPEN_ORDERS: Meaning(
+        409, "You have too many orders that are not over", "wait until one is delivered, or cancel one"
     ),
     Slug.INVALID_TRANSITION: Meaning(
         409, "The order's status does not allow this", "look at the order as it is now, and decide anew"

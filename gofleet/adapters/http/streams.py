@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gofleet.adapters.http.driver_moves import DriverMoves
 from gofleet.adapters.http.event_schemas import EventView
 from gofleet.adapters.http.resume import token_of
 from gofleet.adapters.tail import Tail
+from gofleet.domain.errors import TooManyRequests
 from gofleet.domain.history import HistoryFilter, Moment
 from gofleet.domain.place import Box
 from gofleet.telemetry.metrics import OPEN_STREAMS
@@ -33,10 +35,11 @@ class TooManyStreams(Exception):
 
 @dataclass(frozen=True)
 class StreamBounds:
-    """`most` streams of one process; each is sent something at least every `keep_alive_seconds`, and cut off when it
-    takes nothing for `send_seconds`."""
+    """`most` streams of one process, `each` of one customer or driver; a stream is sent something at least every
+    `keep_alive_seconds`, and cut off when it takes nothing for `send_seconds`."""
 
     most: int = 500
+    each: int = 5
     keep_alive_seconds: float = 15.0
     send_seconds: float = 10.0
 
@@ -57,6 +60,7 @@ class Streams:
         self._bounds = bounds or StreamBounds()
         self._moves = moves
         self._open = 0
+        self._each = Counter[str]()
 
     def response(
         self, moment: Moment, which: HistoryFilter, box: Box | None, caller: Caller = UNRESTRICTED
@@ -64,13 +68,16 @@ class Streams:
         """What happens behind `moment`, and how drivers move in `box`, as the caller may see it. `TooManyStreams`."""
         if self._open >= self._bounds.most:
             raise TooManyStreams(self._bounds.most, self._bounds.keep_alive_seconds)
+        name = None if caller.owner is None else caller.principal.subject
+        if name is not None and self._each[name] >= self._bounds.each:
+            raise TooManyRequests(self._bounds.keep_alive_seconds)
         pumps: list[sse.Pump] = [partial(self._orders, moment, which, caller)]
         if box is not None:
             pumps.append(partial(self._drivers, self._moves, box))
         return sse.StreamingResponse(
             sse.opening(token_of(moment)),
             pumps,
-            opened=self._opened(),
+            opened=self._opened(name),
             stopping=self._stopping,
             send_seconds=self._bounds.send_seconds,
         )
@@ -92,12 +99,16 @@ class Streams:
                     await write(b"".join(sse.event("driver.moved", _encoder.encode(moved)) for moved in changed))
 
     @contextmanager
-    def _opened(self) -> Generator[None]:
+    def _opened(self, name: str | None) -> Generator[None]:
         self._open += 1
+        self._each.update([name] if name else [])
         OPEN_STREAMS.inc()
         try:
             with self._tail.reading():
                 yield
         finally:
             self._open -= 1
+            if name:
+                self._each[name] -= 1
+                self._each += Counter[str]()  # forgets who has none
             OPEN_STREAMS.dec()

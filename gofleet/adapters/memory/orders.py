@@ -86,6 +86,9 @@ class MemoryOrders:
         found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
         return copy.deepcopy(found[:limit])
 
+    async def open_of(self, customer_id: str, limit: int) -> int:
+        return min(limit, sum(order.customer_id == customer_id and order.is_open for order in self.rows.values()))
+
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         found = [await self.get(order.id) for order in self.rows.values() if order.status is Status.PENDING]
         found = [order for order in found if order.waited_seconds() > seconds]

@@ -95,6 +95,12 @@ class PostgresOrders:
         # uses the indexes. One that fits all would read, for a later page, everything before it.
         return await self._found(ORDERS.list, values, prepare=False)
 
+    async def open_of(self, customer_id: str, limit: int) -> int:
+        async with link_from(self._pool) as link:
+            found = await link.execute(ORDERS.open_of, {"customer_id": customer_id, "limit": limit}, prepare=True)
+            row = await found.fetchone()
+        return row[0] if row else 0
+
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
 
