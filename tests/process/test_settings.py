@@ -106,10 +106,11 @@ def test_production_has_its_own_section() -> None:
 def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("p w=1\n")
-    assert load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None).postgres.password == "p w=1"
+    written = "p w=1"
+    assert load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None).postgres.password == written
     (tmp_path / ".env").write_text(f"REDIS_PASSWORD_FILE={secret}\n")
-    assert load({}, tmp_path / ".env").redis.password == "p w=1"
-    assert "p w=1" in secrets_of(load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None))
+    assert load({}, tmp_path / ".env").redis.password == written
+    assert written in secrets_of(load({"DB_PASSWORD_FILE": str(secret)}, dotenv=None))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import failed, span
 
+NO_GUESSING = (b"x-content-type-options", b"nosniff")
+"""No browser takes JSON for a page, whatever somebody wrote into it."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
 
@@ -155,7 +157,8 @@ class _Answer:
                 self.streams_since = perf_counter()
                 if self.place:
                     self.place.leave()
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode("ascii"))]
+            named = (b"x-request-id", self._request_id.encode("ascii"))
+            message["headers"] = [*message.get("headers", ()), named, NO_GUESSING]
             if standing := self._state.get(STANDING):
                 message["headers"] += headers_of_standing(standing)
         await self._send(message)

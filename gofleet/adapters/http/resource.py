@@ -20,9 +20,9 @@ PATH = "/.well-known/oauth-protected-resource"
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """What this API asks of those who come."""
 
-    resource: Annotated[str, said("This API.", "https://gofleet.example.com/")]
+    resource: Annotated[str, said("This API, as it was asked.", "http://localhost:8000/")]
     authorization_servers: Annotated[
-        list[str], said("Who gives tokens for it; nobody where AUTH=off.", ["https://login.example.com/realms/gofleet"])
+        list[str], said("Who gives tokens for it; nobody where AUTH=off.", ["http://localhost:8088/realms/gofleet"])
     ]
     scopes_supported: Annotated[list[Scope], said("What a token may be for.")]
     bearer_methods_supported: Annotated[list[str], said("Where it goes.", ["header"])]
