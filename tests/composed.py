@@ -11,7 +11,7 @@ import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "compose.yaml"
-OBSERVABILITY = "observability"
+OBSERVABILITY, AUTH = "observability", "auth"
 
 
 class Port(msgspec.Struct):

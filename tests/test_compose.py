@@ -12,14 +12,15 @@ import pytest
 
 from gofleet.roles import ORDER
 from gofleet.settings.load import catalogue, load
-from tests.composed import FILE, OBSERVABILITY, ROOT, Service, compose, composed
+from tests.composed import AUTH, FILE, OBSERVABILITY, ROOT, Service, compose, composed
 
 KNOWN = {entry.name for entry in catalogue()}
 DEFAULTS = load({}, dotenv=None)
 CORE = composed().services
-ALL = composed(OBSERVABILITY)
+ALL = composed(f"{OBSERVABILITY},{AUTH}")
 SERVICES = ALL.services
-WATCHING = {name: service for name, service in SERVICES.items() if name not in CORE}
+WATCHING = {name: service for name, service in SERVICES.items() if OBSERVABILITY in service.profiles}
+GUARDING = {name: service for name, service in SERVICES.items() if AUTH in service.profiles}
 ROLES = {name: service for name, service in SERVICES.items() if service.role in ORDER}
 OURS = {**ROLES, "migrate": SERVICES["migrate"]}
 SOCKET = "/var/run/docker.sock"
@@ -40,6 +41,8 @@ def test_every_role_has_one_service_and_its_name() -> None:
 def test_without_a_profile_there_is_what_gofleet_needs_and_with_it_all_that_watches() -> None:
     assert set(CORE) == {*OURS, "gateway", "postgres", "rabbitmq", "redis"}
     assert set(WATCHING) == {"prometheus", "alertmanager", "grafana", "loki", "alloy", "jaeger"}
+    assert set(GUARDING) == {"keycloak"}
+    assert {*CORE, *WATCHING, *GUARDING} == set(SERVICES)
 
 
 def test_one_image_serves_all_and_is_built_once() -> None:
@@ -70,6 +73,7 @@ def test_what_is_published_is_published_on_this_machine_only() -> None:
         "alertmanager": ["127.0.0.1:9093"],
         "grafana": ["127.0.0.1:3000"],
         "jaeger": ["127.0.0.1:16686"],
+        "keycloak": ["127.0.0.1:8088"],
     }
     assert DEFAULTS.web.port == 8000
 
@@ -248,7 +252,7 @@ def test_compose_refuses(fault: str, tmp_path: Path) -> None:
     assert compose("config", "--quiet", file=tmp_path / "compose.yaml", profiles=OBSERVABILITY).returncode != 0
 
 
-@pytest.mark.parametrize("profiles", ["", OBSERVABILITY])
+@pytest.mark.parametrize("profiles", ["", OBSERVABILITY, AUTH])
 def test_compose_takes_it_unbroken(profiles: str, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(FILE.read_text())
     said = compose("config", "--quiet", file=tmp_path / "compose.yaml", profiles=profiles)

@@ -29,6 +29,7 @@ from gofleet.simulation.city import City
 from gofleet.simulation.people import People
 from gofleet.telemetry.logging import log_to
 
+HERE = "127.0.0.1"
 SHOW_SECONDS = 1.0
 SOMEWHERE = Place(-23.5505, -46.6333)
 """The city's centre when no depot is set."""
@@ -61,9 +62,11 @@ def demonstrate(wishes: Wishes, *, data: Path | None, broker: Literal["redis", "
 async def _run(wishes: Wishes, servers: Servers, story: Story, log: Path) -> int:
     story.began(servers.names)
     async with all_running(*servers.needed, on_ready=lambda server: story.step(f"{server.name} is up")):
-        settings = load({**os.environ, **servers.environment(), **_free_ports(load())})
+        asked = load()
+        settings = load({**os.environ, **servers.environment(), **_at_home(asked), **_free_ports(asked)})
         await asyncio.to_thread(migrate, parts.conninfo(settings))
         story.step("schema is up to date")
+        story.step(f"anybody who reaches {settings.web.host} may ask (AUTH=off)")
         process, people = Process(settings, ORDER), list[People]()
 
         @asynccontextmanager
@@ -85,11 +88,11 @@ async def _run(wishes: Wishes, servers: Servers, story: Story, log: Path) -> int
 async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> AsyncGenerator[People]:
     """The city's people against this process's own API and fleet, from outside."""
     settings = process.settings
-    base = f"http://127.0.0.1:{settings.web.port}"
+    base = f"http://{HERE}:{settings.web.port}"
     centre = parts.depot(settings) or SOMEWHERE
     async with (
         httpx.AsyncClient(base_url=base, timeout=10, trust_env=False) as http,
-        GrpcFleet("127.0.0.1", settings.fleet.port) as fleet,
+        GrpcFleet(HERE, settings.fleet.port, certificates=parts.fleet_certificates(settings)) as fleet,
     ):
         people = People(City(centre, wishes.seed, wishes.drivers), http, fleet, wishes.per_minute, wishes.orders)
         await people.sign_on()
@@ -112,8 +115,14 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
             story.summary(await people.told())
 
 
+def _at_home(settings: Settings) -> dict[str, str]:
+    """Nobody is asked who they are, so, unless you say otherwise, only this machine can ask."""
+    hosts = {name: HERE for name in ("WEB_SERVER_HOST", "GRPC_HOST", "METRICS_HOST") if not settings.given(name)}
+    return {"AUTH": "off", "LIMITS": "off", **hosts}
+
+
 def _free_ports(settings: Settings) -> dict[str, str]:
     """Ports that nobody asked for: the usual ones if they are free, else the next."""
     usual = {"WEB_SERVER_PORT": settings.web.port, "GRPC_PORT": settings.fleet.port}
     usual["METRICS_PORT"] = settings.telemetry.metrics_port
-    return {name: str(parts.free_port("127.0.0.1", port)) for name, port in usual.items() if not settings.given(name)}
+    return {name: str(parts.free_port(HERE, port)) for name, port in usual.items() if not settings.given(name)}

@@ -66,6 +66,19 @@ async def test_nobody_there_is_an_outage(unused_tcp_port: int) -> None:
         await _keys(f"http://127.0.0.1:{unused_tcp_port}")
 
 
+async def test_keys_of_an_encrypted_issuer_do_not_come_unencrypted() -> None:
+    class Told(Issuer):
+        async def _get(self, url: str) -> bytes:
+            assert url.startswith("https:"), "it asks for them all the same"
+            said = {"issuer": "https://login.example.com", "jwks_uri": "http://login.example.com/keys"}
+            return json.dumps(said).encode()
+
+    issuer = Told("https://login.example.com")
+    with pytest.raises(Unavailable, match="unencrypted"):
+        await issuer.keys()
+    await issuer.close()
+
+
 async def test_no_more_keys_are_taken_than_an_issuer_needs(provider: Provider) -> None:
     many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(MOST_KEYS + 5)]
     provider.pages["/keys"] = Page(200, json.dumps({"keys": many}).encode())

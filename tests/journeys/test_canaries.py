@@ -1,0 +1,124 @@
+"""Canaries: what nobody may read in logs, traces, metrics, problems or the shown parts of parked messages is sent on
+every way there is, above all on those that fail, and then looked for in all that the processes said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from gofleet.embedded import Postgres, Valkey
+from tests.auth.mint import AUDIENCE, FIRST, STRANGER, claims, published, token
+from tests.auth.provider import a_provider
+from tests.conformance.run import an_api
+from tests.journeys.installation import Installation
+from tests.otlp import Collector, collecting
+from tests.waiting import eventually
+
+PASSWORD = "canary-Pa55-word"  # noqa: S105  it is what must not be seen
+EMAIL, PHONE = "canary@example.org", "+55-11-5550-4711"
+LAT, LNG = -23.550417, -46.633271
+PLACES = ("550417", "633271")
+"""What tells a place to the metre."""
+ORDER = {"price": 10.0, "tax": 1.0, "pickup": {"lat": LAT, "lng": LNG}, "dropoff": {"lat": LAT + 0.001, "lng": LNG}}
+
+
+async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[httpx.Response]:
+    """Each way in, right and wrong; the answers that tell of an error."""
+    right, wrong = {"Authorization": f"Bearer {honest}"}, {"Authorization": f"Bearer {forged}"}
+    driver = {"name": f"{EMAIL} {PHONE}"}
+    fix = {"lat": LAT, "lng": LNG}
+    asked: list[tuple[str, str, dict[str, str], Any]] = [
+        ("POST", "/api/v1/orders", right, {"id": "canary-1", **ORDER}),
+        ("POST", "/api/v1/orders", wrong, {"id": "canary-2", **ORDER}),
+        ("POST", "/api/v1/orders", {"Authorization": f"Basic {PASSWORD}"}, ORDER),
+        ("POST", "/api/v1/orders", right, {**ORDER, "password": PASSWORD}),
+        ("POST", "/api/v1/orders", right, {**ORDER, "id": EMAIL}),
+        ("POST", "/api/v1/orders", right, {**ORDER, "price": PASSWORD}),
+        ("POST", "/api/v1/orders", right, {**ORDER, "pickup": {"lat": LAT * 100, "lng": LNG}}),
+        ("GET", f"/api/v1/orders?cursor={PASSWORD}&token={PASSWORD}", right, None),
+        ("GET", f"/api/v1/orders/{EMAIL}", right, None),
+        ("GET", f"/api/v1/{PASSWORD}", right, None),
+        ("PATCH", "/api/v1/orders/canary-1", {**right, "X-Api-Key": PASSWORD}, {"secret": PASSWORD}),
+        ("PUT", "/api/v1/drivers/canary-d", right, driver),
+        ("PUT", "/api/v1/drivers/canary-d/position", right, fix),
+        ("PUT", "/api/v1/drivers/canary-d/position", wrong, fix),
+        ("PUT", "/api/v1/drivers/canary-d/position", right, {**fix, "lat": LAT * 100}),
+        ("POST", "/api/v1/drivers/positions", right, {"positions": [{"driver_id": EMAIL, **fix}]}),
+        ("GET", f"/api/v1/drivers?bbox={LNG},{LAT},{LNG - 1},{LAT - 1}", right, None),
+        ("POST", "/api/v1/orders/canary-1/dispatch", {**right, "If-Match": PASSWORD}, {"driver_id": PHONE}),
+    ]
+    answers = [await client.request(method, path, headers=headers, json=body) for method, path, headers, body in asked]
+    answers.append(await client.post("/api/v1/orders", content=f'{{"token": "{PASSWORD}"', headers=right))
+    return [answer for answer in answers if answer.is_error]
+
+
+def said(installation: Installation, collector: Collector) -> dict[str, str]:
+    """All that the processes told anybody who runs them."""
+    metrics = [httpx.get(f"http://127.0.0.1:{one.port}/metrics").text for one in installation.processes]
+    return {
+        "logs": "\n".join(one.log.read_text() for one in installation.processes),
+        "metrics": "\n".join(metrics),
+        "traces": "\n".join(repr(span) for span in collector.spans()),
+    }
+
+
+@pytest.mark.timeout(120)
+async def test_nobody_reads_a_canary(
+    postgres_server: Postgres, valkey_server: Valkey, clean_database: str, tmp_path: Path
+) -> None:
+    database = str(conninfo_to_dict(clean_database)["dbname"])
+    with collecting() as collector:
+        async with a_provider() as provider:
+            provider.publish(published(FIRST))
+            mine = claims(iss=provider.url, sub="canary-admin", roles=["admin"], exp=claims()["iat"] + 3000)
+            honest, forged = token(mine), token(mine, STRANGER)
+            settings = {
+                "AUTH": "oidc",
+                "AUTH_ISSUER": provider.url,
+                "AUTH_AUDIENCE": AUDIENCE,
+                "LOG_LEVEL": "DEBUG",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            }
+            with an_api(postgres_server, valkey_server, database, tmp_path, **settings) as installation:
+                async with httpx.AsyncClient(base_url=installation.api, timeout=10) as client:
+                    problems = await sent(client, honest, forged)
+                    with psycopg.connect(clean_database) as link:  # the order travels on, with its place
+                        await eventually(lambda: _is_dispatched(link), within=20)
+                        link.execute("lock table orders in access exclusive mode")
+                        held = await client.post(
+                            "/api/v1/orders",
+                            json={"id": "canary-3", **ORDER},
+                            headers={"Authorization": f"Bearer {honest}"},
+                        )
+                        link.rollback()
+                    assert held.status_code == 503
+                    problems.append(held)
+                    await eventually(lambda: len(collector.spans()) > len(problems), within=20)
+                    found = await asyncio.to_thread(said, installation, collector)
+                installation.stop()
+            found["logs"] = "\n".join(one.log.read_text() for one in installation.processes)
+    found["problems"] = "\n".join(answer.text for answer in problems)
+
+    assert len(problems) == 16
+    assert "canary-1" in found["logs"]  # they are looked for where something is said
+    assert "canary-1" in found["traces"]
+    secrets = [PASSWORD, honest, forged, honest.split(".")[1], honest.split(".")[2]]
+    leaks = [
+        f"{canary!r} in the {where}: {text[max(0, text.find(canary) - 200) : text.find(canary) + 100]}"
+        for where, text in found.items()
+        for canary in [*secrets, EMAIL, PHONE, *PLACES]
+        if canary in text
+    ]
+    assert leaks == [], "\n".join(leaks)
+
+
+def _is_dispatched(link: psycopg.Connection[Any]) -> bool:
+    row = link.execute("select status from orders where id = 'canary-1'").fetchone()
+    link.rollback()
+    return row is not None and row[0] in {"DISPATCHED", "MANUAL_DISPATCH"}
