@@ -29,7 +29,7 @@ def test_the_issuer_is_the_one_that_the_readme_tells_the_api_of() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     issuer = f"{keycloak.environment['KC_HOSTNAME']}/realms/{REALM['realm']}"
     assert f"AUTH_ISSUER={issuer}\n" in readme
-    assert keycloak.ports[0].published == issuer.split(":")[2].split("/")[0]
+    assert keycloak.ports[0].published == issuer.split(":")[2].split("/", maxsplit=1)[0]
 
 
 def test_there_is_somebody_for_each_role() -> None:

@@ -60,7 +60,7 @@ async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[http
 
 def said(installation: Installation, collector: Collector) -> dict[str, str]:
     """All that the processes told anybody who runs them."""
-    metrics = [httpx.get(f"http://127.0.0.1:{one.port}/metrics").text for one in installation.processes]
+    metrics = [httpx.get(f"http://127.0.0.1:{one.metrics_port}/metrics").text for one in installation.processes]
     return {
         "logs": "\n".join(one.log.read_text() for one in installation.processes),
         "metrics": "\n".join(metrics),
@@ -105,7 +105,7 @@ async def test_nobody_reads_a_canary(
             found["logs"] = "\n".join(one.log.read_text() for one in installation.processes)
     found["problems"] = "\n".join(answer.text for answer in problems)
 
-    assert len(problems) == 16
+    assert len(problems) == 17
     assert "canary-1" in found["logs"]  # they are looked for where something is said
     assert "canary-1" in found["traces"]
     secrets = [PASSWORD, honest, forged, honest.split(".")[1], honest.split(".")[2]]
