@@ -10,9 +10,9 @@ from gofleet.adapters.grpc.health import fleet_serves
 from gofleet.doctor.findings import API, FLEET, Case, Findings
 from gofleet.doctor.of_roles import HEALTH_SECONDS, health_of
 from gofleet.domain.errors import FleetUnavailable
+from gofleet.settings import unsafe
 
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  who listens everywhere is asked here
-DEFAULT_PASSWORDS = ("DB_PASSWORD", "RABBITMQ_PASSWORD")
 
 
 async def of_ports(case: Case, found: Findings) -> None:
@@ -31,12 +31,11 @@ async def of_settings(case: Case, found: Findings) -> None:
     found.ok("environment", general.environment)
     if general.failpoints:
         _failpoints(general.failpoints, found, production=production)
-    unset = [name for name in DEFAULT_PASSWORDS if not case.settings.given(name)]
-    if production and unset:
-        seen = (
-            f"{', '.join(unset)} {'is' if len(unset) == 1 else 'are'} from {sources[unset[0]]}, which everybody knows"
-        )
-        found.warning("passwords", seen, "set them in the environment")
+    for wrong in unsafe(case.settings, case.roles):
+        found.failed("safety", f"{wrong.what}: {wrong.why}", f"{wrong.fix}: no such role starts")
+    if production and case.plays(API) and case.settings.auth.mode == "off":
+        fix = "set AUTH=oidc and AUTH_ISSUER before others than you can reach it"
+        found.warning("AUTH", f"off ({sources['AUTH']}): anybody who reaches the API may do anything", fix)
 
 
 def _failpoints(spec: str, found: Findings, *, production: bool) -> None:

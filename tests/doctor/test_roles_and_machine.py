@@ -14,6 +14,7 @@ from gofleet.adapters.http.operations import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.doctor import State
 from gofleet.embedded.loopback import free_ports
+from gofleet.settings import safe
 from tests.doctor.conftest import Patient, seen
 from tests.roles.conftest import World
 
@@ -93,19 +94,24 @@ async def test_an_address_that_is_not_ours(patient: Patient) -> None:
     await patient.finds("this machine", "WEB_SERVER_PORT", says="EADDRNOTAVAIL", fix="address of this machine")
 
 
-async def test_failpoints(patient: Patient) -> None:
+async def test_failpoints(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     patient.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
 
     await patient.finds("settings", "failpoints", State.WARNING, says="worker.after_lease=kill", fix="unset")
-    patient.environment["GOFLEET_ENV"] = "production"
+    patient.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
     await patient.finds("settings", "failpoints", says="in production", fix="unset")
     patient.environment["GOFLEET_FAILPOINTS"] = "nonsense"
     await patient.finds("settings", "failpoints", says="nonsense", fix="leave it empty")
 
 
-async def test_passwords_that_everybody_knows(patient: Patient) -> None:
-    patient.environment["GOFLEET_ENV"] = "production"
-    del patient.environment["RABBITMQ_PASSWORD"]
+async def test_what_keeps_a_role_from_starting_in_production(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
     patient.roles = ("api",)
-
-    await patient.finds("settings", "passwords", State.WARNING, says="RABBITMQ_PASSWORD", fix="environment")
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {patient.environment["DB_PASSWORD"]})
+    await patient.finds("settings", "safety", says="DB_PASSWORD", fix="choose one of your own")
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
+    del patient.environment["AUTH_ISSUER"]
+    await patient.finds("settings", "safety", says="AUTH_ISSUER is missing", fix="AUTH=off")
+    patient.environment["AUTH"] = "off"
+    await patient.finds("settings", "AUTH", State.WARNING, says="anybody", fix="AUTH_ISSUER")
