@@ -72,8 +72,8 @@ def test_the_tests_run_on_the_oldest_python_and_on_that_of_the_image() -> None:
     assert JOBS["test"]["env"]["UV_PYTHON"] == "${{ matrix.python }}"
 
 
-def test_the_tests_bring_helm_and_k6_and_the_peer_of_the_bench() -> None:
-    assert "--group chart --group load --group bench pytest" in recipe("test")
+def test_the_tests_bring_helm_and_k6_and_the_peer_of_the_bench_and_a_provider() -> None:
+    assert "--group chart --group load --group bench --group oidc pytest" in recipe("test")
 
 
 def test_contracts_written_anew_are_those_that_are_committed() -> None:

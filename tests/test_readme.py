@@ -234,6 +234,8 @@ def test_every_recipe_that_is_named_exists(recipe: str) -> None:
     assert subprocess.run([just, "--show", recipe], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`?(gofleet/[\w/]+\.py|gofleet/\w+/|tests/\w+)`?", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"(?<![\w/])(gofleet/[\w/]+\.py|gofleet/\w+/|tests/\w+)", README)))
+)
 def test_every_file_that_is_named_exists(path: str) -> None:
     assert (ROOT / path).exists()

@@ -39,7 +39,7 @@ class Slow:
     may: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: int = 0
 
-    async def __call__(self, order: Order) -> tuple[Order, bool]:
+    async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
         self.in_hand += 1
         try:
             await self.may.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -38,11 +39,22 @@ def slugs(response: dict[str, Any]) -> list[str]:
     return response["content"][MEDIA_TYPE]["schema"]["properties"]["type"]["enum"]
 
 
+def without_tokens(document: dict[str, Any]) -> dict[str, Any]:
+    """As a server with AUTH=off describes itself."""
+    changed = copy.deepcopy(document)
+    changed["components"]["securitySchemes"] = {}
+    for operations in changed["paths"].values():
+        for operation in operations.values():
+            operation["security"] = []
+            operation.pop("x-roles", None)
+    return changed
+
+
 async def test_the_api_answers_the_description_that_can_be_made_without_it(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/openapi.json")
 
     assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"
-    assert answer.json() == DOCUMENT
+    assert answer.json() == without_tokens(DOCUMENT)  # this one asks nobody who they are
     assert openapi_document() == DOCUMENT
 
 

@@ -141,7 +141,7 @@ def routed(api: Api, door: Door | None = None) -> Litestar:
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
         exception_handlers={Exception: problem_response},
         logging_config=None,
-        openapi_config=_openapi(),
+        openapi_config=_openapi(guarded=door.guarded),
     )
 
 
@@ -165,7 +165,7 @@ def _health(operations: ASGIApp) -> ASGIRouteHandler:
     return health
 
 
-def _openapi() -> OpenAPIConfig:
+def _openapi(*, guarded: bool) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="GoFleet",
         version=__version__,
@@ -174,7 +174,7 @@ def _openapi() -> OpenAPIConfig:
         license=License("MIT", identifier="MIT"),
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
-        render_plugins=[DocumentPlugin(path="/openapi.json")],
+        render_plugins=[DocumentPlugin(path="/openapi.json", guarded=guarded)],
         openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=OPEN),
     )
 

@@ -30,6 +30,11 @@ class Door:
         self._authenticate = authenticate
         self._limits = limits
 
+    @property
+    def guarded(self) -> bool:
+        """Whether anybody is asked who they are."""
+        return self._authenticate is not None
+
     async def enter(self, scope: Scope, operation: str) -> Caller:
         """Whoever asks for `operation`, if they may. `TooManyRequests`, `Unauthenticated`, `Forbidden`,
         `Unavailable`."""

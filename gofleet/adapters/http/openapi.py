@@ -39,18 +39,22 @@ SECURITY: Json = {
 
 
 class DocumentPlugin(JsonRenderPlugin):
-    """Answers the description, which is made once."""
+    """Answers the description, which is made once; `guarded`: whether this server asks who somebody is."""
 
     _body: bytes | None = None
 
+    def __init__(self, *, path: str, guarded: bool) -> None:
+        super().__init__(path=path)
+        self._guarded = guarded
+
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         if self._body is None:
-            self._body = msgspec.json.encode(description_of(request.app))
+            self._body = msgspec.json.encode(description_of(request.app, guarded=self._guarded))
         return self._body
 
 
-def description_of(app: Litestar) -> Json:
-    """The whole document; its order is stable."""
+def description_of(app: Litestar, *, guarded: bool = True) -> Json:
+    """The whole document; its order is stable. Of a server that is not `guarded`, no operation takes a token."""
     document = app.openapi_schema.to_schema()
     schemas: Json = document["components"].get("schemas", {}) | _schemas_of(app)
     for path, method, handler in _handlers(app):
@@ -58,7 +62,7 @@ def description_of(app: Litestar) -> Json:
         _drop_noise(operation)
         operation["parameters"] = [_parameter(one, handler) for one in operation.get("parameters", [])]
         operation["responses"] = _responses(handler, operation["responses"], schemas)
-        operation |= _security(handler)
+        operation |= _security(handler) if guarded else {"security": []}
         if body := operation.get("requestBody"):
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
@@ -66,7 +70,7 @@ def description_of(app: Litestar) -> Json:
         "examples": _referred("examples", {slug.value: _problem_example(slug) for slug in Slug}, document["paths"]),
         "headers": _referred("headers", HEADERS, document["paths"]),
         "schemas": used(schemas, document["paths"]),
-        "securitySchemes": SECURITY,
+        "securitySchemes": SECURITY if guarded else {},
     }
     return document
 
