@@ -15,7 +15,7 @@ SELECTED = "app.kubernetes.io/component"
 DNS, POSTGRES, RABBITMQ, REDIS, FLEET, COLLECTOR = 53, 5432, 5672, 6379, 50051, 4317
 OUT = {
     "migrate": {DNS, POSTGRES},
-    "api": {DNS, POSTGRES, FLEET},
+    "api": {DNS, POSTGRES, FLEET, REDIS},
     "relay": {DNS, POSTGRES, RABBITMQ},
     "worker": {DNS, POSTGRES, RABBITMQ, REDIS, FLEET},
     "fleet": {DNS, POSTGRES, RABBITMQ, REDIS},
@@ -76,6 +76,23 @@ def test_traces_leave_where_a_collector_is_named() -> None:
 
     assert all(14317 in ports(policy(role, manifests)["egress"]) for role in ORDER)
     assert 14317 not in ports(policy("migrate", manifests)["egress"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [
+        ({"AUTH_ISSUER": "https://login.example.com/realms/gofleet"}, 443),
+        ({"AUTH_ISSUER": "https://login.example.com:8443/realms/gofleet"}, 8443),
+        ({"AUTH_ISSUER": "https://login.example.com/x", "AUTH_KEYS_URL": "http://keycloak:8080/keys"}, 8080),
+    ],
+)
+def test_the_api_reaches_the_issuer_whose_tokens_it_takes(settings: dict[str, str], port: int) -> None:
+    manifests = render({"settings": settings})
+
+    assert ports(policy("api", manifests)["egress"]) == OUT["api"] | {port}
+    assert all(ports(policy(role, manifests)["egress"]) == OUT[role] for role in OUT if role != "api")
+    off = render({"settings": {**settings, "AUTH": "off", "LIMITS": "off"}})
+    assert ports(policy("api", off)["egress"]) == {DNS, POSTGRES, FLEET}
 
 
 def test_only_api_and_worker_call_the_fleet() -> None:

@@ -16,7 +16,7 @@ ALL = (*ORDER, "migrate")
 KNOWN = {entry.name for entry in catalogue()}
 PASSWORDS = {
     "migrate": {"DB_PASSWORD"},
-    "api": {"DB_PASSWORD"},
+    "api": {"DB_PASSWORD", "REDIS_PASSWORD"},
     "relay": {"DB_PASSWORD", "RABBITMQ_PASSWORD"},
     "worker": {"DB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"},
     "fleet": {"DB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"},

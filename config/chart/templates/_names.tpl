@@ -33,9 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* Whom a role talks to, as a JSON list. */}}
 {{- define "gofleet.needs" -}}
 {{- $broker := .root.Values.settings.BROKER -}}
+{{- $counts := ternary (list) (list "redis") (eq (.root.Values.settings.LIMITS | default "on") "off") -}}
 {{- $needs := dict
   "migrate" (list "postgres")
-  "api"     (list "postgres" "fleet")
+  "api"     (concat (list "postgres" "fleet") $counts)
   "relay"   (list "postgres" $broker)
   "worker"  (list "postgres" $broker "redis" "fleet")
   "fleet"   (list "postgres" $broker "redis")
