@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
+
 VARIABLE, OPTION = "GOFLEET_TOKEN", "--token"
 EARLY_SECONDS = 5.0
 """A token that is over so soon is over."""
@@ -18,7 +20,11 @@ def given(words: Sequence[str]) -> list[str]:
     rest = iter(words)
     for word in rest:
         if word == OPTION:
-            os.environ[VARIABLE] = next(rest, "")
+            if (token := next(rest, None)) is None:
+                raise CommandFailed(
+                    Failure("--token has no value", "it is the last word", "say --token TOKEN", WRONG_CALL)
+                )
+            os.environ[VARIABLE] = token
         elif word.startswith(f"{OPTION}="):
             os.environ[VARIABLE] = word.partition("=")[2]
         else:
@@ -80,6 +86,7 @@ def _kept() -> dict[str, dict[str, str]]:
     import msgspec
 
     try:
-        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, str]])
-    except (OSError, msgspec.MsgspecError):
+        found = msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, str]])
+        return {place: one for place, one in found.items() if "token" in one and float(one["until"]) > 0}
+    except (OSError, msgspec.MsgspecError, KeyError, ValueError):
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any, cast
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
@@ -18,7 +19,7 @@ RESOURCE = "/.well-known/oauth-protected-resource"
 METADATA = "/.well-known/openid-configuration"
 SCOPES = "openid orders:read orders:write drivers:read drivers:write operations"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-INTERVAL_SECONDS, SLOWER_SECONDS = 5.0, 5.0
+INTERVAL_SECONDS, SLOWER_SECONDS, LEAST_INTERVAL_SECONDS = 5.0, 5.0, 1.0
 """Between two questions, and how much more once we are asked for it (RFC 8628, 3.5)."""
 
 
@@ -44,7 +45,14 @@ def login(
 
     with httpx.Client(timeout=SECONDS, trust_env=False) as http:
         issuer = _issuer(http, url)
+        if not _is_private(issuer):
+            why = f"{harmless(issuer)} is not https, and what goes there could be read on the way"
+            raise CommandFailed(
+                Failure(f"{url} names an issuer that is not safe", why, "use the issuer's https address")
+            )
         found = _answer(http, "GET", issuer.rstrip("/") + METADATA)
+        if found.get("issuer") != issuer:
+            raise nobody(issuer, f"it calls itself {harmless(found.get('issuer'))}")
         asking = {"client_id": client_id, "scope": scope} | ({"resource": audience} if audience else {})
         if client_secret is None:
             got = _by_device(http, found, asking)
@@ -52,8 +60,10 @@ def login(
             asking["scope"] = " ".join(word for word in scope.split() if word != "openid")
             asking |= {"grant_type": "client_credentials", "client_secret": client_secret}
             got = _answer(http, "POST", _endpoint(found, "token_endpoint"), asking)
-    seconds = float(got.get("expires_in", 60))
-    file = keep(url, str(got["access_token"]), seconds)
+    if not isinstance(token := got.get("access_token"), str):
+        raise nobody(issuer, "it answers without an access token")
+    seconds = _seconds(got, "expires_in", 60)
+    file = keep(url, token, seconds)
     print(f"logged in at {harmless(issuer)} for {seconds / 60:.0f} minutes; the token is in {file}")
 
 
@@ -72,12 +82,18 @@ def _issuer(http: httpx.Client, url: str) -> str:
     return str(servers[0])
 
 
+def _is_private(issuer: str) -> bool:
+    """Whether nobody on the way could read a secret that is sent there; on this machine there is no way."""
+    at = urlsplit(issuer)
+    return at.scheme == "https" or (at.scheme == "http" and at.hostname in {"127.0.0.1", "::1", "localhost"})
+
+
 def _by_device(http: httpx.Client, found: Item, asking: dict[str, str]) -> Item:
     begun = _answer(http, "POST", _endpoint(found, "device_authorization_endpoint"), asking)
     place = begun.get("verification_uri_complete") or begun.get("verification_uri")
     print(f"open {harmless(place)} and see that it shows {harmless(begun.get('user_code'))}", flush=True)
-    interval = float(begun.get("interval", INTERVAL_SECONDS))
-    until = time.monotonic() + float(begun.get("expires_in", 600))
+    interval = max(_seconds(begun, "interval", INTERVAL_SECONDS), LEAST_INTERVAL_SECONDS)
+    until = time.monotonic() + _seconds(begun, "expires_in", 600)
     polling = {
         "grant_type": DEVICE,
         "device_code": str(begun.get("device_code")),
@@ -96,6 +112,11 @@ def _by_device(http: httpx.Client, found: Item, asking: dict[str, str]) -> Item:
             case error:
                 raise _refused(error, got)
     raise CommandFailed(Failure("nobody said yes in time", "the code is over", "log in again", REFUSED))
+
+
+def _seconds(said: Item, name: str, otherwise: float) -> float:
+    value = said.get(name)
+    return float(value) if isinstance(value, int | float) else otherwise
 
 
 def _endpoint(found: Item, name: str) -> str:
@@ -118,9 +139,12 @@ def _answer(
     if answer.is_success or form is None:
         return answered(url, answer)
     try:
-        said = cast("Item", answer.json())
+        said: object = answer.json()
     except ValueError as error:
-        raise nobody(url, f"it answers {answer.status_code} and no JSON object") from error
+        raise nobody(url, f"it answers {answer.status_code} and no JSON") from error
+    if not isinstance(said, dict):
+        raise nobody(url, f"it answers {answer.status_code} and no JSON object")
+    said = cast("Item", said)
     if may_fail and "error" in said:
         return said
     raise _refused(said.get("error"), said)

@@ -13,6 +13,7 @@ LONGEST_NAME = 100
 RESERVED = "positions"
 """No driver's id: `POST /drivers/positions` takes the positions of many."""
 ERROR_M = 500.0
+"""How far two fixes of one device may be wrong together, metres: tall streets, tunnels."""
 FUTURE_TOLERANCE = timedelta(seconds=5)
 """How far ahead of our clock a phone's clock may be before its fix is refused."""
 

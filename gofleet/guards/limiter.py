@@ -66,6 +66,13 @@ class Limiter:
         self._clock = clock
         self._hands: OrderedDict[str, _Hand] = OrderedDict()
         self._rest_until = 0.0
+        self._filling: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Nothing is asked of the buckets any more."""
+        for task in list(self._filling):
+            task.cancel()
+        await asyncio.gather(*self._filling, return_exceptions=True)
 
     def check(self, key: str) -> None:
         """`TooManyRequests` if it is known that nothing is left; takes nothing."""
@@ -95,6 +102,8 @@ class Limiter:
         """Its being filled, begun now if it is not yet: all who wait wait for the same, and go on together."""
         if hand.filling is None or hand.filling.done():
             hand.filling = asyncio.create_task(self._fill(key, rate, hand))
+            self._filling.add(hand.filling)
+            hand.filling.add_done_callback(self._filling.discard)
         return hand.filling
 
     async def _fill(self, key: str, rate: Rate, hand: _Hand) -> None:

@@ -64,7 +64,9 @@ async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
     )
     client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=at.timeout_seconds)
     shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
+    limiter = Limiter(shared, MemoryBuckets())
     try:
-        yield Limits(Limiter(shared, MemoryBuckets()), rates, Peers(auth.proxies))
+        yield Limits(limiter, rates, Peers(auth.proxies))
     finally:
+        await limiter.close()
         await client.aclose()

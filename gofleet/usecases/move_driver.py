@@ -21,7 +21,6 @@ class MoveDriver:
         if own:
             for seen in await self.fleet.locate([position.driver_id]):
                 if position.is_out_of_reach(seen.position, self.fastest_kmh):
-                    raise Invalid(
-                        "", f"is further from the last one than {self.fastest_kmh:g} km/h would bring anybody"
-                    )
+                    why = f"and lng are further from the last fix than {self.fastest_kmh:g} km/h would bring anybody"
+                    raise Invalid("lat", why)
         return await self.fleet.move(position)

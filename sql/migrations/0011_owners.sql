@@ -1,6 +1,6 @@
 -- Whose orders are whose: customers and drivers see their own, and nothing else.
 
--- Pages of a customer's own orders, and how many of them are not over yet. Orders that nobody's are cost nothing here.
+-- Pages of a customer's own orders, and how many of them are not over yet. Orders that are nobody's cost nothing here.
 create index orders_by_customer on orders (customer_id, created_at desc, id desc) where customer_id is not null;
 create index orders_open_by_customer on orders (customer_id)
     where customer_id is not null and status in ('PENDING', 'MANUAL_DISPATCH', 'DISPATCHED');

@@ -88,6 +88,11 @@ async def authenticate(token: str) -> Principal:
     return Principal.named(token, frozenset({PEOPLE[token]}), EVERY_SCOPE)
 
 
+def bearing(name: str) -> dict[str, str]:
+    """The headers by which somebody says who they are."""
+    return {"Authorization": f"Bearer {name}"}
+
+
 def calls(document: Mapping[str, Any]) -> Iterator[Call]:
     """Each operation of the description once, with its own examples."""
     values = {"order_id": ORDER, "driver_id": DRIVER, "parked_id": "1", "slug": "not-found"}
@@ -128,7 +133,7 @@ async def asked(client: httpx.AsyncClient, call: Call, name: str | None) -> http
     """What somebody is answered; of a stream, only that it begins."""
     headers = {"X-Request-Id": "same-for-all", "If-Match": "*"}
     if name is not None:
-        headers["Authorization"] = f"Bearer {name}"
+        headers |= bearing(name)
     request = client.build_request(call.method, call.path, json=call.body, headers=headers)
     answer = await client.send(request, stream=True)
     if not answer.headers.get("content-type", "").startswith("text/event-stream"):

@@ -19,7 +19,18 @@ from gofleet.domain.history import HistoryFilter
 from gofleet.domain.order import Order, Owner
 from gofleet.domain.principal import Principal, Role, Scope
 from gofleet.ports import OrderFilter
-from tests.auth.matrix import EVERY_SCOPE, EXPECTED, ORDER, OTHER, PEOPLE, calls, serving_all, settled, violation
+from tests.auth.matrix import (
+    EVERY_SCOPE,
+    EXPECTED,
+    ORDER,
+    OTHER,
+    PEOPLE,
+    bearing,
+    calls,
+    serving_all,
+    settled,
+    violation,
+)
 from tests.makers import CENTRE
 from tests.roles.conftest import World
 
@@ -108,46 +119,44 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def _as(name: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {name}"}
-
-
 @pytest.mark.parametrize(
     ("name", "seen"), [("customer-a", [ORDER]), ("driver-y", [OTHER]), ("admin-m", [OTHER, ORDER])]
 )
 async def test_a_list_shows_ones_own(client: httpx.AsyncClient, name: str, seen: list[str]) -> None:
-    answer = await client.get("/api/v1/orders", headers=_as(name))
+    answer = await client.get("/api/v1/orders", headers=bearing(name))
     assert [order["id"] for order in answer.json()["items"]] == seen
 
 
 async def test_a_filter_does_not_lead_to_others(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/v1/orders?driver_id=driver-y", headers=_as("driver-x"))
+    answer = await client.get("/api/v1/orders?driver_id=driver-y", headers=bearing("driver-x"))
     assert answer.json() == {"items": [], "next_cursor": None}
 
 
 async def test_a_customers_order_is_theirs(client: httpx.AsyncClient, world: World) -> None:
     order = {"id": "new", "price": 10.0, "tax": 1.0}
-    answer = await client.post("/api/v1/orders", json=order, headers=_as("customer-a"))
+    answer = await client.post("/api/v1/orders", json=order, headers=bearing("customer-a"))
     assert (answer.status_code, answer.json()["customer_id"]) == (201, "customer-a")
     assert (await world.orders.get("new")).customer_id == "customer-a"
     assert world.orders.log[-1].actor == "customer:customer-a"
-    again = await client.post("/api/v1/orders", json={**order, "customer_id": "customer-a"}, headers=_as("customer-a"))
+    again = await client.post(
+        "/api/v1/orders", json={**order, "customer_id": "customer-a"}, headers=bearing("customer-a")
+    )
     assert (again.status_code, again.json()) == (200, answer.json())
 
 
 async def test_nobody_orders_for_another_customer(client: httpx.AsyncClient, world: World) -> None:
     order = {"id": "new", "price": 10.0, "tax": 1.0, "customer_id": "customer-b"}
-    answer = await client.post("/api/v1/orders", json=order, headers=_as("customer-a"))
+    answer = await client.post("/api/v1/orders", json=order, headers=bearing("customer-a"))
     assert answer.status_code == 422
     assert answer.json()["errors"] == [{"detail": "must be left out, or be your own", "pointer": "/customer_id"}]
     assert "new" not in world.orders.rows
-    allowed = await client.post("/api/v1/orders", json=order, headers=_as("service-s"))
+    allowed = await client.post("/api/v1/orders", json=order, headers=bearing("service-s"))
     assert (allowed.status_code, allowed.json()["customer_id"]) == (201, "customer-b")
 
 
 async def test_a_foreign_order_of_the_same_id_is_not_told(client: httpx.AsyncClient) -> None:
     answer = await client.post(
-        "/api/v1/orders", json={"id": OTHER, "price": 10.0, "tax": 1.0}, headers=_as("customer-a")
+        "/api/v1/orders", json={"id": OTHER, "price": 10.0, "tax": 1.0}, headers=bearing("customer-a")
     )
     assert answer.status_code == 409
     assert "customer-b" not in answer.text
@@ -155,16 +164,16 @@ async def test_a_foreign_order_of_the_same_id_is_not_told(client: httpx.AsyncCli
 
 
 async def test_a_timeline_tells_roles_and_not_names(client: httpx.AsyncClient) -> None:
-    await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
-    answer = await client.get(f"/api/v1/orders/{ORDER}/events", headers=_as("customer-a"))
+    await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
+    answer = await client.get(f"/api/v1/orders/{ORDER}/events", headers=bearing("customer-a"))
     assert [event["actor"] for event in answer.json()["items"]] == ["client", "worker", "dispatcher"]
-    full = await client.get(f"/api/v1/orders/{ORDER}/events", headers=_as("admin-m"))
+    full = await client.get(f"/api/v1/orders/{ORDER}/events", headers=bearing("admin-m"))
     assert full.json()["items"][-1]["actor"] == "dispatcher:dispatcher-d"
 
 
 async def _followed(client: httpx.AsyncClient, name: str, act: Callable[[], Any], count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    async with client.stream("GET", "/api/v1/orders/stream", headers=_as(name)) as answer:
+    async with client.stream("GET", "/api/v1/orders/stream", headers=bearing(name)) as answer:
         lines = answer.aiter_lines()
         await anext(lines)
         await act()
@@ -178,9 +187,9 @@ async def _followed(client: httpx.AsyncClient, name: str, act: Callable[[], Any]
 
 async def test_a_stream_tells_of_ones_own(client: httpx.AsyncClient) -> None:
     async def act() -> None:
-        await client.post(f"/api/v1/orders/{OTHER}/deliver", headers=_as("driver-y"))
-        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
-        await client.post(f"/api/v1/orders/{ORDER}/cancel", headers=_as("customer-a"))
+        await client.post(f"/api/v1/orders/{OTHER}/deliver", headers=bearing("driver-y"))
+        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
+        await client.post(f"/api/v1/orders/{ORDER}/cancel", headers=bearing("customer-a"))
 
     customer = await _followed(client, "customer-a", act, 2)
     assert [(event["order_id"], event["type"]) for event in customer] == [
@@ -192,8 +201,8 @@ async def test_a_stream_tells_of_ones_own(client: httpx.AsyncClient) -> None:
 
 async def test_a_driver_hears_that_an_order_was_taken_from_them(client: httpx.AsyncClient) -> None:
     async def act() -> None:
-        await client.post(f"/api/v1/orders/{OTHER}/redispatch", headers=_as("dispatcher-d"))
-        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=_as("dispatcher-d"))
+        await client.post(f"/api/v1/orders/{OTHER}/redispatch", headers=bearing("dispatcher-d"))
+        await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
 
     [event] = await _followed(client, "driver-x", act, 1)
     assert (event["order_id"], event["type"], event["driver_id"]) == (ORDER, "orders.redispatched", None)
@@ -201,7 +210,7 @@ async def test_a_driver_hears_that_an_order_was_taken_from_them(client: httpx.As
 
 async def test_a_map_of_drivers_is_not_for_customers(client: httpx.AsyncClient) -> None:
     url = "/api/v1/orders/stream?bbox=-46.7,-23.6,-46.6,-23.5"
-    answer = await client.get(url, headers=_as("customer-a"))
+    answer = await client.get(url, headers=bearing("customer-a"))
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
 
 

@@ -15,7 +15,6 @@ from gofleet.domain.principal import ANYBODY, Principal, Role, Scope
 CUSTOMER, DRIVER, DISPATCHER, ADMIN, SERVICE = Role
 PEOPLE = frozenset({DISPATCHER, ADMIN})
 STAFF = PEOPLE | {SERVICE}
-EVERYBODY = STAFF | {CUSTOMER, DRIVER}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ SCHEME = "bearer"
 
 
 class Door:
-    """Without `authenticate` everybody may do everything; without `limits`, as often as they
-    like. `issuer` is whom to ask for a token."""
+    """Without `authenticate` everybody may do everything; without `limits`, as often as they like. `issuer` is whom to
+    ask for a token."""
 
     def __init__(
         self, authenticate: Authenticate | None = None, limits: Limits | None = None, issuer: str | None = None
