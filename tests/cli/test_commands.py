@@ -113,3 +113,17 @@ def test_health_of_nobody_fails_with_the_reason(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert "no answer from http://127.0.0.1:1" in ended.stderr
+
+
+def test_config_check_also_tells_what_would_keep_a_role_from_starting(tmp_path: Path) -> None:
+    production = {"GOFLEET_ENV": "production", "DB_PASSWORD": "root", "RABBITMQ_PASSWORD": "of our own"}
+    ended = gofleet("config", "check", environment=production, at=tmp_path)
+    assert ended.returncode == 2
+    assert [line for line in ended.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: AUTH_ISSUER is missing",
+        "error: DB_PASSWORD is not safe in production",
+    ]
+    ended = gofleet("config", "check", "--role", "relay", environment=production, at=tmp_path)
+    assert ended.returncode == 2
+    assert "AUTH_ISSUER" not in ended.stderr
+    assert gofleet("config", "check", "--role", "wrong", at=tmp_path).returncode == 2
