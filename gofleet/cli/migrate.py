@@ -22,6 +22,10 @@ def migrate(
         lacking = missing(dsn)
         print("\n".join(f"missing {name}" for name in lacking) or "the schema is up to date")
         sys.exit(1 if lacking else 0)
-    count = apply(dsn, done=lambda name: print(f"applied {name}"))
+    count = apply(
+        dsn,
+        done=lambda name: print(f"applied {name}"),
+        warned=lambda text: print(f"warning: {text}", file=sys.stderr),
+    )
     if not count:
         print("the schema is up to date")
