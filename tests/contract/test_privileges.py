@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -44,6 +46,8 @@ MAY: dict[str, dict[str, set[str]]] = {
     "deadlines": {"relay": {"select", "update"}},
 }
 """Table -> role -> what it may do with some of its columns at least. A table that is not here fails the test."""
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+SHOWN = ("api", "relay", "worker", "fleet")
 every_role = pytest.mark.parametrize("role", ORDER)
 
 
@@ -71,6 +75,16 @@ def test_each_role_may_do_with_each_table_what_is_written_here(as_owner: psycopg
     found = {table: {act for act in ACTS if may(as_owner, role, act, table)} for (table,) in tables}
 
     assert found == {table: of.get(role, set[str]()) for table, of in MAY.items()}
+
+
+def test_the_readme_shows_what_each_role_may() -> None:
+    shown = dict[str, dict[str, set[str]]]()
+    for line in re.findall(r"^\| `(\w+` \|(?: (?:(?:select|insert|update|delete)(?:, )?)* ?\|){4})$", README, re.M):
+        table, *cells = (cell.strip(" `") for cell in line.rstrip("|").split("|"))
+        shown[table] = {role: set(cell.split(", ")) for role, cell in zip(SHOWN, cells, strict=True) if cell}
+
+    assert f"| table | {' | '.join(map(group_of, SHOWN))} |" in README
+    assert shown == MAY
 
 
 def may(link: psycopg.Connection, role: str, act: str, table: str) -> bool:
