@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from ssl import SSLContext
@@ -25,6 +25,7 @@ from gofleet.adapters.postgres.links import Pool, a_pool, link_from
 from gofleet.adapters.postgres.links import conninfo as conninfo_of
 from gofleet.adapters.postgres.migrate import MigrationError, missing
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.privileges import demand_privileges
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.session import RabbitServer
@@ -144,9 +145,10 @@ async def watched(process: Process, listening: Listening) -> AsyncGenerator[None
 
 @asynccontextmanager
 async def postgres(process: Process) -> AsyncGenerator[Pool]:
-    """A pool of connections to a database that has our schema; waits for it at the start, as long as it takes."""
+    """A pool of connections to a database that has our schema and lets us do our work; waits for it at the start, as
+    long as it takes."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
-    await _schema(dsn)
+    await _fit(dsn, process.roles)
     pool = a_pool(dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds)
 
     async def answers() -> None:
@@ -158,9 +160,10 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
         yield pool
 
 
-async def _schema(dsn: str) -> None:
+async def _fit(dsn: str, roles: Sequence[str]) -> None:
     while True:
         try:
+            await asyncio.to_thread(demand_privileges, dsn, roles)
             lacking = await asyncio.to_thread(missing, dsn)
             break
         except psycopg.OperationalError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from uuid import uuid4
 
 import psycopg
@@ -11,7 +12,9 @@ from psycopg import sql
 
 from gofleet.adapters.postgres.links import Pool, conninfo
 from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.privileges import group_of
 from gofleet.embedded import Postgres
+from gofleet.roles import ORDER
 
 
 def conninfo_of(server: Postgres, database: str) -> str:
@@ -30,12 +33,27 @@ def conninfo_of(server: Postgres, database: str) -> str:
     )
 
 
+def login_of(role: str) -> str:
+    """Who may do what a process of that role does, and nothing else."""
+    return f"{role}_alone"
+
+
+def make_logins(conninfo: str) -> None:
+    """One for each role, in the whole cluster, unless they are there. Some database of it must have been migrated."""
+    with psycopg.connect(conninfo, autocommit=True) as link:
+        for role in ORDER:
+            login, group = sql.Identifier(login_of(role)), sql.Identifier(group_of(role))
+            with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+                link.execute(sql.SQL("create role {} login in role {}").format(login, group))
+
+
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: Postgres) -> str:
     """The name of a database with our schema, empty."""
     name = "gofleet_template"
     _administer(postgres_server, sql.SQL("create database {}").format(sql.Identifier(name)))
     migrate(conninfo_of(postgres_server, name))
+    make_logins(conninfo_of(postgres_server, name))
     return name
 
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from gofleet.embedded import Postgres, RabbitAddress, RabbitMQ, Valkey, running
+from gofleet.embedded.postgres import bin_dir_from_wheel
 
 RABBIT = pytest.StashKey[RabbitMQ]()
 HTTP_SECONDS = 20.0
@@ -32,11 +33,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         rabbit.begin()
 
 
+def postgres_programs() -> Path:
+    """The wheel's, or those in TEST_POSTGRES_BIN, such as /usr/lib/postgresql/15/bin."""
+    given = os.environ.get("TEST_POSTGRES_BIN")
+    return Path(given) if given else bin_dir_from_wheel()
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Generator[Postgres]:
     """A PostgreSQL that forgets; its database `gofleet` is empty."""
-    bin_dir = os.environ.get("TEST_POSTGRES_BIN")  # such as /usr/lib/postgresql/15/bin: other versions than the wheel's
-    server = Postgres(durable=False, max_connections=200, bin_dir=Path(bin_dir) if bin_dir else None)
+    server = Postgres(durable=False, max_connections=200, bin_dir=postgres_programs())
     with running(server):
         yield server
 

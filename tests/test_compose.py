@@ -12,6 +12,7 @@ import pytest
 
 from gofleet.roles import ORDER
 from gofleet.settings.load import catalogue, load
+from gofleet.settings.safe import KNOWN_PASSWORDS
 from tests.composed import AUTH, FILE, OBSERVABILITY, ROOT, Service, compose, composed
 
 KNOWN = {entry.name for entry in catalogue()}
@@ -114,7 +115,12 @@ def test_the_servers_are_given_the_same_credentials_as_the_roles() -> None:
     changed = dict.fromkeys(("DB_USER", "DB_PASSWORD", "DB_NAME", "RABBITMQ_USER", "RABBITMQ_PASSWORD"), "")
     changed = {name: name.lower() for name in (*changed, "REDIS_PASSWORD")}
     services = composed(**changed).services
-    ours = {name: value for role in OURS for name, value in services[role].environment.items() if name in changed}
+    ours = {
+        name: value
+        for role in (*ORDER, "migrate")  # whose login is the owner's
+        for name, value in services[role].environment.items()
+        if name in changed
+    }
     postgres, rabbitmq, redis = (services[name].environment for name in ("postgres", "rabbitmq", "redis"))
 
     assert ours == changed
@@ -123,6 +129,27 @@ def test_the_servers_are_given_the_same_credentials_as_the_roles() -> None:
     rabbit = (rabbitmq["RABBITMQ_DEFAULT_USER"], rabbitmq["RABBITMQ_DEFAULT_PASS"])
     assert rabbit == ("rabbitmq_user", "rabbitmq_password")
     assert redis["REDISCLI_AUTH"] == "redis_password" == (services["redis"].command or [""])[-1]
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_role_logs_in_to_postgresql_as_itself(name: str) -> None:
+    variable = f"{name.upper()}_DB_PASSWORD"
+    services = composed(**{variable: "it's quoted", "DB_USER": "owner", "DB_PASSWORD": "owners"}).services
+    role, postgres = values(services[name]), values(services["postgres"])
+
+    assert (role["DB_USER"], role["DB_PASSWORD"]) == (name, "it's quoted")
+    assert postgres[variable] == "it's quoted"
+    assert values(CORE[name])["DB_PASSWORD"] == values(CORE["postgres"])[variable]
+    assert values(CORE[name])["DB_PASSWORD"] in KNOWN_PASSWORDS
+
+
+def test_the_logins_are_made_with_the_data() -> None:
+    [mount] = [one for one in CORE["postgres"].volumes if one.target == "/docker-entrypoint-initdb.d"]
+    script = Path(mount.source) / "logins.sql"
+
+    assert mount.read_only
+    assert set(re.findall(r"^\\getenv (\w+) \1_DB_PASSWORD$", script.read_text(), re.M | re.I)) == set(ORDER)
+    assert script.name in FILE.read_text()
 
 
 @pytest.mark.parametrize("name", ORDER)

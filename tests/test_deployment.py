@@ -22,7 +22,7 @@ from psycopg import sql
 from gofleet.embedded import Postgres
 from gofleet.parts import free_port
 from gofleet.settings.load import catalogue, load
-from tests.databases import conninfo_of
+from tests.databases import conninfo_of, login_of, make_logins
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,6 +190,8 @@ async def test_the_installed_program_migrates_plays_a_role_and_stops(
     migrated = told(installed, "migrate", given=given)
     assert migrated.returncode == 0, migrated.stderr
 
+    make_logins(conninfo_of(postgres_server, database))
+    given |= {"DB_USER": login_of("api")}
     with subprocess.Popen([installed, "run", "--role", "api"], cwd=installed.parent, env=given) as api:
         try:
             await eventually(lambda: is_ready(port), within=30)

@@ -17,7 +17,9 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from gofleet.adapters.postgres.privileges import demand_privileges
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
 from gofleet.parts import free_port
 from tests.databases import conninfo_of
@@ -202,6 +204,21 @@ def _healthy(commands: str, environment: dict[str, str]) -> None:
     with typed(f"{given}\n{visit}", environment) as visiting:
         said, _ = visiting.communicate(timeout=60)
     assert visiting.returncode == 0, said
+
+
+def test_the_logins_that_an_operator_makes_may_do_their_work(clean_database: str) -> None:
+    (statements,) = blocks("sql")
+    logins = re.findall(r"create role (\w+) login password '.*' in role gofleet_\1;", statements)
+    assert len(logins) == statements.count("\n")
+    with psycopg.connect(clean_database) as link:
+        link.execute(statements.encode())
+        link.commit()
+        try:
+            for login in logins:
+                demand_privileges(make_conninfo(clean_database, user=login), [login])
+        finally:
+            for login in logins:
+                link.execute(f"drop role {login}".encode())
 
 
 def test_every_route_can_be_tried_as_it_is_shown() -> None:

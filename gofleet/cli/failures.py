@@ -56,9 +56,10 @@ def _wrong_call(error: CycloptsError) -> Failure:
 
 
 def _by_type(error: BaseException) -> Failure | None:
-    from psycopg import OperationalError  # only a failing command waits for these imports
+    from psycopg import Error as PostgresError  # only a failing command waits for these imports
 
     from gofleet.adapters.postgres.migrate import MigrationError
+    from gofleet.adapters.postgres.privileges import NotGranted
     from gofleet.embedded import EmbeddedError
     from gofleet.settings import SettingsError
 
@@ -69,11 +70,30 @@ def _by_type(error: BaseException) -> Failure | None:
             return Failure(error.what, error.why, error.fix)
         case MigrationError():
             return Failure("the database does not fit this program", str(error), "`gofleet migrate --check` tells more")
+        case NotGranted() | PostgresError():
+            return _of_postgres(error)
+        case OSError() if error.filename is None:
+            return Failure("the system refused", str(error), "free the port, or set another one")
+        case _:
+            return None
+
+
+def _of_postgres(error: Exception) -> Failure | None:
+    from psycopg import OperationalError
+    from psycopg.errors import InsufficientPrivilege
+
+    from gofleet.adapters.postgres.privileges import NotGranted
+
+    match error:
+        case NotGranted():
+            fix = f"have an administrator say: {error.fix}"
+            return Failure("PostgreSQL lets this login do too little", str(error), fix)
+        case InsufficientPrivilege():
+            fix = "grant the login the role of its process, as in `grant gofleet_api to api`; `migrate` takes the owner"
+            return Failure("PostgreSQL lets this login do too little", str(error).splitlines()[0], fix)
         case OperationalError():
             why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT, DB_USER; `gofleet doctor` looks closer"
             return Failure("PostgreSQL cannot be reached", why, fix, NOT_THERE)
-        case OSError() if error.filename is None:
-            return Failure("the system refused", str(error), "free the port, or set another one")
         case _:
             return None
 

@@ -15,13 +15,20 @@ def migrate(
     from gofleet import parts
     from gofleet.adapters.postgres.migrate import migrate as apply
     from gofleet.adapters.postgres.migrate import missing
-    from gofleet.settings import load
+    from gofleet.settings import load, unsafe
 
-    dsn = parts.conninfo(load())
+    settings = load()
+    for wrong in unsafe(settings, roles=()):
+        raise wrong
+    dsn = parts.conninfo(settings)
     if check:
         lacking = missing(dsn)
         print("\n".join(f"missing {name}" for name in lacking) or "the schema is up to date")
         sys.exit(1 if lacking else 0)
-    count = apply(dsn, done=lambda name: print(f"applied {name}"))
+    count = apply(
+        dsn,
+        done=lambda name: print(f"applied {name}"),
+        warned=lambda text: print(f"warning: {text}", file=sys.stderr),
+    )
     if not count:
         print("the schema is up to date")

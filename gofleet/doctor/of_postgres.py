@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gofleet import parts
 from gofleet.adapters.postgres.migrate import MigrationError
+from gofleet.adapters.postgres.privileges import NotGranted
 from gofleet.adapters.postgres.state import PostgresState, postgres_state
 from gofleet.doctor.findings import Case, Findings
 from gofleet.doctor.reach import compare_clocks, knock
@@ -20,10 +21,13 @@ async def of_postgres(case: Case, found: Findings) -> None:
         return
     before = case.clock()
     try:
-        state = await postgres_state(parts.conninfo(case.settings))
+        state = await postgres_state(parts.conninfo(case.settings), case.roles)
     except LoginRefused as error:
         fix = "check DB_USER, DB_PASSWORD, DB_NAME and DB_SSLMODE, and that the database exists"
         found.failed("login", f"{where} does not let {db.user} into {db.database}: {error.why}", fix)
+        return
+    except NotGranted as error:
+        found.failed("privileges", str(error), f"have an administrator say: {error.fix}")
         return
     except MigrationError as error:
         found.failed("schema", str(error), "run the program that this database belongs to")
@@ -32,6 +36,7 @@ async def of_postgres(case: Case, found: Findings) -> None:
         found.failed("reachable", f"{where}: {error.why}", "look at its log: it listens and does not answer")
         return
     found.ok("reachable", f"{where}, database {db.database} as {db.user}")
+    found.ok("privileges", f"{db.user} may do what {', '.join(case.roles)} do")
     compare_clocks(found, before, state.now, case.clock())
     _version(state, found)
     _schema(state, found)

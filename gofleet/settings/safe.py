@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 from gofleet.settings.errors import SettingsError
 from gofleet.settings.groups import Settings
 
-KNOWN_PASSWORDS = frozenset({"root", "guest", "admin", "postgres", "password", "secret", "gofleet"})
-"""Those that anybody tries first, our own defaults among them."""
+KNOWN_PASSWORDS = frozenset(
+    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "api", "relay", "worker", "fleet"}
+)
+"""Those that anybody tries first, our own defaults and Compose's among them."""
 
 
 def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

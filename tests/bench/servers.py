@@ -15,7 +15,7 @@ from psycopg import sql
 from gofleet.adapters.postgres.migrate import migrate
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.parts import free_port
-from tests.databases import conninfo_of
+from tests.databases import conninfo_of, make_logins
 from tests.journeys.installation import Installation, an_installation
 from tests.otlp import Collector, collecting
 
@@ -142,4 +142,5 @@ def serving(place: Path, smoke: bool) -> Generator[Servers]:
     valkey, rabbit = Valkey(durable=True), RabbitMQ()
     with running(postgres, valkey, rabbit), collecting() as collector:
         migrate(conninfo_of(postgres, TEMPLATE))
+        make_logins(conninfo_of(postgres, TEMPLATE))
         yield Servers(postgres, valkey, rabbit, collector, place)

@@ -23,6 +23,7 @@ from tests.chaos.member import NEEDS, Member
 from tests.chaos.proxy import HOST, Edge
 from tests.chaos.servers import Servers
 from tests.chaos.tap import Tap, tapping
+from tests.databases import make_logins
 from tests.journeys.installation import Installation, an_installation
 
 SHAPE: tuple[str, ...] = ("fleet", "relay", "relay", "worker", "worker", "api", "api")
@@ -140,6 +141,7 @@ async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, *
         await servers.administer(f"create database {name}")
         stack.push_async_callback(_forget, servers, name)
         await asyncio.to_thread(migrate, servers.conninfo(name))
+        await asyncio.to_thread(make_logins, servers.conninfo(name))
         rabbit = await stack.enter_async_context(_a_vhost(servers, name))
         tap = await stack.enter_async_context(tapping(rabbit.url, f"{prefix}orders", place / "tap.jsonl"))
         ledger = Ledger(place / "ledger.jsonl")

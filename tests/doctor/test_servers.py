@@ -18,7 +18,7 @@ from gofleet.doctor import State
 from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
 from gofleet.parts import conninfo, topology
 from gofleet.settings import load
-from tests.databases import conninfo_of
+from tests.databases import conninfo_of, login_of
 from tests.doctor.conftest import Patient, seen
 from tests.waiting import eventually
 
@@ -100,6 +100,13 @@ def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
             rules.write_text(before)
             link.execute(f"drop role {role}".encode())
             link.execute("select pg_reload_conf()")
+
+
+async def test_a_login_that_may_do_too_little(patient: Patient) -> None:
+    patient.environment["DB_USER"] = login_of("fleet")
+    patient.roles, patient.more = ("fleet", "relay"), {"url": None}
+
+    await patient.finds("PostgreSQL", "privileges", says="delete on outbox", fix="grant gofleet_relay to")
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])

@@ -1,4 +1,5 @@
-"""The four roles as processes of their own, on real servers, as an operator would run them."""
+"""The four roles as processes of their own, on real servers, as an operator would run them: each by a login that may do
+what its role does and nothing else."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ import httpx
 
 from gofleet.domain.place import Place
 from gofleet.parts import free_port
+from gofleet.roles import ORDER
+from tests.databases import login_of
 from tests.makers import CENTRE
 
 START_SECONDS = 60.0
@@ -62,7 +65,8 @@ class Running:
 
 @dataclass
 class Installation:
-    """`environment` is what every process gets; `api` is the address of its API."""
+    """`environment` is what every process gets; its DB_USER, the tables' owner, is for those that play several roles.
+    The cluster must have the logins of tests.databases. `api` is the address of the API."""
 
     environment: dict[str, str]
     place: Path
@@ -79,7 +83,9 @@ class Installation:
         name = f"{role}-{self.count}"
         port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
         log = self.place / f"{name}.log"
-        environment = {**os.environ, **self.environment, "METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
+        own = {"DB_USER": login_of(role)} if role in ORDER else {}
+        own |= {"METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
+        environment = {**os.environ, **self.environment, **own}
         with log.open("wb") as out:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "gofleet", "run", "--role", role],

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from gofleet.adapters.postgres.migrate import migrate
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.parts import free_port
-from tests.databases import conninfo_of
+from tests.databases import conninfo_of, make_logins
 from tests.journeys.installation import Installation, an_installation
 from tests.load.run import Outcome, k6, outage
 
@@ -54,6 +54,7 @@ def _installed() -> Generator[tuple[Installation, str]]:
         db, amqp = postgres.address, rabbit.address
         conninfo = conninfo_of(postgres, db.database)
         migrate(conninfo)
+        make_logins(conninfo)
         environment = {
             "DB_HOST": db.host,
             "DB_PORT": str(db.port),

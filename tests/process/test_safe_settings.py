@@ -47,13 +47,25 @@ def test_tokens_must_be_for_somebody_and_have_roles(name: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {name: ""}) == [f"{name} is missing"]
 
 
-@pytest.mark.parametrize("password", ["root", "guest", "admin", "password"])
+@pytest.mark.parametrize("password", ["root", "guest", "admin", "password", "api", "worker"])
 def test_production_does_not_start_with_a_password_that_everybody_knows(password: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {"DB_PASSWORD": password}) == ["DB_PASSWORD is not safe in production"]
     rabbit = PRODUCTION | ISSUER | {"RABBITMQ_PASSWORD": password}
     assert wrong(rabbit) == ["RABBITMQ_PASSWORD is not safe in production"]
     assert wrong(rabbit, "api") == []
     assert wrong(rabbit | {"BROKER": "redis"}) == []
+
+
+def test_the_owners_password_is_looked_at_by_who_connects_as_the_owner() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gofleet", "migrate"],
+        env={**os.environ, **PRODUCTION, "DB_PASSWORD": "root"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: DB_PASSWORD is not safe in production\n")
 
 
 def test_the_process_says_what_is_wrong_and_ends() -> None:

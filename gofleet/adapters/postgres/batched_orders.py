@@ -17,6 +17,12 @@ from gofleet.adapters.postgres.queries import Queries
 ORDERS = Queries("orders")
 OF_ONE_ROW = (DeadlockDetected, LockNotAvailable, QueryCanceled)
 """psycopg counts them among the outages; of a batch they tell that one row was in somebody's way."""
+_UNTIL_RECEIPTS, _, _INBOX = ORDERS.save.partition("insert into inbox")
+_, _, _BEHIND_RECEIPTS = _INBOX.partition("returning consumer, event_id")
+_NO_RECEIPTS = "select consumer, handled_event_id as event_id from free where false"
+WITHOUT_RECEIPTS = _UNTIL_RECEIPTS + _NO_RECEIPTS + _BEHIND_RECEIPTS
+"""`orders.save` for those who handle no event: PostgreSQL asks for the privileges of all that stands in a statement,
+and only the worker may write to the inbox."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class MovedRow(NamedTuple):
     id: str
     driver_id: str | None
     row: bytes
+    has_receipt: bool
 
 
 Times = tuple[datetime, datetime]
@@ -68,8 +75,9 @@ class BatchedOrders:
 
     async def _save(self, moved: Sequence[MovedRow]) -> Sequence[Saved | Apart]:
         many = len(moved) > 1
-        # One row that somebody has locked must not hold up the others.
-        statement = ORDERS.save.replace("no key update", "no key update skip locked") if many else ORDERS.save
+        statement = ORDERS.save if any(one.has_receipt for one in moved) else WITHOUT_RECEIPTS
+        if many:  # one row that somebody has locked must not hold up the others
+            statement = statement.replace("no key update", "no key update skip locked")
         values = {"rows": array([one.row for one in sorted(moved, key=lambda one: one.id)]), "count": len(moved)}
         found = await self._run(statement, values, len(moved))
         saved = {id: Saved(verdict, times) for id, verdict, *times in found}

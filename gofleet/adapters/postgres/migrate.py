@@ -10,6 +10,7 @@ from typing import LiteralString, cast
 
 import psycopg
 from psycopg import Connection
+from psycopg.errors import Diagnostic
 
 from gofleet.files import shipped
 
@@ -59,10 +60,21 @@ def lacking(applied: Mapping[str, str], known: list[Migration]) -> list[Migratio
 
 
 def migrate(
-    conninfo: str, *, known: list[Migration] | None = None, done: Callable[[str], None] = lambda _: None
+    conninfo: str,
+    *,
+    known: list[Migration] | None = None,
+    done: Callable[[str], None] = lambda _: None,
+    warned: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Apply what is missing, calling `done` with each name; returns how many there were. Safe to run at once twice."""
+    """Apply what is missing, calling `done` with each name and `warned` with what PostgreSQL warns of; returns how many
+    there were. Safe to run at once twice."""
+
+    def heard(notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warned(notice.message_primary or "")
+
     with Connection.connect(conninfo, autocommit=True) as link:
+        link.add_notice_handler(heard)
         # DDL may take longer than an order's statement may.
         link.execute("set statement_timeout = 0")
         link.execute("set lock_timeout = 0")

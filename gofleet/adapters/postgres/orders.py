@@ -56,7 +56,7 @@ class PostgresOrders:
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         concerning(order.id)
-        row = MovedRow(order.id, order.driver_id, moved_row(order, receipt))
+        row = MovedRow(order.id, order.driver_id, moved_row(order, receipt), receipt is not None)
         try:
             with asking(ORDERS.save):
                 saved = await self._batched.save(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from gofleet.adapters.postgres.migrate import lacking, migrations
+from gofleet.adapters.postgres.privileges import PRIVILEGES, asked_for, demand
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -32,9 +34,9 @@ class PostgresState:
     missing: list[str]
 
 
-async def postgres_state(conninfo: str) -> PostgresState:
-    """`LoginRefused` if it does not let us in, `Unavailable` without an answer, `MigrationError` if the database and
-    this program do not fit."""
+async def postgres_state(conninfo: str, roles: Iterable[str]) -> PostgresState:
+    """`LoginRefused` if it does not let us in, `NotGranted` if not to do what `roles` do, `Unavailable` without an
+    answer, `MigrationError` if the database and this program do not fit."""
     try:
         link = await AsyncConnection[TupleRow].connect(conninfo, autocommit=True)
     except psycopg.errors.ConnectionTimeout as error:
@@ -43,7 +45,10 @@ async def postgres_state(conninfo: str) -> PostgresState:
         raise LoginRefused("PostgreSQL", _first_line(error)) from error
     async with link:
         try:
+            demand(await (await link.execute(PRIVILEGES.lacking, asked_for(roles))).fetchall())
             return await _state(link)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise LoginRefused("PostgreSQL", _first_line(error)) from error
         except psycopg.Error as error:
             raise Unavailable("PostgreSQL", _first_line(error)) from error
 

@@ -1,0 +1,23 @@
+-- A login for each process, a member of the role that has its privileges (sql/migrations/0012_privileges.sql). Compose's
+-- PostgreSQL runs this when it makes its data. Run again it changes the passwords to what the environment says by then.
+
+\set ON_ERROR_STOP on
+\getenv api API_DB_PASSWORD
+\getenv relay RELAY_DB_PASSWORD
+\getenv worker WORKER_DB_PASSWORD
+\getenv fleet FLEET_DB_PASSWORD
+
+select format('create role %I', name) from unnest(array['api', 'relay', 'worker', 'fleet']) as process,
+    format('gofleet_%s', process) as name
+where to_regrole(name) is null \gexec
+select format('create role %I', process) from unnest(array['api', 'relay', 'worker', 'fleet']) as process
+where to_regrole(process) is null \gexec
+
+alter role api login password :'api';
+alter role relay login password :'relay';
+alter role worker login password :'worker';
+alter role fleet login password :'fleet';
+grant gofleet_api to api;
+grant gofleet_relay to relay;
+grant gofleet_worker to worker;
+grant gofleet_fleet to fleet;

@@ -1,0 +1,145 @@
+"""How the process roles and their logins come into a cluster: by whoever may make them, whenever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from gofleet.adapters.postgres.migrate import migrate, migrations
+from gofleet.adapters.postgres.privileges import demand_privileges, group_of
+from gofleet.embedded import Postgres, running
+from gofleet.roles import ORDER
+from tests.databases import conninfo_of, login_of, make_logins
+from tests.services import postgres_programs
+from tests.waiting import eventually
+
+SCRIPT = Path(__file__).resolve().parents[2] / "config" / "postgres" / "logins.sql"
+
+
+@pytest.fixture
+def fresh_server() -> Generator[Postgres]:
+    """A cluster in which none of the roles was made yet."""
+    server = Postgres(durable=False, bin_dir=postgres_programs())
+    with running(server):
+        yield server
+
+
+def administer(server: Postgres, *statements: str) -> None:
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
+        for statement in statements:
+            link.execute(statement.encode())
+
+
+def groups(server: Postgres) -> list[str]:
+    with psycopg.connect(conninfo_of(server, "postgres")) as link:
+        return [name for (name,) in link.execute("select rolname from pg_roles where rolname ~ '^gofleet_' order by 1")]
+
+
+def test_databases_of_one_cluster_that_are_migrated_at_once_share_the_roles(fresh_server: Postgres) -> None:
+    names = [f"at_once_{number}" for number in range(6)]
+    administer(fresh_server, *(f"create database {name}" for name in names))
+    databases = [conninfo_of(fresh_server, name) for name in names]
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        counts = list(threads.map(migrate, databases))
+
+    assert counts == [len(migrations())] * len(names)
+    assert groups(fresh_server) == sorted(map(group_of, ORDER))
+    make_logins(databases[0])
+    for database in databases:
+        for role in ORDER:
+            demand_privileges(make_conninfo(database, user=login_of(role)), [role])
+
+
+def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_server: Postgres) -> None:
+    administer(fresh_server, "create role migrator login", "create database theirs owner migrator")
+    at, database = fresh_server.address, make_conninfo(conninfo_of(fresh_server, "theirs"), user="migrator")
+    given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": "migrator", "DB_NAME": "theirs"}
+
+    migrated = subprocess.run(
+        [sys.executable, "-m", "gofleet", "migrate"],
+        env={**os.environ, **given},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert migrated.returncode == 0, migrated.stderr
+    assert "applied 0012_privileges" in migrated.stdout
+    assert [line[:61] for line in migrated.stderr.splitlines()] == [
+        f"warning: migrator may not create the role {group_of(role)}: have an administrator"[:61]
+        for role in ("api", "relay", "worker", "fleet")
+    ]
+    assert groups(fresh_server) == []
+
+    administer(fresh_server, *(f"create role {group_of(role)}" for role in ORDER))
+    with psycopg.connect(database, autocommit=True) as link:
+        link.execute("select grant_to_process_roles()")
+    make_logins(conninfo_of(fresh_server, "theirs"))
+
+    for role in ORDER:
+        demand_privileges(make_conninfo(database, user=login_of(role)), [role])
+
+
+def run_script(server: Postgres, passwords: dict[str, str]) -> None:
+    """As the image of PostgreSQL runs it."""
+    at = server.address
+    subprocess.run(
+        [postgres_programs() / "psql", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-f", SCRIPT],
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
+            **{"PGHOST": at.host, "PGPORT": str(at.port), "PGUSER": at.user, "PGDATABASE": at.database},
+            **{f"{role.upper()}_DB_PASSWORD": password for role, password in passwords.items()},
+        },
+        check=True,
+        timeout=60,
+    )
+
+
+def enters(server: Postgres, user: str, password: str) -> bool:
+    try:
+        psycopg.connect(make_conninfo(conninfo_of(server, "gofleet"), user=user, password=password)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(fresh_server: Postgres) -> None:
+    odd = {role: f'{role}\'s "own" \\ $1 ; drop role {role}' for role in ORDER}
+    run_script(fresh_server, odd)
+    database = conninfo_of(fresh_server, "gofleet")
+    with psycopg.connect(database) as link:
+        row = link.execute("show hba_file").fetchone()
+        assert row is not None
+    rules = Path(row[0])
+    rules.write_text(f"host all {','.join(ORDER)} all scram-sha-256\n{rules.read_text()}")
+    administer(fresh_server, "select pg_reload_conf()")
+    await eventually(lambda: not enters(fresh_server, "api", "wrong"))
+
+    migrate(database)
+
+    for role in ORDER:
+        assert enters(fresh_server, role, odd[role])
+        demand_privileges(make_conninfo(database, user=role, password=odd[role]), [role])
+
+    new = {role: f"new-{role}" for role in ORDER}
+    run_script(fresh_server, new)  # by hand, when a password changes
+    assert all(enters(fresh_server, role, new[role]) and not enters(fresh_server, role, odd[role]) for role in ORDER)
+
+
+def test_the_script_serves_data_that_were_there_before(fresh_server: Postgres) -> None:
+    database = conninfo_of(fresh_server, "gofleet")
+    migrate(database)
+
+    run_script(fresh_server, {role: role for role in ORDER})
+
+    for role in ORDER:
+        demand_privileges(make_conninfo(database, user=role), [role])

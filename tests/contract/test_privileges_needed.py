@@ -1,0 +1,121 @@
+"""Each grant has a statement that needs it. That the grants suffice, tests/journeys show: its processes have no others.
+
+EXPLAIN asks for the privileges of a statement, as its execution would, and does nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from gofleet.adapters.postgres.batched_orders import WITHOUT_RECEIPTS
+from gofleet.adapters.postgres.privileges import group_of
+from gofleet.adapters.postgres.queries import Queries
+from gofleet.roles import ORDER
+
+STATEMENTS = {
+    "api": "orders.add orders.get orders.list orders.open_of drivers.* history.* indicators.* failed.*"
+    " parked.list parked.groups parked.open parked.request parked.request_all",
+    "relay": "orders.get orders.overdue orders.announce_again orders.oldest_pending outbox.* deadlines.judge"
+    " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",
+    "worker": "orders.get orders.save inbox.note inbox.outcome parked.add",
+    "fleet": "orders.live drivers.among parked.add",
+}
+"""Role -> the statements of sql/queries that its adapters are asked for."""
+AT_THE_START = "select name, digest from schema_migrations"
+every_role = pytest.mark.parametrize("role", ORDER)
+
+
+class Grant(NamedTuple):
+    """`column` is empty where it is of the whole table."""
+
+    privilege: str
+    table: str
+    column: str
+
+    def revoking(self, role: str) -> sql.Composed:
+        column = sql.SQL("({})").format(sql.Identifier(self.column)) if self.column else sql.SQL("")
+        words = sql.SQL("revoke {} {} on {} from {}")
+        return words.format(
+            sql.SQL(self.privilege),  # pyright: ignore[reportArgumentType]  as PostgreSQL itself calls it
+            column,
+            sql.Identifier(self.table),
+            sql.Identifier(group_of(role)),
+        )
+
+
+@pytest.fixture
+def link(clean_database: str) -> Generator[psycopg.Connection]:
+    with psycopg.connect(clean_database, autocommit=True) as opened:
+        yield opened
+
+
+def statements(link: psycopg.Connection, role: str) -> list[str]:
+    """With null for every value."""
+    found = [AT_THE_START]
+    for word in STATEMENTS[role].split():
+        file, _, name = word.partition(".")
+        queries = Queries(file).statements
+        found += queries.values() if name == "*" else [queries[name]]
+    if role in ("api", "relay"):
+        found.append(WITHOUT_RECEIPTS)
+    if role != "fleet":  # whoever moves an order writes its history
+        row = link.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
+        assert row is not None
+        for columns in re.findall(r"insert into order_log \(([^)]*)\)", row[0]):
+            found.append(f"insert into order_log ({columns}) values ({', '.join('null' for _ in columns.split(','))})")
+    return [re.sub(r"%\(\w+\)s", "null", statement).replace("%%", "%") for statement in found]
+
+
+def grants(link: psycopg.Connection, role: str) -> list[Grant]:
+    whole = "select privilege_type, relname, '' from pg_class, aclexplode(relacl)"
+    columns = "select privilege_type, attrelid::regclass::text, attname from pg_attribute, aclexplode(attacl)"
+    theirs = "where grantee = %(group)s::regrole"
+    found = link.execute(f"{whole} {theirs} union all {columns} {theirs}".encode(), {"group": group_of(role)})
+    return [Grant(*row) for row in found.fetchall()]
+
+
+def refused(link: psycopg.Connection, role: str, asked: list[str]) -> list[str]:
+    """Those statements for which the role lacks a privilege."""
+    found: list[str] = []
+    for statement in asked:
+        try:
+            with link.transaction(force_rollback=True):
+                link.execute(sql.SQL("set local role {}").format(sql.Identifier(group_of(role))))
+                link.execute(f"explain {statement}".encode())
+        except psycopg.errors.InsufficientPrivilege:
+            found.append(statement)
+    return found
+
+
+@every_role
+def test_a_role_may_do_all_that_it_does(link: psycopg.Connection, role: str) -> None:
+    assert refused(link, role, statements(link, role)) == []
+
+
+@every_role
+def test_without_any_of_its_grants_something_is_refused(link: psycopg.Connection, role: str) -> None:
+    asked, idle = statements(link, role), list[Grant]()
+    assert len(grants(link, role)) > 10
+    for grant in grants(link, role):
+        with link.transaction(force_rollback=True):
+            link.execute(grant.revoking(role))
+            if not refused(link, role, asked):
+                idle.append(grant)
+
+    assert idle == []
+
+
+def test_granting_again_restores_exactly_these(link: psycopg.Connection) -> None:
+    before = {role: sorted(grants(link, role)) for role in ORDER}
+    link.execute("grant delete, select, update (outcome) on inbox to gofleet_api")
+    link.execute("revoke insert (id) on orders from gofleet_api")
+
+    link.execute("select grant_to_process_roles()")
+
+    assert {role: sorted(grants(link, role)) for role in ORDER} == before

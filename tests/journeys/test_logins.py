@@ -1,0 +1,64 @@
+"""Each process has a login of its own in PostgreSQL, and one that may do too little does not start."""
+
+from __future__ import annotations
+
+import psycopg
+
+from gofleet.roles import ORDER
+from tests.databases import login_of
+from tests.journeys.installation import Installation, Town
+from tests.waiting import eventually
+
+
+async def test_each_process_works_by_its_own_login(installation: Installation, town: Town, clean_database: str) -> None:
+    installation.start(*ORDER)
+    await town.drivers(1)
+    await town.order("o-1")
+
+    async def dispatched() -> bool:
+        return await town.status("o-1") == "DISPATCHED"
+
+    await eventually(dispatched)
+    with psycopg.connect(clean_database) as link:
+        query = (
+            "select distinct usename from pg_stat_activity"
+            " where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
+        )
+        assert {name for (name,) in link.execute(query)} == set(map(login_of, ORDER))
+
+
+def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Installation) -> None:
+    login = login_of("fleet")
+
+    worker = installation.launch("worker", DB_USER=login)
+
+    assert worker.ended() == 1
+    what, why, fix = worker.log.read_text().splitlines()[-3:]
+    assert what == "error: PostgreSQL lets this login do too little"
+    assert f"{login} may not insert on inbox, insert on order_log" in why
+    assert fix == f'  fix: have an administrator say: grant gofleet_worker to "{login}"'
+    assert "Traceback" not in worker.log.read_text()
+
+
+def test_a_login_of_no_role_is_told_whose_it_must_be(installation: Installation, clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("create role nobodys login")
+        try:
+            several = installation.launch("api,relay", DB_USER="nobodys")
+            assert several.ended() == 1
+        finally:
+            link.execute("drop role nobodys")
+
+    assert 'grant gofleet_api, gofleet_relay to "nobodys"' in several.log.read_text().splitlines()[-1]
+
+
+def test_a_database_whose_grants_are_missing_is_told_apart(installation: Installation, clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        link.execute("revoke all on all tables in schema public from gofleet_api")
+
+    api = installation.launch("api")
+
+    assert api.ended() == 1
+    what, why, _ = api.log.read_text().splitlines()[-3:]
+    assert what == "error: PostgreSQL lets this login do too little"
+    assert why == "  why: permission denied for table schema_migrations"
