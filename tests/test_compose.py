@@ -133,7 +133,7 @@ def test_the_servers_are_given_the_same_credentials_as_the_roles() -> None:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_a_role_logs_in_to_postgresql_as_itself(name: str) -> None:
-    variable = f"{name.upper()}_DB_PASSWORD"
+    variable = f"DB_{name.upper()}_PASSWORD"
     services = composed(**{variable: "it's quoted", "DB_USER": "owner", "DB_PASSWORD": "owners"}).services
     role, postgres = values(services[name]), values(services["postgres"])
 
@@ -148,7 +148,7 @@ def test_the_logins_are_made_with_the_data() -> None:
     script = Path(mount.source) / "logins.sql"
 
     assert mount.read_only
-    assert set(re.findall(r"^\\getenv (\w+) \1_DB_PASSWORD$", script.read_text(), re.M | re.I)) == set(ORDER)
+    assert set(re.findall(r"^\\getenv (\w+) DB_\1_PASSWORD$", script.read_text(), re.M | re.I)) == set(ORDER)
     assert script.name in FILE.read_text()
 
 
@@ -303,3 +303,12 @@ def test_scale_makes_more_of_what_up_started_and_leaves_the_rest_alone() -> None
 
     assert commands.endswith("--no-deps --no-recreate --scale worker=3 --scale fleet=2 worker fleet")
     assert f"COMPOSE_PROFILES={OBSERVABILITY}" in commands
+
+
+def test_what_compose_reads_from_dotenv_does_not_keep_the_program_from_starting(tmp_path: Path) -> None:
+    variables = set(re.findall(r"\$\{(\w+)", FILE.read_text(encoding="utf-8"))) - KNOWN
+    written = tmp_path / ".env"
+    written.write_text("".join(f"{name}=something\n" for name in sorted({*variables, "COMPOSE_PROFILES"})))
+
+    assert {"GRAFANA_PASSWORD", "DB_API_PASSWORD"} <= variables
+    assert load({}, written).sources["DB_PASSWORD"] == "config/settings.toml"

@@ -2,10 +2,10 @@
 -- PostgreSQL runs this when it makes its data. Run again it changes the passwords to what the environment says by then.
 
 \set ON_ERROR_STOP on
-\getenv api API_DB_PASSWORD
-\getenv relay RELAY_DB_PASSWORD
-\getenv worker WORKER_DB_PASSWORD
-\getenv fleet FLEET_DB_PASSWORD
+\getenv api DB_API_PASSWORD
+\getenv relay DB_RELAY_PASSWORD
+\getenv worker DB_WORKER_PASSWORD
+\getenv fleet DB_FLEET_PASSWORD
 
 select format('create role %I', name) from unnest(array['api', 'relay', 'worker', 'fleet']) as process,
     format('gofleet_%s', process) as name

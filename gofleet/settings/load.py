@@ -173,15 +173,16 @@ def _unknown(
 ) -> Iterator[SettingsError]:
     known = [entry.name for entry in entries]
     known += [f"{entry.name}{FILE}" for entry in entries if entry.secret]
-    for source, names in ((DEFAULTS, files), (DOTENV, written)):
+    for name in files:
+        if name not in known:
+            yield SettingsError(f"unknown setting {name}", f"found in {DEFAULTS}", _nearest(name, known))
+    # Full of other programs' names, Compose's in `.env`, too: so only a near miss is taken for ours.
+    for source, names in ((DOTENV, written), (ENVIRONMENT, environ)):
         for name in names:
-            if name not in known:
-                yield SettingsError(f"unknown setting {name}", f"found in {source}", _nearest(name, known))
-    for name in environ:  # full of other programs' names, so only a near miss is taken for ours
-        near = difflib.get_close_matches(name, known, n=1, cutoff=TYPO_RATIO)
-        if near and name not in known and abs(len(near[0]) - len(name)) <= 1:
-            why = f"found in {ENVIRONMENT}, and no setting of that name exists"
-            yield SettingsError(f"unknown setting {name}", why, f"did you mean {near[0]}?")
+            near = difflib.get_close_matches(name, known, n=1, cutoff=TYPO_RATIO)
+            if near and name not in known and abs(len(near[0]) - len(name)) <= 1:
+                why = f"found in {source}, and no setting of that name exists"
+                yield SettingsError(f"unknown setting {name}", why, f"did you mean {near[0]}?")
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -97,7 +97,7 @@ def run_script(server: Postgres, passwords: dict[str, str]) -> None:
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
             **{"PGHOST": at.host, "PGPORT": str(at.port), "PGUSER": at.user, "PGDATABASE": at.database},
-            **{f"{role.upper()}_DB_PASSWORD": password for role, password in passwords.items()},
+            **{f"DB_{role.upper()}_PASSWORD": password for role, password in passwords.items()},
         },
         check=True,
         timeout=60,
