@@ -69,7 +69,7 @@ begin
         ('gofleet_worker', 'select (consumer, event_id, outcome), insert (consumer, event_id, outcome) on inbox'),
         ('gofleet_worker', 'insert (' || given_up || ') on parked'),
 
-        ('gofleet_fleet', 'select (id, driver_id, status, version) on orders'),
+        ('gofleet_fleet', 'select on orders'),
         ('gofleet_fleet', 'select (id, name, on_duty, version) on drivers'),
         ('gofleet_fleet', 'insert (' || given_up || ') on parked')
     loop

@@ -151,7 +151,7 @@ REFUSED = {
     ),
     "fleet": (
         "update orders set status = 'CANCELLED'",
-        "select customer_id from orders",
+        "select created_at from drivers",
         "select from outbox",
         "insert into drivers (id, name) values ('ana', 'Ana')",
         "update drivers set on_duty = false",

@@ -16,6 +16,7 @@ from psycopg import sql
 from gofleet.adapters.postgres.batched_orders import WITHOUT_RECEIPTS
 from gofleet.adapters.postgres.privileges import group_of
 from gofleet.adapters.postgres.queries import Queries
+from gofleet.files import shipped
 from gofleet.roles import ORDER
 
 STATEMENTS = {
@@ -24,7 +25,7 @@ STATEMENTS = {
     "relay": "orders.get orders.overdue orders.announce_again orders.oldest_pending outbox.* deadlines.judge"
     " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",
     "worker": "orders.get orders.save inbox.note inbox.outcome parked.add",
-    "fleet": "orders.live drivers.among parked.add",
+    "fleet": "orders.get orders.live drivers.list parked.add",
 }
 """Role -> the statements of sql/queries that its adapters are asked for."""
 AT_THE_START = "select name, digest from schema_migrations"
@@ -91,6 +92,16 @@ def refused(link: psycopg.Connection, role: str, asked: list[str]) -> list[str]:
         except psycopg.errors.InsufficientPrivilege:
             found.append(statement)
     return found
+
+
+def test_every_statement_is_somebodys() -> None:
+    """But for those by which people look at an installation, and by which a process looks at itself."""
+    files = {path.stem for path in (shipped("sql") / "queries").glob("*.sql")} - {"doctor", "privileges", "verify"}
+    known = {f"{file}.{name}" for file in files for name in Queries(file).statements}
+    words = {word for asked in STATEMENTS.values() for word in asked.split()}
+    whole = {each for each in known if f"{each.partition('.')[0]}.*" in words}
+
+    assert known == whole | {word for word in words if not word.endswith("*")}
 
 
 @every_role

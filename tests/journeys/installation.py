@@ -123,10 +123,14 @@ class Installation:
 
 @contextmanager
 def an_installation(environment: dict[str, str], place: Path) -> Generator[Installation]:
-    """Nothing of it outlives the block."""
+    """Nothing of it outlives the block, in which nobody was refused what a role's work needs: some of that work is only
+    logged when it fails, and tried again."""
     installation = Installation(environment, place)
     try:
         yield installation
+        for process in installation.processes:
+            with process.log.open(errors="replace") as lines:
+                assert not [line for line in lines if "InsufficientPrivilege" in line]
     finally:
         installation.kill()
 
