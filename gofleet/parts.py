@@ -251,4 +251,5 @@ def rabbit_server(settings: Settings) -> RabbitServer:
 
 
 def topology(settings: Settings) -> Topology:
-    return Topology(settings.general.name_prefix, settings.broker.tiers, settings.broker.delivery_limit)
+    at, prefix = settings.broker, settings.general.name_prefix
+    return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")

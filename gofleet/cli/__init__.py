@@ -28,6 +28,7 @@ COMMANDS = {
         "verify": "verify:verify",
         "openapi": "documents:openapi",
         "asyncapi": "documents:asyncapi",
+        "topology": "documents:topology",
         "certs": "certs:certs",
         "login": "login:login",
         "logout": "login:logout",

@@ -72,6 +72,9 @@ class Broker(Group, frozen=True, kw_only=True):
     user: Annotated[str, about("User of RabbitMQ.")] = field(name="RABBITMQ_USER")
     password: Annotated[str, about("Its password.", secret=True)] = field(name="RABBITMQ_PASSWORD")
     vhost: Annotated[str, about("Virtual host of RabbitMQ.")] = field(name="RABBITMQ_VHOST")
+    declare: Annotated[
+        Literal["on", "off"], about("Whether the roles make the exchange and the queues; `off`: `gofleet topology`.")
+    ] = field(name="RABBITMQ_DECLARE")
     heartbeat_seconds: Annotated[int, about("After about twice this a silent connection is dead.", ge=1)] = field(
         name="RABBITMQ_HEARTBEAT_SECONDS"
     )

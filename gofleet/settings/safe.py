@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator
 from gofleet.settings.groups import Settings
 from gofleet.settings.load import SettingsError
 
-KNOWN_PASSWORDS = frozenset({"root", "guest", "admin", "postgres", "password", "secret", "gofleet"})
-"""Those that anybody tries first, our own defaults among them."""
+KNOWN_PASSWORDS = frozenset(
+    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "relay", "worker", "fleet"}
+)
+"""Those that anybody tries first, our own defaults and those of compose.yaml among them."""
 
 
 def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

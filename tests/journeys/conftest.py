@@ -10,9 +10,11 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from gofleet.adapters.rabbit.topology import Topology
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
 from gofleet.parts import free_port
 from tests.journeys.installation import Installation, Town, an_installation
+from tests.rights.logins import rabbit_logins
 from tests.services import a_vhost
 
 
@@ -21,7 +23,8 @@ def installation(
     postgres_server: Postgres, valkey_server: Valkey, rabbit_server: RabbitMQ, clean_database: str, tmp_path: Path
 ) -> Generator[Installation]:
     db = postgres_server.address
-    with a_vhost(rabbit_server) as rabbit:
+    prefix = f"{uuid4().hex[:8]}."  # the tests share one Valkey
+    with a_vhost(rabbit_server) as rabbit, rabbit_logins(rabbit, Topology(prefix)) as logins:
         environment = {
             "DB_HOST": db.host,
             "DB_PORT": str(db.port),
@@ -35,11 +38,11 @@ def installation(
             "RABBITMQ_VHOST": rabbit.vhost,
             "REDIS_HOST": valkey_server.address.host,
             "REDIS_PORT": str(valkey_server.address.port),
-            "NAME_PREFIX": f"{uuid4().hex[:8]}.",  # the tests share one Valkey
+            "NAME_PREFIX": prefix,
             "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_000)),
             "GRPC_PORT": str(free_port("127.0.0.1", 15_051)),
         }
-        with an_installation(environment, tmp_path) as started:
+        with an_installation(environment, tmp_path, logins) as started:
             yield started
 
 

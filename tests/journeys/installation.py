@@ -62,10 +62,12 @@ class Running:
 
 @dataclass
 class Installation:
-    """`environment` is what every process gets; `api` is the address of its API."""
+    """`environment` is what every process gets, and one of a single role what `logins` has for it; `api` is the address
+    of its API."""
 
     environment: dict[str, str]
     place: Path
+    logins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     processes: list[Running] = field(default_factory=list[Running])
     count: int = 0
 
@@ -79,7 +81,8 @@ class Installation:
         name = f"{role}-{self.count}"
         port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
         log = self.place / f"{name}.log"
-        environment = {**os.environ, **self.environment, "METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
+        own = {"METRICS_PORT": str(port), "LOG_FORMAT": "json", **self.logins.get(role, {})}
+        environment = {**os.environ, **self.environment, **own, **more}
         with log.open("wb") as out:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "gofleet", "run", "--role", role],
@@ -116,9 +119,11 @@ class Installation:
 
 
 @contextmanager
-def an_installation(environment: dict[str, str], place: Path) -> Generator[Installation]:
+def an_installation(
+    environment: dict[str, str], place: Path, logins: dict[str, dict[str, str]] | None = None
+) -> Generator[Installation]:
     """Nothing of it outlives the block."""
-    installation = Installation(environment, place)
+    installation = Installation(environment, place, logins or {})
     try:
         yield installation
     finally:
