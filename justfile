@@ -130,6 +130,11 @@ rights:
 rules:
     uv run python -m tests.observability
 
+# An authority and certificates for development: just certs, just certs FOLDER
+[group('develop')]
+certs *args:
+    uv run gofleet certs {{args}}
+
 # Bring a database's schema up to date
 [group('develop')]
 migrate *args:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from ssl import SSLContext
 from typing import cast
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.tls import trusting
 from gofleet.adapters.watch import jittered
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
@@ -57,6 +59,7 @@ def conninfo(settings: Settings) -> str:
         password=db.password,
         database=db.database,
         sslmode=db.sslmode,
+        sslrootcert=db.sslrootcert,
         connect_timeout_seconds=db.connect_timeout_seconds,
         statement_timeout_ms=db.statement_timeout_ms,
         lock_timeout_ms=db.lock_timeout_ms,
@@ -176,10 +179,28 @@ async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
         yield PostgresOrders(pool, bell.ring, Batches(db.batch, db.batches_at_once))
 
 
+def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:
+    """A client that is to be closed; `timeout_seconds` instead of REDIS_TIMEOUT_SECONDS."""
+    at = settings.redis
+    return redis_client(
+        at.host,
+        at.port,
+        user=at.user,
+        password=at.password,
+        db=at.db,
+        tls=_redis_tls(settings),
+        timeout_seconds=timeout_seconds or at.timeout_seconds,
+    )
+
+
+def _redis_tls(settings: Settings) -> SSLContext | None:
+    at = settings.redis
+    return trusting(at.tls_authority) if at.tls == "on" else None
+
+
 @asynccontextmanager
 async def redis(process: Process) -> AsyncGenerator[Redis]:
-    at = process.settings.redis
-    client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=at.timeout_seconds)
+    client = a_redis(process.settings)
     process.checks["redis"] = partial(cast("Callable[[str], Awaitable[object]]", client.execute_command), "PING")
     try:
         yield client
@@ -209,7 +230,9 @@ async def fleet_client(process: Process) -> AsyncGenerator[GrpcFleet]:
 async def publisher(process: Process) -> AsyncGenerator[Publisher]:
     settings, timeout = process.settings, process.settings.broker.publish_timeout_seconds
     if settings.general.broker == "redis":
-        opening = StreamsPublisher(_redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout)
+        opening = StreamsPublisher(
+            _redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout, tls=_redis_tls(settings)
+        )
     else:
         opening = RabbitPublisher(rabbit_server(settings), topology(settings), timeout_seconds=timeout)
     async with opening as opened:
@@ -229,6 +252,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
             delivery_limit=broker.delivery_limit,
             grace_seconds=grace,
             timeout_seconds=timeout,
+            tls=_redis_tls(settings),
         )
     else:
         opened = RabbitConsumer(
@@ -241,13 +265,14 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
 
 def _redis_url(settings: Settings) -> str:
     at = settings.redis
-    login = f":{quote(at.password, safe='')}@" if at.password else ""
+    login = f"{quote(at.user, safe='')}:{quote(at.password, safe='')}@" if at.password else ""
     return f"redis://{login}{at.host}:{at.port}/{at.db}"
 
 
 def rabbit_server(settings: Settings) -> RabbitServer:
     at = settings.broker
-    return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds)
+    tls = trusting(at.tls_authority) if at.tls == "on" else None
+    return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds, tls=tls)
 
 
 def topology(settings: Settings) -> Topology:

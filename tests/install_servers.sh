@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# RabbitMQ's, Redis's and Prometheus's programs for the tests, which start private instances; the system's services are
-# never used.
+# RabbitMQ's, Redis's, PostgreSQL's and Prometheus's programs for the tests, which start private instances; the system's
+# services are never used. This PostgreSQL is for encrypted connections, which the wheel's was built without.
 # With the word `faketime` also the library that gives a process a wrong clock.
 set -euo pipefail
 # Prometheus is only unpacked: its package would bring a service, a user and a web site's worth of JavaScript.
@@ -24,6 +24,7 @@ command -v apt-get >/dev/null && { unpacked || unpack; } || true
 missing=()
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v redis-server >/dev/null || missing+=(redis-server)
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
 if [ "${1:-}" = faketime ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
   missing+=(faketime)
 fi

@@ -13,10 +13,12 @@ def certs(
         "certs"
     ),
 ) -> None:
-    """Make an authority and a certificate for fleet, api and worker, to encrypt and to guard the gRPC link with.
+    """Make an authority and certificates: for fleet, api and worker, to encrypt and to guard the gRPC link with, and
+    for a PostgreSQL, a RabbitMQ and a Redis that they reach by encrypted links.
 
     For development: the authority's key is not kept, so a further certificate means all of them anew. They hold for a
-    year. GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY name those of a role.
+    year. GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY name those of a role; DB_SSLROOTCERT, RABBITMQ_TLS_CA and
+    REDIS_TLS_CA the authority of the servers.
     """
     from gofleet.embedded.certificates import make
 

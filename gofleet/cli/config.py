@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gofleet.settings.load import Entry
 
 COLUMNS = {"name": "setting", "value": "value", "source": "from", "about": "meaning"}
+Role = Annotated[str, Parameter(help="Only what keeps these from starting: roles with commas between.")]
 Markdown = Annotated[bool, Parameter(help="The table of the README: names, defaults, meanings.", negative="")]
 
 app = App(name="config", help="Show the settings that hold here, or check them.")
@@ -49,14 +50,18 @@ def shown(*, json: Json = False) -> None:
 
 
 @app.command
-def check(*, json: Json = False) -> None:
-    """Check every setting and name all that are wrong, each with where it comes from and what would be right.
+def check(*, role: Role = "all", json: Json = False) -> None:
+    """Check every setting and name all that are wrong, each with where it comes from and what would be right; also what
+    no single one is to blame for, and would keep those roles from starting, such as a password that everybody knows.
 
     Whether the servers behind them answer, `gofleet doctor` tells.
     """
+    from gofleet.cli.run import chosen
     from gofleet.settings import check as wrongs
+    from gofleet.settings import load, unsafe
 
-    found = wrongs()
+    roles = chosen(role)
+    found = wrongs() or list(unsafe(load(), roles))
     if json:
         rows = [{"what": wrong.what, "why": wrong.why, "fix": wrong.fix} for wrong in found]
         say({"ok": not found, "wrong": rows})

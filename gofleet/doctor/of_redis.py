@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gofleet import parts
-from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.state import RedisState, redis_state
 from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, Findings
 from gofleet.doctor.reach import at_least, compare_clocks, knock
@@ -24,7 +23,7 @@ async def of_redis(case: Case, found: Findings) -> None:
         found.failed("reachable", f"{where}: {why}", "start Redis, or set REDIS_HOST and REDIS_PORT to where it is")
         return
     before = case.clock()
-    client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=ANSWER_SECONDS)
+    client = parts.a_redis(case.settings, ANSWER_SECONDS)
     try:
         state = await redis_state(client, parts.key_prefix(case.settings))
     except LoginRefused as error:

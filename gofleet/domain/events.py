@@ -6,6 +6,7 @@ a change that would break a reader raises `version`.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -141,6 +142,8 @@ EVENT_TYPES: tuple[str, ...] = (
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(AnyOrderEvent)
+_QUOTED = re.compile(r"(?<=value) .*(?= - at `)", re.DOTALL)
+"""What msgspec quotes of a message: it may be anybody's data, and the reason is read by many."""
 
 
 def to_json(event: OrderEvent) -> bytes:
@@ -153,7 +156,7 @@ def from_json(body: bytes) -> AnyOrderEvent:
     try:
         event = _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise Malformed(f"not an order event: {error}") from error
+        raise Malformed(f"not an order event: {_QUOTED.sub('', str(error))}") from error
     if event.version != VERSION:
         raise Malformed(f"an order event of version {event.version}, and only version {VERSION} is known here")
     return event

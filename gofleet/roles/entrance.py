@@ -16,7 +16,6 @@ from gofleet.adapters.oidc.issuer import Issuer
 from gofleet.adapters.oidc.keys import Keys, Patience
 from gofleet.adapters.oidc.tokens import TokenRules, Tokens
 from gofleet.adapters.redis.buckets import RedisBuckets
-from gofleet.adapters.redis.connect import redis_client
 from gofleet.domain.rate import Rate
 from gofleet.guards.limiter import Limiter
 from gofleet.process import Process
@@ -53,7 +52,7 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
 async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
     """How often who may ask; None when nobody counts. Without Redis each process counts by itself, so no readiness
     rests on it."""
-    auth, at = process.settings.auth, process.settings.redis
+    auth = process.settings.auth
     if auth.limits == "off":
         yield None
         return
@@ -62,7 +61,7 @@ async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
         Rate(auth.person_rate, auth.person_burst),
         Rate(auth.staff_rate, auth.staff_burst),
     )
-    client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=at.timeout_seconds)
+    client = parts.a_redis(process.settings)
     shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
     limiter = Limiter(shared, MemoryBuckets())
     try:

@@ -45,6 +45,10 @@ class Postgres(Group, frozen=True, kw_only=True):
     sslmode: Annotated[
         Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"], about("As libpq's sslmode.")
     ] = field(name="DB_SSLMODE")
+    sslrootcert: Annotated[
+        str,
+        about("As libpq's sslrootcert: PEM file of the authority that verify-ca and verify-full trust, or `system`."),
+    ] = field(name="DB_SSLROOTCERT")
     pool_size: Annotated[int, about("Connections of one process at most.", ge=1)] = field(name="DB_POOL_SIZE")
     pool_wait_seconds: Annotated[float, about("Longest wait for a free connection, then 503.", gt=0)] = field(
         name="DB_POOL_WAIT_SECONDS"
@@ -75,6 +79,12 @@ class Broker(Group, frozen=True, kw_only=True):
     declare: Annotated[
         Literal["on", "off"], about("Whether the roles make the exchange and the queues; `off`: `gofleet topology`.")
     ] = field(name="RABBITMQ_DECLARE")
+    tls: Annotated[Literal["off", "on"], about("Whether the link to RabbitMQ is encrypted; its port is 5671 then.")] = (
+        field(name="RABBITMQ_TLS")
+    )
+    tls_authority: Annotated[
+        str, about("PEM file of the only authority that is trusted there; empty = those of this machine.")
+    ] = field(name="RABBITMQ_TLS_CA")
     heartbeat_seconds: Annotated[int, about("After about twice this a silent connection is dead.", ge=1)] = field(
         name="RABBITMQ_HEARTBEAT_SECONDS"
     )
@@ -100,8 +110,13 @@ class Broker(Group, frozen=True, kw_only=True):
 class Redis(Group, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of Redis or Valkey.")] = field(name="REDIS_HOST")
     port: Annotated[int, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
+    user: Annotated[str, about("User of its ACL; empty = its default user.")] = field(name="REDIS_USER")
     password: Annotated[str, about("Its password; empty = none.", secret=True)] = field(name="REDIS_PASSWORD")
     db: Annotated[int, about("Number of the database.", ge=0)] = field(name="REDIS_DB")
+    tls: Annotated[Literal["off", "on"], about("Whether the link to Redis is encrypted.")] = field(name="REDIS_TLS")
+    tls_authority: Annotated[
+        str, about("PEM file of the only authority that is trusted there; empty = those of this machine.")
+    ] = field(name="REDIS_TLS_CA")
     timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
 
 

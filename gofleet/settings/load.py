@@ -18,21 +18,15 @@ from dynaconf.vendor.dotenv import (
 from msgspec import inspect
 
 from gofleet.files import shipped
+from gofleet.settings.errors import SettingsError
 from gofleet.settings.group import Group
 from gofleet.settings.groups import Settings
+from gofleet.settings.together import wrong_together
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
 FILE = "_FILE"
 TYPO_RATIO = 0.85
 """How alike a name in the environment and a setting's must be to be taken for a slip of the finger."""
-
-
-class SettingsError(Exception):
-    """What is wrong, why (value and where it came from), and what would be right."""
-
-    def __init__(self, what: str, why: str, fix: str) -> None:
-        super().__init__(f"{what}: {why}; {fix}")
-        self.what, self.why, self.fix = what, why, fix
 
 
 @dataclass(frozen=True)
@@ -105,7 +99,7 @@ def _read(environ: Mapping[str, str] | None, dotenv: Path | None) -> tuple[Setti
     if wrong:
         return None, wrong
     settings = msgspec.convert({**groups, "sources": sources}, Settings)
-    wrong = list(_wrong_together(settings))
+    wrong = list(wrong_together(settings))
     return (None, wrong) if wrong else (settings, [])
 
 
@@ -203,66 +197,3 @@ def _converted(entry: Entry, value: object, source: str) -> object:
     except msgspec.ValidationError as error:
         shown = "(hidden)" if entry.secret else repr(value)
         raise SettingsError(f"{entry.name} is wrong", f"{shown} from {source}", f"it must be {entry.kind}") from error
-
-
-def _wrong_together(settings: Settings) -> Iterator[SettingsError]:
-    """What no single value shows."""
-    worker, fleet = settings.worker, settings.fleet
-    yield from _demand(
-        worker.lease_seconds > worker.deadline_seconds,
-        "WORKER_LEASE_SECONDS is wrong",
-        f"{worker.lease_seconds:g} is not more than WORKER_DEADLINE_SECONDS = {worker.deadline_seconds:g}",
-        "a lease must outlive the try that it protects",
-    )
-    yield from _demand(
-        worker.prefetch >= worker.concurrency,
-        "WORKER_PREFETCH is wrong",
-        f"{worker.prefetch} is less than WORKER_CONCURRENCY = {worker.concurrency}",
-        "twice the concurrency is a good value",
-    )
-    yield from _demand(
-        settings.postgres.answer_timeout_seconds * 1000 > settings.postgres.statement_timeout_ms,
-        "DB_ANSWER_TIMEOUT_SECONDS is wrong",
-        f"{settings.postgres.answer_timeout_seconds:g} s is not more than DB_STATEMENT_TIMEOUT_MS",
-        "the server ends a long statement by itself, and must have the time to",
-    )
-    yield from _demand(
-        settings.relay.inbox_keep_days >= settings.relay.outbox_keep_days,
-        "INBOX_KEEP_DAYS is wrong",
-        f"{settings.relay.inbox_keep_days:g} is less than OUTBOX_KEEP_DAYS = {settings.relay.outbox_keep_days:g}",
-        "an event that can still be published must be known to have been handled",
-    )
-    yield from _demand(
-        (fleet.depot_lat is None) == (fleet.depot_lng is None),
-        "half a depot",
-        "only one of DEPOT_LAT and DEPOT_LNG is set",
-        "set both or neither",
-    )
-    tls = (fleet.tls_authority, fleet.tls_certificate, fleet.tls_key)
-    yield from _demand(
-        all(tls) or not any(tls),
-        "TLS for gRPC is half set",
-        "of GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY some are set and some are empty",
-        "set all three or none; `gofleet certs` makes some for development",
-    )
-    try:
-        _ = settings.auth.proxies
-    except ValueError as error:
-        yield SettingsError(
-            "TRUSTED_PROXIES is wrong", str(error), "it must be addresses or networks, such as 10.0.0.0/8"
-        )
-    try:
-        tiers = settings.broker.tiers
-    except ValueError:
-        tiers = ()
-    yield from _demand(
-        bool(tiers) and all(tier > 0 for tier in tiers),
-        "RETRY_TIERS_SECONDS is wrong",
-        f"{settings.broker.retry_tiers_seconds!r} from {settings.sources['RETRY_TIERS_SECONDS']}",
-        "it must be whole seconds with commas between, such as 1,5,30,120",
-    )
-
-
-def _demand(holds: bool, what: str, why: str, fix: str) -> Iterator[SettingsError]:
-    if not holds:
-        yield SettingsError(what, why, fix)

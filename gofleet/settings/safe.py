@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from gofleet.settings.errors import SettingsError
 from gofleet.settings.groups import Settings
-from gofleet.settings.load import SettingsError
 
 KNOWN_PASSWORDS = frozenset(
     {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "relay", "worker", "fleet"}

@@ -17,7 +17,6 @@ from gofleet.adapters.postgres.migrate import missing
 from gofleet.adapters.postgres.snapshot import Snapshot, snapshot
 from gofleet.adapters.rabbit.depths import held_by_consumers, queue_depths
 from gofleet.adapters.redis.audit import RedisAudit
-from gofleet.adapters.redis.connect import redis_client
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import QUEUES
 from gofleet.ports import Depth
@@ -118,8 +117,7 @@ def _openings(
         return await stack.enter_async_context(snapshot(dsn))
 
     async def redis() -> RedisAudit:
-        at = settings.redis
-        client = redis_client(at.host, at.port, password=at.password, db=at.db, timeout_seconds=REDIS_SECONDS)
+        client = parts.a_redis(settings, REDIS_SECONDS)
         stack.push_async_callback(client.aclose)
         audit = RedisAudit(client, parts.key_prefix(settings))
         await audit.check()

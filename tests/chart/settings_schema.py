@@ -26,18 +26,44 @@ REQUIRED = (
     "REDIS_PORT",
 )
 """What templates read, so that it must not be taken away with a null."""
+EVERYBODYS = (
+    *REQUIRED,
+    "GOFLEET_ENV",
+    "NAME_PREFIX",
+    "AUTH",
+    "AUTH_ISSUER",
+    "AUTH_KEYS_URL",
+    "LIMITS",
+    "RABBITMQ_TLS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
+"""What no role has another of: the roles would miss each other, or templates read it for all of them."""
 
 
 def settings_schema() -> dict[str, Any]:
     """What may stand in `settings`."""
-    offered = [entry for entry in catalogue() if not entry.secret and entry.name not in (*FIXED, *WITHHELD)]
     return {
         "description": "Written by `just chart` from gofleet/settings.",
         "type": "object",
         "additionalProperties": False,
         "required": list(REQUIRED),
-        "properties": {entry.name: _schema(entry) for entry in offered},
+        "properties": {entry.name: _schema(entry) for entry in _offered()},
     }
+
+
+def own_settings_schema() -> dict[str, Any]:
+    """What may stand in the `settings` of one role."""
+    names = [entry.name for entry in _offered() if entry.name not in EVERYBODYS]
+    return {
+        "description": "Written by `just chart`: those that one role may have for itself.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: {"$ref": f"#/$defs/settings/properties/{name}"} for name in names},
+    }
+
+
+def _offered() -> list[Entry]:
+    return [entry for entry in catalogue() if not entry.secret and entry.name not in (*FIXED, *WITHHELD)]
 
 
 def write_down() -> None:
@@ -45,6 +71,7 @@ def write_down() -> None:
     place = CHART / "values.schema.json"
     schema = json.loads(place.read_text(encoding="utf-8"))
     schema["$defs"]["settings"] = settings_schema()
+    schema["$defs"]["ownSettings"] = own_settings_schema()
     place.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from gofleet.settings.load import catalogue, load
 from tests.chart.engine import Refused, render, values_file
-from tests.chart.settings_schema import CHART, FIXED, REQUIRED, WITHHELD, settings_schema
+from tests.chart.settings_schema import (
+    CHART,
+    EVERYBODYS,
+    FIXED,
+    REQUIRED,
+    WITHHELD,
+    own_settings_schema,
+    settings_schema,
+)
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 
@@ -36,6 +45,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "setting that is none of the choices": ({"settings": {"BROKER": "kafka"}}, "BROKER"),
     "setting taken away": ({"settings": {"DB_PORT": None}}, "DB_PORT"),
     "password among the settings": ({"settings": {"DB_PASSWORD": "secret"}}, "DB_PASSWORD"),
+    "setting that all share": ({"roles": {"relay": {"settings": {"BROKER": "redis"}}}}, "BROKER"),
+    "wrong setting of a role": ({"roles": {"relay": {"settings": {"RELAY_BATCH": 0}}}}, "RELAY_BATCH"),
     "failpoint": ({"settings": {"GOFLEET_FAILPOINTS": "worker.after_lease=kill"}}, "GOFLEET_FAILPOINTS"),
     "port that the chart gives": ({"settings": {"METRICS_PORT": 1}}, "METRICS_PORT"),
     "killed before it is done": ({"terminationGracePeriodSeconds": 15}, "terminationGracePeriodSeconds"),
@@ -51,6 +62,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(Refused, match=named):
         render(values)
+
+
+def test_what_templates_read_for_all_roles_no_role_has_for_itself() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (CHART / "templates").iterdir()]
+    read = {name for text in texts for name in re.findall(r"Values\.settings\.([A-Z_]+)", text)}
+
+    assert read <= set(EVERYBODYS)
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
@@ -80,6 +98,7 @@ def _objects(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any
 
 def test_settings_are_those_of_gofleet_with_their_bounds() -> None:
     assert SCHEMA["$defs"]["settings"] == settings_schema(), "run `just chart`"
+    assert SCHEMA["$defs"]["ownSettings"] == own_settings_schema(), "run `just chart`"
 
 
 def test_every_setting_is_offered_given_withheld_or_a_password() -> None:

@@ -9,7 +9,7 @@ import pytest
 from gofleet.domain.messages import DISPATCH_QUEUE
 from gofleet.roles import ORDER
 from gofleet.settings.load import catalogue, load
-from tests.chart.engine import container, default, environment, of_kind, pods, render
+from tests.chart.engine import KUBERNETES, check, container, default, environment, of_kind, pods, render
 from tests.chart.test_rendering import EVERYTHING, PRODUCTION, VALUES
 
 ALL = (*ORDER, "migrate")
@@ -57,6 +57,42 @@ def test_with_redis_for_a_broker_nobody_is_given_rabbitmqs_password() -> None:
 
     assert not [name for name in ALL if "RABBITMQ_PASSWORD" in environment(manifests, name)]
     assert "REDIS_PASSWORD" in environment(manifests, "relay")
+
+
+def test_a_role_may_be_somebody_of_its_own_and_know_others_by_certificates() -> None:
+    own = {
+        "settings": {"DB_USER": "worker", "DB_POOL_SIZE": 4},
+        "existingSecret": "worker",
+        "certificates": "worker-tls",
+    }
+    files = {"settings": {"RABBITMQ_TLS": "on", "RABBITMQ_TLS_CA": "/certificates/ca.crt"}}
+    keda = {"keda": {"enabled": True}}
+    values = {
+        **files,
+        "roles": {"worker": {**own, **keda}},
+        "migrate": {"certificates": "m", "existingSecret": "owner"},
+    }
+    manifests = render(values)
+    check(manifests, KUBERNETES[-1])
+    worker, relay, migrate = (pods(manifests)[name] for name in ("worker", "relay", "migrate"))
+
+    assert environment(manifests, "worker")["DB_USER"] == "worker" != environment(manifests, "relay")["DB_USER"]
+    assert environment(manifests, "worker")["DB_POOL_SIZE"] == "4"
+    assert _secrets(worker) == {"worker"}
+    assert _secrets(relay) == {"gofleet"}
+    assert _secrets(migrate) == {"owner"}
+    mounted = {"name": "certificates", "mountPath": "/certificates", "readOnly": True}
+    assert mounted in container(worker)["volumeMounts"]
+    assert mounted not in container(relay)["volumeMounts"]
+    assert {"name": "certificates", "secret": {"secretName": "m", "defaultMode": 0o444}} in migrate["spec"]["volumes"]
+    [trigger] = of_kind(manifests, "ScaledObject")["gofleet-worker"]["spec"]["triggers"]
+    assert trigger["metadata"]["host"] == "amqps://rabbitmq:5672"
+
+
+def _secrets(template: dict[str, Any]) -> set[str]:
+    """Those that its passwords come from."""
+    entries = [entry for entry in container(template)["env"] if "valueFrom" in entry]
+    return {entry["valueFrom"]["secretKeyRef"]["name"] for entry in entries}
 
 
 @each_pod

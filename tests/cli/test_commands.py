@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from gofleet.adapters.grpc.tls import Certificates
 from gofleet.embedded import Postgres
 from tests.cli.typed import gofleet, three_lines
 
@@ -113,3 +114,31 @@ def test_health_of_nobody_fails_with_the_reason(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert "no answer from http://127.0.0.1:1" in ended.stderr
+
+
+def test_config_check_also_tells_what_would_keep_a_role_from_starting(tmp_path: Path) -> None:
+    production = {"GOFLEET_ENV": "production", "DB_PASSWORD": "root", "RABBITMQ_PASSWORD": "of our own"}
+    ended = gofleet("config", "check", environment=production, at=tmp_path)
+    assert ended.returncode == 2
+    assert [line for line in ended.stderr.splitlines() if line.startswith("error: ")] == [
+        "error: AUTH_ISSUER is missing",
+        "error: DB_PASSWORD is not safe in production",
+    ]
+    ended = gofleet("config", "check", "--role", "relay", environment=production, at=tmp_path)
+    assert ended.returncode == 2
+    assert "AUTH_ISSUER" not in ended.stderr
+    assert gofleet("config", "check", "--role", "wrong", at=tmp_path).returncode == 2
+
+
+def test_certs_makes_an_authority_and_certificates_with_keys_for_their_owner_alone(tmp_path: Path) -> None:
+    ended = gofleet("certs", "here", at=tmp_path)
+    made = [Path(line) for line in ended.stdout.splitlines()]
+    owners = ["fleet", "api", "worker", "postgres", "rabbitmq", "redis"]
+    assert [file.name for file in made] == [
+        "authority.pem",
+        *(f"{owner}.{kind}" for owner in owners for kind in ("pem", "key")),
+    ]
+    keys = [tmp_path / file for file in made if file.suffix == ".key"]
+    assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
+    trusted = Certificates(*(str(tmp_path / "here" / name) for name in ("authority.pem", "fleet.pem", "fleet.key")))
+    assert trusted.for_server().get_ca_certs()

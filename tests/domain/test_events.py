@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gofleet.domain.actor import CLIENT, WORKER
@@ -85,3 +86,9 @@ def test_an_order_that_made_no_move_has_no_news() -> None:
     order.news.clear()
 
     assert order.stored_version == 1
+
+
+@pytest.mark.parametrize("type", ["4929 1234 5678 9012", "a - at `b`", "two\nlines"])
+def test_what_is_wrong_with_a_message_is_told_without_its_content(type: str) -> None:
+    with pytest.raises(Malformed, match=r"^not an order event: Invalid value - at `\$.type`$"):
+        from_json(msgspec.json.encode({"type": type}))

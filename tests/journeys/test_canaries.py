@@ -12,11 +12,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from gofleet.adapters.redis.streams import StreamsPublisher
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
 from gofleet.embedded import Postgres, Valkey
 from tests.auth.mint import AUDIENCE, FIRST, STRANGER, claims, published, token
 from tests.auth.provider import a_provider
 from tests.conformance.run import an_api
 from tests.journeys.installation import Installation
+from tests.makers import an_order
 from tests.otlp import Collector, collecting
 from tests.waiting import eventually
 
@@ -56,6 +60,37 @@ async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[http
     answers = [await client.request(method, path, headers=headers, json=body) for method, path, headers, body in asked]
     answers.append(await client.post("/api/v1/orders", content=f'{{"token": "{PASSWORD}"', headers=right))
     return [answer for answer in answers if answer.is_error]
+
+
+async def parked(installation: Installation, client: httpx.AsyncClient, honest: str) -> str:
+    """What lists and groups show of messages that cannot be read, and are full of canaries. Their content itself stays
+    whole, for it is to be replayed; only who opens one of them sees it."""
+    environment = installation.environment
+    [event] = an_order("canary-4").news
+    text = to_json(event).decode()
+    bodies = [
+        PASSWORD,
+        text.replace("orders.created", PASSWORD),
+        text.replace('"price":100.00', f'"price":"{PASSWORD}"'),
+        text.replace('"occurred_at":"', f'"occurred_at":"{EMAIL} {LAT} '),
+        text.replace('"lat":-23.5505', f'"lat":"{PHONE} {LAT}"'),
+        text.replace('"sequence":1', f'"sequence":"{PASSWORD}"'),
+    ]
+    assert len(set(bodies)) == len(bodies)
+    at, prefix = f"redis://{environment['REDIS_HOST']}:{environment['REDIS_PORT']}", environment["NAME_PREFIX"]
+    async with StreamsPublisher(at, prefix=f"{prefix}gofleet:") as publisher:
+        named = {EVENT_ID: str(event.event_id), AGGREGATE_ID: event.order_id}
+        headers = {**named, "password": PASSWORD, "authorization": f"Bearer {honest}", "contact": f"{EMAIL} {PHONE}"}
+        deliveries = [Delivery(DISPATCH_QUEUE, body.encode(), headers) for body in bodies]
+        assert await publisher.put_back(deliveries) == [None] * len(bodies)
+    admin = {"Authorization": f"Bearer {honest}"}
+
+    async def shown() -> str | None:
+        listed = await client.get("/api/v1/parked", headers=admin)
+        groups = await client.get("/api/v1/parked/groups", headers=admin)
+        return listed.text + groups.text if len(listed.json()["items"]) == len(bodies) else None
+
+    return await eventually(shown, within=30, every=0.2) or ""
 
 
 def said(installation: Installation, collector: Collector) -> dict[str, str]:
@@ -99,10 +134,12 @@ async def test_nobody_reads_a_canary(
                         link.rollback()
                     assert held.status_code == 503
                     problems.append(held)
+                    shown = await parked(installation, client, honest)
                     await eventually(lambda: len(collector.spans()) > len(problems), within=20)
                     found = await asyncio.to_thread(said, installation, collector)
                 installation.stop()
             found["logs"] = "\n".join(one.log.read_text() for one in installation.processes)
+    found["parked"] = shown
     found["problems"] = "\n".join(answer.text for answer in problems)
 
     assert len(problems) == 17

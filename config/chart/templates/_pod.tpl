@@ -1,4 +1,9 @@
-{{/* The one container, as `{root, role}`; what it runs, asks and mounts is the caller's. */}}
+{{/* What the values say of a role, or of the migrations, alone. */}}
+{{- define "gofleet.own" -}}
+{{- ternary .root.Values.migrate (get .root.Values.roles .role) (eq .role "migrate") | toJson -}}
+{{- end }}
+
+{{/* The one container, as `{root, role}`; what it runs and asks is the caller's. */}}
 {{- define "gofleet.container" -}}
 name: {{ .role }}
 image: {{ include "gofleet.image" .root | quote }}
@@ -13,39 +18,50 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
+  {{- if (include "gofleet.own" . | fromJson).certificates }}
+  - {name: certificates, mountPath: /certificates, readOnly: true}
+  {{- end }}
 {{- end }}
 
-{{/* The passwords that a role needs, from the Secret. */}}
+{{/* A role's own settings, which win over everybody's. */}}
+{{- define "gofleet.settings" -}}
+{{- range $name, $value := (include "gofleet.own" . | fromJson).settings }}
+- {name: {{ $name }}, value: {{ include "gofleet.text" $value }}}
+{{- end }}
+{{- end }}
+
+{{/* The passwords that a role needs, from its Secret or everybody's. */}}
 {{- define "gofleet.passwords" -}}
+{{- $secret := (include "gofleet.own" . | fromJson).existingSecret | default .root.Values.existingSecret -}}
 {{- $passwords := dict "postgres" "DB_PASSWORD" "rabbitmq" "RABBITMQ_PASSWORD" "redis" "REDIS_PASSWORD" -}}
 {{- range include "gofleet.needs" . | fromJsonArray }}
 {{- with get $passwords . }}
 - name: {{ . }}
-  valueFrom: {secretKeyRef: {name: {{ $.root.Values.existingSecret | quote }}, key: {{ . }}}}
+  valueFrom: {secretKeyRef: {name: {{ $secret | quote }}, key: {{ . }}}}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* What holds for every pod. Kubernetes would else set REDIS_PORT=tcp://... for a Service called redis. */}}
+{{/* What holds for every pod, as `{root, role}`. Kubernetes would else set REDIS_PORT=tcp://... for a Service called redis. */}}
 {{- define "gofleet.pod" -}}
 enableServiceLinks: false
 automountServiceAccountToken: false
-{{- with .Values.pod.serviceAccountName }}
+{{- with .root.Values.pod.serviceAccountName }}
 serviceAccountName: {{ . }}
 {{- end }}
-{{- with .Values.pod.priorityClassName }}
+{{- with .root.Values.pod.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .Values.image.pullSecrets }}
+{{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
-{{- with .Values.pod.nodeSelector }}
+{{- with .root.Values.pod.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.pod.tolerations }}
+{{- with .root.Values.pod.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
@@ -56,4 +72,8 @@ securityContext:
 volumes:
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+  {{- with (include "gofleet.own" . | fromJson).certificates }}
+  - name: certificates
+    secret: {secretName: {{ . | quote }}, defaultMode: 0444}
+  {{- end }}
 {{- end }}

@@ -77,6 +77,7 @@ def conninfo(
     password: str,
     database: str,
     sslmode: str,
+    sslrootcert: str = "",
     connect_timeout_seconds: int,
     statement_timeout_ms: int,
     lock_timeout_ms: int,
@@ -95,6 +96,7 @@ def conninfo(
         password=password or None,
         dbname=database,
         sslmode=sslmode,
+        sslrootcert=sslrootcert or None,
         connect_timeout=connect_timeout_seconds,
         application_name="gofleet",
         # Nobody says goodbye when a cable is cut: within about 25 s the kernel notices.

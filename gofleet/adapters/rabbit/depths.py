@@ -6,7 +6,6 @@ import asyncio
 from typing import Any, cast
 from urllib.parse import quote
 
-import aio_pika
 import httpx
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
@@ -24,7 +23,7 @@ async def queue_depths(server: RabbitServer, topology: Topology) -> tuple[list[D
     depths, lacking = list[Depth](), list[str]()
     try:
         async with asyncio.timeout(10 * server.connect_seconds):
-            connection = await aio_pika.connect(server.url, timeout=server.connect_seconds)
+            connection = await server.connect()
             async with connection:
                 for name in topology.names():
                     try:

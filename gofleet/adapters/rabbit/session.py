@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 from urllib.parse import quote
 
+import aio_pika
 import aiormq
 from aio_pika.abc import AbstractConnection, AbstractRobustConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
+from faststream.security import BaseSecurity
 
 from gofleet.adapters.rabbit.presence import absent
 from gofleet.adapters.rabbit.topology import Topology
@@ -39,12 +42,18 @@ class RabbitServer:
     vhost: str = "/"
     heartbeat_seconds: int = 10
     connect_seconds: float = 3.0
+    tls: SSLContext | None = None
 
     @property
     def url(self) -> str:
         """For AMQP 0-9-1 clients; it contains the password."""
         user, password, vhost = (quote(part, safe="") for part in (self.user, self.password, self.vhost))
-        return f"amqp://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
+        scheme = "amqps" if self.tls else "amqp"
+        return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
+
+    async def connect(self) -> AbstractConnection:
+        """A bare connection, to look and to ask. Raises aio-pika's errors."""
+        return await aio_pika.connect(self.url, timeout=self.connect_seconds, ssl_context=self.tls)
 
 
 class Session:
@@ -56,6 +65,7 @@ class Session:
         self.lost = asyncio.Event()
         self.broker = RabbitBroker(
             server.url,
+            security=BaseSecurity(server.tls) if server.tls else None,
             default_channel=channel,
             timeout=server.connect_seconds,
             reconnect_interval=NEVER_SECONDS,

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
@@ -52,7 +51,7 @@ async def rabbit_state(server: RabbitServer, topology: Topology) -> RabbitState:
 
 async def _connection(server: RabbitServer) -> AbstractConnection:
     try:
-        return await aio_pika.connect(server.url, timeout=server.connect_seconds)
+        return await server.connect()
     except ProbableAuthenticationError as error:
         raise LoginRefused(RABBIT, f"{server.user} and its password are not accepted") from error
     except ConnectionClosed as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Any
 
 from faststream.redis import RedisBroker
 from faststream.redis.parser import BinaryMessageFormatV1
+from faststream.security import BaseSecurity
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
@@ -40,10 +42,11 @@ class StreamNames:
         return self.stream(parking_queue(queue))
 
 
-def a_broker(url: str, timeout_seconds: float) -> RedisBroker:
+def a_broker(url: str, timeout_seconds: float, tls: SSLContext | None = None) -> RedisBroker:
     """Not connected yet. A connection that died in the pool is replaced; `from_url` alone would never retry."""
     return RedisBroker(
         f"{url}{'&' if '?' in url else '?'}protocol=2",
+        security=BaseSecurity(tls) if tls else None,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES, supported_errors=(ConnectionLost,)),

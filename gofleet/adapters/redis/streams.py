@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -37,12 +38,13 @@ class StreamsPublisher:
         *,
         prefix: str = "",
         timeout_seconds: float = 5.0,
+        tls: SSLContext | None = None,
         queues: Mapping[str, tuple[str, ...]] = QUEUES,
     ) -> None:
         self._names = StreamNames(prefix)
         self._timeout_seconds = timeout_seconds
         self._queues = queues
-        self._broker = a_broker(url, timeout_seconds)
+        self._broker = a_broker(url, timeout_seconds, tls)
 
     async def __aenter__(self) -> Self:
         self._redis = await self._broker.connect()
@@ -123,17 +125,19 @@ class StreamsConsumer:
         grace_seconds: float = 20.0,
         poll_seconds: float = 0.2,
         timeout_seconds: float = 5.0,
+        tls: SSLContext | None = None,
     ) -> None:
         self.watch = Watch()
         self._url = url
         self._names = StreamNames(prefix)
         self._bounds = StreamBounds(min_idle_seconds, delivery_limit, poll_seconds, grace_seconds)
         self._timeout_seconds = timeout_seconds
+        self._tls = tls
 
     @asynccontextmanager
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`. If Redis is away it begins when it is back."""
-        stream = Stream(a_broker(self._url, self._timeout_seconds), self._names, queue)
+        stream = Stream(a_broker(self._url, self._timeout_seconds, self._tls), self._names, queue)
         in_flight = InFlight(handler, concurrency)
         line = StreamSubscription(stream, queue, in_flight, prefetch=prefetch, bounds=self._bounds, watch=self.watch)
         async with self.watch.running(queue, line.consume):

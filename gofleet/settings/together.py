@@ -1,0 +1,101 @@
+"""What is wrong with settings that no single value shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gofleet.settings.errors import SettingsError
+from gofleet.settings.groups import Settings
+
+SYSTEM = "system"
+"""For libpq: whoever this machine trusts."""
+
+
+def wrong_together(settings: Settings) -> Iterator[SettingsError]:
+    """What no single value shows."""
+    worker, fleet = settings.worker, settings.fleet
+    yield from _demand(
+        worker.lease_seconds > worker.deadline_seconds,
+        "WORKER_LEASE_SECONDS is wrong",
+        f"{worker.lease_seconds:g} is not more than WORKER_DEADLINE_SECONDS = {worker.deadline_seconds:g}",
+        "a lease must outlive the try that it protects",
+    )
+    yield from _demand(
+        worker.prefetch >= worker.concurrency,
+        "WORKER_PREFETCH is wrong",
+        f"{worker.prefetch} is less than WORKER_CONCURRENCY = {worker.concurrency}",
+        "twice the concurrency is a good value",
+    )
+    yield from _demand(
+        settings.postgres.answer_timeout_seconds * 1000 > settings.postgres.statement_timeout_ms,
+        "DB_ANSWER_TIMEOUT_SECONDS is wrong",
+        f"{settings.postgres.answer_timeout_seconds:g} s is not more than DB_STATEMENT_TIMEOUT_MS",
+        "the server ends a long statement by itself, and must have the time to",
+    )
+    yield from _demand(
+        settings.relay.inbox_keep_days >= settings.relay.outbox_keep_days,
+        "INBOX_KEEP_DAYS is wrong",
+        f"{settings.relay.inbox_keep_days:g} is less than OUTBOX_KEEP_DAYS = {settings.relay.outbox_keep_days:g}",
+        "an event that can still be published must be known to have been handled",
+    )
+    yield from _demand(
+        (fleet.depot_lat is None) == (fleet.depot_lng is None),
+        "half a depot",
+        "only one of DEPOT_LAT and DEPOT_LNG is set",
+        "set both or neither",
+    )
+    tls = (fleet.tls_authority, fleet.tls_certificate, fleet.tls_key)
+    yield from _demand(
+        all(tls) or not any(tls),
+        "TLS for gRPC is half set",
+        "of GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY some are set and some are empty",
+        "set all three or none; `gofleet certs` makes some for development",
+    )
+    yield from _files(settings)
+    try:
+        _ = settings.auth.proxies
+    except ValueError as error:
+        yield SettingsError(
+            "TRUSTED_PROXIES is wrong", str(error), "it must be addresses or networks, such as 10.0.0.0/8"
+        )
+    try:
+        tiers = settings.broker.tiers
+    except ValueError:
+        tiers = ()
+    yield from _demand(
+        bool(tiers) and all(tier > 0 for tier in tiers),
+        "RETRY_TIERS_SECONDS is wrong",
+        f"{settings.broker.retry_tiers_seconds!r} from {settings.sources['RETRY_TIERS_SECONDS']}",
+        "it must be whole seconds with commas between, such as 1,5,30,120",
+    )
+
+
+def _files(settings: Settings) -> Iterator[SettingsError]:
+    fleet, postgres = settings.fleet, settings.postgres
+    named = {
+        "GRPC_TLS_CA": fleet.tls_authority,
+        "GRPC_TLS_CERT": fleet.tls_certificate,
+        "GRPC_TLS_KEY": fleet.tls_key,
+        "DB_SSLROOTCERT": postgres.sslrootcert if postgres.sslrootcert != SYSTEM else "",
+        "RABBITMQ_TLS_CA": settings.broker.tls_authority,
+        "REDIS_TLS_CA": settings.redis.tls_authority,
+    }
+    for name, file in named.items():
+        if not file:
+            continue
+        try:
+            why = "" if b"-----BEGIN " in Path(file).read_bytes() else "it is no PEM file"
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        yield from _demand(
+            not why,
+            f"{name} is wrong",
+            f"{file!r} from {settings.sources[name]}: {why}",
+            "name a PEM file that this process may read",
+        )
+
+
+def _demand(holds: bool, what: str, why: str, fix: str) -> Iterator[SettingsError]:
+    if not holds:
+        yield SettingsError(what, why, fix)
