@@ -29,6 +29,7 @@ from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.redis.acl import acl as acl_of
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.adapters.tls import trusting
@@ -278,3 +279,9 @@ def rabbit_server(settings: Settings) -> RabbitServer:
 def topology(settings: Settings) -> Topology:
     at, prefix = settings.broker, settings.general.name_prefix
     return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")
+
+
+def acl(settings: Settings) -> str:
+    """What each role's user may do at Redis, as its ACL file has it."""
+    general = settings.general
+    return acl_of(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")

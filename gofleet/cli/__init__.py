@@ -29,6 +29,7 @@ COMMANDS = {
         "openapi": "documents:openapi",
         "asyncapi": "documents:asyncapi",
         "topology": "documents:topology",
+        "acl": "documents:acl",
         "certs": "certs:certs",
         "login": "login:login",
         "logout": "login:logout",

@@ -1,4 +1,4 @@
-"""`gofleet openapi`, `asyncapi` and `topology`: what goes in and out, described for programs."""
+"""`gofleet openapi`, `asyncapi`, `topology` and `acl`: what goes in and out, described for programs."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def topology() -> None:
 
     settings = load()
     _print(definitions(named_here(settings), settings.broker.vhost))
+
+
+def acl() -> None:
+    """Print what each role's user may do at Redis or Valkey, as a file that `aclfile` names there.
+
+    By the settings here. Nobody can log in, not even as the default user, until you give them passwords.
+    """
+    from gofleet.parts import acl as acl_here
+    from gofleet.settings import load
+
+    print(acl_here(load()), end="")
 
 
 def _print(document: dict[str, Any]) -> None:

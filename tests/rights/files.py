@@ -6,14 +6,19 @@ import json
 from pathlib import Path
 
 from gofleet.adapters.rabbit.definitions import definitions
-from gofleet.adapters.rabbit.topology import Topology
+from gofleet.parts import acl, topology
+from gofleet.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def made() -> dict[str, str]:
     """Text by path, for the settings that compose.yaml leaves as they are."""
-    return {"config/rabbitmq/definitions.json": json.dumps(definitions(Topology()), indent=2) + "\n"}
+    defaults = load({}, dotenv=None)
+    return {
+        "config/rabbitmq/definitions.json": json.dumps(definitions(topology(defaults)), indent=2) + "\n",
+        "config/valkey/users.acl": acl(defaults),
+    }
 
 
 def committed(path: str) -> str:

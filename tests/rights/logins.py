@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from secrets import token_urlsafe
 
 import httpx
+from redis import Redis
 
 from gofleet.adapters.rabbit.definitions import definitions
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.embedded import RabbitAddress
+from gofleet.adapters.redis.acl import rights
+from gofleet.embedded import RabbitAddress, ValkeyAddress
 from tests.services import HTTP_SECONDS
 
 Logins = dict[str, dict[str, str]]
@@ -39,3 +41,26 @@ def rabbit_logins(rabbit: RabbitAddress, topology: Topology) -> Generator[Logins
         finally:
             for user in imported["users"]:
                 http.delete(f"{url}/users/{user['name']}").raise_for_status()
+
+
+@contextmanager
+def redis_logins(valkey: ValkeyAddress, prefix: str, *, streams: bool = False) -> Generator[Logins]:
+    """The users of `NAME_PREFIX=prefix` on a server that is there for others, too; gone after the block."""
+    users = rights(prefix, f"{prefix}gofleet:", streams=streams)
+    logins = Logins()
+    with Redis(valkey.host, valkey.port) as people:
+        for one in users:
+            password = token_urlsafe()
+            _, name, *rules = one.line().split()
+            people.execute_command("ACL", "SETUSER", name, "reset", *rules, f">{password}")  # pyright: ignore[reportUnknownMemberType]
+            logins[name.removeprefix(prefix)] = {"REDIS_USER": name, "REDIS_PASSWORD": password}
+        try:
+            yield logins
+        finally:
+            people.execute_command("ACL", "DELUSER", *(one.user for one in users))  # pyright: ignore[reportUnknownMemberType]
+
+
+def merged(*all_logins: Logins) -> Logins:
+    """Of each role all that any of them has."""
+    roles = {role for logins in all_logins for role in logins}
+    return {role: {name: one for each in all_logins for name, one in each.get(role, {}).items()} for role in roles}

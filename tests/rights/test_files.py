@@ -39,6 +39,19 @@ def test_the_command_goes_by_the_settings(monkeypatch: pytest.MonkeyPatch, capsy
     assert {one["vhost"] for one in (*printed["queues"], *printed["bindings"], worker)} == {"town"}
 
 
+def test_the_acl_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    app("acl", result_action="return_value")
+
+    assert capsys.readouterr().out == committed("config/valkey/users.acl")
+
+
+def test_nobody_in_the_acl_has_a_password_or_needs_none() -> None:
+    words = committed("config/valkey/users.acl").split()
+
+    assert "nopass" not in words
+    assert not [word for word in words if word.startswith((">", "#"))]
+
+
 def test_nobody_in_the_definitions_has_a_password() -> None:
     users = json.loads(committed("config/rabbitmq/definitions.json"))["users"]
 
