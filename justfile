@@ -120,6 +120,11 @@ alias proto := contracts
 chart:
     uv run python -m tests.chart
 
+# Write down who may do what at RabbitMQ and Redis, as the code needs it
+[group('develop')]
+rights:
+    uv run python -m tests.rights
+
 # Write down what follows from config/prometheus/slo.yaml: alerts, their tests, dashboards
 [group('develop')]
 rules:

@@ -30,6 +30,7 @@ from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.redis.acl import acl as acl_of
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.adapters.tls import trusting
@@ -279,4 +280,11 @@ def rabbit_server(settings: Settings) -> RabbitServer:
 
 
 def topology(settings: Settings) -> Topology:
-    return Topology(settings.general.name_prefix, settings.broker.tiers, settings.broker.delivery_limit)
+    at, prefix = settings.broker, settings.general.name_prefix
+    return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")
+
+
+def acl(settings: Settings) -> str:
+    """What each role's user may do at Redis, as its ACL file has it."""
+    general = settings.general
+    return acl_of(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")

@@ -49,6 +49,7 @@ class Service(msgspec.Struct):
 
     image: str
     command: list[str] | None = None
+    entrypoint: list[str] | None = None
     build: dict[str, str] | None = None
     container_name: str | None = None
     environment: dict[str, str | None] = {}

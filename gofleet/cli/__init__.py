@@ -28,6 +28,8 @@ COMMANDS = {
         "verify": "verify:verify",
         "openapi": "documents:openapi",
         "asyncapi": "documents:asyncapi",
+        "topology": "documents:topology",
+        "acl": "documents:acl",
         "certs": "certs:certs",
         "login": "login:login",
         "logout": "login:logout",

@@ -35,18 +35,36 @@ async def of_rabbit(case: Case, found: Findings) -> None:
         found.ok("version", state.version)
     else:
         found.failed("version", state.version or "unknown", f"upgrade it to {OLDEST[0]}.{OLDEST[1]} or newer")
-    _topology(state, found)
+    if case.settings.broker.declare == "on":
+        _declared(state, found)
+    else:
+        _imported(state, found)
 
 
-def _topology(state: RabbitState, found: Findings) -> None:
+def _imported(state: RabbitState, found: Findings) -> None:
+    if state.missing:
+        fix = "import what `gofleet topology` prints, or set RABBITMQ_DECLARE=on for a user who may declare"
+        found.failed("topology", f"{_named(state.missing)} not there", fix)
+    else:
+        found.ok("topology", f"the exchange and {state.whole - 1} queues are there, made by somebody else")
+
+
+def _declared(state: RabbitState, found: Findings) -> None:
+    if state.refused:
+        fix = "let our user configure, write and read all of it; or import `gofleet topology`, and RABBITMQ_DECLARE=off"
+        found.failed("topology", f"we may not declare {_named(list(state.refused))}", fix)
     for name, why in state.other.items():
         fix = "drain and delete it, so that a role declares it anew; or use another NAME_PREFIX"
         found.failed("topology", f"{name}: {why}", fix)
     if len(state.missing) == state.whole:
         found.warning("topology", "nothing is declared yet", "the roles do that when they start")
     elif state.missing:
-        more = f" and {len(state.missing) - NAMED} more" if len(state.missing) > NAMED else ""
-        seen = f"{', '.join(state.missing[:NAMED])}{more} not there"
-        found.failed("topology", seen, "start a relay or a worker again: it declares what is missing")
-    elif not state.other:
+        fix = "start a relay or a worker again: it declares what is missing"
+        found.failed("topology", f"{_named(state.missing)} not there", fix)
+    elif not state.other and not state.refused:
         found.ok("topology", f"the exchange and {state.whole - 1} queues are as declared")
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

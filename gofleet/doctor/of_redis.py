@@ -25,20 +25,25 @@ async def of_redis(case: Case, found: Findings) -> None:
     before = case.clock()
     client = parts.a_redis(case.settings, ANSWER_SECONDS)
     try:
-        state = await redis_state(client, parts.key_prefix(case.settings))
+        searches, scripts = case.plays(FLEET), case.plays(WORKER, FLEET)
+        state = await redis_state(client, parts.key_prefix(case.settings), searches=searches, scripts=scripts)
     except LoginRefused as error:
-        found.failed("login", f"{where}: {error.why}", "check REDIS_PASSWORD and REDIS_DB")
+        found.failed("login", f"{where}: {error.why}", "check REDIS_USER, REDIS_PASSWORD and REDIS_DB")
         return
     except Unavailable as error:
         found.failed("reachable", f"{where}: {error.why}", "look at its log: it listens and does not answer")
         return
     finally:
         await client.aclose()
-    found.ok("reachable", f"{where}, database {at.db}")
-    compare_clocks(found, before, state.now, case.clock())
-    _version(state, found)
+    found.ok("reachable", f"{where}, database {at.db}" + (f" as {at.user}" if at.user else ""))
+    if state.now:
+        compare_clocks(found, before, state.now, case.clock())
     _commands(state, found)
-    _memory(state, found, carries_events=carries_events)
+    if state.told:
+        _version(state, found)
+        _memory(state, found, carries_events=carries_events)
+    else:
+        found.ok("version", "not told to our user, nor eviction and persistence: its default user, for people, may ask")
 
 
 def _version(state: RedisState, found: Findings) -> None:
@@ -55,7 +60,7 @@ def _commands(state: RedisState, found: Findings) -> None:
     for command, why in state.refused.items():
         found.failed("commands", f"{command}: {why}", "let our user use it (ACL), or upgrade the server")
     if not state.refused:
-        found.ok("commands", "GEOSEARCH and scripts work")
+        found.ok("commands", "what we call is taken")
 
 
 def _memory(state: RedisState, found: Findings, *, carries_events: bool) -> None:

@@ -76,6 +76,9 @@ class Broker(Group, frozen=True, kw_only=True):
     user: Annotated[str, about("User of RabbitMQ.")] = field(name="RABBITMQ_USER")
     password: Annotated[str, about("Its password.", secret=True)] = field(name="RABBITMQ_PASSWORD")
     vhost: Annotated[str, about("Virtual host of RabbitMQ.")] = field(name="RABBITMQ_VHOST")
+    declare: Annotated[
+        Literal["on", "off"], about("Whether the roles make the exchange and the queues; `off`: `gofleet topology`.")
+    ] = field(name="RABBITMQ_DECLARE")
     tls: Annotated[Literal["off", "on"], about("Whether the link to RabbitMQ is encrypted; its port is 5671 then.")] = (
         field(name="RABBITMQ_TLS")
     )

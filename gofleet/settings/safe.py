@@ -8,9 +8,9 @@ from gofleet.settings.errors import SettingsError
 from gofleet.settings.groups import Settings
 
 KNOWN_PASSWORDS = frozenset(
-    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "api", "relay", "worker", "fleet"}
+    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "redis", "relay", "worker", "fleet", "api"}
 )
-"""Those that anybody tries first, our own defaults and Compose's among them."""
+"""Those that anybody tries first, our own defaults and those of compose.yaml among them."""
 
 
 def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
@@ -37,7 +37,7 @@ def _let_in(settings: Settings, production: bool) -> Iterator[SettingsError]:
 
 
 def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
-    passwords = {"DB_PASSWORD": settings.postgres.password}
+    passwords = {"DB_PASSWORD": settings.postgres.password, "REDIS_PASSWORD": settings.redis.password}
     if settings.general.broker == "rabbitmq" and set(roles) - {"api"}:
         passwords["RABBITMQ_PASSWORD"] = settings.broker.password
     for name, password in passwords.items():

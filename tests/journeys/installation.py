@@ -65,11 +65,13 @@ class Running:
 
 @dataclass
 class Installation:
-    """`environment` is what every process gets; its DB_USER, the tables' owner, is for those that play several roles.
-    The cluster must have the logins of tests.databases. `api` is the address of the API."""
+    """`environment` is what every process gets, and one of a single role what `logins` has for it; its DB_USER, the
+    tables' owner, is for those that play several, so the cluster must have the logins of tests.databases. `api` is the
+    address of the API."""
 
     environment: dict[str, str]
     place: Path
+    logins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     processes: list[Running] = field(default_factory=list[Running])
     count: int = 0
 
@@ -83,7 +85,7 @@ class Installation:
         name = f"{role}-{self.count}"
         port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
         log = self.place / f"{name}.log"
-        own = {"DB_USER": login_of(role)} if role in ORDER else {}
+        own = {"DB_USER": login_of(role), **self.logins.get(role, {})} if role in ORDER else {}
         own |= {"METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
         environment = {**os.environ, **self.environment, **own}
         with log.open("wb") as out:
@@ -122,10 +124,12 @@ class Installation:
 
 
 @contextmanager
-def an_installation(environment: dict[str, str], place: Path) -> Generator[Installation]:
+def an_installation(
+    environment: dict[str, str], place: Path, logins: dict[str, dict[str, str]] | None = None
+) -> Generator[Installation]:
     """Nothing of it outlives the block, in which nobody was refused what a role's work needs: some of that work is only
     logged when it fails, and tried again."""
-    installation = Installation(environment, place)
+    installation = Installation(environment, place, logins or {})
     try:
         yield installation
         for process in installation.processes:

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from psycopg import sql
 
 from gofleet import parts
 from gofleet.adapters.postgres.links import conninfo
@@ -28,7 +29,9 @@ from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.embedded.certificates import Authority
 from gofleet.parts import free_port
 from gofleet.process import Process
+from gofleet.roles import ORDER
 from gofleet.settings import Settings, load
+from tests.databases import login_of, make_logins
 from tests.journeys.installation import Town, an_installation
 from tests.services import a_vhost
 from tests.waiting import eventually
@@ -72,7 +75,7 @@ def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
             shutil.chown(data / there, data.stat().st_uid, data.stat().st_gid)
         (data / "pg_hba.conf").write_text(f"hostssl all all {HOST}/32 scram-sha-256\n")
         with psycopg.connect(at.url, sslmode="disable", autocommit=True) as link:
-            link.execute(f"alter role {at.user} password '{PASSWORD.replace(chr(39), 2 * chr(39))}'".encode())
+            _give_password(link, at.user)
             link.execute("alter system set ssl = on")
             link.execute("select pg_reload_conf()")
         migrated = conninfo(
@@ -81,7 +84,15 @@ def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
             connect_timeout_seconds=5, statement_timeout_ms=10_000, lock_timeout_ms=5_000,
         )  # fmt: skip
         migrate(migrated)
+        make_logins(migrated)
+        with psycopg.connect(migrated, autocommit=True) as link:
+            for role in ORDER:
+                _give_password(link, login_of(role))
         yield server
+
+
+def _give_password(link: psycopg.Connection, user: str) -> None:
+    link.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(user), sql.Literal(PASSWORD)))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
-"""One connection to RabbitMQ with our topology declared, used until it is lost and then replaced by a new one.
+"""One connection to RabbitMQ with our topology declared, or seen to be there, used until it is lost and then replaced
+by a new one.
 
 aio-pika could also mend a connection by itself. A new one is simpler to be sure of: it also brings back a deleted
 queue, a cancelled consumer and a closed channel, and it never half works.
@@ -19,12 +20,15 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
 from faststream.security import BaseSecurity
 
+from gofleet.adapters.rabbit.presence import absent
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import Unavailable
 
 RABBIT = "RabbitMQ"
 NEVER_SECONDS = 10.0**7
 CLOSE_SECONDS = 3.0
+NAMED = 3
+"""So many names of what is missing are told, the others counted."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Session:
 
     @classmethod
     async def open(cls, server: RabbitServer, topology: Topology, channel: Channel) -> Session:
-        """Connect and declare; Unavailable, or TopologyMismatch."""
+        """Connect, and declare or look; Unavailable, or TopologyMismatch."""
         session = cls(server, channel)
         try:
             await session._open(topology)
@@ -96,12 +100,20 @@ class Session:
             # The broker's own timeout ends the connecting; ours is for a server that falls silent after it.
             async with asyncio.timeout(2 * self._connect_seconds):
                 self._connection = await self.broker.connect()
-                await topology.declare(self.broker)
+                await self._prepare(topology, self._connection)
                 self.channel = await self._only_channel(topology)
         except TimeoutError as error:
             raise Unavailable(RABBIT, "no answer in time") from error
         except CONNECTION_EXCEPTIONS as error:
             raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
+
+    async def _prepare(self, topology: Topology, connection: AbstractConnection) -> None:
+        if topology.declared_by_us:
+            await topology.declare(self.broker)
+        elif missing := await absent(connection, topology):
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            lacks = f"it lacks {', '.join(missing[:NAMED])}{more}"
+            raise Unavailable(RABBIT, f"{lacks}, and RABBITMQ_DECLARE=off leaves them to somebody else")
 
     async def _only_channel(self, topology: Topology) -> aiormq.Channel:
         exchange = await self.broker.declare_exchange(topology.exchange)  # FastStream's own object, out of its cache

@@ -16,7 +16,9 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     ProtocolSyntaxError,
 )
+from aiormq.exceptions import ChannelAccessRefused
 
+from gofleet.adapters.rabbit.presence import absent
 from gofleet.adapters.rabbit.session import RABBIT, RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import LoginRefused, Unavailable
@@ -24,17 +26,20 @@ from gofleet.domain.errors import LoginRefused, Unavailable
 
 @dataclass
 class RabbitState:
-    """`missing` are the names of what does not exist, `other` tells how what exists differs from ours; `whole` is how
-    many there should be."""
+    """`missing` are the names of what does not exist, `other` tells how what exists differs from ours, `refused` why we
+    may not declare it; `whole` is how many there should be."""
 
     version: str
     whole: int
     missing: list[str] = field(default_factory=list[str])
     other: dict[str, str] = field(default_factory=dict[str, str])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
 
 
 async def rabbit_state(server: RabbitServer, topology: Topology) -> RabbitState:
-    """`LoginRefused` if it does not let us in, `Unavailable` without an answer."""
+    """How our exchange and queues differ, if we declare them; else whether they are there.
+
+    `LoginRefused` if it does not let us in, `Unavailable` without an answer."""
     try:
         async with asyncio.timeout(10 * server.connect_seconds):
             connection = await _connection(server)
@@ -60,6 +65,9 @@ async def _connection(server: RabbitServer) -> AbstractConnection:
 async def _state(connection: AbstractConnection, topology: Topology) -> RabbitState:
     exchange, queues = topology.exchange, topology.declarations()
     state = RabbitState(_version(connection), whole=1 + len(queues))
+    if not topology.declared_by_us:
+        state.missing = await absent(connection, topology)
+        return state
 
     async def look(name: str, passive: Callable[[AbstractChannel], Awaitable[object]], same: _Act) -> None:
         """Ask for it by name first. To declare what exists changes nothing, and RabbitMQ tells if ours is another."""
@@ -70,6 +78,8 @@ async def _state(connection: AbstractConnection, topology: Topology) -> RabbitSt
                 await same(channel)
         except ChannelNotFoundEntity:
             state.missing.append(name)
+        except ChannelAccessRefused as error:
+            state.refused[name] = str(error)
         except ChannelClosed as error:
             state.other[name] = str(error)
 

@@ -34,16 +34,19 @@ class TopologyMismatch(GoFleetError):
 @dataclass(frozen=True)
 class Topology:
     """Names and properties. `prefix` sets installations apart; `tiers_seconds` are the delays of a retry;
-    `delivery_limit` is how often a message may take its consumer down before it is parked."""
+    `delivery_limit` is how often a message may take its consumer down before it is parked. Unless `declared_by_us`
+    somebody else makes all of it, of `gofleet topology`."""
 
     prefix: str = ""
     tiers_seconds: tuple[float, ...] = (1, 5, 30, 120)
     delivery_limit: int = 10
     queues: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: QUEUES)
+    declared_by_us: bool = True
 
     @property
     def exchange(self) -> RabbitExchange:
-        return RabbitExchange(f"{self.prefix}orders", type=ExchangeType.TOPIC, durable=True, robust=False)
+        name, ours = f"{self.prefix}orders", self.declared_by_us
+        return RabbitExchange(name, type=ExchangeType.TOPIC, durable=True, robust=False, declare=ours)
 
     def queue(self, queue: str) -> RabbitQueue:
         """The work queue or parking queue of that name, as declared."""

@@ -1,0 +1,49 @@
+#!/bin/bash
+# start.sh FOLDER COMMAND...: writes what RabbitMQ imports at every start into FOLDER, then becomes the command.
+#
+# Exchange, queues and rights stand in definitions.json beside this file (`just rights` writes it). Passwords come from
+# the environment, whatever characters they have, and are written as RabbitMQ keeps them itself: salted SHA-256.
+set -euo pipefail
+
+refuse() {
+    echo "error: $1" >&2
+    exit 2
+}
+
+# As bytes, of hexadecimal digits.
+bytes() { printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"; }
+
+hashed() {
+    local salt digest
+    salt=$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n')
+    digest=$( (bytes "$salt" && printf '%s' "$1") | sha256sum | cut -d' ' -f1)
+    bytes "$salt$digest" | base64 -w0
+}
+
+# user NAME VARIABLE TAGS
+user() {
+    [[ $1 =~ ^[A-Za-z0-9_.@-]+$ ]] || refuse "a user's name may have letters, digits and _ . @ -, unlike '$1'"
+    [[ -n ${!2:-} ]] || refuse "$2 is missing: it is the password of the user $1"
+    printf '{"name": "%s", "password_hash": "%s", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": [%s]}' \
+        "$1" "$(hashed "${!2}")" "$3"
+}
+
+folder=$1
+shift
+admin=${ADMIN_USER:-guest}
+[[ ! $admin =~ ^(relay|worker|fleet)$ ]] || refuse "ADMIN_USER is $admin, which is the name of a role's user"
+# Each by itself, for a command in the middle of a text may fail unseen.
+person=$(user "$admin" ADMIN_PASSWORD '"administrator"')
+relay=$(user relay RELAY_PASSWORD '')
+worker=$(user worker WORKER_PASSWORD '')
+fleet=$(user fleet FLEET_PASSWORD '')
+mkdir -p "$folder"
+cp "$(dirname "$0")/definitions.json" "$folder/1-definitions.json"
+cat >"$folder/2-passwords.json" <<END
+{
+"users": [$person, $relay, $worker, $fleet],
+"permissions": [{"user": "$admin", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]
+}
+END
+unset ADMIN_PASSWORD RELAY_PASSWORD WORKER_PASSWORD FLEET_PASSWORD
+exec "$@"

@@ -1,0 +1,6 @@
+"""`python -m tests.rights`: writes who may do what at RabbitMQ and Redis under config/."""
+
+from tests.rights.files import ROOT, made
+
+for path, text in made().items():
+    (ROOT / path).write_text(text, encoding="utf-8")

@@ -1,0 +1,213 @@
+"""What the roles' users may and may not do at Valkey and at Redis, started as compose.yaml starts it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from gofleet.adapters.redis.acl import SCRIPTS
+from gofleet.adapters.redis.buckets import RedisBuckets
+from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Area, Driver, Position
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.place import Box, Place
+from gofleet.domain.rate import Rate
+from gofleet.ports import LeaseState, Search
+from tests.rights.files import ROOT
+from tests.rights.valkeys import PASSWORDS, START, Guarded, start
+
+KEYS = "gofleet:"
+ROLES = ("api", "worker", "fleet")
+every_role = pytest.mark.parametrize("role", ROLES)
+HERE = Place(-23.55, -46.63)
+
+
+@dataclass
+class Guards:
+    """Who asks the server, each over a client of their own."""
+
+    port: int
+    stack: AsyncExitStack
+
+    async def client(self, user: str, password: str) -> Redis:
+        opened = redis_client("127.0.0.1", self.port, user=user, password=password, timeout_seconds=5)
+        return await self.stack.enter_async_context(opened)
+
+    async def of(self, role: str) -> Redis:
+        return await self.client(role, PASSWORDS[f"{role.upper()}_PASSWORD"])
+
+    async def people(self) -> Any:
+        return await self.client("default", PASSWORDS["ADMIN_PASSWORD"])
+
+
+@pytest.fixture
+async def guards(guarded: Guarded) -> AsyncGenerator[Guards]:
+    async with AsyncExitStack() as stack:
+        yield Guards(guarded.address.port, stack)
+
+
+async def refused(redis: Redis, *words: str | int) -> bool:
+    try:
+        await cast("Any", redis).execute_command(*words)
+    except NoPermissionError:
+        return True
+    return False
+
+
+@asynccontextmanager
+async def nothing_refused(guards: Guards) -> AsyncGenerator[None]:
+    """Nor is anything that a client may have taken for an answer."""
+    people = await guards.people()
+    await people.execute_command("ACL", "LOG", "RESET")
+    yield
+    assert await people.execute_command("ACL", "LOG") == []
+
+
+async def test_the_api_counts(guards: Guards) -> None:
+    async with nothing_refused(guards):
+        taken = await RedisBuckets(await guards.of("api"), prefix=KEYS).take("ana", Rate(1, 5), 2)
+
+    assert taken.tokens == 2
+
+
+async def test_a_worker_holds_leases(guards: Guards) -> None:
+    async with nothing_refused(guards):
+        redis = await guards.of("worker")
+        leases = RedisLeases(redis, prefix=KEYS)
+        await cast("Any", redis).ping()
+        assert (await leases.acquire("event", "mine")).state is LeaseState.ACQUIRED
+        assert (await leases.acquire("event", "other")).state is LeaseState.BUSY
+        await leases.release("event", "mine")
+        await leases.take_over("event", "mine")
+        await leases.finish("event", "mine")
+        assert (await leases.acquire("event", "other")).state is LeaseState.DONE
+
+
+async def test_the_fleet_knows_drivers(guards: Guards) -> None:
+    async with nothing_refused(guards):
+        redis = await guards.of("fleet")
+        positions = RedisPositions(redis, prefix=KEYS, stale_seconds=60, claim_ms=1000)
+        await cast("Any", redis).ping()
+        await positions.remember()
+        assert await positions.remembers()
+        await positions.register(Driver("maria", "Maria"))
+        assert await positions.move([Position("maria", HERE, datetime.now(UTC))]) == [True]
+        many = [Position(f"d-{number}", HERE, datetime.now(UTC)) for number in range(9)]
+        assert await positions.move(many) == [True] * 9
+        [found, *_] = await positions.claim_nearest(Search("o-1", HERE, 5, 5))
+        await positions.occupy(found.driver_id, "o-1", 2)
+        assert len(await positions.holdings()) == 1
+        assert len(await positions.nearest(HERE, 1, 20)) == 10
+        assert len(await positions.within(Area(Box(-47, -24, -46, -23), limit=20))) == 10
+        assert len(await positions.locate(["maria"])) == 1
+        await positions.free(found.driver_id, "o-1", 3)
+        assert not await positions.holdings()
+
+
+FOREIGN = {
+    "api": ("lease:x", "driver:x", "drivers:free", "busy:x", "stream:orders.created"),
+    "worker": ("bucket:x", "driver:x", "drivers:free", "busy:x", "claim:x", "stream:orders.created"),
+    "fleet": ("bucket:x", "lease:x", "stream:fleet.drivers"),
+}
+
+
+@every_role
+async def test_a_role_reads_and_writes_no_foreign_key(guards: Guards, role: str) -> None:
+    redis = await guards.of(role)
+
+    for key in (*(KEYS + name for name in FOREIGN[role]), "gofleet", "other:gofleet:x", "x"):
+        assert await refused(redis, "GET", key)
+        assert await refused(redis, "SET", key, 1)
+
+
+async def test_a_worker_moves_no_driver_by_a_script_either(guards: Guards) -> None:
+    positions = RedisPositions(await guards.of("worker"), prefix=KEYS, stale_seconds=60, claim_ms=1000)
+
+    with pytest.raises(Unavailable, match="permission"):
+        await positions.move([Position("maria", HERE, datetime.now(UTC))])
+
+
+@every_role
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FLUSHALL",
+        "FLUSHDB",
+        "KEYS *",
+        "CONFIG GET *",
+        "CONFIG SET maxmemory 1",
+        "ACL WHOAMI",
+        "ACL LIST",
+        "CLIENT LIST",
+        "SHUTDOWN",
+        "REPLICAOF NO ONE",
+        "MONITOR",
+        "INFO",
+        "EVAL return(1) 0",
+        "SCRIPT FLUSH",
+        "FUNCTION LIST",
+        "PUBLISH news x",
+        "SUBSCRIBE news",
+        "SELECT 1",
+        "SAVE",
+    ],
+)
+async def test_a_role_does_nothing_but_its_work(guards: Guards, role: str, command: str) -> None:
+    assert await refused(await guards.of(role), *command.split())
+
+
+@every_role
+async def test_a_wrong_password_is_none(guards: Guards, role: str) -> None:
+    for password in (role, "x", PASSWORDS["ADMIN_PASSWORD"]):
+        with pytest.raises(AuthenticationError):
+            await cast("Any", await guards.client(role, password)).ping()
+
+
+async def test_without_a_password_nobody_does_anything(guards: Guards) -> None:
+    with pytest.raises(AuthenticationError, match="Authentication required"):
+        await cast("Any", await guards.client("", "")).ping()
+
+
+async def test_people_may_everything(guards: Guards) -> None:
+    people = await guards.people()
+
+    assert await people.config_get("maxmemory")
+    assert set(await people.acl_users()) == {"default", *ROLES}
+
+
+def test_every_script_is_somebodys() -> None:
+    folder = ROOT / "gofleet/adapters/redis/lua"
+    given = [name for names in SCRIPTS.values() for name in names]
+
+    assert sorted(given) == sorted(file.stem for file in folder.glob("*.lua"))
+
+
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_without_a_password_it_does_not_start(name: str, tmp_path: Path) -> None:
+    for given in ({}, {name: ""}):
+        lacking = {one: "x" for one in PASSWORDS if one != name} | given
+        done = start(tmp_path / "users.acl", lacking, "echo", "started")
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{name} is missing" in done.stderr
+
+
+def test_a_user_whom_nobody_gave_a_password_is_not_let_in_by_mistake(tmp_path: Path) -> None:
+    (tmp_path / "users.acl").write_text("user stranger on ~* +@all\n")
+    script = Path(shutil.copy(START, tmp_path))
+
+    done = start(tmp_path / "run" / "users.acl", PASSWORDS, "echo", "started", script=script)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "stranger" in done.stderr
