@@ -307,4 +307,4 @@ def test_what_compose_reads_from_dotenv_does_not_keep_the_program_from_starting(
     written.write_text("".join(f"{name}=something\n" for name in sorted({*variables, "COMPOSE_PROFILES"})))
 
     assert {"GRAFANA_PASSWORD", "DB_API_PASSWORD"} <= variables
-    assert load({}, written).sources["DB_PASSWORD"] == "config/settings.toml"
+    assert load({}, written).postgres == DEFAULTS.postgres
