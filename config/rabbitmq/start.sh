@@ -24,8 +24,8 @@ hashed() {
 user() {
     [[ $1 =~ ^[A-Za-z0-9_.@-]+$ ]] || refuse "a user's name may have letters, digits and _ . @ -, unlike '$1'"
     [[ -n ${!2:-} ]] || refuse "$2 is missing: it is the password of the user $1"
-    printf '{"name": "%s", "password_hash": "%s", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": [%s]}' \
-        "$1" "$(hashed "${!2}")" "$3"
+    printf '{"name": "%s", "password_hash": "%s", "hashing_algorithm": "%s", "tags": [%s]}' \
+        "$1" "$(hashed "${!2}")" rabbit_password_hashing_sha256 "$3"
 }
 
 folder=$1
