@@ -140,7 +140,7 @@ certs *args:
 migrate *args:
     uv run gofleet migrate {{args}}
 
-# RabbitMQ, Redis and Prometheus from Debian's packages, if they are missing; the tests start private instances of them
+# RabbitMQ, Redis, PostgreSQL and Prometheus from Debian's packages, if they are missing; the tests start their own
 [group('develop')]
 servers:
     @bash tests/install_servers.sh

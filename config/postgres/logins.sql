@@ -1,5 +1,6 @@
--- A login for each process, a member of the role that has its privileges (sql/migrations/0012_privileges.sql). Compose's
--- PostgreSQL runs this when it makes its data. Run again it changes the passwords to what the environment says by then.
+-- A login for each process, a member of the role that has its privileges (sql/migrations/0012_privileges.sql).
+-- Compose's PostgreSQL runs this when it makes its data. Run again it changes the passwords to what the environment says
+-- by then.
 
 \set ON_ERROR_STOP on
 \getenv api DB_API_PASSWORD
