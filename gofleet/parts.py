@@ -269,7 +269,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
 
 def _redis_url(settings: Settings) -> str:
     at = settings.redis
-    login = f"{quote(at.user, safe='')}:{quote(at.password, safe='')}@" if at.password else ""
+    login = f"{quote(at.user, safe='')}:{quote(at.password, safe='')}@" if at.user or at.password else ""
     return f"redis://{login}{at.host}:{at.port}/{at.db}"
 
 

@@ -79,9 +79,9 @@ class Broker(Group, frozen=True, kw_only=True):
     declare: Annotated[
         Literal["on", "off"], about("Whether the roles make the exchange and the queues; `off`: `gofleet topology`.")
     ] = field(name="RABBITMQ_DECLARE")
-    tls: Annotated[Literal["off", "on"], about("Whether the link to RabbitMQ is encrypted; its port is 5671 then.")] = (
-        field(name="RABBITMQ_TLS")
-    )
+    tls: Annotated[
+        Literal["off", "on"], about("Whether the link to RabbitMQ is encrypted; AMQP_PORT is mostly 5671 then.")
+    ] = field(name="RABBITMQ_TLS")
     tls_authority: Annotated[
         str, about("PEM file of the only authority that is trusted there; empty = those of this machine.")
     ] = field(name="RABBITMQ_TLS_CA")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from gofleet.settings.errors import SettingsError
 from gofleet.settings.groups import Settings
 
+AUTHORITIES = ("GRPC_TLS_CA", "DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA")
 SYSTEM = "system"
 """For libpq: whoever this machine trusts."""
 
@@ -86,6 +88,10 @@ def _files(settings: Settings) -> Iterator[SettingsError]:
             continue
         try:
             why = "" if b"-----BEGIN " in Path(file).read_bytes() else "it is no PEM file"
+            if name in AUTHORITIES and not why:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        except ssl.SSLError:
+            why = "it holds no certificate that can be read"
         except OSError as error:
             why = error.strerror or type(error).__name__
         yield from _demand(

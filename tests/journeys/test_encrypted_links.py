@@ -268,8 +268,9 @@ async def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
 @pytest.mark.parametrize("name", ["DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA", "GRPC_TLS_CA"])
 def test_a_file_that_is_no_certificate_is_told_of_at_the_start(name: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
+    (tmp_path / "torn").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     more = {"GRPC_TLS_CERT": "x", "GRPC_TLS_KEY": "y"} if name == "GRPC_TLS_CA" else {}
-    for file, why in (("missing", "No such file"), ("text", "no PEM file")):
+    for file, why in (("missing", "No such file"), ("text", "no PEM file"), ("torn", "no certificate")):
         with pytest.raises(Exception, match=f"{name} is wrong: .*{file}' from the environment: .*{why}"):
             _settings({name: str(tmp_path / file), **more})
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
-from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
+from psycopg.errors import IdleInTransactionSessionTimeout, InsufficientPrivilege, ReadOnlySqlTransaction
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -27,9 +27,10 @@ RV = TypeVar("RV")
 RECONNECT_SECONDS = 1.0
 """For so long the pool tries by itself, with pauses that double; then it leaves it to the next who asks."""
 
-OF_THE_MOMENT = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout)
+OF_THE_MOMENT = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, InsufficientPrivilege)
 """Internal errors by PostgreSQL's classes, outages by their nature: we are connected to what is a standby by now, or
-this process was frozen for so long that the server gave its transaction up."""
+this process was frozen for so long that the server gave its transaction up, or somebody has taken a grant from our
+login, which had them all when we started: nothing is wrong with the message, so it waits instead of being parked."""
 
 
 class Link(AsyncConnection[TupleRow]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,15 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from gofleet.adapters.rabbit.topology import Topology
 
 Look = Callable[[aiormq.Channel], Awaitable[object]]
+NAMED = 3
+"""So many names are told, the others counted."""
 
 
 async def absent(connection: AbstractConnection, topology: Topology) -> list[str]:
     """The names of the exchange and the queues that are not there. Of bindings nobody can ask."""
-    link: Any = connection.transport.connection if connection.transport else None  # its own types are open in places
+    if connection.transport is None:
+        raise ConnectionError("the connection was lost again")
+    link: Any = connection.transport.connection  # its own types are open in places
     missing = list[str]()
     channel = await link.channel()
     for name, look in _looks(topology):
@@ -28,6 +32,12 @@ async def absent(connection: AbstractConnection, topology: Topology) -> list[str
             channel = await link.channel()
     await channel.close()
     return missing
+
+
+def named(names: Sequence[str]) -> str:
+    """For people."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _looks(topology: Topology) -> list[tuple[str, Look]]:

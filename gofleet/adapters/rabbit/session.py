@@ -20,15 +20,13 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
 from faststream.security import BaseSecurity
 
-from gofleet.adapters.rabbit.presence import absent
+from gofleet.adapters.rabbit.presence import absent, named
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import Unavailable
 
 RABBIT = "RabbitMQ"
 NEVER_SECONDS = 10.0**7
 CLOSE_SECONDS = 3.0
-NAMED = 3
-"""So many names of what is missing are told, the others counted."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,8 @@ class Session:
         if topology.declared_by_us:
             await topology.declare(self.broker)
         elif missing := await absent(connection, topology):
-            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-            lacks = f"it lacks {', '.join(missing[:NAMED])}{more}"
-            raise Unavailable(RABBIT, f"{lacks}, and RABBITMQ_DECLARE=off leaves them to somebody else")
+            why = f"it lacks {named(missing)}, and RABBITMQ_DECLARE=off leaves them to somebody else"
+            raise Unavailable(RABBIT, why)
 
     async def _only_channel(self, topology: Topology) -> aiormq.Channel:
         exchange = await self.broker.declare_exchange(topology.exchange)  # FastStream's own object, out of its cache
