@@ -14,6 +14,9 @@ from gofleet.ports import Inbox, Orders, Search, Searching
 MOST_PASSED_OVER = 50
 """Busy drivers that one try passes over, for a fleet that forgot who is busy must not hide the free behind them."""
 
+FIRST, NEXT = 1, 5
+"""Drivers asked for at first, for the nearest nearly always is as free as the fleet thinks, and once one was not."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -63,7 +66,8 @@ class DispatchOrder:
         radius_km = self.reach.after(order.waited_seconds())
         busy: tuple[str, ...] = ()
         while len(busy) < MOST_PASSED_OVER:
-            drivers = await self.fleet.search(Search(order.id, pickup, radius_km, exclude=busy))
+            limit = NEXT if busy else FIRST
+            drivers = await self.fleet.search(Search(order.id, pickup, radius_km, limit, exclude=busy))
             failpoints.hit("worker.after_search")
             if not drivers:
                 break

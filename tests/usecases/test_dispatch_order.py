@@ -78,6 +78,17 @@ async def test_a_fleet_that_forgot_who_is_busy_does_not_hide_the_free() -> None:
     assert [(await orders.get(f"o-{number}")).driver_id for number in range(12)] == list(drivers)
 
 
+async def test_the_fleet_is_asked_for_more_than_one_driver_only_once_the_nearest_was_busy() -> None:
+    orders, fleet = MemoryOrders(), FleetOf(("ana", "bia", "cleo"))
+    dispatch = dispatching(orders, fleet)
+    for number in range(3):
+        await orders.add(an_order(f"o-{number}"))
+        await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"))
+
+    asked = [(search.limit, search.exclude) for search in fleet.searches]
+    assert asked == [(1, ()), (1, ()), (5, ("ana",)), (1, ()), (5, ("ana",))]
+
+
 async def test_nobody_near_leaves_the_order_waiting() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))

@@ -64,7 +64,8 @@ class RedisPositions:
         self._busy_ms = round(busy_seconds * 1000)
         self._forget_ms = round(forget_seconds * 1000)
         self._sightings = RedisSightings(redis, prefix, self._stale_ms)
-        searches, news, bulk = Line(redis, most=SEARCHES), Line(redis), Line(redis, most=1)
+        # News are short, and nobody is in a hurry for them: one write at a time takes more of them along.
+        searches, news, bulk = Line(redis, most=SEARCHES), Line(redis, at_once=1), Line(redis, most=1)
         self._claim_script = Script(searches, "settle", "claim_nearest")
         self._register_script = Script(news, "settle", "register")
         self._occupy_script = Script(news, "occupy")
