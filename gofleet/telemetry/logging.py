@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 from loguru import logger
-from opentelemetry import trace
 
 from gofleet.telemetry import lines
 from gofleet.telemetry.scrubbing import scrubber
-from gofleet.telemetry.tracing import current_order_id
+from gofleet.telemetry.tracing import current_ids, current_order_id
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -109,9 +108,8 @@ def _completed(event: str, facts: Mapping[str, Any], scrub: Callable[[str], str]
     }
     if "order_id" not in extra and (order_id := current_order_id()):
         extra["order_id"] = scrub(order_id)
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        extra["trace_id"], extra["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    if ids := current_ids():
+        extra["trace_id"], extra["span_id"] = ids
     return scrub(event), extra
 
 

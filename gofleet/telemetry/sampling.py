@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Span, SpanKind, TraceFlags, get_current_span
+from opentelemetry.trace import Span, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.util.types import Attributes
 
 from gofleet import __version__
@@ -60,21 +60,13 @@ class Sampled(Unrecorded):
         self._ids = ids
         self._sampling = sampling
 
-    def start_span(
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        *_: object,
-        **__: object,
-    ) -> Span:
-        parent = get_current_span(context).get_span_context()
-        trace_id = trace_id_of(parent)
-        if not self.wants(trace_id, parent.trace_flags if parent.is_valid else None):
+    def begun(self, name: str, kind: SpanKind, attributes: Attributes, parent: Span) -> Span:
+        above = parent.get_span_context()
+        trace_id = trace_id_of(above)
+        if not self.wants(trace_id, above.trace_flags if above.is_valid else None):
             return unrecorded(trace_id)
         self._ids.drawn = trace_id
-        return self._tracer.start_span(name, context, kind, attributes)
+        return self._tracer.start_span(name, set_span_in_context(parent, Context()), kind, attributes)
 
     def wants(self, trace_id: int, parent: TraceFlags | None) -> bool:
         return self._sampling.wants(trace_id, parent)

@@ -10,22 +10,20 @@ import re
 import traceback
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 
-from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
-    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
     StatusCode,
     TraceFlags,
-    Tracer,
+    get_current_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -38,8 +36,10 @@ Attributes = Mapping[str, str | float]
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 """What nearly all of them look like; the rest is for OpenTelemetry's own, slower, reader."""
 _w3c = TraceContextTextMapPropagator()
-_tracers: list[Tracer] = [NoOpTracer()]
+_tracers: list[Unrecorded] = [Unrecorded()]
 """The last one is in use. Not OpenTelemetry's global provider, which can be set once in a process's life."""
+_current: ContextVar[Span] = ContextVar("span", default=INVALID_SPAN)
+"""Not OpenTelemetry's context, which no library that we use reads: a dictionary is copied for whatever is put there."""
 
 
 @dataclass
@@ -79,19 +79,19 @@ def step(name: str, **attributes: str | float) -> AbstractContextManager[Span]:
     return current(begun(name, SpanKind.CLIENT, attributes))
 
 
-def begun(name: str, kind: SpanKind, attributes: Attributes, parent: Context | None = None) -> Span:
+def begun(name: str, kind: SpanKind, attributes: Attributes, parent: Span | None = None) -> Span:
     """A span that does not become the current one, a child of `parent` or of the current one; to be ended."""
-    return _tracers[-1].start_span(name, parent, kind, attributes)
+    return _tracers[-1].begun(name, kind, attributes, _current.get() if parent is None else parent)
 
 
 def following(name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes) -> Span:
     """As `begun`, but a child of `traceparent`, or without one the first of its trace."""
-    tracer, found = _tracers[-1], _TRACEPARENT.fullmatch(traceparent or "")
-    if found and isinstance(tracer, Unrecorded):
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found:
         trace_id, flags = int(found[1], 16), TraceFlags(int(found[3], 16))
-        if not tracer.wants(trace_id, flags):
+        if not _tracers[-1].wants(trace_id, flags):
             return unrecorded(trace_id)  # most of them: what others do with a parent would cost more than the rest
-    return begun(name, kind, attributes, _context(traceparent))
+    return begun(name, kind, attributes, _parent(traceparent))
 
 
 def concerning(order_id: str) -> None:
@@ -104,7 +104,7 @@ def concerning(order_id: str) -> None:
 
 def failed(error: BaseException, at: Span | None = None) -> None:
     """Record `error` in the current span by its kind and place. Never its words, which may hold anybody's data."""
-    at = at or trace.get_current_span()
+    at = at or _current.get()
     if at.is_recording():
         cause = error.__cause__ or error
         kind = f"{type(cause).__module__}.{type(cause).__qualname__}"
@@ -116,7 +116,7 @@ def failed(error: BaseException, at: Span | None = None) -> None:
 
 def recorded() -> bool:
     """Whether what happens now is part of a trace that somebody will see."""
-    return trace.get_current_span().is_recording()
+    return _current.get().is_recording()
 
 
 def current_order_id() -> str | None:
@@ -126,7 +126,7 @@ def current_order_id() -> str | None:
 
 def current_traceparent() -> str | None:
     """The current span as a `traceparent` header, or None outside any."""
-    return traceparent_of(trace.get_current_span())
+    return traceparent_of(_current.get())
 
 
 def traceparent_of(one: Span) -> str | None:
@@ -139,12 +139,18 @@ def traceparent_of(one: Span) -> str | None:
 
 def current_trace_id() -> str | None:
     """32 hex digits, or None outside any span."""
-    context = trace.get_current_span().get_span_context()
-    return format(context.trace_id, "032x") if context.is_valid else None
+    ids = current_ids()
+    return ids and ids[0]
+
+
+def current_ids() -> tuple[str, str] | None:
+    """The trace's and the span's, 32 and 16 hex digits, or None outside any span."""
+    context = _current.get().get_span_context()
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
 @contextmanager
-def tracing_by(tracer: Tracer) -> Generator[None]:
+def tracing_by(tracer: Unrecorded) -> Generator[None]:
     """Spans are made by `tracer` while the block runs."""
     _tracers.append(tracer)
     try:
@@ -153,15 +159,13 @@ def tracing_by(tracer: Tracer) -> Generator[None]:
         _tracers.remove(tracer)
 
 
-def _context(traceparent: str | None) -> Context:
-    # Into an empty one: whatever runs this may itself stand in some trace.
+def _parent(traceparent: str | None) -> Span:
     if not traceparent:
-        return Context()
+        return INVALID_SPAN  # not the current one: whatever runs this may itself stand in some trace
     if not (found := _TRACEPARENT.fullmatch(traceparent)):
-        return _w3c.extract({TRACEPARENT: traceparent}, Context())
+        return get_current_span(_w3c.extract({TRACEPARENT: traceparent}, Context()))
     trace_id, span_id, flags = (int(digits, 16) for digits in found.groups())
-    parent = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags)))
-    return trace.set_span_in_context(parent, Context())
+    return NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags)))
 
 
 # What follows is entered for every request and message: generators would cost three times as much.
@@ -174,13 +178,13 @@ class current:  # noqa: N801  read as a word: `with current(span)`
         self._one = one
 
     def __enter__(self) -> Span:
-        self._token = attach(trace.set_span_in_context(self._one))
+        self._token: Token[Span] = _current.set(self._one)
         return self._one
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception):
             failed(error, self._one)
-        detach(self._token)
+        _current.reset(self._token)
         self._one.end()
 
 

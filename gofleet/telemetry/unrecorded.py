@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from random import getrandbits
 
-from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, NoOpTracer, Span, SpanContext, SpanKind, TraceFlags, get_current_span
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.span import INVALID_SPAN_ID, INVALID_TRACE_ID
 from opentelemetry.util.types import Attributes
 
 TRACE_ID_BITS, SPAN_ID_BITS = 128, 64
 
 
-class Unrecorded(NoOpTracer):
-    """A third of the work of the SDK's sampler that is always off; without one at all, a request would have no id."""
+class Unrecorded:
+    """Makes spans. A third of the work of the SDK's sampler that is always off; without one at all, a request would
+    have no id."""
 
-    def start_span(
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        *_: object,
-        **__: object,
-    ) -> Span:
-        return unrecorded(trace_id_of(get_current_span(context).get_span_context()))
+    def begun(self, name: str, kind: SpanKind, attributes: Attributes, parent: Span) -> Span:
+        """A child of `parent`, or the first of a trace if that is none."""
+        return unrecorded(trace_id_of(parent.get_span_context()))
 
     def wants(self, trace_id: int, parent: TraceFlags | None) -> bool:
         """Whether a span of that trace is recorded; `parent` are the flags of its parent, None if it is the first."""
