@@ -180,7 +180,7 @@ async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     pool, db = await process.use(postgres), process.settings.postgres
     bell = Doorbell(pool)
     async with process.keeping(bell.ringing):
-        yield PostgresOrders(pool, bell.ring, Batches(db.batch, db.batches_at_once))
+        yield PostgresOrders(pool, bell.ring, Batches(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
 
 
 def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:

@@ -26,9 +26,10 @@ def _no_keys(_: object) -> Iterable[Hashable]:
 class Coalescer(Generic[Item, Answer]):
     """Hands items to `act` in batches; calling it with an item gives that item's answer.
 
-    No clock is involved: a lone item is a batch at once, and a batch is only ever as large as what came while
-    `at_once` of them were under way, `most` at the utmost. Two items with a key in common never share a batch; the
-    later one waits, and nobody else for it.
+    A lone item is a batch at once, and a batch is only ever as large as what came while others were under way, `most`
+    at the utmost. At most `at_once` are; the next begins beside one only when that one has taken `patience` seconds, so
+    that batches are as large as can be and a slow one holds up nobody. Two items with a key in common never share a
+    batch; the later one waits, and nobody else for it.
 
     `act` returns an answer for each item, in their order; one that is an exception is raised at its own caller. When
     `act` itself raises one of `common`, that is everybody's answer; after anything else each item is asked for alone,
@@ -42,16 +43,21 @@ class Coalescer(Generic[Item, Answer]):
         *,
         most: int,
         at_once: int = 1,
+        patience: float = 0.0,
         keys: Callable[[Item], Iterable[Hashable]] = _no_keys,
         common: tuple[type[Exception], ...] = (Unavailable,),
     ) -> None:
         self._act = act
         self._most = most
         self._at_once = at_once
+        self._patience = patience
         self._keys = keys
         self._common = common
         self._waiting: deque[Waiting[Item, Answer]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._fresh: asyncio.Task[None] | None = None
+        """The latest of them, while there is patience with it."""
+        self._timer: asyncio.TimerHandle | None = None
         self._apart: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: Item) -> Answer:
@@ -66,11 +72,22 @@ class Coalescer(Generic[Item, Answer]):
             raise
 
     def _go_on(self) -> None:
-        if self._waiting and len(self._under_way) < self._at_once:
-            self._begin(self._next(), self._under_way).add_done_callback(self._ended)
+        if self._waiting and self._fresh is None and len(self._under_way) < self._at_once:
+            task = self._begin(self._next(), self._under_way)
+            task.add_done_callback(self._ended)
+            if self._patience:
+                self._fresh = task
+                self._timer = asyncio.get_running_loop().call_later(self._patience, self._lose_patience)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if task is self._fresh and self._timer is not None:
+            self._timer.cancel()
+            self._fresh = None
+        self._go_on()
+
+    def _lose_patience(self) -> None:
+        self._fresh = None
         self._go_on()
 
     def _begin(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:

@@ -66,8 +66,11 @@ class Postgres(Group, frozen=True, kw_only=True):
         int, about("Orders that come at the same time and are written or read in one statement, at most.", ge=1)
     ] = field(name="DB_BATCH")
     batches_at_once: Annotated[
-        int, about("Such statements of one kind under way; what comes meanwhile goes into the next.", ge=1)
+        int, about("Such statements of one kind under way, at most; what comes meanwhile goes into the next.", ge=1)
     ] = field(name="DB_BATCHES_AT_ONCE")
+    batch_patience_ms: Annotated[
+        float, about("The next such statement begins beside one that takes longer than that; 0: at once.", ge=0)
+    ] = field(name="DB_BATCH_PATIENCE_MS")
 
 
 class Broker(Group, frozen=True, kw_only=True):

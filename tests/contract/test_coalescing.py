@@ -67,6 +67,38 @@ async def test_so_many_batches_are_under_way_at_once() -> None:
     assert await asyncio.gather(*asked) == ["A", "B", "C"]
 
 
+async def test_the_next_batch_waits_for_the_last_one_but_not_for_a_slow_one() -> None:
+    slow = Slow()
+    coalescer = Coalescer(slow, most=10, at_once=3, patience=0.5)
+    asked = [asyncio.create_task(coalescer("a"))]
+    await begun(slow, 1)
+    asked += [asyncio.create_task(coalescer(item)) for item in "bc"]
+    await asyncio.sleep(0)
+    assert slow.batches == [["a"]]
+
+    await begun(slow, 2)  # beside it, both together
+    asked += [asyncio.create_task(coalescer(item)) for item in "de"]
+    slow.let(1)
+    assert await asked[0] == "A"
+    assert slow.batches == [["a"], ["b", "c"]]
+
+    slow.let()
+    assert await asyncio.gather(*asked) == ["A", "B", "C", "D", "E"]
+    assert slow.batches == [["a"], ["b", "c"], ["d", "e"]]
+
+
+async def test_slow_ones_are_at_most_so_many() -> None:
+    slow = Slow()
+    coalescer = Coalescer(slow, most=1, at_once=2, patience=0.001)
+    asked = [asyncio.create_task(coalescer(item)) for item in "abc"]
+    await begun(slow, 2)
+    await asyncio.sleep(0.02)
+    assert slow.batches == [["a"], ["b"]]
+
+    slow.let()
+    assert await asyncio.gather(*asked) == ["A", "B", "C"]
+
+
 async def test_items_with_a_key_in_common_never_share_a_batch() -> None:
     slow = Slow()
     slow.let()

@@ -98,7 +98,7 @@ def accepted(order: Order, new: bool) -> OrderAnswer:
     """The answer to who asked for `order`."""
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
-        return OrderAnswer(201, as_created(order), headers)
+        return OrderAnswer(201, present(order), headers)
     return OrderAnswer(200, as_created(order), {**headers, "Idempotent-Replayed": "true"})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
@@ -27,10 +27,12 @@ and only the worker may write to the inbox."""
 
 @dataclass(frozen=True)
 class Batches:
-    """At most `most` orders go into a statement, and at most `at_once` statements of a kind are under way."""
+    """At most `most` orders go into a statement. At most `at_once` statements of a kind are under way, and the next
+    begins beside one only when that one has taken `patience` seconds."""
 
     most: int = 64
     at_once: int = 2
+    patience: float = 0.02
 
 
 class NewRow(NamedTuple):
@@ -61,10 +63,10 @@ class BatchedOrders:
 
     def __init__(self, pool: Pool, batches: Batches) -> None:
         self._pool = pool
-        most, at_once = batches.most, batches.at_once
-        self.add: Coalescer[NewRow, Times | None] = Coalescer(self._add, most=most, at_once=at_once, keys=_order)
-        self.save: Coalescer[MovedRow, Saved] = Coalescer(self._save, most=most, at_once=at_once, keys=_both)
-        self.get: Coalescer[str, Any] = Coalescer(self._get, most=most, at_once=at_once)
+        bounds = asdict(batches)
+        self.add: Coalescer[NewRow, Times | None] = Coalescer(self._add, keys=_order, **bounds)
+        self.save: Coalescer[MovedRow, Saved] = Coalescer(self._save, keys=_both, **bounds)
+        self.get: Coalescer[str, Any] = Coalescer(self._get, **bounds)
 
     async def _add(self, new: Sequence[NewRow]) -> Sequence[Times | None]:
         rows = array([row for _, row in sorted(new)])

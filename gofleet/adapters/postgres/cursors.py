@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Self, cast
 
 import psycopg
@@ -16,13 +16,17 @@ from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import recorded, step
 
 
-@contextmanager
-def asking(statement: str) -> Generator[None]:
+def asking(statement: str) -> AbstractContextManager[object]:
     """A span around `statement`, or around the waiting for it together with others; none if it has no name."""
-    name = NAMES.get(statement)
-    if name is None or not recorded():
-        yield
-        return
+    name = NAMES.get(statement) if recorded() else None
+    return _UNSEEN if name is None else _asking(name)
+
+
+_UNSEEN = nullcontext()  # nearly always: a generator for each statement costs more
+
+
+@contextmanager
+def _asking(name: str) -> Generator[None]:
     attributes = {"db.system.name": "postgresql", "db.query.summary": name}
     with step(name, **attributes) as current:
         try:
