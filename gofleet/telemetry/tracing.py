@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gofleet.domain.errors import GoFleetError
-from gofleet.telemetry.unrecorded import Unrecorded, unrecorded
+from gofleet.telemetry.unrecorded import Unrecorded, Untraced, unrecorded
 
 TRACEPARENT = "traceparent"
 ORDER_ID = "gofleet.order_id"
@@ -36,7 +36,7 @@ Attributes = Mapping[str, str | float]
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 """What nearly all of them look like; the rest is for OpenTelemetry's own, slower, reader."""
 _w3c = TraceContextTextMapPropagator()
-_tracers: list[Unrecorded] = [Unrecorded()]
+_tracers: list[Unrecorded] = [Untraced()]
 """The last one is in use. Not OpenTelemetry's global provider, which can be set once in a process's life."""
 _current: ContextVar[Span] = ContextVar("span", default=INVALID_SPAN)
 """Not OpenTelemetry's context, which no library that we use reads: a dictionary is copied for whatever is put there."""

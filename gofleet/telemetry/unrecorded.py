@@ -24,6 +24,13 @@ class Unrecorded:
         return False
 
 
+class Untraced(Unrecorded):
+    """Where nobody has said that there are to be traces: spans have no ids but what they were handed from elsewhere."""
+
+    def begun(self, name: str, kind: SpanKind, attributes: Attributes, parent: Span) -> Span:
+        return NonRecordingSpan(parent.get_span_context())
+
+
 def trace_id_of(parent: SpanContext) -> int:
     """Of a child of `parent`; a new one if that is none."""
     return parent.trace_id if parent.is_valid else _an_id(TRACE_ID_BITS, INVALID_TRACE_ID)

@@ -52,6 +52,15 @@ async def test_without_a_collector_there_are_ids_and_nothing_is_recorded() -> No
     assert current_trace_id() is None
 
 
+def test_where_nobody_traces_there_are_no_ids_but_those_from_elsewhere() -> None:
+    with span("a request"), span("a part of it"):
+        assert current_trace_id() is None
+        assert current_traceparent() is None
+    with span("a request", traceparent=SAMPLED), span("a part of it"):
+        assert current_trace_id() == TRACE_ID
+        assert not recorded()
+
+
 async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> None:
     async with exporting("test", collector.endpoint):
         with span("a request", SpanKind.SERVER, traceparent=SAMPLED):
