@@ -29,7 +29,8 @@ class Web(Group, frozen=True, kw_only=True):
         name="WEB_LEAST_REQUESTS"
     )
     target_seconds: Annotated[
-        float, about("While new orders take longer, fewer of them are taken in at once; more get 503.", gt=0)
+        float,
+        about("While new orders take longer, fewer are taken in at once; more get 503. Above twice a commit.", gt=0),
     ] = field(name="WEB_TARGET_SECONDS")
     allowed_hosts: Annotated[
         str, about("Names that requests may call the API by, with commas between; empty = any. Else 421.")

@@ -4,6 +4,7 @@ it, and whatever it accepted must come to rest afterwards."""
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 
 import psycopg
@@ -13,6 +14,7 @@ from tests.bench.figures import Aim, Figure
 from tests.bench.load import Load, NewOrders, send
 from tests.bench.outcomes import Outcome
 from tests.bench.servers import Bench
+from tests.bench.town import anywhere
 from tests.waiting import eventually
 
 CASE = "backpressure"
@@ -20,6 +22,7 @@ TIMES = 10
 STORMS = 2
 """At most: each leaves thousands of orders to be carried to their rest."""
 DRIVERS = 12_000
+PLACES = 1000
 CONNECTIONS = 512
 UNDER_WAY = 200
 SAMPLE_SECONDS = 0.25
@@ -74,7 +77,10 @@ async def measure(at: Bench) -> list[Figure]:
 
 
 async def _storm(fleet: Fleet, sustained: float, seconds: float, prefix: str) -> _Storm:
-    orders = NewOrders(prefix)
+    # From all over the town, as those that were sustained: else the storm would be one in a single street, too, and
+    # what the search for drivers costs there, when all of them are taken for a mile, would decide.
+    chance = random.Random(prefix)  # noqa: S311
+    orders = NewOrders(prefix, [anywhere(chance) for _ in range(PLACES)])
     memory = [fleet.resident_mb()["api"]]
     sampling = asyncio.create_task(_sample(fleet, memory))
     try:

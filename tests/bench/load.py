@@ -7,7 +7,7 @@ import itertools
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,18 +29,18 @@ CENTRE = (-23.5505, -46.6333)
 
 @dataclass(frozen=True)
 class NewOrders:
-    """The request that creates order number n, at the centre if it is to find a driver, by whoever the token is of."""
+    """The request that creates order number n, by whoever the token is of. They come from the `places` in turn."""
 
     prefix: str
-    place: tuple[float, float] | None = CENTRE
+    places: Sequence[tuple[float, float]] = (CENTRE,)
     token: str = ""
 
     def id(self, number: int) -> str:
         return f"{self.prefix}{number:012}"
 
     def __call__(self, number: int) -> bytes:
-        pickup = ', "pickup": {{"lat": {}, "lng": {}}}'.format(*self.place) if self.place else ""
-        body = f'{{"id": "{self.id(number)}", "price": 100.0, "tax": 10.0{pickup}}}'
+        lat, lng = self.places[number % len(self.places)]
+        body = f'{{"id": "{self.id(number)}", "price": 100.0, "tax": 10.0, "pickup": {{"lat": {lat}, "lng": {lng}}}}}'
         return request("POST", "/api/v1/orders", body, self.token)
 
 

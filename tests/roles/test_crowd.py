@@ -212,6 +212,36 @@ async def test_who_is_slow_to_send_keeps_nobody_out(world: World) -> None:
         assert (await asked).status_code == 201
 
 
+async def test_who_is_refused_late_is_told_the_same_to_the_byte(world: World) -> None:
+    """The answer of those refused at once is written in advance."""
+    named = HEAD.replace(b"Host:", b"X-Request-Id: r-1\r\nHost:")
+    async with busy(world, 1) as api:
+        late, late_writer = await asyncio.open_connection("127.0.0.1", api.port)
+        late_writer.write(named + BODY[:5])
+        await late_writer.drain()
+        asked = api.ask()
+        await api.slow.holds(1)
+        at_once, at_once_writer = await asyncio.open_connection("127.0.0.1", api.port)
+        at_once_writer.write(named + BODY)
+        late_writer.write(BODY[5:])
+        answers = [await _answer(reader) for reader in (at_once, late)]
+        api.slow.may.set()
+        await asked
+        for writer in (late_writer, at_once_writer):
+            writer.close()
+
+    assert answers[0] == answers[1]
+    assert b"r-1" in answers[0][1]
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[set[bytes], bytes]:
+    """Its lines but the date, and its body."""
+    async with asyncio.timeout(5):
+        lines = (await reader.readuntil(b"\r\n\r\n")).lower().splitlines()
+        [length] = [int(line.removeprefix(b"content-length: ")) for line in lines if line.startswith(b"content-length")]
+        return {line for line in lines if not line.startswith(b"date")}, await reader.readexactly(length)
+
+
 async def test_who_goes_away_gives_the_place_back(world: World) -> None:
     async with busy(world, 1) as api:
         _, writer = await asyncio.open_connection("127.0.0.1", api.port)

@@ -12,6 +12,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """Frameworks have narrower types for the three, each its own."""
+NO_GUESSING = (b"x-content-type-options", b"nosniff")
+"""No browser takes JSON for a page, whatever somebody wrote into it."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -25,7 +27,11 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 async def respond(send: Send, status: int, media_type: str, body: bytes, *more: tuple[str, str]) -> None:
     """Send a whole response; `more` are further headers."""
-    headers = [*more, ("content-type", media_type), ("content-length", str(len(body)))]
-    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+    headers = raw_headers(*more, ("content-type", media_type), ("content-length", str(len(body))))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def raw_headers(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    """As they go into a message."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]

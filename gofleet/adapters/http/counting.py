@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 
 from gofleet.domain.ids import new_name
@@ -25,16 +26,11 @@ class RequestCounter:
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """An answered request; `route` is the template, which requests that no route answers have none of."""
-        if not route.startswith(API) or route.startswith(UNCOUNTED):
-            return
-        failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-        ingest = (method, route.rstrip("/")) == INGEST_ROUTE and not refused
-        fast = ingest and not failed and seconds <= INGEST_SECONDS
-        self._answered += 1
+        counted, failed, ingest = _meaning(method, route, status)
+        self._answered += counted
         self._failed += failed
         self._ingests += ingest
-        self._fast += fast
+        self._fast += ingest and not failed and seconds <= INGEST_SECONDS
 
     async def hand_over(self, indicators: Indicators) -> int:
         """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
@@ -49,3 +45,13 @@ class RequestCounter:
         await indicators.count(self._process, self._number, self._offered)
         self._number, self._offered = self._number + 1, None
         return 0
+
+
+@cache  # few, and finding it out each time costs more than the counting
+def _meaning(method: str, route: str, status: int) -> tuple[bool, bool, bool]:
+    """Whether it counts at all, is our failure, and is an order that was ours to take."""
+    if not route.startswith(API) or route.startswith(UNCOUNTED):
+        return False, False, False
+    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return True, failed, (method, route.rstrip("/")) == INGEST_ROUTE and not refused

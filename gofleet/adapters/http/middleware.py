@@ -12,21 +12,20 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from gofleet.adapters.http.asgi import ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.crowd import Crowd, Overcrowded, Place, Room, has_body
+from gofleet.adapters.http.asgi import NO_GUESSING, ASGIApp, Message, Receive, Scope, Send, header, respond
+from gofleet.adapters.http.crowd import Crowd, Place, Room, has_body
 from gofleet.adapters.http.failures import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
 from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.rates import STANDING
 from gofleet.adapters.http.rates import headers_of as headers_of_standing
+from gofleet.adapters.http.refusal import refuse
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import failed, span
 
-NO_GUESSING = (b"x-content-type-options", b"nosniff")
-"""No browser takes JSON for a page, whatever somebody wrote into it."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
 
@@ -59,16 +58,14 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        room = self._crowd.room_for(scope)
+        if room is not None and room.is_full:
+            await self._refuse(scope, send, room, request_id)
+            return
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(send, request_id, scope["state"])
-        room = self._crowd.room_for(scope)
         if room is None:
             await self._handle(scope, receive, answer)
-            return
-        try:
-            room.check()
-        except Overcrowded as error:
-            await self._refuse(scope, answer, room, error)
             return
         place = answer.place = Place(room)
         try:
@@ -76,11 +73,11 @@ class RequestMiddleware:
         finally:
             place.leave()
 
-    async def _refuse(self, scope: Scope, answer: _Answer, room: Room, error: Overcrowded) -> None:
+    async def _refuse(self, scope: Scope, send: Send, room: Room, request_id: str) -> None:
         """Before anything else is done for the request: under such a load nothing is cheap."""
         started = perf_counter()
-        await answer.fail(error)
-        self._note(_method(scope), room.route, answer.status, perf_counter() - started)
+        status = await refuse(send, room.turn_away(), request_id)
+        self._note(_method(scope), room.route, status, perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         method, take = _method(scope), answer.place.take if answer.place else _nothing
