@@ -59,8 +59,8 @@ class _Storm:
 
 
 async def measure(at: Bench) -> list[Figure]:
-    seconds, under_way = (1.0, 20) if at.smoke else (6.0, UNDER_WAY)
-    async with a_fleet(at, CASE, 500 if at.smoke else DRIVERS) as fleet:
+    seconds, under_way = (0.5, 20) if at.smoke else (6.0, UNDER_WAY)
+    async with a_fleet(at, CASE, 1000 if at.smoke else DRIVERS) as fleet:
         await fleet.spell(fleet.plan(seconds / 2, under_way))
         # Before the storms: a town delivers whatever is under way, and would count what they leave behind as its own.
         sustained = (await fleet.spell(fleet.plan(seconds, under_way))).rate

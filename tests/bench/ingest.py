@@ -81,7 +81,7 @@ class _Ceiling:
 
 
 async def measure(at: Bench) -> list[Figure]:
-    seconds = 1.0 if at.smoke else 4.0
+    seconds = 0.4 if at.smoke else 4.0
     async with AsyncExitStack() as stack:
         ours = stack.enter_context(at.servers.installation("one", **PATIENT))
         pair = stack.enter_context(at.servers.installation("two", **PATIENT))

@@ -26,7 +26,7 @@ MOST_MS = 5000.0
 async def measure(at: Bench) -> list[Figure]:
     spells: list[Spell] = []
     bare: list[float] = []
-    seconds, warm, under_way = (2.0, 0.5, 20) if at.smoke else (SECONDS, WARM_SECONDS, UNDER_WAY)
+    seconds, warm, under_way = (0.6, 0.3, 20) if at.smoke else (SECONDS, WARM_SECONDS, UNDER_WAY)
     async with a_fleet(at, CASE, 200 if at.smoke else DRIVERS) as fleet:
         await fleet.spell(fleet.plan(warm, under_way))
         for number, variant in at.turns(2):
