@@ -30,7 +30,7 @@ class Web(Group, frozen=True, kw_only=True):
     )
     target_seconds: Annotated[
         float,
-        about("While new orders take longer, fewer are taken in at once; more get 503. Above twice a commit.", gt=0),
+        about("While new orders take longer, fewer are taken in at once. Keep it above what two commits take.", gt=0),
     ] = field(name="WEB_TARGET_SECONDS")
     allowed_hosts: Annotated[
         str, about("Names that requests may call the API by, with commas between; empty = any. Else 421.")
