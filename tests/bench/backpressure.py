@@ -77,8 +77,8 @@ async def measure(at: Bench) -> list[Figure]:
 
 
 async def _storm(fleet: Fleet, sustained: float, seconds: float, prefix: str) -> _Storm:
-    # From all over the town, as those that were sustained: else the storm would be one in a single street, too, and
-    # what the search for drivers costs there, when all of them are taken for a mile, would decide.
+    # From all over the town, as those that were sustained: in a single street, where all drivers are soon taken for a
+    # mile, the search for one costs Redis three times as much.
     chance = random.Random(prefix)  # noqa: S311
     orders = NewOrders(prefix, [anywhere(chance) for _ in range(PLACES)])
     memory = [fleet.resident_mb()["api"]]
