@@ -12,9 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from gofleet.adapters.http import middleware
 from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.asgi import Send
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.crowd import LEAST, Crowd, Overcrowded, Place, Room
+from gofleet.adapters.http.refusal import refuse
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.domain.indicators import RequestCounts
@@ -196,42 +199,36 @@ async def test_orders_are_not_kept_out_by_others(world: World, monkeypatch: pyte
         assert (await listing).status_code == 200
 
 
-async def test_who_is_slow_to_send_keeps_nobody_out(world: World) -> None:
-    async with busy(world, 1) as api:
-        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
-        writer.write(HEAD + BODY[:5])
-        await writer.drain()
-        asked = api.ask()
-        await api.slow.holds(1)
-        writer.write(BODY[5:])  # and now there is one before it
-        answer = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
-        api.slow.may.set()
+async def test_who_is_slow_to_send_keeps_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is told the same, to the byte, as those who are refused at once, whose answer is written in advance."""
+    at_once: list[int] = []
 
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert (await asked).status_code == 201
+    async def counted(send: Send, most: int, request_id: str) -> int:
+        at_once.append(most)
+        return await refuse(send, most, request_id)
 
-
-async def test_who_is_refused_late_is_told_the_same_to_the_byte(world: World) -> None:
-    """The answer of those refused at once is written in advance."""
+    monkeypatch.setattr(middleware, "refuse", counted)
     named = HEAD.replace(b"Host:", b"X-Request-Id: r-1\r\nHost:")
     async with busy(world, 1) as api:
-        late, late_writer = await asyncio.open_connection("127.0.0.1", api.port)
-        late_writer.write(named + BODY[:5])
-        await late_writer.drain()
+        slow, slow_writer = await asyncio.open_connection("127.0.0.1", api.port)
+        slow_writer.write(named + BODY[:5])
+        await slow_writer.drain()
+        assert (await api.client.get("/health/live")).status_code == 200  # so its head is there
         asked = api.ask()
         await api.slow.holds(1)
-        at_once, at_once_writer = await asyncio.open_connection("127.0.0.1", api.port)
-        at_once_writer.write(named + BODY)
-        late_writer.write(BODY[5:])
-        answers = [await _answer(reader) for reader in (at_once, late)]
-        api.slow.may.set()
-        await asked
-        for writer in (late_writer, at_once_writer):
+        quick, quick_writer = await asyncio.open_connection("127.0.0.1", api.port)
+        quick_writer.write(named + BODY)
+        told = await _answer(quick)
+        slow_writer.write(BODY[5:])  # and now there is one before it
+        assert await _answer(slow) == told
+        for writer in (slow_writer, quick_writer):
             writer.close()
+        api.slow.may.set()
 
-    assert answers[0] == answers[1]
-    assert b"r-1" in answers[0][1]
+        assert (await asked).status_code == 201
+    assert at_once == [1]
+    assert b"http/1.1 503 service unavailable" in told[0]
+    assert b"r-1" in told[1]
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[set[bytes], bytes]:

@@ -66,7 +66,7 @@ class Room:
 
     @property
     def is_full(self) -> bool:
-        return self.in_hand >= int(self._present)
+        return self.in_hand >= self.present
 
     def check(self) -> None:
         """`Overcrowded` when it is full."""
