@@ -60,7 +60,7 @@ quick *args:
 # The promises of every port, on memory and on the real servers
 [group('check')]
 contract *args: servers
-    uv run pytest tests/contract {{args}}
+    uv run pytest tests/ports {{args}}
 
 # Four processes on real servers
 [group('check')]
@@ -76,7 +76,7 @@ chaos *args:
 # Thousands of requests, valid and not, against a real installation: just schemathesis --examples 300 --seed 7
 [group('check')]
 schemathesis *args:
-    uv run python -m tests.conformance {{args}}
+    uv run python -m tests.fuzz {{args}}
 
 # The protocol under every interleaving of a small world; `--budget large` takes minutes, `--traces` shows what fails
 [group('check')]
@@ -111,7 +111,7 @@ fix:
 # Write down what REST, events and gRPC promise: proto/*.json and the code of fleet.proto; refuses what breaks anybody
 [group('develop')]
 contracts *args:
-    uv run python -m tests.contracts {{args}}
+    uv run python -m tests.api_contracts {{args}}
 
 alias proto := contracts
 

@@ -17,33 +17,33 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.tls import Certificates
-from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.server import Listening, PortTaken, serving
 from gofleet.adapters.postgres.batched_orders import Batches
-from gofleet.adapters.postgres.doorbell import Doorbell
-from gofleet.adapters.postgres.links import Pool, a_pool, link_from
-from gofleet.adapters.postgres.links import conninfo as conninfo_of
 from gofleet.adapters.postgres.migrate import MigrationError, missing
+from gofleet.adapters.postgres.notify import Doorbell
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Pool, a_pool, link_from
+from gofleet.adapters.postgres.pool import conninfo as conninfo_of
 from gofleet.adapters.postgres.privileges import demand_privileges
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.acl import acl as acl_of
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.supervision import jittered
 from gofleet.adapters.tls import trusting
-from gofleet.adapters.watch import jittered
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
+from gofleet.guards.manual_fallback import Limits
 from gofleet.guards.parking import RetryRules
-from gofleet.guards.patience import Limits
 from gofleet.ports import Consumer, Publisher
 from gofleet.process import Process
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.loop import measuring_the_loop
+from gofleet.telemetry.loop_lag import measuring_the_loop
 from gofleet.telemetry.metrics import say_who_runs
 
 NEXT_PORTS = 20

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gofleet.adapters.postgres.links import Pool, conninfo
 from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.pool import Pool, conninfo
 from gofleet.adapters.postgres.privileges import group_of
 from gofleet.embedded import Postgres
 from gofleet.roles import ORDER

@@ -10,7 +10,7 @@ from gofleet.domain.actor import CLIENT, WORKER, Actor
 from gofleet.domain.driver import Position
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.usecases.move_order import Verb
+from gofleet.usecases.transition_order import Verb
 
 CENTRE = Place(-23.5505, -46.6333)
 

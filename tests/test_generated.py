@@ -1,4 +1,4 @@
-"""The generated gRPC code; that it is up to date is seen in tests/contracts."""
+"""The generated gRPC code; that it is up to date is seen in tests/api_contracts."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from gofleet import __version__
 from gofleet.cli.credentials import given
-from gofleet.cli.failures import Failure, explain
+from gofleet.cli.errors import Failure, explain
 
 EXIT_CODES = (
     "Whatever asks an API takes --token TOKEN (or GOFLEET_TOKEN), and without it what `gofleet login` has kept.\n\n"
@@ -40,10 +40,10 @@ COMMANDS = {
         "get": "orders:get",
         "list": "orders:listed",
         "watch": "watch:watch",
-        "cancel": "moves:cancel",
-        "deliver": "moves:deliver",
-        "dispatch": "moves:dispatch",
-        "redispatch": "moves:redispatch",
+        "cancel": "order_transitions:cancel",
+        "deliver": "order_transitions:deliver",
+        "dispatch": "order_transitions:dispatch",
+        "redispatch": "order_transitions:redispatch",
         "events": "orders:events",
         "candidates": "orders:candidates",
     },

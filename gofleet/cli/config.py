@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gofleet.cli.failures import WRONG_CALL, Failure
-from gofleet.cli.shown import Json, say, show
+from gofleet.cli.errors import WRONG_CALL, Failure
+from gofleet.cli.output import Json, say, show
 
 if TYPE_CHECKING:
     from msgspec import Struct

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
+from gofleet.cli.errors import WRONG_CALL, CommandFailed, Failure
 
 VARIABLE, OPTION = "GOFLEET_TOKEN", "--token"
 EARLY_SECONDS = 5.0

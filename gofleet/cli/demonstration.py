@@ -18,15 +18,15 @@ import httpx
 from gofleet import __version__, parts
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.postgres.migrate import migrate
+from gofleet.cli.demo_output import JsonStory, LiveStory, PlainStory, Story
 from gofleet.cli.servers import Servers
-from gofleet.cli.story import JsonStory, LiveStory, PlainStory, Story
 from gofleet.domain.place import Place
 from gofleet.embedded import all_running
 from gofleet.process import Process, repeat
 from gofleet.roles import ORDER, role
 from gofleet.settings import Settings, load
 from gofleet.simulation.city import City
-from gofleet.simulation.people import People
+from gofleet.simulation.client import People
 from gofleet.telemetry.logging import log_to
 
 HERE = "127.0.0.1"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.failures import NOT_THERE, harmless
+from gofleet.cli.errors import NOT_THERE, harmless
+from gofleet.cli.output import Json, console, say
 from gofleet.cli.run import chosen
-from gofleet.cli.shown import Json, console, say
 
 if TYPE_CHECKING:
     from gofleet.doctor import Diagnosis

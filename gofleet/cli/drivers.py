@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gofleet.cli.remote import HERE, Remote, Url, all_items, asked, quoted
-from gofleet.cli.shown import Json, say, show, show_one
-from gofleet.cli.values import POINT, Id, Limit, Point, Version
+from gofleet.cli.api_client import HERE, Remote, Url, all_items, asked, quoted
+from gofleet.cli.output import Json, say, show, show_one
+from gofleet.cli.params import POINT, Id, Limit, Point, Version
 
 COLUMNS = {
     "id": "id",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gofleet.cli.failures import harmless
+from gofleet.cli.errors import harmless
 
 
 def health(

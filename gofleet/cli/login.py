@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
+from gofleet.cli.api_client import HERE, SECONDS, Item, Url, answered, nobody, unreachable
 from gofleet.cli.credentials import forget, keep
-from gofleet.cli.failures import NOT_THERE, REFUSED, WRONG_CALL, CommandFailed, Failure, harmless
-from gofleet.cli.remote import HERE, SECONDS, Item, Url, answered, nobody, unreachable
+from gofleet.cli.errors import NOT_THERE, REFUSED, WRONG_CALL, CommandFailed, Failure, harmless
 
 if TYPE_CHECKING:
     import httpx

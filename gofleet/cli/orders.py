@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.remote import HERE, Url, all_items, asked, items_of, quoted
-from gofleet.cli.shown import Json, show, show_one
-from gofleet.cli.values import AMOUNT, POINT, STATUS, Id, Limit, Point, StatusName, is_id
-from gofleet.cli.values import status as status_of
+from gofleet.cli.api_client import HERE, Url, all_items, asked, items_of, quoted
+from gofleet.cli.output import Json, show, show_one
+from gofleet.cli.params import AMOUNT, POINT, STATUS, Id, Limit, Point, StatusName, is_id
+from gofleet.cli.params import status as status_of
 
 COLUMNS = {
     "id": "id",

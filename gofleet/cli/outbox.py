@@ -6,9 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gofleet.cli.remote import HERE, Url, all_items, asked
-from gofleet.cli.shown import Json, say, show, words
-from gofleet.cli.values import Limit
+from gofleet.cli.api_client import HERE, Url, all_items, asked
+from gofleet.cli.output import Json, say, show, words
+from gofleet.cli.params import Limit
 
 COLUMNS = {
     "id": "id",

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
-from gofleet.cli.remote import HERE, Url, all_items, asked, items_of
-from gofleet.cli.shown import Json, say, show, show_one, words
-from gofleet.cli.values import CauseName, Limit, StageName
+from gofleet.cli.api_client import HERE, Url, all_items, asked, items_of
+from gofleet.cli.errors import WRONG_CALL, CommandFailed, Failure
+from gofleet.cli.output import Json, say, show, show_one, words
+from gofleet.cli.params import CauseName, Limit, StageName
 
 Queue = Annotated[str | None, Parameter(help="Only those of this queue.")]
 Fingerprint = Annotated[str | None, Parameter(help="Only failures of this sort.")]

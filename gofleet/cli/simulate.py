@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.failures import NOT_THERE, CommandFailed, Failure
-from gofleet.cli.remote import HERE, Item, Remote, Url, quoted
-from gofleet.cli.shown import Json, say
-from gofleet.cli.values import POINT, Point
+from gofleet.cli.api_client import HERE, Item, Remote, Url, quoted
+from gofleet.cli.errors import NOT_THERE, CommandFailed, Failure
+from gofleet.cli.output import Json, say
+from gofleet.cli.params import POINT, Point
 
 if TYPE_CHECKING:
     from gofleet.simulation.city import Courier

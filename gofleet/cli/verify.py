@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from gofleet.cli.failures import Failure
+from gofleet.cli.errors import Failure
 
 if TYPE_CHECKING:
     from gofleet.verification import Finding, Report

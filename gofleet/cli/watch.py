@@ -7,11 +7,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.failures import WRONG_CALL, CommandFailed, Failure
-from gofleet.cli.remote import HERE, Item, Url, asked, items_of, quoted
-from gofleet.cli.shown import Json, say, words
-from gofleet.cli.stream import Stream
-from gofleet.cli.values import STATUS, StatusName, is_id, status
+from gofleet.cli.api_client import HERE, Item, Url, asked, items_of, quoted
+from gofleet.cli.errors import WRONG_CALL, CommandFailed, Failure
+from gofleet.cli.event_stream import Stream
+from gofleet.cli.output import Json, say, words
+from gofleet.cli.params import STATUS, StatusName, is_id, status
 
 WAITING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
 NO_ORDER = Failure(

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gofleet.doctor.findings import Case, Diagnosis, Findings
-from gofleet.doctor.of_machine import of_ports, of_settings
-from gofleet.doctor.of_postgres import of_postgres
-from gofleet.doctor.of_rabbit import of_rabbit
-from gofleet.doctor.of_redis import of_redis
-from gofleet.doctor.of_roles import of_api, of_fleet
+from gofleet.doctor.machine import of_ports, of_settings
+from gofleet.doctor.postgres import of_postgres
+from gofleet.doctor.rabbit import of_rabbit
+from gofleet.doctor.redis import of_redis
+from gofleet.doctor.roles import of_api, of_fleet
 
 Examination = Callable[[Case, Findings], Awaitable[None]]
 EXAMINATIONS: dict[str, Examination] = {

@@ -10,10 +10,10 @@ from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict, h
 from gofleet.domain.parked import CRASH_LOOP
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
-from gofleet.guards.once import Once
+from gofleet.guards.idempotency import Once
+from gofleet.guards.manual_fallback import Limits, Patience
 from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
-from gofleet.guards.patience import Limits, Patience
 from gofleet.ports import Inbox, Leases, Orders, Parked
 from gofleet.usecases.dispatch_order import DispatchOrder
 from gofleet.usecases.follow_orders import FollowOrders

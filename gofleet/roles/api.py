@@ -10,34 +10,34 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
+from gofleet.adapters.history_feed import Tail
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.crowd import Crowd
-from gofleet.adapters.http.driver_moves import DriverMoves, moves_of
-from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.driver_positions import DriverMoves, moves_of
+from gofleet.adapters.http.health import Operations
+from gofleet.adapters.http.load_shedding import Crowd
+from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.http.slo import FRESH_SECONDS
 from gofleet.adapters.http.streams import StreamBounds, Streams
-from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
+from gofleet.adapters.postgres.notify import listening
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.adapters.tail import Tail
 from gofleet.ports import Fleet, History, Indicators
 from gofleet.process import Process, Work, repeat
-from gofleet.roles.entrance import door
-from gofleet.roles.outages import outliving_outages
+from gofleet.roles.api_auth import door
+from gofleet.roles.retries import outliving_outages
 from gofleet.settings import Settings
-from gofleet.telemetry.observed import observed
+from gofleet.telemetry.instrumentation import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchByHand
 from gofleet.usecases.find_candidates import FindCandidates
-from gofleet.usecases.move_driver import MoveDriver
 from gofleet.usecases.redispatch_order import RedispatchOrder
+from gofleet.usecases.update_position import MoveDriver
 
 
 @asynccontextmanager

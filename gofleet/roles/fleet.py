@@ -17,8 +17,8 @@ from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.messages import FLEET_QUEUE, parking_queue
 from gofleet.guards.chain import draining, following
 from gofleet.process import Process, repeat
-from gofleet.roles.outages import surviving
-from gofleet.telemetry.observed import handled, observed
+from gofleet.roles.retries import surviving
+from gofleet.telemetry.instrumentation import handled, observed
 from gofleet.usecases.follow_orders import FollowOrders
 from gofleet.usecases.reconcile_drivers import ReconcileDrivers
 

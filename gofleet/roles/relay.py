@@ -13,15 +13,16 @@ from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.postgres.deadlines import PostgresDeadlines
-from gofleet.adapters.postgres.doorbell import listening
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.notify import listening
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process, repeat
-from gofleet.roles.lanes import Bell, lane
-from gofleet.roles.outages import outliving_outages, surviving
+from gofleet.roles.relay_loop import Bell, lane
+from gofleet.roles.retries import outliving_outages, surviving
+from gofleet.telemetry.instrumentation import CountedPublisher, observed
 from gofleet.telemetry.metrics import (
     FIGURES_TIMESTAMP,
     OLDEST_PENDING_SECONDS,
@@ -30,12 +31,11 @@ from gofleet.telemetry.metrics import (
     OUTBOX_UNPUBLISHED,
     PARKED_MESSAGES,
 )
-from gofleet.telemetry.observed import CountedPublisher, observed
 from gofleet.telemetry.published import TracedPublisher
-from gofleet.usecases.announce_again import AnnounceAgain
 from gofleet.usecases.prune_messages import PruneMessages, Retention
 from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.replay_parked import ReplayParked
+from gofleet.usecases.republish_orders import AnnounceAgain
 from gofleet.usecases.sweep_orders import SweepOrders
 
 MEASURE_SECONDS = 5.0

@@ -19,8 +19,8 @@ from gofleet.guards.chain import dispatching, draining
 from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.process import Process
 from gofleet.settings import Settings
+from gofleet.telemetry.instrumentation import handled
 from gofleet.telemetry.metrics import BREAKER_STATE
-from gofleet.telemetry.observed import handled
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 
 

@@ -18,10 +18,10 @@ from dynaconf.vendor.dotenv import (
 from msgspec import inspect
 
 from gofleet.files import shipped
+from gofleet.settings.cross_checks import wrong_together
 from gofleet.settings.errors import SettingsError
 from gofleet.settings.group import Group
 from gofleet.settings.groups import Settings
-from gofleet.settings.together import wrong_together
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
 FILE = "_FILE"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 from loguru import logger
 
-from gofleet.telemetry import lines
+from gofleet.telemetry import event_log as lines
 from gofleet.telemetry.scrubbing import scrubber
 from gofleet.telemetry.tracing import current_ids, current_order_id
 

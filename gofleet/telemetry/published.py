@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, SpanKind
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message
 from gofleet.ports import Publisher
-from gofleet.telemetry.lines import Lines
+from gofleet.telemetry.event_log import Lines
 from gofleet.telemetry.tracing import ORDER_ID, current, failed, following, traceparent_of
 
 lines = Lines(__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gofleet.domain.actor import Actor
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.ports import Orders
-from gofleet.usecases.move_order import Versions, move_order
+from gofleet.usecases.transition_order import Versions, move_order
 
 
 @dataclass(frozen=True)

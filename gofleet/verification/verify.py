@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from gofleet.domain.errors import GoFleetError
 from gofleet.settings import Settings
-from gofleet.verification import of_clients, of_events, of_orders, of_servers
+from gofleet.verification import clients as of_clients
+from gofleet.verification import events as of_events
+from gofleet.verification import orders as of_orders
+from gofleet.verification import servers as of_servers
 from gofleet.verification.checks import Check
 from gofleet.verification.findings import Finding, Report
 from gofleet.verification.sources import Inputs, Source, Sources, sources

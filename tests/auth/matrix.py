@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.auth import Door
 from gofleet.adapters.http.server import serving
 from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver

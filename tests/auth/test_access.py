@@ -12,7 +12,7 @@ import pytest
 from gofleet.adapters.http import access
 from gofleet.adapters.http.access import ACCESS, Caller, admitted
 from gofleet.adapters.http.app import routed
-from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.auth import Door
 from gofleet.adapters.http.openapi import description_of
 from gofleet.domain.errors import Forbidden
 from gofleet.domain.history import HistoryFilter
@@ -78,7 +78,7 @@ async def test_each_predicate_is_needed(
 ) -> None:
     where, name, instead, operation, person = mutant
     monkeypatch.setattr(where, name, instead)
-    monkeypatch.setattr("gofleet.adapters.http.door.admitted", access.admitted)
+    monkeypatch.setattr("gofleet.adapters.http.auth.admitted", access.admitted)
     assert await violation(CALLS[operation], person) is not None
 
 

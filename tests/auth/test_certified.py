@@ -20,7 +20,7 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.auth import Door
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc import issuer as oidc
 from gofleet.adapters.oidc.keys import Keys, Patience

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.door import Authenticate, Door
+from gofleet.adapters.http.auth import Authenticate, Door
 from gofleet.adapters.http.peers import Peers
-from gofleet.adapters.http.rates import Limits, Rates
+from gofleet.adapters.http.rate_limit import Limits, Rates
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.buckets import MemoryBuckets
 from gofleet.domain.rate import Rate
+from gofleet.guards.buckets import MemoryBuckets
 from gofleet.guards.limiter import Limiter
 from tests.auth.matrix import authenticate
 from tests.roles.conftest import World

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from gofleet.adapters.postgres.links import conninfo
+from gofleet.adapters.postgres.pool import conninfo
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, all_running
 
 CONTROL_SECONDS = 60.0

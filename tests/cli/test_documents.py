@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.door import Door
+from gofleet.adapters.http.auth import Door
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.auth.matrix import authenticate

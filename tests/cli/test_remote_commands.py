@@ -8,10 +8,10 @@ import pytest
 
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.orders import MemoryOutbox
 from gofleet.domain.errors import Malformed, MessageRefused, NoSuchOrder
 from gofleet.domain.messages import FLEET_QUEUE
 from gofleet.domain.parked import Stage
+from gofleet.testing.orders import MemoryOutbox
 from tests.cli.desk import Desk
 from tests.cli.typed import three_lines
 from tests.makers import an_order

@@ -14,7 +14,7 @@ import pytest
 from cyclopts import App
 
 from gofleet.cli import app
-from gofleet.cli.values import CauseName, StageName, StatusName, status
+from gofleet.cli.params import CauseName, StageName, StatusName, status
 from gofleet.cli.watch import FINAL
 from gofleet.domain.order import MOVES, Status
 from gofleet.domain.parked import Cause, Stage

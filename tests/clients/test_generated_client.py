@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.http.document import openapi_document
 from gofleet.embedded import Postgres, Valkey
-from tests.conformance.run import an_api
-from tests.contracts.documents import pretty
+from tests.api_contracts.documents import pretty
+from tests.fuzz.run import an_api
 from tests.journeys.installation import Installation
 
 PROGRAM = Path(__file__).with_name("program.py.txt")

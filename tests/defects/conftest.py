@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from gofleet.adapters.postgres.links import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, a_pool
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.embedded import Valkey
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.memory.broker import MemoryBroker
-from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
-from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.events import to_json
@@ -28,9 +25,12 @@ from gofleet.domain.messages import (
 from gofleet.domain.order import Status
 from gofleet.domain.place import Place
 from gofleet.guards.chain import DISPATCH, Rules, dispatching
+from gofleet.guards.manual_fallback import Limits
 from gofleet.guards.parking import RetryRules
-from gofleet.guards.patience import Limits
 from gofleet.ports import Search, Searching
+from gofleet.testing.broker import MemoryBroker
+from gofleet.testing.orders import MemoryInbox, MemoryOrders
+from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from tests.makers import an_order
 

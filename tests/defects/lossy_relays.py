@@ -10,8 +10,8 @@ from typing import Self
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractExchange
 
-from gofleet.adapters.postgres.links import Link, Pool
-from gofleet.adapters.rabbit.session import RabbitServer
+from gofleet.adapters.postgres.pool import Link, Pool
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import Message
 from gofleet.ports import Publisher

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from loguru import logger
 
-from gofleet.adapters.memory.broker import MemoryBroker
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Handler, Message, Verdict
 from gofleet.process import Process
 from gofleet.settings import load
+from gofleet.testing.broker import MemoryBroker
 from tests.defects.ways import Way, both_ways
 from tests.waiting import eventually
 

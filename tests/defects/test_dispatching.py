@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Search
+from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.move_order import Verb, move_order
+from gofleet.usecases.transition_order import Verb, move_order
 from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
 from tests.makers import CENTRE, a_position, an_order, in_status, to

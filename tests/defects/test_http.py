@@ -9,8 +9,8 @@ import httpx
 
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Pool
 from gofleet.domain.order import Order
 from gofleet.ports import OrderFilter
 from gofleet.usecases.create_order import CreateOrder

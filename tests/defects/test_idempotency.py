@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from gofleet.adapters.memory.broker import MemoryBroker
 from gofleet.domain.driver import Candidate
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Handler, Verdict
 from gofleet.domain.order import Status
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.parking import Parking
 from gofleet.ports import Search
+from gofleet.testing.broker import MemoryBroker
 from tests.defects.desk import RULES, Answer, Desk, ScriptedFleet, a_driver, at_rest, handled, never
 from tests.defects.lossy_guards import Dedup
 from tests.defects.ways import Way, both_ways

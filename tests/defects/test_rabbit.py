@@ -1,4 +1,4 @@
-"""L5 and L6, on a real RabbitMQ; see also tests/contract/test_rabbit_restart.py."""
+"""L5 and L6, on a real RabbitMQ; see also tests/ports/test_rabbit_restart.py."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from uuid import uuid4
 
 import pytest
 
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import events
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Message, Verdict
 from gofleet.embedded import RabbitAddress, RabbitMQ
-from tests.contract.proxy import a_proxy
 from tests.defects.lossy_relays import OneConnection
 from tests.defects.ways import Way, both_ways
+from tests.ports.proxy import a_proxy
 from tests.services import a_vhost
 from tests.waiting import eventually
 

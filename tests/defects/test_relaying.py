@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import Pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message

@@ -12,7 +12,6 @@ import pytest
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.doctor import Case, Diagnosis, Finding, State, diagnose
 from gofleet.embedded import RabbitAddress, RabbitMQ
@@ -20,6 +19,7 @@ from gofleet.embedded.loopback import free_ports
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
+from gofleet.testing.positions import MemoryPositions
 from tests.roles.conftest import World
 from tests.services import a_vhost
 from tests.verification.conftest import environment

@@ -10,11 +10,11 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
-from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.server import serving
 from gofleet.doctor import State
 from gofleet.embedded.loopback import free_ports
-from gofleet.settings import safe
+from gofleet.settings import startup_checks as safe
 from tests.doctor.conftest import Patient, seen
 from tests.roles.conftest import World
 

@@ -12,7 +12,7 @@ from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, Invalid
 from gofleet.domain.order import MOVES, Order, Status
 from gofleet.domain.place import Place
-from gofleet.usecases.move_order import Verb
+from gofleet.usecases.transition_order import Verb
 from tests.makers import an_order, to, to_people
 
 VERBS: dict[Status, Verb] = {

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
-from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.domain.errors import (
     AlreadyHandled,
     DeadlineExceeded,
@@ -27,11 +25,13 @@ from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
-from gofleet.guards.once import Once
+from gofleet.guards.idempotency import Once
+from gofleet.guards.manual_fallback import Limits, Patience
 from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
-from gofleet.guards.patience import Limits, Patience
 from gofleet.ports import Lease, LeaseState
+from gofleet.testing.orders import MemoryInbox, MemoryOrders
+from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.send_to_manual import SendToManual
 from tests.makers import an_order
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.buckets import MemoryBuckets
 from gofleet.domain.errors import TooManyRequests, Unavailable
 from gofleet.domain.rate import Rate, Taken
 from gofleet.guards import limiter as limiting
+from gofleet.guards.buckets import MemoryBuckets
 from gofleet.guards.limiter import Buckets, Limiter
 from tests.roles.conftest import logged
 

@@ -18,7 +18,7 @@ from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Deli
 from gofleet.embedded import Postgres, Valkey
 from tests.auth.mint import AUDIENCE, FIRST, STRANGER, claims, published, token
 from tests.auth.provider import a_provider
-from tests.conformance.run import an_api
+from tests.fuzz.run import an_api
 from tests.journeys.installation import Installation
 from tests.makers import an_order
 from tests.otlp import Collector, collecting

@@ -20,9 +20,9 @@ import redis
 from psycopg import sql
 
 from gofleet import parts
-from gofleet.adapters.postgres.links import conninfo
 from gofleet.adapters.postgres.migrate import migrate, missing
-from gofleet.adapters.rabbit.state import rabbit_state
+from gofleet.adapters.postgres.pool import conninfo
+from gofleet.adapters.rabbit.diagnostics import rabbit_state
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import Unavailable
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running

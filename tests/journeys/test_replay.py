@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.broker import Entry, MemoryBroker
-from gofleet.adapters.memory.leases import MemoryLeases
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.postgres.pool import Pool, a_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError, Unavailable
@@ -33,12 +31,14 @@ from gofleet.domain.messages import (
 from gofleet.domain.order import Order, Status
 from gofleet.domain.parked import Cause, Failure, Stage
 from gofleet.guards.chain import Rules, dispatching, draining
+from gofleet.guards.manual_fallback import Limits
 from gofleet.guards.parking import RetryRules
-from gofleet.guards.patience import Limits
 from gofleet.ports import ParkedFilter, Publisher, Search
+from gofleet.testing.broker import Entry, MemoryBroker
+from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.move_order import Verb
 from gofleet.usecases.replay_parked import ReplayParked
+from gofleet.usecases.transition_order import Verb
 from tests.makers import CENTRE, an_order, to, to_people
 from tests.waiting import eventually
 

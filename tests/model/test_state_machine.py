@@ -25,8 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gofleet.adapters.memory.leases import MemoryLeases
-from gofleet.adapters.postgres.links import a_pool
+from gofleet.adapters.postgres.pool import a_pool
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import (
     AlreadyHandled,
@@ -42,8 +41,9 @@ from gofleet.domain.errors import (
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, QUEUES, Message, Receipt
 from gofleet.domain.order import MOVES, Order, Reason, Status
-from gofleet.usecases.announce_again import AnnounceAgain
+from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.republish_orders import AnnounceAgain
 from tests.model.expected import Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
 from tests.model.world import ALL, MemoryStore, PostgresStore, Store, World
 

@@ -1,5 +1,5 @@
-"""A worker with one message, statement by statement: guards/once.py, guards/patience.py, usecases/dispatch_order.py,
-usecases/send_to_manual.py, and the answer to the broker (adapters/in_flight.py, rabbit/held.py).
+"""A worker with one message, statement by statement: guards/idempotency.py, guards/manual_fallback.py,
+usecases/dispatch_order.py, usecases/send_to_manual.py, and the answer to the broker (adapters/dispatcher.py,
 
     lease -> read -> save -> finish -> ack          the order has a driver
     read -> note -> finish -> ack                   it needed none

@@ -8,27 +8,27 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, TypeAlias
 
-from gofleet.adapters.memory.drivers import MemoryDrivers
-from gofleet.adapters.memory.leases import MemoryLeases
-from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders, MemoryOutbox
-from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Verdict
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.guards.chain import Rules, dispatching
+from gofleet.guards.manual_fallback import Limits
 from gofleet.guards.parking import RetryRules
-from gofleet.guards.patience import Limits
 from gofleet.ports import Inbox, Orders, Outbox, Search
+from gofleet.testing.drivers import MemoryDrivers
+from gofleet.testing.leases import MemoryLeases
+from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchByHand
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from gofleet.usecases.sweep_orders import SweepOrders

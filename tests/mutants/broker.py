@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from gofleet.adapters.memory.broker import Entry, MemoryBroker
 from gofleet.domain import events
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message
+from gofleet.testing.broker import Entry, MemoryBroker
 
 
 @dataclass

@@ -10,16 +10,16 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
-from gofleet.adapters.in_flight import Held, InFlight
+from gofleet.adapters.dispatcher import Held, InFlight
 from gofleet.adapters.postgres.orders import ORDERS
 from gofleet.adapters.postgres.outbox import OUTBOX, PostgresClaim
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import DONE, Delivery, Verdict
-from gofleet.guards import once
-from gofleet.guards.once import Once
-from gofleet.usecases.announce_again import AnnounceAgain
+from gofleet.guards import idempotency as once
+from gofleet.guards.idempotency import Once
+from gofleet.usecases.republish_orders import AnnounceAgain
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.mutants.dice import FULL_OF_ZOMBIES, LOSING, REPEATING, Weather
 

@@ -12,26 +12,26 @@ from uuid import uuid4
 import psycopg
 from redis.asyncio import Redis
 
-from gofleet.adapters.memory.parked import MemoryParked
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import Pool, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import Pool, a_pool
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, StaleOrder, Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Handler, Verdict
 from gofleet.domain.order import Order, Status
 from gofleet.guards.chain import Rules, dispatching
+from gofleet.guards.manual_fallback import Limits
 from gofleet.guards.parking import RetryRules
-from gofleet.guards.patience import Limits
 from gofleet.ports import OrderFilter
-from gofleet.usecases.announce_again import AnnounceAgain
+from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.move_order import Verb, move_order
 from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.republish_orders import AnnounceAgain
 from gofleet.usecases.sweep_orders import SweepOrders
+from gofleet.usecases.transition_order import Verb, move_order
 from tests.makers import an_order, in_status
 from tests.mutants.broker import BadBroker, BadDay, published_out_of_order
 from tests.mutants.dice import Dice, Weather

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from gofleet.adapters.postgres.links import Link, a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Link, a_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
-from gofleet.usecases.move_order import move_order
+from gofleet.usecases.transition_order import move_order
 from tests.journeys.truth import truth
 from tests.makers import an_order, in_status, to
 from tests.mutants.findings import findings

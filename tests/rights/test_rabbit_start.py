@@ -14,8 +14,8 @@ import httpx
 import pytest
 from aio_pika.exceptions import ProbableAuthenticationError
 
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import events
 from gofleet.domain.messages import Message

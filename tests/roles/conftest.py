@@ -12,31 +12,31 @@ import httpx
 import pytest
 from loguru import logger
 
+from gofleet.adapters.history_feed import Tail
 from gofleet.adapters.http.app import Api, api_app
-from gofleet.adapters.http.driver_moves import DriverMoves
-from gofleet.adapters.http.event_schemas import DriverMoved
-from gofleet.adapters.http.operations import Operations
+from gofleet.adapters.http.driver_positions import DriverMoves
+from gofleet.adapters.http.health import Operations
+from gofleet.adapters.http.schemas.events import DriverMoved
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.streams import StreamBounds, Streams
-from gofleet.adapters.memory.drivers import MemoryDrivers
-from gofleet.adapters.memory.failed_events import MemoryFailedEvents
-from gofleet.adapters.memory.history import MemoryHistory
-from gofleet.adapters.memory.indicators import MemoryIndicators
-from gofleet.adapters.memory.orders import MemoryOrders
-from gofleet.adapters.memory.parked import MemoryParked
-from gofleet.adapters.memory.positions import MemoryPositions
-from gofleet.adapters.tail import Tail
 from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Box, Place
 from gofleet.ports import Search
+from gofleet.testing.drivers import MemoryDrivers
+from gofleet.testing.failed_events import MemoryFailedEvents
+from gofleet.testing.history import MemoryHistory
+from gofleet.testing.indicators import MemoryIndicators
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.parked import MemoryParked
+from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchByHand
 from gofleet.usecases.find_candidates import FindCandidates
-from gofleet.usecases.move_driver import MoveDriver
 from gofleet.usecases.redispatch_order import RedispatchOrder
+from gofleet.usecases.update_position import MoveDriver
 from tests.makers import CENTRE
 
 

@@ -19,11 +19,11 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
 
 from gofleet.adapters.grpc.server import fleet_server
-from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.domain.driver import Area, Candidate, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Positions, Search
 from gofleet.telemetry.tracing import current_trace_id
+from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE
 
 OURS = (files("gofleet.adapters.grpc") / "pb" / "fleet.binpb").read_bytes()

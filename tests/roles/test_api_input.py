@@ -10,9 +10,9 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from gofleet.adapters.http.bodies import NotJson, decoded
-from gofleet.adapters.http.limits import LARGEST_BODY
+from gofleet.adapters.http.request_limits import LARGEST_BODY
 from gofleet.adapters.http.server import Listening
+from gofleet.adapters.http.validation import NotJson, decoded
 from tests.roles.conftest import World, logged
 from tests.roles.raw import exchange
 

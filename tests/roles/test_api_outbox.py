@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from gofleet.adapters.memory.orders import MemoryOutbox
 from gofleet.domain.errors import MessageRefused
+from gofleet.testing.orders import MemoryOutbox
 from tests.makers import an_order
 from tests.roles.conftest import World
 from tests.roles.test_api import slug

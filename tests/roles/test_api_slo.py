@@ -8,9 +8,9 @@ import pytest
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import RequestCounts
+from gofleet.testing.indicators import MemoryIndicators
 from tests.roles.conftest import World
 
 ORDER = {"id": "o-1", "price": 10, "tax": 1}

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import a_pool
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from tests.roles.conftest import World

@@ -16,12 +16,12 @@ from gofleet.adapters.http import middleware
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Send
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.crowd import LEAST, Crowd, Overcrowded, Place, Room
+from gofleet.adapters.http.load_shedding import LEAST, Crowd, Overcrowded, Place, Room
 from gofleet.adapters.http.refusal import refuse
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.memory.indicators import MemoryIndicators
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
+from gofleet.testing.indicators import MemoryIndicators
 from tests.roles.conftest import World, logged
 from tests.telemetry.moved import moved
 from tests.waiting import eventually

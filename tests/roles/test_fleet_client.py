@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLEET_PROCESS = """
 import asyncio, sys
 from gofleet.adapters.grpc.server import fleet_server
-from gofleet.adapters.memory.positions import MemoryPositions
+from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE, a_position
 
 async def main():

@@ -13,9 +13,9 @@ import pytest
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.grpc.tls import Certificates
-from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.embedded.certificates import Authority, make
+from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE, a_position
 from tests.roles.conftest import logged
 

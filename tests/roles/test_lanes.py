@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gofleet.roles.lanes import Bell, lane
+from gofleet.roles.relay_loop import Bell, lane
 from tests.waiting import eventually
 
 FULL = 10

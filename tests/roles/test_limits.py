@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from gofleet.adapters.http.asgi import Message
-from gofleet.adapters.http.limits import BodyTooSlow, Deadlines, LimitedBody
+from gofleet.adapters.http.request_limits import BodyTooSlow, Deadlines, LimitedBody
 
 POST = {"type": "http", "headers": [(b"content-length", b"100")]}
 

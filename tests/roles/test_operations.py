@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gofleet import __version__
-from gofleet.adapters.http.operations import Check, Operations
+from gofleet.adapters.http.health import Check, Operations
 from gofleet.adapters.http.server import serving
 
 

@@ -14,10 +14,10 @@ from prometheus_client import REGISTRY
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.streams import StreamBounds
-from gofleet.adapters.memory.history import MemoryHistory
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.history import HistoryFilter, HistoryPage, Moment
 from gofleet.domain.order import Order
+from gofleet.testing.history import MemoryHistory
 from tests.makers import an_order, to
 from tests.roles.conftest import World
 from tests.roles.listener import STREAM, Listener, listening_to

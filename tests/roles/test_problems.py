@@ -8,8 +8,8 @@ from http import HTTPStatus
 import httpx
 import pytest
 
+from gofleet.adapters.http.problem_types import MEANINGS, Slug, slug_of
 from gofleet.adapters.http.problems import SLUGS, slug_for
-from gofleet.adapters.http.slugs import MEANINGS, Slug, slug_of
 from gofleet.domain.errors import FleetBreakerOpen, GoFleetError
 
 

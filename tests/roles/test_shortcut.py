@@ -13,14 +13,14 @@ import pytest
 
 from gofleet.adapters.http.app import routed
 from gofleet.adapters.http.asgi import ASGIApp, Message
-from gofleet.adapters.http.limits import LARGEST_BODY
+from gofleet.adapters.http.fast_path import Shortcut
 from gofleet.adapters.http.middleware import RequestMiddleware
-from gofleet.adapters.http.shortcut import Shortcut
+from gofleet.adapters.http.request_limits import LARGEST_BODY
 from gofleet.domain.actor import Actor
 from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.telemetry.exporting import exporting
-from gofleet.usecases.move_order import Versions
+from gofleet.usecases.transition_order import Versions
 from tests.makers import an_order
 from tests.roles.conftest import World, logged
 from tests.roles.test_api_input import CASES

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gofleet.adapters.memory.history import MemoryHistory
-from gofleet.adapters.memory.orders import MemoryOrders
-from gofleet.adapters.tail import Tail
+from gofleet.adapters.history_feed import Tail
 from gofleet.domain.errors import UnknownMoment
 from gofleet.domain.history import HistoryFilter, HistoryPage, Moment
+from gofleet.testing.history import MemoryHistory
+from gofleet.testing.orders import MemoryOrders
 from tests.makers import an_order
 from tests.waiting import eventually
 

@@ -8,10 +8,10 @@ import psycopg
 
 from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
-from gofleet.adapters.postgres.links import a_pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.postgres.pool import a_pool
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
 from gofleet.domain.parked import CRASH_LOOP
 from gofleet.roles.relay import measuring

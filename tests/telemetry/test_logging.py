@@ -13,8 +13,8 @@ from collections.abc import Generator
 import pytest
 from loguru import logger
 
+from gofleet.telemetry.event_log import Lines
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.lines import Lines
 from gofleet.telemetry.logging import log_to, wants_json
 from gofleet.telemetry.tracing import span
 
@@ -80,7 +80,7 @@ def test_each_line_is_out_when_it_was_told() -> None:
     """Whatever kills the process next."""
     program = """
 import os, sys
-from gofleet.telemetry.lines import Lines
+from gofleet.telemetry.event_log import Lines
 from gofleet.telemetry.logging import log_to
 log_to(sys.stdout, level="INFO", json=True, context={})
 Lines("a").tell("the last word")

@@ -14,21 +14,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gofleet import __version__
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import a_pool, link_from
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import a_pool, link_from
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.actor import SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, MessageRefused, Unavailable
 from gofleet.domain.messages import ATTEMPT, DISPATCH_QUEUE, Delivery, Later, Message, Receipt, Verdict
 from gofleet.domain.order import Reason
 from gofleet.embedded import RabbitMQ
-from gofleet.telemetry.loop import measuring_the_loop
+from gofleet.telemetry.instrumentation import handled
+from gofleet.telemetry.loop_lag import measuring_the_loop
 from gofleet.telemetry.metrics import TIERS, say_who_runs, tier
-from gofleet.telemetry.observed import handled
-from tests.contract.redises import a_client
 from tests.makers import CENTRE, an_order
+from tests.ports.redises import a_client
 from tests.roles.stock import OURS, StockClient, WilfulPositions, serving
 from tests.services import a_vhost
 from tests.telemetry.moved import moved, sample

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import SpanKind, TraceFlags
 from psycopg.errors import NotNullViolation
 
-from gofleet.adapters.postgres.links import a_pool, link_from
+from gofleet.adapters.postgres.pool import a_pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message

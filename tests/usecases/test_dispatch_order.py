@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryInbox, MemoryOrders
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import AlreadyHandled, NoDriverNearby
@@ -15,6 +14,7 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Search
+from gofleet.testing.orders import MemoryInbox, MemoryOrders
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.send_to_manual import SendToManual
 from tests.makers import CENTRE, an_order

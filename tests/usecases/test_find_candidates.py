@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, NoPickup, NoSuchOrder
 from gofleet.domain.place import Place
+from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.find_candidates import FindCandidates
 from tests.makers import CENTRE, an_order
 from tests.roles.conftest import ToldFleet

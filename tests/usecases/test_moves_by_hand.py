@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.drivers import MemoryDrivers
-from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, IllegalMove, NoSuchOrder, UnknownDriver, VersionMismatch
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.testing.drivers import MemoryDrivers
+from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_by_hand import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchByHand
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from tests.makers import an_order
 

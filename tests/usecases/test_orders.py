@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder

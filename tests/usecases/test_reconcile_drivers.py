@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gofleet.adapters.memory.drivers import MemoryDrivers
-from gofleet.adapters.memory.orders import MemoryOrders
-from gofleet.adapters.memory.positions import MemoryPositions
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, Search
-from gofleet.usecases.move_order import Verb
+from gofleet.testing.drivers import MemoryDrivers
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.reconcile_drivers import ReconcileDrivers
+from gofleet.usecases.transition_order import Verb
 from tests.makers import CENTRE, a_position, an_order, to
 
 

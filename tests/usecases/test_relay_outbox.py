@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryOrders, MemoryOutbox
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
+from gofleet.testing.orders import MemoryOrders, MemoryOutbox
 from gofleet.usecases.relay_outbox import RelayOutbox
 from tests.makers import an_order
 

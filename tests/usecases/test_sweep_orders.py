@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from gofleet.adapters.memory.orders import MemoryOrders
 from gofleet.domain.actor import WORKER
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.makers import an_order
 

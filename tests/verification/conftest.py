@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.postgres.links import a_pool
+from gofleet.adapters.postgres.pool import a_pool
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.embedded import Postgres, Valkey
 from gofleet.settings import load

@@ -17,7 +17,8 @@ from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
-from gofleet.verification import Verdict, of_servers
+from gofleet.verification import Verdict
+from gofleet.verification import servers as of_servers
 from tests.services import a_vhost
 from tests.verification.world import World
 from tests.waiting import eventually

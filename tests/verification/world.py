@@ -11,11 +11,11 @@ import msgspec
 import psycopg
 from redis.asyncio import Redis
 
-from gofleet.adapters.http.schemas import as_created, present
+from gofleet.adapters.http.schemas.orders import as_created, present
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.links import Pool
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import Pool
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.events import from_json
@@ -25,7 +25,7 @@ from gofleet.guards.chain import DISPATCH
 from gofleet.parts import key_prefix
 from gofleet.settings import Settings
 from gofleet.usecases.follow_orders import FollowOrders
-from gofleet.usecases.move_order import Verb
+from gofleet.usecases.transition_order import Verb
 from gofleet.verification import Inputs, Report, Verdict, verify
 from tests.makers import a_position, an_order, to, to_people
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from grpclib import GRPCError, Status
 
-from gofleet.adapters.coalescing import Coalescer
+from gofleet.adapters.batcher import Coalescer
 from gofleet.adapters.grpc.answers import candidates
 from gofleet.adapters.grpc.connection import Connection, metadata
 from gofleet.adapters.grpc.pb import SearchDriverRequest

@@ -7,7 +7,7 @@ from typing import Any
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.http.problem_types import Slug
 from gofleet.domain.ids import IDENTIFIER
 
 TAG_PATTERN = r'^"[!#-~]+"$'

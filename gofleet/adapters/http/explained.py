@@ -12,8 +12,8 @@ from litestar.params import PathParameter
 from gofleet.adapters.http.access import OPEN
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.fields import said
+from gofleet.adapters.http.problem_types import PREFIX, Slug
 from gofleet.adapters.http.problems import documented
-from gofleet.adapters.http.slugs import PREFIX, Slug
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,14 +13,14 @@ import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import NO_GUESSING, ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.crowd import Crowd, Place, Room, has_body
-from gofleet.adapters.http.failures import headers_of, problem_of
+from gofleet.adapters.http.error_handler import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
-from gofleet.adapters.http.limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
+from gofleet.adapters.http.load_shedding import Crowd, Place, Room, has_body
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.rates import STANDING
-from gofleet.adapters.http.rates import headers_of as headers_of_standing
+from gofleet.adapters.http.rate_limit import STANDING
+from gofleet.adapters.http.rate_limit import headers_of as headers_of_standing
 from gofleet.adapters.http.refusal import refuse
+from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS

@@ -17,8 +17,8 @@ from litestar.routes import HTTPRoute
 
 from gofleet.adapters.http.access import ACCESS, PUBLIC
 from gofleet.adapters.http.answers import HEADERS, Answer
+from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import Problem
-from gofleet.adapters.http.slugs import Slug
 from gofleet.adapters.json_schema import example_of, schemas_of, used
 
 Json = dict[str, Any]

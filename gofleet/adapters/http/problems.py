@@ -11,14 +11,14 @@ import msgspec
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 
 from gofleet.adapters.http.answers import Answer
-from gofleet.adapters.http.bodies import NotJson, WrongMediaType
-from gofleet.adapters.http.crowd import Overcrowded
+from gofleet.adapters.http.etags import BadTag, NoTag
 from gofleet.adapters.http.fields import Count, said
 from gofleet.adapters.http.hosts import BadHost, Misdirected
-from gofleet.adapters.http.limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
-from gofleet.adapters.http.slugs import Slug
+from gofleet.adapters.http.load_shedding import Overcrowded
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.request_limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.streams import TooManyStreams
-from gofleet.adapters.http.tags import BadTag, NoTag
+from gofleet.adapters.http.validation import NotJson, WrongMediaType
 from gofleet.domain.errors import (
     CountMismatch,
     DriverBusy,

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import structs
 
 from gofleet.adapters.http.asgi import NO_GUESSING, Send, raw_headers
-from gofleet.adapters.http.crowd import Overcrowded
-from gofleet.adapters.http.failures import headers_of, problem_of
+from gofleet.adapters.http.error_handler import headers_of, problem_of
+from gofleet.adapters.http.load_shedding import Overcrowded
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.ids import new_name
 

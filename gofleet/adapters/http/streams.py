@@ -11,12 +11,12 @@ from functools import partial
 
 import msgspec
 
+from gofleet.adapters.history_feed import Tail
 from gofleet.adapters.http import sse
 from gofleet.adapters.http.access import UNRESTRICTED, Caller
-from gofleet.adapters.http.driver_moves import DriverMoves
-from gofleet.adapters.http.event_schemas import EventView
+from gofleet.adapters.http.driver_positions import DriverMoves
 from gofleet.adapters.http.resume import token_of
-from gofleet.adapters.tail import Tail
+from gofleet.adapters.http.schemas.events import EventView
 from gofleet.domain.errors import TooManyRequests
 from gofleet.domain.history import HistoryFilter, Moment
 from gofleet.domain.place import Box

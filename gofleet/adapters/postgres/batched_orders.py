@@ -9,9 +9,9 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
-from gofleet.adapters.coalescing import Apart, Coalescer
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.batcher import Apart, Coalescer
 from gofleet.adapters.postgres.order_rows import array
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 
 ORDERS = Queries("orders")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.indicators import DISPATCH_SECONDS
 from gofleet.telemetry.metrics import ORDERS_DEADLINE_MISSED, ORDERS_DUE

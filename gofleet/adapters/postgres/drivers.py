@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import NoSuchDriver, VersionMismatch

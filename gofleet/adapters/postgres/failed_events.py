@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psycopg.rows import dict_row
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import CountMismatch
 from gofleet.ports import FailedEvent

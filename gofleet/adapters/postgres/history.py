@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from psycopg.rows import TupleRow
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import NoSuchOrder, UnknownMoment
 from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment, move_of

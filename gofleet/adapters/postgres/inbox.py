@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.messages import Receipt
 from gofleet.telemetry.metrics import INBOX_DUPLICATES

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from gofleet.adapters.postgres.links import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, of_requests
 

@@ -8,16 +8,16 @@ from typing import LiteralString
 from psycopg.errors import UniqueViolation
 
 from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, Batches, MovedRow, NewRow
-from gofleet.adapters.postgres.cursors import asking
-from gofleet.adapters.postgres.links import Pool, link_from
 from gofleet.adapters.postgres.order_rows import moved_row, new_row, order_of
+from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.tracing import asking
 from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, NoSuchOrder, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.lines import Lines
+from gofleet.telemetry.event_log import Lines
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import concerning
 

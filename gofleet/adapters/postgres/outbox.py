@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from gofleet.adapters.postgres.links import Link, Pool, link_from
+from gofleet.adapters.postgres.pool import Link, Pool, link_from
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Message

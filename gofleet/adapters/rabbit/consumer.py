@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from gofleet.adapters.in_flight import InFlight
+from gofleet.adapters.dispatcher import InFlight
+from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.sender import Sender
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.subscription import Bounds, Subscription
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.watch import Watch
+from gofleet.adapters.supervision import Watch
 from gofleet.domain.messages import Handler
 
 

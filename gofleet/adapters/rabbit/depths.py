@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelClosed
 
-from gofleet.adapters.rabbit.session import RABBIT, RabbitServer
+from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import Unavailable
 from gofleet.ports import Depth

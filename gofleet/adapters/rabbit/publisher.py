@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from loguru import logger
 
-from gofleet.adapters.rabbit.held import carriable
+from gofleet.adapters.rabbit.connection import RabbitServer
+from gofleet.adapters.rabbit.incoming import carriable
 from gofleet.adapters.rabbit.outgoing import Outgoing
 from gofleet.adapters.rabbit.sender import Sender
-from gofleet.adapters.rabbit.session import RabbitServer
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message

@@ -11,9 +11,9 @@ from typing import Self
 from aio_pika.exceptions import DeliveryError, PublishError
 from faststream.rabbit import Channel
 
-from gofleet.adapters.rabbit.batch import ConnectionDied, send_all
+from gofleet.adapters.rabbit.amqp import ConnectionDied, send_all
+from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.outgoing import Outgoing
-from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE

@@ -11,14 +11,14 @@ from aiormq.abc import DeliveredMessage
 from faststream.rabbit import Channel
 from loguru import logger
 
+from gofleet.adapters.dispatcher import InFlight
 from gofleet.adapters.headers import as_text
-from gofleet.adapters.in_flight import InFlight
-from gofleet.adapters.rabbit.answers import Answers
-from gofleet.adapters.rabbit.held import RabbitHeld, without_brokers_own
+from gofleet.adapters.rabbit.acks import Answers
+from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
+from gofleet.adapters.rabbit.incoming import RabbitHeld, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
-from gofleet.adapters.rabbit.session import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.watch import Watch, either, jittered, within
+from gofleet.adapters.supervision import Watch, either, jittered, within
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
+from gofleet.adapters.redis.driver_queries import RedisSightings
 from gofleet.adapters.redis.scripts import Line, Script, flat, literally, telling_outages
-from gofleet.adapters.redis.sightings import RedisSightings
 from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search

@@ -18,7 +18,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from gofleet.adapters.coalescing import Coalescer
+from gofleet.adapters.batcher import Coalescer
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import step
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from loguru import logger
 from redis.exceptions import RedisError
 
-from gofleet.adapters.in_flight import InFlight
+from gofleet.adapters.dispatcher import InFlight
 from gofleet.adapters.redis.stream import Entry, Stream
 from gofleet.adapters.redis.stream_wire import packed, unpacked
-from gofleet.adapters.watch import Watch, jittered, within
+from gofleet.adapters.supervision import Watch, jittered, within
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Later
 
 AGAIN_SECONDS = 1.0

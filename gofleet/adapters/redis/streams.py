@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 
-from gofleet.adapters.in_flight import InFlight
+from gofleet.adapters.dispatcher import InFlight
 from gofleet.adapters.redis.stream import Stream
 from gofleet.adapters.redis.stream_subscription import StreamBounds, StreamSubscription
 from gofleet.adapters.redis.stream_wire import DATA, REDIS, StreamNames, a_broker, carriable, encoded, packed
-from gofleet.adapters.watch import Watch
+from gofleet.adapters.supervision import Watch
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import QUEUES, Delivery, Handler, Message
 

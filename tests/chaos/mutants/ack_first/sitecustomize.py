@@ -3,7 +3,7 @@ PYTHONPATH names this directory."""
 
 from __future__ import annotations
 
-from gofleet.adapters import in_flight
+from gofleet.adapters import dispatcher as in_flight
 from gofleet.domain.messages import DONE
 
 

@@ -1,0 +1,98 @@
+"""How drivers move in a part of the map, asked for once however many look at the same part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import inf
+
+from gofleet.adapters.http.schemas.events import DriverMoved
+from gofleet.domain.driver import Area
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.place import Box
+from gofleet.ports import Fleet
+
+Within = Callable[[Box], Awaitable[Sequence[DriverMoved]]]
+"""The drivers in the box as they are now, so many at most; `Unavailable`."""
+
+
+class DriverMoves:
+    """Asks `within` every `seconds` for each box that somebody watches. Where nobody knows where drivers are, nothing
+    moves."""
+
+    def __init__(self, within: Within, seconds: float) -> None:
+        self._within = within
+        self._seconds = seconds
+        self._watched: dict[Box, _Watched] = {}
+
+    @contextmanager
+    def watching(self, box: Box) -> Generator[Watch]:
+        watched = self._watched.setdefault(box, _Watched(box, self._within, self._seconds))
+        watched.watches += 1
+        try:
+            yield Watch(watched)
+        finally:
+            watched.watches -= 1
+            if not watched.watches:
+                del self._watched[box]
+
+
+@dataclass
+class _Watched:
+    """`found` tells of each driver in the box since which look it is as it is."""
+
+    box: Box
+    within: Within
+    seconds: float
+    watches: int = 0
+    looks: int = 0
+    looked_at: float = -inf
+    found: dict[str, tuple[int, DriverMoved]] = field(default_factory=dict[str, tuple[int, DriverMoved]])
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def look(self) -> None:
+        """Wait until it is time, and look, if none of the others has done it by then."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self.looked_at + self.seconds - clock())
+        async with self.turn:
+            if clock() < self.looked_at + self.seconds:
+                return
+            try:
+                seen = await self.within(self.box)
+            except Unavailable:
+                return
+            finally:
+                self.looked_at = clock()
+            self.looks += 1
+            self.found = {driver.driver_id: self._since(driver) for driver in seen}
+
+    def _since(self, driver: DriverMoved) -> tuple[int, DriverMoved]:
+        known = self.found.get(driver.driver_id)
+        return known if known and known[1] == driver else (self.looks, driver)
+
+
+@dataclass
+class Watch:
+    """What one of those who look at a box has not seen yet: however slow they are, only the newest."""
+
+    _watched: _Watched
+    _seen: int = 0
+
+    async def changed(self) -> list[DriverMoved]:
+        """At the first time all that are there, at once if somebody else knows; then, after the next look, those that
+        are not as they were. Perhaps none."""
+        if self._seen or not self._watched.looks:
+            await self._watched.look()
+        seen, self._seen = self._seen, self._watched.looks
+        return [driver for since, driver in self._watched.found.values() if since > seen]
+
+
+def moves_of(fleet: Fleet, most: int) -> Within:
+    """The `most` drivers nearest to the middle of a box, as the fleet knows them."""
+
+    async def within(box: Box) -> Sequence[DriverMoved]:
+        return [DriverMoved.of(seen) for seen in await fleet.within(Area(box, limit=most))]
+
+    return within

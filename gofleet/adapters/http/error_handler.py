@@ -1,0 +1,131 @@
+"""From an exception to the problem that the client is answered."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from math import ceil
+from typing import Any, cast
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from loguru import logger
+
+from gofleet.adapters.http.etags import tag_of
+from gofleet.adapters.http.load_shedding import Overcrowded
+from gofleet.adapters.http.parameters import BadParameter
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
+from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
+from gofleet.adapters.http.streams import TooManyStreams
+from gofleet.adapters.http.validation import InvalidBodies, InvalidBody, in_words
+from gofleet.domain.errors import (
+    CountMismatch,
+    Forbidden,
+    Invalid,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+    VersionMismatch,
+)
+from gofleet.telemetry.tracing import current_trace_id, failed
+
+CHALLENGE = 'Bearer realm="gofleet"'
+
+
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """The answer to whatever a handler, or Litestar itself, raised."""
+    found = problem_of(error, request.scope["state"].get("request_id"))
+    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=headers_of(error))
+
+
+def problem_of(error: Exception, request_id: str | None) -> Problem:
+    """What to tell the client; what it must not know is logged instead."""
+    slug = slug_for(error)
+    meaning = slug.meaning
+    if meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR and slug is not Slug.OVERCROWDED:  # which tells for itself
+        _log(error, slug, request_id)
+    return Problem(
+        type=slug.uri,
+        title=meaning.title,
+        status=meaning.status,
+        detail=_detail(error, slug),
+        errors=_faults(error),
+        actual_count=error.actual if isinstance(error, CountMismatch) else None,
+        request_id=request_id,
+        trace_id=current_trace_id(),
+    )
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """The headers that go with the problem."""
+    match error:
+        case HTTPException():
+            return dict(error.headers or {})
+        case Unauthenticated() | Forbidden():
+            return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
+        case Unavailable() | TooManyStreams() | Overcrowded() | TooManyRequests():
+            return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
+        case VersionMismatch():
+            return {"ETag": tag_of(error.version)} if error.version else {}
+        case BodyTooLarge() | BodyTooSlow():
+            return {"Connection": "close"}  # the rest of that body must not be taken for the next request
+        case _:
+            return {}
+
+
+def _challenge(error: Unauthenticated | Forbidden) -> str | None:
+    """RFC 6750, section 3."""
+    match error:
+        case Unauthenticated():
+            return CHALLENGE + (', error="invalid_token"' if error.given else "")
+        case Forbidden():
+            return error.scope and f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
+
+
+def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
+    failed(error)
+    bound = logger.bind(request_id=request_id, problem=slug.value)
+    if isinstance(error, (Unavailable, TooManyStreams)):
+        bound.bind(why=str(error)).warning("request refused")
+    else:
+        bound.opt(exception=error).error("request failed")
+
+
+def _detail(error: Exception, slug: Slug) -> str | None:
+    match error:
+        case Unavailable():
+            return f"{error.what} cannot be reached, try again later"  # `why` may name hosts and users
+        case ValidationException():
+            return None  # its own detail repeats the URL; `errors` says it
+        case HTTPException() if slug is not Slug.INTERNAL:
+            return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+        case _:
+            return None if slug is Slug.INTERNAL else str(error)
+
+
+def _faults(error: Exception) -> list[Fault]:
+    match error:
+        case BadParameter():
+            return [Fault(parameter=error.field, detail=error.why)]
+        case InvalidBody():
+            return [Fault(pointer=error.pointer, detail=error.why)]
+        case InvalidBodies():
+            return [Fault(pointer=one.pointer, detail=one.why) for one in error.faults]
+        case Invalid():
+            return [Fault(pointer=_pointer(error.field), detail=error.why)]
+        case ValidationException():
+            found = cast("list[dict[str, str]]", error.extra or [])
+            return [Fault(parameter=_parameter(each), detail=in_words(each["message"])) for each in found]
+        case _:
+            return []
+
+
+def _parameter(extra: dict[str, str]) -> str | None:
+    """As the client wrote it; Litestar tells our handler's name, which cannot be `state`, a word of Litestar's own."""
+    name = extra.get("key")
+    return "state" if name == "stage" else name
+
+
+def _pointer(field: str) -> str:
+    """`pickup.lat` as the JSON pointer `/pickup/lat`."""
+    return "".join("/" + step for step in field.split(".") if step)

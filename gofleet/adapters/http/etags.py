@@ -1,0 +1,69 @@
+"""Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes, such as `"3"`.
+
+A driver's is `"3/order-7"` while it holds that order: what is answered changes with it, though the record does not. Who
+wants to change the record means its version, so If-Match takes a driver's tag for that alone.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gofleet.domain.driver import Driver
+from gofleet.usecases.transition_order import Versions
+
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")
+_VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
+_DRIVER_VERSION = re.compile(r'"([1-9][0-9]{0,9})(?:/[^"]*)?"')
+
+
+class BadTag(Exception):
+    def __init__(self) -> None:
+        super().__init__('it must be like "3", with the quotes')
+
+
+class NoTag(Exception):
+    def __init__(self) -> None:
+        super().__init__("send the ETag of the order as you saw it")
+
+
+def tag_of(version: int) -> str:
+    return f'"{version}"'
+
+
+def driver_tag_of(driver: Driver) -> str:
+    return f'"{driver.version}/{driver.order_id}"' if driver.order_id else tag_of(driver.version)
+
+
+def matches(if_none_match: str, tag: str) -> bool:
+    """RFC 9110, 13.1.2: the comparison is weak, and `*` is any version."""
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return tag in tags or "*" in tags
+
+
+def versions_of(if_match: str | None) -> Versions:
+    """The versions that the header allows, None = any (it is missing, or `*`); `BadTag` if it cannot be read.
+
+    RFC 9110, 13.1.1: the comparison is strong, so a weak tag, like any that we never gave, allows none.
+    """
+    return _versions(if_match, _VERSION)
+
+
+def driver_versions_of(if_match: str | None) -> Versions:
+    """As `versions_of`, of a driver's record."""
+    return _versions(if_match, _DRIVER_VERSION)
+
+
+def required_versions_of(if_match: str | None) -> Versions:
+    """As `versions_of`; `NoTag` without the header."""
+    if if_match is None:
+        raise NoTag
+    return versions_of(if_match)
+
+
+def _versions(if_match: str | None, pattern: re.Pattern[str]) -> Versions:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    if not _TAGS.fullmatch(if_match):
+        raise BadTag
+    return frozenset(int(found[1]) for tag in re.findall(_TAG, if_match) if (found := pattern.fullmatch(tag)))

@@ -1,0 +1,110 @@
+"""What was done with orders: the timeline of one, and the stream of all."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, SkipValidation
+
+from gofleet.adapters.http.access import CallerPart
+from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.boxes import MovesBox, box_of
+from gofleet.adapters.http.fields import ID
+from gofleet.adapters.http.parameters import BadParameter, OrderId, filtering, parameter_id
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.resume import TOKEN, moment_of
+from gofleet.adapters.http.routes.orders import found
+from gofleet.adapters.http.schemas.events import EventView, Timeline
+from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse
+from gofleet.adapters.http.streams import Streams
+from gofleet.domain.errors import UnknownMoment
+from gofleet.domain.history import HistoryFilter, Moment, Move
+from gofleet.ports import History, Orders
+
+MOST_MOVES = 1000
+"""Of one order; who redispatches it more often sees the first of them."""
+TOLD = {
+    200: Answer(
+        Timeline, description="All moves.", links={"showOrder": {"order_id": "$response.body#/items/0/order_id"}}
+    )
+}
+STREAMED = {
+    200: Answer(
+        EventView,
+        media_type=MEDIA_TYPE,
+        description="Server-sent events without end. `event:` is the type, `data:` such an object, `id:` where to go"
+        " on; with `bbox` also `driver.moved`, whose data are `driver_id`, `lat`, `lng`, `recorded_at` and `free`,"
+        " without an `id:`. Comments in between keep the connection alive.",
+    )
+}
+
+
+@get(
+    "/{order_id:str}/events",
+    operation_id="showTimeline",
+    summary="Show what became of an order",
+    responses=TOLD | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
+)
+async def timeline(
+    order_id: OrderId,
+    caller: CallerPart,
+    orders: NamedDependency[SkipValidation[Orders]],
+    history: NamedDependency[SkipValidation[History]],
+) -> Timeline:
+    """Every move of the order, oldest first: what was done, when, by whom, and why."""
+    order_id = parameter_id("order_id", order_id)
+    if caller.owner is not None:
+        await found(orders, order_id, caller)
+    entries = await history.of(order_id, MOST_MOVES)
+    return Timeline(items=[EventView.of(entry, caller) for entry in entries])
+
+
+@get(
+    "/stream",
+    operation_id="followOrders",
+    summary="Follow orders while they move",
+    responses=STREAMED | documented(Slug.INVALID, Slug.TOO_MANY_STREAMS),
+)
+async def stream(
+    *,
+    caller: CallerPart,
+    history: NamedDependency[SkipValidation[History]],
+    streams: NamedDependency[SkipValidation[Streams]],
+    order_id: Annotated[str | None, filtering("Only the moves of this order.", "order-1", **ID)] = None,
+    type: Annotated[list[Move] | None, filtering("Only such moves; may be repeated.", ["orders.delivered"])] = None,
+    bbox: MovesBox = None,
+    last_event_id: Annotated[str | None, filtering("As the header of that name.", "QDEuMg", **TOKEN)] = None,
+    last_event_id_header: Annotated[
+        str | None,
+        HeaderParameter(
+            name="Last-Event-ID", description="The last `id:` that was seen: go on behind it.", schema_extra=TOKEN
+        ),
+    ] = None,
+) -> StreamingResponse:
+    """Each move, of all orders or of one, as it is committed, none twice. A client whose stream was cut sends the last
+    `id:` it has seen as `Last-Event-ID`, as browsers do by themselves, and misses nothing; without, the stream begins
+    now.
+    """
+    which = HistoryFilter(order_id and parameter_id("order_id", order_id), frozenset(type or ()), caller.owner)
+    box = None if bbox is None else box_of(bbox)
+    if box is not None:
+        caller.check_unrestricted("a map of drivers")
+    moment = await _beginning(history, last_event_id_header or last_event_id)
+    return streams.response(moment, which, box, caller)
+
+
+EVENT_ROUTES = (timeline, stream)
+
+
+async def _beginning(history: History, token: str | None) -> Moment:
+    if not token:  # what a browser sends before it has seen an id
+        return await history.now()
+    moment = moment_of(token)
+    try:
+        await history.behind(moment, HistoryFilter(), 1)
+    except UnknownMoment as error:
+        raise BadParameter("last_event_id", "is of another history, or of one that lost its end since") from error
+    return moment

@@ -1,0 +1,96 @@
+"""The routes of events that the broker has refused for good, each of which holds back the later ones of its order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
+
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, moment, said
+from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
+from gofleet.adapters.http.parameters import Limit
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.schemas.orders import Requested
+from gofleet.ports import FailedEvent, FailedEvents
+
+FailedPort = NamedDependency[SkipValidation[FailedEvents]]
+
+
+class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that is published no more; `held_back` later ones of its order wait behind it."""
+
+    id: RowId
+    event_id: Annotated[str, said("The event's own id.", "0198c0de-0000-7000-8000-000000000001", format="uuid")]
+    type: Annotated[str, said("What happened.", "orders.created")]
+    order_id: OrderId
+    sequence: Version
+    attempts: Annotated[int, said("How often the broker refused it.", 20, minimum=0)]
+    error: Annotated[str | None, said("What it said the last time.", "no queue takes it")]
+    created_at: Annotated[datetime, moment("When it happened.")]
+    failed_at: Annotated[datetime, moment("When it was given up.")]
+    held_back: Annotated[int, said("Later events of its order, which wait for it.", 2, minimum=0)]
+
+    @classmethod
+    def of(cls, event: FailedEvent) -> FailedEventView:
+        view = cls(**vars(event))
+        return msgspec.structs.replace(
+            view, created_at=view.created_at.astimezone(UTC), failed_at=view.failed_at.astimezone(UTC)
+        )
+
+
+class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some failed events, newest first; `next_cursor` asks for the ones after them, null at the end."""
+
+    items: Annotated[list[FailedEventView], said("At most as many as asked for.")]
+    next_cursor: NextCursor
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Try them again, if that is exactly as many as expected."""
+
+    expected_count: Count
+
+
+ASKED = {202: Answer(Requested, description="It will be done.")}
+LISTED = {200: Answer(FailedPage, description="A page of events.", links={"listFailedEvents": AFTER})}
+
+
+@get(
+    "/failed",
+    operation_id="listFailedEvents",
+    summary="List events that the broker refused for good",
+    responses=LISTED | documented(Slug.INVALID),
+)
+async def listing(
+    *,
+    failed_events: FailedPort,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> FailedPage:
+    """Events that no relay tries any more, newest first, a page at a time."""
+    found = await failed_events.list(row_behind(cursor), limit + 1)
+    items = found[:limit]
+    after = after_row(items[-1].id) if len(found) > limit else None
+    return FailedPage(items=[FailedEventView.of(event) for event in items], next_cursor=after)
+
+
+@post(
+    "/failed/retry",
+    status_code=202,
+    operation_id="retryFailedEvents",
+    summary="Have all failed events tried again",
+    responses=ASKED | documented(*BODY, Slug.COUNT_MISMATCH),
+)
+async def retry(data: JSONBody[Retry], failed_events: FailedPort) -> Requested:
+    """The relays try all of them anew, if they are as many as expected: else 409 with the `actual_count`."""
+    await failed_events.retry(data.expected_count)
+    return Requested(requested=data.expected_count)
+
+
+OUTBOX_ROUTES = (listing, retry)

@@ -1,0 +1,163 @@
+"""The routes of parked messages. A replay is only asked for here: the relay puts the message back into its queue."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter, SkipValidation
+
+from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.fields import ID
+from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
+from gofleet.adapters.http.parameters import (
+    BadParameter,
+    Limit,
+    ParkedId,
+    filtering,
+    parameter_id,
+)
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.schemas.orders import Requested
+from gofleet.adapters.http.schemas.parked import (
+    Groups,
+    ManyReplays,
+    OpenedView,
+    ParkedPage,
+    ParkedView,
+    group_view_of,
+    opened_view_of,
+    view_of,
+)
+from gofleet.domain.parked import Cause, Stage
+from gofleet.ports import Parked, ParkedFilter
+
+MOST_BODY_BYTES = 64 * 1024
+"""So much of a body is shown."""
+
+ParkedPort = NamedDependency[SkipValidation[Parked]]
+ByQueue = Annotated[str | None, filtering("Only those of this queue.", "orders.created", **ID)]
+ByFingerprint = Annotated[str | None, filtering("Only failures of this sort.", "9f86d081884c", **ID)]
+ByReason = Annotated[Cause | None, filtering("Only those given up for this.", "no-such-order")]
+ByState = Annotated[
+    Stage | None, QueryParameter(name="state", description="Only those in it; without: waiting and requested ones.")
+]
+LISTED = {
+    200: Answer(
+        ParkedPage,
+        description="A page of messages.",
+        links={"listParkedMessages": AFTER},
+    )
+}
+COUNTED = {200: Answer(Groups, description="The groups.")}
+SHOWN = {200: Answer(OpenedView, description="The message.")}
+REPLAYED = {
+    202: Answer(ParkedView, description="It will be put back."),
+    200: Answer(ParkedView, description="It was replayed before, and is not again."),
+}
+ASKED = {202: Answer(Requested, description="They will be put back.")}
+
+
+@get(
+    "/",
+    operation_id="listParkedMessages",
+    summary="List parked messages",
+    responses=LISTED | documented(Slug.INVALID),
+)
+async def listing(
+    *,
+    parked: ParkedPort,
+    queue: ByQueue = None,
+    fingerprint: ByFingerprint = None,
+    reason: ByReason = None,
+    stage: ByState = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ParkedPage:
+    """Messages that were given up, newest first, a page at a time; without a `state` those that are still here."""
+    which = _filter(queue, fingerprint, reason, stage, before=row_behind(cursor))
+    found = await parked.list(which, limit + 1)
+    items = found[:limit]
+    after = after_row(items[-1].id) if len(found) > limit else None
+    return ParkedPage(items=[view_of(message) for message in items], next_cursor=after)
+
+
+@get(
+    "/groups",
+    operation_id="countParkedMessages",
+    summary="Count parked messages by what went wrong",
+    responses=COUNTED | documented(Slug.INVALID),
+)
+async def groups(
+    *,
+    parked: ParkedPort,
+    queue: ByQueue = None,
+    fingerprint: ByFingerprint = None,
+    reason: ByReason = None,
+    stage: ByState = None,
+    limit: Limit = 50,
+) -> Groups:
+    """One line for each sort of failure, the most frequent first."""
+    found = await parked.groups(_filter(queue, fingerprint, reason, stage), limit)
+    return Groups(items=[group_view_of(group) for group in found])
+
+
+@get(
+    "/{parked_id:str}",
+    operation_id="showParkedMessage",
+    summary="Show a parked message",
+    responses=SHOWN | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.INVALID),
+)
+async def show(parked_id: ParkedId, parked: ParkedPort) -> OpenedView:
+    """The message with its headers and the first 64 KiB of its body."""
+    return opened_view_of(*await parked.open(_number(parked_id), MOST_BODY_BYTES))
+
+
+@post(
+    "/{parked_id:str}/replay",
+    status_code=202,
+    operation_id="replayParkedMessage",
+    summary="Replay a parked message",
+    responses=REPLAYED | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.NOT_REPLAYABLE, Slug.INVALID),
+)
+async def replay(parked_id: ParkedId, parked: ParkedPort) -> Response[ParkedView]:
+    """Have it put back into the queue that it came from, once, however often that is asked for."""
+    message = await parked.request(_number(parked_id))
+    return Response(view_of(message), status_code=200 if message.stage is Stage.REPLAYED else 202)
+
+
+@post(
+    "/replay",
+    status_code=202,
+    operation_id="replayParkedMessages",
+    summary="Replay many parked messages",
+    responses=ASKED | documented(*BODY, Slug.NOT_REPLAYABLE, Slug.COUNT_MISMATCH),
+)
+async def replay_many(data: JSONBody[ManyReplays], parked: ParkedPort) -> Requested:
+    """Have all that match and wait put back, if they are as many as expected: else 409 with the `actual_count`."""
+    await parked.request_all(data.filter.filter(), data.expected_count)
+    return Requested(requested=data.expected_count)
+
+
+PARKED_ROUTES = (listing, groups, show, replay, replay_many)
+
+
+def _filter(
+    queue: str | None, fingerprint: str | None, reason: Cause | None, stage: Stage | None, before: int | None = None
+) -> ParkedFilter:
+    return ParkedFilter(
+        queue=None if queue is None else parameter_id("queue", queue),
+        fingerprint=None if fingerprint is None else parameter_id("fingerprint", fingerprint),
+        cause=reason,
+        stage=stage,
+        before=before,
+    )
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", text):  # what fits into 64 bits
+        raise BadParameter("parked_id", "must be a whole number")
+    return int(text)

@@ -1,0 +1,71 @@
+"""Who comes in to the API, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from loguru import logger
+
+from gofleet import parts
+from gofleet.adapters.http.auth import Authenticate, Door
+from gofleet.adapters.http.peers import Peers
+from gofleet.adapters.http.rate_limit import Limits, Rates
+from gofleet.adapters.oidc.issuer import Issuer
+from gofleet.adapters.oidc.keys import Keys, Patience
+from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.adapters.redis.buckets import RedisBuckets
+from gofleet.domain.rate import Rate
+from gofleet.guards.buckets import MemoryBuckets
+from gofleet.guards.limiter import Limiter
+from gofleet.process import Process
+
+
+async def door(process: Process) -> Door:
+    """As the settings say; what it needs is closed with the process."""
+    auth = process.settings.auth
+    issuer = auth.issuer if auth.mode == "oidc" else None
+    return Door(await process.use(_authenticate), await process.use(_limits), issuer)
+
+
+@asynccontextmanager
+async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]:
+    """Who a token is of; None when nobody is asked."""
+    auth = process.settings.auth
+    if auth.mode == "off":
+        production = process.settings.general.environment == "production"
+        level = "WARNING" if production else "INFO"
+        logger.log(level, "AUTH=off: anybody who reaches the API may do anything")
+        yield None
+        return
+    issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
+    patience = Patience(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
+    keys = Keys(issuer.keys, patience)
+    try:
+        yield Tokens(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
+    finally:
+        await keys.close()
+        await issuer.close()
+
+
+@asynccontextmanager
+async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
+    """How often who may ask; None when nobody counts. Without Redis each process counts by itself, so no readiness
+    rests on it."""
+    auth = process.settings.auth
+    if auth.limits == "off":
+        yield None
+        return
+    rates = Rates(
+        Rate(auth.peer_rate, auth.peer_burst),
+        Rate(auth.person_rate, auth.person_burst),
+        Rate(auth.staff_rate, auth.staff_burst),
+    )
+    client = parts.a_redis(process.settings)
+    shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
+    limiter = Limiter(shared, MemoryBuckets())
+    try:
+        yield Limits(limiter, rates, Peers(auth.proxies))
+    finally:
+        await limiter.close()
+        await client.aclose()

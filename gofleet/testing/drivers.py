@@ -1,0 +1,62 @@
+"""The drivers' records in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from gofleet.domain.driver import Driver, DriverFilter
+from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.domain.order import Status
+from gofleet.testing.orders import MemoryOrders
+
+
+@dataclass
+class MemoryDrivers:
+    """Looks at the same orders as everybody, as it would in one database."""
+
+    rows: dict[str, Driver] = field(default_factory=dict[str, Driver])
+    orders: MemoryOrders = field(default_factory=MemoryOrders)
+
+    async def put(self, driver: Driver) -> Driver:
+        stored = self.rows.get(driver.id)
+        if stored is None:
+            self.rows[driver.id] = driver
+        elif not _same(stored, driver):
+            self.rows[driver.id] = replace(driver, version=stored.version + 1)
+        return self._shown(self.rows[driver.id])
+
+    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
+        stored = self.rows.get(driver.id)
+        if stored is None:
+            raise VersionMismatch(f"driver {driver.id}", None)
+        if not _same(stored, driver) and versions is not None and stored.version not in versions:
+            raise VersionMismatch(f"driver {driver.id}", stored.version)
+        return await self.put(driver)
+
+    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver:
+        return await self.put(replace(await self.get(driver_id), on_duty=on_duty))
+
+    async def get(self, driver_id: str) -> Driver:
+        if driver_id not in self.rows:
+            raise NoSuchDriver(driver_id)
+        return self._shown(self.rows[driver_id])
+
+    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:
+        found = [self._shown(self.rows[id]) for id in sorted(self.rows) if id > which.after]
+        return [one for one in found if which.free in {None, one.free} and which.on_duty in {None, one.on_duty}][:limit]
+
+    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
+        return [self._shown(self.rows.get(id) or Driver(id, id, version=0)) for id in driver_ids]
+
+    def _shown(self, driver: Driver) -> Driver:
+        live = (
+            order.id
+            for order in self.orders.rows.values()
+            if order.status is Status.DISPATCHED and order.driver_id == driver.id
+        )
+        return replace(driver, order_id=next(live, None))
+
+
+def _same(one: Driver, other: Driver) -> bool:
+    return (one.name, one.on_duty) == (other.name, other.on_duty)

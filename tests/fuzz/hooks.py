@@ -1,0 +1,142 @@
+"""What JSON Schema cannot say of our inputs, said to schemathesis, so that it knows which of its ideas are valid.
+
+None of it names a route: a rule goes by the shape of a value or by the name of a parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import schemathesis
+
+from gofleet.adapters.http.pagination import driver_behind, order_behind, row_behind
+from gofleet.domain.driver import FUTURE_TOLERANCE
+from gofleet.domain.errors import Invalid
+from gofleet.domain.money import LARGEST
+
+Json = dict[str, Any]
+NEAR_KM = 10
+MARKER, LEAKS, CUSTOMER = "GOFLEET_TEST_MARKER", "GOFLEET_TEST_LEAKS", "GOFLEET_TEST_CUSTOMER"
+"""Names in the environment: what no answer may have in it, the file that tells which did, and that a customer
+asks."""
+hook = cast("Callable[[Callable[..., object]], object]", schemathesis.hook)
+FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
+LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
+"""Beyond them a time may be outside of the calendar in UTC."""
+
+
+@hook
+def before_load_schema(context: object, raw_schema: Json) -> None:
+    """A stream has no end, so no answer of it is ever whole: tests/roles asks for those."""
+    for path, operations in raw_schema["paths"].items():
+        for method, operation in list(operations.items()):
+            if any("text/event-stream" in one.get("content", {}) for one in operation["responses"].values()):
+                del raw_schema["paths"][path][method]
+    if CUSTOMER in os.environ:
+        _of_a_customer(raw_schema)
+
+
+def _of_a_customer(raw_schema: Json) -> None:
+    """Customers order for themselves only, so to them there is no such field."""
+    del raw_schema["components"]["schemas"]["NewOrder"]["properties"]["customer_id"]
+    for media in raw_schema["paths"]["/api/v1/orders"]["post"]["requestBody"]["content"].values():
+        media["example"].pop("customer_id", None)
+
+
+@hook
+def after_call(context: object, case: Any, response: Any) -> None:
+    """What is marked as somebody else's must be in no answer."""
+    marker = os.environ.get(MARKER)
+    if marker and marker in response.text + str(response.headers):
+        with Path(os.environ[LEAKS]).open("a") as leaks:
+            leaks.write(f"{case.method} {case.path}: {response.text}\n")
+
+
+@hook
+def filter_case(context: object, case: Any) -> bool:
+    """Whether it may be tried; what is meant to be refused always may."""
+    if case.meta is None or case.meta.generation.mode.is_negative:
+        return True
+    if any(component.mode.is_negative for component in case.meta.components.values()):
+        return False  # it could think of no valid value for a header, and took an invalid one
+    query: Json = dict(case.query or {})
+    return (
+        all(map(_possible, _objects(case.body)))
+        and _given(query.get("cursor"))
+        and _in_the_calendar(query.get("created_after"))
+        and _a_box(query.get("bbox"))
+        and _near(query.get("radius_km"))
+    )
+
+
+def _given(cursor: object) -> bool:
+    """A cursor is one that we gave, or none: links bring real ones."""
+    return cursor is None or any(_reads(str(cursor), read) for read in (order_behind, row_behind, driver_behind))
+
+
+def _a_box(text: object) -> bool:
+    """Which lies on the map and has an inside; a pattern cannot compare numbers."""
+    try:
+        west, south, east, north = map(float, str(text).split(","))
+    except ValueError:
+        return True
+    return -180 <= west < east <= 180 and -90 <= south < north <= 90
+
+
+def _near(kilometres: object) -> bool:
+    """How far one may look is a setting of the installation."""
+    return kilometres is None or float(str(kilometres)) <= NEAR_KM
+
+
+def _reads(cursor: str, read: Callable[[str], object]) -> bool:
+    try:
+        read(cursor)
+    except Invalid:
+        return False
+    return True
+
+
+def _objects(value: Any) -> list[Json]:
+    if isinstance(value, dict):
+        found = cast("Json", value)
+        return [found, *(one for inner in found.values() for one in _objects(inner))]
+    if isinstance(value, list):
+        return [one for inner in cast("list[Any]", value) for one in _objects(inner)]
+    return []
+
+
+def _possible(value: Json) -> bool:
+    price, tax, name = value.get("price"), value.get("tax"), value.get("name")
+    if isinstance(price, int | float) and isinstance(tax, int | float) and price + tax > LARGEST:
+        return False
+    if isinstance(name, str) and name.strip() and not name.isprintable():
+        return False
+    # JSON Schema takes 3.0 for an integer, which our strict reading of numbers does not.
+    if any(isinstance(one, float) and one.is_integer() and field.endswith("_count") for field, one in value.items()):
+        return False
+    if value.get("lat") == 0 and value.get("lng") == 0:
+        return False
+    return _in_the_past(value.get("recorded_at"))
+
+
+def _in_the_past(text: object) -> bool:
+    at = _time(text)
+    return at is None or (_in_the_calendar(text) and at <= datetime.now(UTC) + FUTURE_TOLERANCE)
+
+
+def _in_the_calendar(text: object) -> bool:
+    at = _time(text)
+    return at is None or FIRST < at.replace(tzinfo=UTC) < LAST
+
+
+def _time(text: object) -> datetime | None:
+    """The time that it names with a zone; None if it names none."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

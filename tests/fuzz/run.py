@@ -1,0 +1,117 @@
+"""An API on real servers, and schemathesis let loose on it. It reads the routes from the description."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import STDOUT, run
+from typing import Any
+from uuid import uuid4
+
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.parked import PostgresParked
+from gofleet.adapters.postgres.pool import a_pool
+from gofleet.domain.errors import MessageRefused, NoSuchOrder
+from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
+from gofleet.domain.parked import Failure
+from gofleet.embedded import Postgres, Valkey
+from gofleet.parts import free_port
+from tests.databases import conninfo_of
+from tests.fuzz.hooks import LEAKS
+from tests.journeys.installation import Installation, an_installation
+from tests.makers import an_order
+
+ROOT = Path(__file__).resolve().parents[2]
+FEW = 20
+"""Parked messages and failed events that are there at the beginning."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What schemathesis found: its whole `report`, and what it printed; and answers that had a marker in them."""
+
+    report: dict[str, Any]
+    said: str
+    leaks: str = ""
+
+    @property
+    def cases(self) -> int:
+        return self.report["test_cases"]["generated"]
+
+    @property
+    def seconds(self) -> float:
+        return self.report["running_time"]
+
+    @property
+    def flawless(self) -> bool:
+        """Whether everything was tried, and nothing found."""
+        phases = {phase["status"] for phase in self.report["phases"].values()}
+        operations = self.report["operations"]
+        everything = operations["tested"] == operations["total"] > 0
+        return phases == {"success"} and everything and not self.report["failures"] and not self.report["errors"]
+
+
+@contextmanager
+def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **settings: str) -> Generator[Installation]:
+    """All roles in one process, over the migrated `database`, with Redis Streams for a broker."""
+    db, redis = postgres.address, valkey.address
+    environment = {
+        "DB_HOST": db.host,
+        "DB_PORT": str(db.port),
+        "DB_USER": db.user,
+        "DB_PASSWORD": db.password,
+        "DB_NAME": database,
+        "BROKER": "redis",
+        "REDIS_HOST": redis.host,
+        "REDIS_PORT": str(redis.port),
+        "NAME_PREFIX": f"{uuid4().hex[:8]}.",
+        "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_300)),
+        "GRPC_PORT": str(free_port("127.0.0.1", 15_300)),
+        **settings,
+    }
+    with an_installation(environment, place) as installation:
+        installation.start("all", METRICS_PORT=str(free_port("127.0.0.1", 22_300)))
+        yield installation
+
+
+async def furnish(postgres: Postgres, database: str) -> None:
+    """Parked messages and failed events, which no request can bring about. Before any relay runs."""
+    async with a_pool(conninfo_of(postgres, database), size=2, wait_seconds=5) as pool:
+        orders, parked = PostgresOrders(pool), PostgresParked(pool)
+        for number in range(FEW):
+            await orders.add(an_order(f"failed-{number}"))
+            headers = {EVENT_ID: str(uuid4()), AGGREGATE_ID: f"gone-{number}"}
+            await parked.add(Delivery(DISPATCH_QUEUE, b"{}", headers), Failure.of(NoSuchOrder(f"gone-{number}")))
+        async with PostgresOutbox(pool, max_attempts=1).claiming(FEW) as claim:
+            await claim.settle([MessageRefused("no queue takes it")] * len(claim.messages))
+
+
+def let_loose(url: str, place: Path, *, examples: int, seed: int, token: str | None = None, **told: str) -> Outcome:
+    """`examples` ideas at most for each operation and phase, the same for the same seed; files go to `place`.
+
+    With a `token`, by whoever it is of; `told` are words for the hooks, by their names in the environment.
+    """
+    report = place / "report.json"
+    words = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(ROOT / "tests/fuzz/schemathesis.toml")),
+        *("run", f"{url}/api/v1/openapi.json", "--wait-for-schema", "20"),
+        *("--checks", "all", "--continue-on-failure", "--no-color"),
+        *("--max-examples", str(examples), "--seed", str(seed)),
+        *("--report", "json", "--report-json-path", str(report)),
+    ]
+    if token is not None:
+        words += ["--header", f"Authorization: Bearer {token}"]
+    leaks = place / "leaks"
+    leaks.write_text("")
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT), LEAKS: str(leaks)}
+    hooks |= told
+    log = place / "schemathesis.log"
+    with log.open("wb") as out:
+        run(words, env={**os.environ, **hooks}, stdout=out, stderr=STDOUT, cwd=place, check=False)
+    return Outcome(json.loads(report.read_bytes()), log.read_text(), leaks.read_text())

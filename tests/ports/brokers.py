@@ -1,0 +1,174 @@
+"""The three brokers, each with what a test needs to do to it from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+import aio_pika
+from redis.asyncio import Redis
+
+from gofleet.adapters.rabbit.connection import RabbitServer
+from gofleet.adapters.rabbit.consumer import RabbitConsumer
+from gofleet.adapters.rabbit.publisher import RabbitPublisher
+from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.redis.stream_wire import DATA, StreamNames, packed
+from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.supervision import Watch
+from gofleet.domain.messages import Delivery, parking_queue
+from gofleet.embedded import RabbitAddress
+from gofleet.ports import Consumer, Publisher
+from gofleet.testing.broker import Entry, MemoryBroker
+from tests.ports.proxy import a_proxy
+
+DELIVERY_LIMIT = 2
+TIERS_SECONDS = (0.3, 1.0)
+PREFIX = "test-"
+
+
+class Cuttable(Protocol):
+    """The way to the broker."""
+
+    async def cut(self) -> None: ...
+    async def allow(self) -> None: ...
+
+
+class Watched(Consumer, Protocol):
+    """Every consumer of ours also tells whether it consumes."""
+
+    @property
+    def watch(self) -> Watch: ...
+
+
+class Broker(Protocol):
+    def publisher(self) -> AbstractAsyncContextManager[tuple[Publisher, Cuttable]]: ...
+    def consumer(
+        self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
+    ) -> AbstractAsyncContextManager[tuple[Watched, Cuttable]]: ...
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None: ...
+    async def size(self, queue: str) -> int:
+        """Messages that are somewhere in the queue or wait for a retry. Ask when nobody consumes."""
+        ...
+
+
+class MemoryWay:
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def cut(self) -> None:
+        self._broker.disconnect()
+
+    async def allow(self) -> None:
+        self._broker.reconnect()
+
+
+class MemoryBench:
+    def __init__(self) -> None:
+        self._broker = MemoryBroker(delivery_limit=DELIVERY_LIMIT)
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncGenerator[tuple[Publisher, Cuttable]]:
+        yield self._broker, MemoryWay(self._broker)
+
+    @asynccontextmanager
+    async def consumer(
+        self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
+        self._broker.grace_seconds = grace_seconds
+        yield self._broker, MemoryWay(self._broker)
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self._broker.queue(queue).put(Entry(Delivery(queue, body, dict(headers))))
+
+    async def size(self, queue: str) -> int:
+        found = self._broker.queue(queue)
+        return len(found.waiting) + len(found.held) + len(found.later)
+
+
+@dataclass
+class StreamsBench:
+    port: int
+    prefix: str
+
+    def _url(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}/0"
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncGenerator[tuple[Publisher, Cuttable]]:
+        async with (
+            a_proxy(self.port) as proxy,
+            StreamsPublisher(self._url(proxy.port), prefix=self.prefix, timeout_seconds=2) as publisher,
+        ):
+            yield publisher, proxy
+
+    @asynccontextmanager
+    async def consumer(
+        self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
+        async with a_proxy(self.port) as proxy:
+            yield (
+                StreamsConsumer(
+                    self._url(proxy.port),
+                    prefix=self.prefix,
+                    min_idle_seconds=min_idle_seconds,
+                    delivery_limit=DELIVERY_LIMIT,
+                    grace_seconds=grace_seconds,
+                    poll_seconds=0.05,
+                ),
+                proxy,
+            )
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
+        async with Redis(port=self.port) as redis:
+            await redis.xadd(StreamNames(self.prefix).stream(queue), {DATA: await packed(body, headers)})
+
+    async def size(self, queue: str) -> int:
+        names = StreamNames(self.prefix)
+        async with Redis(port=self.port) as redis:
+            return await redis.xlen(names.stream(queue)) + await redis.zcard(names.later(queue))
+
+
+class RabbitBench:
+    def __init__(self, address: RabbitAddress) -> None:
+        self._address = address
+        self.topology = Topology(PREFIX, TIERS_SECONDS, DELIVERY_LIMIT)
+
+    def server(self, port: int | None = None) -> RabbitServer:
+        at = self._address
+        return RabbitServer(at.host, port or at.port, at.user, at.password, at.vhost)
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncGenerator[tuple[Publisher, Cuttable]]:
+        async with (
+            a_proxy(self._address.port) as proxy,
+            RabbitPublisher(self.server(proxy.port), self.topology, timeout_seconds=2) as publisher,
+        ):
+            yield publisher, proxy
+
+    @asynccontextmanager
+    async def consumer(
+        self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
+    ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
+        async with a_proxy(self._address.port) as proxy:
+            server = self.server(proxy.port)
+            yield RabbitConsumer(server, self.topology, grace_seconds=grace_seconds, reconnect_seconds=0.1), proxy
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
+        async with RabbitPublisher(self.server(), self.topology):
+            pass  # declares
+        async with await aio_pika.connect(self._address.url) as connection, connection.channel() as channel:
+            message = aio_pika.Message(body, headers=dict(headers), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await channel.default_exchange.publish(message, PREFIX + queue)
+
+    async def size(self, queue: str) -> int:
+        tiers = [] if queue.endswith(parking_queue("")) else [f"{queue}.retry.{tier:g}s" for tier in TIERS_SECONDS]
+        async with await aio_pika.connect(self._address.url) as connection, connection.channel() as channel:
+            queues = [await channel.declare_queue(PREFIX + name, passive=True) for name in [queue, *tiers]]
+            return sum(queue.declaration_result.message_count or 0 for queue in queues)
+
+
+def a_prefix() -> str:
+    return f"test-{uuid4().hex[:8]}:"

@@ -1,0 +1,59 @@
+"""Orders, outbox and inbox over one database, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import pytest
+
+from gofleet.adapters.postgres.history import PostgresHistory
+from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import a_pool
+from gofleet.domain.actor import CLIENT
+from gofleet.domain.messages import Message
+from gofleet.domain.order import Order
+from gofleet.ports import History, Inbox, Orders, Outbox
+from gofleet.testing.history import MemoryHistory
+from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.usecases.transition_order import Verb
+from tests.makers import an_order
+
+
+@dataclass
+class Store:
+    orders: Orders
+    outbox: Outbox
+    inbox: Inbox
+    history: History
+
+    async def kept(self, order_id: str, *moves: Verb) -> Order:
+        """An order that was created and made these moves."""
+        assert await self.orders.add(an_order(order_id))
+        for move in moves:
+            order = await self.orders.get(order_id)
+            move(order, by=CLIENT)
+            await self.orders.save(order)
+        return await self.orders.get(order_id)
+
+    async def published(self) -> list[Message]:
+        """Everything in the outbox, in the order in which a relay takes it; all of it is taken."""
+        taken: list[Message] = []
+        while True:
+            async with self.outbox.claiming(100) as claim:
+                if not claim.messages:
+                    return taken
+                taken += claim.messages
+                await claim.settle([None] * len(claim.messages))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
+    if request.param == "memory":
+        orders = MemoryOrders()
+        yield Store(orders, MemoryOutbox(orders), MemoryInbox(orders), MemoryHistory(orders))
+        return
+    async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
+        yield Store(PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool), PostgresHistory(pool))

@@ -1,0 +1,189 @@
+"""What every `Drivers` promises about changes by several people, and about the orders that drivers hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from gofleet.adapters.postgres.drivers import DRIVERS, PostgresDrivers
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.domain.actor import CLIENT, WORKER
+from gofleet.domain.driver import Driver, DriverFilter
+from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.ports import Drivers, Orders
+from gofleet.testing.drivers import MemoryDrivers
+from gofleet.testing.orders import MemoryOrders
+from tests.makers import an_order
+
+ANY = 1000
+
+
+@dataclass
+class Records:
+    drivers: Drivers
+    orders: Orders
+
+    async def give(self, driver_id: str) -> str:
+        """A live order for the driver."""
+        order = an_order(f"of-{driver_id}")
+        await self.orders.add(order)
+        order.dispatch(driver_id, by=WORKER)
+        await self.orders.save(order)
+        return order.id
+
+    async def end(self, order_id: str) -> None:
+        order = await self.orders.get(order_id)
+        order.deliver(by=CLIENT)
+        await self.orders.save(order)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
+    if request.param == "memory":
+        orders = MemoryOrders()
+        yield Records(MemoryDrivers(orders=orders), orders)
+        return
+    async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
+        yield Records(PostgresDrivers(pool), PostgresOrders(pool))
+
+
+async def test_a_driver_comes_with_the_live_order_and_no_other(records: Records) -> None:
+    ana = await records.drivers.put(Driver("ana", "Ana"))
+    assert (ana.order_id, ana.free) == (None, True)
+
+    order_id = await records.give("ana")
+    held = Driver("ana", "Ana", order_id=order_id)
+    assert await records.drivers.get("ana") == held
+    assert await records.drivers.put(Driver("ana", "Ana")) == held
+    assert (await records.drivers.put(Driver("ana", "Ana Alves"))).order_id == order_id
+    assert (await records.drivers.change(Driver("ana", "Ana"), frozenset({2}))).order_id == order_id
+    assert (await records.drivers.set_duty("ana", on_duty=False)).order_id == order_id
+    assert not held.free
+
+    await records.end(order_id)
+    assert (await records.drivers.get("ana")).order_id is None
+
+
+async def test_a_change_is_made_only_to_a_version_that_was_meant(records: Records) -> None:
+    await records.drivers.put(Driver("ana", "Ana"))
+
+    assert (await records.drivers.change(Driver("ana", "Bia"), frozenset({1, 7}))).version == 2
+    with pytest.raises(VersionMismatch) as refused:
+        await records.drivers.change(Driver("ana", "Cai"), frozenset({1}))
+    assert refused.value.version == 2
+    for versions in (frozenset[int](), frozenset({9_999_999_999})):
+        with pytest.raises(VersionMismatch):
+            await records.drivers.change(Driver("ana", "Cai"), versions)
+    assert await records.drivers.get("ana") == Driver("ana", "Bia", version=2)
+    assert (await records.drivers.change(Driver("ana", "Cai"), None)).version == 3
+
+
+async def test_a_change_that_was_made_before_is_answered_again(records: Records) -> None:
+    await records.drivers.put(Driver("ana", "Ana"))
+    changed = await records.drivers.change(Driver("ana", "Bia"), frozenset({1}))
+
+    assert await records.drivers.change(Driver("ana", "Bia"), frozenset({1})) == changed
+
+
+@pytest.mark.parametrize("versions", [None, frozenset({1})])
+async def test_who_has_no_record_cannot_be_changed(records: Records, versions: frozenset[int] | None) -> None:
+    with pytest.raises(VersionMismatch) as refused:
+        await records.drivers.change(Driver("ana", "Ana"), versions)
+    assert refused.value.version is None
+
+    with pytest.raises(NoSuchDriver):
+        await records.drivers.get("ana")
+    with pytest.raises(NoSuchDriver):
+        await records.drivers.set_duty("ana", on_duty=True)
+
+
+async def test_of_many_who_change_the_same_version_one_does(records: Records) -> None:
+    await records.drivers.put(Driver("ana", "Ana"))
+
+    changes = [records.drivers.change(Driver("ana", f"Ana {n}"), frozenset({1})) for n in range(8)]
+    ended = await asyncio.gather(*changes, return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ended) == ["Driver"] + ["VersionMismatch"] * 7
+    assert (await records.drivers.get("ana")).version == 2
+
+
+async def test_duty_said_twice_is_counted_once(records: Records) -> None:
+    await records.drivers.put(Driver("ana", "Ana"))
+
+    assert await records.drivers.set_duty("ana", on_duty=True) == Driver("ana", "Ana")
+    off = await records.drivers.set_duty("ana", on_duty=False)
+    assert off == Driver("ana", "Ana", on_duty=False, version=2)
+    assert await records.drivers.set_duty("ana", on_duty=False) == off
+
+
+@pytest.mark.parametrize(
+    ("which", "listed"),
+    [
+        (DriverFilter(), ["busy", "free", "off", "off-busy"]),
+        (DriverFilter(free=True), ["free"]),
+        (DriverFilter(free=False), ["busy", "off", "off-busy"]),
+        (DriverFilter(on_duty=True), ["busy", "free"]),
+        (DriverFilter(on_duty=False), ["off", "off-busy"]),
+        (DriverFilter(free=False, on_duty=True), ["busy"]),
+        (DriverFilter(free=True, on_duty=False), []),
+        (DriverFilter(after="free"), ["off", "off-busy"]),
+    ],
+)
+async def test_drivers_are_listed_by_duty_and_freedom(records: Records, which: DriverFilter, listed: list[str]) -> None:
+    for name in ("off-busy", "off", "free", "busy"):
+        await records.drivers.put(Driver(name, name, on_duty="off" not in name))
+        if "busy" in name:
+            await records.give(name)
+
+    assert [driver.id for driver in await records.drivers.list(which, ANY)] == listed
+    assert [driver.id for driver in await records.drivers.list(which, 1)] == listed[:1]
+
+
+async def test_those_asked_for_are_told_with_or_without_a_record(records: Records) -> None:
+    await records.drivers.put(Driver("ana", "Ana Alves", on_duty=False))
+    order_id = await records.give("bia")
+
+    told = {driver.id: driver for driver in await records.drivers.among(["ana", "bia", "cai"])}
+
+    assert told == {
+        "ana": Driver("ana", "Ana Alves", on_duty=False),
+        "bia": Driver("bia", "bia", version=0, order_id=order_id),
+        "cai": Driver("cai", "cai", version=0),
+    }
+    assert list(await records.drivers.among([])) == []
+
+
+MANY_DRIVERS = """
+insert into drivers (id, name, on_duty)
+    select 'd-' || to_char(n, 'FM000000'), 'D', n % 3 > 0 from generate_series(1, 20000) n;
+insert into orders (id, price, tax, final_price, status, driver_id)
+    select 'o-' || n, 1, 0, 1, case when n <= 5000 then 'DISPATCHED' else 'DELIVERED' end,
+           'd-' || to_char(case when n <= 5000 then n else n % 20000 end, 'FM000000')
+    from generate_series(1, 60000) n;
+"""
+
+
+async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
+    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+        async with pool.connection() as link:
+            for statement in MANY_DRIVERS.split(";\n")[:2]:
+                await link.execute(statement.encode())
+            await link.execute("analyze")
+        filters = [(free, on_duty) for free in (None, True, False) for on_duty in (None, True, False)]
+        for free, on_duty in filters:
+            values = {"after": "d-000100", "free": free, "on_duty": on_duty, "limit": 51}
+            await _reads_by_index(pool, DRIVERS.list, values)
+        await _reads_by_index(pool, DRIVERS.get, {"id": "d-000100"})
+        await _reads_by_index(pool, DRIVERS.among, {"ids": [f"d-{n:06}" for n in range(500)]})
+
+
+async def _reads_by_index(pool: Pool, query: str, values: Mapping[str, object]) -> None:
+    async with pool.connection() as link:
+        explained = await link.execute(b"explain " + query.encode(), values)
+        plan = "\n".join(str(row[0]) for row in await explained.fetchall())
+    assert "Seq Scan" not in plan, plan
+    assert "one_live_order_per_driver" in plan, plan

@@ -1,0 +1,237 @@
+"""What every `History` promises, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from gofleet.adapters.postgres.history import HISTORY, PostgresHistory
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import a_pool
+from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
+from gofleet.domain.errors import NoSuchOrder, UnknownMoment
+from gofleet.domain.history import Entry, HistoryFilter, Moment, Move
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.ports import History
+from gofleet.telemetry.exporting import exporting
+from gofleet.telemetry.tracing import current_trace_id, span
+from tests.makers import an_order, to, to_people
+from tests.ports.stores import Store, store
+
+__all__ = ["store"]
+
+ANYTHING = HistoryFilter()
+BEGINNING = Moment(0, 0)
+INSERT = "insert into orders (id, price, tax, final_price) values (%s, 1, 0, 1)"
+
+
+async def everything(
+    history: History, moment: Moment = BEGINNING, which: HistoryFilter = ANYTHING, page: int = 3
+) -> list[Entry]:
+    """All behind `moment`, page by page."""
+    found: list[Entry] = []
+    while True:
+        read = await history.behind(moment, which, page)
+        found += read.entries
+        assert read.until >= moment
+        moment = read.until
+        if not read.more:
+            return found
+
+
+def said(entries: list[Entry]) -> list[str]:
+    return [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in entries]
+
+
+async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    order = await store.orders.get("o-1")
+    order.send_to_manual(Reason.DEADLINE, by=SWEEPER)
+    await store.orders.save(order)
+    order = await store.orders.get("o-1")
+    order.dispatch("ana", by="maria@example.org")
+    await store.orders.save(order)
+    order = await store.orders.get("o-1")
+    order.redispatch(by=CLIENT)
+    await store.orders.save(order)
+
+    timeline = await store.history.of("o-1", 10)
+
+    assert [(e.sequence, e.move, e.status, e.driver_id, e.reason, e.actor) for e in timeline] == [
+        (1, Move.CREATED, Status.PENDING, None, None, CLIENT),
+        (2, Move.MANUAL_DISPATCH, Status.MANUAL_DISPATCH, None, Reason.DEADLINE, SWEEPER),
+        (3, Move.DISPATCHED, Status.DISPATCHED, "ana", None, "maria@example.org"),
+        (4, Move.REDISPATCHED, Status.PENDING, None, None, CLIENT),
+    ]
+    assert all(abs(datetime.now(UTC) - entry.at) < timedelta(minutes=1) for entry in timeline)
+    assert [entry.order_id for entry in timeline] == ["o-1"] * 4
+    assert [e.sequence for e in await store.history.of("o-1", 2)] == [1, 2]
+
+
+async def test_every_sort_of_move_has_its_name(store: Store) -> None:
+    await store.kept("o-1", to("ana"), Order.deliver)
+    await store.kept("o-2", to_people, Order.cancel)
+
+    assert said(await everything(store.history)) == [
+        "o-1 created",
+        "o-1 dispatched",
+        "o-1 delivered",
+        "o-2 created",
+        "o-2 manual_dispatch",
+        "o-2 cancelled",
+    ]
+    assert [entry.reason for entry in await store.history.of("o-2", 10)] == [None, Reason.NO_DRIVER, None]
+
+
+async def test_an_order_that_nobody_kept_has_no_timeline(store: Store) -> None:
+    with pytest.raises(NoSuchOrder):
+        await store.history.of("o-1", 10)
+
+
+async def test_a_move_leads_to_its_trace(store: Store) -> None:
+    async with exporting("test", ""):
+        with span("a request"):
+            trace_id = current_trace_id()
+            await store.orders.add(an_order("o-1"))
+        order = await store.orders.get("o-1")
+        order.cancel(by=CLIENT)
+        await store.orders.save(order)
+
+    assert [entry.trace_id for entry in await store.history.of("o-1", 10)] == [trace_id, None]
+    assert trace_id is not None
+    assert len(trace_id) == 32
+
+
+async def test_reading_on_repeats_nothing_and_misses_nothing(store: Store) -> None:
+    await store.kept("o-1", to("ana"))
+    now = await store.history.now()
+
+    assert await everything(store.history, now) == []
+    await store.kept("o-2", Order.cancel)
+    behind = await everything(store.history, now)
+    await store.kept("o-3")
+
+    assert said(behind) == ["o-2 created", "o-2 cancelled"]
+    assert said(await everything(store.history, behind[0].moment)) == ["o-2 cancelled", "o-3 created"]
+    assert said(await everything(store.history)) == ["o-1 created", "o-1 dispatched", *said(behind), "o-3 created"]
+
+
+async def test_what_was_looked_at_in_vain_need_not_be_looked_at_again(store: Store) -> None:
+    now = await store.history.now()
+    await store.kept("o-1", Order.cancel)
+
+    page = await store.history.behind(now, HistoryFilter(order_id="o-2"), 10)
+
+    assert (page.entries, page.more, page.held_back) == ([], False, False)
+    assert await everything(store.history, page.until) == []
+    await store.kept("o-2")
+    assert said(await everything(store.history, page.until)) == ["o-2 created"]
+
+
+async def test_what_is_read_can_be_narrowed(store: Store) -> None:
+    await store.kept("o-1", to("ana"), Order.deliver)
+    await store.kept("o-2", to("bia"))
+
+    ended = HistoryFilter(moves=frozenset({Move.DELIVERED, Move.CANCELLED}))
+    first = HistoryFilter(order_id="o-1")
+    both = HistoryFilter(order_id="o-1", moves=frozenset({Move.DISPATCHED}))
+    assert said(await everything(store.history, which=ended)) == ["o-1 delivered"]
+    assert said(await everything(store.history, which=first, page=2)) == [
+        "o-1 created",
+        "o-1 dispatched",
+        "o-1 delivered",
+    ]
+    assert said(await everything(store.history, which=both)) == ["o-1 dispatched"]
+
+
+async def test_a_moment_that_is_yet_to_come_is_refused(store: Store) -> None:
+    await store.kept("o-1")
+
+    for which in (ANYTHING, HistoryFilter(order_id="o-1")):
+        with pytest.raises(UnknownMoment):
+            await store.history.behind(Moment(2**40, 1), which, 10)
+
+
+async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: str) -> None:
+    """Two connections: the first takes its number and its id before the second, and commits after it."""
+    async with (
+        a_pool(clean_database, size=2, wait_seconds=5) as pool,
+        await psycopg.AsyncConnection.connect(clean_database) as slow,
+    ):
+        history = PostgresHistory(pool)
+        now = await history.now()
+        await slow.execute(INSERT, ("slow",))
+        await PostgresOrders(pool).add(an_order("quick"))
+
+        early = await history.behind(now, ANYTHING, 10)
+        await slow.commit()
+        late = await history.behind(early.until, ANYTHING, 10)
+
+    assert (early.entries, early.held_back) == ([], True)
+    assert (said(list(late.entries)), late.held_back) == (["slow created", "quick created"], False)
+    assert late.entries[0].moment.id < late.entries[1].moment.id
+
+
+async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in_order(clean_database: str) -> None:
+    orders_each, writers = 10, 8
+    seen: list[Entry] = []
+    async with a_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
+        history, orders, moment = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
+        written, committed = asyncio.Event(), asyncio.Event()
+
+        async def write(writer: int) -> None:
+            for number in range(orders_each):
+                order = an_order(f"w{writer}-{number}")
+                await orders.add(order)
+                for verb in (to(f"driver-{writer}"), Order.deliver):
+                    verb(order, by=WORKER)
+                    await orders.save(order)
+
+        async def held_open() -> None:
+            """Now and then a transaction that takes its time."""
+            async with await psycopg.AsyncConnection.connect(clean_database) as slow:
+                number = 0
+                while not written.is_set():
+                    await slow.execute(INSERT, (f"slow-{number}",))
+                    await asyncio.sleep(0.01)
+                    await slow.commit()
+                    number += 1
+
+        async def read() -> None:
+            nonlocal moment
+            while True:
+                last = committed.is_set()
+                page = await history.behind(moment, ANYTHING, 7)
+                seen.extend(page.entries)
+                moment = page.until
+                if last and not page.more and not page.held_back:
+                    return
+
+        reading, slow = asyncio.create_task(read()), asyncio.create_task(held_open())
+        await asyncio.gather(*(write(writer) for writer in range(writers)))
+        written.set()
+        await slow
+        committed.set()
+        await reading
+        async with pool.connection() as link:
+            logged = await (await link.execute("select order_id, version from order_log")).fetchall()
+
+    assert sorted((entry.order_id, entry.sequence) for entry in seen) == sorted(logged)
+    assert len(logged) >= writers * orders_each * 3
+    for order_id in {entry.order_id for entry in seen}:
+        sequences = [entry.sequence for entry in seen if entry.order_id == order_id]
+        assert sequences == sorted(sequences)
+
+
+async def test_reading_on_is_an_index_scan_over_the_primary_key(clean_database: str) -> None:
+    values = {"turn": "3", "id": 5, "limit": 10}
+    with psycopg.connect(clean_database) as link:
+        link.execute("set enable_seqscan = off")
+        rows = link.execute(f"explain {HISTORY.behind}", values).fetchall()
+    plan = "\n".join(row[0] for row in rows)
+
+    assert "Index Cond: ((ROW(txid, id) > ROW('3'::xid8, '5'::bigint)) AND (txid < pg_snapshot_xmin(" in plan
+    assert "Filter" not in plan

@@ -1,0 +1,41 @@
+"""What becomes of a message that could not be answered as its handler wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gofleet.adapters.dispatcher import InFlight
+from gofleet.domain.messages import DONE, Delivery, Later, Verdict
+from tests.waiting import eventually
+
+
+@dataclass
+class Unanswerable:
+    """The broker takes no answer but the last one."""
+
+    delivery: Delivery = field(default_factory=lambda: Delivery("orders.created", b"{}"))
+    given_back: int = 0
+
+    async def forget(self) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    async def postpone(self, later: Later) -> None:
+        raise RuntimeError("nor this")
+
+    async def give_back(self) -> None:
+        self.given_back += 1
+
+
+@pytest.mark.parametrize("verdict", [DONE, Later(1)])
+async def test_a_message_that_cannot_be_answered_is_given_back(verdict: Verdict) -> None:
+    async def handler(_: Delivery) -> Verdict:
+        return verdict
+
+    held = Unanswerable()
+    in_flight = InFlight(handler, concurrency=1)
+
+    in_flight.accept(held)
+
+    await eventually(lambda: held.given_back == 1 and not len(in_flight))

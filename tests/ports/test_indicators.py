@@ -1,0 +1,132 @@
+"""The four indicators, by memory and by PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from gofleet.adapters.postgres.indicators import PostgresIndicators
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import a_pool
+from gofleet.domain.actor import CLIENT
+from gofleet.domain.indicators import RequestCounts
+from gofleet.domain.order import Order
+from gofleet.ports import Indicators, Orders
+from gofleet.testing.indicators import MemoryIndicators
+from gofleet.testing.orders import MemoryOrders
+from gofleet.usecases.transition_order import Verb
+from tests.makers import an_order, to, to_people
+
+WINDOW = 900.0
+
+
+@dataclass
+class Books:
+    """Orders, and what is told of them; `age` makes an order, its moves included, so many seconds older."""
+
+    orders: Orders
+    indicators: Indicators
+    age: Callable[[str, float, float], Awaitable[None]]
+
+    async def kept(self, order_id: str, *moves: Verb, age: float = 60.0, waited: float = 1.0) -> None:
+        """An order of that age whose first move came when it had waited for so long."""
+        await self.orders.add(an_order(order_id))
+        for move in moves:
+            order = await self.orders.get(order_id)
+            move(order, by=CLIENT)
+            await self.orders.save(order)
+        await self.age(order_id, age, waited)
+
+    async def shares(self) -> dict[str, tuple[int, int]]:
+        found = await self.indicators.read(WINDOW)
+        return {each.objective.name: (each.good, each.valid) for each in found}
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
+    if request.param == "memory":
+        orders = MemoryOrders()
+
+        async def age_in_memory(order_id: str, age: float, waited: float) -> None:
+            order = orders.rows[order_id]
+            assert order.created_at is not None
+            order.created_at -= timedelta(seconds=age)
+            for row in orders.outbox:
+                if (row.message.order_id, row.message.sequence) == (order_id, 2):
+                    row.created_at = order.created_at + timedelta(seconds=waited)
+
+        yield Books(orders, MemoryIndicators(orders), age_in_memory)
+        return
+    database: str = request.getfixturevalue("clean_database")
+
+    async def age_in_postgres(order_id: str, age: float, waited: float) -> None:
+        with psycopg.connect(database, autocommit=True) as link:
+            link.execute("alter table order_log disable trigger append_only")
+            link.execute(
+                "update orders set created_at = created_at - %(age)s * interval '1 second', dispatched_at ="
+                " case when dispatched_at is not null then created_at + (%(waited)s - %(age)s) * interval '1 second'"
+                " end"
+                " where id = %(id)s",
+                {"id": order_id, "age": age, "waited": waited},
+            )
+            link.execute(
+                "update order_log set at = orders.created_at + %(waited)s * interval '1 second'"
+                " from orders where orders.id = order_id and orders.id = %(id)s and order_log.version = 2",
+                {"id": order_id, "waited": waited},
+            )
+
+    async with a_pool(database, size=4, wait_seconds=5) as pool:
+        yield Books(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
+
+
+async def test_nothing_is_known_of_an_empty_table(books: Books) -> None:
+    found = await books.indicators.read(WINDOW)
+
+    assert [each.objective.name for each in found] == ["ingest", "availability", "dispatch", "success"]
+    assert [(each.value, each.met) for each in found] == [(None, None)] * 4
+
+
+async def test_requests_of_all_processes_count_together_and_once(books: Books) -> None:
+    one = RequestCounts(answered=10, failed=1, ingests=4, fast_ingests=3)
+    await books.indicators.count("a", 1, one)
+    await books.indicators.count("a", 1, one)  # the answer to the first was lost
+    await books.indicators.count("a", 2, RequestCounts(answered=5))
+    await books.indicators.count("b", 1, RequestCounts(answered=1, ingests=1, fast_ingests=1))
+
+    shares = await books.shares()
+
+    assert shares["availability"] == (15, 16)
+    assert shares["ingest"] == (4, 5)
+
+
+async def test_what_became_of_orders_first_counts(books: Books) -> None:
+    await books.kept("delivered", to("ana"), Order.deliver)
+    await books.kept("late", to("bia"), waited=5.5)
+    await books.kept("redispatched", to("cid"), Order.redispatch, to("dora"), Order.deliver)
+    await books.kept("by-hand", to_people, to("eva"))
+    await books.kept("cancelled", Order.cancel)
+    await books.kept("cancelled-later", to("fabio"), Order.cancel)
+    await books.kept("stranded")
+    await books.kept("too-young-to-be-late", age=1.0)
+    await books.kept("young-and-dispatched", to("gil"), age=1.0, waited=0.5)
+    await books.kept("long-ago", to("hugo"), age=WINDOW + 1)
+
+    shares = await books.shares()
+
+    assert shares["dispatch"] == (3, 6)  # good: delivered, redispatched, cancelled later; not: late, by hand, stranded
+    assert shares["success"] == (5, 6)
+
+
+async def test_an_answer_is_given_again_while_it_is_fresh(clean_database: str) -> None:
+    async with a_pool(clean_database, size=4, wait_seconds=5) as pool:
+        indicators = PostgresIndicators(pool, fresh_seconds=3600)
+        before = await asyncio.gather(*(indicators.read(WINDOW) for _ in range(20)))
+        await indicators.count("a", 1, RequestCounts(answered=1))
+
+        assert all(found is before[0] for found in [*before, await indicators.read(WINDOW)])
+        assert (await PostgresIndicators(pool).read(WINDOW))[1].valid == 1

@@ -1,0 +1,148 @@
+"""What every `Leases` promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import pytest
+
+from gofleet.adapters.redis.leases import RedisLeases
+from gofleet.ports import Lease, Leases, LeaseState
+from gofleet.testing.leases import MemoryLeases
+from tests.ports.redises import SERVERS, a_client
+from tests.waiting import eventually
+
+# (lease_ms, done_seconds) -> leases
+Make = Callable[[int, float], Leases]
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+async def make(request: pytest.FixtureRequest) -> AsyncGenerator[Make]:
+    if request.param == "memory":
+        yield lambda lease_ms, done_seconds: MemoryLeases(lease_ms=lease_ms, done_seconds=done_seconds)
+        return
+    async with a_client(request, request.param) as (redis, prefix):
+        yield lambda lease_ms, done_seconds: RedisLeases(
+            redis, prefix=prefix, lease_ms=lease_ms, done_seconds=done_seconds
+        )
+
+
+@pytest.fixture
+def leases(make: Make) -> Leases:
+    return make(15_000, 60)
+
+
+async def state(leases: Leases, token: str, key: str = "e-1") -> LeaseState:
+    return (await leases.acquire(key, token)).state
+
+
+async def test_of_many_at_once_one_gets_the_lease(leases: Leases) -> None:
+    answers = await asyncio.gather(*(state(leases, f"t-{number}") for number in range(20)))
+
+    assert sorted(answers) == [LeaseState.ACQUIRED, *[LeaseState.BUSY] * 19]
+
+
+async def test_a_busy_lease_tells_how_long_it_lasts(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+
+    busy = await leases.acquire("e-1", "b")
+
+    assert busy.state is LeaseState.BUSY
+    assert 10 < busy.seconds_left <= 15
+
+
+async def test_ones_own_lease_is_given_again(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+
+    assert await leases.acquire("e-1", "a") == Lease(LeaseState.ACQUIRED)
+
+
+async def test_asking_again_prolongs_ones_lease(leases: Leases) -> None:
+    async def left() -> float:
+        return (await leases.acquire("e-1", "b")).seconds_left
+
+    async def has_run_for_a_moment() -> bool:
+        return await left() < 14.97
+
+    await leases.acquire("e-1", "a")
+    await eventually(has_run_for_a_moment)
+    shorter = await left()
+
+    await leases.acquire("e-1", "a")
+
+    assert await left() > shorter
+
+
+async def test_leases_of_different_keys_are_strangers(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+
+    assert await state(leases, "b", "e-2") is LeaseState.ACQUIRED
+
+
+async def test_a_lease_ends_by_itself(make: Make) -> None:
+    leases = make(50, 60)
+    await leases.acquire("e-1", "a")
+
+    async def mine() -> bool:
+        return await state(leases, "b") is LeaseState.ACQUIRED
+
+    await eventually(mine)
+
+
+async def test_finished_is_done_for_everybody(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    await leases.finish("e-1", "a")
+
+    assert await leases.acquire("e-1", "a") == Lease(LeaseState.DONE)
+    assert await leases.acquire("e-1", "b") == Lease(LeaseState.DONE)
+
+
+async def test_what_was_finished_is_forgotten_in_time(make: Make) -> None:
+    leases = make(15_000, 0.05)
+    await leases.finish("e-1", "a")
+
+    async def mine() -> bool:
+        return await state(leases, "b") is LeaseState.ACQUIRED
+
+    await eventually(mine)
+
+
+async def test_a_lease_that_has_ended_can_still_be_finished(leases: Leases) -> None:
+    await leases.finish("e-1", "a")
+
+    assert await state(leases, "b") is LeaseState.DONE
+
+
+async def test_nobody_finishes_anothers_lease(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    await leases.finish("e-1", "b")
+
+    assert await state(leases, "c") is LeaseState.BUSY
+
+
+async def test_a_released_lease_is_free_at_once(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    await leases.release("e-1", "a")
+
+    assert await state(leases, "b") is LeaseState.ACQUIRED
+
+
+async def test_nobody_releases_anothers_lease_nor_what_is_done(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    await leases.release("e-1", "b")
+    assert await state(leases, "b") is LeaseState.BUSY
+
+    await leases.finish("e-1", "a")
+    await leases.release("e-1", "a")
+    assert await state(leases, "b") is LeaseState.DONE
+
+
+async def test_a_lease_can_be_taken_over_from_anybody(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    await leases.take_over("e-1", "b")
+    assert await state(leases, "a") is LeaseState.BUSY
+
+    await leases.finish("e-1", "b")
+    await leases.take_over("e-1", "c")
+    assert await state(leases, "c") is LeaseState.ACQUIRED

@@ -1,0 +1,271 @@
+"""What every `Orders` promises, with its outbox and inbox, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.actor import CLIENT, WORKER
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, NoSuchOrder, StaleOrder, Unavailable
+from gofleet.domain.events import from_json
+from gofleet.domain.messages import Receipt
+from gofleet.domain.order import Order, Reason, Status
+from gofleet.ports import OrderFilter
+from tests.makers import an_order, to
+from tests.ports.stores import Store, store
+
+__all__ = ["store"]
+
+
+to_ana = to("ana")
+
+
+def a_receipt() -> Receipt:
+    return Receipt("dispatch", str(uuid4()))
+
+
+async def test_an_order_is_read_as_it_was_kept(store: Store) -> None:
+    order = an_order("o-1", price="10.10", tax="0.05")
+    assert await store.orders.add(order)
+
+    read = await store.orders.get("o-1")
+
+    assert read.final_price == Decimal("10.15")
+    assert read.same_request(order)
+    assert (read.status, read.version, read.driver_id) == (Status.PENDING, 1, None)
+    assert read.created_at == order.created_at
+    assert read.waited_seconds() >= 0
+
+
+async def test_an_order_that_nobody_kept_is_not_found(store: Store) -> None:
+    with pytest.raises(NoSuchOrder):
+        await store.orders.get("o-1")
+
+
+async def test_an_id_can_be_taken_once_and_the_loser_changes_nothing(store: Store) -> None:
+    added = await asyncio.gather(*(store.orders.add(an_order("o-1", price=str(price))) for price in range(1, 11)))
+
+    assert added.count(True) == 1
+    assert len(await store.published()) == 1
+
+
+async def test_an_order_and_its_event_are_kept_together(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+
+    (message,) = await store.published()
+
+    assert (message.type, message.order_id, message.sequence) == ("orders.created", "o-1", 1)
+    event = from_json(message.body)
+    assert (event.order_id, event.sequence, str(event.event_id)) == ("o-1", 1, message.event_id)
+
+
+async def test_an_event_tells_when_it_was_committed(store: Store) -> None:
+    order = await store.kept("o-1", to_ana)
+
+    created, dispatched = [from_json(message.body).occurred_at for message in await store.published()]
+
+    assert isinstance(created, datetime)
+    assert isinstance(dispatched, datetime)
+    assert order.created_at is not None
+    assert abs(created - order.created_at) < timedelta(seconds=1)
+    assert created <= dispatched <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+async def test_every_move_is_announced_once_and_in_order(store: Store) -> None:
+    await store.kept("o-1", to_ana, Order.deliver)
+
+    messages = await store.published()
+
+    assert [m.type for m in messages] == ["orders.created", "orders.dispatched", "orders.delivered"]
+    assert [m.sequence for m in messages] == [1, 2, 3]
+
+
+async def test_of_two_rivals_only_one_moves_the_order(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    rivals = [await store.orders.get("o-1") for _ in range(5)]
+    for number, rival in enumerate(rivals):
+        rival.dispatch(f"driver-{number}", by=WORKER)
+
+    outcomes = await asyncio.gather(*(store.orders.save(rival) for rival in rivals), return_exceptions=True)
+
+    assert [type(o) for o in outcomes].count(StaleOrder) == 4
+    assert len(await store.published()) == 2
+
+
+async def test_a_cancelled_order_cannot_be_overwritten_by_who_read_it_before(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    late = await store.orders.get("o-1")
+    quick = await store.orders.get("o-1")
+    quick.cancel(by=CLIENT)
+    await store.orders.save(quick)
+    late.dispatch("ana", by=WORKER)
+
+    with pytest.raises(StaleOrder):
+        await store.orders.save(late)
+
+    assert (await store.orders.get("o-1")).status is Status.CANCELLED
+
+
+async def test_a_driver_holds_one_live_order(store: Store) -> None:
+    await store.kept("o-1", to_ana)
+    await store.orders.add(an_order("o-2"))
+    second = await store.orders.get("o-2")
+    second.dispatch("ana", by=WORKER)
+
+    with pytest.raises(DriverBusy):
+        await store.orders.save(second, a_receipt())
+
+    assert (await store.orders.get("o-2")).status is Status.PENDING
+
+
+async def test_a_driver_who_delivered_can_take_the_next_order(store: Store) -> None:
+    await store.kept("o-1", to_ana, Order.deliver)
+    await store.kept("o-2", to_ana)
+
+    assert (await store.orders.get("o-2")).driver_id == "ana"
+
+
+async def test_the_receipt_is_kept_with_the_move_or_not_at_all(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    stale, order, receipt = await store.orders.get("o-1"), await store.orders.get("o-1"), a_receipt()
+    order.dispatch("ana", by=WORKER)
+    await store.orders.save(order)
+    stale.cancel(by=CLIENT)
+
+    with pytest.raises(StaleOrder):
+        await store.orders.save(stale, receipt)
+
+    assert await store.inbox.outcome(receipt) is None
+
+
+async def test_an_event_is_applied_once(store: Store) -> None:
+    receipt = a_receipt()
+    await store.orders.add(an_order("o-1"))
+    order = await store.orders.get("o-1")
+    order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
+    await store.orders.save(order, receipt)
+    again = await store.orders.get("o-1")
+    again.dispatch("ana", by=WORKER)
+
+    with pytest.raises(AlreadyHandled):
+        await store.orders.save(again, receipt)
+
+    assert (await store.orders.get("o-1")).status is Status.MANUAL_DISPATCH
+    assert await store.inbox.outcome(receipt) == "manual_dispatch"
+
+
+async def test_the_inbox_keeps_the_first_outcome(store: Store) -> None:
+    receipt = a_receipt()
+
+    await store.inbox.note(receipt, "skipped:cancelled")
+    await store.inbox.note(receipt, "skipped:delivered")
+
+    assert await store.inbox.outcome(receipt) == "skipped:cancelled"
+
+
+async def test_a_redispatched_order_waits_again_without_its_driver(store: Store) -> None:
+    await store.kept("o-1", to_ana)
+    order = await store.orders.get("o-1")
+    order.redispatch(by=CLIENT)
+    await store.orders.save(order)
+
+    read = await store.orders.get("o-1")
+
+    assert (read.status, read.driver_id, read.dispatched_at, read.version) == (Status.PENDING, None, None, 3)
+    assert read.pending_since is not None
+    assert read.created_at is not None
+    assert read.pending_since > read.created_at
+
+
+async def test_pages_hold_every_order_once_newest_first(store: Store) -> None:
+    for number in range(7):
+        await store.orders.add(an_order(f"o-{number}"))
+    seen: list[str] = []
+    which = OrderFilter()
+
+    while page := await store.orders.list(which, 3):
+        seen += [order.id for order in page]
+        assert page[-1].created_at is not None
+        which = replace(which, before=(page[-1].created_at, page[-1].id))
+
+    assert seen == [f"o-{number}" for number in reversed(range(7))]
+
+
+async def test_pages_can_be_narrowed(store: Store) -> None:
+    await store.kept("o-1", to_ana)
+    await store.kept("o-2", Order.cancel)
+    third = await store.kept("o-3")
+    assert third.created_at is not None
+
+    assert [o.id for o in await store.orders.list(OrderFilter(status=Status.PENDING), 10)] == ["o-3"]
+    assert [o.id for o in await store.orders.list(OrderFilter(driver_id="ana"), 10)] == ["o-1"]
+    assert await store.orders.list(OrderFilter(created_after=third.created_at), 10) == []
+
+
+async def test_only_what_waits_for_longer_is_overdue_oldest_first(store: Store) -> None:
+    await store.kept("o-1", to_ana)
+    await store.kept("o-2")
+    await store.kept("o-3")
+
+    assert [order.id for order in await store.orders.overdue(0, 10)] == ["o-2", "o-3"]
+    assert [order.id for order in await store.orders.overdue(0, 1)] == ["o-2"]
+    assert list(await store.orders.overdue(60, 10)) == []
+
+
+async def test_rivalling_claims_share_no_event_and_skip_no_head(store: Store) -> None:
+    for number in range(4):
+        await store.kept(f"o-{number}", Order.cancel)
+
+    async with store.outbox.claiming(2) as first, store.outbox.claiming(100) as second:
+        claimed = [(m.order_id, m.sequence) for claim in (first, second) for m in claim.messages]
+
+    assert sorted(claimed) == [(f"o-{number}", 1) for number in range(4)]
+
+
+async def test_a_later_event_waits_until_the_earlier_one_is_published(store: Store) -> None:
+    await store.kept("o-1", to_ana, Order.deliver)
+
+    async with store.outbox.claiming(100) as claim:
+        assert [m.sequence for m in claim.messages] == [1]
+        await claim.settle([Unavailable("broker", "away")])
+    async with store.outbox.claiming(100) as claim:
+        assert [m.sequence for m in claim.messages] == [1]
+        await claim.settle([None])
+    async with store.outbox.claiming(100) as claim:
+        assert [m.sequence for m in claim.messages] == [2]
+
+
+async def test_a_relay_that_dies_gives_its_claim_back(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+
+    with pytest.raises(ConnectionResetError):
+        async with store.outbox.claiming(100) as claim:
+            await claim.settle([None])
+            raise ConnectionResetError
+
+    if isinstance(store.orders, PostgresOrders):  # memory has no transaction to roll back
+        assert len(await store.published()) == 1
+
+
+async def test_a_refused_event_is_kept_for_later_and_blocks_no_other_order(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    await store.orders.add(an_order("o-2"))
+
+    async with store.outbox.claiming(100) as claim:
+        answers = [MessageRefused("no queue") if m.order_id == "o-1" else None for m in claim.messages]
+        await claim.settle(answers)
+
+    assert "o-2" not in [m.order_id for m in await store.published()]
+
+
+def test_the_database_refuses_money_that_is_no_number(clean_database: str) -> None:
+    insert = "insert into orders (id, price, tax, final_price) values ('o-1', 'NaN', 0, 'NaN')"
+    with psycopg.connect(clean_database) as link, pytest.raises(psycopg.errors.CheckViolation, match="orders_finite"):
+        link.execute(insert)

@@ -1,0 +1,81 @@
+"""Whose orders are whose: in lists, and in the history, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from gofleet.domain.history import HistoryFilter, Moment
+from gofleet.domain.order import Order, Owner
+from gofleet.ports import OrderFilter
+from gofleet.usecases.transition_order import move_order
+from tests.makers import an_order, to
+from tests.ports.stores import Store, store
+
+__all__ = ["store"]
+
+ORDERS = {"o-1": ("ana", "x"), "o-2": ("ana", None), "o-3": ("bea", "y"), "o-4": (None, None), "o-5": ("bea", None)}
+"""Id -> customer, and the driver who has it."""
+
+
+async def settled(store: Store) -> None:
+    for id, (customer, driver) in ORDERS.items():
+        await store.orders.add(an_order(id, customer_id=customer))
+        if driver is not None:
+            await move_order(store.orders, id, to(driver), by="worker", done=lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("owner", "seen"),
+    [
+        (None, ["o-1", "o-2", "o-3", "o-4", "o-5"]),
+        (Owner("ana"), ["o-1", "o-2"]),
+        (Owner("bea"), ["o-3", "o-5"]),
+        (Owner("nobody"), []),
+        (Owner(driver_id="x"), ["o-1"]),
+        (Owner("bea", "x"), ["o-1", "o-3", "o-5"]),
+        (Owner(), []),
+    ],
+)
+async def test_a_list_has_the_owners_and_no_others(store: Store, owner: Owner | None, seen: list[str]) -> None:
+    await settled(store)
+    assert sorted(order.id for order in await store.orders.list(OrderFilter(owner=owner), 10)) == seen
+    for id in ORDERS:
+        assert (await store.orders.get(id)).is_of(owner) is (id in seen)
+
+
+async def test_pages_of_ones_own(store: Store) -> None:
+    await settled(store)
+    seen: list[str] = []
+    before = None
+    while page := await store.orders.list(OrderFilter(owner=Owner("bea", "x"), before=before), 1):
+        assert page[0].created_at is not None
+        before = (page[0].created_at, page[0].id)
+        seen.append(page[0].id)
+    assert seen == ["o-5", "o-3", "o-1"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "told"),
+    [
+        (Owner("ana"), ["o-1 created", "o-1 dispatched", "o-2 created", "o-1 redispatched", "o-1 dispatched"]),
+        (Owner(driver_id="x"), ["o-1 dispatched", "o-1 redispatched"]),
+        (Owner(driver_id="z"), ["o-1 dispatched"]),
+        (Owner(), []),
+    ],
+)
+async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner: Owner, told: list[str]) -> None:
+    await settled(store)
+    await move_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
+    await move_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
+    page = await store.history.behind(Moment(0, 0), HistoryFilter(owner=owner), 100)
+    said = [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in page.entries]
+    assert said == told
+
+
+async def test_how_many_orders_of_a_customer_are_not_over(store: Store) -> None:
+    await settled(store)
+    assert [await store.orders.open_of(name, 10) for name in ("ana", "bea", "nobody")] == [2, 2, 0]
+    assert await store.orders.open_of("ana", 1) == 1
+    await move_order(store.orders, "o-1", Order.deliver, by="x", done=lambda _: False)
+    await move_order(store.orders, "o-2", Order.cancel, by="ana", done=lambda _: False)
+    assert await store.orders.open_of("ana", 10) == 0

@@ -1,0 +1,130 @@
+"""A PostgreSQL that is cut off, or falls silent, is noticed in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.domain.errors import Unavailable
+from tests.makers import an_order
+from tests.ports.proxy import Proxy, a_proxy
+from tests.waiting import eventually
+
+
+@asynccontextmanager
+async def through_a_proxy(conninfo: str) -> AsyncGenerator[tuple[Pool, Proxy]]:
+    async with a_proxy(int(str(conninfo_to_dict(conninfo)["port"]))) as proxy:
+        there = make_conninfo(conninfo, host="127.0.0.1", port=proxy.port)
+        async with a_pool(there, size=2, wait_seconds=1, answer_seconds=0.5) as pool:
+            yield pool, proxy
+
+
+async def test_a_server_that_falls_silent_is_unavailable_and_found_again(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        proxy.silence()
+        began = time.monotonic()
+
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await orders.get("o-1")
+
+        assert time.monotonic() - began < 5  # 3 times half a second, or a second of waiting for the pool
+        await proxy.drop()
+        await proxy.allow()
+
+        async def answers() -> bool:
+            try:
+                return (await orders.get("o-1")).id == "o-1"
+            except Unavailable:
+                return False
+
+        await eventually(answers, within=20)
+
+
+async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
+    """Also in the middle of a transaction, where the answer to a rollback would be waited for as well."""
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        await PostgresOrders(pool).add(an_order("o-1"))
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable):
+                async with PostgresOutbox(pool).claiming(10) as claim:
+                    proxy.silence()
+                    await claim.settle([None])
+
+
+async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
+    async with a_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
+        await link.execute("select pg_sleep(0.3)")
+        await link.execute("select 1")
+
+
+async def test_connections_that_died_in_the_pool_bother_nobody(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        await asyncio.gather(*(orders.get("o-1") for _ in range(4)))
+        await proxy.drop()
+
+        for _ in range(4):
+            await orders.get("o-1")
+
+
+async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_database: str) -> None:
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders = PostgresOrders(pool)
+        await orders.add(an_order("o-1"))
+        await proxy.cut()
+        until = time.monotonic() + 9  # long enough for pauses that double to have grown to several seconds
+        while time.monotonic() < until:
+            with pytest.raises(Unavailable):
+                await orders.get("o-1")
+        await proxy.allow()
+        began = time.monotonic()
+
+        async def answers() -> bool:
+            try:
+                return bool(await orders.get("o-1"))
+            except Unavailable:
+                return False
+
+        await eventually(answers, within=20)
+        assert time.monotonic() - began < 3
+
+
+async def test_a_standby_is_unavailable_for_orders(clean_database: str) -> None:
+    """As after a failover that moved the primary away from where we are connected."""
+    standby = make_conninfo(clean_database, options="-c default_transaction_read_only=on")
+    async with a_pool(standby, size=1, wait_seconds=1) as pool:
+        with pytest.raises(Unavailable):
+            await PostgresOrders(pool).add(an_order("o-1"))
+
+
+async def test_a_claim_that_the_server_gave_up_is_unavailable(clean_database: str) -> None:
+    """As for a relay that was frozen while it waited for the broker."""
+    impatient = make_conninfo(clean_database, options="-c idle_in_transaction_session_timeout=50")
+    async with a_pool(impatient, size=1, wait_seconds=1) as pool:
+        await PostgresOrders(pool).add(an_order("o-1"))
+        with pytest.raises(Unavailable):
+            async with PostgresOutbox(pool).claiming(10) as claim:
+                await eventually(partial(_nobody_holds, clean_database))
+                await claim.settle([None])
+
+
+async def _nobody_holds(conninfo: str) -> bool:
+    """Whether no transaction is idle in this database."""
+    query = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as link:
+        return await (await link.execute(query)).fetchone() is None

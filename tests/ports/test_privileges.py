@@ -1,0 +1,214 @@
+"""What each process may do in the database: exactly this, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import InsufficientPrivilege
+
+from gofleet.adapters.postgres.pool import a_pool, link_from
+from gofleet.adapters.postgres.privileges import NotGranted, demand_privileges, group_of
+from gofleet.domain.errors import Unavailable
+from gofleet.roles import ORDER
+from tests.databases import login_of
+
+ACTS = ("select", "insert", "update", "delete", "truncate")
+MAY: dict[str, dict[str, set[str]]] = {
+    "schema_migrations": {role: {"select"} for role in ORDER},
+    "orders": {
+        "api": {"select", "insert", "update"},
+        "relay": {"select", "update"},
+        "worker": {"select", "update"},
+        "fleet": {"select"},
+    },
+    "order_log": {"api": {"select", "insert"}, "relay": {"select", "insert"}, "worker": {"insert"}},
+    "outbox": {
+        "api": {"select", "insert", "update"},
+        "relay": {"select", "insert", "update", "delete"},
+        "worker": {"insert"},
+    },
+    "inbox": {"relay": {"select", "delete"}, "worker": {"select", "insert"}},
+    "parked": {
+        "api": {"select", "update"},
+        "relay": {"select", "update", "delete"},
+        "worker": {"insert"},
+        "fleet": {"insert"},
+    },
+    "drivers": {"api": {"select", "insert", "update"}, "fleet": {"select"}},
+    "request_counts": {"api": {"select", "insert", "delete"}},
+    "deadlines": {"relay": {"select", "update"}},
+}
+"""Table -> role -> what it may do with some of its columns at least. A table that is not here fails the test."""
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+SHOWN = ("api", "relay", "worker", "fleet")
+every_role = pytest.mark.parametrize("role", ORDER)
+
+
+@pytest.fixture
+def as_owner(clean_database: str) -> Generator[psycopg.Connection]:
+    with psycopg.connect(clean_database, autocommit=True) as link:
+        yield link
+
+
+@contextmanager
+def as_process(database: str, role: str) -> Generator[psycopg.Connection]:
+    with psycopg.connect(make_conninfo(database, user=login_of(role)), autocommit=True) as link:
+        yield link
+
+
+def asked(link: psycopg.Connection, query: str, *values: object) -> Any:
+    row = link.execute(query.encode(), values).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@every_role
+def test_each_role_may_do_with_each_table_what_is_written_here(as_owner: psycopg.Connection, role: str) -> None:
+    tables = as_owner.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+    found = {table: {act for act in ACTS if may(as_owner, role, act, table)} for (table,) in tables}
+
+    assert found == {table: of.get(role, set[str]()) for table, of in MAY.items()}
+
+
+def test_the_readme_shows_what_each_role_may() -> None:
+    shown = dict[str, dict[str, set[str]]]()
+    for line in re.findall(r"^\| `(\w+` \|(?: (?:(?:select|insert|update|delete)(?:, )?)* ?\|){4})$", README, re.M):
+        table, *cells = (cell.strip(" `") for cell in line.rstrip("|").split("|"))
+        shown[table] = {role: set(cell.split(", ")) for role, cell in zip(SHOWN, cells, strict=True) if cell}
+
+    assert f"| table | {' | '.join(map(group_of, SHOWN))} |" in README
+    assert shown == MAY
+
+
+def may(link: psycopg.Connection, role: str, act: str, table: str) -> bool:
+    """With some of its columns at least."""
+    kind = "table" if act in {"delete", "truncate"} else "any_column"
+    return asked(link, f"select has_{kind}_privilege(%s, %s, %s)", login_of(role), table, act)
+
+
+@every_role
+def test_no_role_may_make_anything(as_owner: psycopg.Connection, role: str) -> None:
+    for name in (login_of(role), group_of(role)):
+        assert not asked(as_owner, "select has_schema_privilege(%s, 'public', 'create')", name)
+        assert not asked(as_owner, "select has_database_privilege(%s, current_database(), 'create')", name)
+        assert not asked(as_owner, "select has_function_privilege(%s, 'grant_to_process_roles()', 'execute')", name)
+        power = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_roles"
+        assert not asked(as_owner, f"{power} where rolname = %s", name)
+    assert not asked(as_owner, "select rolcanlogin from pg_roles where rolname = %s", group_of(role))
+    assert asked(as_owner, "select count(*) from pg_class where pg_get_userbyid(relowner) like 'gofleet\\_%%'") == 0
+
+
+FOR_NOBODY = (
+    "drop table orders",
+    "truncate outbox",
+    "create table mine (id integer)",
+    "alter table orders disable trigger all",
+    "create trigger mine before insert on orders for each row execute function refuse_change()",
+    "update order_log set became = 'DELIVERED'",
+    "delete from order_log",
+    "delete from orders",
+    "update orders set price = 1",
+    "update orders set customer_id = 'somebody'",
+    "insert into order_log (order_id, became, version, at) values ('o', 'PENDING', 1, '2000-01-01')",
+    "update outbox set payload = '{}'",
+    "delete from schema_migrations",
+    "select grant_to_process_roles()",
+)
+REFUSED = {
+    "api": (
+        "select from inbox",
+        "insert into inbox (consumer, event_id, outcome) values ('dispatch', gen_random_uuid(), 'done')",
+        "select payload from outbox",
+        "update outbox set published_at = now()",
+        "delete from outbox",
+        "delete from parked",
+        "delete from drivers",
+        "insert into orders (id, price, tax, final_price, status, driver_id) values ('o', 1, 0, 1, 'DELIVERED', 'ana')",
+    ),
+    "relay": (
+        "insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)",
+        "select outcome from inbox",
+        "insert into inbox (consumer, event_id, outcome) values ('dispatch', gen_random_uuid(), 'done')",
+        "select from drivers",
+        "select from request_counts",
+    ),
+    "worker": (
+        "delete from outbox",
+        "select from outbox",
+        "update outbox set published_at = now()",
+        "delete from inbox",
+        "insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)",
+        "select from order_log",
+        "select from parked",
+        "select from drivers",
+    ),
+    "fleet": (
+        "update orders set status = 'CANCELLED'",
+        "select created_at from drivers",
+        "select from outbox",
+        "insert into drivers (id, name) values ('ana', 'Ana')",
+        "update drivers set on_duty = false",
+        "select from parked",
+        "select from order_log",
+    ),
+}
+
+
+@every_role
+def test_what_is_not_its_work_is_refused(clean_database: str, role: str) -> None:
+    with as_process(clean_database, role) as link:
+        for statement in (*FOR_NOBODY, *REFUSED[role]):
+            with pytest.raises(InsufficientPrivilege):
+                link.execute(statement.encode())
+
+
+@every_role
+def test_the_start_notices_whatever_is_lacking(clean_database: str, as_owner: psycopg.Connection, role: str) -> None:
+    login = f"stranger_{uuid4().hex[:8]}"
+    as_owner.execute(sql.SQL("create role {} login").format(sql.Identifier(login)))
+    try:
+        stranger = make_conninfo(clean_database, user=login)
+        with pytest.raises(NotGranted, match=r"may not .*select on schema_migrations") as refused:
+            demand_privileges(stranger, [role])
+        as_owner.execute(refused.value.fix.encode())
+        demand_privileges(stranger, [role])
+        other = next(each for each in ORDER if each != role)
+        with pytest.raises(NotGranted) as half:
+            demand_privileges(stranger, [role, other])
+        assert half.value.fix == f'grant gofleet_{other} to "{login}"'
+    finally:
+        as_owner.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
+
+
+@every_role
+def test_the_owner_and_the_roles_own_login_lack_nothing(clean_database: str, role: str) -> None:
+    demand_privileges(clean_database, ORDER)
+    demand_privileges(make_conninfo(clean_database, user=login_of(role)), [role])
+
+
+def test_a_schema_that_was_open_to_anybody_is_closed(as_owner: psycopg.Connection) -> None:
+    as_owner.execute("grant create on schema public to public")
+    assert asked(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
+
+    as_owner.execute("select grant_to_process_roles()")
+
+    assert not asked(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
+
+
+async def test_a_grant_that_is_taken_away_meanwhile_is_an_outage_and_no_fault_of_a_message(clean_database: str) -> None:
+    """So the message waits, and nobody is answered 500."""
+    async with a_pool(make_conninfo(clean_database, user=login_of("worker")), size=1, wait_seconds=5) as pool:
+        with pytest.raises(Unavailable, match="InsufficientPrivilege"):
+            async with link_from(pool) as link:
+                await link.execute("delete from outbox")
+        async with link_from(pool) as link:
+            await link.execute("select id from orders")

@@ -1,0 +1,59 @@
+"""In a crowd a search looks at a few, whatever became of its driver of before: Redis does nothing else meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Driver
+from gofleet.ports import Search
+from tests.makers import CENTRE, a_position
+from tests.ports.redises import SERVERS, a_client
+
+CROWD = 2000
+FEW = 100
+SEARCH = Search("o-1", CENTRE, 5)
+
+
+@pytest.fixture(params=SERVERS)
+async def crowd(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Redis, RedisPositions]]:
+    async with a_client(request, request.param) as (redis, prefix):
+        positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=10_000)
+        await positions.move([a_position(f"d-{number}", metres_north=2 * number) for number in range(CROWD)])
+        yield redis, positions
+
+
+async def looked_at(redis: Redis) -> int:
+    """Drivers since the server started."""
+    return int((await cast("Any", redis).info("commandstats"))["cmdstat_hmget"]["calls"])
+
+
+async def test_the_nearest_of_a_crowd(crowd: tuple[Redis, RedisPositions]) -> None:
+    redis, positions = crowd
+    before = await looked_at(redis)
+
+    found = await positions.claim_nearest(SEARCH)
+
+    assert [one.driver_id for one in found] == [f"d-{number}" for number in range(5)]
+    assert await looked_at(redis) - before < FEW
+
+
+@pytest.mark.parametrize("fate", ["excluded", "busy", "off duty"])
+async def test_without_the_driver_of_before(crowd: tuple[Redis, RedisPositions], fate: str) -> None:
+    redis, positions = crowd
+    [first, *_] = await positions.claim_nearest(SEARCH)
+    if fate == "busy":
+        await positions.occupy(first.driver_id, "o-2", 2)
+    if fate == "off duty":
+        await positions.register(Driver(first.driver_id, "Off duty", on_duty=False))
+    before = await looked_at(redis)
+
+    found = await positions.claim_nearest(replace(SEARCH, exclude=("d-0",) if fate == "excluded" else ()))
+
+    assert [one.driver_id for one in found] == [f"d-{number}" for number in range(1, 6)]
+    assert await looked_at(redis) - before < FEW

@@ -1,0 +1,253 @@
+"""What every `Positions` promises to those who only look."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+
+from gofleet.adapters.redis.driver_queries import MOST_LOOKED_AT
+from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Area, Driver, Position
+from gofleet.domain.place import Box, Place, distance_m
+from gofleet.ports import Positions, Search
+from gofleet.testing.positions import MemoryPositions
+from tests.makers import CENTRE, a_position
+from tests.ports.redises import SERVERS, a_client
+from tests.waiting import eventually
+
+WORLD = Box(-180, -90, 180, 90)
+TOWN = Box(CENTRE.lng - 0.1, CENTRE.lat - 0.1, CENTRE.lng + 0.1, CENTRE.lat + 0.1)
+# (forget_seconds) -> positions
+Make = Callable[[float], Positions]
+
+
+@pytest.fixture(params=["memory", *SERVERS])
+async def make(request: pytest.FixtureRequest) -> AsyncGenerator[Make]:
+    if request.param == "memory":
+        yield lambda forget: MemoryPositions(stale_seconds=60, claim_ms=60_000, forget_seconds=forget)
+        return
+    async with AsyncExitStack() as stack:
+        redis, prefix = await stack.enter_async_context(a_client(request, request.param))
+        yield lambda forget: RedisPositions(
+            redis, prefix=prefix, stale_seconds=60, claim_ms=60_000, forget_seconds=forget
+        )
+
+
+@pytest.fixture
+def positions(make: Make) -> Positions:
+    return make(3600)
+
+
+async def inside(positions: Positions, area: Area) -> list[str]:
+    return [one.position.driver_id for one in await positions.within(area)]
+
+
+async def near(positions: Positions, *, radius_km: float = 5, limit: int = 10) -> list[str]:
+    return [one.position.driver_id for one in await positions.nearest(CENTRE, radius_km, limit)]
+
+
+async def a_mixed_town(positions: Positions) -> None:
+    """One of each sort, the farther north the later in the alphabet."""
+    for metres, driver_id in enumerate(["busy", "free", "off", "stale"], start=1):
+        age = 61 if driver_id == "stale" else 0
+        await positions.move([a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
+    await positions.occupy("busy", "o-1", 2)
+    await positions.register(Driver("off", "Off Duty", on_duty=False))
+
+
+async def test_a_sighting_has_name_place_time_and_distance(positions: Positions) -> None:
+    await positions.register(Driver("ana", "Ana Souza"))
+    at = datetime.now(UTC).replace(microsecond=123_000)
+    fix = Position("ana", Place(CENTRE.lat + 1000 / 111_195, CENTRE.lng), at)
+    await positions.move([fix])
+
+    [near_by] = await positions.nearest(CENTRE, 5, 10)
+    [on_the_map] = await positions.within(Area(TOWN))
+    [located] = await positions.locate(["ana"])
+
+    for one in (near_by, on_the_map, located):
+        assert (one.position, one.name, one.on_duty, one.free) == (fix, "Ana Souza", True, True)
+    assert near_by.distance_m == pytest.approx(1000, abs=2)
+
+
+async def test_near_a_place_are_those_on_duty_free_or_not_nearest_first(positions: Positions) -> None:
+    await a_mixed_town(positions)
+    await positions.move([a_position("far", metres_north=5100)])
+
+    found = await positions.nearest(CENTRE, 5, 10)
+
+    assert [(one.position.driver_id, one.free) for one in found] == [("busy", False), ("free", True), ("stale", False)]
+    assert await near(positions, limit=2) == ["busy", "free"]
+    assert await near(positions, radius_km=6) == ["busy", "free", "stale", "far"]
+
+
+async def test_looking_claims_nobody_and_shows_who_is_claimed_as_free(positions: Positions) -> None:
+    await positions.move([a_position("ana")])
+    await positions.nearest(CENTRE, 5, 10)
+
+    assert [one.driver_id for one in await positions.claim_nearest(Search("o-1", CENTRE, 5))] == ["ana"]
+    [ana] = await positions.nearest(CENTRE, 5, 10)
+    assert ana.free
+
+
+@pytest.mark.parametrize(
+    ("free", "on_duty", "shown"),
+    [
+        (None, None, ["busy", "free", "off", "stale"]),
+        (True, None, ["free"]),
+        (False, None, ["busy", "off", "stale"]),
+        (None, False, ["off"]),
+        (False, True, ["busy", "stale"]),
+        (True, False, []),
+    ],
+)
+async def test_a_map_shows_those_who_are_asked_for(
+    positions: Positions, free: bool | None, on_duty: bool | None, shown: list[str]
+) -> None:
+    await a_mixed_town(positions)
+
+    assert sorted(await inside(positions, Area(TOWN, free, on_duty))) == shown
+
+
+async def test_who_goes_silent_is_on_the_map_but_not_free(positions: Positions) -> None:
+    await positions.move([a_position("ana", age_seconds=59.8)])
+
+    assert await eventually(lambda: _shown_as_silent(positions))
+    assert await inside(positions, Area(TOWN, free=True)) == []
+
+
+async def _shown_as_silent(positions: Positions) -> bool:
+    [ana] = await positions.within(Area(TOWN))
+    return not ana.free
+
+
+async def test_who_is_free_again_is_shown_so(positions: Positions) -> None:
+    await a_mixed_town(positions)
+
+    await positions.free("busy", "o-1", 3)
+    await positions.register(Driver("off", "Back"))
+
+    assert sorted(await inside(positions, Area(TOWN, free=True))) == ["busy", "free", "off"]
+
+
+async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(positions: Positions) -> None:
+    await positions.move([a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))])
+
+    found = await inside(positions, Area(TOWN, limit=500))
+
+    assert found == [f"d-{number:04}" for number in range(1, 501)]
+
+
+async def test_the_few_who_are_wanted_are_found_among_many_who_are_not(positions: Positions) -> None:
+    await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(900)])
+    for number in (3, 450, 899):
+        await positions.register(Driver(f"d-{number}", "Off", on_duty=False))
+
+    assert await inside(positions, Area(TOWN, on_duty=False, limit=2)) == ["d-3", "d-450"]
+    assert await inside(positions, Area(TOWN, on_duty=False, limit=5)) == ["d-3", "d-450", "d-899"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_is(
+    positions: Positions, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311  not a secret
+    places = [Place(chance.uniform(-85.05, 85.05), chance.uniform(-180, 180)) for _ in range(300)]
+    places += [Place(lat, lng) for lat in (-85.05, 0.001, 85.05) for lng in (-180.0, -90.0, 0.001, 179.99999, 180.0)]
+    places += [Place(CENTRE.lat + chance.gauss(0, 0.1), CENTRE.lng + chance.gauss(0, 0.1)) for _ in range(300)]
+    now = datetime.now(UTC)
+    await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(places)])
+    boxes = [WORLD, Box(-180, 80, 180, 90), Box(-180, -90, 180, -85.05), Box(0, -90, 180, 0), Box(-180, -1, 180, 1)]
+    boxes += [Box(179, -10, 180, 10), Box(-180, 86, 180, 90)]
+    boxes += [_a_box(chance) for _ in range(60)]
+
+    for box in boxes:
+        expected = {f"d-{number}" for number, place in enumerate(places) if box.holds(place)}
+        found = await positions.within(Area(box, limit=1000))
+        assert {one.position.driver_id for one in found} == expected, box
+        distances = [distance_m(one.position.place, box.middle) for one in found]
+        assert all(later > sooner - 2 for sooner, later in pairwise(distances)), box
+        few = await positions.within(Area(box, limit=7))
+        nearest = [distance_m(one.position.place, box.middle) for one in few]
+        assert nearest == pytest.approx(distances[:7], abs=2), box
+
+
+def _a_box(chance: random.Random) -> Box:
+    size = 10 ** chance.uniform(-3, 2.3)
+    centre = CENTRE if size < 1 else Place(chance.uniform(-90, 90), chance.uniform(-180, 180))
+    width, height = size * chance.uniform(0.1, 1), size * chance.uniform(0.1, 1)
+    west, south = max(centre.lng - width, -180), max(centre.lat - height, -90)
+    return Box(west, south, min(centre.lng + width, 180), min(centre.lat + height, 90))
+
+
+async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
+    now = datetime.now(UTC)
+    corners = [Place(lat, lng) for lat in (TOWN.min_lat, TOWN.max_lat) for lng in (TOWN.min_lng, TOWN.max_lng)]
+    await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
+
+    assert len(await inside(positions, Area(TOWN))) == 4
+
+
+async def test_the_known_are_located_once_each_as_they_were_asked_for(positions: Positions) -> None:
+    await positions.move([a_position(f"d-{number}") for number in range(500)])
+    await positions.register(Driver("nowhere", "Never moved"))
+
+    asked = [f"d-{number}" for number in reversed(range(500))]
+    found = await positions.locate([*asked, "d-3", "nobody", "nowhere"])
+
+    assert [one.position.driver_id for one in found] == asked
+    assert await positions.locate([]) == []
+
+
+async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
+    await positions.move([a_position("ana")])
+    await positions.move([a_position("ana", metres_north=50_000)])
+
+    assert await inside(positions, Area(TOWN)) == []
+    assert await near(positions) == []
+
+
+async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_is_heard_of(make: Make) -> None:
+    positions = make(1.0)
+    await positions.move([a_position("gone"), a_position("kept")])
+
+    async def only_kept() -> bool:
+        await positions.register(Driver("kept", "Kept"))
+        return await inside(positions, Area(TOWN)) == ["kept"]
+
+    assert await eventually(only_kept)
+    assert await positions.locate(["gone"]) == []
+    await positions.move([a_position("gone")])
+    assert sorted(await inside(positions, Area(TOWN))) == ["gone", "kept"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_crowd_is_not_looked_through_without_end(request: pytest.FixtureRequest, server: str) -> None:
+    async with a_client(request, server) as (redis, prefix):
+        positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
+        await positions.move([a_position(f"d-{number}") for number in range(MOST_LOOKED_AT)])
+        await positions.move([a_position("off", metres_north=1000)])
+        await positions.register(Driver("off", "Off", on_duty=False))
+
+        assert await inside(positions, Area(TOWN, on_duty=False)) == []
+        smaller = Box(TOWN.min_lng, CENTRE.lat + 0.005, TOWN.max_lng, TOWN.max_lat)
+        assert await inside(positions, Area(smaller, on_duty=False)) == ["off"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_the_forgotten_do_not_pile_up(request: pytest.FixtureRequest, server: str) -> None:
+    async with a_client(request, server) as (redis, prefix):
+        positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000, forget_seconds=0.2)
+        await positions.move([a_position(f"d-{number}") for number in range(100)])
+
+        async def one_is_left() -> bool:
+            await positions.move([a_position("here")])
+            sets = [f"{prefix}drivers:{each}" for each in ("free", "seen", "heard")]
+            return [await redis.zcard(each) for each in sets] == [1, 1, 1]
+
+        assert await eventually(one_is_left)

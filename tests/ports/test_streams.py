@@ -1,0 +1,169 @@
+"""What only Redis Streams can do to us."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from gofleet.adapters.redis.stream_wire import StreamNames
+from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.domain import events
+from gofleet.domain.errors import Unavailable
+from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Later, Message, Verdict
+from gofleet.embedded import Valkey
+from tests.ports.brokers import DELIVERY_LIMIT, StreamsBench, a_prefix
+from tests.ports.proxy import a_proxy
+from tests.ports.redises import SERVERS
+from tests.waiting import eventually
+
+
+@pytest.fixture(params=SERVERS)
+def bench(request: pytest.FixtureRequest) -> StreamsBench:
+    server: Valkey = request.getfixturevalue(request.param)
+    return StreamsBench(server.address.port, a_prefix())
+
+
+def a_message(n: int = 0) -> Message:
+    return Message(f"event-{n}", events.ORDERS_CREATED, f"order-{n}", 1, b"{}")
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+
+    async def __call__(self, delivery: Delivery) -> Verdict:
+        self.deliveries.append(delivery)
+        return DONE
+
+
+async def test_entries_that_are_not_ours_are_delivered_as_they_are(bench: StreamsBench) -> None:
+    """So that they end where people see them, instead of staying pending for ever."""
+    seen = Seen()
+    stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
+    async with Redis(port=bench.port) as redis:
+        for fields in ({"__data__": b"\xff\xfe"}, {b"\xff": b"\xfe"}, {"a": "b"}, {"__data__": "[1]"}):
+            await redis.xadd(stream, fields)  # pyright: ignore[reportArgumentType]  # its dict is invariant
+    async with (
+        bench.consumer(min_idle_seconds=0.2) as (consumer, _),
+        consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=4),
+    ):
+        await eventually(lambda: len(seen.deliveries) == 4)
+    assert {delivery.body for delivery in seen.deliveries} >= {b"\xff\xfe", b"[1]"}
+    assert all(not delivery.headers for delivery in seen.deliveries)
+    assert await bench.size(DISPATCH_QUEUE) == 0
+
+
+async def test_consuming_goes_on_after_redis_forgot_everything(bench: StreamsBench) -> None:
+    seen = Seen()
+    async with (
+        bench.consumer() as (consumer, _),
+        bench.publisher() as (publisher, _),
+        consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=4),
+        Redis(port=bench.port) as redis,
+    ):
+        assert await publisher.publish([a_message(1)]) == [None]
+        await eventually(lambda: len(seen.deliveries) == 1)
+        await redis.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
+        assert await publisher.publish([a_message(2)]) == [None]
+        await eventually(lambda: len(seen.deliveries) == 2)
+    assert await bench.size(DISPATCH_QUEUE) == 0
+
+
+async def test_a_consumer_that_leaves_is_forgotten_by_the_group(bench: StreamsBench) -> None:
+    async with (
+        bench.consumer() as (consumer, _),
+        consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=4),
+        bench.publisher() as (publisher, _),
+    ):
+        await publisher.publish([a_message()])
+        await eventually(lambda: bench_is_empty(bench))
+    async with Redis(port=bench.port) as redis:
+        stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
+        assert await redis.xinfo_consumers(stream, "gofleet") == []
+
+
+async def bench_is_empty(bench: StreamsBench) -> bool:
+    return await bench.size(DISPATCH_QUEUE) == 0
+
+
+async def test_what_is_given_back_is_not_held_against_it(bench: StreamsBench) -> None:
+    """Every new release of the worker gives messages back; that must not park them."""
+
+    begun: list[str] = []
+
+    async def forever(delivery: Delivery) -> Verdict:
+        begun.append(delivery.event_id)
+        await asyncio.Event().wait()
+        return DONE
+
+    async with bench.publisher() as (publisher, _):
+        assert await publisher.publish([a_message(1), a_message(2)]) == [None, None]
+    for release in range(DELIVERY_LIMIT + 3):
+        async with (
+            bench.consumer(grace_seconds=0.01) as (consumer, _),
+            consumer.consuming(DISPATCH_QUEUE, forever, concurrency=1, prefetch=2),
+        ):
+            await eventually(lambda release=release: len(begun) > release)
+    seen = Seen()
+    async with bench.consumer() as (consumer, _), consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=2):
+        await eventually(lambda: len(seen.deliveries) == 2)
+
+
+async def test_the_same_message_may_wait_twice(bench: StreamsBench) -> None:
+    first: list[str] = []
+    again: list[str] = []
+
+    async def later_once(delivery: Delivery) -> Verdict:
+        if len(first) < 2:
+            first.append(delivery.event_id)
+            return Later(0.3)
+        again.append(delivery.event_id)
+        return DONE
+
+    async with (
+        bench.publisher() as (publisher, _),
+        bench.consumer() as (consumer, _),
+        consumer.consuming(DISPATCH_QUEUE, later_once, concurrency=1, prefetch=1),
+    ):
+        assert await publisher.publish([a_message(), a_message()]) == [None, None]
+        await eventually(lambda: len(again) == 2)
+    assert await bench.size(DISPATCH_QUEUE) == 0
+
+
+async def test_a_silent_redis_is_unavailable_in_time(bench: StreamsBench) -> None:
+    async with (
+        a_proxy(bench.port) as proxy,
+        StreamsPublisher(f"redis://127.0.0.1:{proxy.port}/0", prefix=bench.prefix, timeout_seconds=0.3) as publisher,
+    ):
+        assert await publisher.publish([a_message()]) == [None]
+        proxy.silence()
+        started = time.monotonic()
+        [answer] = await publisher.publish([a_message()])
+        assert isinstance(answer, Unavailable)
+        assert time.monotonic() - started < 3
+        with pytest.raises(Unavailable):
+            await publisher.check()
+        await proxy.drop()
+        await proxy.allow()
+        assert await publisher.publish([a_message()]) == [None]
+
+
+async def test_what_is_not_redis_at_all_is_waited_for_with_the_reason(bench: StreamsBench) -> None:
+    """A wrong type of key, as from another program: an outage with a reason, not an end."""
+    seen = Seen()
+    stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
+    async with Redis(port=bench.port) as redis, bench.consumer() as (consumer, _):
+        await redis.set(stream, "not a stream")
+        assert isinstance(consumer, StreamsConsumer)
+        async with bench.publisher() as (publisher, _):
+            [answer] = await publisher.publish([a_message()])
+            assert isinstance(answer, Unavailable)
+            assert "WRONGTYPE" in str(answer)
+            async with consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=1):
+                await redis.delete(stream)
+                assert await publisher.publish([a_message()]) == [None]
+                await eventually(lambda: seen.deliveries)
+                await asyncio.sleep(0)
