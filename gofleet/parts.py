@@ -21,9 +21,9 @@ from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.server import Listening, PortTaken, serving
 from gofleet.adapters.postgres.batched_orders import Batches
 from gofleet.adapters.postgres.migrate import MigrationError, missing
-from gofleet.adapters.postgres.notify import Doorbell
+from gofleet.adapters.postgres.notify import OutboxNotifier
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, a_pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire, create_pool
 from gofleet.adapters.postgres.pool import conninfo as conninfo_of
 from gofleet.adapters.postgres.privileges import demand_privileges
 from gofleet.adapters.rabbit.connection import RabbitServer
@@ -37,14 +37,14 @@ from gofleet.adapters.supervision import jittered
 from gofleet.adapters.tls import trusting
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
-from gofleet.guards.manual_fallback import Limits
+from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Consumer, Publisher
 from gofleet.process import Process
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.loop_lag import measuring_the_loop
-from gofleet.telemetry.metrics import say_who_runs
+from gofleet.telemetry.loop_lag import measure_loop_lag
+from gofleet.telemetry.metrics import set_build_info
 
 NEXT_PORTS = 20
 """How many more ports are tried when nobody asked for a certain one."""
@@ -83,7 +83,7 @@ def rules(settings: Settings) -> Rules:
     worker = settings.worker
     return Rules(
         retry=RetryRules(worker.max_attempts, settings.broker.tiers),
-        limits=Limits(worker.patience_seconds, worker.t_max_seconds),
+        limits=WaitLimits(worker.patience_seconds, worker.t_max_seconds),
         deadline_seconds=worker.deadline_seconds,
         hold_seconds=worker.outage_hold_seconds,
     )
@@ -102,8 +102,8 @@ async def tracing(process: Process) -> AsyncGenerator[None]:
 async def operations(process: Process) -> AsyncGenerator[None]:
     """/health and /metrics, on a port of their own in every role."""
     app = Operations(process.checks, process.roles, process.stopping.is_set)
-    say_who_runs(process.roles)
-    async with process.keeping(measuring_the_loop), AsyncExitStack() as stack:
+    set_build_info(process.roles)
+    async with process.keeping(measure_loop_lag), AsyncExitStack() as stack:
         listening = await _listening(stack, app, process.settings)
         logger.info("metrics and health on port {}", listening.port)
         async with watched(process, listening):
@@ -150,10 +150,12 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
     long as it takes."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
     await _fit(dsn, process.roles)
-    pool = a_pool(dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds)
+    pool = create_pool(
+        dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds
+    )
 
     async def answers() -> None:
-        async with link_from(pool) as link:
+        async with acquire(pool) as link:
             await link.execute("select 1")
 
     async with pool:
@@ -178,9 +180,9 @@ async def _fit(dsn: str, roles: Sequence[str]) -> None:
 async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     """The orders, with the bell that tells the relays about their news."""
     pool, db = await process.use(postgres), process.settings.postgres
-    bell = Doorbell(pool)
-    async with process.keeping(bell.ringing):
-        yield PostgresOrders(pool, bell.ring, Batches(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
+    bell = OutboxNotifier(pool)
+    async with process.keeping(bell.run):
+        yield PostgresOrders(pool, bell.notify, Batches(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
 
 
 def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:

@@ -9,13 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gofleet.domain.driver import Area, Candidate, Driver, DriverFilter, Moved, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriverFilter, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment
+from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
 from gofleet.domain.order import Order, Owner, Status
-from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage
+from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
 
 
@@ -46,7 +46,7 @@ class Orders(Protocol):
         """Keep a new order and its news, and fill in its times; False, changing nothing, if the id exists."""
         ...
 
-    async def get(self, order_id: str) -> Order: ...  # NoSuchOrder
+    async def get(self, order_id: str) -> Order: ...  # OrderNotFound
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         """Keep the moves made since `order` was read, their news and the receipt; change nothing when raising
@@ -57,7 +57,7 @@ class Orders(Protocol):
     async def open_of(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
-    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+    async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
         """Put a `DispatchRequested` into the outbox for orders that are PENDING for `after_seconds` and have nothing
         unpublished there, again after twice, four times ... as long; the ids of up to `limit` of them, oldest first."""
         ...
@@ -68,11 +68,11 @@ class Orders(Protocol):
 class History(Protocol):
     """The moves of all orders, in an order that never changes: what was read up to a moment was all up to it."""
 
-    async def of(self, order_id: str, limit: int) -> Sequence[Entry]: ...  # oldest first; NoSuchOrder
-    async def now(self) -> Moment: ...  # nothing that is seen before it comes behind it
+    async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]: ...  # oldest first; OrderNotFound
+    async def now(self) -> HistoryCursor: ...  # nothing that is seen before it comes behind it
 
-    async def behind(self, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
-        """Read on from `moment`, looking at up to `limit` entries. `UnknownMoment` for one that is yet to come."""
+    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
+        """Read on from `moment`, looking at up to `limit` entries. `UnknownCursor` for one that is yet to come."""
         ...
 
 
@@ -177,13 +177,15 @@ class ReplayClaim(Protocol):
 class Parked(Protocol):
     """Messages that were given up, kept for people."""
 
-    async def add(self, delivery: Delivery, failure: Failure) -> None: ...
+    async def add(self, delivery: Delivery, failure: HandlingFailure) -> None: ...
     async def count(self) -> int: ...  # of those that are not back in their queue
     async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]: ...  # newest first
     async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]: ...  # largest first
-    async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]: ...  # NoSuchParked; body cut
+    async def open(
+        self, id: int, most_bytes: int
+    ) -> tuple[ParkedMessage, Delivery]: ...  # ParkedMessageNotFound; body cut
     async def request(self, id: int) -> ParkedMessage:
-        """Have it replayed, once however often that is asked for. `NoSuchParked`, `NotReplayable`."""
+        """Have it replayed, once however often that is asked for. `ParkedMessageNotFound`, `NotReplayable`."""
         ...
 
     async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
@@ -244,9 +246,9 @@ class Fleet(Searching, Protocol):
 
     async def register(self, driver: Driver) -> None: ...
     async def move(self, position: Position) -> bool: ...  # False = older than what is known
-    async def move_all(self, positions: Sequence[Position]) -> Moved: ...  # at most 1000
+    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
-    async def within(self, area: Area) -> list[Sighting]: ...  # nearest to the middle first
+    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the middle first
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # at most 500; the unknown left out
 
 
@@ -255,7 +257,7 @@ class Positions(Protocol):
 
     async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # these three as
-    async def within(self, area: Area) -> list[Sighting]: ...  # Fleet's, and
+    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # Fleet's, and
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # nobody is claimed
     async def move(self, positions: Sequence[Position]) -> list[bool]: ...
     async def register(self, driver: Driver) -> None: ...
@@ -275,8 +277,8 @@ class Drivers(Protocol):
         content, for that was done before; else `VersionMismatch`, and nothing is changed."""
         ...
 
-    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # NoSuchDriver
-    async def get(self, driver_id: str) -> Driver: ...  # NoSuchDriver
+    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # DriverNotFound
+    async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
     async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]: ...
     async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
 

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.cli.config import markdown_table
-from gofleet.domain.order import MOVES, Status
+from gofleet.domain.order import TRANSITIONS, Status
 from gofleet.files import shipped
 from gofleet.telemetry import metrics
 
@@ -32,7 +32,7 @@ def test_the_database_allows_exactly_the_moves_of_the_domain(clean_database: str
                 if was is not wanted and _database_moves(link, was, wanted):
                     allowed.add((was, wanted))
 
-    assert allowed == {(was, wanted) for was, targets in MOVES.items() for wanted in targets}
+    assert allowed == {(was, wanted) for was, targets in TRANSITIONS.items() for wanted in targets}
 
 
 def _database_moves(link: psycopg.Connection, was: Status, wanted: Status) -> bool:
@@ -59,7 +59,7 @@ def test_the_readme_draws_exactly_the_moves_of_the_domain() -> None:
     assert diagram is not None
     drawn = set(re.findall(r"^\s*([A-Z_]+) --> ([A-Z_]+)", diagram.group(1), re.M))
 
-    assert drawn == {(was.value, wanted.value) for was, targets in MOVES.items() for wanted in targets}
+    assert drawn == {(was.value, wanted.value) for was, targets in TRANSITIONS.items() for wanted in targets}
 
 
 def test_the_readme_lists_exactly_the_settings_there_are() -> None:
@@ -108,7 +108,7 @@ def test_words_without_meaning_name_nothing() -> None:
 
 
 def test_sql_is_never_put_together_from_values() -> None:
-    """An f-string handed to execute() may hold only our own constants, of which the doorbell's channel is one."""
+    """An f-string handed to execute() may hold only our own constants, of which the NOTIFY channel is one."""
     found = [
         f"{path.name}:{node.lineno}"
         for path in SOURCES
@@ -117,7 +117,7 @@ def test_sql_is_never_put_together_from_values() -> None:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "execute"
         and any(isinstance(argument, ast.JoinedStr) for argument in node.args)
-        and path.name != "doorbell.py"
+        and path.name != "notify.py"
     ]
 
     assert found == []

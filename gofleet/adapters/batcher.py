@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 Waiting = tuple[Item, frozenset[Hashable], asyncio.Future[Answer]]
 
 
-class Apart(Exception):
+class RunAlone(Exception):
     """The answer that an item must be asked for alone. Never to a lone item."""
 
 
@@ -23,7 +23,7 @@ def _no_keys(_: object) -> Iterable[Hashable]:
     return ()
 
 
-class Coalescer(Generic[Item, Answer]):
+class Batcher(Generic[Item, Answer]):
     """Hands items to `act` in batches; calling it with an item gives that item's answer.
 
     A lone item is a batch at once, and a batch is only ever as large as what came while others were under way, `most`
@@ -77,7 +77,7 @@ class Coalescer(Generic[Item, Answer]):
             task.add_done_callback(self._ended)
             if self._patience:
                 self._fresh = task
-                self._timer = asyncio.get_running_loop().call_later(self._patience, self._lose_patience)
+                self._timer = asyncio.get_running_loop().call_later(self._patience, self._allow_second_batch)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -86,7 +86,7 @@ class Coalescer(Generic[Item, Answer]):
             self._fresh = None
         self._go_on()
 
-    def _lose_patience(self) -> None:
+    def _allow_second_batch(self) -> None:
         self._fresh = None
         self._go_on()
 
@@ -125,7 +125,7 @@ class Coalescer(Generic[Item, Answer]):
                 raise RuntimeError(f"{len(answers)} answers to {len(batch)} items")
         except Exception as error:
             alone = len(batch) == 1 or isinstance(error, self._common)
-            answers = [error if alone else Apart()] * len(batch)
+            answers = [error if alone else RunAlone()] * len(batch)
         except BaseException:  # cancelled, such as with its loop: nobody must wait for what will never come
             self._answer(batch, [Unavailable("the answer", "the asking was cut off")] * len(batch))
             raise
@@ -136,7 +136,7 @@ class Coalescer(Generic[Item, Answer]):
             future = waiting[-1]
             if future.done():
                 continue
-            if isinstance(answer, Apart) and len(batch) > 1:
+            if isinstance(answer, RunAlone) and len(batch) > 1:
                 # Beside the batches, so that the next of those need not wait for it.
                 self._begin(self._ask([waiting]), self._apart).add_done_callback(self._apart.discard)
             elif isinstance(answer, Exception):

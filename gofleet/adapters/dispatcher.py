@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Protocol
 from loguru import logger
 
 from gofleet import failpoints
-from gofleet.domain.messages import EVENT_ID, Delivery, Done, Handler, Later, Verdict
+from gofleet.domain.messages import EVENT_ID, Ack, Delivery, Handler, Outcome, Retry
 
 if TYPE_CHECKING:
     from loguru import Logger  # exists in its stubs only
 
-AFTER_A_FAILURE = Later(5, counted=True)
+AFTER_A_FAILURE = Retry(5, counted=True)
 """For a handler that raised, which its guards should have answered."""
 
 
-class Held(Protocol):
+class IncomingMessage(Protocol):
     """One message that the broker considers ours until we answer. What cannot be answered it delivers again."""
 
     @property
     def delivery(self) -> Delivery: ...
     async def forget(self) -> None: ...
-    async def postpone(self, later: Later) -> None: ...
+    async def postpone(self, later: Retry) -> None: ...
     async def give_back(self) -> None: ...  # never started: let another consumer have it now
 
 
-class InFlight:
+class Dispatcher:
     """Gives each accepted message to `handler`, at most `concurrency` at once, and answers the broker."""
 
     def __init__(self, handler: Handler, concurrency: int) -> None:
         self._handler = handler
         self._concurrency = concurrency
-        self._waiting: deque[Held] = deque()
+        self._waiting: deque[IncomingMessage] = deque()
         self._handling = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._finishing = False
@@ -44,7 +44,7 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._tasks)
 
-    def accept(self, held: Held) -> None:
+    def accept(self, held: IncomingMessage) -> None:
         """Take a message; when finishing, give it back."""
         if self._finishing:
             self._own(self._answer(held, None))
@@ -81,7 +81,7 @@ class InFlight:
             self._handling += 1
             self._own(self._handle(self._waiting.popleft()))
 
-    async def _handle(self, held: Held) -> None:
+    async def _handle(self, held: IncomingMessage) -> None:
         try:
             verdict = await self._verdict(held.delivery)
         finally:
@@ -89,7 +89,7 @@ class InFlight:
             self._start_waiting()  # before the answer, which may have to wait for a broker that takes nothing now
         await self._answer(held, verdict)
 
-    async def _verdict(self, delivery: Delivery) -> Verdict:
+    async def _verdict(self, delivery: Delivery) -> Outcome:
         try:
             return await self._handler(delivery)
         except asyncio.CancelledError:
@@ -100,12 +100,12 @@ class InFlight:
             _log(delivery).exception("a handler raised")
         return AFTER_A_FAILURE
 
-    async def _answer(self, held: Held, verdict: Verdict | None) -> None:
+    async def _answer(self, held: IncomingMessage, verdict: Outcome | None) -> None:
         try:
             match verdict:
-                case Done():
+                case Ack():
                     await held.forget()
-                case Later() as later:
+                case Retry() as later:
                     failpoints.hit("worker.before_postpone")
                     await held.postpone(later)
                 case None:
@@ -118,7 +118,7 @@ class InFlight:
             _log(held.delivery).warning("the broker was not answered: {!r}", error)
             await self._let_go(held)
 
-    async def _let_go(self, held: Held) -> None:
+    async def _let_go(self, held: IncomingMessage) -> None:
         """Give back what could not be answered: kept in silence it would be ours, and nobody's, until we restart."""
         try:
             await held.give_back()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from loguru import logger
 
 from gofleet.adapters.supervision import either, jittered, within
-from gofleet.domain.errors import Unavailable, UnknownMoment
-from gofleet.domain.history import Entry, HistoryFilter, Moment
+from gofleet.domain.errors import Unavailable, UnknownCursor
+from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter
 from gofleet.ports import History
 
 EVERYTHING = HistoryFilter()
@@ -29,11 +29,11 @@ Bell = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
 class Found:
     """What a reader gets: wanted entries, and the moment up to which there are no others."""
 
-    entries: Sequence[Entry]
-    until: Moment
+    entries: Sequence[HistoryEntry]
+    until: HistoryCursor
 
 
-class Tail:
+class HistoryFeed:
     """Keeps the newest `window` entries. Whoever follows them needs no queue: they say how far they are, and are told
     what is behind that; from memory, or, when they are further back than the window, from the history itself.
 
@@ -51,9 +51,9 @@ class Tail:
         self._bell = bell
         self._readers = 0
         self._wanted, self._woken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._entries: list[Entry] = []
-        self._from: Moment | None = None  # None = nothing is known; else _entries are all between these two
-        self._until: Moment | None = None
+        self._entries: list[HistoryEntry] = []
+        self._from: HistoryCursor | None = None  # None = nothing is known; else _entries are all between these two
+        self._until: HistoryCursor | None = None
 
     @contextmanager
     def reading(self) -> Generator[None]:
@@ -68,9 +68,9 @@ class Tail:
                 self._wanted.clear()
                 self._woken.set()
 
-    async def behind(self, moment: Moment, which: HistoryFilter, seconds: float) -> Found:
+    async def behind(self, moment: HistoryCursor, which: HistoryFilter, seconds: float) -> Found:
         """The next wanted entries behind `moment`, as soon as there are any; none when `seconds` are over.
-        An outage only delays. `UnknownMoment`."""
+        An outage only delays. `UnknownCursor`."""
         until = asyncio.get_running_loop().time() + seconds
         while True:
             changed = self._changed
@@ -91,7 +91,7 @@ class Tail:
                 await self._read_on(stop)
             self._forget()
 
-    def _known(self, moment: Moment, which: HistoryFilter) -> tuple[Found, bool] | None:
+    def _known(self, moment: HistoryCursor, which: HistoryFilter) -> tuple[Found, bool] | None:
         """From memory, and whether there is more; None if it does not reach so far back."""
         if self._from is None or self._until is None or moment < self._from:
             return None
@@ -101,7 +101,7 @@ class Tail:
         until = seen[-1].moment if more else max(moment, self._until)
         return Found([entry for entry in seen if which.wants(entry)], until), more
 
-    async def _past(self, moment: Moment, which: HistoryFilter) -> tuple[Found, bool]:
+    async def _past(self, moment: HistoryCursor, which: HistoryFilter) -> tuple[Found, bool]:
         try:
             page = await self._history.behind(moment, which, self._page)
         except Unavailable:
@@ -138,7 +138,7 @@ class Tail:
             self._from = self._until = await self._history.now()
         try:
             page = await self._history.behind(self._until, EVERYTHING, self._page)
-        except UnknownMoment:
+        except UnknownCursor:
             logger.warning("the history is another one than before: the tail begins anew")
             self._forget()
             return True, False

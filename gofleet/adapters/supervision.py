@@ -14,7 +14,7 @@ Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
 """Sets the second event when it has begun or has to wait, and ends in order when the first is set."""
 
 
-class Watch:
+class Supervisor:
     """To be kept beside the consuming: `process.keeping(consumer.watch)`. Nothing idles as a zombie."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from gofleet.process import Process, repeat
 from gofleet.roles import ORDER, role
 from gofleet.settings import Settings, load
 from gofleet.simulation.city import City
-from gofleet.simulation.client import People
+from gofleet.simulation.client import SimulatedClient
 from gofleet.telemetry.logging import log_to
 
 HERE = "127.0.0.1"
@@ -67,7 +67,7 @@ async def _run(wishes: Wishes, servers: Servers, story: Story, log: Path) -> int
         await asyncio.to_thread(migrate, parts.conninfo(settings))
         story.step("schema is up to date")
         story.step(f"anybody who reaches {settings.web.host} may ask (AUTH=off)")
-        process, people = Process(settings, ORDER), list[People]()
+        process, people = Process(settings, ORDER), list[SimulatedClient]()
 
         @asynccontextmanager
         async def city(process: Process) -> AsyncGenerator[None]:
@@ -85,7 +85,7 @@ async def _run(wishes: Wishes, servers: Servers, story: Story, log: Path) -> int
 
 
 @asynccontextmanager
-async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> AsyncGenerator[People]:
+async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> AsyncGenerator[SimulatedClient]:
     """The city's people against this process's own API and fleet, from outside."""
     settings = process.settings
     base = f"http://{HERE}:{settings.web.port}"
@@ -94,7 +94,9 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
         httpx.AsyncClient(base_url=base, timeout=10, trust_env=False) as http,
         GrpcFleet(HERE, settings.fleet.port, certificates=parts.fleet_certificates(settings)) as fleet,
     ):
-        people = People(City(centre, wishes.seed, wishes.drivers), http, fleet, wishes.per_minute, wishes.orders)
+        people = SimulatedClient(
+            City(centre, wishes.seed, wishes.drivers), http, fleet, wishes.per_minute, wishes.orders
+        )
         await people.sign_on()
         story.step(f"{wishes.drivers} drivers on the road")
         story.urls(base, settings.telemetry.metrics_port, log)

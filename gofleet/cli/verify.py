@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from gofleet.cli.errors import Failure
 
 if TYPE_CHECKING:
-    from gofleet.verification import Finding, Report
+    from gofleet.verification import InvariantResult, Report
 
 STYLES = {"holds": "green", "violated": "bold red", "unknown": "yellow", "not checked": "dim"}
 """By verdict."""
@@ -66,11 +66,11 @@ def _show(report: Report) -> None:
     console.print(f"verdict: {report.verdict}", highlight=False)
 
 
-def _verdict(finding: Finding) -> str:
+def _verdict(finding: InvariantResult) -> str:
     return finding.verdict.upper() if finding.verdict == "violated" else finding.verdict.value
 
 
-def _details(finding: Finding) -> list[str]:
+def _details(finding: InvariantResult) -> list[str]:
     lines = [f"{offender.subject}: {offender.why}" for offender in finding.offenders]
     if (more := finding.total - len(finding.offenders)) > 0:
         lines.append(f"... and {more} more")

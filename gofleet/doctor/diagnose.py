@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gofleet.doctor.findings import Case, Diagnosis, Findings
+from gofleet.doctor.findings import Case, CheckResults, Diagnosis
 from gofleet.doctor.machine import of_ports, of_settings
 from gofleet.doctor.postgres import of_postgres
 from gofleet.doctor.rabbit import of_rabbit
 from gofleet.doctor.redis import of_redis
 from gofleet.doctor.roles import of_api, of_fleet
 
-Examination = Callable[[Case, Findings], Awaitable[None]]
+Examination = Callable[[Case, CheckResults], Awaitable[None]]
 EXAMINATIONS: dict[str, Examination] = {
     "settings": of_settings,
     "PostgreSQL": of_postgres,
@@ -27,12 +27,12 @@ EXAMINATIONS: dict[str, Examination] = {
 
 async def diagnose(case: Case) -> Diagnosis:
     """What each examination found."""
-    found = [Findings(subject) for subject in EXAMINATIONS]
+    found = [CheckResults(subject) for subject in EXAMINATIONS]
     await asyncio.gather(*(_within(case, each) for each in found))
     return Diagnosis([finding for each in found for finding in each.made])
 
 
-async def _within(case: Case, found: Findings) -> None:
+async def _within(case: Case, found: CheckResults) -> None:
     try:
         async with asyncio.timeout(case.seconds):
             await EXAMINATIONS[found.subject](case, found)

@@ -34,44 +34,44 @@ class Case:
         return not set(roles).isdisjoint(self.roles)
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
 
 
-class Finding(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """`seen` is what there is, `fix` what to do about it; empty where nothing need be done."""
 
     subject: str
     check: str
-    state: State
+    state: CheckState
     seen: str
     fix: str = ""
 
 
 @dataclass
-class Findings:
+class CheckResults:
     """About one subject, such as PostgreSQL, in the order in which they were made."""
 
     subject: str
-    made: list[Finding] = field(default_factory=list[Finding])
+    made: list[CheckResult] = field(default_factory=list[CheckResult])
 
     def ok(self, check: str, seen: str) -> None:
-        self.made.append(Finding(self.subject, check, State.OK, seen))
+        self.made.append(CheckResult(self.subject, check, CheckState.OK, seen))
 
     def warning(self, check: str, seen: str, fix: str) -> None:
-        self.made.append(Finding(self.subject, check, State.WARNING, seen, fix))
+        self.made.append(CheckResult(self.subject, check, CheckState.WARNING, seen, fix))
 
     def failed(self, check: str, seen: str, fix: str) -> None:
-        self.made.append(Finding(self.subject, check, State.FAILED, seen, fix))
+        self.made.append(CheckResult(self.subject, check, CheckState.FAILED, seen, fix))
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    findings: list[Finding]
+    findings: list[CheckResult]
 
     @property
     def healthy(self) -> bool:
         """Warnings allowed."""
-        return all(finding.state is not State.FAILED for finding in self.findings)
+        return all(finding.state is not CheckState.FAILED for finding in self.findings)

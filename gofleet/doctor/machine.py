@@ -7,7 +7,7 @@ import socket
 
 from gofleet import failpoints
 from gofleet.adapters.grpc.health import fleet_serves
-from gofleet.doctor.findings import API, FLEET, Case, Findings
+from gofleet.doctor.findings import API, FLEET, Case, CheckResults
 from gofleet.doctor.roles import HEALTH_SECONDS, health_of
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.settings import unsafe
@@ -15,7 +15,7 @@ from gofleet.settings import unsafe
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  who listens everywhere is asked here
 
 
-async def of_ports(case: Case, found: Findings) -> None:
+async def of_ports(case: Case, found: CheckResults) -> None:
     settings = case.settings
     if case.plays(API):
         await _port(found, "WEB_SERVER_PORT", settings.web.host, settings.web.port)
@@ -25,7 +25,7 @@ async def of_ports(case: Case, found: Findings) -> None:
     await _port(found, "METRICS_PORT", at.metrics_host, at.metrics_port, others_serve=not given)
 
 
-async def of_settings(case: Case, found: Findings) -> None:
+async def of_settings(case: Case, found: CheckResults) -> None:
     general, sources = case.settings.general, case.settings.sources
     production = general.environment == "production"
     found.ok("environment", general.environment)
@@ -38,7 +38,7 @@ async def of_settings(case: Case, found: Findings) -> None:
         found.warning("AUTH", f"off ({sources['AUTH']}): anybody who reaches the API may do anything", fix)
 
 
-def _failpoints(spec: str, found: Findings, *, production: bool) -> None:
+def _failpoints(spec: str, found: CheckResults, *, production: bool) -> None:
     try:
         failpoints.parsed(spec)
     except failpoints.WrongFailpoint as error:
@@ -50,7 +50,7 @@ def _failpoints(spec: str, found: Findings, *, production: bool) -> None:
         found.warning("failpoints", f"{spec}: roles die on purpose", "unset GOFLEET_FAILPOINTS when you have seen it")
 
 
-async def _port(found: Findings, setting: str, host: str, port: int, *, others_serve: bool = False) -> None:
+async def _port(found: CheckResults, setting: str, host: str, port: int, *, others_serve: bool = False) -> None:
     """Whether we could listen there, or one of us does already."""
     where = f"{host}:{port}"
     if (why := _taken(host, port)) is None:

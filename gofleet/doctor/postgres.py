@@ -6,14 +6,14 @@ from gofleet import parts
 from gofleet.adapters.postgres.diagnostics import PostgresState, postgres_state
 from gofleet.adapters.postgres.migrate import MigrationError
 from gofleet.adapters.postgres.privileges import NotGranted
-from gofleet.doctor.findings import Case, Findings
+from gofleet.doctor.findings import Case, CheckResults
 from gofleet.doctor.probes import compare_clocks, knock
 from gofleet.domain.errors import LoginRefused, Unavailable
 
 OLDEST = 150_000
 
 
-async def of_postgres(case: Case, found: Findings) -> None:
+async def of_postgres(case: Case, found: CheckResults) -> None:
     db = case.settings.postgres
     where = f"{db.host}:{db.port}"
     if not db.host.startswith("/") and (why := await knock(db.host, db.port)):
@@ -43,7 +43,7 @@ async def of_postgres(case: Case, found: Findings) -> None:
     _bounds(case, state, found)
 
 
-def _version(state: PostgresState, found: Findings) -> None:
+def _version(state: PostgresState, found: CheckResults) -> None:
     if state.version_number < OLDEST:
         found.failed("version", state.version, f"upgrade it to PostgreSQL {OLDEST // 10_000} or newer")
     else:
@@ -52,14 +52,14 @@ def _version(state: PostgresState, found: Findings) -> None:
         found.failed("writable", "it is a standby, or read only", "set DB_HOST to the primary")
 
 
-def _schema(state: PostgresState, found: Findings) -> None:
+def _schema(state: PostgresState, found: CheckResults) -> None:
     if state.missing:
         found.failed("schema", f"lacks {', '.join(state.missing)}", "`gofleet migrate`")
     else:
         found.ok("schema", "every migration is applied")
 
 
-def _bounds(case: Case, state: PostgresState, found: Findings) -> None:
+def _bounds(case: Case, state: PostgresState, found: CheckResults) -> None:
     """Whether our sessions are as bounded as we ask for (a pooler in between may drop that), and find room."""
     db = case.settings.postgres
     if (state.statement_timeout_ms, state.lock_timeout_ms) == (db.statement_timeout_ms, db.lock_timeout_ms):

@@ -6,7 +6,7 @@ import asyncio
 import os
 from datetime import datetime
 
-from gofleet.doctor.findings import Findings
+from gofleet.doctor.findings import CheckResults
 from gofleet.domain.driver import FUTURE_TOLERANCE
 
 KNOCK_SECONDS = 3.0
@@ -28,7 +28,7 @@ async def knock(host: str, port: int) -> str | None:
     return None
 
 
-def compare_clocks(found: Findings, before: datetime, theirs: datetime, after: datetime) -> None:
+def compare_clocks(found: CheckResults, before: datetime, theirs: datetime, after: datetime) -> None:
     """Their clock against ours, which was read before and after asking: the truth lies between."""
     seconds = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
     behind = "behind" if theirs < before else "ahead of"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from gofleet import parts
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
 from gofleet.adapters.rabbit.presence import named
-from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, Findings
+from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, CheckResults
 from gofleet.doctor.probes import at_least, knock
 from gofleet.domain.errors import LoginRefused, Unavailable
 
 OLDEST = (3, 10)
 
 
-async def of_rabbit(case: Case, found: Findings) -> None:
+async def of_rabbit(case: Case, found: CheckResults) -> None:
     if case.settings.general.broker != "rabbitmq" or not case.plays(RELAY, WORKER, FLEET):
         return
     at = case.settings.broker
@@ -40,7 +40,7 @@ async def of_rabbit(case: Case, found: Findings) -> None:
         _imported(state, found)
 
 
-def _imported(state: RabbitState, found: Findings) -> None:
+def _imported(state: RabbitState, found: CheckResults) -> None:
     if state.missing:
         fix = "import what `gofleet topology` prints, or set RABBITMQ_DECLARE=on for a user who may declare"
         found.failed("topology", f"{named(state.missing)} not there", fix)
@@ -48,7 +48,7 @@ def _imported(state: RabbitState, found: Findings) -> None:
         found.ok("topology", f"the exchange and {state.whole - 1} queues are there, made by somebody else")
 
 
-def _declared(state: RabbitState, found: Findings) -> None:
+def _declared(state: RabbitState, found: CheckResults) -> None:
     if state.refused:
         fix = "let our user configure, write and read all of it; or import `gofleet topology`, and RABBITMQ_DECLARE=off"
         found.failed("topology", f"we may not declare {named(list(state.refused))}", fix)

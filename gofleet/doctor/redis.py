@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gofleet import parts
 from gofleet.adapters.redis.diagnostics import RedisState, redis_state
-from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, Findings
+from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, CheckResults
 from gofleet.doctor.probes import at_least, compare_clocks, knock
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -13,7 +13,7 @@ ANSWER_SECONDS = 2.0
 KEEPS_ALL = "noeviction"
 
 
-async def of_redis(case: Case, found: Findings) -> None:
+async def of_redis(case: Case, found: CheckResults) -> None:
     carries_events = case.settings.general.broker == "redis"
     if not case.plays(WORKER, FLEET) and not (carries_events and case.plays(RELAY)):
         return
@@ -46,7 +46,7 @@ async def of_redis(case: Case, found: Findings) -> None:
         found.ok("version", "not told to our user, nor eviction and persistence: its default user, for people, may ask")
 
 
-def _version(state: RedisState, found: Findings) -> None:
+def _version(state: RedisState, found: CheckResults) -> None:
     seen = f"{state.product}, Redis {state.version}"
     if at_least(state.version, OLDEST):
         found.ok("version", seen)
@@ -56,14 +56,14 @@ def _version(state: RedisState, found: Findings) -> None:
         found.failed("writable", "it is a replica", "set REDIS_HOST to the primary")
 
 
-def _commands(state: RedisState, found: Findings) -> None:
+def _commands(state: RedisState, found: CheckResults) -> None:
     for command, why in state.refused.items():
         found.failed("commands", f"{command}: {why}", "let our user use it (ACL), or upgrade the server")
     if not state.refused:
         found.ok("commands", "what we call is taken")
 
 
-def _memory(state: RedisState, found: Findings, *, carries_events: bool) -> None:
+def _memory(state: RedisState, found: CheckResults, *, carries_events: bool) -> None:
     """Losing everything costs time and no order; but where the events travel through it, it costs much of it."""
     if state.eviction == KEEPS_ALL:
         found.ok("eviction", state.eviction)

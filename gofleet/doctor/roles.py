@@ -9,14 +9,14 @@ import msgspec
 
 from gofleet import __version__
 from gofleet.adapters.grpc.health import fleet_serves
-from gofleet.doctor.findings import API, FLEET, WORKER, Case, Findings
+from gofleet.doctor.findings import API, FLEET, WORKER, Case, CheckResults
 from gofleet.doctor.probes import knock
 from gofleet.domain.errors import FleetUnavailable
 
 HEALTH_SECONDS = 3.0
 
 
-async def of_fleet(case: Case, found: Findings) -> None:
+async def of_fleet(case: Case, found: CheckResults) -> None:
     """Who plays the fleet role too will start it, so that it may be missing still."""
     if not case.plays(API, WORKER):
         return
@@ -40,7 +40,7 @@ async def _why_not(host: str, port: int) -> str | None:
     return None if serves else "it says that it does not serve, for it stops"
 
 
-async def of_api(case: Case, found: Findings) -> None:
+async def of_api(case: Case, found: CheckResults) -> None:
     if case.url is None:
         return
     health = await health_of(case.url)

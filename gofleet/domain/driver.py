@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from gofleet.domain.errors import Invalid
 from gofleet.domain.ids import identifier
-from gofleet.domain.place import Box, Place, distance_m
+from gofleet.domain.place import BoundingBox, Place, distance_m
 
 LONGEST_NAME = 100
 RESERVED = "positions"
@@ -88,10 +88,10 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Area:
+class AreaQuery:
     """Whom to show on a map: at most `limit` of those inside `box`; `free` and `on_duty` narrow it, None = both."""
 
-    box: Box
+    box: BoundingBox
     free: bool | None = None
     on_duty: bool | None = None
     limit: int = 100
@@ -112,7 +112,7 @@ class DriverFilter:
 
 
 @dataclass(frozen=True)
-class Moved:
+class PositionBatchResult:
     """What became of many positions; `older` = a newer one was known, `refused` = impossible."""
 
     accepted: int

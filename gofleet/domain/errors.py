@@ -20,7 +20,7 @@ class Invalid(GoFleetError):
         self.why = why
 
 
-class IllegalMove(GoFleetError):
+class InvalidTransition(GoFleetError):
     """The order's present status does not allow the wanted one."""
 
     code = "invalid-transition"
@@ -32,7 +32,7 @@ class IllegalMove(GoFleetError):
         self.wanted = wanted
 
 
-class NoSuchOrder(GoFleetError):
+class OrderNotFound(GoFleetError):
     code = "no-such-order"
 
     def __init__(self, order_id: str) -> None:
@@ -40,7 +40,7 @@ class NoSuchOrder(GoFleetError):
         self.order_id = order_id
 
 
-class OrderTaken(GoFleetError):
+class OrderIdConflict(GoFleetError):
     """The id belongs to an order with other content."""
 
     code = "order-taken"
@@ -72,7 +72,7 @@ class VersionMismatch(GoFleetError):
         self.version = version
 
 
-class UnknownMoment(GoFleetError):
+class UnknownCursor(GoFleetError):
     """A place in a history that is not this one: it was given by another database, or by one that lost some since."""
 
     code = "unknown-moment"
@@ -91,7 +91,7 @@ class DriverBusy(GoFleetError):
         self.driver_id = driver_id
 
 
-class NoSuchDriver(GoFleetError):
+class DriverNotFound(GoFleetError):
     code = "no-such-driver"
 
     def __init__(self, driver_id: str) -> None:
@@ -207,7 +207,7 @@ class FleetBreakerOpen(FleetUnavailable):
         super().__init__("its circuit breaker is open", retry_after_seconds)
 
 
-class NoSuchParked(GoFleetError):
+class ParkedMessageNotFound(GoFleetError):
     code = "no-such-parked-message"
 
     def __init__(self, id: int) -> None:
@@ -257,7 +257,7 @@ class Forbidden(GoFleetError):
         self.scope = scope
 
 
-class TooManyRequests(GoFleetError):
+class RateLimitExceeded(GoFleetError):
     """Somebody asks more often than they may; after so many seconds they may again."""
 
     code = "too-many-requests"
@@ -267,7 +267,7 @@ class TooManyRequests(GoFleetError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class TooManyOrders(GoFleetError):
+class OpenOrderLimitReached(GoFleetError):
     """A customer has so many orders that are not over."""
 
     code = "too-many-open-orders"

@@ -13,7 +13,7 @@ from gofleet.domain.actor import Actor
 from gofleet.domain.order import Owner, Reason, Status, owns
 
 
-class Move(StrEnum):
+class ChangeKind(StrEnum):
     """What was done, by the name of the event that announced it."""
 
     CREATED = events.ORDERS_CREATED
@@ -24,7 +24,7 @@ class Move(StrEnum):
     REDISPATCHED = events.ORDERS_REDISPATCHED
 
 
-class Moment(NamedTuple):
+class HistoryCursor(NamedTuple):
     """A place in the history of all orders, later ones greater. Whoever has read up to one goes on behind it.
 
     `turn` orders what was committed, `id` what came in one turn; both mean something to who gave them only.
@@ -35,14 +35,14 @@ class Moment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryEntry:
     """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since and
     `was_driver_id` who had it before, `reason` why it was handed to people, `trace_id` 32 hex digits."""
 
-    moment: Moment
+    moment: HistoryCursor
     order_id: str
     sequence: int
-    move: Move
+    move: ChangeKind
     status: Status
     driver_id: str | None
     reason: Reason | None
@@ -58,10 +58,10 @@ class HistoryFilter:
     """Which entries of the history; no `moves` = whatever was done, no `owner` = with anybody's orders."""
 
     order_id: str | None = None
-    moves: frozenset[Move] = frozenset()
+    moves: frozenset[ChangeKind] = frozenset()
     owner: Owner | None = None
 
-    def wants(self, entry: Entry) -> bool:
+    def wants(self, entry: HistoryEntry) -> bool:
         return (
             self.order_id in (None, entry.order_id)
             and (not self.moves or entry.move in self.moves)
@@ -74,14 +74,14 @@ class HistoryPage:
     """Entries in their order; all that are wanted up to `until` are read now. With `more` there are some behind it
     already, with `held_back` some are committed that cannot be placed until other transactions have ended."""
 
-    entries: Sequence[Entry]
-    until: Moment
+    entries: Sequence[HistoryEntry]
+    until: HistoryCursor
     more: bool
     held_back: bool
 
 
-def move_of(was: Status | None, became: Status) -> Move:
+def change_kind(was: Status | None, became: Status) -> ChangeKind:
     """What makes an order `became` out of `was`; None = there was no order."""
     if was is None:
-        return Move.CREATED
-    return Move.REDISPATCHED if became is Status.PENDING else Move(f"orders.{became.value.lower()}")
+        return ChangeKind.CREATED
+    return ChangeKind.REDISPATCHED if became is Status.PENDING else ChangeKind(f"orders.{became.value.lower()}")

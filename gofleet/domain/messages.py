@@ -108,18 +108,18 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Done:
+class Ack:
     """Handled for good: the broker may forget the message."""
 
 
 @dataclass(frozen=True)
-class Later:
+class Retry:
     """To be delivered again after about `seconds`; a `counted` try brings the message nearer to giving up."""
 
     seconds: float
     counted: bool = False
 
 
-Verdict = Done | Later
-Handler = Callable[[Delivery], Awaitable[Verdict]]
-DONE = Done()
+Outcome = Ack | Retry
+Handler = Callable[[Delivery], Awaitable[Outcome]]
+ACK = Ack()

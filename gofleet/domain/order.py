@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from gofleet.domain import events
 from gofleet.domain.actor import Actor
-from gofleet.domain.errors import IllegalMove, Invalid
+from gofleet.domain.errors import Invalid, InvalidTransition
 from gofleet.domain.ids import identifier, new_name
 from gofleet.domain.money import money, total
 from gofleet.domain.place import Place
@@ -36,7 +36,7 @@ class Reason(StrEnum):
 
 
 # Repeated by the CHECKs in sql/migrations and the diagram in the README; tests/test_architecture.py compares all three.
-MOVES: dict[Status, frozenset[Status]] = {
+TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.DISPATCHED, Status.MANUAL_DISPATCH, Status.CANCELLED}),
     Status.MANUAL_DISPATCH: frozenset({Status.DISPATCHED, Status.CANCELLED, Status.PENDING}),
     Status.DISPATCHED: frozenset({Status.DELIVERED, Status.CANCELLED, Status.PENDING}),
@@ -78,8 +78,8 @@ class Order:
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
     as_of: datetime | None = None
-    moved_by: Actor | None = field(default=None, compare=False)
-    news: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
+    actor: Actor | None = field(default=None, compare=False)
+    pending_events: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
 
     @classmethod
     def create(
@@ -106,9 +106,9 @@ class Order:
             pickup=pickup and pickup.checked("pickup"),
             dropoff=dropoff and dropoff.checked("dropoff"),
             customer_id=None if customer_id is None else identifier("customer_id", customer_id),
-            moved_by=by,
+            actor=by,
         )
-        order.news.append(
+        order.pending_events.append(
             events.OrderCreated(
                 order_id=id,
                 sequence=1,
@@ -125,7 +125,7 @@ class Order:
     @property
     def stored_version(self) -> int:
         """The version this order had when it was read: every move since is in `news`."""
-        return self.version - len(self.news)
+        return self.version - len(self.pending_events)
 
     def is_of(self, owner: Owner | None) -> bool:
         """Whether it is one of the owner's; None = it may be anybody's."""
@@ -134,7 +134,7 @@ class Order:
     @property
     def is_open(self) -> bool:
         """Whether it may still move."""
-        return bool(MOVES[self.status])
+        return bool(TRANSITIONS[self.status])
 
     def same_request(self, other: Order) -> bool:
         """Whether both were asked for with the same content, whatever became of them since."""
@@ -147,37 +147,43 @@ class Order:
         return (self.as_of - self.pending_since).total_seconds()
 
     def dispatch(self, driver_id: str, *, by: Actor) -> None:
-        self._become(Status.DISPATCHED, by)
+        self._transition_to(Status.DISPATCHED, by)
         self.driver_id = driver_id
         self.reason = None
-        self.news.append(events.OrderDispatched(order_id=self.id, sequence=self.version, driver_id=driver_id))
+        self.pending_events.append(events.OrderDispatched(order_id=self.id, sequence=self.version, driver_id=driver_id))
 
     def send_to_manual(self, reason: Reason, *, by: Actor) -> None:
-        self._become(Status.MANUAL_DISPATCH, by)
+        self._transition_to(Status.MANUAL_DISPATCH, by)
         self.reason = reason
-        self.news.append(events.OrderSentToManual(order_id=self.id, sequence=self.version, reason=reason))
+        self.pending_events.append(events.OrderSentToManual(order_id=self.id, sequence=self.version, reason=reason))
 
     def deliver(self, *, by: Actor) -> None:
-        self._become(Status.DELIVERED, by)
+        self._transition_to(Status.DELIVERED, by)
         assert self.driver_id is not None  # noqa: S101  only a DISPATCHED order gets here, and it has a driver
-        self.news.append(events.OrderDelivered(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
+        self.pending_events.append(
+            events.OrderDelivered(order_id=self.id, sequence=self.version, driver_id=self.driver_id)
+        )
 
     def cancel(self, *, by: Actor) -> None:
-        self._become(Status.CANCELLED, by)
-        self.news.append(events.OrderCancelled(order_id=self.id, sequence=self.version, driver_id=self.driver_id))
+        self._transition_to(Status.CANCELLED, by)
+        self.pending_events.append(
+            events.OrderCancelled(order_id=self.id, sequence=self.version, driver_id=self.driver_id)
+        )
 
     def redispatch(self, *, by: Actor) -> None:
         """Let it be tried automatically again; a driver who was on the way is taken off."""
-        self._become(Status.PENDING, by)
+        self._transition_to(Status.PENDING, by)
         taken_off, self.driver_id, self.reason = self.driver_id, None, None
-        self.news.append(events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=taken_off))
+        self.pending_events.append(
+            events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=taken_off)
+        )
 
-    def _become(self, wanted: Status, by: Actor) -> None:
-        if wanted not in MOVES[self.status]:
-            raise IllegalMove(self.id, self.status, wanted)
+    def _transition_to(self, wanted: Status, by: Actor) -> None:
+        if wanted not in TRANSITIONS[self.status]:
+            raise InvalidTransition(self.id, self.status, wanted)
         self.status = wanted
         self.version += 1
-        self.moved_by = by
+        self.actor = by
 
     def _request(self) -> tuple[object, ...]:
         return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gofleet.domain.errors import Malformed, NoSuchOrder
+from gofleet.domain.errors import Malformed, OrderNotFound
 from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, EVENT_ID, QUEUES, Delivery, home_queue
 
 
@@ -30,7 +30,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
-class Failure:
+class HandlingFailure:
     """What made us give a message up: its cause, the kind of error and what it said; `about` are ids in that text."""
 
     cause: Cause
@@ -39,13 +39,13 @@ class Failure:
     about: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, error: Exception) -> Failure:
+    def of(cls, error: Exception) -> HandlingFailure:
         kind = type(error).__name__
         about = tuple(str(getattr(error, name, "")) for name in ("order_id", "driver_id", "event_id"))
         match error:
             case Malformed():
                 return cls(Cause.MALFORMED, kind, str(error), about)
-            case NoSuchOrder():
+            case OrderNotFound():
                 return cls(Cause.NO_SUCH_ORDER, kind, str(error), about)
             case _:
                 return cls(Cause.FAILED, kind, f"{kind}: {error}", about)
@@ -57,7 +57,7 @@ class Failure:
         return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-CRASH_LOOP = Failure(Cause.CRASH_LOOP, "", "killed its consumer again and again")
+CRASH_LOOP = HandlingFailure(Cause.CRASH_LOOP, "", "killed its consumer again and again")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Box:
+class BoundingBox:
     """A part of the map between two meridians and two parallels, in degrees (WGS 84); its edges belong to it."""
 
     min_lng: float
@@ -40,7 +40,7 @@ class Box:
     max_lng: float
     max_lat: float
 
-    def checked(self, field: str) -> Box:
+    def checked(self, field: str) -> BoundingBox:
         """Itself; `Invalid` (naming `field`) when it is no box. It may end at a pole, not cross the antimeridian."""
         if not (-180 <= self.min_lng <= 180 and -180 <= self.max_lng <= 180):
             raise Invalid(field, "must have longitudes between -180 and 180")

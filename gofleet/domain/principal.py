@@ -48,5 +48,5 @@ class Principal:
         return cls(subject, roles, scopes, f"{first}:{subject}")
 
 
-ANYBODY = Principal(CLIENT, frozenset(Role), frozenset(Scope), CLIENT)
+ANONYMOUS = Principal(CLIENT, frozenset(Role), frozenset(Scope), CLIENT)
 """Whoever asks while nobody is asked who they are (AUTH=off)."""

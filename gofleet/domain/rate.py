@@ -14,7 +14,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Taken:
+class TokenGrant:
     """What a bucket gave: `tokens`, with `left` in it; if none, there is one after `wait_seconds`."""
 
     tokens: int

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import stamina
 
 from gofleet.domain.errors import FleetBreakerOpen, FleetUnavailable
-from gofleet.domain.messages import Delivery, Handler, Verdict
+from gofleet.domain.messages import Delivery, Handler, Outcome
 
 
 def _passing(error: Exception) -> bool:
@@ -26,7 +26,7 @@ class Backoff:
     attempts: int = 3
     total_seconds: float = 1.0
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         began = time.monotonic()
         try:
             return await self.handler(delivery)  # without stamina, which takes longer than the other guards together
@@ -36,7 +36,7 @@ class Backoff:
                 raise
             return await self._again(delivery, error, left_seconds)
 
-    async def _again(self, delivery: Delivery, first: FleetUnavailable, left_seconds: float) -> Verdict:
+    async def _again(self, delivery: Delivery, first: FleetUnavailable, left_seconds: float) -> Outcome:
         """The tries that are left, in `left_seconds`; the one that failed counts."""
         tries = stamina.retry_context(
             on=_passing,

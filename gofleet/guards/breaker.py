@@ -19,7 +19,7 @@ from aiobreaker.state import CircuitBreakerBaseState  # pyright: ignore[reportMi
 T = TypeVar("T")
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """What happens to the next call: it goes through, is refused, or is a probe if there is a place for it."""
 
     CLOSED = "closed"
@@ -29,7 +29,7 @@ class State(StrEnum):
     @property
     def number(self) -> int:
         """0, 1 or 2, for a gauge."""
-        return list(State).index(self)
+        return list(BreakerState).index(self)
 
 
 class BreakerOpen(Exception):
@@ -55,14 +55,14 @@ class RatioBreaker(CircuitBreaker):
     open_seconds: float = 30.0  # and until the next call: time alone changes no state
     probes: int = 5  # so many at once, and so many successes to close
     clock: Callable[[], float] = time.monotonic
-    on_change: Callable[[State, State], None] | None = None
+    on_change: Callable[[BreakerState, BreakerState], None] | None = None
 
     def __post_init__(self) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped
         self._state: _Stay = _Closed(self)
 
     @property
-    def state(self) -> State:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs gives the machinery
+    def state(self) -> BreakerState:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs gives the machinery
         return self._state.name
 
     async def call(self, act: Callable[[], Awaitable[T]]) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs blocks
@@ -82,7 +82,7 @@ class RatioBreaker(CircuitBreaker):
 
 
 class _Stay(CircuitBreakerBaseState):
-    name: ClassVar[State]
+    name: ClassVar[BreakerState]
 
     def __init__(self, breaker: RatioBreaker) -> None:
         super().__init__(breaker, CircuitBreakerState[self.name.name])  # pyright: ignore[reportUnknownMemberType]  # untyped
@@ -93,7 +93,7 @@ class _Stay(CircuitBreakerBaseState):
 
 
 class _Closed(_Stay):
-    name = State.CLOSED
+    name = BreakerState.CLOSED
 
     def __init__(self, breaker: RatioBreaker) -> None:
         super().__init__(breaker)
@@ -117,7 +117,7 @@ class _Closed(_Stay):
 
 
 class _Open(_Stay):
-    name = State.OPEN
+    name = BreakerState.OPEN
 
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:
         left_seconds = self.since + self.breaker.open_seconds - self.breaker.clock()
@@ -128,7 +128,7 @@ class _Open(_Stay):
 
 
 class _HalfOpen(_Stay):
-    name = State.HALF_OPEN
+    name = BreakerState.HALF_OPEN
     _out = _successes = 0
 
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from gofleet.domain.rate import Rate, Taken
+from gofleet.domain.rate import Rate, TokenGrant
 
 MOST_KEYS = 100_000
 
@@ -18,14 +18,14 @@ class MemoryBuckets:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    async def take(self, key: str, rate: Rate, most: int) -> Taken:
+    async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
         now, interval = self._clock(), 1 / rate.per_second
         full_at = max(self._full_at.get(key, 0.0), now)
         there = int((rate.burst * interval - (full_at - now)) / interval + 1e-9)
         given = min(there, most)
         if given < 1:
-            return Taken(0, 0, interval - (rate.burst * interval - (full_at - now)))
+            return TokenGrant(0, 0, interval - (rate.burst * interval - (full_at - now)))
         self._full_at[key] = full_at + given * interval
         if len(self._full_at) > MOST_KEYS:
             self._full_at.popitem(last=False)
-        return Taken(given, there - given, 0.0)
+        return TokenGrant(given, there - given, 0.0)

@@ -6,12 +6,12 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from gofleet import failpoints
-from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict, home_queue
+from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, home_queue
 from gofleet.domain.parked import CRASH_LOOP
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
-from gofleet.guards.idempotency import Once
-from gofleet.guards.manual_fallback import Limits, Patience
+from gofleet.guards.idempotency import Idempotency
+from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
 from gofleet.ports import Inbox, Leases, Orders, Parked
@@ -28,7 +28,7 @@ class Rules:
     """The bounds of a chain; `deadline_seconds` must be shorter than the lease."""
 
     retry: RetryRules
-    limits: Limits
+    limits: WaitLimits
     deadline_seconds: float = 8.0
     hold_seconds: float = 20.0
 
@@ -45,18 +45,18 @@ def dispatching(
 ) -> Handler:
     """outage > parking > patience > backoff > deadline > once > dispatch (and the breaker, at the fleet port)."""
 
-    async def dispatch(delivery: Delivery) -> Verdict:
+    async def dispatch(delivery: Delivery) -> Outcome:
         await dispatch_order(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
-        return DONE
+        return ACK
 
-    handler: Handler = Once(dispatch, DISPATCH, leases, inbox)
+    handler: Handler = Idempotency(dispatch, DISPATCH, leases, inbox)
     handler = Deadline(handler, rules.deadline_seconds)
     handler = Backoff(handler)
-    handler = Patience(handler, DISPATCH, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
+    handler = ManualFallback(handler, DISPATCH, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
     handler = Parking(handler, parked, rules.retry)
     guarded = Outage(handler, stopping, rules.hold_seconds)
 
-    async def handle(delivery: Delivery) -> Verdict:
+    async def handle(delivery: Delivery) -> Outcome:
         failpoints.hit("worker.received")
         verdict = await guarded(delivery)
         failpoints.hit("worker.before_ack")
@@ -68,10 +68,10 @@ def dispatching(
 def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stopping: asyncio.Event) -> Handler:
     """outage > parking > deadline > follow: repeating it is harmless, so it needs no idempotency guard."""
 
-    async def follow(delivery: Delivery) -> Verdict:
+    async def follow(delivery: Delivery) -> Outcome:
         await follow_orders(delivery.event())
         failpoints.hit("fleet.after_follow")
-        return DONE
+        return ACK
 
     handler: Handler = Deadline(follow, rules.deadline_seconds)
     return Outage(Parking(handler, parked, rules.retry), stopping, rules.hold_seconds)
@@ -80,8 +80,8 @@ def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stop
 def draining(parked: Parked, *, rules: Rules, stopping: asyncio.Event) -> Handler:
     """Empties a broker's parking queue into the table of parked messages, where people look."""
 
-    async def drain(delivery: Delivery) -> Verdict:
+    async def drain(delivery: Delivery) -> Outcome:
         await parked.add(replace(delivery, queue=home_queue(delivery.queue)), CRASH_LOOP)
-        return DONE
+        return ACK
 
     return Outage(drain, stopping, rules.hold_seconds)

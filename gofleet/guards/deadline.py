@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from gofleet.domain.errors import DeadlineExceeded
-from gofleet.domain.messages import Delivery, Handler, Verdict
+from gofleet.domain.messages import Delivery, Handler, Outcome
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Deadline:
     handler: Handler
     seconds: float
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         limit = asyncio.timeout(self.seconds)
         try:
             async with limit:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from gofleet import failpoints
 from gofleet.domain.errors import AlreadyHandled, Unavailable
-from gofleet.domain.messages import DONE, Delivery, Done, Handler, Later, Receipt, Verdict
+from gofleet.domain.messages import ACK, Ack, Delivery, Handler, Outcome, Receipt, Retry
 from gofleet.ports import Inbox, Leases, LeaseState
 
 LONGEST_WAIT_SECONDS = 5.0
@@ -24,7 +24,7 @@ CLEAN_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Once:
+class Idempotency:
     """`consumer` names whose inbox this is; the key of a lease is the event's id, as in the `x-event-id` header."""
 
     handler: Handler
@@ -32,29 +32,29 @@ class Once:
     leases: Leases
     inbox: Inbox
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         key, token = f"{self.consumer}:{delivery.event_id}", uuid4().hex
         lease = await self.leases.acquire(key, token)
         if lease.state is LeaseState.BUSY:
             # "Later", never "duplicate, forget it": whoever holds the lease may die before it commits.
-            return Later(min(lease.seconds_left + 0.1, LONGEST_WAIT_SECONDS))
+            return Retry(min(lease.seconds_left + 0.1, LONGEST_WAIT_SECONDS))
         if lease.state is LeaseState.DONE:
             if await self.inbox.outcome(Receipt(self.consumer, delivery.event_id)) is not None:
-                return DONE
+                return ACK
             await self.leases.take_over(key, token)  # the mark outlived what it stood for: the database lost it
         return await self._handle(delivery, key, token)
 
-    async def _handle(self, delivery: Delivery, key: str, token: str) -> Verdict:
+    async def _handle(self, delivery: Delivery, key: str, token: str) -> Outcome:
         try:
             failpoints.hit("worker.after_lease")
             verdict = await self.handler(delivery)
         except AlreadyHandled:
-            verdict = DONE
+            verdict = ACK
         except BaseException:  # cancellation too: the next try must not wait for this lease to run out
             await _anyway(self.leases.release(key, token))
             raise
         failpoints.hit("worker.before_done")
-        if isinstance(verdict, Done):
+        if isinstance(verdict, Ack):
             await _anyway(self.leases.finish(key, token))
         else:
             await _anyway(self.leases.release(key, token))

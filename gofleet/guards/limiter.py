@@ -16,8 +16,8 @@ from typing import Protocol
 
 from loguru import logger
 
-from gofleet.domain.errors import TooManyRequests, Unavailable
-from gofleet.domain.rate import Rate, Taken
+from gofleet.domain.errors import RateLimitExceeded, Unavailable
+from gofleet.domain.rate import Rate, TokenGrant
 
 PORTION = 20
 """The part of a bucket that a process holds, at most: one in so many."""
@@ -32,11 +32,11 @@ MOST_KEYS = 100_000
 class Buckets(Protocol):
     """Token buckets, each full at first and filled again at its rate. Losing them all harms nobody."""
 
-    async def take(self, key: str, rate: Rate, most: int) -> Taken: ...  # up to `most`; Unavailable
+    async def take(self, key: str, rate: Rate, most: int) -> TokenGrant: ...  # up to `most`; Unavailable
 
 
 @dataclass(frozen=True)
-class Standing:
+class RateLimitStatus:
     """How somebody stands: `left` of `rate.burst` at least, all of them after `full_seconds`."""
 
     rate: Rate
@@ -75,12 +75,12 @@ class Limiter:
         await asyncio.gather(*self._filling, return_exceptions=True)
 
     def check(self, key: str) -> None:
-        """`TooManyRequests` if it is known that nothing is left; takes nothing."""
+        """`RateLimitExceeded` if it is known that nothing is left; takes nothing."""
         if (hand := self._hands.get(key)) is not None:
             self._held(hand)
 
-    async def take(self, key: str, rate: Rate) -> Standing:
-        """One token. `TooManyRequests` when there is none."""
+    async def take(self, key: str, rate: Rate) -> RateLimitStatus:
+        """One token. `RateLimitExceeded` when there is none."""
         hand = self._hand(key)
         while not self._held(hand):
             await asyncio.shield(self._filled(key, rate, hand))  # whoever gives up takes it from nobody
@@ -88,14 +88,14 @@ class Limiter:
         if hand.tokens == rate.burst // PORTION // EARLY:
             self._filled(key, rate, hand)  # before anybody has to wait for it
         left = hand.tokens + hand.behind
-        return Standing(rate, left, (rate.burst - left) / rate.per_second)
+        return RateLimitStatus(rate, left, (rate.burst - left) / rate.per_second)
 
     def _held(self, hand: _Hand) -> bool:
         now = self._clock()
         if hand.tokens > 0 and now < hand.until:
             return True
         if hand.again_at > now:
-            raise TooManyRequests(hand.again_at - now)
+            raise RateLimitExceeded(hand.again_at - now)
         return False
 
     def _filled(self, key: str, rate: Rate, hand: _Hand) -> asyncio.Task[None]:
@@ -114,7 +114,7 @@ class Limiter:
         if not given.tokens:
             hand.again_at = now + min(given.wait_seconds, HOLD_SECONDS)
 
-    async def _asked(self, key: str, rate: Rate, most: int) -> Taken:
+    async def _asked(self, key: str, rate: Rate, most: int) -> TokenGrant:
         if self._clock() >= self._rest_until:
             try:
                 return await self._shared.take(key, rate, most)

@@ -11,10 +11,10 @@ from gofleet.domain.errors import (
     FleetUnavailable,
     Malformed,
     NoDriverNearby,
-    NoSuchOrder,
+    OrderNotFound,
     Unavailable,
 )
-from gofleet.domain.messages import DONE, Delivery, Handler, Later, Receipt, Verdict
+from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, Retry
 from gofleet.domain.order import Reason
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Orders
@@ -22,7 +22,7 @@ from gofleet.usecases.send_to_manual import SendToManual
 
 
 @dataclass(frozen=True)
-class Limits:
+class WaitLimits:
     """`patience_seconds` without a driver or with the breaker open; `t_max_seconds` whatever the cause."""
 
     patience_seconds: float = 4.0
@@ -31,29 +31,29 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Patience:
+class ManualFallback:
     """Nobody near is an answer and costs no attempt; a failing fleet service does, unless its breaker is open."""
 
     handler: Handler
     consumer: str
     orders: Orders
     send_to_manual: SendToManual
-    limits: Limits
+    limits: WaitLimits
     rules: RetryRules
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         try:
             return await self.handler(delivery)
         except (NoDriverNearby, FleetUnavailable) as error:
             return await self._wait_or_give_up(delivery, error)
-        except (Malformed, NoSuchOrder, Unavailable):
+        except (Malformed, OrderNotFound, Unavailable):
             raise  # not about this order's chances
         except Exception:
             if self.rules.last(delivery):
                 await self._give_up(delivery, Reason.DISPATCH_FAILED)
             raise
 
-    async def _wait_or_give_up(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Verdict:
+    async def _wait_or_give_up(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Outcome:
         order = await self.orders.get(delivery.event().order_id)
         waited, impatient = order.waited_seconds(), order.waited_seconds() >= self.limits.patience_seconds
         match error:
@@ -62,16 +62,16 @@ class Patience:
             case FleetBreakerOpen() if impatient:
                 return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
             case NoDriverNearby() | FleetBreakerOpen():
-                return Later(self.limits.look_again_seconds)
+                return Retry(self.limits.look_again_seconds)
             case FleetUnavailable() if self.rules.last(delivery) or waited >= self.limits.t_max_seconds:
                 return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
             case FleetUnavailable():
                 until_t_max = max(self.limits.t_max_seconds - waited, self.limits.look_again_seconds)
-                return Later(min(self.rules.delay(delivery), until_t_max), counted=True)
+                return Retry(min(self.rules.delay(delivery), until_t_max), counted=True)
 
-    async def _give_up(self, delivery: Delivery, reason: Reason) -> Verdict:
+    async def _give_up(self, delivery: Delivery, reason: Reason) -> Outcome:
         # Applied before: the order waits because of a later event, whose message decides about it.
         with suppress(AlreadyHandled):
             event = delivery.event()
             await self.send_to_manual(event.order_id, reason, Receipt(self.consumer, delivery.event_id))
-        return DONE
+        return ACK

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from loguru import logger
 
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import Delivery, Handler, Later, Verdict
+from gofleet.domain.messages import Delivery, Handler, Outcome, Retry
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
@@ -28,14 +28,14 @@ class Outage:
     hold_seconds: float
     later_seconds: float = 5.0
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         until, pause = time.monotonic() + self.hold_seconds, FIRST_PAUSE_SECONDS
         while True:
             try:
                 return await self.handler(delivery)
             except Unavailable as error:
                 if self.stopping.is_set() or time.monotonic() + pause > until:
-                    return Later(self.later_seconds)
+                    return Retry(self.later_seconds)
                 logger.bind(queue=delivery.queue).warning("waiting, {}", error)
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not a secret
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

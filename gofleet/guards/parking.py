@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from gofleet.domain.errors import Malformed, NoSuchOrder, Unavailable
-from gofleet.domain.messages import DONE, Delivery, Handler, Later, Verdict
-from gofleet.domain.parked import Failure
+from gofleet.domain.errors import Malformed, OrderNotFound, Unavailable
+from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Retry
+from gofleet.domain.parked import HandlingFailure
 from gofleet.ports import Parked
 
 
@@ -36,21 +36,21 @@ class Parking:
     parked: Parked
     rules: RetryRules
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         try:
             return await self.handler(delivery)
         except Unavailable:
             raise
-        except (Malformed, NoSuchOrder) as error:
+        except (Malformed, OrderNotFound) as error:
             return await self._park(delivery, error)
         except Exception as error:
             logger.bind(queue=delivery.queue, attempt=delivery.attempt).exception("handling failed")
             if self.rules.last(delivery):
                 return await self._park(delivery, error)
-            return Later(self.rules.delay(delivery), counted=True)
+            return Retry(self.rules.delay(delivery), counted=True)
 
-    async def _park(self, delivery: Delivery, error: Exception) -> Verdict:
-        failure = Failure.of(error)
+    async def _park(self, delivery: Delivery, error: Exception) -> Outcome:
+        failure = HandlingFailure.of(error)
         await self.parked.add(delivery, failure)
         logger.bind(queue=delivery.queue, reason=failure.cause.value).error("message parked: {}", failure.text)
-        return DONE
+        return ACK

@@ -10,12 +10,12 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
-from gofleet.adapters.history_feed import Tail
+from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.driver_positions import DriverMoves, moves_of
+from gofleet.adapters.http.driver_positions import DriverPositionFeed, moves_of
 from gofleet.adapters.http.health import Operations
-from gofleet.adapters.http.load_shedding import Crowd
+from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.streams import StreamBounds, Streams
@@ -23,21 +23,21 @@ from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
-from gofleet.adapters.postgres.notify import listening
+from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.ports import Fleet, History, Indicators
 from gofleet.process import Process, Work, repeat
-from gofleet.roles.api_auth import door
-from gofleet.roles.retries import outliving_outages
+from gofleet.roles.api_auth import authenticator
+from gofleet.roles.retries import retry_on_outage
 from gofleet.settings import Settings
 from gofleet.telemetry.instrumentation import observed
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
-from gofleet.usecases.update_position import MoveDriver
+from gofleet.usecases.update_position import UpdatePosition
 
 
 @asynccontextmanager
@@ -51,20 +51,20 @@ async def api(process: Process) -> AsyncGenerator[None]:
     at, depot = process.settings.fleet, parts.depot(process.settings)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
     history = PostgresHistory(pool)
-    tail = tail_of(history, process.settings)
+    tail = history_feed_of(history, process.settings)
     app = api_app(
         Api(
             orders=orders,
             create_order=observed(CreateOrder(orders, process.settings.auth.open_orders)),
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
-            dispatch_by_hand=observed(DispatchByHand(orders, drivers)),
+            dispatch_by_hand=observed(DispatchManually(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
             find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
             history=history,
             streams=streams_of(tail, fleet, process),
             drivers=drivers,
-            move_driver=observed(MoveDriver(fleet, process.settings.auth.driver_kmh)),
+            move_driver=observed(UpdatePosition(fleet, process.settings.auth.driver_kmh)),
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
             fleet=fleet,
@@ -73,10 +73,10 @@ async def api(process: Process) -> AsyncGenerator[None]:
         ),
         largest_body=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
-        crowd=Crowd(web.max_requests, web.least_requests, web.target_seconds),
+        crowd=LoadShedder(web.max_requests, web.least_requests, web.target_seconds),
         allowed_hosts=web.hosts,
         counter=counter,
-        door=await door(process),
+        door=await authenticator(process),
     )
     server = serving(
         app,
@@ -98,15 +98,15 @@ async def api(process: Process) -> AsyncGenerator[None]:
         yield
 
 
-def tail_of(history: History, settings: Settings) -> Tail:
-    stream, bell = settings.stream, partial(listening, parts.conninfo(settings))
-    return Tail(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, bell=bell)
+def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
+    stream, bell = settings.stream, partial(listen, parts.conninfo(settings))
+    return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, bell=bell)
 
 
-def streams_of(tail: Tail, fleet: Fleet, process: Process) -> Streams:
+def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> Streams:
     """What clients may follow; their streams end as soon as the process is told to stop."""
     web, stream = process.settings.web, process.settings.stream
-    moves = DriverMoves(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
+    moves = DriverPositionFeed(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
     bounds = StreamBounds(
         web.max_streams, process.settings.auth.streams_each, stream.keep_alive_seconds, web.send_timeout_seconds
     )
@@ -115,7 +115,7 @@ def streams_of(tail: Tail, fleet: Fleet, process: Process) -> Streams:
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:
     """Hand the counts over every few seconds, and what is left at the end."""
-    hand_over = outliving_outages(partial(counter.hand_over, indicators), "request counts")
+    hand_over = retry_on_outage(partial(counter.hand_over, indicators), "request counts")
 
     async def until(stop: asyncio.Event) -> None:
         await repeat(hand_over, seconds, stop)

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from loguru import logger
 
 from gofleet import parts
-from gofleet.adapters.http.auth import Authenticate, Door
-from gofleet.adapters.http.peers import Peers
-from gofleet.adapters.http.rate_limit import Limits, Rates
+from gofleet.adapters.http.auth import Authenticate, Authenticator
+from gofleet.adapters.http.peers import ClientAddresses
+from gofleet.adapters.http.rate_limit import RateLimits, Rates
 from gofleet.adapters.oidc.issuer import Issuer
-from gofleet.adapters.oidc.keys import Keys, Patience
+from gofleet.adapters.oidc.keys import Keys, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, Tokens
 from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.domain.rate import Rate
@@ -21,11 +21,11 @@ from gofleet.guards.limiter import Limiter
 from gofleet.process import Process
 
 
-async def door(process: Process) -> Door:
+async def authenticator(process: Process) -> Authenticator:
     """As the settings say; what it needs is closed with the process."""
     auth = process.settings.auth
     issuer = auth.issuer if auth.mode == "oidc" else None
-    return Door(await process.use(_authenticate), await process.use(_limits), issuer)
+    return Authenticator(await process.use(_authenticate), await process.use(_limits), issuer)
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
         yield None
         return
     issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
-    patience = Patience(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
+    patience = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
     keys = Keys(issuer.keys, patience)
     try:
         yield Tokens(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
@@ -49,7 +49,7 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
 
 
 @asynccontextmanager
-async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
+async def _limits(process: Process) -> AsyncGenerator[RateLimits | None]:
     """How often who may ask; None when nobody counts. Without Redis each process counts by itself, so no readiness
     rests on it."""
     auth = process.settings.auth
@@ -65,7 +65,7 @@ async def _limits(process: Process) -> AsyncGenerator[Limits | None]:
     shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
     limiter = Limiter(shared, MemoryBuckets())
     try:
-        yield Limits(limiter, rates, Peers(auth.proxies))
+        yield RateLimits(limiter, rates, ClientAddresses(auth.proxies))
     finally:
         await limiter.close()
         await client.aclose()

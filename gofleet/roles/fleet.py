@@ -17,7 +17,7 @@ from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.messages import FLEET_QUEUE, parking_queue
 from gofleet.guards.chain import draining, following
 from gofleet.process import Process, repeat
-from gofleet.roles.retries import surviving
+from gofleet.roles.retries import log_and_retry
 from gofleet.telemetry.instrumentation import handled, observed
 from gofleet.usecases.follow_orders import FollowOrders
 from gofleet.usecases.reconcile_drivers import ReconcileDrivers
@@ -36,7 +36,7 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     )
     pool = await process.use(parts.postgres)
     reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
-    reconciling = surviving(observed(reconcile), "reconciler", again=False)
+    reconciling = log_and_retry(observed(reconcile), "reconciler", again=False)
     parked, rules = PostgresParked(pool), parts.rules(process.settings)
     follow = following(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
     drain = draining(parked, rules=rules, stopping=process.stopping)

@@ -15,13 +15,13 @@ from gofleet import parts
 from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.inbox import PostgresInbox
-from gofleet.adapters.postgres.notify import listening
+from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process, repeat
-from gofleet.roles.relay_loop import Bell, lane
-from gofleet.roles.retries import outliving_outages, surviving
+from gofleet.roles.relay_loop import WakeUp, relay_loop
+from gofleet.roles.retries import log_and_retry, retry_on_outage
 from gofleet.telemetry.instrumentation import CountedPublisher, observed
 from gofleet.telemetry.metrics import (
     FIGURES_TIMESTAMP,
@@ -35,7 +35,7 @@ from gofleet.telemetry.published import TracedPublisher
 from gofleet.usecases.prune_messages import PruneMessages, Retention
 from gofleet.usecases.relay_outbox import RelayOutbox
 from gofleet.usecases.replay_parked import ReplayParked
-from gofleet.usecases.republish_orders import AnnounceAgain
+from gofleet.usecases.republish_orders import RepublishPending
 from gofleet.usecases.sweep_orders import SweepOrders
 
 MEASURE_SECONDS = 5.0
@@ -50,30 +50,32 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     traced = TracedPublisher(await process.use(parts.publisher), process.settings.general.broker)
     publisher = CountedPublisher(traced)
     relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
-    bell = Bell()
-    listen = partial(listening, parts.conninfo(process.settings), bell.ring)
+    bell = WakeUp()
+    listening = partial(listen, parts.conninfo(process.settings), bell.notify)
     one, other = (
-        partial(lane, outliving_outages(observed(relay_outbox), name), settings.batch, bell, settings.poll_seconds)
+        partial(relay_loop, retry_on_outage(observed(relay_outbox), name), settings.batch, bell, settings.poll_seconds)
         for name in ("relay", "second relay")
     )
     pool, orders = await process.use(parts.postgres), await process.use(parts.orders)
-    announce_again = AnnounceAgain(orders, settings.announce_again_seconds, settings.batch)
+    republish_pending = RepublishPending(orders, settings.announce_again_seconds, settings.batch)
     sweep_orders = SweepOrders(orders, process.settings.worker.t_max_seconds, settings.batch)
     inbox, parked = PostgresInbox(pool), PostgresParked(pool)
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
     prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
-    replay = surviving(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
+    replay = log_and_retry(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
     measure = measuring(
         outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool, settings.judge_batch)
     )
     async with (
-        process.keeping(listen),
+        process.keeping(listening),
         process.keeping(one),
         process.keeping(other),
         process.keeping(partial(repeat, replay, settings.poll_seconds)),
-        process.keeping(partial(repeat, surviving(observed(announce_again), "announcer"), settings.sweep_seconds)),
-        process.keeping(partial(repeat, surviving(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),
-        process.keeping(partial(repeat, surviving(observed(prune_messages), "pruner"), settings.prune_seconds)),
+        process.keeping(
+            partial(repeat, log_and_retry(observed(republish_pending), "announcer"), settings.sweep_seconds)
+        ),
+        process.keeping(partial(repeat, log_and_retry(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),
+        process.keeping(partial(repeat, log_and_retry(observed(prune_messages), "pruner"), settings.prune_seconds)),
         process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
     ):
         logger.info("relaying")
@@ -101,4 +103,4 @@ def measuring(
         FIGURES_TIMESTAMP.set_to_current_time()
         return int(judged.more)
 
-    return surviving(measure, "figures")
+    return log_and_retry(measure, "figures")

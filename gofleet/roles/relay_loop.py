@@ -10,26 +10,26 @@ from typing import Literal
 Act = Callable[[], Awaitable[int]]
 
 
-class Bell:
+class WakeUp:
     """Rung when there may be news. It wakes one of those who wait, for what it finds is gone for the others; rung while
     nobody waits, it is heard by who looks next."""
 
     def __init__(self) -> None:
-        self.rings = 0
+        self.notifications = 0
         self._unheard = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def ring(self) -> None:
-        self.rings += 1
+    def notify(self) -> None:
+        self.notifications += 1
         if self._waiting:
             self._waiting.popleft().set_result(None)
         else:
             self._unheard = True
 
-    def hear(self) -> int:
+    def consume(self) -> int:
         """Whoever looks now sees what was rung for until now: the number of rings."""
         self._unheard = False
-        return self.rings
+        return self.notifications
 
     async def wait(self, seconds: float, stopped: asyncio.Future[Literal[True]]) -> None:
         """Until it rings for us, `stopped` is done, or the time is up."""
@@ -44,7 +44,7 @@ class Bell:
                 self._waiting.remove(waiter)
 
 
-async def lane(act: Act, full: int, bell: Bell, poll_seconds: float, stop: asyncio.Event) -> None:
+async def relay_loop(act: Act, full: int, bell: WakeUp, poll_seconds: float, stop: asyncio.Event) -> None:
     """Call `act` at every ring that is not another lane's, and every `poll_seconds`, until `stop`; again at once when
     there is more than one batch of `full`, or when it was rung meanwhile.
 
@@ -54,10 +54,10 @@ async def lane(act: Act, full: int, bell: Bell, poll_seconds: float, stop: async
     stopped = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            heard = bell.hear()
+            heard = bell.consume()
             done = await act()
             more = 2 * done >= full  # not all of it need have been taken
-            if not more and not (done and bell.rings > heard):
+            if not more and not (done and bell.notifications > heard):
                 await bell.wait(poll_seconds, stopped)
     finally:
         stopped.cancel()

@@ -16,7 +16,7 @@ REST_SECONDS = 0.5
 Act = Callable[[], Awaitable[int]]
 
 
-def outliving_outages(act: Act, name: str) -> Act:
+def retry_on_outage(act: Act, name: str) -> Act:
     """The act, answering 0 while what it needs is away: an outage only delays."""
     away = False
 
@@ -38,10 +38,10 @@ def outliving_outages(act: Act, name: str) -> Act:
     return tried
 
 
-def surviving(act: Act, name: str, *, again: bool = True) -> Act:
+def log_and_retry(act: Act, name: str, *, again: bool = True) -> Act:
     """The act, outliving outages and its own failures, which are logged: one order that nobody foresaw must not keep
     all others from being looked after. With `again` it says how much was done, else 0: not to be repeated at once."""
-    patient = outliving_outages(act, name)
+    patient = retry_on_outage(act, name)
 
     async def tried() -> int:
         try:

@@ -14,7 +14,7 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, parking_queue
-from gofleet.guards.breaker import RatioBreaker, State
+from gofleet.guards.breaker import BreakerState, RatioBreaker
 from gofleet.guards.chain import dispatching, draining
 from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.process import Process
@@ -64,7 +64,7 @@ def breaker(settings: Settings) -> RatioBreaker:
     """The breaker around the fleet service, its state shown as a metric."""
     at = settings.breaker
 
-    def show(_: State, now: State) -> None:
+    def show(_: BreakerState, now: BreakerState) -> None:
         BREAKER_STATE.set(now.number)
         logger.warning("fleet breaker is {}", now)
 

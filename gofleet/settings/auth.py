@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import field
 
-from gofleet.settings.group import Group, about
+from gofleet.settings.group import SettingsGroup, about
 
 
-class Auth(Group, frozen=True, kw_only=True):
+class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
     mode: Annotated[
         Literal["oidc", "off"], about("Whether the API asks who somebody is; `off`: anybody may do anything.")
     ] = field(name="AUTH")

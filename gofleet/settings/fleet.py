@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import field
 
-from gofleet.settings.group import Group, about
+from gofleet.settings.group import SettingsGroup, about
 
 
-class Fleet(Group, frozen=True, kw_only=True):
+class FleetSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Where api and worker find the fleet role.")] = field(name="FLEET_HOST")
     timeout_seconds: Annotated[float, about("Longest wait for an answer of the fleet role.", gt=0)] = field(
         name="FLEET_TIMEOUT_SECONDS"

@@ -11,7 +11,7 @@ def about(text: str, *, secret: bool = False, **bounds: float) -> Meta:
     return Meta(description=text, extra={"secret": secret}, ge=ge, gt=gt, le=le)  # pyright: ignore[reportCallIssue]
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class SettingsGroup(Struct, frozen=True, kw_only=True):
     """Settings that belong together. Secrets never show in a repr."""
 
     def __repr__(self) -> str:

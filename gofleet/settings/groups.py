@@ -10,15 +10,15 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from gofleet.settings.auth import Auth
-from gofleet.settings.fleet import Fleet
-from gofleet.settings.group import Group, about
-from gofleet.settings.stream import Stream
-from gofleet.settings.telemetry import Telemetry
-from gofleet.settings.web import Web
+from gofleet.settings.auth import AuthSettings
+from gofleet.settings.fleet import FleetSettings
+from gofleet.settings.group import SettingsGroup, about
+from gofleet.settings.stream import StreamSettings
+from gofleet.settings.telemetry import TelemetrySettings
+from gofleet.settings.web import WebSettings
 
 
-class General(Group, frozen=True, kw_only=True):
+class GeneralSettings(SettingsGroup, frozen=True, kw_only=True):
     environment: Annotated[
         Literal["development", "production"], about("Which section of config/settings.toml applies.")
     ] = field(name="GOFLEET_ENV")
@@ -36,7 +36,7 @@ class General(Group, frozen=True, kw_only=True):
     ] = field(name="GOFLEET_FAILPOINTS")
 
 
-class Postgres(Group, frozen=True, kw_only=True):
+class PostgresSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of PostgreSQL.")] = field(name="DB_HOST")
     port: Annotated[int, about("Port of PostgreSQL.", ge=1, le=65535)] = field(name="DB_PORT")
     user: Annotated[str, about("Role to connect as.")] = field(name="DB_USER")
@@ -73,7 +73,7 @@ class Postgres(Group, frozen=True, kw_only=True):
     ] = field(name="DB_BATCH_PATIENCE_MS")
 
 
-class Broker(Group, frozen=True, kw_only=True):
+class BrokerSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of RabbitMQ.")] = field(name="RABBITMQ_HOST")
     port: Annotated[int, about("AMQP port of RabbitMQ.", ge=1, le=65535)] = field(name="AMQP_PORT")
     user: Annotated[str, about("User of RabbitMQ.")] = field(name="RABBITMQ_USER")
@@ -110,7 +110,7 @@ class Broker(Group, frozen=True, kw_only=True):
         return tuple(sorted(int(text) for text in self.retry_tiers_seconds.split(",")))
 
 
-class Redis(Group, frozen=True, kw_only=True):
+class RedisSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of Redis or Valkey.")] = field(name="REDIS_HOST")
     port: Annotated[int, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
     user: Annotated[str, about("User of its ACL; empty = its default user.")] = field(name="REDIS_USER")
@@ -123,7 +123,7 @@ class Redis(Group, frozen=True, kw_only=True):
     timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
 
 
-class Relay(Group, frozen=True, kw_only=True):
+class RelaySettings(SettingsGroup, frozen=True, kw_only=True):
     batch: Annotated[int, about("Events published in one transaction.", ge=1)] = field(name="RELAY_BATCH")
     replay_batch: Annotated[
         int, about("Parked messages put back in one transaction; few, for they may be large.", ge=1)
@@ -156,7 +156,7 @@ class Relay(Group, frozen=True, kw_only=True):
     )
 
 
-class Worker(Group, frozen=True, kw_only=True):
+class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
     concurrency: Annotated[int, about("Messages handled at once.", ge=1)] = field(name="WORKER_CONCURRENCY")
     prefetch: Annotated[int, about("Messages held unacknowledged.", ge=1)] = field(name="WORKER_PREFETCH")
     max_attempts: Annotated[int, about("Counted tries of one message.", ge=1)] = field(name="WORKER_MAX_ATTEMPTS")
@@ -178,7 +178,7 @@ class Worker(Group, frozen=True, kw_only=True):
     )
 
 
-class Breaker(Group, frozen=True, kw_only=True):
+class BreakerSettings(SettingsGroup, frozen=True, kw_only=True):
     min_calls: Annotated[int, about("Calls in the window before the breaker may open.", ge=1)] = field(
         name="BREAKER_MIN_CALLS"
     )
@@ -197,18 +197,18 @@ class Breaker(Group, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """All of them. `sources` tells where each value came from, by the setting's name."""
 
-    general: General
-    postgres: Postgres
-    broker: Broker
-    redis: Redis
-    web: Web
-    auth: Auth
-    stream: Stream
-    fleet: Fleet
-    relay: Relay
-    worker: Worker
-    breaker: Breaker
-    telemetry: Telemetry
+    general: GeneralSettings
+    postgres: PostgresSettings
+    broker: BrokerSettings
+    redis: RedisSettings
+    web: WebSettings
+    auth: AuthSettings
+    stream: StreamSettings
+    fleet: FleetSettings
+    relay: RelaySettings
+    worker: WorkerSettings
+    breaker: BreakerSettings
+    telemetry: TelemetrySettings
     sources: dict[str, str]
 
     def given(self, name: str) -> bool:

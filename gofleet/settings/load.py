@@ -20,7 +20,7 @@ from msgspec import inspect
 from gofleet.files import shipped
 from gofleet.settings.cross_checks import wrong_together
 from gofleet.settings.errors import SettingsError
-from gofleet.settings.group import Group
+from gofleet.settings.group import SettingsGroup
 from gofleet.settings.groups import Settings
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
@@ -47,7 +47,7 @@ def catalogue() -> list[Entry]:
     return [
         _entry(group.name, field)
         for group in msgspec.structs.fields(Settings)
-        if isinstance(group.type, type) and issubclass(group.type, Group)
+        if isinstance(group.type, type) and issubclass(group.type, SettingsGroup)
         for field in msgspec.structs.fields(group.type)
     ]
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import field
 
-from gofleet.settings.group import Group, about
+from gofleet.settings.group import SettingsGroup, about
 
 
-class Stream(Group, frozen=True, kw_only=True):
+class StreamSettings(SettingsGroup, frozen=True, kw_only=True):
     keep_alive_seconds: Annotated[float, about("A stream is sent something at least this often.", gt=0)] = field(
         name="STREAM_KEEP_ALIVE_SECONDS"
     )

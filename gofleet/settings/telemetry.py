@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from msgspec import field
 
-from gofleet.settings.group import Group, about
+from gofleet.settings.group import SettingsGroup, about
 
 
-class Telemetry(Group, frozen=True, kw_only=True):
+class TelemetrySettings(SettingsGroup, frozen=True, kw_only=True):
     service_name: Annotated[str, about("Name in traces; empty = `gofleet-<role>`.")] = field(name="OTEL_SERVICE_NAME")
     otlp_endpoint: Annotated[str, about("OTLP/gRPC collector as `host:port`; empty = send no traces.")] = field(
         name="OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import field
 
-from gofleet.settings.group import Group, about
+from gofleet.settings.group import SettingsGroup, about
 
 
-class Web(Group, frozen=True, kw_only=True):
+class WebSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Address that the REST API listens on.")] = field(name="WEB_SERVER_HOST")
     port: Annotated[int, about("Port of the REST API.", ge=1, le=65535)] = field(name="WEB_SERVER_PORT")
     max_body_bytes: Annotated[int, about("Largest request body, then 413.", ge=1)] = field(name="WEB_MAX_BODY_BYTES")

@@ -41,7 +41,7 @@ class Counts:
 
 
 @dataclass
-class People:
+class SimulatedClient:
     """Everybody in `city`; `http` has the API's base address, `orders` is how many there will be (None = no end)."""
 
     city: City

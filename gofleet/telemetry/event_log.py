@@ -14,13 +14,13 @@ Write = Callable[[str, str, Facts], None]
 """Takes the name of the logger, what happened, and what belongs to it."""
 
 
-class Lines:
+class EventLog:
     """Those of one module: `lines = Lines(__name__)`, then `lines.tell("order dispatched", order_id=...)`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def tell(self, event: str, **facts: str | int | None) -> None:
+    def info(self, event: str, **facts: str | int | None) -> None:
         """As `logger.bind(**facts).info("{}", event)`."""
         if _straight:
             _straight[-1](self._name, event, facts)

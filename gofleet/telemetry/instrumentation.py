@@ -18,16 +18,16 @@ from gofleet.domain.messages import (
     TRACEPARENT,
     Delivery,
     Handler,
-    Later,
     Message,
-    Verdict,
+    Outcome,
+    Retry,
 )
 from gofleet.ports import Publisher
-from gofleet.telemetry.event_log import Lines
+from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.metrics import MESSAGES_HANDLED, MESSAGES_PUBLISHED, MESSAGES_RETRIED, USE_CASE_SECONDS, tier
 from gofleet.telemetry.tracing import span
 
-lines = Lines(__name__)
+lines = EventLog(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,7 +56,7 @@ def handled(handler: Handler, system: str) -> Handler:
     broker's name."""
     handled_of = cache(MESSAGES_HANDLED.labels)
 
-    async def traced(delivery: Delivery) -> Verdict:
+    async def traced(delivery: Delivery) -> Outcome:
         headers = delivery.headers
         attributes = {
             "messaging.system": system,
@@ -78,9 +78,9 @@ def handled(handler: Handler, system: str) -> Handler:
             verdict = await handler(delivery)
             said = type(verdict).__name__.lower()
             current.set_attribute("gofleet.verdict", said)
-            lines.tell("message handled", event_type=headers.get(EVENT_TYPE), verdict=said)
+            lines.info("message handled", event_type=headers.get(EVENT_TYPE), verdict=said)
         handled_of(delivery.queue, said).inc()
-        if isinstance(verdict, Later) and verdict.counted:
+        if isinstance(verdict, Retry) and verdict.counted:
             MESSAGES_RETRIED.labels(delivery.queue, tier(delivery.attempt)).inc()
         return verdict
 

@@ -9,7 +9,7 @@ from gofleet.telemetry.metrics import LOOP_LAG_SECONDS
 EVERY_SECONDS = 0.5
 
 
-async def measuring_the_loop(stop: asyncio.Event) -> None:
+async def measure_loop_lag(stop: asyncio.Event) -> None:
     """Ask to be woken now and then, and note by how much too late that happens."""
     loop = asyncio.get_running_loop()
     while not stop.is_set():

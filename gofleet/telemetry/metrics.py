@@ -72,7 +72,7 @@ def tier(attempt: int) -> str:
     return str(min(attempt + 1, TIERS))
 
 
-def say_who_runs(roles: tuple[str, ...]) -> None:
+def set_build_info(roles: tuple[str, ...]) -> None:
     """In each scrape from now on: without it nobody could tell a role that is missing from one that is quiet."""
     BUILD_INFO.labels(__version__, platform.python_version(), ",".join(sorted(roles))).set(1)
 

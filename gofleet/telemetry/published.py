@@ -11,10 +11,10 @@ from opentelemetry.trace import Span, SpanKind
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message
 from gofleet.ports import Publisher
-from gofleet.telemetry.event_log import Lines
-from gofleet.telemetry.tracing import ORDER_ID, current, failed, following, traceparent_of
+from gofleet.telemetry.event_log import EventLog
+from gofleet.telemetry.tracing import ORDER_ID, continue_trace, current, record_error, traceparent_of
 
-lines = Lines(__name__)
+lines = EventLog(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TracedPublisher:
             answers = await self.publisher.publish(carried)
         except BaseException as error:
             for span in spans:
-                failed(error, span)
+                record_error(error, span)
                 span.end()
             raise
         for message, span, answer in zip(messages, spans, answers, strict=True):
@@ -54,16 +54,16 @@ class TracedPublisher:
             "messaging.message.body.size": len(message.body),
             ORDER_ID: message.order_id,
         }
-        return following(f"publish {message.type}", SpanKind.PRODUCER, message.traceparent, attributes)
+        return continue_trace(f"publish {message.type}", SpanKind.PRODUCER, message.traceparent, attributes)
 
 
 def _end(message: Message, span: Span, answer: GoFleetError | None) -> None:
     with current(span):
         if answer is None:
             told = {"order_id": message.order_id, "event_type": message.type, "event_id": message.event_id}
-            lines.tell("event published", **told)
+            lines.info("event published", **told)
         else:
-            failed(answer, span)
+            record_error(answer, span)
             _tell_why_not(message, answer)
 
 

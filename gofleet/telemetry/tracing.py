@@ -65,36 +65,36 @@ def span(
 
     It has a trace id whether it is recorded or not.
     """
-    one = following(name, kind, traceparent, attributes) if traceparent else begun(name, kind, attributes)
+    one = continue_trace(name, kind, traceparent, attributes) if traceparent else start_span(name, kind, attributes)
     return _Piece(one, order_id)
 
 
-def step(name: str, **attributes: str | float) -> AbstractContextManager[Span]:
+def client_span(name: str, **attributes: str | float) -> AbstractContextManager[Span]:
     """A call of somebody else, as a span within a recorded one. Elsewhere it is none and costs nothing: what runs by
     itself makes no traces."""
-    if not recorded():
+    if not is_recording():
         return _NO_STEP
     if order_id := current_order_id():
         attributes[ORDER_ID] = order_id
-    return current(begun(name, SpanKind.CLIENT, attributes))
+    return current(start_span(name, SpanKind.CLIENT, attributes))
 
 
-def begun(name: str, kind: SpanKind, attributes: Attributes, parent: Span | None = None) -> Span:
+def start_span(name: str, kind: SpanKind, attributes: Attributes, parent: Span | None = None) -> Span:
     """A span that does not become the current one, a child of `parent` or of the current one; to be ended."""
     return _tracers[-1].begun(name, kind, attributes, _current.get() if parent is None else parent)
 
 
-def following(name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes) -> Span:
+def continue_trace(name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes) -> Span:
     """As `begun`, but a child of `traceparent`, or without one the first of its trace."""
     found = _TRACEPARENT.fullmatch(traceparent or "")
     if found:
         trace_id, flags = int(found[1], 16), TraceFlags(int(found[3], 16))
         if not _tracers[-1].wants(trace_id, flags):
             return unrecorded(trace_id)  # most of them: what others do with a parent would cost more than the rest
-    return begun(name, kind, attributes, _parent(traceparent))
+    return start_span(name, kind, attributes, _parent(traceparent))
 
 
-def concerning(order_id: str) -> None:
+def set_order_id(order_id: str) -> None:
     """Say which order the present piece of work is about: its span, the steps from here on and its log lines tell."""
     subject = _subject.get()
     if subject is not None and subject.order_id != order_id:
@@ -102,7 +102,7 @@ def concerning(order_id: str) -> None:
         subject.whole.set_attribute(ORDER_ID, order_id)
 
 
-def failed(error: BaseException, at: Span | None = None) -> None:
+def record_error(error: BaseException, at: Span | None = None) -> None:
     """Record `error` in the current span by its kind and place. Never its words, which may hold anybody's data."""
     at = at or _current.get()
     if at.is_recording():
@@ -114,7 +114,7 @@ def failed(error: BaseException, at: Span | None = None) -> None:
         at.add_event("exception", {"exception.type": kind, "exception.stacktrace": where})
 
 
-def recorded() -> bool:
+def is_recording() -> bool:
     """Whether what happens now is part of a trace that somebody will see."""
     return _current.get().is_recording()
 
@@ -183,7 +183,7 @@ class current:  # noqa: N801  read as a word: `with current(span)`
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception):
-            failed(error, self._one)
+            record_error(error, self._one)
         _current.reset(self._token)
         self._one.end()
 
@@ -200,7 +200,7 @@ class _Piece(current):
     def __enter__(self) -> Span:
         self._outer = _subject.set(Subject(self._one))
         if self._order_id:
-            concerning(self._order_id)
+            set_order_id(self._order_id)
         return super().__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from gofleet.adapters.dispatcher import InFlight
-from gofleet.adapters.supervision import Watch, either
+from gofleet.adapters.dispatcher import Dispatcher
+from gofleet.adapters.supervision import Supervisor, either
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Later, Message, parking_queue
+from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Message, Retry, parking_queue
 
 GRACE_SECONDS = 20.0
 
@@ -32,7 +32,7 @@ class MemoryQueue:
     waiting: deque[Entry] = field(default_factory=deque[Entry])
     held: dict[int, Entry] = field(default_factory=dict[int, Entry])
     later: set[asyncio.TimerHandle] = field(default_factory=set[asyncio.TimerHandle])
-    consumers: set[InFlight] = field(default_factory=set[InFlight])
+    consumers: set[Dispatcher] = field(default_factory=set[Dispatcher])
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: count[int] = field(default_factory=count)
 
@@ -50,7 +50,7 @@ class MemoryQueue:
 
 
 @dataclass(frozen=True)
-class MemoryHeld:
+class MemoryIncomingMessage:
     delivery: Delivery
     queue: MemoryQueue
     number: int
@@ -58,7 +58,7 @@ class MemoryHeld:
     async def forget(self) -> None:
         self.queue.held.pop(self.number, None)
 
-    async def postpone(self, later: Later) -> None:
+    async def postpone(self, later: Retry) -> None:
         headers = dict(self.delivery.headers)
         if later.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
@@ -74,10 +74,10 @@ class MemoryBroker:
     """Publisher and Consumer, unreachable between `disconnect` and `reconnect`."""
 
     def __init__(self, *, delivery_limit: int = 10, grace_seconds: float = GRACE_SECONDS) -> None:
-        self.watch = Watch()
+        self.watch = Supervisor()
         self._connected = asyncio.Event()
         self._connected.set()
-        self._lost: set[InFlight] = set()
+        self._lost: set[Dispatcher] = set()
         self._delivery_limit = delivery_limit
         self.grace_seconds = grace_seconds
         self._queues: dict[str, MemoryQueue] = {}
@@ -102,7 +102,7 @@ class MemoryBroker:
     @asynccontextmanager
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`."""
-        in_flight = InFlight(handler, concurrency)
+        in_flight = Dispatcher(handler, concurrency)
 
         async def consume(stop: asyncio.Event, begun: asyncio.Event) -> None:
             begun.set()
@@ -153,7 +153,7 @@ class MemoryBroker:
         return None
 
     async def _hand_out(
-        self, name: str, in_flight: InFlight, mine: set[int], prefetch: int, stop: asyncio.Event
+        self, name: str, in_flight: Dispatcher, mine: set[int], prefetch: int, stop: asyncio.Event
     ) -> None:
         queue = self.queue(name)
         if not queue.waiting:
@@ -164,7 +164,7 @@ class MemoryBroker:
             entry.deliveries += 1
             queue.held[number] = entry
             mine.add(number)
-            in_flight.accept(MemoryHeld(entry.delivery, queue, number))
+            in_flight.accept(MemoryIncomingMessage(entry.delivery, queue, number))
         if queue.waiting:
             await _room_or(stop, in_flight, prefetch)
         mine &= set(queue.held)
@@ -184,7 +184,7 @@ class MemoryBroker:
                 queue.put(entry, first=True)
 
 
-async def _room_or(stop: asyncio.Event, in_flight: InFlight, prefetch: int) -> None:
+async def _room_or(stop: asyncio.Event, in_flight: Dispatcher, prefetch: int) -> None:
     room = asyncio.create_task(in_flight.fewer_than(prefetch))
     stopped = asyncio.create_task(stop.wait())
     try:

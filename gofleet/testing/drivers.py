@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gofleet.domain.driver import Driver, DriverFilter
-from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.domain.errors import DriverNotFound, VersionMismatch
 from gofleet.domain.order import Status
 from gofleet.testing.orders import MemoryOrders
 
@@ -39,7 +39,7 @@ class MemoryDrivers:
 
     async def get(self, driver_id: str) -> Driver:
         if driver_id not in self.rows:
-            raise NoSuchDriver(driver_id)
+            raise DriverNotFound(driver_id)
         return self._shown(self.rows[driver_id])
 
     async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gofleet.domain.errors import NoSuchOrder, UnknownMoment
-from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment
+from gofleet.domain.errors import OrderNotFound, UnknownCursor
+from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.testing.orders import MemoryOrders
 
 
@@ -16,22 +16,22 @@ class MemoryHistory:
 
     orders: MemoryOrders
 
-    async def of(self, order_id: str, limit: int) -> Sequence[Entry]:
+    async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]:
         found = [entry for entry in self.orders.log if entry.order_id == order_id]
         if not found:
-            raise NoSuchOrder(order_id)
+            raise OrderNotFound(order_id)
         return found[:limit]
 
-    async def now(self) -> Moment:
+    async def now(self) -> HistoryCursor:
         return self._end()
 
-    async def behind(self, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         if moment > self._end():
-            raise UnknownMoment
+            raise UnknownCursor
         seen = [entry for entry in self.orders.log if entry.moment > moment][:limit]
         more = bool(seen) and seen[-1].moment < self._end()
         until = seen[-1].moment if seen else moment
         return HistoryPage([entry for entry in seen if which.wants(entry)], until, more, held_back=False)
 
-    def _end(self) -> Moment:
-        return self.orders.log[-1].moment if self.orders.log else Moment(0, 0)
+    def _end(self) -> HistoryCursor:
+        return self.orders.log[-1].moment if self.orders.log else HistoryCursor(0, 0)

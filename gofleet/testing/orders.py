@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, NoSuchOrder, StaleOrder
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, OrderNotFound, StaleOrder
 from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
-from gofleet.domain.history import Entry, Moment, move_of
+from gofleet.domain.history import HistoryCursor, HistoryEntry, change_kind
 from gofleet.domain.messages import Message, Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
@@ -39,7 +39,7 @@ class MemoryOrders:
     inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
     noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
     epochs: dict[str, int] = field(default_factory=dict[str, int])
-    log: list[Entry] = field(default_factory=list[Entry])
+    log: list[HistoryEntry] = field(default_factory=list[HistoryEntry])
 
     async def add(self, order: Order) -> bool:
         if order.id in self.rows:
@@ -50,7 +50,7 @@ class MemoryOrders:
 
     async def get(self, order_id: str) -> Order:
         if order_id not in self.rows:
-            raise NoSuchOrder(order_id)
+            raise OrderNotFound(order_id)
         order = copy.deepcopy(self.rows[order_id])
         order.as_of = datetime.now(UTC)
         return order
@@ -94,7 +94,7 @@ class MemoryOrders:
         found = [order for order in found if order.waited_seconds() > seconds]
         return sorted(found, key=_since)[:limit]  # not by how long each had waited when it was read
 
-    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+    async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
         unpublished = {row.message.order_id for row in self.outbox if row.published_at is None}
         due = [
             order
@@ -134,27 +134,27 @@ class MemoryOrders:
                 pass
 
     def _keep(self, order: Order) -> None:
-        for event in order.news:
+        for event in order.pending_events:
             self._announce(event)
-        order.news.clear()
+        order.pending_events.clear()
         self.log.append(self._entry(order))
         self.rows[order.id] = copy.deepcopy(order)
 
-    def _entry(self, order: Order) -> Entry:
-        assert order.moved_by is not None  # noqa: S101  whoever moved it said so
+    def _entry(self, order: Order) -> HistoryEntry:
+        assert order.actor is not None  # noqa: S101  whoever moved it said so
         assert order.as_of is not None  # noqa: S101  it was stamped
         was, turn = self.rows.get(order.id), len(self.log) + 1
-        return Entry(
-            moment=Moment(turn, turn),
+        return HistoryEntry(
+            moment=HistoryCursor(turn, turn),
             order_id=order.id,
             sequence=order.version,
-            move=move_of(was.status if was else None, order.status),
+            move=change_kind(was.status if was else None, order.status),
             status=order.status,
             driver_id=order.driver_id,
             customer_id=order.customer_id,
             was_driver_id=was.driver_id if was else None,
             reason=order.reason if order.status is Status.MANUAL_DISPATCH else None,
-            actor=order.moved_by,
+            actor=order.actor,
             at=order.as_of,
             trace_id=current_trace_id(),
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NoSuchParked, NotReplayable
+from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, Delivery
-from gofleet.domain.parked import Failure, ParkedGroup, ParkedMessage, Stage, replay_of, replayable
+from gofleet.domain.parked import HandlingFailure, ParkedGroup, ParkedMessage, Stage, replay_of, replayable
 from gofleet.ports import ParkedFilter
 
 
@@ -58,7 +58,7 @@ class MemoryParked:
     rows: list[_Row] = field(default_factory=list[_Row])
     numbers: count[int] = field(default_factory=lambda: count(1))
 
-    async def add(self, delivery: Delivery, failure: Failure) -> None:
+    async def add(self, delivery: Delivery, failure: HandlingFailure) -> None:
         message = ParkedMessage(
             id=next(self.numbers),
             queue=delivery.queue,
@@ -137,7 +137,7 @@ class MemoryParked:
         for row in self.rows:
             if row.message.id == id:
                 return row
-        raise NoSuchParked(id)
+        raise ParkedMessageNotFound(id)
 
     def _matching(self, which: ParkedFilter) -> list[_Row]:
         def wanted(message: ParkedMessage) -> bool:

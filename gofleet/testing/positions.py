@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Search
 
@@ -75,7 +75,7 @@ class MemoryPositions:
         near = [one for one in self._sightings(place) if one.on_duty and one.distance_m <= radius_km * 1000]
         return near[:limit]
 
-    async def within(self, area: Area) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> list[Sighting]:
         """Who is inside, nearest to the middle first."""
         return [one for one in self._sightings(area.box.middle) if area.shows(one)][: area.limit]
 

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from gofleet import failpoints
-from gofleet.domain.errors import NoSuchOrder, OrderTaken, TooManyOrders
+from gofleet.domain.errors import OpenOrderLimitReached, OrderIdConflict, OrderNotFound
 from gofleet.domain.order import Order
 from gofleet.ports import Orders
 
@@ -14,8 +14,8 @@ class CreateOrder:
     """Accept an order; the same commit promises to tell the world.
 
     Asked twice for the same, it accepts once: returns the stored order and whether it is new.
-    `OrderTaken` when the id belongs to an order with other content. A customer who asks (`own`) may have `most_open`
-    that are not over, or a few more of those asked for in the same moment; else `TooManyOrders`.
+    `OrderIdConflict` when the id belongs to an order with other content. A customer who asks (`own`) may have `most_open`
+    that are not over (a few more when created concurrently); else `OpenOrderLimitReached`.
     """
 
     orders: Orders
@@ -37,11 +37,11 @@ class CreateOrder:
         """Who only asks again for what they have is answered as before."""
         try:
             return await self._accepted_before(order)
-        except NoSuchOrder:
-            raise TooManyOrders(self.most_open) from None
+        except OrderNotFound:
+            raise OpenOrderLimitReached(self.most_open) from None
 
     async def _accepted_before(self, order: Order) -> tuple[Order, bool]:
         stored = await self.orders.get(order.id)
         if not stored.same_request(order):
-            raise OrderTaken(order.id)
+            raise OrderIdConflict(order.id)
         return stored, False

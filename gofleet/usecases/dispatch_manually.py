@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gofleet.domain.actor import Actor
-from gofleet.domain.errors import NoSuchDriver, UnknownDriver
+from gofleet.domain.errors import DriverNotFound, UnknownDriver
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Drivers, Orders
 from gofleet.usecases.transition_order import Versions, move_order
 
 
 @dataclass(frozen=True)
-class DispatchByHand:
+class DispatchManually:
     """A person gives a waiting order to a driver of their choice, on duty or not, near or far: they know better.
 
     `versions` says what that person saw, so that nobody decides about an order that has changed meanwhile.
@@ -23,7 +23,7 @@ class DispatchByHand:
     async def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Order:
         try:
             await self.drivers.get(driver_id)
-        except NoSuchDriver as error:
+        except DriverNotFound as error:
             raise UnknownDriver(driver_id) from error
 
         def give(order: Order, /, *, by: Actor) -> None:

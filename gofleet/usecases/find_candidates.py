@@ -13,7 +13,7 @@ from gofleet.ports import Fleet, Orders
 class FindCandidates:
     """Who could be given the order by a person: those on duty within `radius_km` of its pickup, nearest first.
 
-    Without a radius it is the one that searches begin with. Nobody is claimed. `NoSuchOrder`, `NoPickup`, `Invalid`
+    Without a radius it is the one that searches begin with. Nobody is claimed. `OrderNotFound`, `NoPickup`, `Invalid`
     about `radius_km`, `FleetUnavailable`.
     """
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gofleet.domain.driver import DriverFilter
-from gofleet.domain.errors import NoSuchOrder
+from gofleet.domain.errors import OrderNotFound
 from gofleet.domain.order import Status
 from gofleet.ports import Drivers, Holding, Orders, Positions
 
@@ -51,7 +51,7 @@ class ReconcileDrivers:
         for holding in stale:
             try:
                 order = await self.orders.get(holding.order_id)
-            except NoSuchOrder:  # lost by the database: nobody holds it
+            except OrderNotFound:  # lost by the database: nobody holds it
                 version = holding.sequence
             else:
                 if order.status is Status.DISPATCHED and order.driver_id == holding.driver_id:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gofleet.domain.actor import Actor
-from gofleet.domain.errors import NoSuchOrder, StaleOrder, VersionMismatch
+from gofleet.domain.errors import OrderNotFound, StaleOrder, VersionMismatch
 from gofleet.domain.order import Order, Owner
 from gofleet.ports import Orders
 
@@ -36,11 +36,11 @@ async def move_order(
     """The order after `verb`, or as it stands if that was `done` before, whatever versions the caller has seen:
     who did not hear our answer asks again. An order that is not the owner's is none.
 
-    `NoSuchOrder`, `VersionMismatch`, `IllegalMove`, `StaleOrder`."""
+    `OrderNotFound`, `VersionMismatch`, `InvalidTransition`, `StaleOrder`."""
     for tries_left in reversed(range(TRIES)):
         order = await orders.get(order_id)
         if not order.is_of(owner):
-            raise NoSuchOrder(order_id)
+            raise OrderNotFound(order_id)
         if done(order):
             return order
         if versions is not None and order.version not in versions:

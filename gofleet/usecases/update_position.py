@@ -8,7 +8,7 @@ from gofleet.ports import Fleet
 
 
 @dataclass(frozen=True)
-class MoveDriver:
+class UpdatePosition:
     """Take a driver's fix. Told by the driver, it must be somewhere that can be reached from the last one at
     `fastest_kmh`: who claims to be elsewhere, to be given an order there, is not believed (`Invalid`). After a fix that
     was wrong, time makes the true ones believable again."""

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import LiteralString
 
-from gofleet.verification.findings import Finding
+from gofleet.verification.findings import InvariantResult
 from gofleet.verification.sources import Source, Sources
 
-Run = Callable[[Sources, Finding], Awaitable[None]]
+Run = Callable[[Sources, InvariantResult], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def no_rows(
 ) -> Check:
     """A part that holds if the query finds nobody; its rows are (who, what is wrong)."""
 
-    async def run(sources: Sources, finding: Finding) -> None:
+    async def run(sources: Sources, finding: InvariantResult) -> None:
         async for subject, why in sources.rows(query, **values(sources)):
             finding.add(subject, why)
 

@@ -12,7 +12,7 @@ from gofleet.adapters.postgres.snapshot import VERIFY
 from gofleet.domain.ids import IDENTIFIER
 from gofleet.domain.order import Status
 from gofleet.verification.checks import check
-from gofleet.verification.findings import Finding
+from gofleet.verification.findings import InvariantResult
 from gofleet.verification.records import Act
 from gofleet.verification.sources import Source, Sources
 
@@ -63,7 +63,7 @@ def _place(value: object) -> tuple[float | None, float | None]:
 
 
 @check("I1", Source.POSTGRES, Source.LEDGER)
-async def durable(sources: Sources, finding: Finding) -> None:
+async def durable(sources: Sources, finding: InvariantResult) -> None:
     """Each create that was answered 2xx has its order, with the money and the places that were asked for."""
     for page in sources.ledger.pages():
         creates = [act for act in page if act.act == "create" and act.done]
@@ -76,7 +76,7 @@ async def durable(sources: Sources, finding: Finding) -> None:
 
 
 @check("I1", Source.POSTGRES, Source.LEDGER)
-async def deliveries_durable(sources: Sources, finding: Finding) -> None:
+async def deliveries_durable(sources: Sources, finding: InvariantResult) -> None:
     """Each deliver that was answered 2xx is in the history."""
     for page in sources.ledger.pages():
         ids = {act.order_id for act in page if act.act == "deliver" and act.done}
@@ -86,7 +86,7 @@ async def deliveries_durable(sources: Sources, finding: Finding) -> None:
 
 
 @check("I10", Source.LEDGER)
-async def replays_alike(sources: Sources, finding: Finding) -> None:
+async def replays_alike(sources: Sources, finding: InvariantResult) -> None:
     """All creates of one id that were answered 2xx asked for the same, and were answered the same: as it was created.
     The first answer of each order is kept in memory."""
     first = dict[str, tuple[Content, dict[str, object]]]()
@@ -104,7 +104,7 @@ async def replays_alike(sources: Sources, finding: Finding) -> None:
 
 
 @check("I10", Source.POSTGRES, Source.LEDGER)
-async def conflicts_real(sources: Sources, finding: Finding) -> None:
+async def conflicts_real(sources: Sources, finding: InvariantResult) -> None:
     """A create is refused with 409 only if the order has other content."""
     for page in sources.ledger.pages():
         refused = [act for act in page if act.act == "create" and act.status == CONFLICT]
@@ -117,7 +117,7 @@ async def conflicts_real(sources: Sources, finding: Finding) -> None:
 
 
 @check("I11", Source.POSTGRES, Source.LEDGER)
-async def cancels_final(sources: Sources, finding: Finding) -> None:
+async def cancels_final(sources: Sources, finding: InvariantResult) -> None:
     """A cancel that was answered 2xx stays; one that was refused came too late."""
     for page in sources.ledger.pages():
         cancels = [act for act in page if act.act == "cancel" and (act.done or _too_late(act))]
@@ -141,7 +141,7 @@ def _too_late(act: Act) -> bool:
 
 
 @check("I15", Source.LEDGER)
-async def own_orders_only(sources: Sources, finding: Finding) -> None:
+async def own_orders_only(sources: Sources, finding: InvariantResult) -> None:
     """An answer speaks of no order but the one that was asked for. The ids of all orders are kept in memory."""
     orders = {act.order_id for act in sources.ledger}
     for act in sources.ledger:

@@ -10,7 +10,7 @@ from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES, parking_queue
 from gofleet.guards.chain import DISPATCH
 from gofleet.verification.checks import check, no_rows
-from gofleet.verification.findings import Finding
+from gofleet.verification.findings import InvariantResult
 from gofleet.verification.records import Tapped
 from gofleet.verification.sources import Source, Sources
 
@@ -37,7 +37,7 @@ def _queues(_: Sources) -> dict[str, object]:
 
 
 @check("I7", Source.POSTGRES, Source.TAP, at_rest=True)
-async def tapped(sources: Sources, finding: Finding) -> None:
+async def tapped(sources: Sources, finding: InvariantResult) -> None:
     """Each published event came out of the broker. The tapped ids are kept in memory, about 100 bytes each."""
     if sources.inputs.broker_lost_data:
         finding.notes.append("not compared with the tap: the broker lost data")
@@ -49,7 +49,7 @@ async def tapped(sources: Sources, finding: Finding) -> None:
 
 
 @check("I8", Source.TAP)
-async def in_order(sources: Sources, finding: Finding) -> None:
+async def in_order(sources: Sources, finding: InvariantResult) -> None:
     """By the first arrival of each event: repeated ones may come at any time. A command repeats the version at which
     its order stands."""
     seen, last = set[str](), dict[str, int]()
@@ -65,7 +65,7 @@ async def in_order(sources: Sources, finding: Finding) -> None:
 
 
 @check("I9", Source.POSTGRES, Source.TAP)
-async def no_phantoms(sources: Sources, finding: Finding) -> None:
+async def no_phantoms(sources: Sources, finding: InvariantResult) -> None:
     """What arrived was committed. An event of an order older than the retention may have been pruned since."""
     for page in sources.tap.pages():
         ids = [event.event_id for event in page if _is_uuid(event.event_id)]
@@ -92,7 +92,7 @@ def _is_uuid(text: str) -> bool:
 
 
 @check("I13", Source.POSTGRES)
-async def parked(sources: Sources, finding: Finding) -> None:
+async def parked(sources: Sources, finding: InvariantResult) -> None:
     """Not a fault: parked messages are there for people to decide about."""
     async for queue, count, reason in sources.rows(VERIFY.parked):
         finding.notes.append(f"{count} parked from {queue}, such as: {reason}")

@@ -24,7 +24,7 @@ class Offender(msgspec.Struct, frozen=True):
     why: str
 
 
-class Finding(msgspec.Struct, kw_only=True):
+class InvariantResult(msgspec.Struct, kw_only=True):
     """One invariant. `lacking` are sources that were not given or do not fit, `unreadable` those that failed."""
 
     id: str
@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    findings: list[Finding]
+    findings: list[InvariantResult]
 
     @property
     def verdict(self) -> Verdict:

@@ -7,7 +7,7 @@ times may overlap where the drivers do not. See `shared_drivers` in sql/queries/
 from __future__ import annotations
 
 from gofleet.adapters.postgres.snapshot import VERIFY
-from gofleet.domain.order import MOVES, Status
+from gofleet.domain.order import TRANSITIONS, Status
 from gofleet.verification.checks import no_rows
 from gofleet.verification.sources import Sources
 
@@ -19,7 +19,7 @@ def _longest_wait(sources: Sources) -> dict[str, object]:
 
 
 def _legal(_: Sources) -> dict[str, object]:
-    moves = [(was.value, became.value) for was, targets in MOVES.items() for became in targets]
+    moves = [(was.value, became.value) for was, targets in TRANSITIONS.items() for became in targets]
     was, became = zip(*moves, strict=True)
     return {"was": [None, *was], "became": [Status.PENDING.value, *became]}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gofleet.adapters.postgres.snapshot import VERIFY
 from gofleet.verification.checks import check, no_rows
-from gofleet.verification.findings import Finding
+from gofleet.verification.findings import InvariantResult
 from gofleet.verification.sources import Queues, Source, Sources
 
 IDLE_SECONDS = 5.0
@@ -16,7 +16,7 @@ IDLE_SECONDS = 5.0
 
 
 @check("I14", Source.POSTGRES, Source.REDIS, at_rest=True)
-async def busy_as_dispatched(sources: Sources, finding: Finding) -> None:
+async def busy_as_dispatched(sources: Sources, finding: InvariantResult) -> None:
     """Who is busy in Redis is who has a DISPATCHED order in PostgreSQL, order by order."""
     busy = {(holding.driver_id, holding.order_id) for holding in await sources.redis.holdings()}
     live = {(row[0], row[1]) async for row in sources.rows(VERIFY.holdings)}
@@ -27,32 +27,32 @@ async def busy_as_dispatched(sources: Sources, finding: Finding) -> None:
 
 
 @check("I14", Source.REDIS)
-async def busy_not_free(sources: Sources, finding: Finding) -> None:
+async def busy_not_free(sources: Sources, finding: InvariantResult) -> None:
     busy = {holding.driver_id for holding in await sources.redis.holdings()}
     for driver_id in sorted({found async for found in sources.redis.free_drivers()} & busy):
         finding.add(driver_id, "is busy and would be found as free")
 
 
 @check("I14", Source.REDIS)
-async def claims_end(sources: Sources, finding: Finding) -> None:
+async def claims_end(sources: Sources, finding: InvariantResult) -> None:
     async for key in sources.redis.lasting_claims():
         finding.add(key, "is a claim that never ends")
 
 
 @check("I17", Source.BROKER, at_rest=True)
-async def queues_empty(sources: Sources, finding: Finding) -> None:
+async def queues_empty(sources: Sources, finding: InvariantResult) -> None:
     for queue in sources.queues.lacking:
         finding.add(queue, "does not exist")
     _empty(sources.queues, finding)
 
 
 @check("I17", Source.MANAGEMENT, at_rest=True)
-async def nothing_held(sources: Sources, finding: Finding) -> None:
+async def nothing_held(sources: Sources, finding: InvariantResult) -> None:
     """Also what consumers hold unacknowledged, which AMQP does not tell."""
     _empty(Queues([depth for depth in sources.managed.depths if depth.held], []), finding)
 
 
-def _empty(queues: Queues, finding: Finding) -> None:
+def _empty(queues: Queues, finding: InvariantResult) -> None:
     for depth in queues.depths:
         if depth.ready or depth.held:
             held = f" and {depth.held} held by consumers" if depth.held else ""

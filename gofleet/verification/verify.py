@@ -9,7 +9,7 @@ from gofleet.verification import events as of_events
 from gofleet.verification import orders as of_orders
 from gofleet.verification import servers as of_servers
 from gofleet.verification.checks import Check
-from gofleet.verification.findings import Finding, Report
+from gofleet.verification.findings import InvariantResult, Report
 from gofleet.verification.sources import Inputs, Source, Sources, sources
 
 TITLES = {
@@ -39,14 +39,14 @@ ONLY_AT_REST = "an installation at rest"
 async def verify(settings: Settings, inputs: Inputs | None = None) -> Report:
     """Check every invariant that the settings' servers and the inputs allow. It changes nothing and raises nothing:
     what cannot be read is told in the report."""
-    findings = {id: Finding(id=id, title=title) for id, title in TITLES.items()}
+    findings = {id: InvariantResult(id=id, title=title) for id, title in TITLES.items()}
     async with sources(settings, inputs or Inputs()) as found:
         for each in ALL:
             await _run(each, found, findings[each.of])
     return Report(list(findings.values()))
 
 
-async def _run(each: Check, found: Sources, finding: Finding) -> None:
+async def _run(each: Check, found: Sources, finding: InvariantResult) -> None:
     if each.at_rest and found.inputs.live:
         _once(finding.lacking, ONLY_AT_REST)
         return

@@ -109,7 +109,7 @@ where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * inter
 order by pending_since
 limit %(limit)s;
 
--- name: announce_again
+-- name: republish_pending
 -- In one statement, so that of two sweepers each order has one; the command has a version of its order, but is no move.
 -- Nothing unpublished, or it would only queue up behind what has not even been said once; asked row by row, for as an
 -- anti join it could compare each order with all that waits in the outbox.

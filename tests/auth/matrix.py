@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.auth import Door
+from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
-from gofleet.domain.parked import Cause, Failure
+from gofleet.domain.parked import Cause, HandlingFailure
 from gofleet.domain.principal import Principal, Role, Scope
 from tests.makers import CENTRE, a_position, an_order
 from tests.roles.conftest import World
@@ -113,14 +113,16 @@ async def settled(world: World) -> None:
         held = await world.orders.get(order)
         held.dispatch(driver, by=WORKER)
         await world.orders.save(held)
-    await world.parked.add(Delivery(DISPATCH_QUEUE, b"{}"), Failure(Cause.MALFORMED, "Malformed", "it is no event"))
+    await world.parked.add(
+        Delivery(DISPATCH_QUEUE, b"{}"), HandlingFailure(Cause.MALFORMED, "Malformed", "it is no event")
+    )
 
 
 @asynccontextmanager
 async def serving_all(world: World) -> AsyncGenerator[httpx.AsyncClient]:
     stop = asyncio.Event()
     following = asyncio.create_task(world.tail.following(stop))
-    app = api_app(world.api(), door=Door(authenticate))
+    app = api_app(world.api(), door=Authenticator(authenticate))
     async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
         async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
             yield client

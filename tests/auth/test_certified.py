@@ -20,10 +20,10 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.auth import Door
+from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc import issuer as oidc
-from gofleet.adapters.oidc.keys import Keys, Patience
+from gofleet.adapters.oidc.keys import Keys, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, Tokens
 from gofleet.parts import free_port
 from tests.auth.certified import Browser, Issuer, installed, issuing
@@ -45,12 +45,12 @@ def a_key(name: str) -> RSAKey:
 
 
 @asynccontextmanager
-async def trusting(issuer: Issuer, patience: Patience | None = None) -> AsyncGenerator[httpx.AsyncClient]:
+async def trusting(issuer: Issuer, patience: RefreshPolicy | None = None) -> AsyncGenerator[httpx.AsyncClient]:
     """An API that takes the issuer's tokens."""
     asking = oidc.Issuer(issuer.url)
     keys = Keys(asking.keys, patience)
     tokens = Tokens(keys, TokenRules(issuer.url, "gofleet-api"))
-    app = api_app(World().api(), door=Door(tokens.principal, issuer=issuer.url))
+    app = api_app(World().api(), door=Authenticator(tokens.principal, issuer=issuer.url))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
@@ -114,7 +114,7 @@ async def test_people_come_in_by_code_and_an_id_token_does_not(place: Path) -> N
 async def test_keys_are_rotated_and_taken_back(place: Path) -> None:
     first, second = a_key("one"), a_key("two")
     port = free_port("127.0.0.1", 19_500)
-    patience = Patience(fresh_seconds=0.2, between_seconds=0.1)
+    patience = RefreshPolicy(fresh_seconds=0.2, between_seconds=0.1)
     async with trusting(Issuer(f"http://127.0.0.1:{port}"), patience) as client:
 
         async def status(token: str) -> int:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from gofleet.adapters.oidc.keys import Key, Keys, Patience
+from gofleet.adapters.oidc.keys import Key, Keys, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, Tokens
 from gofleet.domain.errors import Unauthenticated, Unavailable
 from tests.auth.mint import AUDIENCE, CURVE, FIRST, ISSUER, token
@@ -36,7 +36,7 @@ class Provider:
             raise Unavailable("the issuer of tokens", "no answer")
         return dict(self.published)
 
-    def keys(self, patience: Patience | None = None) -> Keys:
+    def keys(self, patience: RefreshPolicy | None = None) -> Keys:
         return Keys(self.fetch, patience, clock=lambda: self.now)
 
 
@@ -115,7 +115,7 @@ async def test_an_issuer_that_is_not_there_yet_is_asked_again_soon() -> None:
 
 async def test_keys_are_not_trusted_for_ever() -> None:
     provider = Provider()
-    keys = provider.keys(Patience(keep_seconds=7200))
+    keys = provider.keys(RefreshPolicy(keep_seconds=7200))
     assert await keys.get("first") is FIRST
     provider.away = True
     provider.now += 7199

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.auth import Authenticate, Door
-from gofleet.adapters.http.peers import Peers
-from gofleet.adapters.http.rate_limit import Limits, Rates
+from gofleet.adapters.http.auth import Authenticate, Authenticator
+from gofleet.adapters.http.peers import ClientAddresses
+from gofleet.adapters.http.rate_limit import RateLimits, Rates
 from gofleet.adapters.http.server import serving
 from gofleet.domain.rate import Rate
 from gofleet.guards.buckets import MemoryBuckets
@@ -24,8 +24,8 @@ PEER, PERSON, STAFF = Rate(0.01, 20), Rate(0.01, 30), Rate(0.01, 40)
 
 @asynccontextmanager
 async def limited(authenticate: Authenticate | None) -> AsyncGenerator[httpx.AsyncClient]:
-    limits = Limits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), Peers())
-    app = api_app(World().api(), door=Door(authenticate, limits))
+    limits = RateLimits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), ClientAddresses())
+    app = api_app(World().api(), door=Authenticator(authenticate, limits))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,

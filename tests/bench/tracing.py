@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 
 from gofleet.parts import free_port
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.tracing import span, step
+from gofleet.telemetry.tracing import client_span, span
 from tests.bench.figures import Figure, ratio
 from tests.bench.load import Load, NewOrders, send
 from tests.bench.servers import Bench, Measured
@@ -86,8 +86,8 @@ async def _off_micros() -> float:
         began = time.perf_counter()
         for _ in range(LOOPS):
             with span("POST", SpanKind.SERVER):
-                with step("orders.get"):
+                with client_span("orders.get"):
                     pass
-                with step("orders.add"):
+                with client_span("orders.add"):
                     pass
         return (time.perf_counter() - began) / LOOPS * 1e6

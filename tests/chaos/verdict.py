@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from gofleet.settings import Settings, load
-from gofleet.verification import Finding, Inputs, Verdict, verify
+from gofleet.verification import Inputs, InvariantResult, Verdict, verify
 from tests.chaos.rig import World
 
 SETTLE_SECONDS = 20.0
@@ -35,7 +35,7 @@ async def _found(world: World) -> list[str]:
     return [_words(finding) for finding in report.findings if finding.verdict is not Verdict.HOLDS]
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: InvariantResult) -> str:
     offenders = [f"{offender.subject} {offender.why}" for offender in finding.offenders[:5]]
     reasons = [*offenders, *finding.unreadable, *finding.lacking]
     return f"{finding.id} {finding.title} {finding.verdict} ({finding.total}): {'; '.join(reasons)}"

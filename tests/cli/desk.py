@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
-from gofleet.domain.parked import Failure, Stage
+from gofleet.domain.parked import HandlingFailure, Stage
 from tests.cli.typed import gofleet
 from tests.roles.conftest import World
 
@@ -34,7 +34,7 @@ class Desk:
 
     async def park(self, name: str, error: Exception, queue: str = DISPATCH_QUEUE, body: bytes = b"{}") -> None:
         delivery = Delivery(queue, body, {EVENT_ID: f"e-{name}", AGGREGATE_ID: name})
-        await self.world.parked.add(delivery, Failure.of(error))
+        await self.world.parked.add(delivery, HandlingFailure.of(error))
 
     def stages(self) -> list[Stage]:
         return [row.message.stage for row in self.world.parked.rows]

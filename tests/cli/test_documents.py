@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.auth import Door
+from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.auth.matrix import authenticate
@@ -20,7 +20,7 @@ async def test_openapi_is_what_a_running_api_serves(tmp_path: Path) -> None:
     said = json.loads(gofleet("openapi", at=tmp_path).stdout)
 
     async with (
-        serving(api_app(World().api(), door=Door(authenticate)), "127.0.0.1", 0, grace_seconds=2) as listening,
+        serving(api_app(World().api(), door=Authenticator(authenticate)), "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
     ):
         assert said == (await client.get("/api/v1/openapi.json")).json()

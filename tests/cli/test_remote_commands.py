@@ -8,7 +8,7 @@ import pytest
 
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.server import serving
-from gofleet.domain.errors import Malformed, MessageRefused, NoSuchOrder
+from gofleet.domain.errors import Malformed, MessageRefused, OrderNotFound
 from gofleet.domain.messages import FLEET_QUEUE
 from gofleet.domain.parked import Stage
 from gofleet.testing.orders import MemoryOutbox
@@ -20,7 +20,7 @@ from tests.roles.conftest import World
 
 async def test_parked_messages_are_listed_grouped_and_shown(desk: Desk) -> None:
     for n in range(3):
-        await desk.park(f"o-{n}", NoSuchOrder(f"o-{n}"))
+        await desk.park(f"o-{n}", OrderNotFound(f"o-{n}"))
     await desk.park("broken", Malformed("[red]no\x1b[31m JSON"), FLEET_QUEUE, body=b"\x1b]0;mine\x07[b]")
 
     assert await desk.types("parked", "list", "--json") == 0
@@ -43,7 +43,7 @@ async def test_parked_messages_are_listed_grouped_and_shown(desk: Desk) -> None:
 
 async def test_one_or_exactly_so_many_are_replayed(desk: Desk) -> None:
     for n in range(3):
-        await desk.park(f"o-{n}", NoSuchOrder(f"o-{n}"))
+        await desk.park(f"o-{n}", OrderNotFound(f"o-{n}"))
     fingerprint = desk.world.parked.rows[0].message.fingerprint
 
     assert await desk.types("parked", "replay", "2") == 0

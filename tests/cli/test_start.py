@@ -16,7 +16,7 @@ from cyclopts import App
 from gofleet.cli import app
 from gofleet.cli.params import CauseName, StageName, StatusName, status
 from gofleet.cli.watch import FINAL
-from gofleet.domain.order import MOVES, Status
+from gofleet.domain.order import TRANSITIONS, Status
 from gofleet.domain.parked import Cause, Stage
 
 TIMES = 1.5  # of what the smallest program of the same library for command lines takes; 0.8 when this was written
@@ -116,7 +116,7 @@ def test_the_values_that_options_take_are_those_of_the_domain() -> None:
     assert [status(name) for name in get_args(StatusName)] == list(Status)
     assert list(get_args(CauseName)) == list(Cause)
     assert list(get_args(StageName)) == list(Stage)
-    assert {status for status, moves in MOVES.items() if not moves} == FINAL
+    assert {status for status, moves in TRANSITIONS.items() if not moves} == FINAL
 
 
 def test_every_command_is_there() -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.embedded import Valkey
 
@@ -26,5 +26,5 @@ def prefix() -> str:
 
 @pytest.fixture
 async def pool(clean_database: str) -> AsyncGenerator[Pool]:
-    async with a_pool(clean_database, size=8, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
         yield pool

@@ -12,20 +12,20 @@ from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import (
+    ACK,
     ATTEMPT,
     DISPATCH_QUEUE,
-    DONE,
     Delivery,
     Handler,
-    Later,
     Message,
+    Outcome,
     Receipt,
-    Verdict,
+    Retry,
 )
 from gofleet.domain.order import Status
 from gofleet.domain.place import Place
 from gofleet.guards.chain import DISPATCH, Rules, dispatching
-from gofleet.guards.manual_fallback import Limits
+from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Search, Searching
 from gofleet.testing.broker import MemoryBroker
@@ -35,7 +35,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from tests.makers import an_order
 
 LEASE_SECONDS = 0.3
-RULES = Rules(RetryRules(3, (0.02,)), Limits(0.2, 30, 0.05), deadline_seconds=0.2, hold_seconds=1)
+RULES = Rules(RetryRules(3, (0.02,)), WaitLimits(0.2, 30, 0.05), deadline_seconds=0.2, hold_seconds=1)
 
 Answer = Callable[[Search], Awaitable[list[Candidate]]]
 
@@ -90,10 +90,10 @@ class Desk:
     async def announced_on(self, broker: MemoryBroker, *order_ids: str) -> None:
         await broker.publish([await self._accepted(order_id) for order_id in order_ids])
 
-    async def act(self, delivery: Delivery) -> Verdict:
+    async def act(self, delivery: Delivery) -> Outcome:
         """Dispatch, unguarded."""
         await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
-        return DONE
+        return ACK
 
     def guarded(self, redis: Redis, prefix: str, rules: Rules = RULES) -> Handler:
         """Dispatch behind our guards."""
@@ -118,14 +118,14 @@ class Desk:
 
     async def _accepted(self, order_id: str) -> Message:
         order = an_order(order_id)
-        (event,) = order.news
+        (event,) = order.pending_events
         await self.orders.add(order)
         return Message(str(event.event_id), event.type, order_id, event.sequence, to_json(event))
 
 
 async def handled(handler: Handler, delivery: Delivery) -> None:
     """Deliver it until the broker may forget it, as often as the handler wants."""
-    while isinstance(verdict := await handler(delivery), Later):
+    while isinstance(verdict := await handler(delivery), Retry):
         await asyncio.sleep(verdict.seconds)
         attempt = str(delivery.attempt + verdict.counted)
         delivery = replace(delivery, headers={**delivery.headers, ATTEMPT: attempt})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from gofleet.domain.errors import FleetBreakerOpen, NoDriverNearby
-from gofleet.domain.messages import DONE, Delivery, Handler, Receipt, Verdict
+from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt
 from gofleet.domain.order import Reason
 from gofleet.ports import Orders
 from gofleet.usecases.send_to_manual import SendToManual
@@ -28,10 +28,10 @@ class Dedup:
     redis: Redis
     prefix: str
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         key = self.prefix + delivery.event_id
         if not await self.redis.set(key, "1", nx=True, ex=DAY_SECONDS):
-            return DONE  # "duplicate event dropped"
+            return ACK  # "duplicate event dropped"
         try:
             return await self.handler(delivery)
         except asyncio.CancelledError:
@@ -49,13 +49,13 @@ class FallbackOnlyOnOpen:
     orders: Orders
     send_to_manual: SendToManual
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         try:
             return await self.handler(delivery)
         except FleetBreakerOpen:
             event = delivery.event()
             await self.send_to_manual(event.order_id, Reason.FLEET_UNAVAILABLE, Receipt("dispatch", delivery.event_id))
-            return DONE
+            return ACK
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class NobodyIsAFailure:
 
     handler: Handler
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         try:
             return await self.handler(delivery)
         except NoDriverNearby as error:

@@ -10,7 +10,7 @@ from typing import Self
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractExchange
 
-from gofleet.adapters.postgres.pool import Link, Pool
+from gofleet.adapters.postgres.pool import Connection, Pool
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import Message
@@ -78,7 +78,7 @@ class MarkedAsProcessing:
         return len(rows)
 
 
-async def selected(link: Link, where: str) -> list[Row]:
+async def selected(link: Connection, where: str) -> list[Row]:
     query = f"select {COLUMNS} from outbox where published_at is null and {where}"
     found = await link.execute(query.encode())
     return [(row[0], Message(row[1], row[2], row[3], row[4], row[5].encode())) for row in await found.fetchall()]

@@ -10,7 +10,7 @@ from loguru import logger
 
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Handler, Message, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Message, Outcome
 from gofleet.process import Process
 from gofleet.settings import load
 from gofleet.testing.broker import MemoryBroker
@@ -32,9 +32,9 @@ async def loops(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
     """Workers in a row, each recovering around its whole loop; whoever started them only waits to be stopped."""
     messages: asyncio.Queue[Delivery | None] = asyncio.Queue()
 
-    async def receive(delivery: Delivery) -> Verdict:
+    async def receive(delivery: Delivery) -> Outcome:
         messages.put_nowait(delivery)
-        return DONE
+        return ACK
 
     async def work() -> None:
         try:
@@ -76,12 +76,12 @@ class Handling:
         self.handled: list[str] = []
         self.poisoned = 0
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         if delivery.body == POISON:
             self.poisoned += 1
             raise ZeroDivisionError
         self.handled.append(delivery.event_id)
-        return DONE
+        return ACK
 
 
 @both_ways

@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable, NoDriverNearby
-from gofleet.domain.messages import Delivery, Handler, Verdict
+from gofleet.domain.messages import Delivery, Handler, Outcome
 from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
 from gofleet.guards.backoff import Backoff
-from gofleet.guards.breaker import BreakerOpen, RatioBreaker, State
+from gofleet.guards.breaker import BreakerOpen, BreakerState, RatioBreaker
 from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.guards.parking import Parking
 from gofleet.ports import Search, Searching
@@ -60,7 +60,7 @@ async def test_l7_a_quiet_suburb_does_not_open_the_breaker_for_the_city(way: Way
         assert await searched(searching, Search(f"suburb-{number}", SUBURB, 5)) == []
 
     with way.fails("is open"):
-        assert breaker.state is State.CLOSED, "the breaker is open"
+        assert breaker.state is BreakerState.CLOSED, "the breaker is open"
         assert await searched(searching, Search("city", CITY, 5)) == ["ana"]
 
 
@@ -105,7 +105,7 @@ async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_people(
 
     await handled(desk.guarded(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
 
-    assert (breaker.state, 0 < dead.searches < 10) == (State.CLOSED, True)
+    assert (breaker.state, 0 < dead.searches < 10) == (BreakerState.CLOSED, True)
     with way.fails("Status.PENDING"):
         assert desk.status() is Status.MANUAL_DISPATCH
 
@@ -117,7 +117,7 @@ async def unavailable(search: Search) -> list[Candidate]:
 def as_any_error(handler: Handler) -> Handler:
     """To this service an unavailable fleet was an error like any other: tried again, then parked."""
 
-    async def handle(delivery: Delivery) -> Verdict:
+    async def handle(delivery: Delivery) -> Outcome:
         try:
             return await handler(delivery)
         except FleetUnavailable as error:

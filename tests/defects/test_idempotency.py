@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gofleet.domain.driver import Candidate
-from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Handler, Verdict
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Status
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.parking import Parking
@@ -97,9 +97,9 @@ async def test_l3_a_worker_told_to_stop_strands_nothing_that_it_has_in_hand(
 @asynccontextmanager
 async def closing_first(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
     """The context is cancelled and the channel closed, and only then are the workers waited for."""
-    running: set[asyncio.Future[Verdict]] = set()
+    running: set[asyncio.Future[Outcome]] = set()
 
-    async def cancellable(delivery: Delivery) -> Verdict:
+    async def cancellable(delivery: Delivery) -> Outcome:
         task = asyncio.ensure_future(_awaited(handler(delivery)))
         running.add(task)
         return await task
@@ -112,5 +112,5 @@ async def closing_first(broker: MemoryBroker, handler: Handler) -> AsyncGenerato
     broker.reconnect()
 
 
-async def _awaited(handling: Awaitable[Verdict]) -> Verdict:
+async def _awaited(handling: Awaitable[Outcome]) -> Outcome:
     return await handling

@@ -12,7 +12,7 @@ from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import events
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Message, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Message, Outcome
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from tests.defects.lossy_relays import OneConnection
 from tests.defects.ways import Way, both_ways
@@ -68,9 +68,9 @@ async def test_l6_events_published_before_the_first_worker_ever_started_reach_it
 ) -> None:
     received: set[str] = set()
 
-    async def receive(delivery: Delivery) -> Verdict:
+    async def receive(delivery: Delivery) -> Outcome:
         received.add(delivery.event_id)
-        return DONE
+        return ACK
 
     early = [an_event() for _ in range(5)]
     async with publisher(server(vhost), way) as publishing:

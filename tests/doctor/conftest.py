@@ -13,7 +13,7 @@ from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.doctor import Case, Diagnosis, Finding, State, diagnose
+from gofleet.doctor import Case, CheckResult, CheckState, Diagnosis, diagnose
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.embedded.loopback import free_ports
 from gofleet.parts import rabbit_server as server_of
@@ -44,19 +44,21 @@ class Patient:
         case = Case(load(self.environment, dotenv=None), self.roles, self.url, clock=self.clock)
         return await diagnose(replace(case, **self.more))
 
-    async def finds(self, subject: str, check: str, state: State = State.FAILED, *, says: str, fix: str) -> Diagnosis:
+    async def finds(
+        self, subject: str, check: str, state: CheckState = CheckState.FAILED, *, says: str, fix: str
+    ) -> Diagnosis:
         """Assert that this, and nothing else, is found to be wrong."""
         diagnosis = await self.examined()
-        wrong = [finding for finding in diagnosis.findings if finding.state is not State.OK]
+        wrong = [finding for finding in diagnosis.findings if finding.state is not CheckState.OK]
         assert [(each.subject, each.check, each.state) for each in wrong] == [(subject, check, state)], wrong
         [found] = wrong
         assert says in found.seen, found
         assert fix in found.fix, found
-        assert diagnosis.healthy == (state is not State.FAILED)
+        assert diagnosis.healthy == (state is not CheckState.FAILED)
         return diagnosis
 
 
-def seen(diagnosis: Diagnosis, subject: str) -> dict[str, Finding]:
+def seen(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
     """By check."""
     return {finding.check: finding for finding in diagnosis.findings if finding.subject == subject}
 

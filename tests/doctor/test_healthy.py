@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gofleet.doctor import State
+from gofleet.doctor import CheckState
 from tests.doctor.conftest import ROLES, Patient, seen
 
 
 async def test_a_healthy_installation(patient: Patient) -> None:
     diagnosis = await patient.examined()
 
-    assert [each for each in diagnosis.findings if each.state is not State.OK] == []
+    assert [each for each in diagnosis.findings if each.state is not CheckState.OK] == []
     assert diagnosis.healthy
     subjects = list(dict.fromkeys(each.subject for each in diagnosis.findings))
     assert subjects == ["settings", "PostgreSQL", "RabbitMQ", "Redis", "fleet", "api", "this machine"]

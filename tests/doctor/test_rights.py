@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.doctor import State
+from gofleet.doctor import CheckState
 from gofleet.embedded import ValkeyAddress
 from tests.doctor.conftest import Patient, seen
 from tests.rights.logins import Logins, rabbit_logins, redis_logins
@@ -27,7 +27,7 @@ async def test_a_role_that_declares_nothing_sees_that_all_is_there(patient: Pati
 
     found = seen(await patient.examined(), "RabbitMQ")
 
-    assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, State.OK)
+    assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
     assert "made by somebody else" in found["topology"].seen
 
 
@@ -67,7 +67,7 @@ async def test_a_role_at_redis_is_told_that_it_can_work_and_little_else(
 
     found = seen(await patient.examined(), "Redis")
 
-    assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, State.OK)
+    assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
     assert f"as {at_redis[role]['REDIS_USER']}" in found["reachable"].seen
     assert "not told to our user" in found["version"].seen
     assert "eviction" not in found

@@ -12,7 +12,7 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.server import serving
-from gofleet.doctor import State
+from gofleet.doctor import CheckState
 from gofleet.embedded.loopback import free_ports
 from gofleet.settings import startup_checks as safe
 from tests.doctor.conftest import Patient, seen
@@ -38,7 +38,9 @@ async def test_a_fleet_that_does_not_run(patient: Patient) -> None:
 async def test_a_fleet_that_will_be_started_here_may_be_missing_still(patient: Patient) -> None:
     patient.environment["GRPC_PORT"] = str(free_ports(1)[0])
 
-    await patient.finds("fleet", "serves", State.WARNING, says="Connection refused", fix="gofleet run --role fleet")
+    await patient.finds(
+        "fleet", "serves", CheckState.WARNING, says="Connection refused", fix="gofleet run --role fleet"
+    )
 
 
 async def test_somebody_else_where_the_fleet_should_be(patient: Patient) -> None:
@@ -85,7 +87,7 @@ async def test_a_port_that_we_have_already(patient: Patient) -> None:
 
     found = seen(await patient.examined(), "this machine")["WEB_SERVER_PORT"]
 
-    assert (found.state, "gofleet api runs there already" in found.seen) == (State.OK, True)
+    assert (found.state, "gofleet api runs there already" in found.seen) == (CheckState.OK, True)
 
 
 async def test_an_address_that_is_not_ours(patient: Patient) -> None:
@@ -97,7 +99,7 @@ async def test_an_address_that_is_not_ours(patient: Patient) -> None:
 async def test_failpoints(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     patient.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
 
-    await patient.finds("settings", "failpoints", State.WARNING, says="worker.after_lease=kill", fix="unset")
+    await patient.finds("settings", "failpoints", CheckState.WARNING, says="worker.after_lease=kill", fix="unset")
     patient.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
     await patient.finds("settings", "failpoints", says="in production", fix="unset")
@@ -114,4 +116,4 @@ async def test_what_keeps_a_role_from_starting_in_production(patient: Patient, m
     del patient.environment["AUTH_ISSUER"]
     await patient.finds("settings", "safety", says="AUTH_ISSUER is missing", fix="AUTH=off")
     patient.environment["AUTH"] = "off"
-    await patient.finds("settings", "AUTH", State.WARNING, says="anybody", fix="AUTH_ISSUER")
+    await patient.finds("settings", "AUTH", CheckState.WARNING, says="anybody", fix="AUTH_ISSUER")

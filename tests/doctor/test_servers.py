@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.redis.connect import redis_client
-from gofleet.doctor import State
+from gofleet.doctor import CheckState
 from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
 from gofleet.parts import conninfo, topology
 from gofleet.settings import load
@@ -150,7 +150,7 @@ async def test_a_read_only_database(patient: Patient, postgres_server: Postgres)
 async def test_sessions_without_our_bounds(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gofleet.parts.conninfo", _without_options)  # as a pooler does
 
-    await patient.finds("PostgreSQL", "timeouts", State.WARNING, says="statements 0 ms", fix="pooler")
+    await patient.finds("PostgreSQL", "timeouts", CheckState.WARNING, says="statements 0 ms", fix="pooler")
 
 
 def _without_options(settings: Any) -> str:
@@ -161,11 +161,13 @@ def _without_options(settings: Any) -> str:
 async def test_no_room_for_our_connections(patient: Patient) -> None:
     patient.environment["DB_POOL_SIZE"] = "500"
 
-    await patient.finds("PostgreSQL", "connections", State.WARNING, says="up to 500", fix="DB_POOL_SIZE")
+    await patient.finds("PostgreSQL", "connections", CheckState.WARNING, says="up to 500", fix="DB_POOL_SIZE")
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(3.0, State.WARNING), (-3.0, State.WARNING), (60, State.FAILED)])
-async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: State) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(3.0, CheckState.WARNING), (-3.0, CheckState.WARNING), (60, CheckState.FAILED)]
+)
+async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: CheckState) -> None:
     patient.clock = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
 
     diagnosis = await patient.examined()
@@ -175,7 +177,7 @@ async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: St
         assert found.state is state
         assert ("ahead of" if seconds < 0 else "behind") in found.seen
         assert "NTP" in found.fix
-    assert diagnosis.healthy == (state is State.WARNING)
+    assert diagnosis.healthy == (state is CheckState.WARNING)
 
 
 @asynccontextmanager
@@ -218,7 +220,7 @@ async def test_a_queue_with_another_argument(patient: Patient) -> None:
 
     diagnosis = await patient.examined()
 
-    wrong = [each for each in diagnosis.findings if each.state is not State.OK]
+    wrong = [each for each in diagnosis.findings if each.state is not CheckState.OK]
     assert [each.check for each in wrong] == ["topology"] * 2
     assert all("x-delivery-limit" in each.seen for each in wrong)
 
@@ -235,7 +237,9 @@ async def test_an_exchange_of_another_type(patient: Patient) -> None:
 async def test_a_broker_that_nobody_used_yet(patient: Patient) -> None:
     patient.environment["NAME_PREFIX"] = "new."
 
-    await patient.finds("RabbitMQ", "topology", State.WARNING, says="nothing is declared yet", fix="when they start")
+    await patient.finds(
+        "RabbitMQ", "topology", CheckState.WARNING, says="nothing is declared yet", fix="when they start"
+    )
     async with a_channel(patient) as channel:
         names = topology(load(patient.environment, dotenv=None)).names()
         with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
@@ -248,13 +252,13 @@ async def test_a_redis_that_forgets_what_it_pleases(patient: Patient) -> None:
             await cast("Any", redis).config_set("maxmemory-policy", "allkeys-lru")
         patient.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.finds("Redis", "eviction", State.WARNING, says="allkeys-lru", fix="noeviction")
+        await patient.finds("Redis", "eviction", CheckState.WARNING, says="allkeys-lru", fix="noeviction")
 
 
 async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Patient) -> None:
     patient.environment["BROKER"] = "redis"
 
-    await patient.finds("Redis", "persistence", State.WARNING, says="forgets all events", fix="appendonly")
+    await patient.finds("Redis", "persistence", CheckState.WARNING, says="forgets all events", fix="appendonly")
 
 
 async def test_a_redis_that_refuses_a_command(patient: Patient) -> None:

@@ -19,7 +19,12 @@ def every_event() -> list[OrderEvent]:
     manual.redispatch(by=CLIENT)
     cancelled = an_order("o-3", Status.CANCELLED)
     command = DispatchRequested(order_id="o-4", sequence=1, epoch=1)
-    return [command, *an_order("o-1", Status.DELIVERED).news, *manual.news[1:], *cancelled.news[1:]]
+    return [
+        command,
+        *an_order("o-1", Status.DELIVERED).pending_events,
+        *manual.pending_events[1:],
+        *cancelled.pending_events[1:],
+    ]
 
 
 def test_an_event_arrives_as_it_was_sent() -> None:
@@ -33,11 +38,13 @@ def test_every_type_of_event_happens_and_has_a_queue() -> None:
 
 
 def test_money_travels_as_exact_numbers() -> None:
-    assert b'"price":10.10,"tax":0.05,"final_price":10.15' in to_json(an_order(price="10.1", tax="0.05").news[0])
+    assert b'"price":10.10,"tax":0.05,"final_price":10.15' in to_json(
+        an_order(price="10.1", tax="0.05").pending_events[0]
+    )
 
 
 def test_a_reader_ignores_fields_that_later_versions_add() -> None:
-    body = to_json(an_order().news[0])
+    body = to_json(an_order().pending_events[0])
 
     assert from_json(body[:-1] + b',"later":{"a":1}}') == from_json(body)
 
@@ -66,7 +73,7 @@ def test_what_is_no_event_of_ours_is_malformed(body: bytes) -> None:
 
 
 def test_header_and_body_must_name_the_same_event() -> None:
-    event = an_order().news[0]
+    event = an_order().pending_events[0]
 
     with pytest.raises(Malformed):
         Delivery("orders.created", to_json(event), {EVENT_ID: "another"}).event()
@@ -83,7 +90,7 @@ def test_odd_attempt_headers_count_as_none(header: str, attempt: int) -> None:
 
 def test_an_order_that_made_no_move_has_no_news() -> None:
     order: Order = an_order()
-    order.news.clear()
+    order.pending_events.clear()
 
     assert order.stored_version == 1
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gofleet.domain.actor import CLIENT
-from gofleet.domain.errors import IllegalMove, Invalid
-from gofleet.domain.order import MOVES, Order, Status
+from gofleet.domain.errors import Invalid, InvalidTransition
+from gofleet.domain.order import TRANSITIONS, Order, Status
 from gofleet.domain.place import Place
 from gofleet.usecases.transition_order import Verb
 from tests.makers import an_order, to, to_people
@@ -28,18 +28,18 @@ VERBS: dict[Status, Verb] = {
 @pytest.mark.parametrize("wanted", Status)
 def test_the_table_of_moves_is_what_the_verbs_allow(now: Status, wanted: Status) -> None:
     order = an_order(status=now)
-    order.news.clear()
+    order.pending_events.clear()
     version = order.version
 
-    if wanted in MOVES[now]:
+    if wanted in TRANSITIONS[now]:
         VERBS[wanted](order, by="me")
         assert order.status is wanted
-        assert (order.version, order.moved_by) == (version + 1, "me")
-        assert [event.sequence for event in order.news] == [version + 1]
+        assert (order.version, order.actor) == (version + 1, "me")
+        assert [event.sequence for event in order.pending_events] == [version + 1]
     else:
-        with pytest.raises(IllegalMove):
+        with pytest.raises(InvalidTransition):
             VERBS[wanted](order, by="me")
-        assert (order.status, order.version, order.news) == (now, version, [])
+        assert (order.status, order.version, order.pending_events) == (now, version, [])
 
 
 def test_the_final_price_is_exact() -> None:
@@ -58,7 +58,7 @@ def test_a_redispatched_order_lets_its_driver_go_and_says_who_it_was() -> None:
     order.redispatch(by=CLIENT)
 
     assert order.driver_id is None
-    assert getattr(order.news[-1], "driver_id", None) == "ana"
+    assert getattr(order.pending_events[-1], "driver_id", None) == "ana"
 
 
 @pytest.mark.parametrize(

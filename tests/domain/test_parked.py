@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gofleet.domain.errors import DeadlineExceeded, IllegalMove, Malformed, NoSuchOrder
+from gofleet.domain.errors import DeadlineExceeded, InvalidTransition, Malformed, OrderNotFound
 from gofleet.domain.messages import (
     AGGREGATE_ID,
     ATTEMPT,
@@ -16,21 +16,21 @@ from gofleet.domain.messages import (
     home_queue,
     parking_queue,
 )
-from gofleet.domain.parked import CRASH_LOOP, Cause, Failure, replay_of
+from gofleet.domain.parked import CRASH_LOOP, Cause, HandlingFailure, replay_of
 
 
 def fingerprint(
     error: Exception, *, order_id: str = "o-1", event_id: str = "e-1", queue: str = DISPATCH_QUEUE, attempt: int = 0
 ) -> str:
     headers = {EVENT_ID: event_id, AGGREGATE_ID: order_id, ATTEMPT: str(attempt)}
-    return Failure.of(error).fingerprint(Delivery(queue, b"{}", headers))
+    return HandlingFailure.of(error).fingerprint(Delivery(queue, b"{}", headers))
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (NoSuchOrder("o-1"), NoSuchOrder("someones-order")),
-        (IllegalMove("a", "PENDING", "DELIVERED"), IllegalMove("b", "PENDING", "DELIVERED")),
+        (OrderNotFound("o-1"), OrderNotFound("someones-order")),
+        (InvalidTransition("a", "PENDING", "DELIVERED"), InvalidTransition("b", "PENDING", "DELIVERED")),
         (Malformed("byte 4 of 'x'"), Malformed("byte 17 of 'quite something else'")),
         (
             RuntimeError("driver 0192f0c1-3b7e-7c11-8a5e-0123456789ab failed"),
@@ -75,10 +75,10 @@ def test_any_text_has_a_fingerprint() -> None:
 
 @pytest.mark.parametrize(
     ("error", "cause"),
-    [(Malformed("x"), Cause.MALFORMED), (NoSuchOrder("o-1"), Cause.NO_SUCH_ORDER), (KeyError("x"), Cause.FAILED)],
+    [(Malformed("x"), Cause.MALFORMED), (OrderNotFound("o-1"), Cause.NO_SUCH_ORDER), (KeyError("x"), Cause.FAILED)],
 )
 def test_every_failure_has_a_cause(error: Exception, cause: Cause) -> None:
-    assert Failure.of(error).cause is cause
+    assert HandlingFailure.of(error).cause is cause
 
 
 def test_a_replay_is_a_fresh_start_in_the_queue_where_it_is_handled() -> None:

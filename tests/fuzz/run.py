@@ -16,10 +16,10 @@ from uuid import uuid4
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.adapters.postgres.pool import a_pool
-from gofleet.domain.errors import MessageRefused, NoSuchOrder
+from gofleet.adapters.postgres.pool import create_pool
+from gofleet.domain.errors import MessageRefused, OrderNotFound
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
-from gofleet.domain.parked import Failure
+from gofleet.domain.parked import HandlingFailure
 from gofleet.embedded import Postgres, Valkey
 from gofleet.parts import free_port
 from tests.databases import conninfo_of
@@ -82,12 +82,14 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **set
 
 async def furnish(postgres: Postgres, database: str) -> None:
     """Parked messages and failed events, which no request can bring about. Before any relay runs."""
-    async with a_pool(conninfo_of(postgres, database), size=2, wait_seconds=5) as pool:
+    async with create_pool(conninfo_of(postgres, database), size=2, wait_seconds=5) as pool:
         orders, parked = PostgresOrders(pool), PostgresParked(pool)
         for number in range(FEW):
             await orders.add(an_order(f"failed-{number}"))
             headers = {EVENT_ID: str(uuid4()), AGGREGATE_ID: f"gone-{number}"}
-            await parked.add(Delivery(DISPATCH_QUEUE, b"{}", headers), Failure.of(NoSuchOrder(f"gone-{number}")))
+            await parked.add(
+                Delivery(DISPATCH_QUEUE, b"{}", headers), HandlingFailure.of(OrderNotFound(f"gone-{number}"))
+            )
         async with PostgresOutbox(pool, max_attempts=1).claiming(FEW) as claim:
             await claim.settle([MessageRefused("no queue takes it")] * len(claim.messages))
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.embedded import Postgres, Valkey
 from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
 from tests.auth.provider import a_provider
@@ -24,7 +24,7 @@ FOREIGN = "zz-foreign-zz"
 
 async def strangers(conninfo: str) -> None:
     """Orders, customers and drivers whose names have the marker in them."""
-    async with a_pool(conninfo, size=2, wait_seconds=5) as pool:
+    async with create_pool(conninfo, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for number in range(10):
             id = f"{FOREIGN}-{number}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiobreaker import CircuitBreaker, CircuitBreakerError  # pyright: ignore[reportMissingTypeStubs]
 
-from gofleet.guards.breaker import BreakerOpen, RatioBreaker, State
+from gofleet.guards.breaker import BreakerOpen, BreakerState, RatioBreaker
 
 
 class Down(Exception):
@@ -44,10 +44,10 @@ class Bench:
 
     breaker: RatioBreaker
     clock: Clock
-    changes: list[tuple[State, State]] = field(default_factory=list[tuple[State, State]])
+    changes: list[tuple[BreakerState, BreakerState]] = field(default_factory=list[tuple[BreakerState, BreakerState]])
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         return self.breaker.state
 
     async def succeed(self, times: int = 1) -> None:
@@ -67,14 +67,14 @@ class Bench:
 
     async def open(self) -> None:
         await self.fail(10)
-        assert self.state is State.OPEN
+        assert self.state is BreakerState.OPEN
 
     async def half_open(self) -> None:
         """Half-open, with every place still free and no success yet."""
         await self.open()
         self.clock.now += 30
         UnderWay(self.breaker).is_cancelled()
-        assert self.state is State.HALF_OPEN
+        assert self.state is BreakerState.HALF_OPEN
 
     def under_way(self, count: int) -> list[UnderWay]:
         return [UnderWay(self.breaker) for _ in range(count)]
@@ -149,59 +149,59 @@ def bench() -> Bench:
 class TestWhatOpensIt:
     async def test_too_few_calls_open_nothing_even_if_all_fail(self, bench: Bench) -> None:
         await bench.fail(9)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_the_ratio_itself_opens(self, bench: Bench) -> None:
         await bench.succeed(4)
         await bench.fail(6)
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_less_than_the_ratio_does_not(self, bench: Bench) -> None:
         await bench.succeed(5)
         await bench.fail(7)  # 7 of 12
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()  # 8 of 13
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_a_ratio_reached_exactly_is_not_lost_to_rounding(self) -> None:
         bench = a_bench(min_calls=25, failure_ratio=0.56)
         await bench.succeed(11)
         await bench.fail(14)
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_successes_between_failures_do_not_hide_them(self, bench: Bench) -> None:
         for _ in range(3):
             await bench.fail(2)
             await bench.succeed()
         await bench.fail()  # 7 of 10, never more than two on end
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_a_success_never_opens_it(self, bench: Bench) -> None:
         await bench.fail(9)
         await bench.succeed()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_failures_as_old_as_the_window_still_count(self, bench: Bench) -> None:
         await bench.fail(9)
         bench.clock.now += 10
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_older_failures_are_forgotten(self, bench: Bench) -> None:
         await bench.fail(9)
         bench.clock.now += 10.1
         await bench.fail(9)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_older_successes_are_forgotten_too(self, bench: Bench) -> None:
         await bench.succeed(100)
         bench.clock.now += 10.1
         await bench.fail(10)
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_the_window_slides_call_by_call(self, bench: Bench) -> None:
         await bench.fail(5)
@@ -209,40 +209,40 @@ class TestWhatOpensIt:
         await bench.succeed(5)
         bench.clock.now += 4.1  # the five failures are out, the five successes are not
         await bench.fail(7)  # 7 of 12
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
 
 class TestWhatIsAFailure:
     async def test_other_exceptions_open_nothing(self, bench: Bench) -> None:
         await bench.fail(50, Answer)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_kinds_of_a_failure_are_failures(self, bench: Bench) -> None:
         await bench.fail(10, DeeplyDown)
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_other_exceptions_are_calls_that_went_well(self, bench: Bench) -> None:
         await bench.fail(5, Answer)
         await bench.fail(7)  # 7 of 12
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_several_exceptions_may_count(self) -> None:
         bench = Bench(RatioBreaker(counts=(Down, Answer), min_calls=2), Clock())
         await bench.fail(1, Down)
         await bench.fail(1, Answer)
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_cancelled_calls_are_no_calls(self, bench: Bench) -> None:
         for call in bench.under_way(10):
             call.is_cancelled()
         await bench.fail(9)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
 
 class TestWhatTheCallerGets:
@@ -262,7 +262,7 @@ class TestWhatTheCallerGets:
         with pytest.raises(Down) as caught:
             await bench.breaker.call(raising(last))
         assert caught.value is last
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_its_own_exception_also_from_a_failed_probe(self, bench: Bench) -> None:
         await bench.half_open()
@@ -270,7 +270,7 @@ class TestWhatTheCallerGets:
         with pytest.raises(Down) as caught:
             await bench.breaker.call(raising(probe))
         assert caught.value is probe
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_a_refusal_of_our_own_and_the_seconds_left(self, bench: Bench) -> None:
         await bench.open()
@@ -293,7 +293,7 @@ class TestWhatTheCallerGets:
         assert await bench.refused() == 30
         bench.clock.now += 30
         await bench.succeed(5)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
 
 class TestHalfOpen:
@@ -303,7 +303,7 @@ class TestHalfOpen:
         await bench.refused()
         bench.clock.now += 0.1
         await bench.succeed()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
 
     async def test_of_many_callers_only_some_probe(self, bench: Bench) -> None:
         await bench.half_open()
@@ -311,7 +311,7 @@ class TestHalfOpen:
         assert [await bench.refused() for _ in range(15)] == [0.0] * 15
         for probe in probes:
             probe.succeeds()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_so_it_is_with_callers_in_a_rush(self, bench: Bench) -> None:
         await bench.half_open()
@@ -323,7 +323,7 @@ class TestHalfOpen:
         callers = [bench.breaker.call(gate.wait) for _ in range(20)]
         *ends, _ = await asyncio.gather(*callers, open_the_gate(), return_exceptions=True)
         assert [isinstance(end, BreakerOpen) for end in ends] == [False] * 5 + [True] * 15
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_the_call_that_ends_the_waiting_is_a_probe_itself(self, bench: Bench) -> None:
         await bench.open()
@@ -332,26 +332,26 @@ class TestHalfOpen:
         await bench.refused()
         for probe in probes:
             probe.succeeds()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_it_takes_every_success_to_close(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.succeed(4)
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         await bench.succeed()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_an_answer_is_a_success(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.fail(5, Answer)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_one_failure_opens_it_for_the_whole_time_again(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.succeed(4)
         bench.clock.now += 7
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
         assert await bench.refused() == 30
 
     async def test_successes_before_a_failure_are_worth_nothing_after_it(self, bench: Bench) -> None:
@@ -360,7 +360,7 @@ class TestHalfOpen:
         await bench.fail()
         bench.clock.now += 30
         await bench.succeed(4)
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
 
     async def test_a_probe_that_hangs_takes_one_place_and_no_more(self) -> None:
         bench = a_bench(probes=2)
@@ -370,21 +370,21 @@ class TestHalfOpen:
         [another] = bench.under_way(1)
         await bench.refused()
         another.succeeds()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         hanging.is_cancelled()
 
     async def test_a_cancelled_probe_gives_its_place_back_and_proves_nothing(self, bench: Bench) -> None:
         await bench.half_open()
         for probe in bench.under_way(5):
             probe.is_cancelled()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         probes = bench.under_way(5)
         await bench.refused()
         for probe in probes[:4]:
             probe.succeeds()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         probes[4].succeeds()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_so_does_one_that_runs_into_a_deadline(self, bench: Bench) -> None:
         await bench.half_open()
@@ -392,27 +392,27 @@ class TestHalfOpen:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await bench.breaker.call(asyncio.Event().wait)
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         await bench.succeed(5)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_so_does_one_that_is_killed(self, bench: Bench) -> None:
         await bench.half_open()
         for _ in range(20):
             with pytest.raises(Killed):
                 await bench.breaker.call(raising(Killed()))
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         await bench.succeed(5)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_closing_clears_the_window(self) -> None:
         bench = a_bench(window_seconds=1000)
         await bench.half_open()
         await bench.succeed(5)
         await bench.fail(9)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         await bench.fail()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
 
 class TestCallsThatEndLate:
@@ -423,20 +423,20 @@ class TestCallsThatEndLate:
         for call in late:
             call.fails()
         assert await bench.refused() == 20
-        assert bench.changes == [(State.CLOSED, State.OPEN)]
+        assert bench.changes == [(BreakerState.CLOSED, BreakerState.OPEN)]
 
     async def test_their_failures_do_not_open_it_again_from_half_open(self, bench: Bench) -> None:
         [late] = bench.under_way(1)
         await bench.half_open()
         late.fails()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
 
     async def test_their_successes_do_not_help_to_close_it(self, bench: Bench) -> None:
         late = bench.under_way(5)
         await bench.half_open()
         for call in late:
             call.succeeds()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
 
     async def test_they_do_not_count_in_the_window_after_closing(self) -> None:
         bench = a_bench(window_seconds=1000)
@@ -446,7 +446,7 @@ class TestCallsThatEndLate:
         for call in late:
             call.fails()
         await bench.fail(9)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
     async def test_a_late_probe_does_not_keep_it_open_for_longer(self, bench: Bench) -> None:
         await bench.half_open()
@@ -463,7 +463,7 @@ class TestCallsThatEndLate:
         early, late = bench.under_way(2)
         early.fails()
         late.succeeds()
-        assert bench.state is State.OPEN
+        assert bench.state is BreakerState.OPEN
 
     async def test_a_probe_of_last_time_neither_opens_nor_closes_nor_takes_a_place(self) -> None:
         bench = a_bench(probes=3)
@@ -474,13 +474,13 @@ class TestCallsThatEndLate:
         probes = bench.under_way(3)
         last_time[1].fails()
         last_time[2].succeeds()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         await bench.refused()  # their places were last time's, too
         for probe in probes[:2]:
             probe.succeeds()
-        assert bench.state is State.HALF_OPEN
+        assert bench.state is BreakerState.HALF_OPEN
         probes[2].succeeds()
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
 
 
 class TestWhatItShows:
@@ -492,18 +492,18 @@ class TestWhatItShows:
         bench.clock.now += 30
         await bench.succeed(20)
         assert bench.changes == [
-            (State.CLOSED, State.OPEN),
-            (State.OPEN, State.HALF_OPEN),
-            (State.HALF_OPEN, State.OPEN),
-            (State.OPEN, State.HALF_OPEN),
-            (State.HALF_OPEN, State.CLOSED),
+            (BreakerState.CLOSED, BreakerState.OPEN),
+            (BreakerState.OPEN, BreakerState.HALF_OPEN),
+            (BreakerState.HALF_OPEN, BreakerState.OPEN),
+            (BreakerState.OPEN, BreakerState.HALF_OPEN),
+            (BreakerState.HALF_OPEN, BreakerState.CLOSED),
         ]
 
     async def test_the_new_state_to_whoever_hears_of_a_change(self, bench: Bench) -> None:
-        seen: list[State] = []
+        seen: list[BreakerState] = []
         bench.breaker.on_change = lambda _before, _after: seen.append(bench.state)
         await bench.half_open()
-        assert seen == [State.OPEN, State.HALF_OPEN]
+        assert seen == [BreakerState.OPEN, BreakerState.HALF_OPEN]
 
     async def test_the_state_that_aiobreaker_shows(self, bench: Bench) -> None:
         assert isinstance(bench.breaker, CircuitBreaker)
@@ -512,7 +512,7 @@ class TestWhatItShows:
         assert bench.breaker.current_state.name == "OPEN"
 
     def test_states_as_words_and_as_numbers(self) -> None:
-        assert [(f"{state}", state.number) for state in State] == [("closed", 0), ("open", 1), ("half_open", 2)]
+        assert [(f"{state}", state.number) for state in BreakerState] == [("closed", 0), ("open", 1), ("half_open", 2)]
 
     async def test_nobody_need_listen(self) -> None:
         breaker = RatioBreaker(counts=(Down,))
@@ -535,7 +535,7 @@ async def test_a_call_costs_the_same_however_many_are_in_the_window() -> None:
             return time.process_time() - begun
 
         await run(calls_in_window)
-        assert bench.state is State.CLOSED
+        assert bench.state is BreakerState.CLOSED
         return min([await run(100) for _ in range(5)])  # the least disturbed
 
     assert await cost(20_000) < 10 * await cost(20)  # counting the window anew for each call would make it hundreds

@@ -16,17 +16,17 @@ from gofleet.domain.errors import (
     GoFleetError,
     Malformed,
     NoDriverNearby,
-    NoSuchOrder,
+    OrderNotFound,
     Unavailable,
 )
 from gofleet.domain.events import to_json
-from gofleet.domain.messages import ATTEMPT, DONE, EVENT_ID, Delivery, Later, Receipt, Verdict
+from gofleet.domain.messages import ACK, ATTEMPT, EVENT_ID, Delivery, Outcome, Receipt, Retry
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
 from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
-from gofleet.guards.idempotency import Once
-from gofleet.guards.manual_fallback import Limits, Patience
+from gofleet.guards.idempotency import Idempotency
+from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
 from gofleet.ports import Lease, LeaseState
@@ -42,10 +42,10 @@ RULES = RetryRules(max_attempts=3, tiers_seconds=(1, 5))
 class Scripted:
     """A handler that does what it is told, one thing a call; the last one for ever."""
 
-    script: Sequence[Verdict | Exception]
+    script: Sequence[Outcome | Exception]
     calls: int = 0
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         step = self.script[min(self.calls, len(self.script) - 1)]
         self.calls += 1
         if isinstance(step, Exception):
@@ -54,7 +54,7 @@ class Scripted:
 
 
 def a_delivery(order: Order | None = None, attempt: int = 0) -> Delivery:
-    event = (order or an_order()).news[0]
+    event = (order or an_order()).pending_events[0]
     headers = {EVENT_ID: str(event.event_id), ATTEMPT: str(attempt)}
     return Delivery("orders.created", to_json(event), headers)
 
@@ -85,34 +85,34 @@ class FakeLeases:
 
 
 class TestOnce:
-    def once(self, handler: Scripted, leases: FakeLeases, orders: MemoryOrders | None = None) -> Once:
-        return Once(handler, "dispatch", leases, MemoryInbox(orders or MemoryOrders()))
+    def once(self, handler: Scripted, leases: FakeLeases, orders: MemoryOrders | None = None) -> Idempotency:
+        return Idempotency(handler, "dispatch", leases, MemoryInbox(orders or MemoryOrders()))
 
     async def test_a_handled_message_leaves_the_done_mark(self) -> None:
         leases = FakeLeases()
 
-        assert await self.once(Scripted([DONE]), leases)(a_delivery()) == DONE
+        assert await self.once(Scripted([ACK]), leases)(a_delivery()) == ACK
         assert leases.done == ["finish"]
 
     async def test_a_held_lease_means_later_never_done(self) -> None:
-        handler = Scripted([DONE])
+        handler = Scripted([ACK])
         leases = FakeLeases(Lease(LeaseState.BUSY, seconds_left=14.0))
 
         verdict = await self.once(handler, leases)(a_delivery())
 
-        assert verdict == Later(5.0)
+        assert verdict == Retry(5.0)
         assert handler.calls == 0
 
     async def test_a_done_mark_with_its_inbox_row_ends_it(self) -> None:
         orders, delivery = MemoryOrders(), a_delivery()
         orders.inbox[Receipt("dispatch", delivery.event_id)] = "dispatched"
-        handler = Scripted([DONE])
+        handler = Scripted([ACK])
 
-        assert await self.once(handler, FakeLeases(Lease(LeaseState.DONE)), orders)(delivery) == DONE
+        assert await self.once(handler, FakeLeases(Lease(LeaseState.DONE)), orders)(delivery) == ACK
         assert handler.calls == 0
 
     async def test_a_done_mark_that_the_database_does_not_know_of_is_not_believed(self) -> None:
-        handler, leases = Scripted([DONE]), FakeLeases(Lease(LeaseState.DONE))
+        handler, leases = Scripted([ACK]), FakeLeases(Lease(LeaseState.DONE))
 
         await self.once(handler, leases)(a_delivery())
 
@@ -120,7 +120,7 @@ class TestOnce:
         assert leases.done == ["take over", "finish"]
 
     async def test_without_redis_nothing_is_handled(self) -> None:
-        handler = Scripted([DONE])
+        handler = Scripted([ACK])
 
         with pytest.raises(Unavailable):
             await self.once(handler, FakeLeases(away=True))(a_delivery())
@@ -139,12 +139,12 @@ class TestOnce:
     async def test_a_cancelled_try_gives_the_lease_back(self) -> None:
         leases, begun = FakeLeases(), asyncio.Event()
 
-        async def hang(_: Delivery) -> Verdict:
+        async def hang(_: Delivery) -> Outcome:
             begun.set()
             await asyncio.Event().wait()
-            return DONE
+            return ACK
 
-        task = asyncio.create_task(Once(hang, "dispatch", leases, MemoryInbox(MemoryOrders()))(a_delivery()))
+        task = asyncio.create_task(Idempotency(hang, "dispatch", leases, MemoryInbox(MemoryOrders()))(a_delivery()))
         await begun.wait()
         task.cancel()
         await asyncio.wait({task})
@@ -157,7 +157,7 @@ class TestOnce:
 
         verdict = await self.once(Scripted([AlreadyHandled("dispatch", "e")]), leases)(a_delivery())
 
-        assert (verdict, leases.done) == (DONE, ["finish"])
+        assert (verdict, leases.done) == (ACK, ["finish"])
 
     async def test_a_mark_that_cannot_be_left_does_no_harm(self) -> None:
         @dataclass
@@ -165,18 +165,18 @@ class TestOnce:
             async def acquire(self, key: str, token: str) -> Lease:
                 return Lease(LeaseState.ACQUIRED)
 
-        assert await self.once(Scripted([DONE]), Going(away=True))(a_delivery()) == DONE
+        assert await self.once(Scripted([ACK]), Going(away=True))(a_delivery()) == ACK
 
     async def test_a_message_without_an_event_id_is_malformed(self) -> None:
         with pytest.raises(Malformed):
-            await self.once(Scripted([DONE]), FakeLeases())(Delivery("orders.created", b"{}"))
+            await self.once(Scripted([ACK]), FakeLeases())(Delivery("orders.created", b"{}"))
 
 
 class TestBackoff:
     async def test_a_passing_failure_is_tried_again_at_once(self) -> None:
-        handler = Scripted([FleetUnavailable("blip"), DONE])
+        handler = Scripted([FleetUnavailable("blip"), ACK])
 
-        assert await Backoff(handler)(a_delivery()) == DONE
+        assert await Backoff(handler)(a_delivery()) == ACK
         assert handler.calls == 2
 
     async def test_it_ends_after_a_few_tries(self) -> None:
@@ -209,9 +209,9 @@ class TestBackoff:
 
 class TestDeadline:
     async def test_a_try_that_takes_too_long_is_ended(self) -> None:
-        async def hang(_: Delivery) -> Verdict:
+        async def hang(_: Delivery) -> Outcome:
             await asyncio.Event().wait()
-            return DONE
+            return ACK
 
         with pytest.raises(DeadlineExceeded):
             await Deadline(hang, 0.01)(a_delivery())
@@ -223,14 +223,14 @@ class TestDeadline:
 
 class TestOutage:
     async def test_the_message_stays_in_hand_until_the_outage_is_over(self) -> None:
-        handler = Scripted([Unavailable("redis", "gone"), Unavailable("redis", "gone"), DONE])
+        handler = Scripted([Unavailable("redis", "gone"), Unavailable("redis", "gone"), ACK])
 
-        assert await Outage(handler, asyncio.Event(), hold_seconds=5)(a_delivery()) == DONE
+        assert await Outage(handler, asyncio.Event(), hold_seconds=5)(a_delivery()) == ACK
 
     async def test_after_the_hold_it_goes_back_uncounted(self) -> None:
         handler = Scripted([Unavailable("redis", "gone")])
 
-        assert await Outage(handler, asyncio.Event(), hold_seconds=0.01)(a_delivery()) == Later(5.0)
+        assert await Outage(handler, asyncio.Event(), hold_seconds=0.01)(a_delivery()) == Retry(5.0)
 
     async def test_a_stopping_process_does_not_wait(self) -> None:
         stopping = asyncio.Event()
@@ -239,29 +239,29 @@ class TestOutage:
         stopping.set()
 
         async with asyncio.timeout(2):
-            assert await held == Later(5.0)
+            assert await held == Retry(5.0)
 
 
 class TestParking:
-    @pytest.mark.parametrize("error", [Malformed("no event"), NoSuchOrder("o-1")])
+    @pytest.mark.parametrize("error", [Malformed("no event"), OrderNotFound("o-1")])
     async def test_what_no_retry_cures_is_parked_at_once(self, error: GoFleetError) -> None:
         parked = MemoryParked()
 
-        assert await Parking(Scripted([error]), parked, RULES)(a_delivery()) == DONE
+        assert await Parking(Scripted([error]), parked, RULES)(a_delivery()) == ACK
         assert [(row.message.cause.value, row.message.detail) for row in parked.rows] == [(error.code, str(error))]
 
     async def test_an_unforeseen_error_is_tried_again_and_counted(self) -> None:
         parked = MemoryParked()
         guard = Parking(Scripted([RuntimeError("bug")]), parked, RULES)
 
-        assert await guard(a_delivery(attempt=0)) == Later(1, counted=True)
-        assert await guard(a_delivery(attempt=1)) == Later(5, counted=True)
+        assert await guard(a_delivery(attempt=0)) == Retry(1, counted=True)
+        assert await guard(a_delivery(attempt=1)) == Retry(5, counted=True)
         assert parked.rows == []
 
     async def test_too_many_tries_park_it(self) -> None:
         parked = MemoryParked()
 
-        assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == DONE
+        assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == ACK
         assert [row.message.cause for row in parked.rows] == [Cause.FAILED]
         assert parked.rows[0].message.detail == "RuntimeError: bug"
 
@@ -277,28 +277,28 @@ class TestParking:
 class TestPatience:
     async def tried(
         self, error: Exception, *, patience: float = 4.0, t_max: float = 120.0, attempt: int = 0
-    ) -> tuple[Verdict, Order]:
+    ) -> tuple[Outcome, Order]:
         orders, order = MemoryOrders(), an_order("o-1")
         delivery = a_delivery(order, attempt)
         await orders.add(order)
         manual = SendToManual(orders, MemoryInbox(orders))
-        guard = Patience(Scripted([error]), "dispatch", orders, manual, Limits(patience, t_max), RULES)
+        guard = ManualFallback(Scripted([error]), "dispatch", orders, manual, WaitLimits(patience, t_max), RULES)
         return await guard(delivery), await orders.get("o-1")
 
     async def test_nobody_near_is_asked_again_without_counting(self) -> None:
         verdict, order = await self.tried(NoDriverNearby("o-1", 5), attempt=2)
 
-        assert (verdict, order.status) == (Later(1.0), Status.PENDING)
+        assert (verdict, order.status) == (Retry(1.0), Status.PENDING)
 
     async def test_nobody_near_for_too_long_goes_to_people(self) -> None:
         verdict, order = await self.tried(NoDriverNearby("o-1", 5), patience=0)
 
-        assert (verdict, order.status, order.reason) == (DONE, Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
+        assert (verdict, order.status, order.reason) == (ACK, Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
 
     async def test_an_open_breaker_is_waited_for_while_patience_lasts(self) -> None:
         verdict, order = await self.tried(FleetBreakerOpen(30), attempt=2)
 
-        assert (verdict, order.status) == (Later(1.0), Status.PENDING)
+        assert (verdict, order.status) == (Retry(1.0), Status.PENDING)
 
     async def test_an_open_breaker_sends_the_impatient_to_people(self) -> None:
         _, order = await self.tried(FleetBreakerOpen(30), patience=0)
@@ -308,13 +308,13 @@ class TestPatience:
     async def test_a_failing_fleet_costs_an_attempt(self) -> None:
         verdict, order = await self.tried(FleetUnavailable("down"), attempt=1)
 
-        assert (verdict, order.status) == (Later(5, counted=True), Status.PENDING)
+        assert (verdict, order.status) == (Retry(5, counted=True), Status.PENDING)
 
     @pytest.mark.parametrize(("attempt", "t_max"), [(2, 120.0), (0, 0.0)])
     async def test_attempts_or_time_used_up_send_it_to_people(self, attempt: int, t_max: float) -> None:
         verdict, order = await self.tried(FleetUnavailable("down"), attempt=attempt, t_max=t_max)
 
-        assert (verdict, order.reason) == (DONE, Reason.FLEET_UNAVAILABLE)
+        assert (verdict, order.reason) == (ACK, Reason.FLEET_UNAVAILABLE)
 
     async def test_a_repeated_event_of_an_order_that_waits_again_is_done_not_a_failure(self) -> None:
         orders, order = MemoryOrders(), an_order("o-1")
@@ -322,15 +322,15 @@ class TestPatience:
         await orders.add(order)
         orders.inbox[Receipt("dispatch", delivery.event_id)] = "dispatched"
         manual = SendToManual(orders, MemoryInbox(orders))
-        guard = Patience(Scripted([NoDriverNearby("o-1", 5)]), "dispatch", orders, manual, Limits(0), RULES)
+        guard = ManualFallback(Scripted([NoDriverNearby("o-1", 5)]), "dispatch", orders, manual, WaitLimits(0), RULES)
 
-        assert await guard(delivery) == DONE
+        assert await guard(delivery) == ACK
         assert (await orders.get("o-1")).status is Status.PENDING
 
     async def test_no_try_is_put_off_beyond_the_longest_wait(self) -> None:
         verdict, _ = await self.tried(FleetUnavailable("down"), attempt=1, t_max=2.5)
 
-        assert isinstance(verdict, Later)
+        assert isinstance(verdict, Retry)
         assert verdict.seconds < 2.6
 
     async def test_an_order_whose_handling_keeps_failing_goes_to_people_and_the_error_on(self) -> None:
@@ -338,7 +338,7 @@ class TestPatience:
         delivery = a_delivery(order, attempt=2)
         await orders.add(order)
         manual = SendToManual(orders, MemoryInbox(orders))
-        guard = Patience(Scripted([RuntimeError("bug")]), "dispatch", orders, manual, Limits(), RULES)
+        guard = ManualFallback(Scripted([RuntimeError("bug")]), "dispatch", orders, manual, WaitLimits(), RULES)
 
         with pytest.raises(RuntimeError):
             await guard(delivery)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.domain.errors import TooManyRequests, Unavailable
-from gofleet.domain.rate import Rate, Taken
+from gofleet.domain.errors import RateLimitExceeded, Unavailable
+from gofleet.domain.rate import Rate, TokenGrant
 from gofleet.guards import limiter as limiting
 from gofleet.guards.buckets import MemoryBuckets
 from gofleet.guards.limiter import Buckets, Limiter
@@ -32,7 +32,7 @@ class World:
     def time(self) -> float:
         return self.now
 
-    async def take(self, key: str, rate: Rate, most: int) -> Taken:
+    async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
@@ -50,8 +50,8 @@ def world() -> World:
 
 async def admitted(limiter: Limiter, count: int, key: str = "a", rate: Rate = RATE) -> int:
     taken = await asyncio.gather(*(limiter.take(key, rate) for _ in range(count)), return_exceptions=True)
-    assert all(isinstance(one, (TooManyRequests, limiting.Standing)) for one in taken)
-    return sum(not isinstance(one, TooManyRequests) for one in taken)
+    assert all(isinstance(one, (RateLimitExceeded, limiting.RateLimitStatus)) for one in taken)
+    return sum(not isinstance(one, RateLimitExceeded) for one in taken)
 
 
 async def test_a_burst_passes_and_then_the_rate(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_who_is_refused_is_refused_without_asking_again(world: World) -> N
     asked = world.asked
     assert await admitted(limiter, 1000) == 0
     assert world.asked == asked
-    with pytest.raises(TooManyRequests) as refused:
+    with pytest.raises(RateLimitExceeded) as refused:
         limiter.check("a")
     assert 0 < refused.value.retry_after_seconds <= 1
 

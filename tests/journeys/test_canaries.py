@@ -66,7 +66,7 @@ async def parked(installation: Installation, client: httpx.AsyncClient, honest: 
     """What lists and groups show of messages that cannot be read, and are full of canaries. Their content itself stays
     whole, for it is to be replayed; only who opens one of them sees it."""
     environment = installation.environment
-    [event] = an_order("canary-4").news
+    [event] = an_order("canary-4").pending_events
     text = to_json(event).decode()
     bodies = [
         PASSWORD,

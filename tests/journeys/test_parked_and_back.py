@@ -42,7 +42,7 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
     _, relay, _, _ = installation.start("fleet", "relay", "worker", "api")
     await town.drivers(1)
     order = an_order("o-late")
-    [event] = order.news
+    [event] = order.pending_events
 
     async def parked(**query: str) -> list[dict[str, Any]]:
         return (await town.http.get(PARKED, params=query)).raise_for_status().json()["items"]

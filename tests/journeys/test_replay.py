@@ -11,27 +11,27 @@ import pytest
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import (
+    ACK,
     AGGREGATE_ID,
     ATTEMPT,
     DISPATCH_QUEUE,
-    DONE,
     EVENT_ID,
     Delivery,
     Handler,
     Message,
-    Verdict,
+    Outcome,
     parking_queue,
 )
 from gofleet.domain.order import Order, Status
-from gofleet.domain.parked import Cause, Failure, Stage
+from gofleet.domain.parked import Cause, HandlingFailure, Stage
 from gofleet.guards.chain import Rules, dispatching, draining
-from gofleet.guards.manual_fallback import Limits
+from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import ParkedFilter, Publisher, Search
 from gofleet.testing.broker import Entry, MemoryBroker
@@ -43,7 +43,7 @@ from tests.makers import CENTRE, an_order, to, to_people
 from tests.waiting import eventually
 
 EVERYTHING = ParkedFilter()
-RULES = Rules(RetryRules(max_attempts=1), Limits(patience_seconds=60, t_max_seconds=120, look_again_seconds=0.05))
+RULES = Rules(RetryRules(max_attempts=1), WaitLimits(patience_seconds=60, t_max_seconds=120, look_again_seconds=0.05))
 
 
 @dataclass
@@ -110,9 +110,9 @@ class Works:
             stopping=asyncio.Event(),
         )
 
-        async def noted(delivery: Delivery) -> Verdict:
+        async def noted(delivery: Delivery) -> Outcome:
             verdict = await handler(delivery)
-            if verdict == DONE:
+            if verdict == ACK:
                 self.handled.append(delivery)
             return verdict
 
@@ -129,7 +129,7 @@ class Works:
     async def park(self, order: Order) -> Delivery:
         """The event of a new order, given up."""
         delivery = created(order)
-        await self.parked.add(delivery, Failure.of(RuntimeError("bug")))
+        await self.parked.add(delivery, HandlingFailure.of(RuntimeError("bug")))
         return delivery
 
     async def moves(self, order_id: str) -> list[str]:
@@ -151,13 +151,13 @@ class Works:
 
 
 def created(order: Order, queue: str = DISPATCH_QUEUE) -> Delivery:
-    [event] = order.news
+    [event] = order.pending_events
     return Delivery(queue, to_json(event), {EVENT_ID: str(event.event_id), AGGREGATE_ID: order.id, ATTEMPT: "5"})
 
 
 @pytest.fixture
 async def works(clean_database: str) -> AsyncGenerator[Works]:
-    async with a_pool(clean_database, size=8, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
         yield Works(pool)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from gofleet.domain.order import MOVES
+from gofleet.domain.order import TRANSITIONS
 from tests.model.protocol import (
     CANCELLED,
     DELIVERED,
@@ -18,7 +18,7 @@ from tests.model.protocol import (
     put,
 )
 
-LEGAL: Final = {(was.value, wanted.value) for was, all_wanted in MOVES.items() for wanted in all_wanted}
+LEGAL: Final = {(was.value, wanted.value) for was, all_wanted in TRANSITIONS.items() for wanted in all_wanted}
 
 # How `save` ends, named by what the caller sees.
 KEPT, STALE, BUSY, HANDLED, REFUSED = "kept", "StaleOrder", "DriverBusy", "AlreadyHandled", "refused"

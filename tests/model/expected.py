@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
-from gofleet.domain.order import MOVES, Reason, Status
+from gofleet.domain.order import TRANSITIONS, Reason, Status
 
 TYPES: dict[Status, str] = {
     Status.PENDING: "orders.redispatched",
@@ -105,7 +105,7 @@ class Picture:
     def moved(self, order_id: str, wanted: Status, driver: str | None = None, reason: Reason | None = None) -> None:
         """One legal move: status, version and exactly one event."""
         known = self.orders[order_id]
-        assert wanted in MOVES[known.status]
+        assert wanted in TRANSITIONS[known.status]
         version = known.version + 1
         if wanted in {Status.CANCELLED, Status.DELIVERED}:
             driver, reason = known.driver, known.reason
@@ -140,10 +140,10 @@ class Picture:
                     self.orders[order_id] = Known(price, has_pickup)
                     self._announced(Row(order_id, 1, "orders.created"))
             case Move(order_id, wanted):
-                if order_id in self.orders and wanted in MOVES[self.orders[order_id].status]:
+                if order_id in self.orders and wanted in TRANSITIONS[self.orders[order_id].status]:
                     self.moved(order_id, wanted)
             case ByHand(order_id, driver):
-                legal = order_id in self.orders and Status.DISPATCHED in MOVES[self.orders[order_id].status]
+                legal = order_id in self.orders and Status.DISPATCHED in TRANSITIONS[self.orders[order_id].status]
                 if legal and driver not in self.busy():
                     self.moved(order_id, Status.DISPATCHED, driver)
             case Work():

@@ -25,25 +25,25 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import (
     AlreadyHandled,
     DriverBusy,
     GoFleetError,
-    IllegalMove,
+    InvalidTransition,
     MessageRefused,
-    NoSuchOrder,
-    OrderTaken,
+    OrderIdConflict,
+    OrderNotFound,
     StaleOrder,
     Unavailable,
 )
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, QUEUES, Message, Receipt
-from gofleet.domain.order import MOVES, Order, Reason, Status
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, QUEUES, Message, Receipt
+from gofleet.domain.order import TRANSITIONS, Order, Reason, Status
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.relay_outbox import RelayOutbox
-from gofleet.usecases.republish_orders import AnnounceAgain
+from gofleet.usecases.republish_orders import RepublishPending
 from tests.model.expected import Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
 from tests.model.world import ALL, MemoryStore, PostgresStore, Store, World
 
@@ -52,7 +52,7 @@ T = TypeVar("T")
 ORDER_IDS = ("o-1", "o-2", "o-3")
 DRIVERS = ("ana", "ben", "cleo")
 BATCH = 2
-EXPECTED = (IllegalMove, NoSuchOrder, OrderTaken, DriverBusy)
+EXPECTED = (InvalidTransition, OrderNotFound, OrderIdConflict, DriverBusy)
 """What the use cases of people may answer instead of moving an order."""
 
 order_ids = st.sampled_from(ORDER_IDS)
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         try:
             answer = self.run(self.world.perform(act))
             if isinstance(act, Work) and not act.patient:
-                assert answer in {None, DONE}, answer  # without patience every message is settled at once
+                assert answer in {None, ACK}, answer  # without patience every message is settled at once
         except EXPECTED as error:
             assert not isinstance(act, Work | Sweep), error
 
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
 
     def given(self) -> list[str]:
         """The orders that a redispatch may move."""
-        return [id for id, known in self.picture.orders.items() if Status.PENDING in MOVES[known.status]]
+        return [id for id, known in self.picture.orders.items() if Status.PENDING in TRANSITIONS[known.status]]
 
     def handled_of_waiting(self) -> list[int]:
         """Which of the messages heard were handled before, though their order waits."""
@@ -246,7 +246,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def sweeper_announces_again(self) -> None:
         expected = self.picture.announced_again()
-        assert self.run(AnnounceAgain(self.world.store.orders, 0.0, ALL)()) == len(expected)
+        assert self.run(RepublishPending(self.world.store.orders, 0.0, ALL)()) == len(expected)
 
     @rule()
     def redis_forgets_everything(self) -> None:
@@ -262,7 +262,7 @@ class Machine(RuleBasedStateMachine):
     def a_zombie_saves_what_it_read(self, number: int, wanted: Status, driver: str, event: int) -> None:
         """The order as it was read, however long ago; with the receipt of one of its events, if it has any."""
         order = copy.deepcopy(self.zombies[number % len(self.zombies)])
-        if wanted not in MOVES[order.status]:
+        if wanted not in TRANSITIONS[order.status]:
             return
         seen = order.version
         _move(order, wanted, driver)
@@ -319,7 +319,7 @@ class Machine(RuleBasedStateMachine):
         for order_id, was, became, version in self.run(self.world.store.log()):
             before, before_version = last.get(order_id, (None, 0))
             assert (was, version) == (before, before_version + 1)
-            assert was is None or Status(became) in MOVES[Status(was)]
+            assert was is None or Status(became) in TRANSITIONS[Status(was)]
             last[order_id] = became, version
         orders = self.run(self.world.store.look()).orders
         assert all((orders[id].status.value, orders[id].version) == ended for id, ended in last.items())
@@ -367,7 +367,7 @@ def test_memory_keeps_every_promise() -> None:
 @pytest.mark.timeout(600)  # only for a failure, whose shortest form takes long to find
 def test_postgres_keeps_every_promise(clean_database: str) -> None:
     with asyncio.Runner() as runner:
-        store = PostgresStore(a_pool(clean_database, size=4, wait_seconds=5))
+        store = PostgresStore(create_pool(clean_database, size=4, wait_seconds=5))
         runner.run(store.pool.open())
 
         class InPostgres(Machine):

@@ -11,14 +11,14 @@ from typing import Protocol, TypeAlias
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
-from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Verdict
+from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Outcome
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.guards.chain import Rules, dispatching
-from gofleet.guards.manual_fallback import Limits
+from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Inbox, Orders, Outbox, Search
 from gofleet.testing.drivers import MemoryDrivers
@@ -28,7 +28,7 @@ from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from gofleet.usecases.sweep_orders import SweepOrders
@@ -86,12 +86,12 @@ class PostgresStore:
         self.orders, self.outbox, self.inbox = PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool)
 
     async def clear(self) -> None:
-        async with link_from(self.pool) as link:
+        async with acquire(self.pool) as link:
             await link.execute("truncate orders, outbox, inbox, order_log")
 
     async def look(self) -> Picture:
         """By statements of its own: the adapters are what is under test."""
-        async with link_from(self.pool) as link:
+        async with acquire(self.pool) as link:
             orders = await link.execute(
                 "select id, price, pickup_lat is not null, status, version, driver_id, reason from orders"
             )
@@ -105,12 +105,12 @@ class PostgresStore:
             return Picture(known, rows, dict(await inbox.fetchall()))
 
     async def log(self) -> Sequence[LogRow]:
-        async with link_from(self.pool) as link:
+        async with acquire(self.pool) as link:
             found = await link.execute("select order_id, was, became, version from order_log order by id")
             return [(order_id, was, became, version) for order_id, was, became, version in await found.fetchall()]
 
     async def let_backoffs_pass(self) -> None:
-        async with link_from(self.pool) as link:
+        async with acquire(self.pool) as link:
             await link.execute("update outbox set next_attempt_at = now() where next_attempt_at > now()")
 
 
@@ -154,13 +154,13 @@ class World:
             case Move(order_id, wanted):
                 return await VERBS[wanted](orders)(order_id, by=CLIENT)
             case ByHand(order_id, driver):
-                return await DispatchByHand(orders, await self._records())(order_id, driver, None, by=CLIENT)
+                return await DispatchManually(orders, await self._records())(order_id, driver, None, by=CLIENT)
             case Sweep():
                 return await SweepOrders(orders, 0.0, ALL)()
             case Work():
                 return await self._work(act) if self.heard else None
 
-    async def _work(self, work: Work) -> Verdict:
+    async def _work(self, work: Work) -> Outcome:
         store = self.store
         handler = dispatching(
             DispatchOrder(store.orders, store.inbox, Fleet(work.drivers), Reach(5.0, 5.0, 60.0)),
@@ -168,7 +168,7 @@ class World:
             inbox=store.inbox,
             leases=self.redis[work.redis],
             parked=self.parked,
-            rules=Rules(RetryRules(), Limits(patience_seconds=3600.0 if work.patient else 0.0)),
+            rules=Rules(RetryRules(), WaitLimits(patience_seconds=3600.0 if work.patient else 0.0)),
             stopping=asyncio.Event(),
         )
         message = self.heard[work.number % len(self.heard)]

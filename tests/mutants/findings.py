@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import psycopg
 
-from gofleet.domain.order import MOVES
+from gofleet.domain.order import TRANSITIONS
 
-LEGAL = ", ".join(f"('{was}', '{became}')" for was, all_became in MOVES.items() for became in all_became)
+LEGAL = ", ".join(f"('{was}', '{became}')" for was, all_became in TRANSITIONS.items() for became in all_became)
 
 QUERIES = {
     "an order left waiting": "select id from orders where status = 'PENDING'",

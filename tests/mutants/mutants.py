@@ -10,16 +10,16 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
-from gofleet.adapters.dispatcher import Held, InFlight
+from gofleet.adapters.dispatcher import Dispatcher, IncomingMessage
 from gofleet.adapters.postgres.orders import ORDERS
 from gofleet.adapters.postgres.outbox import OUTBOX, PostgresClaim
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.messages import DONE, Delivery, Verdict
+from gofleet.domain.messages import ACK, Delivery, Outcome
 from gofleet.guards import idempotency as once
-from gofleet.guards.idempotency import Once
-from gofleet.usecases.republish_orders import AnnounceAgain
+from gofleet.guards.idempotency import Idempotency
+from gofleet.usecases.republish_orders import RepublishPending
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.mutants.dice import FULL_OF_ZOMBIES, LOSING, REPEATING, Weather
 
@@ -58,20 +58,20 @@ def drivers_without_a_limit(patient: Patient) -> None:
 
 
 def busy_is_done(patient: Patient) -> None:
-    def forget_it(seconds: float) -> Verdict:
-        return DONE
+    def forget_it(seconds: float) -> Outcome:
+        return ACK
 
     patient.patch.setattr(once, "Later", forget_it)
 
 
 def ack_first(patient: Patient) -> None:
-    handle = InFlight._handle  # pyright: ignore[reportPrivateUsage]
+    handle = Dispatcher._handle  # pyright: ignore[reportPrivateUsage]
 
-    async def ack_and_handle(self: InFlight, held: Held) -> None:
+    async def ack_and_handle(self: Dispatcher, held: IncomingMessage) -> None:
         await held.forget()
         await handle(self, held)
 
-    patient.patch.setattr(InFlight, "_handle", ack_and_handle)
+    patient.patch.setattr(Dispatcher, "_handle", ack_and_handle)
 
 
 def no_sweeper(patient: Patient) -> None:
@@ -79,7 +79,7 @@ def no_sweeper(patient: Patient) -> None:
         return 0
 
     patient.patch.setattr(SweepOrders, "__call__", nothing)
-    patient.patch.setattr(AnnounceAgain, "__call__", nothing)
+    patient.patch.setattr(RepublishPending, "__call__", nothing)
 
 
 def claim_without_heads(patient: Patient) -> None:
@@ -111,13 +111,13 @@ def release_whosever_it_is(patient: Patient) -> None:
 
 
 def done_before_the_commit(patient: Patient) -> None:
-    handle = Once._handle  # pyright: ignore[reportPrivateUsage]
+    handle = Idempotency._handle  # pyright: ignore[reportPrivateUsage]
 
-    async def finish_and_handle(self: Once, delivery: Delivery, key: str, token: str) -> Verdict:
+    async def finish_and_handle(self: Idempotency, delivery: Delivery, key: str, token: str) -> Outcome:
         await self.leases.finish(key, token)
         return await handle(self, delivery, key, token)
 
-    patient.patch.setattr(Once, "_handle", finish_and_handle)
+    patient.patch.setattr(Idempotency, "_handle", finish_and_handle)
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ class RiskyOrders:
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self.orders.overdue(seconds, limit)
 
-    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
-        return await self.orders.announce_again(after_seconds, limit)
+    async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
+        return await self.orders.republish_pending(after_seconds, limit)
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
         return await self.orders.live(after, limit)

@@ -15,21 +15,21 @@ from redis.asyncio import Redis
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.actor import CLIENT
-from gofleet.domain.errors import IllegalMove, StaleOrder, Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Handler, Verdict
+from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Order, Status
 from gofleet.guards.chain import Rules, dispatching
-from gofleet.guards.manual_fallback import Limits
+from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import OrderFilter
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, Reach
 from gofleet.usecases.relay_outbox import RelayOutbox
-from gofleet.usecases.republish_orders import AnnounceAgain
+from gofleet.usecases.republish_orders import RepublishPending
 from gofleet.usecases.sweep_orders import SweepOrders
 from gofleet.usecases.transition_order import Verb, move_order
 from tests.makers import an_order, in_status
@@ -43,7 +43,7 @@ DRIVERS, RELAYS, WORKERS = 8, 2, 3
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Tries without end: an order given up after so many would be somebody's answer, too, and hide what was lost.
-RULES = Rules(RetryRules(10**6, (0.02, 0.05)), Limits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
+RULES = Rules(RetryRules(10**6, (0.02, 0.05)), WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
 VERBS: list[tuple[Status, Verb]] = [
     (Status.CANCELLED, Order.cancel),
     (Status.DELIVERED, Order.deliver),
@@ -109,7 +109,7 @@ class Storm:
             await self._move(order_id, *self.random.choice(VERBS))
 
     async def _move(self, order_id: str, wanted: Status, verb: Verb) -> None:
-        with suppress(IllegalMove, StaleOrder, psycopg.Error):  # the last are among the findings already
+        with suppress(InvalidTransition, StaleOrder, psycopg.Error):  # the last are among the findings already
             await move_order(self.orders, order_id, verb, by=CLIENT, done=in_status(wanted))
 
     async def _deliver(self) -> None:
@@ -130,7 +130,7 @@ class Storm:
         await asyncio.sleep(0.005)
 
     async def _sweep(self) -> None:
-        await AnnounceAgain(self.orders, 0.3, 100)()
+        await RepublishPending(self.orders, 0.3, 100)()
         await SweepOrders(self.orders, T_MAX_SECONDS, 100)()
         await asyncio.sleep(0.05)
 
@@ -158,13 +158,13 @@ class Storm:
         )
 
     def _mortal(self, handler: Handler) -> Handler:
-        async def handle(delivery: Delivery) -> Verdict:
+        async def handle(delivery: Delivery) -> Outcome:
             if self.dice.happens(0.1):  # it works on, as a zombie, while the message is given to somebody else
                 asyncio.get_running_loop().call_later(0.05, self.broker.lose_connection, delivery)
             with self.dice.life():
                 return await handler(delivery)
             self.broker.lose_connection(delivery)
-            return DONE  # over a connection that is no more
+            return ACK  # over a connection that is no more
 
         return handle
 
@@ -190,5 +190,5 @@ async def a_storm(conninfo: str, redis: Redis, seed: int, weather: Weather) -> s
     """What was found after the storm of that seed, in a database that is emptied first."""
     with psycopg.connect(conninfo, autocommit=True) as link:
         link.execute("truncate orders, outbox, inbox, order_log, parked")
-    async with a_pool(conninfo, size=12, wait_seconds=10) as pool:
+    async with create_pool(conninfo, size=12, wait_seconds=10) as pool:
         return await Storm(pool, redis, conninfo, Random(seed), weather).rage()  # noqa: S311  a storm, not a secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Link, a_pool
+from gofleet.adapters.postgres.pool import Connection, create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
 from gofleet.usecases.transition_order import move_order
@@ -19,7 +19,7 @@ OVERLAPS = ("a driver with two orders at once", "two overlapping orders of one d
 
 async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(clean_database: str) -> None:
     """It had to wait for the order's row, as it does for a sweeper, and by the times it began too early."""
-    async with a_pool(clean_database, size=5, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=5, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         await orders.add(an_order("first"))
         await orders.add(an_order("second"))
@@ -39,6 +39,6 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
     assert [finding for finding in found if finding.startswith(OVERLAPS)] == []
 
 
-async def _somebody_waits(link: Link) -> bool:
+async def _somebody_waits(link: Connection) -> bool:
     query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     return bool(await (await link.execute(query)).fetchone())

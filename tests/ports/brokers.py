@@ -17,7 +17,7 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.stream_wire import DATA, StreamNames, packed
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
-from gofleet.adapters.supervision import Watch
+from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Delivery, parking_queue
 from gofleet.embedded import RabbitAddress
 from gofleet.ports import Consumer, Publisher
@@ -40,7 +40,7 @@ class Watched(Consumer, Protocol):
     """Every consumer of ours also tells whether it consumes."""
 
     @property
-    def watch(self) -> Watch: ...
+    def watch(self) -> Supervisor: ...
 
 
 class Broker(Protocol):

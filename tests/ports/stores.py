@@ -11,7 +11,7 @@ from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.messages import Message
 from gofleet.domain.order import Order
@@ -55,5 +55,5 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
         orders = MemoryOrders()
         yield Store(orders, MemoryOutbox(orders), MemoryInbox(orders), MemoryHistory(orders))
         return
-    async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
+    async with create_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
         yield Store(PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool), PostgresHistory(pool))

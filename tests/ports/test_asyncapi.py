@@ -20,7 +20,7 @@ from jsonschema.exceptions import ValidationError
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
@@ -48,7 +48,7 @@ def vhost(rabbit_server: RabbitMQ) -> Generator[RabbitAddress]:
 
 @pytest.fixture
 async def store(clean_database: str) -> AsyncGenerator[Store]:
-    async with a_pool(clean_database, size=4, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=4, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         yield Store(orders, PostgresOutbox(pool), _NoInbox(), PostgresHistory(pool))
 
@@ -150,7 +150,7 @@ async def every_move(store: Store, relay: RelayOutbox) -> None:
     await store.kept("o-2", to_people, Order.redispatch, Order.cancel)
     await store.kept("o-3")
     await publish_all(relay)
-    assert await store.orders.announce_again(0, 10) == ["o-3"]
+    assert await store.orders.republish_pending(0, 10) == ["o-3"]
     await publish_all(relay)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import MOST_COUNTED, OUTBOX, PostgresOutbox
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import WORKER
 from gofleet.domain.order import Order
 from tests.makers import an_order
@@ -37,7 +37,7 @@ select gen_random_uuid(), id, seq, 'orders.created', '{}' from added, generate_s
 
 @pytest.fixture
 async def pool(clean_database: str) -> AsyncGenerator[Pool]:
-    async with a_pool(clean_database, size=4, wait_seconds=5) as opened:
+    async with create_pool(clean_database, size=4, wait_seconds=5) as opened:
         yield opened
 
 

@@ -14,14 +14,14 @@ from gofleet.adapters import dispatcher as in_flight
 from gofleet.domain import events
 from gofleet.domain.errors import MessageRefused, Unavailable
 from gofleet.domain.messages import (
+    ACK,
     DISPATCH_QUEUE,
-    DONE,
     EVENT_ID,
     FLEET_QUEUE,
     Delivery,
-    Later,
     Message,
-    Verdict,
+    Outcome,
+    Retry,
     parking_queue,
 )
 from gofleet.embedded import RabbitMQ, Valkey
@@ -47,7 +47,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncGenerator[Broker]:
 class Seen:
     """A handler that remembers, and answers as told; without being told, Done."""
 
-    def __init__(self, answer: Callable[[Delivery], Awaitable[Verdict]] | None = None) -> None:
+    def __init__(self, answer: Callable[[Delivery], Awaitable[Outcome]] | None = None) -> None:
         self.deliveries: list[Delivery] = []
         self.at_once = self.most_at_once = 0
         self._answer = answer
@@ -56,12 +56,12 @@ class Seen:
     def ids(self) -> list[str]:
         return [delivery.event_id for delivery in self.deliveries]
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         self.deliveries.append(delivery)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            return await self._answer(delivery) if self._answer else DONE
+            return await self._answer(delivery) if self._answer else ACK
         finally:
             self.at_once -= 1
 
@@ -89,9 +89,9 @@ async def drained(broker: Broker, queue: str, within: float = 10) -> list[Delive
     return seen.deliveries
 
 
-async def forever(_: Delivery) -> Verdict:
+async def forever(_: Delivery) -> Outcome:
     await asyncio.Event().wait()
-    return DONE
+    return ACK
 
 
 async def test_an_event_goes_to_every_queue_of_its_type_and_to_no_other(broker: Broker) -> None:
@@ -156,9 +156,9 @@ async def test_a_backlog_is_delivered_to_the_last_message(broker: Broker) -> Non
 async def test_later_comes_back_not_before_its_time_and_counts_if_it_should(broker: Broker, counted: bool) -> None:
     times: list[float] = []
 
-    async def later_once(_: Delivery) -> Verdict:
+    async def later_once(_: Delivery) -> Outcome:
         times.append(time.monotonic())
-        return Later(0.3, counted=counted) if len(times) == 1 else DONE
+        return Retry(0.3, counted=counted) if len(times) == 1 else ACK
 
     seen = Seen(later_once)
     await published(broker, some(1))
@@ -177,8 +177,8 @@ async def test_later_comes_back_not_before_its_time_and_counts_if_it_should(brok
 
 @pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)  # the others wait as long as they are told
 async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker: Broker) -> None:
-    async def once(delivery: Delivery) -> Verdict:
-        return DONE if delivery.attempt else Later(3600, counted=True)
+    async def once(delivery: Delivery) -> Outcome:
+        return ACK if delivery.attempt else Retry(3600, counted=True)
 
     seen = Seen(once)
     await published(broker, some(1))
@@ -192,14 +192,14 @@ async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker:
 async def test_a_handler_that_raises_gets_its_message_again_counted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "AFTER_A_FAILURE", Later(0.3, counted=True))
+    monkeypatch.setattr(in_flight, "AFTER_A_FAILURE", Retry(0.3, counted=True))
 
-    async def raise_twice(delivery: Delivery) -> Verdict:
+    async def raise_twice(delivery: Delivery) -> Outcome:
         if delivery.attempt == 0:
             raise RuntimeError("no guard answered this")
         if delivery.attempt == 1:
             raise asyncio.CancelledError  # as a library does whose connection died
-        return DONE
+        return ACK
 
     seen = Seen(raise_twice)
     await published(broker, some(1))
@@ -231,9 +231,9 @@ async def test_what_a_living_consumer_is_slow_with_is_not_given_to_another(broke
     await published(broker, some(1))
     gate = asyncio.Event()
 
-    async def slowly(_: Delivery) -> Verdict:
+    async def slowly(_: Delivery) -> Outcome:
         await gate.wait()
-        return DONE
+        return ACK
 
     slow, other = Seen(slowly), Seen()
     async with (
@@ -253,9 +253,9 @@ async def test_leaving_finishes_what_is_in_hand_and_gives_back_the_rest_at_once(
     await published(broker, some(20))
     gate = asyncio.Event()
 
-    async def when_open(_: Delivery) -> Verdict:
+    async def when_open(_: Delivery) -> Outcome:
         await gate.wait()
-        return DONE
+        return ACK
 
     left, heir = Seen(when_open), Seen()
     async with broker.consumer() as (consumer, _), broker.consumer() as (other, _):
@@ -287,9 +287,9 @@ async def test_what_does_not_finish_within_the_grace_period_is_cancelled_and_com
 async def test_at_most_concurrency_are_handled_and_at_most_prefetch_are_held(broker: Broker) -> None:
     gate = asyncio.Event()
 
-    async def when_open(_: Delivery) -> Verdict:
+    async def when_open(_: Delivery) -> Outcome:
         await gate.wait()
-        return DONE
+        return ACK
 
     greedy, modest = Seen(when_open), Seen()
     await published(broker, some(50))
@@ -354,9 +354,9 @@ async def test_a_handler_that_outlives_its_connection_finishes_and_the_bound_hol
     """The message comes twice, which the handlers' own idempotency answers, but never beside more than allowed."""
     gate = asyncio.Event()
 
-    async def when_open(_: Delivery) -> Verdict:
+    async def when_open(_: Delivery) -> Outcome:
         await gate.wait()
-        return DONE
+        return ACK
 
     seen = Seen(when_open)
     await published(broker, some(6))
@@ -382,8 +382,8 @@ async def test_a_message_that_keeps_killing_its_consumer_is_parked_and_its_neigh
     deadly, *neighbours = some(4)
     await published(broker, [deadly, *neighbours])
 
-    async def deadly_or_not(delivery: Delivery) -> Verdict:
-        return await forever(delivery) if delivery.event_id == deadly.event_id else DONE
+    async def deadly_or_not(delivery: Delivery) -> Outcome:
+        return await forever(delivery) if delivery.event_id == deadly.event_id else ACK
 
     seen = Seen(deadly_or_not)
     for deaths in range(DELIVERY_LIMIT + 1):
@@ -411,8 +411,8 @@ async def test_a_parked_message_can_be_put_off_like_any_other(broker: Broker) ->
     queue = parking_queue(DISPATCH_QUEUE)
     await broker.put(queue, b"parked", {EVENT_ID: "event-1"})
 
-    async def later_twice(delivery: Delivery) -> Verdict:
-        return DONE if delivery.attempt == 2 else Later(0.1, counted=True)
+    async def later_twice(delivery: Delivery) -> Outcome:
+        return ACK if delivery.attempt == 2 else Retry(0.1, counted=True)
 
     seen = Seen(later_twice)
     async with broker.consumer() as (consumer, _), consumer.consuming(queue, seen, concurrency=1, prefetch=2):
@@ -436,9 +436,9 @@ async def test_odd_messages_are_delivered_intact_also_after_a_retry(broker: Brok
     first: list[Delivery] = []
     again: list[Delivery] = []
 
-    async def once_more(delivery: Delivery) -> Verdict:
+    async def once_more(delivery: Delivery) -> Outcome:
         (again if len(first) == len(ODD) else first).append(delivery)
-        return DONE if delivery in again else Later(0.3)
+        return ACK if delivery in again else Retry(0.3)
 
     async with (
         broker.consumer() as (consumer, _),

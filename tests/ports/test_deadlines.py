@@ -10,7 +10,7 @@ import pytest
 
 from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order
 from gofleet.usecases.transition_order import Verb
@@ -20,7 +20,7 @@ from tests.telemetry.moved import moved
 
 @pytest.fixture
 async def pool(clean_database: str) -> AsyncGenerator[Pool]:
-    async with a_pool(clean_database, size=4, wait_seconds=5) as opened:
+    async with create_pool(clean_database, size=4, wait_seconds=5) as opened:
         yield opened
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from gofleet.adapters.postgres.drivers import DRIVERS, PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver, DriverFilter
-from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.domain.errors import DriverNotFound, VersionMismatch
 from gofleet.ports import Drivers, Orders
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders
@@ -47,7 +47,7 @@ async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
         orders = MemoryOrders()
         yield Records(MemoryDrivers(orders=orders), orders)
         return
-    async with a_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
+    async with create_pool(request.getfixturevalue("clean_database"), size=8, wait_seconds=5) as pool:
         yield Records(PostgresDrivers(pool), PostgresOrders(pool))
 
 
@@ -95,9 +95,9 @@ async def test_who_has_no_record_cannot_be_changed(records: Records, versions: f
         await records.drivers.change(Driver("ana", "Ana"), versions)
     assert refused.value.version is None
 
-    with pytest.raises(NoSuchDriver):
+    with pytest.raises(DriverNotFound):
         await records.drivers.get("ana")
-    with pytest.raises(NoSuchDriver):
+    with pytest.raises(DriverNotFound):
         await records.drivers.set_duty("ana", on_duty=True)
 
 
@@ -168,7 +168,7 @@ insert into orders (id, price, tax, final_price, status, driver_id)
 
 
 async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
-    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         async with pool.connection() as link:
             for statement in MANY_DRIVERS.split(";\n")[:2]:
                 await link.execute(statement.encode())

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from gofleet.adapters.postgres.drivers import PostgresDrivers
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.driver import Driver, DriverFilter
-from gofleet.domain.errors import NoSuchDriver
+from gofleet.domain.errors import DriverNotFound
 from gofleet.ports import Drivers
 from gofleet.testing.drivers import MemoryDrivers
 
@@ -19,7 +19,7 @@ async def drivers(request: pytest.FixtureRequest) -> AsyncGenerator[Drivers]:
     if request.param == "memory":
         yield MemoryDrivers()
         return
-    async with a_pool(request.getfixturevalue("clean_database"), size=2, wait_seconds=5) as pool:
+    async with create_pool(request.getfixturevalue("clean_database"), size=2, wait_seconds=5) as pool:
         yield PostgresDrivers(pool)
 
 
@@ -37,7 +37,7 @@ async def test_only_a_change_counts_the_version_up(drivers: Drivers) -> None:
 
 
 async def test_a_driver_that_nobody_kept_is_not_found(drivers: Drivers) -> None:
-    with pytest.raises(NoSuchDriver):
+    with pytest.raises(DriverNotFound):
         await drivers.get("ana")
 
 

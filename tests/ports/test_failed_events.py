@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import CountMismatch, MessageRefused
 from gofleet.ports import FailedEvents, Orders, Outbox
@@ -52,7 +52,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
         orders = MemoryOrders()
         yield Store(orders, MemoryOutbox(orders, max_attempts=1), MemoryFailedEvents(orders))
         return
-    async with a_pool(request.getfixturevalue("clean_database"), size=4, wait_seconds=5) as pool:
+    async with create_pool(request.getfixturevalue("clean_database"), size=4, wait_seconds=5) as pool:
         yield Store(PostgresOrders(pool), PostgresOutbox(pool, max_attempts=1), PostgresFailedEvents(pool))
 
 
@@ -120,7 +120,7 @@ async def test_pages_hold_every_failed_event_once_newest_first(store: Store) -> 
 
 async def test_what_somebody_else_retries_at_the_same_moment_is_not_counted(clean_database: str) -> None:
     async with (
-        a_pool(clean_database, size=4, wait_seconds=5) as pool,
+        create_pool(clean_database, size=4, wait_seconds=5) as pool,
         await AsyncConnection.connect(clean_database) as rival,
     ):
         store = Store(PostgresOrders(pool), PostgresOutbox(pool, max_attempts=1), PostgresFailedEvents(pool))

@@ -10,10 +10,10 @@ import pytest
 
 from gofleet.adapters.postgres.history import HISTORY, PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
-from gofleet.domain.errors import NoSuchOrder, UnknownMoment
-from gofleet.domain.history import Entry, HistoryFilter, Moment, Move
+from gofleet.domain.errors import OrderNotFound, UnknownCursor
+from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryEntry, HistoryFilter
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.ports import History
 from gofleet.telemetry.exporting import exporting
@@ -24,15 +24,15 @@ from tests.ports.stores import Store, store
 __all__ = ["store"]
 
 ANYTHING = HistoryFilter()
-BEGINNING = Moment(0, 0)
+BEGINNING = HistoryCursor(0, 0)
 INSERT = "insert into orders (id, price, tax, final_price) values (%s, 1, 0, 1)"
 
 
 async def everything(
-    history: History, moment: Moment = BEGINNING, which: HistoryFilter = ANYTHING, page: int = 3
-) -> list[Entry]:
+    history: History, moment: HistoryCursor = BEGINNING, which: HistoryFilter = ANYTHING, page: int = 3
+) -> list[HistoryEntry]:
     """All behind `moment`, page by page."""
-    found: list[Entry] = []
+    found: list[HistoryEntry] = []
     while True:
         read = await history.behind(moment, which, page)
         found += read.entries
@@ -42,7 +42,7 @@ async def everything(
             return found
 
 
-def said(entries: list[Entry]) -> list[str]:
+def said(entries: list[HistoryEntry]) -> list[str]:
     return [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in entries]
 
 
@@ -61,10 +61,10 @@ async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) ->
     timeline = await store.history.of("o-1", 10)
 
     assert [(e.sequence, e.move, e.status, e.driver_id, e.reason, e.actor) for e in timeline] == [
-        (1, Move.CREATED, Status.PENDING, None, None, CLIENT),
-        (2, Move.MANUAL_DISPATCH, Status.MANUAL_DISPATCH, None, Reason.DEADLINE, SWEEPER),
-        (3, Move.DISPATCHED, Status.DISPATCHED, "ana", None, "maria@example.org"),
-        (4, Move.REDISPATCHED, Status.PENDING, None, None, CLIENT),
+        (1, ChangeKind.CREATED, Status.PENDING, None, None, CLIENT),
+        (2, ChangeKind.MANUAL_DISPATCH, Status.MANUAL_DISPATCH, None, Reason.DEADLINE, SWEEPER),
+        (3, ChangeKind.DISPATCHED, Status.DISPATCHED, "ana", None, "maria@example.org"),
+        (4, ChangeKind.REDISPATCHED, Status.PENDING, None, None, CLIENT),
     ]
     assert all(abs(datetime.now(UTC) - entry.at) < timedelta(minutes=1) for entry in timeline)
     assert [entry.order_id for entry in timeline] == ["o-1"] * 4
@@ -87,7 +87,7 @@ async def test_every_sort_of_move_has_its_name(store: Store) -> None:
 
 
 async def test_an_order_that_nobody_kept_has_no_timeline(store: Store) -> None:
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(OrderNotFound):
         await store.history.of("o-1", 10)
 
 
@@ -135,9 +135,9 @@ async def test_what_is_read_can_be_narrowed(store: Store) -> None:
     await store.kept("o-1", to("ana"), Order.deliver)
     await store.kept("o-2", to("bia"))
 
-    ended = HistoryFilter(moves=frozenset({Move.DELIVERED, Move.CANCELLED}))
+    ended = HistoryFilter(moves=frozenset({ChangeKind.DELIVERED, ChangeKind.CANCELLED}))
     first = HistoryFilter(order_id="o-1")
-    both = HistoryFilter(order_id="o-1", moves=frozenset({Move.DISPATCHED}))
+    both = HistoryFilter(order_id="o-1", moves=frozenset({ChangeKind.DISPATCHED}))
     assert said(await everything(store.history, which=ended)) == ["o-1 delivered"]
     assert said(await everything(store.history, which=first, page=2)) == [
         "o-1 created",
@@ -151,14 +151,14 @@ async def test_a_moment_that_is_yet_to_come_is_refused(store: Store) -> None:
     await store.kept("o-1")
 
     for which in (ANYTHING, HistoryFilter(order_id="o-1")):
-        with pytest.raises(UnknownMoment):
-            await store.history.behind(Moment(2**40, 1), which, 10)
+        with pytest.raises(UnknownCursor):
+            await store.history.behind(HistoryCursor(2**40, 1), which, 10)
 
 
 async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: str) -> None:
     """Two connections: the first takes its number and its id before the second, and commits after it."""
     async with (
-        a_pool(clean_database, size=2, wait_seconds=5) as pool,
+        create_pool(clean_database, size=2, wait_seconds=5) as pool,
         await psycopg.AsyncConnection.connect(clean_database) as slow,
     ):
         history = PostgresHistory(pool)
@@ -177,8 +177,8 @@ async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: 
 
 async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in_order(clean_database: str) -> None:
     orders_each, writers = 10, 8
-    seen: list[Entry] = []
-    async with a_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
+    seen: list[HistoryEntry] = []
+    async with create_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
         history, orders, moment = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
         written, committed = asyncio.Event(), asyncio.Event()
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.dispatcher import InFlight
-from gofleet.domain.messages import DONE, Delivery, Later, Verdict
+from gofleet.adapters.dispatcher import Dispatcher
+from gofleet.domain.messages import ACK, Delivery, Outcome, Retry
 from tests.waiting import eventually
 
 
@@ -21,20 +21,20 @@ class Unanswerable:
     async def forget(self) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    async def postpone(self, later: Later) -> None:
+    async def postpone(self, later: Retry) -> None:
         raise RuntimeError("nor this")
 
     async def give_back(self) -> None:
         self.given_back += 1
 
 
-@pytest.mark.parametrize("verdict", [DONE, Later(1)])
-async def test_a_message_that_cannot_be_answered_is_given_back(verdict: Verdict) -> None:
-    async def handler(_: Delivery) -> Verdict:
+@pytest.mark.parametrize("verdict", [ACK, Retry(1)])
+async def test_a_message_that_cannot_be_answered_is_given_back(verdict: Outcome) -> None:
+    async def handler(_: Delivery) -> Outcome:
         return verdict
 
     held = Unanswerable()
-    in_flight = InFlight(handler, concurrency=1)
+    in_flight = Dispatcher(handler, concurrency=1)
 
     in_flight.accept(held)
 

@@ -12,7 +12,7 @@ import pytest
 
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
@@ -80,7 +80,7 @@ async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
                 {"id": order_id, "waited": waited},
             )
 
-    async with a_pool(database, size=4, wait_seconds=5) as pool:
+    async with create_pool(database, size=4, wait_seconds=5) as pool:
         yield Books(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
 
 
@@ -123,7 +123,7 @@ async def test_what_became_of_orders_first_counts(books: Books) -> None:
 
 
 async def test_an_answer_is_given_again_while_it_is_fresh(clean_database: str) -> None:
-    async with a_pool(clean_database, size=4, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=4, wait_seconds=5) as pool:
         indicators = PostgresIndicators(pool, fresh_seconds=3600)
         before = await asyncio.gather(*(indicators.read(WINDOW) for _ in range(20)))
         await indicators.count("a", 1, RequestCounts(answered=1))

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import ORDERS, PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter
 from tests.many_orders import fill
@@ -25,7 +25,7 @@ DEEP = 1000
 @pytest.fixture
 async def full(clean_database: str) -> AsyncGenerator[Pool]:
     fill(clean_database)
-    async with a_pool(clean_database, size=1, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=1, wait_seconds=5) as pool:
         yield pool
 
 
@@ -122,7 +122,7 @@ async def test_asking_often_makes_no_plan_that_fits_all(full: Pool) -> None:
 
 async def test_all_pages_together_are_all_orders_once(clean_database: str) -> None:
     fill(clean_database, many=2_000)
-    async with a_pool(clean_database, size=1, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=1, wait_seconds=5) as pool:
         orders, before = PostgresOrders(pool), None
         seen: list[str] = []
         while page := await orders.list(OrderFilter(before=before), LIMIT):

@@ -13,7 +13,7 @@ import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.domain.actor import CLIENT, WORKER
-from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, NoSuchOrder, StaleOrder, Unavailable
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
@@ -45,7 +45,7 @@ async def test_an_order_is_read_as_it_was_kept(store: Store) -> None:
 
 
 async def test_an_order_that_nobody_kept_is_not_found(store: Store) -> None:
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(OrderNotFound):
         await store.orders.get("o-1")
 
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, StaleOrder
 from gofleet.domain.messages import Receipt
@@ -27,7 +27,7 @@ Outcome = bool | BaseException | None
 
 @pytest.fixture
 async def orders(clean_database: str) -> AsyncGenerator[PostgresOrders]:
-    async with a_pool(clean_database, size=8, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
         yield PostgresOrders(pool)
 
 

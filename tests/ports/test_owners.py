@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gofleet.domain.history import HistoryFilter, Moment
+from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.order import Order, Owner
 from gofleet.ports import OrderFilter
 from gofleet.usecases.transition_order import move_order
@@ -67,7 +67,7 @@ async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner
     await settled(store)
     await move_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
     await move_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
-    page = await store.history.behind(Moment(0, 0), HistoryFilter(owner=owner), 100)
+    page = await store.history.behind(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
     said = [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in page.entries]
     assert said == told
 

@@ -10,19 +10,19 @@ import pytest
 from psycopg import AsyncConnection
 
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.errors import (
     CountMismatch,
     GoFleetError,
     Malformed,
     MessageRefused,
-    NoSuchOrder,
-    NoSuchParked,
     NotReplayable,
+    OrderNotFound,
+    ParkedMessageNotFound,
     Unavailable,
 )
 from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, Delivery
-from gofleet.domain.parked import Cause, Failure, ParkedMessage, Stage
+from gofleet.domain.parked import Cause, HandlingFailure, ParkedMessage, Stage
 from gofleet.ports import Parked, ParkedFilter
 from gofleet.testing.parked import MemoryParked
 from tests.databases import waits_for_a_lock
@@ -37,7 +37,7 @@ async def parked(request: pytest.FixtureRequest) -> AsyncGenerator[Parked]:
     if request.param == "memory":
         yield MemoryParked()
         return
-    async with a_pool(request.getfixturevalue("clean_database"), size=4, wait_seconds=5) as pool:
+    async with create_pool(request.getfixturevalue("clean_database"), size=4, wait_seconds=5) as pool:
         yield PostgresParked(pool)
 
 
@@ -47,7 +47,7 @@ async def park(
     """Park one event for each name; what a person sees then."""
     for name in names:
         headers = {EVENT_ID: f"e-{name}", AGGREGATE_ID: name, ATTEMPT: "2"}
-        await parked.add(Delivery(queue, name.encode(), headers), Failure.of(error or NoSuchOrder(name)))
+        await parked.add(Delivery(queue, name.encode(), headers), HandlingFailure.of(error or OrderNotFound(name)))
     return list(reversed(await parked.list(EVERYTHING, len(names))))
 
 
@@ -73,7 +73,7 @@ async def stages(parked: Parked, ids: Sequence[int]) -> list[Stage]:
     ids=["plain", "empty", "NUL and no text", "large, lone surrogates"],
 )
 async def test_whatever_arrives_can_be_parked_shown_and_replayed(parked: Parked, delivery: Delivery) -> None:
-    await parked.add(delivery, Failure.of(Malformed("no event: \x00 \ud800")))
+    await parked.add(delivery, HandlingFailure.of(Malformed("no event: \x00 \ud800")))
 
     assert await parked.count() == 1
     [message] = await parked.list(EVERYTHING, MANY)
@@ -104,7 +104,7 @@ async def test_a_parked_message_tells_what_it_is_and_why_it_is_here(parked: Park
     )
     headers = {EVENT_ID: "e-o-1", AGGREGATE_ID: "o-1", ATTEMPT: "2"}
     assert await parked.open(message.id, 2) == (message, Delivery(DISPATCH_QUEUE, b"o-", headers))
-    with pytest.raises(NoSuchParked):
+    with pytest.raises(ParkedMessageNotFound):
         await parked.open(message.id + 1, 0)
 
 
@@ -255,7 +255,7 @@ async def test_what_nobody_here_consumes_is_not_replayed_nor_is_anything_with_it
 
 async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_database: str) -> None:
     async with (
-        a_pool(clean_database, size=4, wait_seconds=5) as pool,
+        create_pool(clean_database, size=4, wait_seconds=5) as pool,
         await AsyncConnection.connect(clean_database) as rival,
     ):
         parked = PostgresParked(pool)
@@ -274,9 +274,9 @@ async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_
 
 
 async def test_a_cause_of_a_newer_release_is_shown_as_a_failure(clean_database: str) -> None:
-    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         parked = PostgresParked(pool)
-        await parked.add(Delivery("orders.created", b"{}"), Failure.of(RuntimeError("boom")))
+        await parked.add(Delivery("orders.created", b"{}"), HandlingFailure.of(RuntimeError("boom")))
         async with pool.connection() as link:
             await link.execute("update parked set cause = 'from-the-future'")
 

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
-from gofleet.adapters.postgres.pool import Pool, a_pool
+from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.errors import Unavailable
 from tests.makers import an_order
 from tests.ports.proxy import Proxy, a_proxy
@@ -25,7 +25,7 @@ from tests.waiting import eventually
 async def through_a_proxy(conninfo: str) -> AsyncGenerator[tuple[Pool, Proxy]]:
     async with a_proxy(int(str(conninfo_to_dict(conninfo)["port"]))) as proxy:
         there = make_conninfo(conninfo, host="127.0.0.1", port=proxy.port)
-        async with a_pool(there, size=2, wait_seconds=1, answer_seconds=0.5) as pool:
+        async with create_pool(there, size=2, wait_seconds=1, answer_seconds=0.5) as pool:
             yield pool, proxy
 
 
@@ -66,7 +66,7 @@ async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
 
 
 async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
-    async with a_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
+    async with create_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
         await link.execute("select pg_sleep(0.3)")
         await link.execute("select 1")
 
@@ -107,7 +107,7 @@ async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_datab
 async def test_a_standby_is_unavailable_for_orders(clean_database: str) -> None:
     """As after a failover that moved the primary away from where we are connected."""
     standby = make_conninfo(clean_database, options="-c default_transaction_read_only=on")
-    async with a_pool(standby, size=1, wait_seconds=1) as pool:
+    async with create_pool(standby, size=1, wait_seconds=1) as pool:
         with pytest.raises(Unavailable):
             await PostgresOrders(pool).add(an_order("o-1"))
 
@@ -115,7 +115,7 @@ async def test_a_standby_is_unavailable_for_orders(clean_database: str) -> None:
 async def test_a_claim_that_the_server_gave_up_is_unavailable(clean_database: str) -> None:
     """As for a relay that was frozen while it waited for the broker."""
     impatient = make_conninfo(clean_database, options="-c idle_in_transaction_session_timeout=50")
-    async with a_pool(impatient, size=1, wait_seconds=1) as pool:
+    async with create_pool(impatient, size=1, wait_seconds=1) as pool:
         await PostgresOrders(pool).add(an_order("o-1"))
         with pytest.raises(Unavailable):
             async with PostgresOutbox(pool).claiming(10) as claim:

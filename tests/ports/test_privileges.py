@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
-from gofleet.adapters.postgres.pool import a_pool, link_from
+from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.adapters.postgres.privileges import NotGranted, demand_privileges, group_of
 from gofleet.domain.errors import Unavailable
 from gofleet.roles import ORDER
@@ -206,9 +206,9 @@ def test_a_schema_that_was_open_to_anybody_is_closed(as_owner: psycopg.Connectio
 
 async def test_a_grant_that_is_taken_away_meanwhile_is_an_outage_and_no_fault_of_a_message(clean_database: str) -> None:
     """So the message waits, and nobody is answered 500."""
-    async with a_pool(make_conninfo(clean_database, user=login_of("worker")), size=1, wait_seconds=5) as pool:
+    async with create_pool(make_conninfo(clean_database, user=login_of("worker")), size=1, wait_seconds=5) as pool:
         with pytest.raises(Unavailable, match="InsufficientPrivilege"):
-            async with link_from(pool) as link:
+            async with acquire(pool) as link:
                 await link.execute("delete from outbox")
-        async with link_from(pool) as link:
+        async with acquire(pool) as link:
             await link.execute("select id from orders")

@@ -22,7 +22,7 @@ from gofleet.roles import ORDER
 STATEMENTS = {
     "api": "orders.add orders.get orders.list orders.open_of drivers.* history.* indicators.* failed.*"
     " parked.list parked.groups parked.open parked.request parked.request_all",
-    "relay": "orders.get orders.overdue orders.announce_again orders.oldest_pending outbox.* deadlines.judge"
+    "relay": "orders.get orders.overdue orders.republish_pending orders.oldest_pending outbox.* deadlines.judge"
     " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",
     "worker": "orders.get orders.save inbox.note inbox.outcome parked.add",
     "fleet": "orders.get orders.live drivers.list parked.add",

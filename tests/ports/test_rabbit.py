@@ -17,7 +17,7 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology, TopologyMismatch
 from gofleet.domain import events
 from gofleet.domain.errors import MessageRefused, Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Later, Message, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Message, Outcome, Retry
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from tests.ports.brokers import PREFIX, RabbitBench
 from tests.ports.proxy import a_proxy
@@ -50,9 +50,9 @@ class Seen:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         self.deliveries.append(delivery)
-        return DONE
+        return ACK
 
 
 async def test_other_properties_of_a_queue_are_a_clear_error_for_whoever_enters(bench: RabbitBench) -> None:
@@ -122,11 +122,11 @@ async def test_a_retry_waits_in_hand_while_its_queue_is_gone(bench: RabbitBench,
     gate = asyncio.Event()
     tries: list[tuple[str, int]] = []
 
-    async def later_once(delivery: Delivery) -> Verdict:
+    async def later_once(delivery: Delivery) -> Outcome:
         tries.append((delivery.event_id, delivery.attempt))
         if delivery.event_id == "event-1":
             await gate.wait()
-        return DONE if delivery.attempt else Later(0.1, counted=True)
+        return ACK if delivery.attempt else Retry(0.1, counted=True)
 
     consumer = RabbitConsumer(bench.server(), bench.topology)
     async with (
@@ -194,9 +194,9 @@ async def test_foreign_properties_and_header_types_do_no_harm_and_survive_a_retr
 ) -> None:
     deliveries: list[Delivery] = []
 
-    async def later_once(delivery: Delivery) -> Verdict:
+    async def later_once(delivery: Delivery) -> Outcome:
         deliveries.append(delivery)
-        return DONE if len(deliveries) > 1 else Later(0.1, counted=True)
+        return ACK if len(deliveries) > 1 else Retry(0.1, counted=True)
 
     headers: dict[str, object] = {
         "number": 7, "float": 1.5, "none": None, "bytes": bytearray(b"\xff"), "list": [1, "a"], "table": {"a": True}
@@ -225,9 +225,9 @@ async def test_a_header_that_our_client_can_read_but_not_write_does_not_stop_a_r
     """pamqp reads a long string that is not UTF-8 as bytes, and refuses to write bytes."""
     attempts: list[int] = []
 
-    async def later_once(delivery: Delivery) -> Verdict:
+    async def later_once(delivery: Delivery) -> Outcome:
         attempts.append(delivery.attempt)
-        return DONE if delivery.attempt else Later(0.1, counted=True)
+        return ACK if delivery.attempt else Retry(0.1, counted=True)
 
     consumer = RabbitConsumer(bench.server(), bench.topology)
     async with (

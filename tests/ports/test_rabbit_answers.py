@@ -7,10 +7,10 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gofleet.adapters.rabbit.acks import Answered
+from gofleet.adapters.rabbit.acks import AckWindow
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Outcome
 from tests.ports.brokers import RabbitBench
 from tests.ports.test_broker import drained
 from tests.ports.test_rabbit_batches import a_message, bench
@@ -29,7 +29,7 @@ DELIVERED = 12
 def test_a_broker_hears_of_exactly_what_was_acknowledged(
     order: list[int], sizes: list[int], given_back: set[int]
 ) -> None:
-    answered, unanswered = Answered(), set(range(1, DELIVERED + 1))
+    answered, unanswered = AckWindow(), set(range(1, DELIVERED + 1))
     while order:
         batch, order = order[: sizes[0]], order[sizes.pop(0) :]
         back = [tag for tag in batch if tag in given_back]
@@ -46,7 +46,7 @@ def test_a_broker_hears_of_exactly_what_was_acknowledged(
 
 
 def test_what_was_delivered_in_a_row_is_acknowledged_in_one_frame() -> None:
-    answered = Answered()
+    answered = AckWindow()
 
     def told(*tags: int) -> list[tuple[int, bool]]:
         answered.note(tags)
@@ -62,11 +62,11 @@ def test_what_was_delivered_in_a_row_is_acknowledged_in_one_frame() -> None:
 async def test_who_is_still_at_work_keeps_its_message_whatever_is_acknowledged_around_it(bench: RabbitBench) -> None:
     held, done = "event-7", list[str]()
 
-    async def handle(delivery: Delivery) -> Verdict:
+    async def handle(delivery: Delivery) -> Outcome:
         if delivery.event_id == held:
             await asyncio.Event().wait()
         done.append(delivery.event_id)
-        return DONE
+        return ACK
 
     async with RabbitPublisher(bench.server(), bench.topology) as publisher:
         assert set(await publisher.publish([a_message(number) for number in range(30)])) == {None}

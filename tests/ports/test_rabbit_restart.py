@@ -14,7 +14,7 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Later, Message, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Message, Outcome, Retry
 from gofleet.embedded import RabbitMQ
 from tests.waiting import eventually
 
@@ -60,13 +60,13 @@ class Load:
                     self.unavailable += 1
             await asyncio.sleep(0.05 if any(answers) else 0.01)
 
-    async def handle(self, delivery: Delivery) -> Verdict:
+    async def handle(self, delivery: Delivery) -> Outcome:
         self.deliveries += 1
         await asyncio.sleep(0.002)
         if delivery.event_id.endswith("3") and not delivery.attempt:
-            return Later(0.5, counted=True)
+            return Retry(0.5, counted=True)
         self.handled.add(delivery.event_id)
-        return DONE
+        return ACK
 
 
 async def _kill(node: RabbitMQ) -> None:

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Area, Driver
+from gofleet.domain.driver import AreaQuery, Driver
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.place import Box
+from gofleet.domain.place import BoundingBox
 from gofleet.embedded import Valkey
 from gofleet.ports import LeaseState, Search
 from tests.makers import CENTRE, a_position
@@ -46,7 +46,7 @@ def looks(positions: RedisPositions) -> dict[str, Callable[[], Awaitable[object]
     """Those that only read, on any server that answers."""
     return {
         "nearest": lambda: positions.nearest(CENTRE, 5, 5),
-        "within": lambda: positions.within(Area(Box(-1, -1, 1, 1))),
+        "within": lambda: positions.within(AreaQuery(BoundingBox(-1, -1, 1, 1))),
         "locate": lambda: positions.locate(["ana"]),
     }
 

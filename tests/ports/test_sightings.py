@@ -12,16 +12,16 @@ import pytest
 
 from gofleet.adapters.redis.driver_queries import MOST_LOOKED_AT
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Area, Driver, Position
-from gofleet.domain.place import Box, Place, distance_m
+from gofleet.domain.driver import AreaQuery, Driver, Position
+from gofleet.domain.place import BoundingBox, Place, distance_m
 from gofleet.ports import Positions, Search
 from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE, a_position
 from tests.ports.redises import SERVERS, a_client
 from tests.waiting import eventually
 
-WORLD = Box(-180, -90, 180, 90)
-TOWN = Box(CENTRE.lng - 0.1, CENTRE.lat - 0.1, CENTRE.lng + 0.1, CENTRE.lat + 0.1)
+WORLD = BoundingBox(-180, -90, 180, 90)
+TOWN = BoundingBox(CENTRE.lng - 0.1, CENTRE.lat - 0.1, CENTRE.lng + 0.1, CENTRE.lat + 0.1)
 # (forget_seconds) -> positions
 Make = Callable[[float], Positions]
 
@@ -43,7 +43,7 @@ def positions(make: Make) -> Positions:
     return make(3600)
 
 
-async def inside(positions: Positions, area: Area) -> list[str]:
+async def inside(positions: Positions, area: AreaQuery) -> list[str]:
     return [one.position.driver_id for one in await positions.within(area)]
 
 
@@ -67,7 +67,7 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
     await positions.move([fix])
 
     [near_by] = await positions.nearest(CENTRE, 5, 10)
-    [on_the_map] = await positions.within(Area(TOWN))
+    [on_the_map] = await positions.within(AreaQuery(TOWN))
     [located] = await positions.locate(["ana"])
 
     for one in (near_by, on_the_map, located):
@@ -111,18 +111,18 @@ async def test_a_map_shows_those_who_are_asked_for(
 ) -> None:
     await a_mixed_town(positions)
 
-    assert sorted(await inside(positions, Area(TOWN, free, on_duty))) == shown
+    assert sorted(await inside(positions, AreaQuery(TOWN, free, on_duty))) == shown
 
 
 async def test_who_goes_silent_is_on_the_map_but_not_free(positions: Positions) -> None:
     await positions.move([a_position("ana", age_seconds=59.8)])
 
     assert await eventually(lambda: _shown_as_silent(positions))
-    assert await inside(positions, Area(TOWN, free=True)) == []
+    assert await inside(positions, AreaQuery(TOWN, free=True)) == []
 
 
 async def _shown_as_silent(positions: Positions) -> bool:
-    [ana] = await positions.within(Area(TOWN))
+    [ana] = await positions.within(AreaQuery(TOWN))
     return not ana.free
 
 
@@ -132,13 +132,13 @@ async def test_who_is_free_again_is_shown_so(positions: Positions) -> None:
     await positions.free("busy", "o-1", 3)
     await positions.register(Driver("off", "Back"))
 
-    assert sorted(await inside(positions, Area(TOWN, free=True))) == ["busy", "free", "off"]
+    assert sorted(await inside(positions, AreaQuery(TOWN, free=True))) == ["busy", "free", "off"]
 
 
 async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(positions: Positions) -> None:
     await positions.move([a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))])
 
-    found = await inside(positions, Area(TOWN, limit=500))
+    found = await inside(positions, AreaQuery(TOWN, limit=500))
 
     assert found == [f"d-{number:04}" for number in range(1, 501)]
 
@@ -148,8 +148,8 @@ async def test_the_few_who_are_wanted_are_found_among_many_who_are_not(positions
     for number in (3, 450, 899):
         await positions.register(Driver(f"d-{number}", "Off", on_duty=False))
 
-    assert await inside(positions, Area(TOWN, on_duty=False, limit=2)) == ["d-3", "d-450"]
-    assert await inside(positions, Area(TOWN, on_duty=False, limit=5)) == ["d-3", "d-450", "d-899"]
+    assert await inside(positions, AreaQuery(TOWN, on_duty=False, limit=2)) == ["d-3", "d-450"]
+    assert await inside(positions, AreaQuery(TOWN, on_duty=False, limit=5)) == ["d-3", "d-450", "d-899"]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -162,27 +162,33 @@ async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_i
     places += [Place(CENTRE.lat + chance.gauss(0, 0.1), CENTRE.lng + chance.gauss(0, 0.1)) for _ in range(300)]
     now = datetime.now(UTC)
     await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(places)])
-    boxes = [WORLD, Box(-180, 80, 180, 90), Box(-180, -90, 180, -85.05), Box(0, -90, 180, 0), Box(-180, -1, 180, 1)]
-    boxes += [Box(179, -10, 180, 10), Box(-180, 86, 180, 90)]
+    boxes = [
+        WORLD,
+        BoundingBox(-180, 80, 180, 90),
+        BoundingBox(-180, -90, 180, -85.05),
+        BoundingBox(0, -90, 180, 0),
+        BoundingBox(-180, -1, 180, 1),
+    ]
+    boxes += [BoundingBox(179, -10, 180, 10), BoundingBox(-180, 86, 180, 90)]
     boxes += [_a_box(chance) for _ in range(60)]
 
     for box in boxes:
         expected = {f"d-{number}" for number, place in enumerate(places) if box.holds(place)}
-        found = await positions.within(Area(box, limit=1000))
+        found = await positions.within(AreaQuery(box, limit=1000))
         assert {one.position.driver_id for one in found} == expected, box
         distances = [distance_m(one.position.place, box.middle) for one in found]
         assert all(later > sooner - 2 for sooner, later in pairwise(distances)), box
-        few = await positions.within(Area(box, limit=7))
+        few = await positions.within(AreaQuery(box, limit=7))
         nearest = [distance_m(one.position.place, box.middle) for one in few]
         assert nearest == pytest.approx(distances[:7], abs=2), box
 
 
-def _a_box(chance: random.Random) -> Box:
+def _a_box(chance: random.Random) -> BoundingBox:
     size = 10 ** chance.uniform(-3, 2.3)
     centre = CENTRE if size < 1 else Place(chance.uniform(-90, 90), chance.uniform(-180, 180))
     width, height = size * chance.uniform(0.1, 1), size * chance.uniform(0.1, 1)
     west, south = max(centre.lng - width, -180), max(centre.lat - height, -90)
-    return Box(west, south, min(centre.lng + width, 180), min(centre.lat + height, 90))
+    return BoundingBox(west, south, min(centre.lng + width, 180), min(centre.lat + height, 90))
 
 
 async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
@@ -190,7 +196,7 @@ async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
     corners = [Place(lat, lng) for lat in (TOWN.min_lat, TOWN.max_lat) for lng in (TOWN.min_lng, TOWN.max_lng)]
     await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
 
-    assert len(await inside(positions, Area(TOWN))) == 4
+    assert len(await inside(positions, AreaQuery(TOWN))) == 4
 
 
 async def test_the_known_are_located_once_each_as_they_were_asked_for(positions: Positions) -> None:
@@ -208,7 +214,7 @@ async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
     await positions.move([a_position("ana")])
     await positions.move([a_position("ana", metres_north=50_000)])
 
-    assert await inside(positions, Area(TOWN)) == []
+    assert await inside(positions, AreaQuery(TOWN)) == []
     assert await near(positions) == []
 
 
@@ -218,12 +224,12 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
 
     async def only_kept() -> bool:
         await positions.register(Driver("kept", "Kept"))
-        return await inside(positions, Area(TOWN)) == ["kept"]
+        return await inside(positions, AreaQuery(TOWN)) == ["kept"]
 
     assert await eventually(only_kept)
     assert await positions.locate(["gone"]) == []
     await positions.move([a_position("gone")])
-    assert sorted(await inside(positions, Area(TOWN))) == ["gone", "kept"]
+    assert sorted(await inside(positions, AreaQuery(TOWN))) == ["gone", "kept"]
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -234,9 +240,9 @@ async def test_a_crowd_is_not_looked_through_without_end(request: pytest.Fixture
         await positions.move([a_position("off", metres_north=1000)])
         await positions.register(Driver("off", "Off", on_duty=False))
 
-        assert await inside(positions, Area(TOWN, on_duty=False)) == []
-        smaller = Box(TOWN.min_lng, CENTRE.lat + 0.005, TOWN.max_lng, TOWN.max_lat)
-        assert await inside(positions, Area(smaller, on_duty=False)) == ["off"]
+        assert await inside(positions, AreaQuery(TOWN, on_duty=False)) == []
+        smaller = BoundingBox(TOWN.min_lng, CENTRE.lat + 0.005, TOWN.max_lng, TOWN.max_lat)
+        assert await inside(positions, AreaQuery(smaller, on_duty=False)) == ["off"]
 
 
 @pytest.mark.parametrize("server", SERVERS)

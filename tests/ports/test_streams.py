@@ -12,7 +12,7 @@ from gofleet.adapters.redis.stream_wire import StreamNames
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, Delivery, Later, Message, Verdict
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Message, Outcome, Retry
 from gofleet.embedded import Valkey
 from tests.ports.brokers import DELIVERY_LIMIT, StreamsBench, a_prefix
 from tests.ports.proxy import a_proxy
@@ -34,9 +34,9 @@ class Seen:
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []
 
-    async def __call__(self, delivery: Delivery) -> Verdict:
+    async def __call__(self, delivery: Delivery) -> Outcome:
         self.deliveries.append(delivery)
-        return DONE
+        return ACK
 
 
 async def test_entries_that_are_not_ours_are_delivered_as_they_are(bench: StreamsBench) -> None:
@@ -94,10 +94,10 @@ async def test_what_is_given_back_is_not_held_against_it(bench: StreamsBench) ->
 
     begun: list[str] = []
 
-    async def forever(delivery: Delivery) -> Verdict:
+    async def forever(delivery: Delivery) -> Outcome:
         begun.append(delivery.event_id)
         await asyncio.Event().wait()
-        return DONE
+        return ACK
 
     async with bench.publisher() as (publisher, _):
         assert await publisher.publish([a_message(1), a_message(2)]) == [None, None]
@@ -116,12 +116,12 @@ async def test_the_same_message_may_wait_twice(bench: StreamsBench) -> None:
     first: list[str] = []
     again: list[str] = []
 
-    async def later_once(delivery: Delivery) -> Verdict:
+    async def later_once(delivery: Delivery) -> Outcome:
         if len(first) < 2:
             first.append(delivery.event_id)
-            return Later(0.3)
+            return Retry(0.3)
         again.append(delivery.event_id)
-        return DONE
+        return ACK
 
     async with (
         bench.publisher() as (publisher, _),

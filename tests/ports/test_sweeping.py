@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import MessageRefused
 from gofleet.domain.events import DispatchRequested, from_json
@@ -31,7 +31,7 @@ async def test_an_order_that_waits_is_announced_again_under_an_id_of_its_own(sto
     await store.kept("o-1")
     [created] = await store.published()
 
-    assert await store.orders.announce_again(AT_ONCE, 10) == ["o-1"]
+    assert await store.orders.republish_pending(AT_ONCE, 10) == ["o-1"]
 
     [again] = await store.published()
     event = from_json(again.body)
@@ -48,16 +48,16 @@ async def test_only_what_has_waited_long_enough_is_announced_again(store: Store)
     await store.kept("o-1")
     await store.published()
 
-    assert await store.orders.announce_again(LATER, 10) == []
+    assert await store.orders.republish_pending(LATER, 10) == []
 
 
 async def test_what_is_not_even_published_once_is_not_announced_again(store: Store) -> None:
     await store.kept("o-1")
 
-    assert await store.orders.announce_again(AT_ONCE, 10) == []
+    assert await store.orders.republish_pending(AT_ONCE, 10) == []
     await store.published()
-    assert await store.orders.announce_again(AT_ONCE, 10) == ["o-1"]
-    assert await store.orders.announce_again(AT_ONCE, 10) == []
+    assert await store.orders.republish_pending(AT_ONCE, 10) == ["o-1"]
+    assert await store.orders.republish_pending(AT_ONCE, 10) == []
 
 
 async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
@@ -68,17 +68,17 @@ async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
     await store.kept("waiting")
     await store.published()
 
-    assert await store.orders.announce_again(AT_ONCE, 10) == ["waiting"]
+    assert await store.orders.republish_pending(AT_ONCE, 10) == ["waiting"]
 
 
 async def test_of_sweepers_at_once_one_announces_an_order(clean_database: str) -> None:
-    async with a_pool(clean_database, size=6, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=6, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for number in range(20):
             await orders.add(an_order(f"o-{number:02}"))
         _let_wait(clean_database, 15)
 
-        rounds = await asyncio.gather(*(orders.announce_again(10, 10) for _ in range(6)))
+        rounds = await asyncio.gather(*(orders.republish_pending(10, 10) for _ in range(6)))
 
         assert sorted(order_id for each in rounds for order_id in each) == [f"o-{number:02}" for number in range(20)]
 
@@ -86,7 +86,7 @@ async def test_of_sweepers_at_once_one_announces_an_order(clean_database: str) -
 async def test_a_move_after_the_announcement_is_announced_behind_it(store: Store) -> None:
     await store.kept("o-1")
     await store.published()
-    await store.orders.announce_again(AT_ONCE, 10)
+    await store.orders.republish_pending(AT_ONCE, 10)
     order = await store.orders.get("o-1")
     order.cancel(by=CLIENT)
     await store.orders.save(order)
@@ -101,7 +101,7 @@ async def test_an_announced_order_is_moved_by_who_read_it_before(store: Store) -
     """The sweeper touches the row, not the version: it takes the order from nobody who is at work on it."""
     order = await store.kept("o-1")
     await store.published()
-    await store.orders.announce_again(AT_ONCE, 10)
+    await store.orders.republish_pending(AT_ONCE, 10)
 
     to_ana(order, by=WORKER)
     await store.orders.save(order, a_receipt())
@@ -110,13 +110,13 @@ async def test_an_announced_order_is_moved_by_who_read_it_before(store: Store) -
 
 
 async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_anew(clean_database: str) -> None:
-    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         await orders.add(an_order("o-1"))
         seen: list[float] = []
         for waited in (9, 11, 29, 31, 69, 71):
             _let_wait(clean_database, waited)
-            if await orders.announce_again(10, 10):
+            if await orders.republish_pending(10, 10):
                 seen.append(waited)
         assert seen == [11, 31, 71]
 
@@ -128,7 +128,7 @@ async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_ane
         await orders.save(order)
         with psycopg.connect(clean_database, autocommit=True) as link:
             link.execute("update outbox set published_at = now()")
-        assert await orders.announce_again(AT_ONCE, 10) == ["o-1"]
+        assert await orders.republish_pending(AT_ONCE, 10) == ["o-1"]
         assert await orders.oldest_pending_seconds() < 60
 
 
@@ -178,7 +178,7 @@ async def test_live_orders_are_listed_once_with_their_drivers(store: Store, page
 async def test_a_repeated_command_is_applied_once(store: Store) -> None:
     await store.kept("o-1")
     await store.published()
-    await store.orders.announce_again(AT_ONCE, 10)
+    await store.orders.republish_pending(AT_ONCE, 10)
     [command] = await store.published()
     receipt = Receipt("dispatch", command.event_id)
 

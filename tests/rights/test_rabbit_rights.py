@@ -19,7 +19,7 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import DISPATCH_QUEUE, DONE, FLEET_QUEUE, Delivery, Message, Verdict, parking_queue
+from gofleet.domain.messages import ACK, DISPATCH_QUEUE, FLEET_QUEUE, Delivery, Message, Outcome, parking_queue
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from tests.rights.logins import Logins, rabbit_logins
 from tests.services import HTTP_SECONDS, a_vhost
@@ -158,9 +158,9 @@ async def test_who_only_looks_names_what_is_missing_and_goes_on_when_it_is_there
     message = Message("event-1", events.ORDERS_CREATED, "order-1", 1, b"{}")
     seen: list[Delivery] = []
 
-    async def handler(delivery: Delivery) -> Verdict:
+    async def handler(delivery: Delivery) -> Outcome:
         seen.append(delivery)
-        return DONE
+        return ACK
 
     for queue in (f"{DISPATCH_QUEUE}.parking", DISPATCH_QUEUE):
         manage(vhost, "DELETE", f"/queues/{vhost.vhost}/{named(queue)}")

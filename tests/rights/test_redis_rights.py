@@ -19,9 +19,9 @@ from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Area, Driver, Position
+from gofleet.domain.driver import AreaQuery, Driver, Position
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.place import Box, Place
+from gofleet.domain.place import BoundingBox, Place
 from gofleet.domain.rate import Rate
 from gofleet.ports import LeaseState, Search
 from tests.rights.files import ROOT
@@ -109,7 +109,7 @@ async def test_the_fleet_knows_drivers(guards: Guards) -> None:
         await positions.occupy(found.driver_id, "o-1", 2)
         assert len(await positions.holdings()) == 1
         assert len(await positions.nearest(HERE, 1, 20)) == 10
-        assert len(await positions.within(Area(Box(-47, -24, -46, -23), limit=20))) == 10
+        assert len(await positions.within(AreaQuery(BoundingBox(-47, -24, -46, -23), limit=20))) == 10
         assert len(await positions.locate(["maria"])) == 1
         await positions.free(found.driver_id, "o-1", 3)
         assert not await positions.holdings()

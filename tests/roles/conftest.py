@@ -12,16 +12,16 @@ import httpx
 import pytest
 from loguru import logger
 
-from gofleet.adapters.history_feed import Tail
+from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
-from gofleet.adapters.http.driver_positions import DriverMoves
+from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.health import Operations
-from gofleet.adapters.http.schemas.events import DriverMoved
+from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.streams import StreamBounds, Streams
-from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable
-from gofleet.domain.place import Box, Place
+from gofleet.domain.place import BoundingBox, Place
 from gofleet.ports import Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.failed_events import MemoryFailedEvents
@@ -33,10 +33,10 @@ from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
-from gofleet.usecases.update_position import MoveDriver
+from gofleet.usecases.update_position import UpdatePosition
 from tests.makers import CENTRE
 
 
@@ -63,17 +63,17 @@ class ToldFleet:
         [newer] = await self.map.move([position])
         return newer
 
-    async def move_all(self, positions: Sequence[Position]) -> Moved:
+    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
         self._answer()
         self.positions += positions
         applied = await self.map.move(positions)
-        return Moved(sum(applied), len(applied) - sum(applied), 0)
+        return PositionBatchResult(sum(applied), len(applied) - sum(applied), 0)
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         self._answer()
         return await self.map.nearest(place, radius_km, limit)
 
-    async def within(self, area: Area) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> list[Sighting]:
         self._answer()
         return await self.map.within(area)
 
@@ -92,9 +92,9 @@ class MovingDrivers:
 
     away: bool = False
     looks: int = 0
-    drivers: dict[str, DriverMoved] = field(default_factory=dict[str, DriverMoved])
+    drivers: dict[str, DriverPositionView] = field(default_factory=dict[str, DriverPositionView])
 
-    async def within(self, box: Box) -> list[DriverMoved]:
+    async def within(self, box: BoundingBox) -> list[DriverPositionView]:
         self.looks += 1
         if self.away:
             raise FleetUnavailable("no answer from 10.1.2.3")
@@ -118,18 +118,21 @@ class World:
     def __post_init__(self) -> None:
         self.drivers = MemoryDrivers(orders=self.orders)
         self.history = MemoryHistory(self.orders)
-        self.tail = Tail(self.history, poll_seconds=0.02, window=100, page=10)
+        self.tail = HistoryFeed(self.history, poll_seconds=0.02, window=100, page=10)
 
     @property
     def streams(self) -> Streams:
         return Streams(
-            self.tail, stopping=self.stopping, bounds=self.bounds, moves=DriverMoves(self.moving.within, seconds=0.02)
+            self.tail,
+            stopping=self.stopping,
+            bounds=self.bounds,
+            moves=DriverPositionFeed(self.moving.within, seconds=0.02),
         )
 
     def drivers_at(self, **places: tuple[float, float]) -> None:
         """Drivers by name, each at a latitude and longitude, as of now."""
         for name, (lat, lng) in places.items():
-            moved = DriverMoved(driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True)
+            moved = DriverPositionView(driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True)
             self.moving.drivers[name] = moved
 
     async def find_candidates(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
@@ -142,13 +145,13 @@ class World:
             create_order=CreateOrder(self.orders, 20),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
-            dispatch_by_hand=DispatchByHand(self.orders, self.drivers),
+            dispatch_by_hand=DispatchManually(self.orders, self.drivers),
             redispatch_order=RedispatchOrder(self.orders),
             find_candidates=self.find_candidates,
             history=self.history,
             streams=self.streams,
             drivers=self.drivers,
-            move_driver=MoveDriver(self.fleet, 200),
+            move_driver=UpdatePosition(self.fleet, 200),
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,

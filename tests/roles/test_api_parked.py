@@ -7,9 +7,9 @@ import base64
 import httpx
 import pytest
 
-from gofleet.domain.errors import Malformed, NoSuchOrder
+from gofleet.domain.errors import Malformed, OrderNotFound
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, Delivery
-from gofleet.domain.parked import Failure, Stage
+from gofleet.domain.parked import HandlingFailure, Stage
 from tests.roles.conftest import World
 from tests.roles.test_api import slug
 
@@ -26,7 +26,7 @@ async def park(
 ) -> int:
     headers = {EVENT_ID: f"e-{name}", AGGREGATE_ID: name}
     delivery = Delivery(queue, name.encode() if body is None else body, headers)
-    await world.parked.add(delivery, Failure.of(error or NoSuchOrder(name)))
+    await world.parked.add(delivery, HandlingFailure.of(error or OrderNotFound(name)))
     return world.parked.rows[-1].message.id
 
 

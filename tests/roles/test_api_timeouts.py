@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from tests.roles.conftest import World
@@ -31,7 +31,7 @@ async def an_api(
     database: str, bounds: str, *, links: int = 2, wait_seconds: float = 5.0
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """The API over PostgreSQL with these session bounds."""
-    async with a_pool(make_conninfo(database, options=bounds), size=links, wait_seconds=wait_seconds) as pool:
+    async with create_pool(make_conninfo(database, options=bounds), size=links, wait_seconds=wait_seconds) as pool:
         orders = PostgresOrders(pool)
         api = replace(World().api(), orders=orders, create_order=CreateOrder(orders), cancel_order=CancelOrder(orders))
         async with (

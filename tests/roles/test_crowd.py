@@ -16,7 +16,7 @@ from gofleet.adapters.http import middleware
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Send
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.load_shedding import LEAST, Crowd, Overcrowded, Place, Room
+from gofleet.adapters.http.load_shedding import LEAST, ConcurrencyLimit, LoadShedder, Overloaded, Slot
 from gofleet.adapters.http.refusal import refuse
 from gofleet.adapters.http.server import serving
 from gofleet.domain.indicators import RequestCounts
@@ -69,7 +69,7 @@ class Busy:
 async def busy(world: World, most: int, counter: RequestCounter | None = None) -> AsyncGenerator[Busy]:
     """An API that takes `most` requests at once and is slow to accept orders."""
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), crowd=Crowd(most), counter=counter)
+    app = api_app(replace(world.api(), create_order=slow), crowd=LoadShedder(most), counter=counter)
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10, trust_env=False) as client,
@@ -104,7 +104,7 @@ async def test_one_too_many_is_refused_at_once_and_the_rest_is_answered(world: W
 
 
 def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_again() -> None:
-    room = Room("new orders", ORDERS, 64, target_seconds=0.1)
+    room = ConcurrencyLimit("new orders", ORDERS, 64, target_seconds=0.1)
 
     def answer(count: int, seconds: float) -> int:
         for _ in range(count):
@@ -116,7 +116,7 @@ def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_ag
     assert 24 < answer(32, 0.11) < 40
     assert answer(1000, 5.0) == LEAST
     room.in_hand = LEAST
-    with pytest.raises(Overcrowded, match=f"{LEAST} such"):
+    with pytest.raises(Overloaded, match=f"{LEAST} such"):
         room.check()
     room.in_hand = 0
     assert LEAST < answer(16, 0.01) < 64
@@ -124,7 +124,7 @@ def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_ag
 
 
 def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
-    room = Room("new orders", ORDERS, 3, target_seconds=0.1)
+    room = ConcurrencyLimit("new orders", ORDERS, 3, target_seconds=0.1)
     for _ in range(1000):
         room.in_hand += 1
         room.leave(9.0)
@@ -134,16 +134,16 @@ def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
 
 def test_what_others_wait_for_keeps_none_of_them_out() -> None:
     """A fleet that is slow to answer is nothing that fewer questions would mend."""
-    crowd = Crowd(64, target_seconds=1e-9)
+    crowd = LoadShedder(64, target_seconds=1e-9)
     scopes = {path: {"method": "POST", "path": path} for path in (ORDERS, f"{ORDERS}/o-1/deliver")}
-    rooms = {path: crowd.room_for(scope) for path, scope in scopes.items()}
+    rooms = {path: crowd.limit_for(scope) for path, scope in scopes.items()}
     present: dict[str, int] = {}
     for path, room in rooms.items():
         assert room
         for _ in range(1000):
-            place = Place(room)
-            place.take()
-            place.leave()
+            place = Slot(room)
+            place.acquire()
+            place.release()
         present[path] = room.present
 
     assert present == {ORDERS: LEAST, f"{ORDERS}/o-1/deliver": 64}
@@ -254,7 +254,7 @@ async def test_who_goes_away_gives_the_place_back(world: World) -> None:
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
 async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str) -> None:
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), crowd=Crowd(1))
+    app = api_app(replace(world.api(), create_order=slow), crowd=LoadShedder(1))
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:

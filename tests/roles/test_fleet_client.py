@@ -25,7 +25,7 @@ from gofleet.adapters.grpc.connection import SILENCES
 from gofleet.adapters.grpc.pb import FleetServiceBase, SearchDriverRequest, SearchDriverResponse
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Driver, Moved, Position
+from gofleet.domain.driver import Driver, Position, PositionBatchResult
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
 from gofleet.domain.place import Place
 from gofleet.embedded import Valkey
@@ -140,7 +140,7 @@ async def test_a_stream_of_positions_is_counted(fleet: GrpcFleet) -> None:
     now, older = a_position("cai"), a_position("cai", age_seconds=5)
     nowhere = Position("dora", Place(0, 0), now.recorded_at)
 
-    assert await fleet.stream_positions(batches([now, nowhere], [], [older])) == Moved(1, 1, 1)
+    assert await fleet.stream_positions(batches([now, nowhere], [], [older])) == PositionBatchResult(1, 1, 1)
 
 
 async def test_a_stream_may_pause_for_longer_than_the_timeout(positions: WilfulPositions) -> None:

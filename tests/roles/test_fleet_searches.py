@@ -35,7 +35,7 @@ from gofleet.embedded import Valkey
 from gofleet.ports import Search
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.metrics import GRPC_SECONDS
-from gofleet.telemetry.tracing import ORDER_ID, concerning, span
+from gofleet.telemetry.tracing import ORDER_ID, set_order_id, span
 from tests.makers import CENTRE, a_position
 from tests.otlp import collecting
 from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
@@ -134,7 +134,7 @@ async def test_each_is_a_part_of_its_own_trace_on_both_sides(positions: WilfulPo
 
     async def order(trace_id: str) -> None:
         with span("process", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01"):
-            concerning(f"o-{int(trace_id, 16)}")
+            set_order_id(f"o-{int(trace_id, 16)}")
             await fleet.search(a_search(int(trace_id, 16)))
 
     with collecting() as collector:

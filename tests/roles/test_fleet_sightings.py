@@ -19,15 +19,15 @@ from gofleet.adapters.grpc.pb import (
     NearestDriversRequest,
     NearestDriversResponse,
 )
-from gofleet.domain.driver import Area, Driver, Moved, Position
+from gofleet.domain.driver import AreaQuery, Driver, Position, PositionBatchResult
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
-from gofleet.domain.place import Box, Place
+from gofleet.domain.place import BoundingBox, Place
 from tests.makers import CENTRE, a_position
 from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
 
 HOST = "127.0.0.1"
 HERE = {"lat": CENTRE.lat, "lng": CENTRE.lng}
-TOWN = Box(-46.7, -23.6, -46.6, -23.5)
+TOWN = BoundingBox(-46.7, -23.6, -46.6, -23.5)
 BOX = {"min_lng": TOWN.min_lng, "min_lat": TOWN.min_lat, "max_lng": TOWN.max_lng, "max_lat": TOWN.max_lat}
 
 
@@ -126,7 +126,7 @@ async def test_our_client_sees_what_the_service_sees(fleet: GrpcFleet, positions
     assert (ana.position.driver_id, ana.name, ana.free, ana.on_duty) == ("ana", "ana", True, True)
     assert (bia.free, bia.distance_m) == (False, pytest.approx(900, abs=1))
 
-    [cai] = await fleet.within(Area(TOWN, free=False, on_duty=False))
+    [cai] = await fleet.within(AreaQuery(TOWN, free=False, on_duty=False))
     [located] = await fleet.locate(["cai", "nobody"])
     assert (cai.position, cai.name, cai.on_duty, cai.free) == (located.position, "Cai", False, False)
     [known] = await positions.locate(["cai"])
@@ -138,8 +138,8 @@ async def test_many_positions_are_moved_at_once_and_counted(fleet: GrpcFleet) ->
     now = a_position("dora")
     batch = [now, a_position("ana", age_seconds=5), Position("eva", Place(0, 0), now.recorded_at)]
 
-    assert await fleet.move_all(batch) == Moved(accepted=1, older=1, refused=1)
-    assert await fleet.move_all([]) == Moved(0, 0, 0)
+    assert await fleet.move_all(batch) == PositionBatchResult(accepted=1, older=1, refused=1)
+    assert await fleet.move_all([]) == PositionBatchResult(0, 0, 0)
     with pytest.raises(Invalid):
         await fleet.move_all([now] * 1001)
 
@@ -147,7 +147,7 @@ async def test_many_positions_are_moved_at_once_and_counted(fleet: GrpcFleet) ->
 async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:
     for question in (
         fleet.nearest(CENTRE, 51, 5),
-        fleet.within(Area(Box(1, 1, 1, 1))),
+        fleet.within(AreaQuery(BoundingBox(1, 1, 1, 1))),
         fleet.locate(["a b"]),
     ):
         with pytest.raises(Invalid):
@@ -162,7 +162,7 @@ async def test_a_failing_service_is_unavailable(
 
     for question in (
         fleet.nearest(CENTRE, 5, 5),
-        fleet.within(Area(TOWN)),
+        fleet.within(AreaQuery(TOWN)),
         fleet.locate(["ana"]),
         fleet.move_all([a_position("ana")]),
     ):
@@ -220,7 +220,7 @@ async def test_an_answer_that_makes_no_sense_is_unavailable(
     await server.start(HOST, unused_tcp_port)
     try:
         async with GrpcFleet(HOST, unused_tcp_port, timeout_seconds=5) as fleet:
-            for question in (fleet.nearest(CENTRE, 5, 5), fleet.within(Area(TOWN)), fleet.locate(["ana"])):
+            for question in (fleet.nearest(CENTRE, 5, 5), fleet.within(AreaQuery(TOWN)), fleet.locate(["ana"])):
                 with pytest.raises(FleetUnavailable):
                     await question
     finally:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gofleet.roles.relay_loop import Bell, lane
+from gofleet.roles.relay_loop import WakeUp, relay_loop
 from tests.waiting import eventually
 
 FULL = 10
@@ -18,7 +18,7 @@ LONG = 3600.0
 class Shop:
     """Batches that lanes ask for; each ends when told how much it was."""
 
-    bell: Bell = field(default_factory=Bell)
+    bell: WakeUp = field(default_factory=WakeUp)
     asked: list[asyncio.Future[int]] = field(default_factory=list[asyncio.Future[int]])
 
     async def __call__(self) -> int:
@@ -44,7 +44,7 @@ class Shop:
 async def open_shop(lanes: int, poll_seconds: float = LONG) -> AsyncGenerator[Shop]:
     """With so many lanes, all of which have found nothing and wait."""
     shop, stop = Shop(), asyncio.Event()
-    running = [asyncio.create_task(lane(shop, FULL, shop.bell, poll_seconds, stop)) for _ in range(lanes)]
+    running = [asyncio.create_task(relay_loop(shop, FULL, shop.bell, poll_seconds, stop)) for _ in range(lanes)]
     await shop.settled()
     assert shop.busy == lanes  # whatever was there before anybody rang
     for _ in range(lanes):
@@ -62,20 +62,20 @@ async def open_shop(lanes: int, poll_seconds: float = LONG) -> AsyncGenerator[Sh
 
 async def test_a_ring_wakes_one_lane_and_the_next_ring_another() -> None:
     async with open_shop(2) as shop:
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
         assert shop.busy == 1
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
         assert shop.busy == 2
 
 
 async def test_a_ring_while_all_are_busy_is_heard_by_the_first_who_has_done() -> None:
     async with open_shop(1) as shop:
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
-        shop.bell.ring()
-        shop.bell.ring()
+        shop.bell.notify()
+        shop.bell.notify()
         await shop.settled()
         assert shop.busy == 1
         shop.give(0)
@@ -89,15 +89,15 @@ async def test_a_ring_while_all_are_busy_is_heard_by_the_first_who_has_done() ->
 async def test_who_published_little_looks_again_only_if_it_was_rung_meanwhile() -> None:
     """For a later event of what it had in hand, which the lane that heard the ring could not take."""
     async with open_shop(2) as shop:
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
         shop.give(1)
         await shop.settled()
         assert shop.busy == 0
 
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
-        shop.bell.ring()
+        shop.bell.notify()
         await shop.settled()
         shop.give(1)
         await shop.settled()
@@ -106,7 +106,7 @@ async def test_who_published_little_looks_again_only_if_it_was_rung_meanwhile() 
 
 async def test_a_backlog_is_gone_on_with_unasked() -> None:
     async with open_shop(1) as shop:
-        shop.bell.ring()
+        shop.bell.notify()
         for taken in (FULL, FULL - 1, FULL // 2):  # the broker may have refused some
             await shop.settled()
             shop.give(taken)

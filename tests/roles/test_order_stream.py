@@ -15,7 +15,7 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.streams import StreamBounds
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.history import HistoryFilter, HistoryPage, Moment
+from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.domain.order import Order
 from gofleet.testing.history import MemoryHistory
 from tests.makers import an_order, to
@@ -255,7 +255,7 @@ async def test_an_outage_of_the_database_ends_no_stream(
 ) -> None:
     read, tried = MemoryHistory.behind, asyncio.Event()
 
-    async def away(self: MemoryHistory, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def away(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         tried.set()
         raise Unavailable("PostgreSQL", "away")
 
@@ -275,7 +275,7 @@ async def test_the_history_is_read_only_while_somebody_listens(
 ) -> None:
     read, reads = MemoryHistory.behind, 0
 
-    async def counted(self: MemoryHistory, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def counted(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         nonlocal reads
         reads += 1
         return await read(self, moment, which, limit)

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from gofleet.adapters.http.peers import Peers
+from gofleet.adapters.http.peers import ClientAddresses
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -39,8 +39,8 @@ def a_scope(client: str | None, *forwarded: str) -> dict[str, object]:
     ],
 )
 def test_the_nearest_that_is_no_proxy_of_ours(client: str | None, forwarded: tuple[str, ...], name: str) -> None:
-    assert Peers(PROXIES).name(a_scope(client, *forwarded)) == name
+    assert ClientAddresses(PROXIES).name(a_scope(client, *forwarded)) == name
 
 
 def test_nobody_is_believed_unless_we_say_so() -> None:
-    assert Peers().name(a_scope("10.1.2.3", "198.51.100.1")) == "10.1.2.3"
+    assert ClientAddresses().name(a_scope("10.1.2.3", "198.51.100.1")) == "10.1.2.3"

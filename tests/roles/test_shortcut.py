@@ -13,11 +13,11 @@ import pytest
 
 from gofleet.adapters.http.app import routed
 from gofleet.adapters.http.asgi import ASGIApp, Message
-from gofleet.adapters.http.fast_path import Shortcut
+from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.request_limits import LARGEST_BODY
 from gofleet.domain.actor import Actor
-from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder, Unavailable
+from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.telemetry.exporting import exporting
 from gofleet.usecases.transition_order import Versions
@@ -97,7 +97,7 @@ ASKED = [
     Asked("gone in the middle", [GOOD[:10], GONE]),
     Asked("gone at once", [GONE], length=b"80"),
     Asked("too slow", [GOOD[:10], None]),
-    Asked("taken", failure=OrderTaken("o-1")),
+    Asked("taken", failure=OrderIdConflict("o-1")),
     Asked("unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3", retry_after_seconds=2.5)),
     Asked("stale", failure=StaleOrder("o-1", 1)),
     Asked("broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
@@ -137,8 +137,8 @@ ASKED_TO_DELIVER = [
     delivering("delivery beside", f"{PATH}x/o-1/deliver"),
     delivering("delivery with a GET", method="GET"),
     delivering("delivery with a PUT", method="PUT"),
-    delivering("delivery of no order", failure=NoSuchOrder("o-1")),
-    delivering("delivery too early", failure=IllegalMove("o-1", "PENDING", "deliver")),
+    delivering("delivery of no order", failure=OrderNotFound("o-1")),
+    delivering("delivery too early", failure=InvalidTransition("o-1", "PENDING", "deliver")),
     delivering("delivery stale", failure=StaleOrder("o-1", 1)),
     delivering("delivery unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3")),
     delivering("delivery broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
@@ -201,7 +201,7 @@ class Ways:
     async def answers(self, asked: Asked, *, short: bool, times: int = 1) -> list[Heard]:
         self.creating.failure = self.delivering.failure = asked.failure
         self.creating.known.clear()
-        way = Shortcut(self.usual, self.creating, self.delivering) if short else self.usual
+        way = FastPath(self.usual, self.creating, self.delivering) if short else self.usual
         return [await answer(asked, way) for _ in range(times)]
 
 
@@ -278,7 +278,7 @@ async def nowhere(*_: object) -> None:
 
 @pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
 async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
-    heard = await answer(Asked("ordinary", [body]), Shortcut(nowhere, Creating(), Delivering()))
+    heard = await answer(Asked("ordinary", [body]), FastPath(nowhere, Creating(), Delivering()))
 
     assert heard.counted == [("POST", PATH, heard.start["status"])]
     assert heard.start["status"] < 500
@@ -286,7 +286,7 @@ async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
 
 @pytest.mark.parametrize("length", [None, b"0"])
 async def test_an_ordinary_delivery_takes_the_short_way(length: bytes | None) -> None:
-    short = Shortcut(nowhere, Creating(), Delivering())
+    short = FastPath(nowhere, Creating(), Delivering())
 
     heard = await answer(delivering("ordinary", length=length), short)
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from gofleet.adapters.history_feed import Tail
-from gofleet.domain.errors import UnknownMoment
-from gofleet.domain.history import HistoryFilter, HistoryPage, Moment
+from gofleet.adapters.history_feed import HistoryFeed
+from gofleet.domain.errors import UnknownCursor
+from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.testing.history import MemoryHistory
 from gofleet.testing.orders import MemoryOrders
 from tests.makers import an_order
@@ -29,11 +29,11 @@ class CountedHistory(MemoryHistory):
     holding: bool = False
     other: bool = False
 
-    async def behind(self, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         self.reads += 1
         if self.other:
             self.other = False
-            raise UnknownMoment
+            raise UnknownCursor
         if self.holding:
             return HistoryPage([], moment, more=False, held_back=True)
         return await super().behind(moment, which, limit)
@@ -55,7 +55,7 @@ class Bell:
 
 
 @asynccontextmanager
-async def following(tail: Tail) -> AsyncGenerator[None]:
+async def following(tail: HistoryFeed) -> AsyncGenerator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(tail.following(stop))
     try:
@@ -70,13 +70,13 @@ async def added(history: MemoryHistory, *names: str) -> None:
         await history.orders.add(an_order(name))
 
 
-async def told(tail: Tail, moment: Moment, seconds: float = 5.0) -> list[str]:
+async def told(tail: HistoryFeed, moment: HistoryCursor, seconds: float = 5.0) -> list[str]:
     return [entry.order_id for entry in (await tail.behind(moment, ANYTHING, seconds)).entries]
 
 
 async def test_the_bell_is_heard_only_while_somebody_reads() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
     async with following(tail):
         assert bell.listeners == 0
         for _ in range(2):
@@ -87,11 +87,11 @@ async def test_the_bell_is_heard_only_while_somebody_reads() -> None:
 
 async def test_many_readers_are_one_reading() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
     async with following(tail):
         with tail.reading():
             await eventually(lambda: history.reads)
-            readers = [asyncio.create_task(told(tail, Moment(0, 0))) for _ in range(50)]
+            readers = [asyncio.create_task(told(tail, HistoryCursor(0, 0))) for _ in range(50)]
             await added(history, "o-1")
             bell.ring()
 
@@ -101,7 +101,7 @@ async def test_many_readers_are_one_reading() -> None:
 
 async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=3, page=4, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=3, page=4, bell=bell)
     names = [f"o-{number}" for number in range(10)]
     async with following(tail):
         with tail.reading():
@@ -110,7 +110,7 @@ async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> No
             bell.ring()
             assert await told(tail, history.orders.log[-2].moment) == ["o-9"]
 
-            found, moment = list[str](), Moment(0, 0)
+            found, moment = list[str](), HistoryCursor(0, 0)
             while len(found) < len(names):
                 read = await tail.behind(moment, ANYTHING, 5)
                 found += [entry.order_id for entry in read.entries]
@@ -121,7 +121,7 @@ async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> No
 
 async def test_what_is_held_back_is_looked_for_again_soon() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
     async with following(tail):
         with tail.reading():
             await eventually(lambda: history.reads)
@@ -131,12 +131,12 @@ async def test_what_is_held_back_is_looked_for_again_soon() -> None:
             await eventually(lambda: history.reads > 3)
             history.holding = False
 
-            assert await told(tail, Moment(0, 0)) == ["o-1"]
+            assert await told(tail, HistoryCursor(0, 0)) == ["o-1"]
 
 
 async def test_after_the_history_became_another_one_it_begins_anew() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
     async with following(tail):
         with tail.reading():
             await eventually(lambda: history.reads)
@@ -152,10 +152,10 @@ async def test_after_the_history_became_another_one_it_begins_anew() -> None:
 
 async def test_waiting_ends_when_the_time_is_up_and_tells_how_far_was_looked() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = Tail(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
     await added(history, "o-1", "o-2")
     async with following(tail):
         with tail.reading():
-            found = await tail.behind(Moment(0, 0), HistoryFilter(order_id="o-3"), 0.05)
+            found = await tail.behind(HistoryCursor(0, 0), HistoryFilter(order_id="o-3"), 0.05)
 
     assert (found.entries, found.until) == ([], history.orders.log[-1].moment)

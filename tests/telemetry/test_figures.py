@@ -11,7 +11,7 @@ from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
 from gofleet.domain.parked import CRASH_LOOP
 from gofleet.roles.relay import measuring
@@ -20,7 +20,7 @@ from tests.telemetry.moved import moved, sample
 
 
 async def test_what_waits_is_counted_and_stands_while_postgres_is_away(clean_database: str) -> None:
-    async with a_pool(clean_database, size=2, wait_seconds=0.2) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=0.2) as pool:
         orders, parked = PostgresOrders(pool), PostgresParked(pool)
         measure = measuring(PostgresOutbox(pool), parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
         for number in range(3):

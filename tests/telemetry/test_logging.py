@@ -13,7 +13,7 @@ from collections.abc import Generator
 import pytest
 from loguru import logger
 
-from gofleet.telemetry.event_log import Lines
+from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.logging import log_to, wants_json
 from gofleet.telemetry.tracing import span
@@ -41,12 +41,12 @@ def test_a_line_is_one_json_object_with_its_facts(log: io.StringIO) -> None:
 
 
 async def test_a_frequent_line_says_the_same_without_the_way_through_loguru(log: io.StringIO) -> None:
-    own = Lines(__name__)
+    own = EventLog(__name__)
     async with exporting("test", ""):
         with span("act", order_id="o-1"):
             facts = {"driver_id": None, "version": 2, "why": "password=hunter2", "at": "-23.550521"}
             logger.bind(**facts).info("{}", "order DISPATCHED to -46.633308")
-            own.tell("order DISPATCHED to -46.633308", **facts)
+            own.info("order DISPATCHED to -46.633308", **facts)
 
     usual, straight = lines(log)
     assert straight["event"] == "order DISPATCHED to -46.63"
@@ -58,16 +58,16 @@ async def test_a_frequent_line_says_the_same_without_the_way_through_loguru(log:
 
 
 def test_frequent_lines_are_told_from_info_on_and_go_to_loguru_where_nobody_else_takes_them() -> None:
-    own, stream, sink = Lines(__name__), io.StringIO(), io.StringIO()
+    own, stream, sink = EventLog(__name__), io.StringIO(), io.StringIO()
     handlers = logging.root.handlers[:]
     try:
         log_to(stream, level="WARNING", json=True, context={})
-        own.tell("not told")
+        own.info("not told")
         log_to(stream, level="INFO", json=True, context={})
-        own.tell("told")
+        own.info("told")
         logger.remove()
         logger.add(sink, format="{name} {level} {message} {extra}")
-        own.tell("by {loguru}", order_id="o-1")
+        own.info("by {loguru}", order_id="o-1")
     finally:
         logger.remove()
         logging.root.handlers[:] = handlers

@@ -15,18 +15,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from gofleet import __version__
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import a_pool, link_from
+from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.actor import SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, MessageRefused, Unavailable
-from gofleet.domain.messages import ATTEMPT, DISPATCH_QUEUE, Delivery, Later, Message, Receipt, Verdict
+from gofleet.domain.messages import ATTEMPT, DISPATCH_QUEUE, Delivery, Message, Outcome, Receipt, Retry
 from gofleet.domain.order import Reason
 from gofleet.embedded import RabbitMQ
 from gofleet.telemetry.instrumentation import handled
-from gofleet.telemetry.loop_lag import measuring_the_loop
-from gofleet.telemetry.metrics import TIERS, say_who_runs, tier
+from gofleet.telemetry.loop_lag import measure_loop_lag
+from gofleet.telemetry.metrics import TIERS, set_build_info, tier
 from tests.makers import CENTRE, an_order
 from tests.ports.redises import a_client
 from tests.roles.stock import OURS, StockClient, WilfulPositions, serving
@@ -52,8 +52,8 @@ async def test_calls_of_the_fleet_service_by_method_and_status() -> None:
 
 @pytest.mark.parametrize(("attempt", "label"), [(0, "1"), (3, "4"), (TIERS + 5, str(TIERS))])
 async def test_retries_by_tier(attempt: int, label: str) -> None:
-    async def again(_: Delivery) -> Verdict:
-        return Later(1, counted=True)
+    async def again(_: Delivery) -> Outcome:
+        return Retry(1, counted=True)
 
     assert tier(attempt) == label
     with moved("gofleet_messages_retried_total", queue=DISPATCH_QUEUE, tier=label):
@@ -61,8 +61,8 @@ async def test_retries_by_tier(attempt: int, label: str) -> None:
 
 
 async def test_to_wait_for_a_driver_is_no_retry() -> None:
-    async def wait(_: Delivery) -> Verdict:
-        return Later(1)
+    async def wait(_: Delivery) -> Outcome:
+        return Retry(1)
 
     with (
         moved("gofleet_messages_retried_total", up=0, queue=DISPATCH_QUEUE, tier="1"),
@@ -82,7 +82,7 @@ async def test_a_lease_that_somebody_holds(request: pytest.FixtureRequest) -> No
 
 async def test_messages_that_were_handled_before(clean_database: str) -> None:
     receipt = Receipt("dispatch", EVENT_ID)
-    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
         with moved("gofleet_inbox_duplicates_total", up=0, consumer="dispatch"):
             assert await inbox.outcome(receipt) is None
@@ -97,7 +97,7 @@ async def test_messages_that_were_handled_before(clean_database: str) -> None:
 
 
 async def test_outcomes_name_who_decided_and_people_only_as_people(clean_database: str) -> None:
-    async with a_pool(clean_database, size=2, wait_seconds=5) as pool:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for by, label in ((SWEEPER, "sweeper"), ("maria@example.com", "client")):
             await orders.add(an_order(f"o-{label}"))
@@ -108,11 +108,11 @@ async def test_outcomes_name_who_decided_and_people_only_as_people(clean_databas
 
 
 async def test_waits_for_a_connection(clean_database: str) -> None:
-    async with a_pool(clean_database, size=1, wait_seconds=0.05) as pool:
+    async with create_pool(clean_database, size=1, wait_seconds=0.05) as pool:
         with moved("gofleet_pool_wait_seconds_count"):
-            async with link_from(pool):
+            async with acquire(pool):
                 with moved("gofleet_pool_timeouts_total"), pytest.raises(Unavailable):
-                    async with link_from(pool):
+                    async with acquire(pool):
                         pass
 
 
@@ -131,7 +131,7 @@ async def test_a_message_that_no_queue_takes(rabbit_server: RabbitMQ) -> None:
 async def test_a_blocked_loop_is_late() -> None:
     stop = asyncio.Event()
     late = sample("gofleet_event_loop_lag_seconds_sum") or 0.0
-    watching = asyncio.create_task(measuring_the_loop(stop))
+    watching = asyncio.create_task(measure_loop_lag(stop))
     await asyncio.sleep(0)
 
     time.sleep(0.9)  # noqa: ASYNC251  on purpose
@@ -142,7 +142,7 @@ async def test_a_blocked_loop_is_late() -> None:
 
 
 def test_each_scrape_tells_who_runs() -> None:
-    say_who_runs(("worker", "api"))
+    set_build_info(("worker", "api"))
 
     python = ".".join(map(str, sys.version_info[:3]))
     assert sample("gofleet_build_info", version=__version__, python=python, roles="api,worker") == 1

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import SpanKind, TraceFlags
 from psycopg.errors import NotNullViolation
 
-from gofleet.adapters.postgres.pool import a_pool, link_from
+from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message
@@ -18,13 +18,13 @@ from gofleet.telemetry.exporting import SAMPLERS, exporting
 from gofleet.telemetry.published import TracedPublisher
 from gofleet.telemetry.tracing import (
     ORDER_ID,
-    concerning,
+    client_span,
     current_order_id,
     current_trace_id,
     current_traceparent,
-    recorded,
+    is_recording,
+    set_order_id,
     span,
-    step,
 )
 from tests.otlp import Collector, collecting
 
@@ -40,15 +40,15 @@ def collector() -> Generator[Collector]:
 
 async def test_without_a_collector_there_are_ids_and_nothing_is_recorded() -> None:
     async with exporting("test", ""):
-        with span("a request", SpanKind.SERVER) as whole, step("orders.get") as part:
-            assert not recorded()
+        with span("a request", SpanKind.SERVER) as whole, client_span("orders.get") as part:
+            assert not is_recording()
             assert not whole.is_recording()
             assert not part.is_recording()
             assert len(current_trace_id() or "") == 32
             assert int((current_traceparent() or "")[-2:], 16) & TraceFlags.SAMPLED == 0
         with span("another", traceparent=SAMPLED):
             assert current_trace_id() == TRACE_ID
-            assert not recorded()
+            assert not is_recording()
     assert current_trace_id() is None
 
 
@@ -58,18 +58,18 @@ def test_where_nobody_traces_there_are_no_ids_but_those_from_elsewhere() -> None
         assert current_traceparent() is None
     with span("a request", traceparent=SAMPLED), span("a part of it"):
         assert current_trace_id() == TRACE_ID
-        assert not recorded()
+        assert not is_recording()
 
 
 async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> None:
     async with exporting("test", collector.endpoint):
         with span("a request", SpanKind.SERVER, traceparent=SAMPLED):
-            concerning("o-1")
-            with step("orders.get"):
+            set_order_id("o-1")
+            with client_span("orders.get"):
                 pass
         assert current_order_id() is None
-        with step("of nothing"):  # what runs by itself makes no traces
-            concerning("o-2")
+        with client_span("of nothing"):  # what runs by itself makes no traces
+            set_order_id("o-2")
 
     part, whole = collector.spans()
     assert (whole.name, whole.trace_id, whole.parent_id) == ("a request", TRACE_ID, "00f067aa0ba902b7")
@@ -80,9 +80,9 @@ async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> No
 async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector: Collector) -> None:
     async def work(order_id: str) -> None:
         with span(order_id, SpanKind.CONSUMER):
-            concerning(order_id)
+            set_order_id(order_id)
             await asyncio.sleep(0)
-            with step("a step"):
+            with client_span("a step"):
                 assert current_order_id() == order_id
 
     async with exporting("test", collector.endpoint):
@@ -97,7 +97,7 @@ async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector:
 async def test_an_error_is_recorded_by_its_kind_and_place_and_never_by_its_words(collector: Collector) -> None:
     async with exporting("test", collector.endpoint):
         words = "canary at -23.550520, -46.633308"
-        with pytest.raises(ValueError, match="canary"), span("a request"), step("a step"):
+        with pytest.raises(ValueError, match="canary"), span("a request"), client_span("a step"):
             raise ValueError(words)
         with pytest.raises(asyncio.CancelledError), span("stopped"):
             raise asyncio.CancelledError
@@ -142,7 +142,7 @@ async def test_a_share_of_traces_is_chosen_by_their_ids_as_everybody_chooses(col
     async with exporting("test", collector.endpoint, "parentbased_traceidratio", 0.5):
         ids: list[str] = []
         for _ in range(64):
-            with span("a request"), step("a step"):
+            with span("a request"), client_span("a step"):
                 ids.append(current_trace_id() or "")
 
     chosen = {one for one in ids if int(one[16:], 16) < 2**63}
@@ -176,10 +176,10 @@ async def test_a_traceparent_is_read_as_opentelemetry_reads_it(traceparent: str,
 async def test_statements_are_told_by_their_names_and_never_by_their_values(
     collector: Collector, clean_database: str
 ) -> None:
-    pool = a_pool(clean_database, size=1, wait_seconds=5)
+    pool = create_pool(clean_database, size=1, wait_seconds=5)
     async with pool, exporting("test", collector.endpoint):
         with span("a request"):
-            async with link_from(pool) as link:
+            async with acquire(pool) as link:
                 await link.execute(Queries("drivers").put, {"id": "ana", "name": "canary", "on_duty": True})
                 await link.execute("select 1")
                 with pytest.raises(NotNullViolation):

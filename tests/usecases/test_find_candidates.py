@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gofleet.domain.driver import Sighting
-from gofleet.domain.errors import Invalid, NoPickup, NoSuchOrder
+from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.place import Place
 from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.find_candidates import FindCandidates
@@ -39,7 +39,7 @@ async def test_without_either_there_is_nowhere_to_look() -> None:
 
 
 async def test_an_unknown_order_is_not_found() -> None:
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(OrderNotFound):
         await FindCandidates(MemoryOrders(), AskedFleet(), DEPOT, 5, 10)("o-1", None, 5)
 
 

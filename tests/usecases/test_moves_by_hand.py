@@ -9,14 +9,21 @@ import pytest
 
 from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver
-from gofleet.domain.errors import DriverBusy, GoFleetError, IllegalMove, NoSuchOrder, UnknownDriver, VersionMismatch
+from gofleet.domain.errors import (
+    DriverBusy,
+    GoFleetError,
+    InvalidTransition,
+    OrderNotFound,
+    UnknownDriver,
+    VersionMismatch,
+)
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchByHand
+from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from tests.makers import an_order
 
@@ -31,8 +38,8 @@ class Desk:
     )
 
     @property
-    def give(self) -> DispatchByHand:
-        return DispatchByHand(self.orders, self.drivers)
+    def give(self) -> DispatchManually:
+        return DispatchManually(self.orders, self.drivers)
 
     async def has(self, order_id: str, status: Status) -> Order:
         """An order, kept move by move; what the desk sees of it."""
@@ -124,7 +131,7 @@ async def test_what_does_not_wait_cannot_be_given_away(status: Status) -> None:
     desk = Desk()
     seen = await desk.has("o-1", status)
 
-    with pytest.raises(IllegalMove):
+    with pytest.raises(InvalidTransition):
         await desk.give("o-1", "bia", frozenset({seen.version}), by=CLIENT)
 
 
@@ -155,9 +162,9 @@ async def test_what_has_ended_is_not_redispatched(status: Status) -> None:
     desk = Desk()
     await desk.has("o-1", status)
 
-    with pytest.raises(IllegalMove):
+    with pytest.raises(InvalidTransition):
         await RedispatchOrder(desk.orders)("o-1", by=CLIENT)
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(OrderNotFound):
         await RedispatchOrder(desk.orders)("o-2", by=CLIENT)
 
 

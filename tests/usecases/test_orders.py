@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gofleet.domain.actor import CLIENT
-from gofleet.domain.errors import IllegalMove, NoSuchOrder, OrderTaken, StaleOrder
+from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.testing.orders import MemoryOrders
@@ -32,7 +32,7 @@ async def test_another_order_under_a_taken_id_is_refused() -> None:
     orders = MemoryOrders()
     await CreateOrder(orders)(an_order("o-1"))
 
-    with pytest.raises(OrderTaken):
+    with pytest.raises(OrderIdConflict):
         await CreateOrder(orders)(an_order("o-1", price="5"))
 
     assert (await orders.get("o-1")).price == 100
@@ -53,9 +53,9 @@ async def test_only_a_dispatched_order_is_delivered() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
-    with pytest.raises(IllegalMove):
+    with pytest.raises(InvalidTransition):
         await DeliverOrder(orders)("o-1", by=CLIENT)
-    with pytest.raises(NoSuchOrder):
+    with pytest.raises(OrderNotFound):
         await DeliverOrder(orders)("o-2", by=CLIENT)
 
 

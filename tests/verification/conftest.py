@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.postgres.pool import a_pool
+from gofleet.adapters.postgres.pool import create_pool
 from gofleet.adapters.redis.connect import redis_client
 from gofleet.embedded import Postgres, Valkey
 from gofleet.settings import load
@@ -37,7 +37,7 @@ def environment(postgres_server: Postgres, valkey_server: Valkey, clean_database
 async def world(environment: dict[str, str], clean_database: str, tmp_path: Path) -> AsyncGenerator[World]:
     settings = load(environment, dotenv=None)
     async with (
-        a_pool(clean_database, size=2, wait_seconds=5) as pool,
+        create_pool(clean_database, size=2, wait_seconds=5) as pool,
         redis_client(settings.redis.host, settings.redis.port, timeout_seconds=5) as redis,
     ):
         world = World(settings, clean_database, pool, redis, tmp_path)

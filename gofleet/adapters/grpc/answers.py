@@ -13,7 +13,7 @@ from gofleet.adapters.grpc.pb import (
     SearchDriverResponse,
     StreamPositionsResponse,
 )
-from gofleet.domain.driver import Candidate, Moved, Position, Sighting
+from gofleet.domain.driver import Candidate, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.domain.ids import identifier
 from gofleet.domain.place import Place
@@ -21,8 +21,8 @@ from gofleet.domain.place import Place
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moved(answer: StreamPositionsResponse) -> Moved:
-    return Moved(answer.accepted, answer.older, answer.refused)
+def moved(answer: StreamPositionsResponse) -> PositionBatchResult:
+    return PositionBatchResult(answer.accepted, answer.older, answer.refused)
 
 
 def candidates(answer: SearchDriverResponse) -> list[Candidate]:

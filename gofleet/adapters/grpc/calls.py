@@ -17,7 +17,7 @@ from gofleet.adapters.grpc.requests import RequestStream, limit
 from gofleet.adapters.grpc.statuses import ANSWERS, told
 from gofleet.domain.errors import GoFleetError
 from gofleet.telemetry.metrics import GRPC_SECONDS
-from gofleet.telemetry.tracing import TRACEPARENT, failed, span
+from gofleet.telemetry.tracing import TRACEPARENT, record_error, span
 
 SERVICE = "/pb.FleetService/"
 STREAMING = SERVICE + "StreamPositions"
@@ -40,7 +40,7 @@ async def accounted(method: str, traceparent: str | None, act: Callable[[], Awai
         GRPC_SECONDS.labels(method, status.name).observe(perf_counter() - began)
         current.set_attribute("rpc.grpc.status_code", status.value)
         if isinstance(outcome, GRPCError) and status not in ANSWERS:
-            failed(outcome.__cause__ or outcome, current)
+            record_error(outcome.__cause__ or outcome, current)
     return outcome
 
 

@@ -21,7 +21,7 @@ from gofleet.adapters.grpc.pb import (
 )
 from gofleet.adapters.grpc.searches import Searches
 from gofleet.adapters.grpc.tls import Certificates
-from gofleet.domain.driver import Area, Candidate, Driver, Moved, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Search
 
@@ -77,7 +77,7 @@ class GrpcFleet:
             answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
         return answer.applied
 
-    async def move_all(self, positions: Sequence[Position]) -> Moved:
+    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
         """As `Fleet.move_all`; `Invalid` if there are more than 1000."""
         with self._connection.calling("StreamPositions") as metadata:
             answer = await self._stub.stream_positions(
@@ -91,7 +91,7 @@ class GrpcFleet:
         with self._connection.calling("NearestDrivers") as metadata:
             return near(await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
 
-    async def within(self, area: Area) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> list[Sighting]:
         """As `Fleet.within`; `Invalid` if the service refuses the box."""
         box = area.box
         request = FindDriversRequest(
@@ -112,7 +112,7 @@ class GrpcFleet:
         with self._connection.calling("LocateDrivers") as metadata:
             return shown(await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
 
-    async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> Moved:
+    async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> PositionBatchResult:
         """Send batches (of at most 1000) for as long as they come; `FleetUnavailable` as soon as the service is away.
 
         The timeout bounds each sending and the final answer, not the pauses between batches.

@@ -14,7 +14,7 @@ from opentelemetry.trace import Span
 from gofleet.adapters.grpc.codec import StrictCodec
 from gofleet.adapters.grpc.pb import FleetServiceStub
 from gofleet.domain.errors import FleetUnavailable, Invalid
-from gofleet.telemetry.tracing import TRACEPARENT, current_traceparent, step
+from gofleet.telemetry.tracing import TRACEPARENT, client_span, current_traceparent
 
 SERVICE = "pb.FleetService"
 SILENCES = 3
@@ -50,7 +50,7 @@ class Connection:
         """What one caller is told: a span, whose traceparent the block gets, and our words for how it may fail. The
         status `nobody` is an answer, and ends the block quietly."""
         attributes = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": rpc}
-        with step(f"{SERVICE}/{rpc}", **attributes, **self._address) as current:
+        with client_span(f"{SERVICE}/{rpc}", **attributes, **self._address) as current:
             try:
                 yield current_traceparent()
                 _answered(current, Status.OK)

@@ -34,12 +34,12 @@ from gofleet.adapters.grpc.pb import (
     UpdatePositionResponse,
 )
 from gofleet.adapters.grpc.search_columns import Asked, each, together
-from gofleet.domain.driver import Area, Candidate, Driver
+from gofleet.domain.driver import AreaQuery, Candidate, Driver
 from gofleet.domain.errors import Invalid, NoDriverNearby
 from gofleet.domain.ids import identifier
-from gofleet.domain.place import Box, Place
+from gofleet.domain.place import BoundingBox, Place
 from gofleet.ports import Positions, Search
-from gofleet.telemetry.tracing import concerning
+from gofleet.telemetry.tracing import set_order_id
 
 DEFAULT_CANDIDATES = 5
 MOST_CANDIDATES = 50
@@ -101,9 +101,9 @@ class FleetRpcs(FleetServiceBase):
 
     async def find_drivers(self, find_drivers_request: FindDriversRequest) -> FindDriversResponse:
         asked = find_drivers_request
-        box = Box(asked.min_lng, asked.min_lat, asked.max_lng, asked.max_lat).checked("box")
+        box = BoundingBox(asked.min_lng, asked.min_lat, asked.max_lng, asked.max_lat).checked("box")
         limit = min(asked.limit or DEFAULT_FOUND, MOST_FOUND)
-        area = Area(box, asked.free, asked.on_duty, limit)
+        area = AreaQuery(box, asked.free, asked.on_duty, limit)
         return shown(await self.positions.within(area), FindDriversResponse())
 
     async def locate_drivers(self, locate_drivers_request: LocateDriversRequest) -> LocateDriversResponse:
@@ -115,7 +115,7 @@ class FleetRpcs(FleetServiceBase):
 
     async def _found(self, asked: SearchDriverRequest | Asked) -> list[Candidate]:
         search = self._search(asked)
-        concerning(search.order_id)
+        set_order_id(search.order_id)
         found = await self.positions.claim_nearest(search)
         failpoints.hit("fleet.after_claim")
         if not found:

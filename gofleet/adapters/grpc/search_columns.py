@@ -14,7 +14,7 @@ from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetUnavailable, Invalid
 
 MOST_SEARCHES = 32
-Outcome = list[Candidate] | Exception
+SearchOutcome = list[Candidate] | Exception
 
 
 class Asked(NamedTuple):
@@ -88,7 +88,7 @@ def request_of(searches: Sequence[Asked]) -> SearchDriversRequest:
     )
 
 
-def outcomes(answer: SearchDriversResponse, searches: int) -> list[Outcome]:
+def outcomes(answer: SearchDriversResponse, searches: int) -> list[SearchOutcome]:
     """What became of each search; `FleetUnavailable` for all, or one, if no fleet could answer so."""
     by_search = (answer.statuses, answer.messages, answer.counts)
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs, answer.distances_m)
@@ -102,7 +102,7 @@ def outcomes(answer: SearchDriversResponse, searches: int) -> list[Outcome]:
     ]
 
 
-def _outcome(status: int, message: str, rows: Sequence[tuple[str, str, float, float, float]]) -> Outcome:
+def _outcome(status: int, message: str, rows: Sequence[tuple[str, str, float, float, float]]) -> SearchOutcome:
     if status != Status.OK.value:
         known = Status(status) if status in Status._value2member_map_ else Status.UNKNOWN
         return GRPCError(known, message)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from grpclib import GRPCError, Status
 
-from gofleet.adapters.batcher import Coalescer
+from gofleet.adapters.batcher import Batcher
 from gofleet.adapters.grpc.answers import candidates
 from gofleet.adapters.grpc.connection import Connection, metadata
 from gofleet.adapters.grpc.pb import SearchDriverRequest
-from gofleet.adapters.grpc.search_columns import MOST_SEARCHES, Asked, Outcome, outcomes, request_of
+from gofleet.adapters.grpc.search_columns import MOST_SEARCHES, Asked, SearchOutcome, outcomes, request_of
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.ports import Search
@@ -31,7 +31,7 @@ class Searches:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._together = Coalescer(self._ask, most=MOST_SEARCHES, at_once=AT_ONCE)
+        self._together = Batcher(self._ask, most=MOST_SEARCHES, at_once=AT_ONCE)
         self._singly_until = 0.0
 
     async def __call__(self, search: Search, traceparent: str | None) -> list[Candidate]:
@@ -44,7 +44,7 @@ class Searches:
         except TimeoutError as error:
             raise FleetUnavailable("no answer in time") from error
 
-    async def _ask(self, searches: Sequence[Asked]) -> Sequence[Outcome]:
+    async def _ask(self, searches: Sequence[Asked]) -> Sequence[SearchOutcome]:
         now = asyncio.get_running_loop().time()
         if len(searches) == 1 or now < self._singly_until:
             return await asyncio.gather(*map(self._ask_one, searches))
@@ -60,7 +60,7 @@ class Searches:
             return [error] * len(searches)
         return outcomes(answer, len(searches))
 
-    async def _ask_one(self, search: Asked) -> Outcome:
+    async def _ask_one(self, search: Asked) -> SearchOutcome:
         line = self._connection
         request = SearchDriverRequest(
             order_id=search.order_id,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from gofleet.domain.errors import Forbidden, Invalid, NoSuchDriver
+from gofleet.domain.errors import DriverNotFound, Forbidden, Invalid
 from gofleet.domain.order import Owner
-from gofleet.domain.principal import ANYBODY, Principal, Role, Scope
+from gofleet.domain.principal import ANONYMOUS, Principal, Role, Scope
 
 CUSTOMER, DRIVER, DISPATCHER, ADMIN, SERVICE = Role
 PEOPLE = frozenset({DISPATCHER, ADMIN})
@@ -81,9 +81,9 @@ class Caller:
         return self.owner.customer_id
 
     def check_driver(self, driver_id: str) -> None:
-        """To a driver there is no other one: `NoSuchDriver` whether there is or not, before anything is looked up."""
+        """To a driver there is no other one: `DriverNotFound` whether there is or not, before anything is looked up."""
         if self.owner is not None and driver_id != self.owner.driver_id:
-            raise NoSuchDriver(driver_id)
+            raise DriverNotFound(driver_id)
 
     def check_unrestricted(self, what: str) -> None:
         """`Forbidden` for those who may see but their own."""
@@ -98,7 +98,7 @@ class Caller:
 CallerPart = NamedDependency[SkipValidation[Caller]]
 """As handlers ask for it, by the name `caller`."""
 
-UNRESTRICTED = Caller(ANYBODY)
+ANONYMOUS_CALLER = Caller(ANONYMOUS)
 """Whoever asks while nobody is asked who they are (AUTH=off)."""
 
 

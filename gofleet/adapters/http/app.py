@@ -18,13 +18,13 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from gofleet import __version__
 from gofleet.adapters.http.access import OPEN, Caller
 from gofleet.adapters.http.asgi import ASGIApp
-from gofleet.adapters.http.auth import Door, caller_of
+from gofleet.adapters.http.auth import Authenticator, caller_of
 from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.docs import DOCS_ROUTES
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.explained import explain
-from gofleet.adapters.http.fast_path import Shortcut
-from gofleet.adapters.http.load_shedding import Crowd
+from gofleet.adapters.http.fast_path import FastPath
+from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.methods import options_of
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin
@@ -32,11 +32,11 @@ from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.resource import resource_of
 from gofleet.adapters.http.routes.candidates import FindCandidates, candidates
-from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MoveDriver
+from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
 from gofleet.adapters.http.routes.many_drivers import MANY_DRIVER_ROUTES
-from gofleet.adapters.http.routes.order_transitions import MOVE_ROUTES, DispatchByHand, MoveOrder
-from gofleet.adapters.http.routes.orders import ORDER_ROUTES, CreateOrder
+from gofleet.adapters.http.routes.order_transitions import MOVE_ROUTES, DispatchManuallyCall, TransitionCall
+from gofleet.adapters.http.routes.orders import ORDER_ROUTES, CreateOrderCall
 from gofleet.adapters.http.routes.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.routes.parked import PARKED_ROUTES
 from gofleet.adapters.http.routes.slo import slo
@@ -68,16 +68,16 @@ class Api:
     """
 
     orders: Orders
-    create_order: CreateOrder
-    cancel_order: MoveOrder
-    deliver_order: MoveOrder
-    dispatch_by_hand: DispatchByHand
-    redispatch_order: MoveOrder
+    create_order: CreateOrderCall
+    cancel_order: TransitionCall
+    deliver_order: TransitionCall
+    dispatch_by_hand: DispatchManuallyCall
+    redispatch_order: TransitionCall
     find_candidates: FindCandidates
     history: History
     streams: Streams
     drivers: Drivers
-    move_driver: MoveDriver
+    move_driver: UpdatePositionCall
     parked: Parked
     failed_events: FailedEvents
     fleet: Fleet
@@ -93,20 +93,20 @@ def api_app(
     *,
     largest_body: int = LARGEST_BODY,
     body_seconds: float = BODY_SECONDS,
-    crowd: Crowd | None = None,
+    crowd: LoadShedder | None = None,
     allowed_hosts: Collection[str] = (),
     counter: RequestCounter | None = None,
-    door: Door | None = None,
+    door: Authenticator | None = None,
 ) -> ASGIApp:
     """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
 
     `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer; without a `door`
     whoever asks may do everything.
     """
-    door = door or Door()
+    door = door or Authenticator()
     # Litestar's own middleware runs inside the routing: it would miss what no route answers.
     return RequestMiddleware(
-        Shortcut(cast("ASGIApp", routed(api, door)), api.create_order, api.deliver_order, door),
+        FastPath(cast("ASGIApp", routed(api, door)), api.create_order, api.deliver_order, door),
         largest_body=largest_body,
         body_seconds=body_seconds,
         crowd=crowd,
@@ -115,9 +115,9 @@ def api_app(
     )
 
 
-def routed(api: Api, door: Door | None = None) -> Litestar:
+def routed(api: Api, door: Authenticator | None = None) -> Litestar:
     """The routes over `api`, for requests that have passed the middleware."""
-    door = door or Door()
+    door = door or Authenticator()
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -141,7 +141,7 @@ def routed(api: Api, door: Door | None = None) -> Litestar:
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
         exception_handlers={Exception: problem_response},
         logging_config=None,
-        openapi_config=_openapi(guarded=door.guarded),
+        openapi_config=_openapi(guarded=door.auth_required),
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from gofleet.adapters.http.access import PUBLIC, UNRESTRICTED, Caller, admitted
+from gofleet.adapters.http.access import ANONYMOUS_CALLER, PUBLIC, Caller, admitted
 from gofleet.adapters.http.asgi import Scope
-from gofleet.adapters.http.rate_limit import Limits
+from gofleet.adapters.http.rate_limit import RateLimits
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.principal import Principal
 
@@ -19,24 +19,24 @@ Authenticate = Callable[[str], Awaitable[Principal]]
 SCHEME = "bearer"
 
 
-class Door:
+class Authenticator:
     """Without `authenticate` everybody may do everything; without `limits`, as often as they like. `issuer` is whom to
     ask for a token."""
 
     def __init__(
-        self, authenticate: Authenticate | None = None, limits: Limits | None = None, issuer: str | None = None
+        self, authenticate: Authenticate | None = None, limits: RateLimits | None = None, issuer: str | None = None
     ) -> None:
         self.issuer = issuer
         self._authenticate = authenticate
         self._limits = limits
 
     @property
-    def guarded(self) -> bool:
+    def auth_required(self) -> bool:
         """Whether anybody is asked who they are."""
         return self._authenticate is not None
 
-    async def enter(self, scope: Scope, operation: str) -> Caller:
-        """Whoever asks for `operation`, if they may. `TooManyRequests`, `Unauthenticated`, `Forbidden`,
+    async def authenticate(self, scope: Scope, operation: str) -> Caller:
+        """Whoever asks for `operation`, if they may. `RateLimitExceeded`, `Unauthenticated`, `Forbidden`,
         `Unavailable`."""
         limits = self._limits
         if limits is not None:
@@ -44,7 +44,7 @@ class Door:
         if self._authenticate is None:
             if limits is not None:
                 await limits.take_for_peer(scope)
-            return UNRESTRICTED
+            return ANONYMOUS_CALLER
         try:
             principal = await self._authenticate(token_of(scope))
         except Unauthenticated:
@@ -60,7 +60,7 @@ class Door:
         if not handler.opt.get(PUBLIC):
             operation = getattr(handler, "operation_id", None)
             scope = cast("Scope", connection.scope)
-            scope["state"]["caller"] = await self.enter(scope, str(operation))
+            scope["state"]["caller"] = await self.authenticate(scope, str(operation))
 
 
 def caller_of(scope: Any) -> Caller:

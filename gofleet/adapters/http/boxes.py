@@ -9,19 +9,19 @@ from litestar.params import QueryParameter
 
 from gofleet.adapters.http.parameters import BadParameter, filtering
 from gofleet.domain.errors import Invalid
-from gofleet.domain.place import Box
+from gofleet.domain.place import BoundingBox
 
 LONGEST_BOX = 200
 _NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
 _BOX = re.compile(rf"{_NUMBER}(?:,{_NUMBER}){{3}}")
 
 
-def box_of(text: str) -> Box:
+def box_of(text: str) -> BoundingBox:
     """`BadParameter` if it is none, or crosses the antimeridian."""
     if len(text) > LONGEST_BOX or not _BOX.fullmatch(text):
         raise BadParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
     try:
-        return Box(*map(float, text.split(","))).checked("bbox")
+        return BoundingBox(*map(float, text.split(","))).checked("bbox")
     except Invalid as error:
         raise BadParameter("bbox", error.why) from error
 

@@ -8,31 +8,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 
-from gofleet.adapters.http.schemas.events import DriverMoved
-from gofleet.domain.driver import Area
+from gofleet.adapters.http.schemas.events import DriverPositionView
+from gofleet.domain.driver import AreaQuery
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.place import Box
+from gofleet.domain.place import BoundingBox
 from gofleet.ports import Fleet
 
-Within = Callable[[Box], Awaitable[Sequence[DriverMoved]]]
+Within = Callable[[BoundingBox], Awaitable[Sequence[DriverPositionView]]]
 """The drivers in the box as they are now, so many at most; `Unavailable`."""
 
 
-class DriverMoves:
+class DriverPositionFeed:
     """Asks `within` every `seconds` for each box that somebody watches. Where nobody knows where drivers are, nothing
     moves."""
 
     def __init__(self, within: Within, seconds: float) -> None:
         self._within = within
         self._seconds = seconds
-        self._watched: dict[Box, _Watched] = {}
+        self._watched: dict[BoundingBox, _Watched] = {}
 
     @contextmanager
-    def watching(self, box: Box) -> Generator[Watch]:
+    def watching(self, box: BoundingBox) -> Generator[PositionWatcher]:
         watched = self._watched.setdefault(box, _Watched(box, self._within, self._seconds))
         watched.watches += 1
         try:
-            yield Watch(watched)
+            yield PositionWatcher(watched)
         finally:
             watched.watches -= 1
             if not watched.watches:
@@ -43,13 +43,13 @@ class DriverMoves:
 class _Watched:
     """`found` tells of each driver in the box since which look it is as it is."""
 
-    box: Box
+    box: BoundingBox
     within: Within
     seconds: float
     watches: int = 0
     looks: int = 0
     looked_at: float = -inf
-    found: dict[str, tuple[int, DriverMoved]] = field(default_factory=dict[str, tuple[int, DriverMoved]])
+    found: dict[str, tuple[int, DriverPositionView]] = field(default_factory=dict[str, tuple[int, DriverPositionView]])
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def look(self) -> None:
@@ -68,19 +68,19 @@ class _Watched:
             self.looks += 1
             self.found = {driver.driver_id: self._since(driver) for driver in seen}
 
-    def _since(self, driver: DriverMoved) -> tuple[int, DriverMoved]:
+    def _since(self, driver: DriverPositionView) -> tuple[int, DriverPositionView]:
         known = self.found.get(driver.driver_id)
         return known if known and known[1] == driver else (self.looks, driver)
 
 
 @dataclass
-class Watch:
+class PositionWatcher:
     """What one of those who look at a box has not seen yet: however slow they are, only the newest."""
 
     _watched: _Watched
     _seen: int = 0
 
-    async def changed(self) -> list[DriverMoved]:
+    async def changed(self) -> list[DriverPositionView]:
         """At the first time all that are there, at once if somebody else knows; then, after the next look, those that
         are not as they were. Perhaps none."""
         if self._seen or not self._watched.looks:
@@ -92,7 +92,7 @@ class Watch:
 def moves_of(fleet: Fleet, most: int) -> Within:
     """The `most` drivers nearest to the middle of a box, as the fleet knows them."""
 
-    async def within(box: Box) -> Sequence[DriverMoved]:
-        return [DriverMoved.of(seen) for seen in await fleet.within(Area(box, limit=most))]
+    async def within(box: BoundingBox) -> Sequence[DriverPositionView]:
+        return [DriverPositionView.of(seen) for seen in await fleet.within(AreaQuery(box, limit=most))]
 
     return within

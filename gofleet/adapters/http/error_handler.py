@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
 from gofleet.adapters.http.etags import tag_of
-from gofleet.adapters.http.load_shedding import Overcrowded
+from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
@@ -22,12 +22,12 @@ from gofleet.domain.errors import (
     CountMismatch,
     Forbidden,
     Invalid,
-    TooManyRequests,
+    RateLimitExceeded,
     Unauthenticated,
     Unavailable,
     VersionMismatch,
 )
-from gofleet.telemetry.tracing import current_trace_id, failed
+from gofleet.telemetry.tracing import current_trace_id, record_error
 
 CHALLENGE = 'Bearer realm="gofleet"'
 
@@ -63,7 +63,7 @@ def headers_of(error: Exception) -> dict[str, str]:
             return dict(error.headers or {})
         case Unauthenticated() | Forbidden():
             return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
-        case Unavailable() | TooManyStreams() | Overcrowded() | TooManyRequests():
+        case Unavailable() | TooManyStreams() | Overloaded() | RateLimitExceeded():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
             return {"ETag": tag_of(error.version)} if error.version else {}
@@ -83,7 +83,7 @@ def _challenge(error: Unauthenticated | Forbidden) -> str | None:
 
 
 def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
-    failed(error)
+    record_error(error)
     bound = logger.bind(request_id=request_id, problem=slug.value)
     if isinstance(error, (Unavailable, TooManyStreams)):
         bound.bind(why=str(error)).warning("request refused")

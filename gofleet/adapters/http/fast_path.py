@@ -11,12 +11,12 @@ from collections.abc import Awaitable
 import msgspec
 
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.auth import Door
+from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import headers_of, problem_of
 from gofleet.adapters.http.etags import tag_of
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.routes.order_transitions import MoveOrder
-from gofleet.adapters.http.routes.orders import CreateOrder, OrderAnswer, accepted, ordered
+from gofleet.adapters.http.routes.order_transitions import TransitionCall
+from gofleet.adapters.http.routes.orders import CreateOrderCall, OrderAnswer, accepted, ordered
 from gofleet.adapters.http.schemas.orders import NewOrder, present
 from gofleet.adapters.http.validation import decoded
 from gofleet.domain.ids import IDENTIFIER
@@ -28,15 +28,19 @@ JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 
 
-class Shortcut:
+class FastPath:
     """`POST /api/v1/orders` by `create_order`, `POST /api/v1/orders/{order_id}/deliver` by `deliver_order`; all else by
     `usual`, and so is what is special about one of these."""
 
     def __init__(
-        self, usual: ASGIApp, create_order: CreateOrder, deliver_order: MoveOrder, door: Door | None = None
+        self,
+        usual: ASGIApp,
+        create_order: CreateOrderCall,
+        deliver_order: TransitionCall,
+        door: Authenticator | None = None,
     ) -> None:
         self._usual = usual
-        self._door = door or Door()
+        self._door = door or Authenticator()
         self._create_order = create_order
         self._deliver_order = deliver_order
 
@@ -51,12 +55,12 @@ class Shortcut:
             await self._usual(scope, receive, send)
 
     async def _created(self, scope: Scope, receive: Receive) -> OrderAnswer:
-        caller = await self._door.enter(scope, "createOrder")
+        caller = await self._door.authenticate(scope, "createOrder")
         asked = ordered(decoded(await _body(receive), NewOrder), caller)
         return accepted(*await self._create_order(asked, own=caller.owner is not None))
 
     async def _moved(self, scope: Scope, order_id: str) -> OrderAnswer:
-        caller = await self._door.enter(scope, "deliverOrder")
+        caller = await self._door.authenticate(scope, "deliverOrder")
         order = await self._deliver_order(order_id, by=caller.actor, owner=caller.owner)
         return OrderAnswer(200, present(order), {"ETag": tag_of(order.version)})
 

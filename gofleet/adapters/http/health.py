@@ -21,7 +21,7 @@ LONGEST_WHY = 200
 Check = Callable[[], Awaitable[object]]
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class HealthCheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one check found."""
 
     ok: bool
@@ -73,7 +73,7 @@ class Operations:
         # A stale answer would keep traffic coming: no cache on the way may keep it.
         await respond(send, 200 if ready else 503, JSON, msgspec.json.encode(body), ("cache-control", "no-store"))
 
-    async def _find(self, check: Check) -> Finding:
+    async def _find(self, check: Check) -> HealthCheckResult:
         try:
             async with asyncio.timeout(self.check_seconds):
                 await check()
@@ -81,10 +81,10 @@ class Operations:
             return self._bad(f"no answer within {self.check_seconds:g} s")
         except Exception as error:  # a check may fail in any way; each is an answer
             return self._bad(f"{type(error).__name__}: {error}".splitlines()[0][:LONGEST_WHY])
-        return Finding(ok=True)
+        return HealthCheckResult(ok=True)
 
-    def _bad(self, why: str) -> Finding:
-        return Finding(ok=False, why=why if self.explain else None)
+    def _bad(self, why: str) -> HealthCheckResult:
+        return HealthCheckResult(ok=False, why=why if self.explain else None)
 
 
 async def _refuse(send: Send, slug: Slug, *headers: tuple[str, str]) -> None:

@@ -30,13 +30,13 @@ API = "/api/v1"
 NEW_ORDERS = "/api/v1/orders"
 
 
-class Overcrowded(Exception):
+class Overloaded(Exception):
     def __init__(self, most: int) -> None:
         super().__init__(f"{most} such requests are in hand, which is as many as there may be")
         self.retry_after_seconds = RETRY_SECONDS
 
 
-class Room:
+class ConcurrencyLimit:
     """Requests that wait for the same: `most` of them, and fewer, down to `least`, while they take longer than
     `target_seconds`. `route` is what metrics call those that were refused: nobody has looked yet where they would have
     led."""
@@ -69,11 +69,11 @@ class Room:
         return self.in_hand >= self.present
 
     def check(self) -> None:
-        """`Overcrowded` when it is full."""
+        """`Overloaded` when it is full."""
         if self.is_full:
-            raise Overcrowded(self.turn_away())
+            raise Overloaded(self.record_rejection())
 
-    def turn_away(self) -> int:
+    def record_rejection(self) -> int:
         """Count one that is refused; how many there is room for."""
         self._refused.inc()
         if monotonic() - self._told_at >= TELL_SECONDS:
@@ -82,42 +82,42 @@ class Room:
         return self.present
 
 
-class Place:
+class Slot:
     """Of one request, which takes it at most once. Whoever is slow to send a body keeps nobody out: it is taken when
     all of the body is there."""
 
     __slots__ = ("_asked", "_room", "_since")
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: ConcurrencyLimit) -> None:
         self._room = room
         self._asked = False
         self._since: float | None = None
 
-    def take(self) -> None:
-        """`Overcrowded` when there is none left."""
+    def acquire(self) -> None:
+        """`Overloaded` when there is none left."""
         if not self._asked:
             self._asked = True
             self._room.check()
             self._room.in_hand += 1
             self._since = monotonic()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         if self._since is not None:
             self._room.leave(monotonic() - self._since)
             self._since = None
 
 
-class Crowd:
+class LoadShedder:
     """`most` new orders, fewer, down to `least`, while they take longer than `target_seconds`; and `most` others.
 
     Those may wait for the fleet, and must not keep orders out.
     """
 
     def __init__(self, most: int = MOST, least: int = LEAST, target_seconds: float = TARGET_SECONDS) -> None:
-        self._orders = Room("new orders", NEW_ORDERS, most, least, target_seconds)
-        self._others = Room("others", API, most)
+        self._orders = ConcurrencyLimit("new orders", NEW_ORDERS, most, least, target_seconds)
+        self._others = ConcurrencyLimit("others", API, most)
 
-    def room_for(self, scope: Scope) -> Room | None:
+    def limit_for(self, scope: Scope) -> ConcurrencyLimit | None:
         """None for what waits for nobody, and for health: a process that is busy is not ill."""
         path: str = scope["path"]
         if scope["method"] == "POST" and path == NEW_ORDERS:

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from gofleet.adapters.http.asgi import NO_GUESSING, ASGIApp, Message, Receive, Scope, Send, header, respond
+from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.error_handler import headers_of, problem_of
 from gofleet.adapters.http.hosts import check_host
-from gofleet.adapters.http.load_shedding import Crowd, Place, Room, has_body
+from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.rate_limit import STANDING
 from gofleet.adapters.http.rate_limit import headers_of as headers_of_standing
@@ -24,7 +24,7 @@ from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Dea
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.ids import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
-from gofleet.telemetry.tracing import failed, span
+from gofleet.telemetry.tracing import record_error, span
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
@@ -43,11 +43,11 @@ class RequestMiddleware:
         largest_body: int = LARGEST_BODY,
         body_seconds: float = BODY_SECONDS,
         allowed_hosts: Collection[str] = (),
-        crowd: Crowd | None = None,
+        crowd: LoadShedder | None = None,
         count: Count,
     ) -> None:
         self._app = app
-        self._crowd = crowd or Crowd()
+        self._crowd = crowd or LoadShedder()
         self._allowed_hosts = allowed_hosts
         self._count = count
         self._largest_body = largest_body
@@ -58,7 +58,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        room = self._crowd.room_for(scope)
+        room = self._crowd.limit_for(scope)
         if room is not None and room.is_full:
             await self._refuse(scope, send, room, request_id)
             return
@@ -67,20 +67,20 @@ class RequestMiddleware:
         if room is None:
             await self._handle(scope, receive, answer)
             return
-        place = answer.place = Place(room)
+        place = answer.place = Slot(room)
         try:
             await self._handle(scope, receive, answer)
         finally:
-            place.leave()
+            place.release()
 
-    async def _refuse(self, scope: Scope, send: Send, room: Room, request_id: str) -> None:
+    async def _refuse(self, scope: Scope, send: Send, room: ConcurrencyLimit, request_id: str) -> None:
         """Before anything else is done for the request: under such a load nothing is cheap."""
         started = perf_counter()
-        status = await refuse(send, room.turn_away(), request_id)
+        status = await refuse(send, room.record_rejection(), request_id)
         self._note(_method(scope), room.route, status, perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        method, take = _method(scope), answer.place.take if answer.place else _nothing
+        method, take = _method(scope), answer.place.acquire if answer.place else _nothing
         limited = LimitedBody(scope, receive, largest=self._largest_body, deadlines=self._deadlines, complete=take)
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
@@ -95,7 +95,7 @@ class RequestMiddleware:
                 raise
             except Exception as error:
                 # Litestar answers every error itself; this is for what it never saw, its own failures, half answers.
-                failed(error)
+                record_error(error)
                 await answer.fail(error)
             finally:
                 # The route's template, which is known only now; never the path, whose values have no end.
@@ -143,7 +143,7 @@ class _Answer:
         self._state = state
         self._request_id = request_id
         self.started = False
-        self.place: Place | None = None
+        self.place: Slot | None = None
         self.streams_since: float | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -153,9 +153,9 @@ class _Answer:
             if _streams(message):
                 self.streams_since = perf_counter()
                 if self.place:
-                    self.place.leave()
+                    self.place.release()
             named = (b"x-request-id", self._request_id.encode("ascii"))
-            message["headers"] = [*message.get("headers", ()), named, NO_GUESSING]
+            message["headers"] = [*message.get("headers", ()), named, NOSNIFF]
             if standing := self._state.get(STANDING):
                 message["headers"] += headers_of_standing(standing)
         await self._send(message)

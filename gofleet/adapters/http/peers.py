@@ -19,7 +19,7 @@ ONE_SITE = 64
 """Bits of an IPv6 address that name a site: whoever has one address has all of its 2^64."""
 
 
-class Peers:
+class ClientAddresses:
     """Names peers, given the networks of trusted `proxies`."""
 
     def __init__(self, proxies: Sequence[Network] = ()) -> None:

@@ -8,9 +8,9 @@ from functools import cache
 import msgspec
 from msgspec import structs
 
-from gofleet.adapters.http.asgi import NO_GUESSING, Send, raw_headers
+from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
 from gofleet.adapters.http.error_handler import headers_of, problem_of
-from gofleet.adapters.http.load_shedding import Overcrowded
+from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.domain.ids import new_name
 
@@ -20,11 +20,11 @@ _SOMEBODY = new_name()
 
 
 async def refuse(send: Send, most: int, request_id: str) -> int:
-    """Answer as to `Overcrowded(most)`; the status."""
+    """Answer as to `Overloaded(most)`; the status."""
     status, headers, before, behind = _written(most)
     own = request_id.encode("ascii")
     body = b"".join((before, own, behind))
-    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", own), NO_GUESSING]
+    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", own), NOSNIFF]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
     return status
@@ -33,7 +33,7 @@ async def refuse(send: Send, most: int, request_id: str) -> int:
 @cache  # no more of them than there may be requests in hand
 def _written(most: int) -> tuple[int, list[_Pair], bytes, bytes]:
     """The status, the headers that all of them have, and the body before and behind the request's id."""
-    error = Overcrowded(most)
+    error = Overloaded(most)
     problem = structs.replace(problem_of(error, _SOMEBODY), trace_id=None)  # none has begun
     before, _, behind = msgspec.json.encode(problem).partition(_SOMEBODY.encode())
     headers = raw_headers(*headers_of(error).items(), ("content-type", MEDIA_TYPE))

@@ -7,18 +7,18 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 from gofleet.adapters.http.parameters import BadParameter
-from gofleet.domain.history import Moment
+from gofleet.domain.history import HistoryCursor
 
 LONGEST_TOKEN = 64
 TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_TOKEN}
 _MOMENT = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
 
 
-def token_of(moment: Moment) -> str:
+def token_of(moment: HistoryCursor) -> str:
     return urlsafe_b64encode(f"@{moment.turn}.{moment.id}".encode()).decode().rstrip("=")
 
 
-def moment_of(token: str) -> Moment:
+def moment_of(token: str) -> HistoryCursor:
     """`BadParameter` if it is not one that we gave."""
     try:
         text = urlsafe_b64decode(token[:LONGEST_TOKEN].encode("ascii") + b"=" * (-len(token) % 4)).decode("ascii")
@@ -26,4 +26,4 @@ def moment_of(token: str) -> Moment:
         text = ""
     if len(token) > LONGEST_TOKEN or not (found := _MOMENT.fullmatch(text)):
         raise BadParameter("last_event_id", "is not one that we gave")
-    return Moment(int(found[1]), int(found[2]))
+    return HistoryCursor(int(found[1]), int(found[2]))

@@ -10,7 +10,7 @@ from litestar.response.base import ASGIResponse
 from loguru import logger
 
 from gofleet.adapters.http.asgi import Receive, Scope, Send
-from gofleet.domain.errors import UnknownMoment
+from gofleet.domain.errors import UnknownCursor
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2000
@@ -92,7 +92,7 @@ class StreamingResponse(ASGIResponse):
                 await self._pump(write, receive)
             except SlowClient:
                 logger.warning("stream cut off: its client takes nothing")
-            except UnknownMoment:
+            except UnknownCursor:
                 pass  # the database is another one by now; who comes again with the last id is told so
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):

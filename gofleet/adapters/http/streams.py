@@ -11,15 +11,15 @@ from functools import partial
 
 import msgspec
 
-from gofleet.adapters.history_feed import Tail
+from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http import sse
-from gofleet.adapters.http.access import UNRESTRICTED, Caller
-from gofleet.adapters.http.driver_positions import DriverMoves
+from gofleet.adapters.http.access import ANONYMOUS_CALLER, Caller
+from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.resume import token_of
 from gofleet.adapters.http.schemas.events import EventView
-from gofleet.domain.errors import TooManyRequests
-from gofleet.domain.history import HistoryFilter, Moment
-from gofleet.domain.place import Box
+from gofleet.domain.errors import RateLimitExceeded
+from gofleet.domain.history import HistoryCursor, HistoryFilter
+from gofleet.domain.place import BoundingBox
 from gofleet.telemetry.metrics import OPEN_STREAMS
 
 _encoder = msgspec.json.Encoder()
@@ -49,10 +49,10 @@ class Streams:
 
     def __init__(
         self,
-        tail: Tail,
+        tail: HistoryFeed,
         *,
         stopping: asyncio.Event,
-        moves: DriverMoves,
+        moves: DriverPositionFeed,
         bounds: StreamBounds | None = None,
     ) -> None:
         self._tail = tail
@@ -63,14 +63,14 @@ class Streams:
         self._each = Counter[str]()
 
     def response(
-        self, moment: Moment, which: HistoryFilter, box: Box | None, caller: Caller = UNRESTRICTED
+        self, moment: HistoryCursor, which: HistoryFilter, box: BoundingBox | None, caller: Caller = ANONYMOUS_CALLER
     ) -> sse.StreamingResponse:
         """What happens behind `moment`, and how drivers move in `box`, as the caller may see it. `TooManyStreams`."""
         if self._open >= self._bounds.most:
             raise TooManyStreams(self._bounds.most, self._bounds.keep_alive_seconds)
         name = None if caller.owner is None else caller.principal.subject
         if name is not None and self._each[name] >= self._bounds.each:
-            raise TooManyRequests(self._bounds.keep_alive_seconds)
+            raise RateLimitExceeded(self._bounds.keep_alive_seconds)
         pumps: list[sse.Pump] = [partial(self._orders, moment, which, caller)]
         if box is not None:
             pumps.append(partial(self._drivers, self._moves, box))
@@ -82,7 +82,7 @@ class Streams:
             send_seconds=self._bounds.send_seconds,
         )
 
-    async def _orders(self, moment: Moment, which: HistoryFilter, caller: Caller, write: sse.Write) -> None:
+    async def _orders(self, moment: HistoryCursor, which: HistoryFilter, caller: Caller, write: sse.Write) -> None:
         while True:
             found = await self._tail.behind(moment, which, self._bounds.keep_alive_seconds)
             moment = found.until
@@ -92,7 +92,7 @@ class Streams:
             views = [(EventView.of(entry, caller), token_of(entry.moment)) for entry in found.entries]
             await write(b"".join(sse.event(view.type, _encoder.encode(view), id) for view, id in views))
 
-    async def _drivers(self, moves: DriverMoves, box: Box, write: sse.Write) -> None:
+    async def _drivers(self, moves: DriverPositionFeed, box: BoundingBox, write: sse.Write) -> None:
         with moves.watching(box) as watch:
             while True:
                 if changed := await watch.changed():

@@ -16,7 +16,7 @@ from msgspec import inspect
 from gofleet.domain.errors import Invalid
 
 T = TypeVar("T")
-LONGEST_ECHO = 64
+ECHO_CHARS_MAX = 64
 """So much of a client's own text is repeated in the answer."""
 MOST_FAULTS = 20
 
@@ -58,7 +58,7 @@ class StrictRequest(Request[Any, Any, Any]):
     async def json(self) -> Any:
         media_type = self.content_type[0].strip().lower()
         if media_type != "application/json":
-            raise WrongMediaType(media_type[:LONGEST_ECHO])
+            raise WrongMediaType(media_type[:ECHO_CHARS_MAX])
         wanted = self.route_handler.parsed_data_field
         return decoded(await self.body(), wanted.annotation if wanted else Any)
 
@@ -100,7 +100,7 @@ def _invalid(message: str) -> InvalidBody:
     what, path = (found["what"], found["path"] or "") if found else (message, "")
     pointer = re.sub(r"\[(\d+)\]", r"/\1", path).replace(".", "/")  # the names of our own fields hold no dots
     if named := _NAMED_FIELD.fullmatch(what):
-        name = named["name"][:LONGEST_ECHO].replace("~", "~0").replace("/", "~1")
+        name = named["name"][:ECHO_CHARS_MAX].replace("~", "~0").replace("/", "~1")
         return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[named["what"]])
     return InvalidBody(pointer, in_words(what))
 

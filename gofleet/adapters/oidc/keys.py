@@ -19,7 +19,7 @@ Fetch = Callable[[], Awaitable[Mapping[str, Key]]]
 
 
 @dataclass(frozen=True)
-class Patience:
+class RefreshPolicy:
     """After `fresh_seconds` keys are fetched again; at most one fetch is begun in `between_seconds`, whatever tokens
     come (`first_seconds` until there are any keys); keys are trusted for `keep_seconds` without the issuer."""
 
@@ -32,9 +32,11 @@ class Patience:
 class Keys:
     """Nobody who has a key waits for the issuer: what is no longer fresh is fetched beside the requests."""
 
-    def __init__(self, fetch: Fetch, patience: Patience | None = None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, fetch: Fetch, patience: RefreshPolicy | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._fetch = fetch
-        self._patience = patience or Patience()
+        self._patience = patience or RefreshPolicy()
         self._clock = clock
         self._keys: Mapping[str, Key] = {}
         self._fetched_at = self._tried_at = -inf

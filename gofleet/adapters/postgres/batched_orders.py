@@ -9,9 +9,9 @@ from typing import Any, LiteralString, NamedTuple
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
-from gofleet.adapters.batcher import Apart, Coalescer
+from gofleet.adapters.batcher import Batcher, RunAlone
 from gofleet.adapters.postgres.order_rows import array
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 
 ORDERS = Queries("orders")
@@ -64,9 +64,9 @@ class BatchedOrders:
     def __init__(self, pool: Pool, batches: Batches) -> None:
         self._pool = pool
         bounds = asdict(batches)
-        self.add: Coalescer[NewRow, Times | None] = Coalescer(self._add, keys=_order, **bounds)
-        self.save: Coalescer[MovedRow, Saved] = Coalescer(self._save, keys=_both, **bounds)
-        self.get: Coalescer[str, Any] = Coalescer(self._get, **bounds)
+        self.add: Batcher[NewRow, Times | None] = Batcher(self._add, keys=_order, **bounds)
+        self.save: Batcher[MovedRow, Saved] = Batcher(self._save, keys=_both, **bounds)
+        self.get: Batcher[str, Any] = Batcher(self._get, **bounds)
 
     async def _add(self, new: Sequence[NewRow]) -> Sequence[Times | None]:
         rows = array([row for _, row in sorted(new)])
@@ -75,7 +75,7 @@ class BatchedOrders:
         }
         return [added.get(one.id) for one in new]
 
-    async def _save(self, moved: Sequence[MovedRow]) -> Sequence[Saved | Apart]:
+    async def _save(self, moved: Sequence[MovedRow]) -> Sequence[Saved | RunAlone]:
         many = len(moved) > 1
         statement = ORDERS.save if any(one.has_receipt for one in moved) else WITHOUT_RECEIPTS
         if many:  # one row that somebody has locked must not hold up the others
@@ -84,19 +84,19 @@ class BatchedOrders:
         found = await self._run(statement, values, len(moved))
         saved = {id: Saved(verdict, times) for id, verdict, *times in found}
         # What looks stale among many may only be locked, and who looks busy may be free by now.
-        return [Apart() if many and saved[one.id].verdict in {"stale", "busy"} else saved[one.id] for one in moved]
+        return [RunAlone() if many and saved[one.id].verdict in {"stale", "busy"} else saved[one.id] for one in moved]
 
     async def _get(self, ids: Sequence[str]) -> Sequence[Any]:
         found = {row[0]: row for row in await self._run(ORDERS.get, {"ids": list(set(ids))}, len(ids))}
         return [found.get(id) for id in ids]
 
     async def _run(self, statement: LiteralString, values: Mapping[str, object], count: int) -> list[tuple[Any, ...]]:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             try:
                 return await (await link.execute(statement, values, prepare=True)).fetchall()
             except OF_ONE_ROW as error:
                 if count > 1:
-                    raise Apart from error
+                    raise RunAlone from error
                 raise
 
 

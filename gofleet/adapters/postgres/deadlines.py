@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.indicators import DISPATCH_SECONDS
 from gofleet.telemetry.metrics import ORDERS_DEADLINE_MISSED, ORDERS_DUE
@@ -33,7 +33,7 @@ class PostgresDeadlines:
         """Count some of the orders that came of age since the last time, whoever asked then. What dies between commit
         and count is not counted again."""
         values = {"after": DISPATCH_SECONDS + LATE_SECONDS, "bound": DISPATCH_SECONDS, "batch": self._batch}
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             row = await (await link.execute(DEADLINES.judge, values, prepare=False)).fetchone()
         assert row is not None  # noqa: S101  counts always have a row
         judged = Judged(*row)

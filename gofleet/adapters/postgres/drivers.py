@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver, DriverFilter
-from gofleet.domain.errors import NoSuchDriver, VersionMismatch
+from gofleet.domain.errors import DriverNotFound, VersionMismatch
 
 DRIVERS = Queries("drivers")
 
@@ -26,7 +26,7 @@ class PostgresDrivers:
             return changed
         try:
             stored = await self.get(driver.id)
-        except NoSuchDriver as error:
+        except DriverNotFound as error:
             raise VersionMismatch(f"driver {driver.id}", None) from error
         if _record(stored) != _record(driver):
             raise VersionMismatch(f"driver {driver.id}", stored.version)
@@ -39,7 +39,7 @@ class PostgresDrivers:
     async def get(self, driver_id: str) -> Driver:
         if found := await self._one(DRIVERS.get, {"id": driver_id}):
             return found
-        raise NoSuchDriver(driver_id)
+        raise DriverNotFound(driver_id)
 
     async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:
         values = {"after": which.after, "free": which.free, "on_duty": which.on_duty, "limit": limit}
@@ -53,7 +53,7 @@ class PostgresDrivers:
         return found[0] if found else None
 
     async def _all(self, query: LiteralString, values: Mapping[str, object]) -> Sequence[Driver]:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(query, values)
             return [Driver(*row) for row in await found.fetchall()]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from psycopg.rows import dict_row
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import CountMismatch
 from gofleet.ports import FailedEvent
@@ -19,18 +19,18 @@ class PostgresFailedEvents:
         self._pool = pool
 
     async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]:
-        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+        async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(FAILED.list, {"before": before, "limit": limit})
             return [FailedEvent(**row) for row in await cursor.fetchall()]
 
     async def count(self) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             counted = await link.execute(FAILED.count)
             row = await counted.fetchone()
         return row[0] if row else 0
 
     async def retry(self, expected_count: int) -> None:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             retried = await link.execute(FAILED.retry, {"expected_count": expected_count})
             (failed,) = await retried.fetchone() or (0,)
         if failed != expected_count:

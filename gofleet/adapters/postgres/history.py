@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from psycopg.rows import TupleRow
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.errors import NoSuchOrder, UnknownMoment
-from gofleet.domain.history import Entry, HistoryFilter, HistoryPage, Moment, move_of
+from gofleet.domain.errors import OrderNotFound, UnknownCursor
+from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
 from gofleet.domain.order import Reason, Status
-from gofleet.telemetry.tracing import concerning
+from gofleet.telemetry.tracing import set_order_id
 
 HISTORY = Queries("history")
 HORIZON = 3
@@ -26,32 +26,32 @@ class PostgresHistory:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def of(self, order_id: str, limit: int) -> Sequence[Entry]:
-        concerning(order_id)
-        async with link_from(self._pool) as link:
+    async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]:
+        set_order_id(order_id)
+        async with acquire(self._pool) as link:
             found = await link.execute(HISTORY.of, {"order_id": order_id, "limit": limit}, prepare=True)
             rows = await found.fetchall()
         if not rows:
-            raise NoSuchOrder(order_id)
+            raise OrderNotFound(order_id)
         return [_entry_of(row) for row in rows]
 
-    async def now(self) -> Moment:
-        async with link_from(self._pool) as link:
+    async def now(self) -> HistoryCursor:
+        async with acquire(self._pool) as link:
             row = await (await link.execute(HISTORY.now)).fetchone()
         assert row is not None  # noqa: S101  it selects from nothing
-        return Moment(row[0], 0)
+        return HistoryCursor(row[0], 0)
 
-    async def behind(self, moment: Moment, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         query = HISTORY.behind if which.order_id is None else HISTORY.behind_of_order
         values = {"turn": str(moment.turn), "id": moment.id, "order_id": which.order_id, "limit": limit}
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             rows = await (await link.execute(query, values, prepare=True)).fetchall()
         open_from, open_until, held_back = rows[0][:HORIZON]
         if moment.turn > open_until:
-            raise UnknownMoment
+            raise UnknownCursor
         entries = [_entry_of(row[HORIZON:]) for row in rows if row[HORIZON] is not None]
         more = len(entries) == limit
-        until = entries[-1].moment if more else max(moment, Moment(open_from, 0))
+        until = entries[-1].moment if more else max(moment, HistoryCursor(open_from, 0))
         return HistoryPage([entry for entry in entries if which.wants(entry)], until, more, held_back)
 
 
@@ -71,14 +71,14 @@ class _LogRow(NamedTuple):
     was_driver_id: str | None
 
 
-def _entry_of(columns: TupleRow) -> Entry:
+def _entry_of(columns: TupleRow) -> HistoryEntry:
     row = _LogRow(*columns)
     status = Status(row.became)
-    return Entry(
-        moment=Moment(row.turn, row.id),
+    return HistoryEntry(
+        moment=HistoryCursor(row.turn, row.id),
         order_id=row.order_id,
         sequence=row.version,
-        move=move_of(Status(row.was) if row.was else None, status),
+        move=change_kind(Status(row.was) if row.was else None, status),
         status=status,
         driver_id=row.driver_id,
         reason=Reason(row.reason) if row.reason else None,

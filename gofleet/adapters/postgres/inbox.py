@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.messages import Receipt
 from gofleet.telemetry.metrics import INBOX_DUPLICATES
@@ -16,11 +16,11 @@ class PostgresInbox:
 
     async def note(self, receipt: Receipt, outcome: str) -> None:
         values = {"consumer": receipt.consumer, "event_id": receipt.event_id, "outcome": outcome}
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             await link.execute(INBOX.note, values, prepare=True)
 
     async def outcome(self, receipt: Receipt) -> str | None:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(INBOX.outcome, {"consumer": receipt.consumer, "event_id": receipt.event_id})
             row = await found.fetchone()
         if row is None:
@@ -29,5 +29,5 @@ class PostgresInbox:
         return row[0]
 
     async def prune(self, days: float, limit: int) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             return (await link.execute(INBOX.prune, {"days": days, "limit": limit})).rowcount

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, of_requests
 
@@ -31,7 +31,7 @@ class PostgresIndicators:
             "ingests": counts.ingests,
             "fast_ingests": counts.fast_ingests,
         }
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             await link.execute(INDICATORS.count, values)
 
     async def read(self, window_seconds: float) -> Sequence[Indicator]:
@@ -44,7 +44,7 @@ class PostgresIndicators:
 
     async def _read(self, window_seconds: float) -> Sequence[Indicator]:
         values = {"window": window_seconds, "bound": DISPATCH_SECONDS}
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             # Not prepared: how much of the table is recent is what the plan depends on.
             requests = await (await link.execute(INDICATORS.requests, values, prepare=False)).fetchone()
             orders = await (await link.execute(INDICATORS.orders, values, prepare=False)).fetchone()

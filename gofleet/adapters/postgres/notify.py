@@ -13,7 +13,7 @@ import psycopg
 from loguru import logger
 from psycopg import AsyncConnection
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
 
@@ -24,7 +24,7 @@ RING = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 """NOTIFY alone waits for the disk, as any transaction, before anybody hears of it; what it says is not worth that."""
 
 
-class Doorbell:
+class OutboxNotifier:
     """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere.
 
     A lone order is told of at once. While more than a few are told of together it waits longer and longer, between
@@ -38,11 +38,11 @@ class Doorbell:
         self._rung = asyncio.Event()
         self._rings = 0
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self._rings += 1
         self._rung.set()
 
-    async def ringing(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Pass on each ring until `stop`; at most one statement in a pause."""
         stopped = asyncio.create_task(stop.wait())
         pause = self._pause_seconds
@@ -63,13 +63,13 @@ class Doorbell:
 
     async def _notify(self) -> None:
         try:
-            async with link_from(self._pool) as link:
+            async with acquire(self._pool) as link:
                 await link.execute(RING, [CHANNEL], prepare=True)
         except Unavailable as error:
             logger.debug("outbox bell not rung: {}", error)  # the relays' poll will find the event
 
 
-async def listening(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -> None:
+async def listen(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -> None:
     """Call `wake` at each ring until `stop`, over a connection of its own that is opened again when it dies."""
     pause = 0.2
     while not stop.is_set():

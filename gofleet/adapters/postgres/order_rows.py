@@ -106,9 +106,9 @@ class _OrderRow(NamedTuple):
 
 
 def _move(order: Order) -> dict[str, object]:
-    (event,) = order.news  # one move, one event: more could not be kept by one version of the row
+    (event,) = order.pending_events  # one move, one event: more could not be kept by one version of the row
     return {
-        "moved_by": order.moved_by,
+        "moved_by": order.actor,
         "trace_id": current_trace_id(),
         "event_id": event.event_id,
         "seq": event.sequence,

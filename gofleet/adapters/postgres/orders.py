@@ -9,19 +9,19 @@ from psycopg.errors import UniqueViolation
 
 from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, Batches, MovedRow, NewRow
 from gofleet.adapters.postgres.order_rows import moved_row, new_row, order_of
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.tracing import asking
 from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
-from gofleet.domain.errors import AlreadyHandled, DriverBusy, NoSuchOrder, StaleOrder
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.event_log import Lines
+from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
-from gofleet.telemetry.tracing import concerning
+from gofleet.telemetry.tracing import set_order_id
 
-lines = Lines(__name__)
+lines = EventLog(__name__)
 
 
 class PostgresOrders:
@@ -33,7 +33,7 @@ class PostgresOrders:
         self._batched = BatchedOrders(pool, batches or Batches())
 
     async def add(self, order: Order) -> bool:
-        concerning(order.id)
+        set_order_id(order.id)
         row = NewRow(order.id, new_row(order))
         with asking(ORDERS.add):
             times = await self._batched.add(row)
@@ -41,21 +41,21 @@ class PostgresOrders:
             return False
         order.created_at, order.pending_since = times
         order.as_of = order.created_at
-        order.news.clear()
+        order.pending_events.clear()
         self._announce()
         _tell(order)
         return True
 
     async def get(self, order_id: str) -> Order:
-        concerning(order_id)
+        set_order_id(order_id)
         with asking(ORDERS.get):
             columns = await self._batched.get(order_id)
         if columns is None:
-            raise NoSuchOrder(order_id)
+            raise OrderNotFound(order_id)
         return order_of(columns)
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
-        concerning(order.id)
+        set_order_id(order.id)
         row = MovedRow(order.id, order.driver_id, moved_row(order, receipt), receipt is not None)
         try:
             with asking(ORDERS.save):
@@ -73,7 +73,7 @@ class PostgresOrders:
                 raise AlreadyHandled(receipt.consumer, receipt.event_id)
             case _:
                 raise StaleOrder(order.id, order.stored_version)
-        order.news.clear()
+        order.pending_events.clear()
         self._announce()
         _count(order)
         _tell(order)
@@ -96,7 +96,7 @@ class PostgresOrders:
         return await self._found(ORDERS.list, values, prepare=False)
 
     async def open_of(self, customer_id: str, limit: int) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(ORDERS.open_of, {"customer_id": customer_id, "limit": limit}, prepare=True)
             row = await found.fetchone()
         return row[0] if row else 0
@@ -104,15 +104,15 @@ class PostgresOrders:
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
 
-    async def announce_again(self, after_seconds: float, limit: int) -> Sequence[str]:
+    async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
         values: dict[str, object] = {
             "seconds": after_seconds,
             "limit": limit,
             "type": ORDERS_DISPATCH_REQUESTED,
             "event_version": VERSION,
         }
-        async with link_from(self._pool) as link:
-            found = await link.execute(ORDERS.announce_again, values)
+        async with acquire(self._pool) as link:
+            found = await link.execute(ORDERS.republish_pending, values)
             announced = [str(row[0]) for row in await found.fetchall()]
         if announced:
             self._announce()
@@ -121,26 +121,26 @@ class PostgresOrders:
 
     async def oldest_pending_seconds(self) -> float:
         """How long the order that has waited longest has waited; 0 if none waits."""
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             row = await (await link.execute(ORDERS.oldest_pending)).fetchone()
         return row[0] if row else 0.0
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(ORDERS.live, {"after": after.driver_id if after else "", "limit": limit})
             return [Holding(*row) for row in await found.fetchall()]
 
     async def _found(
         self, query: LiteralString, values: dict[str, object], *, prepare: bool | None = None
     ) -> Sequence[Order]:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(query, values, prepare=prepare)
             return [order_of(row) for row in await found.fetchall()]
 
 
 def _count(order: Order) -> None:
     """Right behind the commit, so that what is counted is what happened."""
-    by = order.moved_by if order.moved_by in (WORKER, SWEEPER) else CLIENT  # names of people have no end
+    by = order.actor if order.actor in (WORKER, SWEEPER) else CLIENT  # names of people have no end
     ORDER_OUTCOMES.labels(order.status.value.lower(), by).inc()
     if order.status is Status.DISPATCHED and order.dispatched_at and order.created_at:
         DISPATCH_SECONDS.observe((order.dispatched_at - order.created_at).total_seconds())
@@ -148,4 +148,4 @@ def _count(order: Order) -> None:
 
 def _tell(order: Order) -> None:
     """One line for each commit, so that a query for an order's id shows its life."""
-    lines.tell(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)
+    lines.info(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from gofleet.adapters.postgres.pool import Link, Pool, link_from
+from gofleet.adapters.postgres.pool import Connection, Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Message
@@ -25,7 +25,7 @@ class PostgresClaim:
 
     messages: Sequence[Message]
     ids: Sequence[int]
-    _link: Link
+    _link: Connection
     _max_attempts: int
     done: bool = False
     """Whether all of it is published."""
@@ -56,7 +56,7 @@ class PostgresOutbox:
     @asynccontextmanager
     async def claiming(self, limit: int) -> AsyncGenerator[PostgresClaim]:
         after, self._after = self._next_start(), 0  # for whatever becomes of this one
-        async with link_from(self._pool) as link, link.transaction():
+        async with acquire(self._pool) as link, link.transaction():
             rows = await _claimed(link, after, limit)
             if after and len(rows) < limit:
                 rows = await _claimed(link, 0, limit)
@@ -71,13 +71,13 @@ class PostgresOutbox:
 
     async def lag(self) -> tuple[int, float]:
         """How many events wait to be published, MOST_COUNTED at the most, and the age of the oldest in seconds."""
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             found = await link.execute(OUTBOX.lag, {"most": MOST_COUNTED})
             row = await found.fetchone()
         return row or (0, 0.0)
 
     async def prune(self, days: float, limit: int) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             return (await link.execute(OUTBOX.prune, {"days": days, "limit": limit})).rowcount
 
     def _next_start(self) -> int:
@@ -87,6 +87,6 @@ class PostgresOutbox:
         return 0
 
 
-async def _claimed(link: Link, after: int, limit: int) -> list[tuple[Any, ...]]:
+async def _claimed(link: Connection, after: int, limit: int) -> list[tuple[Any, ...]]:
     found = await link.execute(OUTBOX.claim, {"after": after, "limit": limit}, prepare=True)
     return await found.fetchall()

@@ -11,11 +11,11 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from gofleet.adapters.postgres.pool import Pool, link_from
+from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NoSuchParked, NotReplayable
+from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
-from gofleet.domain.parked import Cause, Failure, ParkedGroup, ParkedMessage, Stage, replay_of
+from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage, replay_of
 from gofleet.ports import ParkedFilter
 from gofleet.telemetry.metrics import MESSAGES_PARKED
 
@@ -44,7 +44,7 @@ class PostgresParked:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def add(self, delivery: Delivery, failure: Failure) -> None:
+    async def add(self, delivery: Delivery, failure: HandlingFailure) -> None:
         # PostgreSQL has no NUL in text: a header that holds one is kept escaped, for people to read.
         headers = {_printable(name): _printable(value) for name, value in delivery.headers.items()}
         values = {
@@ -57,41 +57,41 @@ class PostgresParked:
             "cause": failure.cause.value,
             "fingerprint": failure.fingerprint(delivery),
         }
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             await link.execute(PARKED.add, values)
         MESSAGES_PARKED.labels(delivery.queue).inc()
 
     async def count(self) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             counted = await link.execute(PARKED.count)
             row = await counted.fetchone()
         return row[0] if row else 0
 
     async def prune(self, days: float, limit: int) -> int:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             return (await link.execute(PARKED.prune, {"days": days, "limit": limit})).rowcount
 
     async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
-        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+        async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(PARKED.list, _values_of(which) | {"limit": limit})
             return [_message_of(row) for row in await cursor.fetchall()]
 
     async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
-        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+        async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(PARKED.groups, _values_of(which) | {"limit": limit})
             return [_group_of(row) for row in await cursor.fetchall()]
 
     async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]:
-        async with link_from(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
+        async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
             await cursor.execute(PARKED.open, {"id": id, "most_bytes": most_bytes})
             row = await cursor.fetchone()
         if row is None:
-            raise NoSuchParked(id)
+            raise ParkedMessageNotFound(id)
         headers, body = row.pop("headers"), row.pop("body")
         return _message_of(row), Delivery(row["queue"], bytes(body), headers)
 
     async def request(self, id: int) -> ParkedMessage:
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             await link.execute(PARKED.request, {"id": id, "queues": list(QUEUES)})
         message, _ = await self.open(id, 0)
         if message.stage is Stage.WAITING and message.queue not in QUEUES:
@@ -100,7 +100,7 @@ class PostgresParked:
 
     async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
         values = _values_of(which) | {"expected_count": expected_count, "queues": list(QUEUES)}
-        async with link_from(self._pool) as link:
+        async with acquire(self._pool) as link:
             requested = await link.execute(PARKED.request_all, values)
             waiting, nobodys = await requested.fetchone() or (0, None)
         if waiting != expected_count:
@@ -110,7 +110,7 @@ class PostgresParked:
 
     @asynccontextmanager
     async def claiming(self, limit: int) -> AsyncGenerator[PostgresReplayClaim]:
-        async with link_from(self._pool) as link, link.transaction():
+        async with acquire(self._pool) as link, link.transaction():
             found = await link.execute(PARKED.claim, {"limit": limit})
             rows = await found.fetchall()
             deliveries = [replay_of(Delivery(queue, bytes(body), headers)) for _, queue, body, headers in rows]

@@ -27,13 +27,13 @@ RV = TypeVar("RV")
 RECONNECT_SECONDS = 1.0
 """For so long the pool tries by itself, with pauses that double; then it leaves it to the next who asks."""
 
-OF_THE_MOMENT = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, InsufficientPrivilege)
+TRANSIENT_ERRORS = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, InsufficientPrivilege)
 """Internal errors by PostgreSQL's classes, outages by their nature: we are connected to what is a standby by now, or
 this process was frozen for so long that the server gave its transaction up, or somebody has taken a grant from our
 login, which had them all when we started: nothing is wrong with the message, so it waits instead of being parked."""
 
 
-class Link(AsyncConnection[TupleRow]):
+class Connection(AsyncConnection[TupleRow]):
     """A connection that is hung up when the server falls silent.
 
     PostgreSQL ends long statements by itself, but a server that is frozen or cut off without a goodbye would be waited
@@ -67,7 +67,7 @@ class Link(AsyncConnection[TupleRow]):
             wire.shutdown(socket.SHUT_RDWR)  # who waits on it hears of a lost connection, which is what it is
 
 
-Pool = AsyncConnectionPool[Link]
+Pool = AsyncConnectionPool[Connection]
 
 
 def conninfo(
@@ -110,7 +110,7 @@ def conninfo(
     )
 
 
-def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: float = 10.0) -> Pool:
+def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: float = 10.0) -> Pool:
     """A closed pool of `size` autocommit connections; whoever waits longer than `wait_seconds` gets PoolTimeout.
 
     A server that does not answer within `answer_seconds` is taken for lost.
@@ -119,7 +119,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
     the pool does not wait for its return: the next caller tries, so that it is found as soon as it is back.
     """
 
-    async def prepared(link: Link) -> None:
+    async def prepared(link: Connection) -> None:
         link.answer_seconds = answer_seconds
         # A plan made while a table was small is kept until the table is analysed, a minute or more later: by then each
         # order would be looked for among all. Whatever the roles ask has an index that serves it; who reads all of a
@@ -128,7 +128,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
 
     return AsyncConnectionPool(
         conninfo,
-        connection_class=Link,
+        connection_class=Connection,
         configure=prepared,
         min_size=min(2, size),
         max_size=size,
@@ -141,7 +141,7 @@ def a_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: flo
 
 
 @asynccontextmanager
-async def link_from(pool: Pool) -> AsyncGenerator[Link]:
+async def acquire(pool: Pool) -> AsyncGenerator[Connection]:
     """A connection for the block; those that died in the pool are passed over. Whatever means "not now" becomes
     `Unavailable`: nobody may know whether the last statement was committed, so callers repeat only what is safe to
     repeat."""
@@ -158,5 +158,5 @@ async def link_from(pool: Pool) -> AsyncGenerator[Link]:
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         POOL_TIMEOUTS.inc()
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, *OF_THE_MOMENT) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, *TRANSIENT_ERRORS) as error:
         raise Unavailable("PostgreSQL", type(error).__name__) from error

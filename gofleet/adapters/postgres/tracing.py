@@ -13,12 +13,12 @@ from psycopg.rows import Row
 
 from gofleet.adapters.postgres.queries import NAMES
 from gofleet.domain.errors import Unavailable
-from gofleet.telemetry.tracing import recorded, step
+from gofleet.telemetry.tracing import client_span, is_recording
 
 
 def asking(statement: str) -> AbstractContextManager[object]:
     """A span around `statement`, or around the waiting for it together with others; none if it has no name."""
-    name = NAMES.get(statement) if recorded() else None
+    name = NAMES.get(statement) if is_recording() else None
     return _UNSEEN if name is None else _asking(name)
 
 
@@ -28,7 +28,7 @@ _UNSEEN = nullcontext()  # nearly always: a generator for each statement costs m
 @contextmanager
 def _asking(name: str) -> Generator[None]:
     attributes = {"db.system.name": "postgresql", "db.query.summary": name}
-    with step(name, **attributes) as current:
+    with client_span(name, **attributes) as current:
         try:
             yield
         except (psycopg.Error, Unavailable) as error:

@@ -15,12 +15,12 @@ from aiormq.abc import ChannelFrame
 from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.commands import Basic
 
-from gofleet.adapters.batcher import Coalescer
+from gofleet.adapters.batcher import Batcher
 
 MOST = 256
 
 
-class Answered:
+class AckWindow:
     """Which deliveries of a channel are answered. Their tags are 1, 2, 3, ..., so it need not hear of them."""
 
     def __init__(self) -> None:
@@ -43,13 +43,13 @@ class Answered:
         return first + [Basic.Ack(delivery_tag=tag) for tag in tags if tag > whole]
 
 
-class Answers:
+class Acknowledger:
     """Of one channel, to what was delivered over it; each raises when the channel is lost."""
 
     def __init__(self, channel: aiormq.Channel) -> None:
         self._channel = channel
-        self._answered = Answered()
-        self._acknowledge: Coalescer[int, None] = Coalescer(self._acknowledge_all, most=MOST, common=(Exception,))
+        self._answered = AckWindow()
+        self._acknowledge: Batcher[int, None] = Batcher(self._acknowledge_all, most=MOST, common=(Exception,))
 
     async def acknowledge(self, tag: int) -> None:
         """Returns when it is written."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from gofleet.adapters.dispatcher import InFlight
+from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.subscription import Bounds, Subscription
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.supervision import Watch
+from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Handler
 
 
@@ -30,7 +30,7 @@ class RabbitConsumer:
         reconnect_seconds: float = 1.0,
         timeout_seconds: float = 5.0,
     ) -> None:
-        self.watch = Watch()
+        self.watch = Supervisor()
         self._server = server
         self._topology = topology or Topology()
         self._bounds = Bounds(grace_seconds, reconnect_seconds)
@@ -44,7 +44,7 @@ class RabbitConsumer:
                 self._server,
                 self._topology,
                 queue,
-                InFlight(handler, concurrency),
+                Dispatcher(handler, concurrency),
                 retries,
                 prefetch,
                 self._bounds,

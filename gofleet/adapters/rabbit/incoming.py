@@ -14,12 +14,12 @@ from pamqp.commands import Basic
 from pamqp.encode import field_table
 
 from gofleet import failpoints
-from gofleet.adapters.rabbit.acks import Answers
+from gofleet.adapters.rabbit.acks import Acknowledger
 from gofleet.adapters.rabbit.outgoing import UNSENDABLE, Outgoing
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.adapters.supervision import jittered, within
-from gofleet.domain.messages import ATTEMPT, Delivery, Later
+from gofleet.domain.messages import ATTEMPT, Delivery, Retry
 
 AGAIN_SECONDS = 1.0
 BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
@@ -29,12 +29,12 @@ MORE_QUEUES = ("CC", "BCC")
 
 
 @dataclass(frozen=True)
-class RabbitHeld:
+class RabbitIncomingMessage:
     """`lost` is set when its connection is gone, `over` also when its consumer is leaving."""
 
     delivery: Delivery
     message: DeliveredMessage
-    answers: Answers
+    answers: Acknowledger
     topology: Topology
     retries: Sender
     lost: asyncio.Event
@@ -46,7 +46,7 @@ class RabbitHeld:
     async def give_back(self) -> None:
         await self.answers.give_back(self._tag)
 
-    async def postpone(self, later: Later) -> None:
+    async def postpone(self, later: Retry) -> None:
         """Send a copy to wait in a retry queue, then forget the original.
 
         While no copy can be sent the message stays in our hands, where it costs one place of the prefetch: nothing
@@ -72,7 +72,7 @@ class RabbitHeld:
                 break
         return False
 
-    def _copy(self, tier: str, later: Later) -> Outgoing:
+    def _copy(self, tier: str, later: Retry) -> Outgoing:
         return Outgoing(
             exchange=DEFAULT_EXCHANGE,
             routing_key=tier,
@@ -82,7 +82,7 @@ class RabbitHeld:
             content_type=self._properties.content_type,
         )
 
-    def _headers(self, later: Later) -> HeadersType:
+    def _headers(self, later: Retry) -> HeadersType:
         counted = {ATTEMPT: str(self.delivery.attempt + 1)} if later.counted else {}
         headers = {**without_brokers_own(self._properties.headers or {}), **counted}
         try:

@@ -11,14 +11,14 @@ from aiormq.abc import DeliveredMessage
 from faststream.rabbit import Channel
 from loguru import logger
 
-from gofleet.adapters.dispatcher import InFlight
+from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.headers import as_text
-from gofleet.adapters.rabbit.acks import Answers
+from gofleet.adapters.rabbit.acks import Acknowledger
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
-from gofleet.adapters.rabbit.incoming import RabbitHeld, without_brokers_own
+from gofleet.adapters.rabbit.incoming import RabbitIncomingMessage, without_brokers_own
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.supervision import Watch, either, jittered, within
+from gofleet.adapters.supervision import Supervisor, either, jittered, within
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
 
@@ -38,11 +38,11 @@ class Subscription:
     server: RabbitServer
     topology: Topology
     queue: str
-    in_flight: InFlight
+    in_flight: Dispatcher
     retries: Sender
     prefetch: int
     bounds: Bounds
-    watch: Watch
+    watch: Supervisor
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, over one connection after the other; then finish what is in hand."""
@@ -87,11 +87,11 @@ class Subscription:
         async def received(message: DeliveredMessage) -> None:
             headers = as_text(without_brokers_own(message.header.properties.headers or {}))
             delivery = Delivery(self.queue, message.body, headers)
-            held = RabbitHeld(delivery, message, answers, self.topology, self.retries, session.lost, over)
+            held = RabbitIncomingMessage(delivery, message, answers, self.topology, self.retries, session.lost, over)
             self.in_flight.accept(held)
 
         channel = session.channel
-        answers = Answers(channel)
+        answers = Acknowledger(channel)
         _tell_of_loss(channel, session.lost)
         await channel.basic_consume(self.topology.queue(self.queue).name, received)
         if channel.is_closed:

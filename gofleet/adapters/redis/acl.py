@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from gofleet.adapters.redis.scripts import literally
+from gofleet.adapters.redis.scripts import escape_glob
 from gofleet.adapters.redis.stream_wire import StreamNames
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, parking_queue
 
@@ -42,13 +42,13 @@ class Rights:
 def rights(names: str, keys: str, *, streams: bool) -> list[Rights]:
     """Of the users, named behind the prefix `names`, on keys behind the prefix `keys`. With `streams` the events travel
     through Redis, too."""
-    at = literally(keys)
+    at = escape_glob(keys)
     worker_keys, worker = (f"{at}lease:*",), ("ping", *SCRIPTED, *_called("worker"))
     fleet_keys = tuple(f"{at}{kind}:*" for kind in ("drivers", "driver", "busy", "claim", "claimed", "freed"))
     fleet = ("ping", "exists", "set", "geosearch", *SCRIPTED, *_called("fleet"))
     found = [Rights(f"{names}api", (f"{at}bucket:*",), (*SCRIPTED, *_called("api")))]
     if streams:
-        publishing = tuple(literally(StreamNames(keys).stream(queue)) for queue in QUEUES)
+        publishing = tuple(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES)
         found.append(Rights(f"{names}relay", publishing, ("ping", "xadd", *TRANSACTION)))
         consuming = (*TRANSACTION, "xgroup|create", "xreadgroup", "xack", "xdel", *_called("streams"))
         worker_keys, worker = (*worker_keys, *_consumed(keys, DISPATCH_QUEUE)), (*worker, *consuming)
@@ -65,7 +65,7 @@ def _consumed(keys: str, queue: str) -> tuple[str, ...]:
     """The streams of the queue and of what was parked from it, and what waits for its time in each."""
     names = StreamNames(keys)
     found = [name for each in (queue, parking_queue(queue)) for name in (names.stream(each), names.later(each))]
-    return (*map(literally, found), literally(names.parking(parking_queue(queue))))
+    return (*map(escape_glob, found), escape_glob(names.parking(parking_queue(queue))))
 
 
 def _called(whose: str) -> tuple[str, ...]:

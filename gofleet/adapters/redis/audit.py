@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.adapters.redis.scripts import literally, telling_outages
+from gofleet.adapters.redis.scripts import escape_glob, telling_outages
 from gofleet.adapters.redis.stream_wire import GROUP, StreamNames
 from gofleet.ports import Depth, Holding
 
@@ -44,7 +44,7 @@ class RedisAudit:
         """Claims on drivers that would never end by themselves."""
         with telling_outages():
             for kind in ("claim", "claimed"):
-                async for key in self._redis.scan_iter(match=f"{literally(self._prefix)}{kind}:*", count=PAGE):
+                async for key in self._redis.scan_iter(match=f"{escape_glob(self._prefix)}{kind}:*", count=PAGE):
                     if await self._redis.pttl(key) == FOR_EVER:
                         yield str(key)
 

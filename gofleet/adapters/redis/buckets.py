@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Line, Script
-from gofleet.domain.rate import Rate, Taken
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline
+from gofleet.domain.rate import Rate, TokenGrant
 
 
 class RedisBuckets:
@@ -13,9 +13,9 @@ class RedisBuckets:
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._prefix = prefix
-        self._take = Script(Line(redis), "take_tokens")
+        self._take = Script(ScriptPipeline(redis), "take_tokens")
 
-    async def take(self, key: str, rate: Rate, most: int) -> Taken:
+    async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
         interval = max(1, round(1_000_000 / rate.per_second))
         given, left, wait = await self._take([f"{self._prefix}bucket:{key}"], interval, rate.burst, most)
-        return Taken(int(given), int(left), int(wait) / 1_000_000)
+        return TokenGrant(int(given), int(left), int(wait) / 1_000_000)

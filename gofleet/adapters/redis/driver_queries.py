@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Line, Script, asking, flat
-from gofleet.domain.driver import Area, Position, Sighting
-from gofleet.domain.place import EARTH_RADIUS_M, Box, Place, distance_m
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline, asking, decode_rows
+from gofleet.domain.driver import AreaQuery, Position, Sighting
+from gofleet.domain.place import EARTH_RADIUS_M, BoundingBox, Place, distance_m
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOOKED_AT_ONCE = 200
@@ -26,7 +26,7 @@ Shape = tuple[str | float, ...]
 """As GEOSEARCH has it: BYRADIUS with metres, or BYBOX with width and height in metres."""
 
 
-class RedisSightings:
+class RedisDriverQueries:
     """The reading half of `RedisPositions`; `Unavailable` from any method when Redis is.
 
     Nothing here is atomic as a whole: a driver who moves meanwhile may be shown where it was.
@@ -36,14 +36,14 @@ class RedisSightings:
         self._redis = cast("Any", redis)  # its commands are typed for the synchronous client too
         self._prefix = prefix
         self._stale_ms = stale_ms
-        self._look_script = Script(Line(redis, most=1), "settle", "look")
+        self._look_script = Script(ScriptPipeline(redis, most=1), "settle", "look")
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         radius_m = radius_km * 1000
         shapes = [*_circles(radius_m), ("BYRADIUS", radius_m)]
         return await self._found("seen", place, shapes, lambda one: one.on_duty, limit)
 
-    async def within(self, area: Area) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> list[Sighting]:
         index = "free" if area.free else "seen"  # where few of many are free, this finds them at once
         width_m, height_m = _size_m(area.box)
         shapes = [*_circles(max(width_m, height_m) / 2), ("BYBOX", width_m, height_m)]
@@ -104,7 +104,7 @@ class RedisSightings:
 
     async def _look(self, driver_ids: Sequence[str]) -> list[Sighting | None]:
         keys = [f"{self._prefix}{kind}:{driver_id}" for driver_id in driver_ids for kind in ("driver", "busy")]
-        values = flat(await self._look_script(keys, self._stale_ms))
+        values = decode_rows(await self._look_script(keys, self._stale_ms))
         rows = [values[start : start + COLUMNS] for start in range(0, len(values), COLUMNS)]
         return [_sighting(driver_id, row) for driver_id, row in zip(driver_ids, rows, strict=True)]
 
@@ -122,7 +122,7 @@ def _circles(radius_m: float) -> list[Shape]:
     return [("BYRADIUS", radius_m / divisor) for divisor in (64, 32, 16, 8, 4, 2)]
 
 
-def _size_m(box: Box) -> tuple[float, float]:
+def _size_m(box: BoundingBox) -> tuple[float, float]:
     """Width and height for BYBOX that leave nobody out who is inside; some who are outside are found as well.
 
     Redis measures the width at each driver's own latitude, so that a box in degrees is as wide as at that one of its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Line, Script
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline
 from gofleet.ports import Lease, LeaseState
 from gofleet.telemetry.metrics import LEASES_BUSY
 
@@ -20,7 +20,7 @@ class RedisLeases:
         self._prefix = prefix
         self._lease_ms = lease_ms
         self._done_ms = round(done_seconds * 1000)
-        line = Line(redis)
+        line = ScriptPipeline(redis)
         self._acquire = Script(line, "lease_acquire")
         self._take_over = Script(line, "lease_take_over")
         self._finish = Script(line, "lease_finish")

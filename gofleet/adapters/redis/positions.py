@@ -9,9 +9,9 @@ from typing import Any, cast
 from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.driver_queries import RedisSightings
-from gofleet.adapters.redis.scripts import Line, Script, flat, literally, telling_outages
-from gofleet.domain.driver import Area, Candidate, Driver, Position, Sighting
+from gofleet.adapters.redis.driver_queries import RedisDriverQueries
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob, telling_outages
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
 
@@ -63,9 +63,13 @@ class RedisPositions:
         self._claim_ms = claim_ms
         self._busy_ms = round(busy_seconds * 1000)
         self._forget_ms = round(forget_seconds * 1000)
-        self._sightings = RedisSightings(redis, prefix, self._stale_ms)
+        self._sightings = RedisDriverQueries(redis, prefix, self._stale_ms)
         # News are short, and nobody is in a hurry for them: one write at a time takes more of them along.
-        searches, news, bulk = Line(redis, most=SEARCHES), Line(redis, at_once=1), Line(redis, most=1)
+        searches, news, bulk = (
+            ScriptPipeline(redis, most=SEARCHES),
+            ScriptPipeline(redis, at_once=1),
+            ScriptPipeline(redis, most=1),
+        )
         self._claim_script = Script(searches, "settle", "claim_nearest")
         self._register_script = Script(news, "settle", "register")
         self._occupy_script = Script(news, "occupy")
@@ -88,14 +92,14 @@ class RedisPositions:
             self._claim_ms,
             *search.exclude,
         )
-        values = flat(answer)
+        values = decode_rows(answer)
         return [_candidate(values[start : start + 5]) for start in range(0, len(values), 5)]
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         """Who is on duty near `place`, nearest first, free or not."""
         return await self._sightings.nearest(place, radius_km, limit)
 
-    async def within(self, area: Area) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> list[Sighting]:
         """Who is inside, nearest to the middle first."""
         return await self._sightings.within(area)
 
@@ -136,7 +140,7 @@ class RedisPositions:
         """Who holds what, as far as is known here; what changes meanwhile may be missing."""
         found: set[Holding] = set()  # SCAN may show a key twice
         before, cursor = self._busy(""), "0"
-        pattern = literally(before) + "*"
+        pattern = escape_glob(before) + "*"
         while True:
             cursor, *rows = await self._holdings_script([], pattern, before, cursor, SCANNED_AT_ONCE)
             for driver_id, order_id, sequence in zip(rows[::3], rows[1::3], rows[2::3], strict=True):

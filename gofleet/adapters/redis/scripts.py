@@ -18,9 +18,9 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from gofleet.adapters.batcher import Coalescer
+from gofleet.adapters.batcher import Batcher
 from gofleet.domain.errors import Unavailable
-from gofleet.telemetry.tracing import step
+from gofleet.telemetry.tracing import client_span
 
 Answer = list[str | int]
 Words = tuple[str | bytes | float, ...]
@@ -37,12 +37,12 @@ class _Call:
     words: Words
 
 
-class Line:
+class ScriptPipeline:
     """What its scripts are called over. Those that may hold each other up for long belong on lines of their own."""
 
     def __init__(self, redis: Redis, *, most: int = MOST, at_once: int = AT_ONCE) -> None:
         self._pool = cast("Any", redis.connection_pool)  # its own types are open in places
-        self.run = Coalescer(self._all, most=most, at_once=at_once)
+        self.run = Batcher(self._all, most=most, at_once=at_once)
 
     async def _all(self, calls: Sequence[_Call]) -> Sequence[Answer | Exception]:
         with telling_outages():
@@ -96,7 +96,7 @@ async def _dropped(connection: Any, _: Exception) -> None:
 class Script:
     """The files `lua/<name>.lua`, joined; sent once, then called by their hash, over `line`."""
 
-    def __init__(self, line: Line, *names: str) -> None:
+    def __init__(self, line: ScriptPipeline, *names: str) -> None:
         folder = files("gofleet.adapters.redis") / "lua"
         self._text = "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
         self._sha = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
@@ -111,12 +111,12 @@ class Script:
             return await self._line.run(_Call(self._sha, self._text, (len(keys), *keys, *args)))
 
 
-def flat(answer: Answer) -> list[Any]:
+def decode_rows(answer: Answer) -> list[Any]:
     """The values that a script gave as JSON; none if it gave nothing."""
     return msgspec.json.decode(str(answer[0]), type=list[Any]) if answer else []
 
 
-def literally(text: str) -> str:
+def escape_glob(text: str) -> str:
     """`text` as a part of a glob that means itself."""
     return re.sub(r"([\[\]*?\\^])", r"\\\1", text)
 
@@ -126,7 +126,7 @@ def asking(command: str, about: str = "", **attributes: str) -> Generator[None]:
     """A span around a command, never with its values, which are positions; `Unavailable` as below."""
     name = f"{command} {about}".rstrip()
     attributes |= {"db.system.name": "redis", "db.operation.name": command, "db.query.summary": name}
-    with telling_outages(), step(name, **attributes):
+    with telling_outages(), client_span(name, **attributes):
         yield
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from loguru import logger
 from redis.exceptions import RedisError
 
-from gofleet.adapters.dispatcher import InFlight
+from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.redis.stream import Entry, Stream
 from gofleet.adapters.redis.stream_wire import packed, unpacked
-from gofleet.adapters.supervision import Watch, jittered, within
-from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Later
+from gofleet.adapters.supervision import Supervisor, jittered, within
+from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Retry
 
 AGAIN_SECONDS = 1.0
 UNLIMITED = -1
@@ -36,7 +36,7 @@ class StreamBounds:
 
 
 @dataclass(frozen=True)
-class StreamHeld:
+class StreamIncomingMessage:
     """One entry that is pending for us."""
 
     delivery: Delivery
@@ -48,7 +48,7 @@ class StreamHeld:
         with self._letting_go():
             await self.stream.forget(self.id)
 
-    async def postpone(self, later: Later) -> None:
+    async def postpone(self, later: Retry) -> None:
         headers = dict(self.delivery.headers)
         if later.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
@@ -72,7 +72,14 @@ class StreamSubscription:
     """Reads only while there is room, so that `prefetch` bounds what is really held."""
 
     def __init__(
-        self, stream: Stream, queue: str, in_flight: InFlight, *, prefetch: int, bounds: StreamBounds, watch: Watch
+        self,
+        stream: Stream,
+        queue: str,
+        in_flight: Dispatcher,
+        *,
+        prefetch: int,
+        bounds: StreamBounds,
+        watch: Supervisor,
     ) -> None:
         self._stream = stream
         self._queue = queue
@@ -143,7 +150,7 @@ class StreamSubscription:
 
     def _accept(self, id: bytes, entry: Entry) -> None:
         self._held.add(id)
-        self._in_flight.accept(StreamHeld(unpacked(self._queue, entry), id, self._stream, self._held))
+        self._in_flight.accept(StreamIncomingMessage(unpacked(self._queue, entry), id, self._stream, self._held))
 
     async def _keep(self) -> None:
         """Keep others from taking over what we hold: they may after `min_idle_seconds` of silence."""

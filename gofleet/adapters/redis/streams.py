@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from redis.exceptions import RedisError
 
-from gofleet.adapters.dispatcher import InFlight
+from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.redis.stream import Stream
 from gofleet.adapters.redis.stream_subscription import StreamBounds, StreamSubscription
 from gofleet.adapters.redis.stream_wire import DATA, REDIS, StreamNames, a_broker, carriable, encoded, packed
-from gofleet.adapters.supervision import Watch
+from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import QUEUES, Delivery, Handler, Message
 
@@ -127,7 +127,7 @@ class StreamsConsumer:
         timeout_seconds: float = 5.0,
         tls: SSLContext | None = None,
     ) -> None:
-        self.watch = Watch()
+        self.watch = Supervisor()
         self._url = url
         self._names = StreamNames(prefix)
         self._bounds = StreamBounds(min_idle_seconds, delivery_limit, poll_seconds, grace_seconds)
@@ -138,7 +138,7 @@ class StreamsConsumer:
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`. If Redis is away it begins when it is back."""
         stream = Stream(a_broker(self._url, self._timeout_seconds, self._tls), self._names, queue)
-        in_flight = InFlight(handler, concurrency)
+        in_flight = Dispatcher(handler, concurrency)
         line = StreamSubscription(stream, queue, in_flight, prefetch=prefetch, bounds=self._bounds, watch=self.watch)
         async with self.watch.running(queue, line.consume):
             yield

@@ -13,12 +13,12 @@ from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.parameters import BadParameter, OrderId, filtering, parameter_id
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import documented
-from gofleet.adapters.http.schemas.drivers import Candidates, CandidateView
+from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid
 
 FindCandidates = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
-FOUND = {200: Answer(Candidates, description="Those near; none, if nobody is.")}
+FOUND = {200: Answer(CandidateList, description="Those near; none, if nobody is.")}
 
 
 @get(
@@ -35,7 +35,7 @@ async def candidates(
         float | None,
         filtering("How far from the pickup; at most and by default what is set.", 5.0, exclusive_minimum=0),
     ] = None,
-) -> Candidates:
+) -> CandidateList:
     """Who is on duty near the pickup of the order, or near the depot if it has none: free or not, nearest first.
 
     Nobody is claimed by being shown, so a driver who is free here may have an order a moment later.
@@ -46,4 +46,4 @@ async def candidates(
         if error.field != "radius_km":
             raise
         raise BadParameter(error.field, error.why) from error
-    return Candidates(items=[CandidateView.of(one) for one in found])
+    return CandidateList(items=[CandidateView.of(one) for one in found])

@@ -15,13 +15,21 @@ from gofleet.adapters.http.etags import driver_tag_of, driver_versions_of, match
 from gofleet.adapters.http.parameters import DriverId, IfMatch, IfNoneMatch, parameter_driver_id
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.drivers import DriverView, Duty, Fix, NewDriver, PositionView, checked, now
+from gofleet.adapters.http.schemas.drivers import (
+    DriverView,
+    LocationUpdate,
+    NewDriver,
+    PositionView,
+    SetDuty,
+    checked,
+    now,
+)
 from gofleet.domain.driver import Driver, Position
 from gofleet.domain.errors import NoPosition
 from gofleet.ports import Drivers, Fleet
 
 
-class MoveDriver(Protocol):
+class UpdatePositionCall(Protocol):
     def __call__(self, position: Position, *, own: bool = False) -> Awaitable[bool]: ...
 
 
@@ -83,7 +91,7 @@ async def show(
     responses=KEPT | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
 async def set_duty(
-    driver_id: DriverId, caller: CallerPart, data: JSONBody[Duty], drivers: DriversPort, fleet: FleetPort
+    driver_id: DriverId, caller: CallerPart, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
     """Keep it, then tell the fleet. Off duty means no further orders; one that the driver holds stays theirs."""
     stored = await drivers.set_duty(_checked_id(driver_id, caller), data.on_duty)
@@ -116,8 +124,8 @@ async def locate(driver_id: DriverId, caller: CallerPart, fleet: FleetPort) -> P
 async def move(
     driver_id: DriverId,
     caller: CallerPart,
-    data: JSONBody[Fix],
-    move_driver: NamedDependency[SkipValidation[MoveDriver]],
+    data: JSONBody[LocationUpdate],
+    move_driver: NamedDependency[SkipValidation[UpdatePositionCall]],
 ) -> Response[None]:
     """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so. A driver's
     own must be where somebody can be who was at the last one."""

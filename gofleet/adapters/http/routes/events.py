@@ -20,8 +20,8 @@ from gofleet.adapters.http.routes.orders import found
 from gofleet.adapters.http.schemas.events import EventView, Timeline
 from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse
 from gofleet.adapters.http.streams import Streams
-from gofleet.domain.errors import UnknownMoment
-from gofleet.domain.history import HistoryFilter, Moment, Move
+from gofleet.domain.errors import UnknownCursor
+from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryFilter
 from gofleet.ports import History, Orders
 
 MOST_MOVES = 1000
@@ -74,7 +74,9 @@ async def stream(
     history: NamedDependency[SkipValidation[History]],
     streams: NamedDependency[SkipValidation[Streams]],
     order_id: Annotated[str | None, filtering("Only the moves of this order.", "order-1", **ID)] = None,
-    type: Annotated[list[Move] | None, filtering("Only such moves; may be repeated.", ["orders.delivered"])] = None,
+    type: Annotated[
+        list[ChangeKind] | None, filtering("Only such moves; may be repeated.", ["orders.delivered"])
+    ] = None,
     bbox: MovesBox = None,
     last_event_id: Annotated[str | None, filtering("As the header of that name.", "QDEuMg", **TOKEN)] = None,
     last_event_id_header: Annotated[
@@ -99,12 +101,12 @@ async def stream(
 EVENT_ROUTES = (timeline, stream)
 
 
-async def _beginning(history: History, token: str | None) -> Moment:
+async def _beginning(history: History, token: str | None) -> HistoryCursor:
     if not token:  # what a browser sends before it has seen an id
         return await history.now()
     moment = moment_of(token)
     try:
         await history.behind(moment, HistoryFilter(), 1)
-    except UnknownMoment as error:
+    except UnknownCursor as error:
         raise BadParameter("last_event_id", "is of another history, or of one that lost its end since") from error
     return moment

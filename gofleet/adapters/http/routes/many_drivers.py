@@ -14,9 +14,17 @@ from gofleet.adapters.http.pagination import Cursor, after_driver, driver_behind
 from gofleet.adapters.http.parameters import BadParameter, filtering
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.drivers import DriverFix, DriverPage, DriverView, Fixes, Taken, checked, now
+from gofleet.adapters.http.schemas.drivers import (
+    DriverLocationUpdate,
+    DriverPage,
+    DriverView,
+    LocationUpdateBatch,
+    PositionBatchView,
+    checked,
+    now,
+)
 from gofleet.adapters.http.validation import MOST_FAULTS, InvalidBodies, InvalidBody
-from gofleet.domain.driver import Area, DriverFilter, Position
+from gofleet.domain.driver import AreaQuery, DriverFilter, Position
 from gofleet.ports import Drivers, Fleet
 
 DriversPort = NamedDependency[SkipValidation[Drivers]]
@@ -29,7 +37,7 @@ LISTED = {
         links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": AFTER},
     )
 }
-TAKEN = {200: Answer(Taken, description="What became of them.")}
+TAKEN = {200: Answer(PositionBatchView, description="What became of them.")}
 
 
 @get(
@@ -56,7 +64,9 @@ async def listing(
     if bbox is not None:
         if cursor is not None:
             raise BadParameter("cursor", "cannot be given with bbox: a map has no pages")
-        return DriverPage(items=await _map(Area(box_of(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None)
+        return DriverPage(
+            items=await _map(AreaQuery(box_of(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None
+        )
     which = DriverFilter(driver_behind(cursor), free, on_duty)
     found = await drivers.list(which, limit + 1)
     items = found[:limit]
@@ -71,16 +81,16 @@ async def listing(
     summary="Say where many drivers are",
     responses=TAKEN | documented(*BODY, Slug.FLEET_UNAVAILABLE),
 )
-async def move_all(data: JSONBody[Fixes], fleet: FleetPort) -> Taken:
+async def move_all(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
     """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""
     moved = await fleet.move_all(_positions(data.positions))
-    return Taken(applied=moved.accepted, older=moved.older, refused=moved.refused)
+    return PositionBatchView(applied=moved.accepted, older=moved.older, refused=moved.refused)
 
 
 MANY_DRIVER_ROUTES = (listing, move_all)
 
 
-async def _map(area: Area, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
+async def _map(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
     found = {one.position.driver_id: one for one in await fleet.within(area)}
     records = {driver.id: driver for driver in await drivers.among(list(found))}
     views = [DriverView.on_a_map(records[driver_id], one) for driver_id, one in found.items()]
@@ -88,7 +98,7 @@ async def _map(area: Area, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
     return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
 
 
-def _positions(fixes: list[DriverFix]) -> list[Position]:
+def _positions(fixes: list[DriverLocationUpdate]) -> list[Position]:
     positions, faults, moment = list[Position](), list[InvalidBody](), now()
     for number, fix in enumerate(fixes):
         try:

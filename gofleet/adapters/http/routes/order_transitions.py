@@ -21,7 +21,7 @@ from gofleet.adapters.http.etags import required_versions_of, tag_of, versions_o
 from gofleet.adapters.http.parameters import IfMatch, OrderId, parameter_id
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.orders import ByHand, OrderView, present
+from gofleet.adapters.http.schemas.orders import AssignOrder, OrderView, present
 from gofleet.domain.actor import Actor
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order, Owner
@@ -38,13 +38,13 @@ REFUSALS = (
 MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETag",))}
 
 
-class MoveOrder(Protocol):
+class TransitionCall(Protocol):
     def __call__(
         self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
     ) -> Awaitable[Order]: ...
 
 
-class DispatchByHand(Protocol):
+class DispatchManuallyCall(Protocol):
     def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Awaitable[Order]: ...
 
 
@@ -58,7 +58,7 @@ class DispatchByHand(Protocol):
 async def cancel(
     order_id: OrderId,
     caller: CallerPart,
-    cancel_order: NamedDependency[SkipValidation[MoveOrder]],
+    cancel_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
@@ -76,7 +76,7 @@ async def cancel(
 async def deliver(
     order_id: OrderId,
     caller: CallerPart,
-    deliver_order: NamedDependency[SkipValidation[MoveOrder]],
+    deliver_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
@@ -93,9 +93,9 @@ async def deliver(
 )
 async def dispatch(
     order_id: OrderId,
-    data: JSONBody[ByHand],
+    data: JSONBody[AssignOrder],
     caller: CallerPart,
-    dispatch_by_hand: NamedDependency[SkipValidation[DispatchByHand]],
+    dispatch_by_hand: NamedDependency[SkipValidation[DispatchManuallyCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
@@ -113,7 +113,7 @@ async def dispatch(
 async def redispatch(
     order_id: OrderId,
     caller: CallerPart,
-    redispatch_order: NamedDependency[SkipValidation[MoveOrder]],
+    redispatch_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""

@@ -27,12 +27,12 @@ from gofleet.adapters.http.parameters import (
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.orders import NewOrder, OrderPage, OrderView, as_created, present
-from gofleet.domain.errors import NoSuchOrder
+from gofleet.domain.errors import OrderNotFound
 from gofleet.domain.order import Order, Status
 from gofleet.ports import OrderFilter, Orders
 
 
-class CreateOrder(Protocol):
+class CreateOrderCall(Protocol):
     def __call__(self, order: Order, *, own: bool = False) -> Awaitable[tuple[Order, bool]]: ...
 
 
@@ -76,7 +76,7 @@ LISTED = {
     responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN, Slug.TOO_MANY_OPEN_ORDERS),
 )
 async def create(
-    data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrder]]
+    data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
     answer = accepted(*await create_order(ordered(data, caller), own=caller.owner is not None))
@@ -124,11 +124,11 @@ async def show(
 
 
 async def found(orders: Orders, order_id: str, caller: Caller) -> Order:
-    """`NoSuchOrder` also when it is none of the caller's: what they are answered, and what is done for it, is the
+    """`OrderNotFound` also when it is none of the caller's: what they are answered, and what is done for it, is the
     same."""
     order = await orders.get(order_id)
     if not order.is_of(caller.owner):
-        raise NoSuchOrder(order_id)
+        raise OrderNotFound(order_id)
     return order
 
 

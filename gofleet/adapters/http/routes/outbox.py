@@ -16,7 +16,7 @@ from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
 from gofleet.adapters.http.parameters import Limit
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.orders import Requested
+from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.ports import FailedEvent, FailedEvents
 
 FailedPort = NamedDependency[SkipValidation[FailedEvents]]
@@ -51,13 +51,13 @@ class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: NextCursor
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RetryFailedEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Try them again, if that is exactly as many as expected."""
 
     expected_count: Count
 
 
-ASKED = {202: Answer(Requested, description="It will be done.")}
+ASKED = {202: Answer(AcceptedCount, description="It will be done.")}
 LISTED = {200: Answer(FailedPage, description="A page of events.", links={"listFailedEvents": AFTER})}
 
 
@@ -87,10 +87,10 @@ async def listing(
     summary="Have all failed events tried again",
     responses=ASKED | documented(*BODY, Slug.COUNT_MISMATCH),
 )
-async def retry(data: JSONBody[Retry], failed_events: FailedPort) -> Requested:
+async def retry(data: JSONBody[RetryFailedEvents], failed_events: FailedPort) -> AcceptedCount:
     """The relays try all of them anew, if they are as many as expected: else 409 with the `actual_count`."""
     await failed_events.retry(data.expected_count)
-    return Requested(requested=data.expected_count)
+    return AcceptedCount(requested=data.expected_count)
 
 
 OUTBOX_ROUTES = (listing, retry)

@@ -21,13 +21,13 @@ from gofleet.adapters.http.parameters import (
 )
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.orders import Requested
+from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.adapters.http.schemas.parked import (
-    Groups,
-    ManyReplays,
-    OpenedView,
+    ParkedDetailView,
+    ParkedGroupList,
     ParkedPage,
     ParkedView,
+    ReplayRequest,
     group_view_of,
     opened_view_of,
     view_of,
@@ -52,13 +52,13 @@ LISTED = {
         links={"listParkedMessages": AFTER},
     )
 }
-COUNTED = {200: Answer(Groups, description="The groups.")}
-SHOWN = {200: Answer(OpenedView, description="The message.")}
+COUNTED = {200: Answer(ParkedGroupList, description="The groups.")}
+SHOWN = {200: Answer(ParkedDetailView, description="The message.")}
 REPLAYED = {
     202: Answer(ParkedView, description="It will be put back."),
     200: Answer(ParkedView, description="It was replayed before, and is not again."),
 }
-ASKED = {202: Answer(Requested, description="They will be put back.")}
+ASKED = {202: Answer(AcceptedCount, description="They will be put back.")}
 
 
 @get(
@@ -99,10 +99,10 @@ async def groups(
     reason: ByReason = None,
     stage: ByState = None,
     limit: Limit = 50,
-) -> Groups:
+) -> ParkedGroupList:
     """One line for each sort of failure, the most frequent first."""
     found = await parked.groups(_filter(queue, fingerprint, reason, stage), limit)
-    return Groups(items=[group_view_of(group) for group in found])
+    return ParkedGroupList(items=[group_view_of(group) for group in found])
 
 
 @get(
@@ -111,7 +111,7 @@ async def groups(
     summary="Show a parked message",
     responses=SHOWN | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.INVALID),
 )
-async def show(parked_id: ParkedId, parked: ParkedPort) -> OpenedView:
+async def show(parked_id: ParkedId, parked: ParkedPort) -> ParkedDetailView:
     """The message with its headers and the first 64 KiB of its body."""
     return opened_view_of(*await parked.open(_number(parked_id), MOST_BODY_BYTES))
 
@@ -136,10 +136,10 @@ async def replay(parked_id: ParkedId, parked: ParkedPort) -> Response[ParkedView
     summary="Replay many parked messages",
     responses=ASKED | documented(*BODY, Slug.NOT_REPLAYABLE, Slug.COUNT_MISMATCH),
 )
-async def replay_many(data: JSONBody[ManyReplays], parked: ParkedPort) -> Requested:
+async def replay_many(data: JSONBody[ReplayRequest], parked: ParkedPort) -> AcceptedCount:
     """Have all that match and wait put back, if they are as many as expected: else 409 with the `actual_count`."""
     await parked.request_all(data.filter.filter(), data.expected_count)
-    return Requested(requested=data.expected_count)
+    return AcceptedCount(requested=data.expected_count)
 
 
 PARKED_ROUTES = (listing, groups, show, replay, replay_many)

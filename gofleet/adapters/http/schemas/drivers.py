@@ -29,13 +29,13 @@ class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     on_duty: OnDuty = True
 
 
-class Duty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SetDuty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether a driver works now."""
 
     on_duty: OnDuty
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class LastSeenView(msgspec.Struct, frozen=True, kw_only=True):
     """Where a driver was last, and when."""
 
     lat: Lat
@@ -60,7 +60,7 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             maximum=2**31 - 1,
         ),
     ]
-    position: Annotated[Seen | None, said("Only on a map.")] = None
+    position: Annotated[LastSeenView | None, said("Only on a map.")] = None
 
     @classmethod
     def of(cls, driver: Driver) -> DriverView:
@@ -84,7 +84,9 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             free=driver.free and one.free,
             order_id=driver.order_id,
             version=driver.version,
-            position=Seen(lat=one.position.place.lat, lng=one.position.place.lng, recorded_at=one.position.recorded_at),
+            position=LastSeenView(
+                lat=one.position.place.lat, lng=one.position.place.lng, recorded_at=one.position.recorded_at
+            ),
         )
 
 
@@ -129,13 +131,13 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Candidates(msgspec.Struct, frozen=True, kw_only=True):
+class CandidateList(msgspec.Struct, frozen=True, kw_only=True):
     """Who is on duty near the pickup of an order, nearest first."""
 
     items: Annotated[list[CandidateView], said("At most as many as asked for.")]
 
 
-class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a driver's device is; without `recorded_at` it is there now."""
 
     lat: Lat
@@ -143,7 +145,7 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     recorded_at: RecordedAt = None
 
 
-class DriverFix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DriverLocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the device of one of many drivers is."""
 
     driver_id: DriverId
@@ -152,15 +154,15 @@ class DriverFix(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     recorded_at: RecordedAt = None
 
 
-class Fixes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LocationUpdateBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where many drivers are; one driver may be there several times, and the newest counts."""
 
     positions: Annotated[
-        list[DriverFix], msgspec.Meta(min_length=1, max_length=MOST_FIXES, description="1 to 500 of them.")
+        list[DriverLocationUpdate], msgspec.Meta(min_length=1, max_length=MOST_FIXES, description="1 to 500 of them.")
     ]
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True):
     """What became of many positions."""
 
     applied: Count
@@ -168,7 +170,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     refused: Annotated[Count, said("Impossible by the clock of the fleet service.", 0)]
 
 
-def checked(driver_id: str, fix: Fix | DriverFix, now: datetime, pointer: str = "") -> Position:
+def checked(driver_id: str, fix: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = "") -> Position:
     """The position; `InvalidBody` below `pointer` if it is impossible."""
     try:
         recorded_at = aware("recorded_at", fix.recorded_at) if fix.recorded_at else now

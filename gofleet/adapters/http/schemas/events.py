@@ -10,7 +10,7 @@ import msgspec
 from gofleet.adapters.http.access import Caller
 from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, moment, said
 from gofleet.domain.driver import Sighting
-from gofleet.domain.history import Entry, Move
+from gofleet.domain.history import ChangeKind, HistoryEntry
 from gofleet.domain.order import Reason, Status
 
 
@@ -19,7 +19,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: OrderId
     sequence: Version
-    type: Annotated[Move, said("What was done.", "orders.dispatched")]
+    type: Annotated[ChangeKind, said("What was done.", "orders.dispatched")]
     status: Annotated[Status, said("What has become of the order by that.", "DISPATCHED")]
     driver_id: Annotated[DriverId | None, said("Who has the order since, or had it when it ended.")]
     reason: Annotated[Reason | None, said("Why it was handed to people, if it was.", None)]
@@ -35,7 +35,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: Annotated[str | None, said("Of the trace in which it was done.", "4bf92f3577b34da6a3ce929d0e0e4736")]
 
     @classmethod
-    def of(cls, entry: Entry, caller: Caller) -> EventView:
+    def of(cls, entry: HistoryEntry, caller: Caller) -> EventView:
         """As the caller may see it."""
         return cls(
             order_id=entry.order_id,
@@ -56,7 +56,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     items: Annotated[list[EventView], said("Its moves, oldest first.")]
 
 
-class DriverMoved(msgspec.Struct, frozen=True, kw_only=True):
+class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
     """Where a driver is now."""
 
     driver_id: DriverId
@@ -66,7 +66,7 @@ class DriverMoved(msgspec.Struct, frozen=True, kw_only=True):
     free: Annotated[bool, said("Whether it can take an order.", True)]
 
     @classmethod
-    def of(cls, seen: Sighting) -> DriverMoved:
+    def of(cls, seen: Sighting) -> DriverPositionView:
         at = seen.position
         return cls(
             driver_id=at.driver_id,

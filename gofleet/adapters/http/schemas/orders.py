@@ -97,13 +97,13 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: NextCursor
 
 
-class ByHand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AssignOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is to have the order."""
 
     driver_id: DriverId
 
 
-class Requested(msgspec.Struct, frozen=True, kw_only=True):
+class AcceptedCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many were asked for."""
 
     requested: Count

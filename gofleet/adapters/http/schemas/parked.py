@@ -42,7 +42,7 @@ class ParkedPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: NextCursor
 
 
-class OpenedView(ParkedView, frozen=True, kw_only=True):
+class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
     """A parked message with its headers and the beginning of its body, in base64 if that is not UTF-8."""
 
     headers: Annotated[dict[str, str], said("As they arrived.", {"x-event-type": "orders.created"})]
@@ -51,7 +51,7 @@ class OpenedView(ParkedView, frozen=True, kw_only=True):
     body_truncated: Annotated[bool, said("Whether there is more of it.")]
 
 
-class GroupView(msgspec.Struct, frozen=True, kw_only=True):
+class ParkedGroupView(msgspec.Struct, frozen=True, kw_only=True):
     """All failures of one sort, `detail` as the newest says it; `waiting` is what a replay of them has to expect."""
 
     fingerprint: Fingerprint
@@ -64,13 +64,13 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
     last_at: Annotated[datetime, moment("When the newest was given up.")]
 
 
-class Groups(msgspec.Struct, frozen=True, kw_only=True):
+class ParkedGroupList(msgspec.Struct, frozen=True, kw_only=True):
     """The largest groups first."""
 
-    items: Annotated[list[GroupView], said("At most as many as asked for.")]
+    items: Annotated[list[ParkedGroupView], said("At most as many as asked for.")]
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ParkedSelector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those that have all of these; without any, all."""
 
     queue: Annotated[str | None, said("Those of this queue.", "orders.created", **ID)] = None
@@ -86,10 +86,10 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
-class ManyReplays(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Replay what is chosen and waits, if that is exactly as many as expected."""
 
-    filter: Annotated[Chosen, said("Which ones.")]
+    filter: Annotated[ParkedSelector, said("Which ones.")]
     expected_count: Count
 
 
@@ -97,11 +97,11 @@ def view_of(message: ParkedMessage) -> ParkedView:
     return ParkedView(**_fields(message))
 
 
-def opened_view_of(message: ParkedMessage, content: Delivery) -> OpenedView:
+def opened_view_of(message: ParkedMessage, content: Delivery) -> ParkedDetailView:
     """`content` has the beginning of the body, or all of it."""
     truncated = len(content.body) < message.body_bytes
     encoding, body = _shown(content.body, truncated=truncated)
-    return OpenedView(
+    return ParkedDetailView(
         **_fields(message),
         headers=dict(content.headers),
         body=body,
@@ -110,8 +110,8 @@ def opened_view_of(message: ParkedMessage, content: Delivery) -> OpenedView:
     )
 
 
-def group_view_of(group: ParkedGroup) -> GroupView:
-    return GroupView(
+def group_view_of(group: ParkedGroup) -> ParkedGroupView:
+    return ParkedGroupView(
         fingerprint=group.fingerprint,
         queue=group.queue,
         reason=group.cause,

@@ -4,11 +4,11 @@ PYTHONPATH names this directory."""
 from __future__ import annotations
 
 from gofleet.adapters import dispatcher as in_flight
-from gofleet.domain.messages import DONE
+from gofleet.domain.messages import ACK
 
 
-async def handle(self: in_flight.InFlight, held: in_flight.Held) -> None:
-    await self._answer(held, DONE)  # pyright: ignore[reportPrivateUsage]
+async def handle(self: in_flight.Dispatcher, held: in_flight.IncomingMessage) -> None:
+    await self._answer(held, ACK)  # pyright: ignore[reportPrivateUsage]
     try:
         await self._verdict(held.delivery)  # pyright: ignore[reportPrivateUsage]
     finally:
@@ -16,4 +16,4 @@ async def handle(self: in_flight.InFlight, held: in_flight.Held) -> None:
         self._start_waiting()  # pyright: ignore[reportPrivateUsage]
 
 
-in_flight.InFlight._handle = handle  # pyright: ignore[reportPrivateUsage]
+in_flight.Dispatcher._handle = handle  # pyright: ignore[reportPrivateUsage]
