@@ -18,7 +18,7 @@ from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.http.streams import StreamBounds, Streams
+from gofleet.adapters.http.sse import StreamBounds, Streams
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.history import PostgresHistory

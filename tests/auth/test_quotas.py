@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from gofleet.adapters.http.streams import StreamBounds
+from gofleet.adapters.http.sse import StreamBounds
 from gofleet.domain.driver import Position
 from gofleet.domain.place import Place
 from tests.auth.matrix import bearing, serving_all, settled

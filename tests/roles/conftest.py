@@ -18,7 +18,7 @@ from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
-from gofleet.adapters.http.streams import StreamBounds, Streams
+from gofleet.adapters.http.sse import StreamBounds, Streams
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import BoundingBox, Place

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.http.streams import StreamBounds
+from gofleet.adapters.http.sse import StreamBounds
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.domain.order import Order

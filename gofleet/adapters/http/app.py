@@ -20,28 +20,30 @@ from gofleet.adapters.http.access import OPEN, Caller
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.auth import Authenticator, caller_of
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.docs import DOCS_ROUTES
+from gofleet.adapters.http.docs import DOCS_ROUTES, explain, resource_of
 from gofleet.adapters.http.error_handler import problem_response
-from gofleet.adapters.http.explained import explain
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.methods import options_of
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin
-from gofleet.adapters.http.parameters import checked_query
 from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY
-from gofleet.adapters.http.resource import resource_of
-from gofleet.adapters.http.routes.candidates import FindCandidates, candidates
-from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, UpdatePositionCall
+from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MANY_DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
-from gofleet.adapters.http.routes.many_drivers import MANY_DRIVER_ROUTES
-from gofleet.adapters.http.routes.order_transitions import MOVE_ROUTES, DispatchManuallyCall, TransitionCall
-from gofleet.adapters.http.routes.orders import ORDER_ROUTES, CreateOrderCall
+from gofleet.adapters.http.routes.orders import (
+    MOVE_ROUTES,
+    ORDER_ROUTES,
+    CreateOrderCall,
+    DispatchManuallyCall,
+    FindCandidates,
+    TransitionCall,
+    candidates,
+)
 from gofleet.adapters.http.routes.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.routes.parked import PARKED_ROUTES
 from gofleet.adapters.http.routes.slo import slo
-from gofleet.adapters.http.streams import Streams
-from gofleet.adapters.http.validation import StrictRequest
+from gofleet.adapters.http.sse import Streams
+from gofleet.adapters.http.validation import StrictRequest, checked_query
 from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from litestar import Response, get
+import msgspec
+from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter
 
 from gofleet.adapters.http.access import OPEN
+from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.fields import said
+from gofleet.adapters.http.problem_types import PREFIX, Slug
+from gofleet.adapters.http.problems import documented
+from gofleet.domain.principal import Scope
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
@@ -35,3 +44,79 @@ def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
 
 
 DOCS_ROUTES = [_serving(path, *file) for path, file in FILES.items()]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sort of problem means."""
+
+    type: Annotated[str, said("The `type` of such problems.", Slug.ORDER_TAKEN.uri)]
+    title: Annotated[str, said("What is wrong.", Slug.ORDER_TAKEN.meaning.title)]
+    status: Annotated[int, said("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
+    hint: Annotated[str, said("What to do about it.", Slug.ORDER_TAKEN.meaning.hint)]
+
+
+EXPLAINED = {200: Answer(Explanation, description="What it means and what to do about it.")}
+
+
+@get(
+    PREFIX + "{slug:str}",
+    operation_id="explainProblem",
+    summary="Explain a problem",
+    responses=EXPLAINED | documented(Slug.NOT_FOUND, public=True),
+    opt=OPEN,
+    tags=["problems"],
+)
+async def explain(
+    slug: Annotated[
+        str,
+        PathParameter(description="The end of the problem's `type`.", schema_extra={"enum": [s.value for s in Slug]}),
+    ],
+) -> Explanation:
+    """What the `type` of a problem means. The words may change, the slugs never do."""
+    try:
+        found = Slug(slug)
+    except ValueError as error:
+        raise NotFoundException from error
+    title, status, hint = found.meaning.title, found.meaning.status, found.meaning.hint
+    return Explanation(type=found.uri, title=title, status=status, hint=hint)
+
+
+PATH = "/.well-known/oauth-protected-resource"
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """What this API asks of those who come."""
+
+    resource: Annotated[str, said("This API, as it was asked.", "http://localhost:8000/")]
+    authorization_servers: Annotated[
+        list[str], said("Who gives tokens for it; nobody where AUTH=off.", ["http://localhost:8088/realms/gofleet"])
+    ]
+    scopes_supported: Annotated[list[Scope], said("What a token may be for.")]
+    bearer_methods_supported: Annotated[list[str], said("Where it goes.", ["header"])]
+
+
+RESOURCE_SHOWN = {200: Answer(Resource, description="Where to get a token, and for what.")}
+
+
+def resource_of(issuer: str | None) -> HTTPRouteHandler:
+    """The route of an API that trusts this issuer."""
+
+    @get(
+        PATH,
+        operation_id="showResource",
+        summary="Tell where to log in",
+        responses=RESOURCE_SHOWN | documented(public=True),
+        tags=["operations"],
+        opt=OPEN,
+        sync_to_thread=False,
+    )
+    def resource(request: Request[Any, Any, Any]) -> Resource:
+        """Which issuer's access tokens this API takes."""
+        return Resource(
+            resource=str(request.base_url),
+            authorization_servers=[issuer] if issuer else [],
+            scopes_supported=list(Scope),
+            bearer_methods_supported=["header"],
+        )
+
+    return resource

@@ -12,12 +12,11 @@ from loguru import logger
 
 from gofleet.adapters.http.etags import tag_of
 from gofleet.adapters.http.load_shedding import Overloaded
-from gofleet.adapters.http.parameters import BadParameter
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
 from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
-from gofleet.adapters.http.streams import TooManyStreams
-from gofleet.adapters.http.validation import InvalidBodies, InvalidBody, in_words
+from gofleet.adapters.http.sse import TooManyStreams
+from gofleet.adapters.http.validation import BadParameter, InvalidBodies, InvalidBody, in_words
 from gofleet.domain.errors import (
     CountMismatch,
     Forbidden,

@@ -15,8 +15,7 @@ from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import headers_of, problem_of
 from gofleet.adapters.http.etags import tag_of
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.routes.order_transitions import TransitionCall
-from gofleet.adapters.http.routes.orders import CreateOrderCall, OrderAnswer, accepted, ordered
+from gofleet.adapters.http.routes.orders import CreateOrderCall, OrderAnswer, TransitionCall, accepted, ordered
 from gofleet.adapters.http.schemas.orders import NewOrder, present
 from gofleet.adapters.http.validation import decoded
 from gofleet.domain.ids import IDENTIFIER

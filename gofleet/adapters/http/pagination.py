@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar.params import QueryParameter
 
-from gofleet.adapters.http.parameters import BadParameter, aware
+from gofleet.adapters.http.validation import BadParameter, aware
 from gofleet.domain.errors import Invalid
+from gofleet.domain.history import HistoryCursor
 from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
 
@@ -90,3 +91,23 @@ def _read(cursor: str) -> str:
 
 def _foreign() -> BadParameter:
     return BadParameter("cursor", "is not one that we gave")
+
+
+LONGEST_TOKEN = 64
+TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_TOKEN}
+_MOMENT = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
+
+
+def token_of(moment: HistoryCursor) -> str:
+    return urlsafe_b64encode(f"@{moment.turn}.{moment.id}".encode()).decode().rstrip("=")
+
+
+def moment_of(token: str) -> HistoryCursor:
+    """`BadParameter` if it is not one that we gave."""
+    try:
+        text = urlsafe_b64decode(token[:LONGEST_TOKEN].encode("ascii") + b"=" * (-len(token) % 4)).decode("ascii")
+    except ValueError:
+        text = ""
+    if len(token) > LONGEST_TOKEN or not (found := _MOMENT.fullmatch(text)):
+        raise BadParameter("last_event_id", "is not one that we gave")
+    return HistoryCursor(int(found[1]), int(found[2]))

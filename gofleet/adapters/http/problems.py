@@ -17,7 +17,7 @@ from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.request_limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
-from gofleet.adapters.http.streams import TooManyStreams
+from gofleet.adapters.http.sse import TooManyStreams
 from gofleet.adapters.http.validation import NotJson, WrongMediaType
 from gofleet.domain.errors import (
     CountMismatch,

@@ -10,16 +10,14 @@ from litestar.params import HeaderParameter, SkipValidation
 
 from gofleet.adapters.http.access import CallerPart
 from gofleet.adapters.http.answers import Answer
-from gofleet.adapters.http.boxes import MovesBox, box_of
 from gofleet.adapters.http.fields import ID
-from gofleet.adapters.http.parameters import BadParameter, OrderId, filtering, parameter_id
+from gofleet.adapters.http.pagination import TOKEN, moment_of
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import documented
-from gofleet.adapters.http.resume import TOKEN, moment_of
 from gofleet.adapters.http.routes.orders import found
 from gofleet.adapters.http.schemas.events import EventView, Timeline
-from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse
-from gofleet.adapters.http.streams import Streams
+from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse, Streams
+from gofleet.adapters.http.validation import BadParameter, MovesBox, OrderId, box_of, filtering, parameter_id
 from gofleet.domain.errors import UnknownCursor
 from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryFilter
 from gofleet.ports import History, Orders

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple, Protocol
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.access import Caller, CallerPart
 from gofleet.adapters.http.answers import AFTER, Answer
-from gofleet.adapters.http.etags import matches, tag_of
+from gofleet.adapters.http.etags import matches, required_versions_of, tag_of, versions_of
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, after_order, order_behind
-from gofleet.adapters.http.parameters import (
+from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
+from gofleet.adapters.http.schemas.orders import AssignOrder, NewOrder, OrderPage, OrderView, as_created, present
+from gofleet.adapters.http.validation import (
     BadParameter,
+    IfMatch,
     IfNoneMatch,
     Limit,
     OrderId,
@@ -24,12 +29,13 @@ from gofleet.adapters.http.parameters import (
     filtering,
     parameter_id,
 )
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import BODY, documented
-from gofleet.adapters.http.schemas.orders import NewOrder, OrderPage, OrderView, as_created, present
-from gofleet.domain.errors import OrderNotFound
-from gofleet.domain.order import Order, Status
+from gofleet.domain.actor import Actor
+from gofleet.domain.driver import Sighting
+from gofleet.domain.errors import Invalid, OrderNotFound
+from gofleet.domain.ids import identifier
+from gofleet.domain.order import Order, Owner, Status
 from gofleet.ports import OrderFilter, Orders
+from gofleet.usecases.transition_order import Versions
 
 
 class CreateOrderCall(Protocol):
@@ -160,3 +166,136 @@ async def listing(
 
 
 ORDER_ROUTES = (create, show, listing)
+
+
+REFUSALS = (
+    Slug.MALFORMED_TAG,
+    Slug.NO_SUCH_ORDER,
+    Slug.INVALID_TRANSITION,
+    Slug.STALE_ORDER,
+    Slug.VERSION_MISMATCH,
+    Slug.INVALID,
+)
+MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETag",))}
+
+
+class TransitionCall(Protocol):
+    def __call__(
+        self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
+    ) -> Awaitable[Order]: ...
+
+
+class DispatchManuallyCall(Protocol):
+    def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Awaitable[Order]: ...
+
+
+@post(
+    "/{order_id:str}/cancel",
+    status_code=200,
+    operation_id="cancelOrder",
+    summary="Cancel an order",
+    responses=MOVED | documented(*REFUSALS),
+)
+async def cancel(
+    order_id: OrderId,
+    caller: CallerPart,
+    cancel_order: NamedDependency[SkipValidation[TransitionCall]],
+    if_match: IfMatch = None,
+) -> Response[OrderView]:
+    """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await cancel_order(order_id, versions, by=caller.actor, owner=caller.owner))
+
+
+@post(
+    "/{order_id:str}/deliver",
+    status_code=200,
+    operation_id="deliverOrder",
+    summary="Deliver an order",
+    responses=MOVED | documented(*REFUSALS),
+)
+async def deliver(
+    order_id: OrderId,
+    caller: CallerPart,
+    deliver_order: NamedDependency[SkipValidation[TransitionCall]],
+    if_match: IfMatch = None,
+) -> Response[OrderView]:
+    """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await deliver_order(order_id, versions, by=caller.actor, owner=caller.owner))
+
+
+@post(
+    "/{order_id:str}/dispatch",
+    status_code=200,
+    operation_id="dispatchOrder",
+    summary="Give an order to a driver by hand",
+    responses=MOVED | documented(*BODY, *REFUSALS, Slug.PRECONDITION_REQUIRED, Slug.UNKNOWN_DRIVER, Slug.DRIVER_BUSY),
+)
+async def dispatch(
+    order_id: OrderId,
+    data: JSONBody[AssignOrder],
+    caller: CallerPart,
+    dispatch_by_hand: NamedDependency[SkipValidation[DispatchManuallyCall]],
+    if_match: IfMatch = None,
+) -> Response[OrderView]:
+    """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
+    order_id, driver_id = parameter_id("order_id", order_id), identifier("driver_id", data.driver_id)
+    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match), by=caller.actor))
+
+
+@post(
+    "/{order_id:str}/redispatch",
+    status_code=200,
+    operation_id="redispatchOrder",
+    summary="Let an order be tried again",
+    responses=MOVED | documented(*REFUSALS),
+)
+async def redispatch(
+    order_id: OrderId,
+    caller: CallerPart,
+    redispatch_order: NamedDependency[SkipValidation[TransitionCall]],
+    if_match: IfMatch = None,
+) -> Response[OrderView]:
+    """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
+    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    return _moved(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
+
+
+MOVE_ROUTES = (cancel, deliver, dispatch, redispatch)
+
+
+def _moved(order: Order) -> Response[OrderView]:
+    return Response(present(order), headers={"ETag": tag_of(order.version)})
+
+
+FindCandidates = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
+FOUND = {200: Answer(CandidateList, description="Those near; none, if nobody is.")}
+
+
+@get(
+    "/{order_id:str}/candidates",
+    operation_id="listCandidates",
+    summary="Show who is near an order",
+    responses=FOUND | documented(Slug.NO_SUCH_ORDER, Slug.NO_PICKUP, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+)
+async def candidates(
+    order_id: OrderId,
+    find_candidates: NamedDependency[SkipValidation[FindCandidates]],
+    limit: Annotated[int, QueryParameter(ge=1, le=50, description="Items of one answer at most.")] = 5,
+    radius_km: Annotated[
+        float | None,
+        filtering("How far from the pickup; at most and by default what is set.", 5.0, exclusive_minimum=0),
+    ] = None,
+) -> CandidateList:
+    """Who is on duty near the pickup of the order, or near the depot if it has none: free or not, nearest first.
+
+    Nobody is claimed by being shown, so a driver who is free here may have an order a moment later.
+    """
+    try:
+        found = await find_candidates(parameter_id("order_id", order_id), radius_km, limit)
+    except Invalid as error:
+        if error.field != "radius_km":
+            raise
+        raise BadParameter(error.field, error.why) from error
+    return CandidateList(items=[CandidateView.of(one) for one in found])

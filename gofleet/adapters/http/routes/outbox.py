@@ -13,10 +13,10 @@ from litestar.params import JSONBody, SkipValidation
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, moment, said
 from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
-from gofleet.adapters.http.parameters import Limit
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
+from gofleet.adapters.http.validation import Limit
 from gofleet.ports import FailedEvent, FailedEvents
 
 FailedPort = NamedDependency[SkipValidation[FailedEvents]]

@@ -12,13 +12,6 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
-from gofleet.adapters.http.parameters import (
-    BadParameter,
-    Limit,
-    ParkedId,
-    filtering,
-    parameter_id,
-)
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
@@ -31,6 +24,13 @@ from gofleet.adapters.http.schemas.parked import (
     group_view_of,
     opened_view_of,
     view_of,
+)
+from gofleet.adapters.http.validation import (
+    BadParameter,
+    Limit,
+    ParkedId,
+    filtering,
+    parameter_id,
 )
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter

@@ -8,8 +8,7 @@ from typing import Annotated
 import msgspec
 
 from gofleet.adapters.http.fields import Count, DriverId, Lat, Lng, Name, NextCursor, OrderId, moment, said
-from gofleet.adapters.http.parameters import aware
-from gofleet.adapters.http.validation import InvalidBody
+from gofleet.adapters.http.validation import InvalidBody, aware
 from gofleet.domain.driver import Driver, Position, Sighting
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import Place
