@@ -1,0 +1,205 @@
+"""Checker of the project's vocabulary: retired words in names and prose, and public names defined twice.
+
+`python -m tests.words [PATH ...]` lists what it finds, `file:line: word -> replacement`; without a path it reads the
+product and its documents. The rows and the exceptions are in tests/words.toml.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "tests" / "words.toml"
+GENERATED = ("gofleet/adapters/grpc/pb/*",)
+DOCUMENTS = ("*.md", "justfile", "compose.yaml", "Dockerfile", "config/**/*", "sql/queries/*.sql", "proto/*.proto")
+UNREAD = ("*.venv/*", "*/node_modules/*", "*/.git/*", "*/dist/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One retired word: a pattern for names or for prose, and what to write instead."""
+
+    kind: Literal["name", "prose"]
+    pattern: re.Pattern[str]
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """One allowed use: a path (glob), the text that is found there, and the reason."""
+
+    path: str
+    found: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A retired word at a place."""
+
+    path: str
+    line: int
+    found: str
+    replacement: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.found!r} -> {self.replacement}"
+
+
+def rows(table: Path = TABLE) -> list[Row]:
+    """The rows of the table. Name patterns match whole words of a name (`_` and capitals separate them)."""
+    read = tomllib.loads(table.read_text(encoding="utf-8"))
+    names = [
+        Row("name", re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])"), replacement)
+        for pattern, replacement in read["name"].items()
+    ]
+    prose = [
+        Row("prose", re.compile(rf"(?<![\w`-])(?:{pattern})(?![\w`])", re.IGNORECASE), replacement)
+        for pattern, replacement in read["prose"].items()
+    ]
+    return names + prose
+
+
+def exemptions(table: Path = TABLE) -> list[Exemption]:
+    """The exceptions of the table, each with its reason."""
+    return [Exemption(**each) for each in tomllib.loads(table.read_text(encoding="utf-8")).get("exception", [])]
+
+
+def sources(root: Path = ROOT) -> list[Path]:
+    """The product's modules, without generated code."""
+    every = sorted((root / "gofleet").rglob("*.py"))
+    return [path for path in every if not _matches(path.relative_to(root), GENERATED)]
+
+
+def documents(root: Path = ROOT) -> list[Path]:
+    """Pages, recipes, deployment files and the comments of SQL."""
+    found = {path for pattern in DOCUMENTS for path in root.rglob(pattern) if path.is_file()}
+    return sorted(path for path in found if not _matches(path.relative_to(root), UNREAD))
+
+
+def check(paths: Iterable[Path], root: Path = ROOT) -> list[Finding]:
+    """Every retired word in these files that no exception allows."""
+    table, allowed = rows(), exemptions()
+    return [
+        finding
+        for path in paths
+        for finding in check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)), table)
+        if not any(fnmatch(finding.path, each.path) and each.found == finding.found for each in allowed)
+    ]
+
+
+def check_text(text: str, path: str, table: list[Row]) -> list[Finding]:
+    """Every retired word of one file, whose suffix tells its kind."""
+    if path.endswith(".py"):
+        return [*_names(text, path, table), *_prose(_python_prose(text), path, table)]
+    return list(_prose(_document_prose(text, Path(path).suffix), path, table))
+
+
+def duplicates(paths: Iterable[Path], root: Path = ROOT) -> dict[str, list[str]]:
+    """Public classes and functions that are defined in two modules or more, with those modules."""
+    places = defaultdict[str, list[str]](list)
+    for path in paths:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+                places[node.name].append(str(path.relative_to(root)))
+    allowed = {each.found for each in exemptions()}
+    return {name: of for name, of in sorted(places.items()) if len(of) > 1 and name not in allowed}
+
+
+def _matches(path: Path, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(str(path), pattern) or fnmatch(f"/{path}", pattern) for pattern in patterns)
+
+
+def _names(text: str, path: str, table: list[Row]) -> Iterator[Finding]:
+    stem = Path(path).stem
+    for line, name in [(1, stem), *_defined(ast.parse(text))]:
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        for row in table:
+            if row.kind == "name" and (row.pattern.search(name) or row.pattern.search(snake)):
+                yield Finding(path, line, name, row.replacement)
+
+
+def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Names that the module gives: functions, classes, parameters, variables, attributes, import aliases."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.lineno, node.name
+            case ast.arg():
+                yield node.lineno, node.arg
+            case ast.Name(ctx=ast.Store()):
+                yield node.lineno, node.id
+            case ast.Attribute(ctx=ast.Store()):
+                yield node.lineno, node.attr
+            case ast.alias(asname=str(name)):
+                yield node.lineno, name
+            case _:
+                pass
+
+
+def _python_prose(text: str) -> Iterator[tuple[int, str]]:
+    """Comments, docstrings and every other literal of two words or more, line by line."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            for number, line in enumerate(node.value.split("\n")):
+                yield node.lineno + number, line
+
+
+def _document_prose(text: str, suffix: str) -> Iterator[tuple[int, str]]:
+    """The lines of a document; of a page without its code, of SQL and protobuf only the comments."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if suffix == ".md":
+            if line.startswith("```"):
+                fenced = not fenced
+            elif not fenced:
+                yield number, re.sub(r"`[^`]*`|\]\([^)]*\)", " ", line)
+        elif suffix == ".sql":
+            yield number, line.partition("--")[2]
+        elif suffix == ".proto":
+            yield number, line.partition("//")[2]
+        else:
+            yield number, line
+
+
+def _prose(lines: Iterable[tuple[int, str]], path: str, table: list[Row]) -> Iterator[Finding]:
+    for number, line in lines:
+        for row in table:
+            if row.kind == "prose" and (found := row.pattern.search(line)):
+                yield Finding(path, number, found[0], row.replacement)
+
+
+def main(arguments: list[str]) -> int:
+    """Lists the findings; 1 if there are any."""
+    chosen = [Path(each).resolve() for each in arguments] or [ROOT]
+    paths = [path for path in (*sources(), *documents()) if any(path.is_relative_to(each) for each in chosen)]
+    findings = sorted(set(check(paths)), key=lambda each: (each.path, each.line))
+    twice = {
+        name: places
+        for name, places in duplicates(sources()).items()
+        if any((ROOT / place).is_relative_to(each) for place in places for each in chosen)
+    }
+    for finding in findings:
+        sys.stdout.write(f"{finding}\n")
+    for name, places in twice.items():
+        sys.stdout.write(f"{name}: defined in {', '.join(places)}\n")
+    sys.stderr.write(f"{len(findings)} retired words, {len(twice)} public names in two modules\n")
+    return 1 if findings or twice else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
