@@ -30,11 +30,11 @@ from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.acl import acl as acl_of
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.acl import acl_file
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.adapters.supervision import jittered
-from gofleet.adapters.tls import trusting
+from gofleet.adapters.tls import client_tls_context
 from gofleet.domain.place import Place
 from gofleet.guards.chain import Rules
 from gofleet.guards.manual_fallback import WaitLimits
@@ -201,7 +201,7 @@ def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:
 
 def _redis_tls(settings: Settings) -> SSLContext | None:
     at = settings.redis
-    return trusting(at.tls_authority) if at.tls == "on" else None
+    return client_tls_context(at.tls_authority) if at.tls == "on" else None
 
 
 @asynccontextmanager
@@ -264,8 +264,8 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
         opened = RabbitConsumer(
             rabbit_server(settings), topology(settings), grace_seconds=grace, timeout_seconds=timeout
         )
-    async with process.keeping(opened.watch):
-        process.checks["consuming"] = opened.watch.check
+    async with process.keeping(opened.supervisor):
+        process.checks["consuming"] = opened.supervisor.check
         yield opened
 
 
@@ -277,7 +277,7 @@ def _redis_url(settings: Settings) -> str:
 
 def rabbit_server(settings: Settings) -> RabbitServer:
     at = settings.broker
-    tls = trusting(at.tls_authority) if at.tls == "on" else None
+    tls = client_tls_context(at.tls_authority) if at.tls == "on" else None
     return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds, tls=tls)
 
 
@@ -289,4 +289,4 @@ def topology(settings: Settings) -> Topology:
 def acl(settings: Settings) -> str:
     """What each role's user may do at Redis, as its ACL file has it."""
     general = settings.general
-    return acl_of(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")
+    return acl_file(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")

@@ -24,9 +24,9 @@ class IncomingMessage(Protocol):
 
     @property
     def delivery(self) -> Delivery: ...
-    async def forget(self) -> None: ...
-    async def postpone(self, later: Retry) -> None: ...
-    async def give_back(self) -> None: ...  # never started: let another consumer have it now
+    async def ack(self) -> None: ...
+    async def retry_later(self, later: Retry) -> None: ...
+    async def nack(self) -> None: ...  # never started: let another consumer have it now
 
 
 class Dispatcher:
@@ -104,12 +104,12 @@ class Dispatcher:
         try:
             match verdict:
                 case Ack():
-                    await held.forget()
+                    await held.ack()
                 case Retry() as later:
                     failpoints.hit("worker.before_postpone")
-                    await held.postpone(later)
+                    await held.retry_later(later)
                 case None:
-                    await held.give_back()
+                    await held.nack()
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -121,7 +121,7 @@ class Dispatcher:
     async def _let_go(self, held: IncomingMessage) -> None:
         """Give back what could not be answered: kept in silence it would be ours, and nobody's, until we restart."""
         try:
-            await held.give_back()
+            await held.nack()
         except Exception as error:  # then the connection is lost, and the broker gives it to somebody by itself
             _log(held.delivery).debug("nor was it given back: {!r}", error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def as_text(headers: Mapping[str, object]) -> dict[str, str]:
+def decode_headers(headers: Mapping[str, object]) -> dict[str, str]:
     """What is not text is shown as well as it can be; this never fails, whatever somebody sent."""
     return {name: _text(value) for name, value in headers.items()}
 

@@ -15,7 +15,7 @@ Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
 
 
 class Supervisor:
-    """To be kept beside the consuming: `process.keeping(consumer.watch)`. Nothing idles as a zombie."""
+    """To be kept beside the consuming: `process.keeping(consumer.supervisor)`. Nothing idles as a zombie."""
 
     def __init__(self) -> None:
         self._failure: BaseException | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 
-def trusting(authority: str = "") -> ssl.SSLContext:
+def client_tls_context(authority: str = "") -> ssl.SSLContext:
     """For connections to a server. `authority`: the PEM file of the only one that is trusted; without it all are that
     this machine trusts. OSError (ssl.SSLError among them) if it cannot be used."""
     context = ssl.create_default_context(cafile=authority or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gofleet import parts
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
-from gofleet.adapters.rabbit.presence import named
+from gofleet.adapters.rabbit.presence import summarize_names
 from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, CheckResults
 from gofleet.doctor.probes import at_least, knock
 from gofleet.domain.errors import LoginRefused, Unavailable
@@ -43,7 +43,7 @@ async def of_rabbit(case: Case, found: CheckResults) -> None:
 def _imported(state: RabbitState, found: CheckResults) -> None:
     if state.missing:
         fix = "import what `gofleet topology` prints, or set RABBITMQ_DECLARE=on for a user who may declare"
-        found.failed("topology", f"{named(state.missing)} not there", fix)
+        found.failed("topology", f"{summarize_names(state.missing)} not there", fix)
     else:
         found.ok("topology", f"the exchange and {state.whole - 1} queues are there, made by somebody else")
 
@@ -51,7 +51,7 @@ def _imported(state: RabbitState, found: CheckResults) -> None:
 def _declared(state: RabbitState, found: CheckResults) -> None:
     if state.refused:
         fix = "let our user configure, write and read all of it; or import `gofleet topology`, and RABBITMQ_DECLARE=off"
-        found.failed("topology", f"we may not declare {named(list(state.refused))}", fix)
+        found.failed("topology", f"we may not declare {summarize_names(list(state.refused))}", fix)
     for name, why in state.other.items():
         fix = "drain and delete it, so that a role declares it anew; or use another NAME_PREFIX"
         found.failed("topology", f"{name}: {why}", fix)
@@ -59,6 +59,6 @@ def _declared(state: RabbitState, found: CheckResults) -> None:
         found.warning("topology", "nothing is declared yet", "the roles do that when they start")
     elif state.missing:
         fix = "start a relay or a worker again: it declares what is missing"
-        found.failed("topology", f"{named(state.missing)} not there", fix)
+        found.failed("topology", f"{summarize_names(state.missing)} not there", fix)
     elif not state.other and not state.refused:
         found.ok("topology", f"the exchange and {state.whole - 1} queues are as declared")

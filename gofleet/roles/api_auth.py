@@ -12,8 +12,8 @@ from gofleet.adapters.http.auth import Authenticate, Authenticator
 from gofleet.adapters.http.peers import ClientAddresses
 from gofleet.adapters.http.rate_limit import RateLimits, Rates
 from gofleet.adapters.oidc.issuer import Issuer
-from gofleet.adapters.oidc.keys import Keys, RefreshPolicy
-from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
+from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.domain.rate import Rate
 from gofleet.guards.buckets import MemoryBuckets
@@ -40,9 +40,9 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
         return
     issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
     patience = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
-    keys = Keys(issuer.keys, patience)
+    keys = JwksCache(issuer.keys, patience)
     try:
-        yield Tokens(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
+        yield TokenVerifier(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
     finally:
         await keys.close()
         await issuer.close()

@@ -55,17 +55,17 @@ class MemoryIncomingMessage:
     queue: MemoryQueue
     number: int
 
-    async def forget(self) -> None:
+    async def ack(self) -> None:
         self.queue.held.pop(self.number, None)
 
-    async def postpone(self, later: Retry) -> None:
+    async def retry_later(self, later: Retry) -> None:
         headers = dict(self.delivery.headers)
         if later.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
         if self.queue.held.pop(self.number, None):
             self.queue.put_later(Entry(replace(self.delivery, headers=headers)), later.seconds)
 
-    async def give_back(self) -> None:
+    async def nack(self) -> None:
         if entry := self.queue.held.pop(self.number, None):
             self.queue.put(entry, first=True)
 
@@ -74,7 +74,7 @@ class MemoryBroker:
     """Publisher and Consumer, unreachable between `disconnect` and `reconnect`."""
 
     def __init__(self, *, delivery_limit: int = 10, grace_seconds: float = GRACE_SECONDS) -> None:
-        self.watch = Supervisor()
+        self.supervisor = Supervisor()
         self._connected = asyncio.Event()
         self._connected.set()
         self._lost: set[Dispatcher] = set()
@@ -102,25 +102,25 @@ class MemoryBroker:
     @asynccontextmanager
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`."""
-        in_flight = Dispatcher(handler, concurrency)
+        dispatcher = Dispatcher(handler, concurrency)
 
         async def consume(stop: asyncio.Event, begun: asyncio.Event) -> None:
             begun.set()
             mine: set[int] = set()
-            self.queue(queue).consumers.add(in_flight)
+            self.queue(queue).consumers.add(dispatcher)
             try:
                 while not stop.is_set():
-                    if in_flight in self._lost:
+                    if dispatcher in self._lost:
                         await either(self._connected, stop)
                         continue
-                    with self.watch.consuming(queue):
-                        await self._hand_out(queue, in_flight, mine, prefetch, stop)
-                await in_flight.finish(self.grace_seconds)
+                    with self.supervisor.consuming(queue):
+                        await self._hand_out(queue, dispatcher, mine, prefetch, stop)
+                await dispatcher.finish(self.grace_seconds)
             finally:
-                self.queue(queue).consumers.discard(in_flight)
+                self.queue(queue).consumers.discard(dispatcher)
                 self._redeliver(queue, mine)
 
-        async with self.watch.running(queue, consume):
+        async with self.supervisor.running(queue, consume):
             yield
 
     def disconnect(self) -> None:
@@ -128,8 +128,8 @@ class MemoryBroker:
         self._connected.clear()
         for name, queue in self._queues.items():
             self._lost |= queue.consumers
-            for in_flight in queue.consumers:
-                in_flight.drop_waiting()
+            for dispatcher in queue.consumers:
+                dispatcher.drop_waiting()
             self._redeliver(name, set(queue.held))
 
     def reconnect(self) -> None:
@@ -153,20 +153,20 @@ class MemoryBroker:
         return None
 
     async def _hand_out(
-        self, name: str, in_flight: Dispatcher, mine: set[int], prefetch: int, stop: asyncio.Event
+        self, name: str, dispatcher: Dispatcher, mine: set[int], prefetch: int, stop: asyncio.Event
     ) -> None:
         queue = self.queue(name)
         if not queue.waiting:
             queue.arrived.clear()
             await either(queue.arrived, stop)
-        while queue.waiting and len(in_flight) < prefetch and in_flight not in self._lost:
+        while queue.waiting and len(dispatcher) < prefetch and dispatcher not in self._lost:
             number, entry = next(queue.numbers), queue.waiting.popleft()
             entry.deliveries += 1
             queue.held[number] = entry
             mine.add(number)
-            in_flight.accept(MemoryIncomingMessage(entry.delivery, queue, number))
+            dispatcher.accept(MemoryIncomingMessage(entry.delivery, queue, number))
         if queue.waiting:
-            await _room_or(stop, in_flight, prefetch)
+            await _room_or(stop, dispatcher, prefetch)
         mine &= set(queue.held)
 
     def _redeliver(self, name: str, numbers: set[int]) -> None:
@@ -184,8 +184,8 @@ class MemoryBroker:
                 queue.put(entry, first=True)
 
 
-async def _room_or(stop: asyncio.Event, in_flight: Dispatcher, prefetch: int) -> None:
-    room = asyncio.create_task(in_flight.fewer_than(prefetch))
+async def _room_or(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
+    room = asyncio.create_task(dispatcher.fewer_than(prefetch))
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({room, stopped}, return_when=asyncio.FIRST_COMPLETED)

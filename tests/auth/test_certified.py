@@ -23,8 +23,8 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc import issuer as oidc
-from gofleet.adapters.oidc.keys import Keys, RefreshPolicy
-from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
+from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.parts import free_port
 from tests.auth.certified import Browser, Issuer, installed, issuing
 from tests.roles.conftest import World
@@ -48,8 +48,8 @@ def a_key(name: str) -> RSAKey:
 async def trusting(issuer: Issuer, patience: RefreshPolicy | None = None) -> AsyncGenerator[httpx.AsyncClient]:
     """An API that takes the issuer's tokens."""
     asking = oidc.Issuer(issuer.url)
-    keys = Keys(asking.keys, patience)
-    tokens = Tokens(keys, TokenRules(issuer.url, "gofleet-api"))
+    keys = JwksCache(asking.keys, patience)
+    tokens = TokenVerifier(keys, TokenRules(issuer.url, "gofleet-api"))
     app = api_app(World().api(), door=Authenticator(tokens.principal, issuer=issuer.url))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from gofleet.adapters.oidc.issuer import MOST_BYTES, MOST_KEYS, Issuer, usable
+from gofleet.adapters.oidc.issuer import KEYS_MAX, RESPONSE_BYTES_MAX, Issuer, load_public_key
 from gofleet.domain.errors import Unavailable
 from tests.auth.mint import CURVE, FIRST, encoded, published
 from tests.auth.provider import METADATA, Page, Provider, a_provider
@@ -52,7 +52,7 @@ async def test_they_can_be_told_to_be_elsewhere(provider: Provider) -> None:
         ("/keys", Page(500, b"{}"), "answers 500"),
         ("/keys", Page(200, b"{}"), "something else"),
         ("/keys", Page(200, b'{"keys": []}'), "no key that we can use"),
-        ("/keys", Page(200, b" " * (MOST_BYTES + 1)), "more than"),
+        ("/keys", Page(200, b" " * (RESPONSE_BYTES_MAX + 1)), "more than"),
     ],
 )
 async def test_what_is_wrong_with_it_is_an_outage(provider: Provider, path: str, page: Page, why: str) -> None:
@@ -80,9 +80,9 @@ async def test_keys_of_an_encrypted_issuer_do_not_come_unencrypted() -> None:
 
 
 async def test_no_more_keys_are_taken_than_an_issuer_needs(provider: Provider) -> None:
-    many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(MOST_KEYS + 5)]
+    many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(KEYS_MAX + 5)]
     provider.pages["/keys"] = Page(200, json.dumps({"keys": many}).encode())
-    assert len(await _keys(provider.url)) == MOST_KEYS
+    assert len(await _keys(provider.url)) == KEYS_MAX
 
 
 def _public(key: RSAKey | ECKey, **changed: object) -> dict[str, Any]:
@@ -115,11 +115,11 @@ def _weak() -> dict[str, Any]:
     ],
 )
 def test_keys_that_are_not_taken(raw: dict[str, Any]) -> None:
-    assert usable(raw) is None
+    assert load_public_key(raw) is None
 
 
 @pytest.mark.parametrize("raw", [_public(FIRST), _public(FIRST, use=None, alg=None), _public(CURVE)])
 def test_keys_that_are(raw: dict[str, Any]) -> None:
-    found = usable(raw)
+    found = load_public_key(raw)
     assert found is not None
     assert not found.is_private

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from gofleet.adapters.oidc.keys import Key, Keys, RefreshPolicy
-from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.adapters.oidc.keys import JwksCache, Key, RefreshPolicy
+from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.domain.errors import Unauthenticated, Unavailable
 from tests.auth.mint import AUDIENCE, CURVE, FIRST, ISSUER, token
 from tests.roles.conftest import logged
@@ -36,14 +36,14 @@ class Provider:
             raise Unavailable("the issuer of tokens", "no answer")
         return dict(self.published)
 
-    def keys(self, patience: RefreshPolicy | None = None) -> Keys:
-        return Keys(self.fetch, patience, clock=lambda: self.now)
+    def keys(self, patience: RefreshPolicy | None = None) -> JwksCache:
+        return JwksCache(self.fetch, patience, clock=lambda: self.now)
 
 
 async def test_an_hour_of_outage_with_ten_thousand_unknown_keys_harms_nobody_who_has_one() -> None:
     provider = Provider()
     keys = provider.keys()
-    reader = Tokens(keys, TokenRules(ISSUER, AUDIENCE))
+    reader = TokenVerifier(keys, TokenRules(ISSUER, AUDIENCE))
     assert await keys.get("first") is FIRST
     provider.away = True
     for number in range(10_000):
@@ -67,7 +67,7 @@ async def test_keys_are_rotated_with_an_overlap_and_without_a_refusal() -> None:
     del provider.published["first"]
     provider.now += 601
     assert await keys.get("curve") is CURVE
-    await keys.settled()
+    await keys.wait_settled()
     with pytest.raises(Unauthenticated):
         await keys.get("first")
     assert len(provider.asked) == 3
@@ -130,5 +130,5 @@ async def test_a_failure_nobody_foresaw_is_an_outage() -> None:
         raise ZeroDivisionError
 
     with logged() as lines, pytest.raises(Unavailable):
-        await Keys(broken).get("first")
+        await JwksCache(broken).get("first")
     assert "ZeroDivisionError" in lines[0]

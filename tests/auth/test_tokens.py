@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gofleet.adapters.oidc import tokens
-from gofleet.adapters.oidc.keys import Key, Keys
-from gofleet.adapters.oidc.tokens import TokenRules, Tokens
+from gofleet.adapters.oidc.keys import JwksCache, Key
+from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.principal import Principal, Role, Scope
 from tests.auth.attacks import ROWS
@@ -28,8 +28,8 @@ async def _published() -> Mapping[str, Key]:
     return KEYS
 
 
-def a_reader(clock: Callable[[], float] = time.time, rules: TokenRules = RULES) -> Tokens:
-    return Tokens(Keys(_published), rules, clock)
+def a_reader(clock: Callable[[], float] = time.time, rules: TokenRules = RULES) -> TokenVerifier:
+    return TokenVerifier(JwksCache(_published), rules, clock)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
@@ -93,13 +93,13 @@ async def test_a_key_that_the_issuer_took_back_takes_its_tokens_with_it() -> Non
     async def fetch() -> Mapping[str, Key]:
         return dict(published)
 
-    keys = Keys(fetch, clock=lambda: now)
-    reader, given = Tokens(keys, RULES), token()
+    keys = JwksCache(fetch, clock=lambda: now)
+    reader, given = TokenVerifier(keys, RULES), token()
     assert (await reader.principal(given)).subject == "ana"
     del published["first"]
     now = 601.0
     await reader.principal(given)  # known as it is, it has the issuer asked again beside the request
-    await keys.settled()
+    await keys.wait_settled()
     with pytest.raises(Unauthenticated, match="issuer does not have"):
         await reader.principal(given)
 
@@ -151,7 +151,7 @@ async def _refused(mutant: Any, forge: Callable[[], str], why: str) -> bool:
     """Whether the mutant does as it should: refuse it, for that reason."""
     rules = mutant.TokenRules(ISSUER, AUDIENCE)
     try:
-        await mutant.Tokens(Keys(_published), rules).principal(forge())
+        await mutant.TokenVerifier(JwksCache(_published), rules).principal(forge())
     except Unauthenticated as error:
         return why in str(error)
     except Exception:  # a failure nobody foresaw is an answer of 500, and no refusal

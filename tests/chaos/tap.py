@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from gofleet.adapters.headers import as_text
+from gofleet.adapters.headers import decode_headers
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, EVENT_TYPE, SEQUENCE
 
 QUEUE = "chaos.tap"
@@ -67,7 +67,7 @@ class Tap:
             await lost.wait()
 
     async def _record(self, message: AbstractIncomingMessage) -> None:
-        tapped = Tapped(message.routing_key or "", message.body, as_text(message.headers))
+        tapped = Tapped(message.routing_key or "", message.body, decode_headers(message.headers))
         self.messages.append(tapped)
         line = {
             "event_id": tapped.headers.get(EVENT_ID),

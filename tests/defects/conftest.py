@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.embedded import Valkey
 
 

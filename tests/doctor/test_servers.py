@@ -13,7 +13,7 @@ import aio_pika
 import psycopg
 import pytest
 
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.doctor import CheckState
 from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
 from gofleet.parts import conninfo, topology

@@ -68,7 +68,7 @@ def ack_first(patient: Patient) -> None:
     handle = Dispatcher._handle  # pyright: ignore[reportPrivateUsage]
 
     async def ack_and_handle(self: Dispatcher, held: IncomingMessage) -> None:
-        await held.forget()
+        await held.ack()
         await handle(self, held)
 
     patient.patch.setattr(Dispatcher, "_handle", ack_and_handle)

@@ -8,7 +8,7 @@ import pytest
 from loguru import logger
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.embedded import Valkey
 from tests.mutants.dice import FULL_OF_ZOMBIES, LOSING, REPEATING, Weather
 from tests.mutants.mutants import MUTANTS, Mutant, Patient

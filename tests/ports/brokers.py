@@ -15,7 +15,7 @@ from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.stream_wire import DATA, StreamNames, packed
+from gofleet.adapters.redis.stream_wire import DATA, StreamNames, encode_entry
 from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Delivery, parking_queue
@@ -40,7 +40,7 @@ class Watched(Consumer, Protocol):
     """Every consumer of ours also tells whether it consumes."""
 
     @property
-    def watch(self) -> Supervisor: ...
+    def supervisor(self) -> Supervisor: ...
 
 
 class Broker(Protocol):
@@ -123,7 +123,7 @@ class StreamsBench:
 
     async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
         async with Redis(port=self.port) as redis:
-            await redis.xadd(StreamNames(self.prefix).stream(queue), {DATA: await packed(body, headers)})
+            await redis.xadd(StreamNames(self.prefix).stream(queue), {DATA: await encode_entry(body, headers)})
 
     async def size(self, queue: str) -> int:
         names = StreamNames(self.prefix)

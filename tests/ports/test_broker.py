@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gofleet.adapters import dispatcher as in_flight
+from gofleet.adapters import dispatcher
 from gofleet.domain import events
 from gofleet.domain.errors import MessageRefused, Unavailable
 from gofleet.domain.messages import (
@@ -192,7 +192,7 @@ async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker:
 async def test_a_handler_that_raises_gets_its_message_again_counted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "AFTER_A_FAILURE", Retry(0.3, counted=True))
+    monkeypatch.setattr(dispatcher, "AFTER_A_FAILURE", Retry(0.3, counted=True))
 
     async def raise_twice(delivery: Delivery) -> Outcome:
         if delivery.attempt == 0:
@@ -456,7 +456,7 @@ async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
 
         async def consumes() -> bool:
             try:
-                await consumer.watch.check()
+                await consumer.supervisor.check()
             except Unavailable as error:
                 assert DISPATCH_QUEUE in str(error)
                 return False
@@ -465,14 +465,14 @@ async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
         async def pauses() -> bool:
             return not await consumes()
 
-        await consumer.watch.check()  # nothing was asked for, so nothing is missing
+        await consumer.supervisor.check()  # nothing was asked for, so nothing is missing
         async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
             await eventually(consumes)
             await way.cut()
             await eventually(pauses)
             await way.allow()
             await eventually(consumes, within=20)
-        await consumer.watch.check()
+        await consumer.supervisor.check()
 
 
 async def test_what_is_put_back_goes_to_its_own_queue_byte_for_byte_and_to_no_other(broker: Broker) -> None:

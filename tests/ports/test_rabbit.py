@@ -71,7 +71,7 @@ async def test_other_properties_of_a_queue_are_a_clear_error_for_whoever_enters(
 async def test_consuming_that_can_never_go_on_is_told_to_the_watch(bench: RabbitBench, vhost: RabbitAddress) -> None:
     consumer = RabbitConsumer(bench.server(), bench.topology, reconnect_seconds=0.05)
     stop = asyncio.Event()
-    watching = asyncio.create_task(consumer.watch(stop))
+    watching = asyncio.create_task(consumer.supervisor(stop))
     with pytest.raises(TopologyMismatch):
         async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
             async with await aio_pika.connect(vhost.url) as connection, connection.channel() as channel:
@@ -85,7 +85,7 @@ async def test_consuming_that_can_never_go_on_is_told_to_the_watch(bench: Rabbit
 async def test_the_watch_of_what_works_ends_when_told(bench: RabbitBench) -> None:
     consumer = RabbitConsumer(bench.server(), bench.topology)
     stop = asyncio.Event()
-    watching = asyncio.create_task(consumer.watch(stop))
+    watching = asyncio.create_task(consumer.supervisor(stop))
     async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
         assert not watching.done()
     stop.set()

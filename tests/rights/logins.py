@@ -11,7 +11,7 @@ from redis import Redis
 
 from gofleet.adapters.rabbit.definitions import definitions
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.acl import rights
+from gofleet.adapters.redis.acl import acl_users
 from gofleet.embedded import RabbitAddress, ValkeyAddress
 from tests.services import HTTP_SECONDS
 
@@ -46,7 +46,7 @@ def rabbit_logins(rabbit: RabbitAddress, topology: Topology) -> Generator[Logins
 @contextmanager
 def redis_logins(valkey: ValkeyAddress, prefix: str, *, streams: bool = False) -> Generator[Logins]:
     """The users of `NAME_PREFIX=prefix` on a server that is there for others, too; gone after the block."""
-    users = rights(prefix, f"{prefix}gofleet:", streams=streams)
+    users = acl_users(prefix, f"{prefix}gofleet:", streams=streams)
     logins = Logins()
     with Redis(valkey.host, valkey.port) as people:
         for one in users:

@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from gofleet.adapters.redis.acl import SCRIPTS
 from gofleet.adapters.redis.buckets import RedisBuckets
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import AreaQuery, Driver, Position

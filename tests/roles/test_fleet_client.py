@@ -21,9 +21,9 @@ from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server
 
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.grpc.connection import SILENCES
+from gofleet.adapters.grpc.connection import UNANSWERED_MAX
 from gofleet.adapters.grpc.pb import FleetServiceBase, SearchDriverRequest, SearchDriverResponse
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Driver, Position, PositionBatchResult
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
@@ -346,7 +346,7 @@ async def test_a_connection_to_a_peer_that_vanished_is_given_up(positions: Wilfu
     ):
         assert await fleet.search(SEARCH)
         freeze()
-        for _ in range(SILENCES):
+        for _ in range(UNANSWERED_MAX):
             with pytest.raises(FleetUnavailable):
                 await fleet.search(SEARCH)
 

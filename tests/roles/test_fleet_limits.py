@@ -18,7 +18,7 @@ from h2.connection import H2Connection
 from h2.events import RemoteSettingsChanged
 
 from gofleet.adapters.grpc.statuses import STATUSES
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DeadlineExceeded, FleetBreakerOpen, GoFleetError, StaleOrder, UnknownDriver

@@ -17,7 +17,7 @@ from grpclib.server import Server
 
 from gofleet.adapters.grpc import connection, searches
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.grpc.connection import SILENCES
+from gofleet.adapters.grpc.connection import UNANSWERED_MAX
 from gofleet.adapters.grpc.pb import (
     FleetServiceBase,
     SearchDriverRequest,
@@ -25,8 +25,8 @@ from gofleet.adapters.grpc.pb import (
     SearchDriversRequest,
     SearchDriversResponse,
 )
-from gofleet.adapters.grpc.search_columns import MOST_SEARCHES
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.grpc.search_columns import SEARCHES_MAX
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
@@ -159,7 +159,7 @@ async def test_each_is_a_part_of_its_own_trace_on_both_sides(positions: WilfulPo
 async def test_who_waits_behind_a_hung_call_still_ends_at_its_own_deadline(
     positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SILENCES", 1000)  # or all would end with the connection
+    monkeypatch.setattr(connection, "UNANSWERED_MAX", 1000)  # or all would end with the connection
     positions.gate.clear()
     timeout_seconds, asked_before = 1.0, len(positions.trace_ids)
 
@@ -195,7 +195,7 @@ async def test_a_batch_without_an_answer_counts_for_all_of_its_callers() -> None
     server = await asyncio.start_server(mute, HOST, 0)
     async with server, GrpcFleet(HOST, server.sockets[0].getsockname()[1], timeout_seconds=0.1) as fleet:
         for _ in range(2):
-            await asyncio.gather(*(fleet.search(a_search(n)) for n in range(SILENCES)), return_exceptions=True)
+            await asyncio.gather(*(fleet.search(a_search(n)) for n in range(UNANSWERED_MAX)), return_exceptions=True)
 
     assert len(connections) == 2, "the first one counts as dead"
 
@@ -381,7 +381,7 @@ async def test_no_searches_are_no_answers(client: StockClient) -> None:
         {"excluded": ["ana"]},
         {"exclude_counts": [2**32 - 1, 1], "excluded": ["ana"]},
         {"traceparents": [""]},
-        {name: [value[0]] * (MOST_SEARCHES + 1) for name, value in TOGETHER.items()},
+        {name: [value[0]] * (SEARCHES_MAX + 1) for name, value in TOGETHER.items()},
     ],
 )
 async def test_a_senseless_batch_is_refused_as_a_whole(
@@ -397,11 +397,9 @@ async def test_a_senseless_batch_is_refused_as_a_whole(
 
 
 async def test_as_many_as_allowed_are_answered(client: StockClient) -> None:
-    answer = await client.call(
-        "SearchDrivers", **{name: [value[0]] * MOST_SEARCHES for name, value in TOGETHER.items()}
-    )
+    answer = await client.call("SearchDrivers", **{name: [value[0]] * SEARCHES_MAX for name, value in TOGETHER.items()})
 
-    assert list(answer.statuses) == [0] * MOST_SEARCHES
+    assert list(answer.statuses) == [0] * SEARCHES_MAX
 
 
 async def test_a_stopping_service_tells_all_of_a_batch_to_go_elsewhere(positions: WilfulPositions) -> None:

@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.embedded import Postgres, Valkey
 from gofleet.settings import load
 from tests.verification.world import World

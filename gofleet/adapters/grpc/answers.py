@@ -21,11 +21,11 @@ from gofleet.domain.place import Place
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moved(answer: StreamPositionsResponse) -> PositionBatchResult:
+def decode_batch_result(answer: StreamPositionsResponse) -> PositionBatchResult:
     return PositionBatchResult(answer.accepted, answer.older, answer.refused)
 
 
-def candidates(answer: SearchDriverResponse) -> list[Candidate]:
+def decode_candidates(answer: SearchDriverResponse) -> list[Candidate]:
     """The claimed driver, then the others; `FleetUnavailable` if any of it is not what a fleet could answer."""
     columns = (
         answer.candidate_ids,
@@ -35,28 +35,28 @@ def candidates(answer: SearchDriverResponse) -> list[Candidate]:
         answer.candidate_distances_m,
     )
     _check_lengths(columns)
-    claimed = candidate(answer.driver_id, answer.name, answer.lat, answer.lng, answer.distance_m)
-    return [claimed, *(candidate(*row) for row in zip(*columns, strict=True))]
+    claimed = decode_candidate(answer.driver_id, answer.name, answer.lat, answer.lng, answer.distance_m)
+    return [claimed, *(decode_candidate(*row) for row in zip(*columns, strict=True))]
 
 
-def near(answer: NearestDriversResponse) -> list[Sighting]:
+def decode_nearest(answer: NearestDriversResponse) -> list[Sighting]:
     """Those on duty near a place; `FleetUnavailable` as in `candidates`."""
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs, answer.distances_m)
     others = (answer.seen_at_ms, answer.free)
     _check_lengths((*columns, *others))
-    found = [candidate(*row) for row in zip(*columns, strict=True)]
+    found = [decode_candidate(*row) for row in zip(*columns, strict=True)]
     return [
         Sighting(_position(one, at_ms), one.name, on_duty=True, free=free, distance_m=one.distance_m)
         for one, at_ms, free in zip(found, *others, strict=True)
     ]
 
 
-def shown(answer: FindDriversResponse | LocateDriversResponse) -> list[Sighting]:
+def decode_sightings(answer: FindDriversResponse | LocateDriversResponse) -> list[Sighting]:
     """Those on a map; `FleetUnavailable` as in `candidates`."""
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs)
     others = (answer.recorded_at_ms, answer.on_duty, answer.free)
     _check_lengths((*columns, *others))
-    found = [candidate(*row, 0.0) for row in zip(*columns, strict=True)]
+    found = [decode_candidate(*row, 0.0) for row in zip(*columns, strict=True)]
     return [
         Sighting(_position(one, at_ms), one.name, on_duty, free)
         for one, at_ms, on_duty, free in zip(found, *others, strict=True)
@@ -75,7 +75,7 @@ def _position(one: Candidate, at_ms: int) -> Position:
         raise FleetUnavailable("its answer makes no sense: a time outside the calendar") from error
 
 
-def candidate(driver_id: str, name: str, lat: float, lng: float, distance_m: float) -> Candidate:
+def decode_candidate(driver_id: str, name: str, lat: float, lng: float, distance_m: float) -> Candidate:
     """One of an answer; `FleetUnavailable` if there can be no such driver."""
     try:
         identifier("driver_id", driver_id)

@@ -14,7 +14,7 @@ from loguru import logger
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from gofleet.adapters.grpc.requests import RequestStream, limit
-from gofleet.adapters.grpc.statuses import ANSWERS, told
+from gofleet.adapters.grpc.statuses import EXPECTED_STATUSES, to_grpc_error
 from gofleet.domain.errors import GoFleetError
 from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import TRACEPARENT, record_error, span
@@ -31,7 +31,7 @@ T = TypeVar("T")
 Handler = Callable[[Any], Awaitable[None]]
 
 
-async def accounted(method: str, traceparent: str | None, act: Callable[[], Awaitable[T]]) -> T | GRPCError:
+async def instrument_call(method: str, traceparent: str | None, act: Callable[[], Awaitable[T]]) -> T | GRPCError:
     """What `act` gives, or how it failed in gRPC's words; counted, and a span of its caller's trace."""
     with _part(method, traceparent) as current:
         began = perf_counter()
@@ -39,7 +39,7 @@ async def accounted(method: str, traceparent: str | None, act: Callable[[], Awai
         status = outcome.status if isinstance(outcome, GRPCError) else Status.OK
         GRPC_SECONDS.labels(method, status.name).observe(perf_counter() - began)
         current.set_attribute("rpc.grpc.status_code", status.value)
-        if isinstance(outcome, GRPCError) and status not in ANSWERS:
+        if isinstance(outcome, GRPCError) and status not in EXPECTED_STATUSES:
             record_error(outcome.__cause__ or outcome, current)
     return outcome
 
@@ -58,7 +58,7 @@ async def _outcome(method: str, act: Callable[[], Awaitable[T]]) -> T | GRPCErro
     except GRPCError as error:
         return error
     except Exception as error:
-        failure = told(error) if isinstance(error, GoFleetError) else None
+        failure = to_grpc_error(error) if isinstance(error, GoFleetError) else None
         if failure is None:
             logger.bind(rpc=method).exception("rpc failed")
             failure = GRPCError(Status.INTERNAL, "internal error")
@@ -66,7 +66,7 @@ async def _outcome(method: str, act: Callable[[], Awaitable[T]]) -> T | GRPCErro
         return failure
 
 
-class Calls:
+class ActiveCalls:
     """The calls in hand. While it stops, new ones are refused with UNAVAILABLE, which tells callers to go elsewhere."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -114,7 +114,7 @@ class Calls:
                     raise
                 raise GRPCError(Status.UNAVAILABLE, "stopping") from error
 
-        failure = await accounted(name.removeprefix(SERVICE), traceparent, act)
+        failure = await instrument_call(name.removeprefix(SERVICE), traceparent, act)
         if failure:
             raise failure
 

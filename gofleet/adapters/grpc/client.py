@@ -8,9 +8,9 @@ from types import TracebackType
 
 from grpclib import Status
 
-from gofleet.adapters.grpc.answers import moved, near, shown
-from gofleet.adapters.grpc.columns import batch_of, milliseconds
-from gofleet.adapters.grpc.connection import Connection
+from gofleet.adapters.grpc.answers import decode_batch_result, decode_nearest, decode_sightings
+from gofleet.adapters.grpc.columns import encode_positions, to_epoch_ms
+from gofleet.adapters.grpc.connection import FleetConnection
 from gofleet.adapters.grpc.pb import (
     FindDriversRequest,
     LocateDriversRequest,
@@ -36,7 +36,7 @@ class GrpcFleet:
     def __init__(
         self, host: str, port: int, *, timeout_seconds: float = 1.5, certificates: Certificates | None = None
     ) -> None:
-        self._connection = Connection(host, port, timeout_seconds, certificates and certificates.for_client())
+        self._connection = FleetConnection(host, port, timeout_seconds, certificates and certificates.for_client())
         self._stub = self._connection.stub
         self._searches = Searches(self._connection)
         self._timeout_seconds = timeout_seconds
@@ -71,7 +71,7 @@ class GrpcFleet:
             driver_id=position.driver_id,
             lat=position.place.lat,
             lng=position.place.lng,
-            recorded_at_ms=milliseconds(position.recorded_at),
+            recorded_at_ms=to_epoch_ms(position.recorded_at),
         )
         with self._connection.calling("UpdatePosition") as metadata:
             answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
@@ -81,15 +81,17 @@ class GrpcFleet:
         """As `Fleet.move_all`; `Invalid` if there are more than 1000."""
         with self._connection.calling("StreamPositions") as metadata:
             answer = await self._stub.stream_positions(
-                [batch_of(positions)], timeout=self._timeout_seconds, metadata=metadata
+                [encode_positions(positions)], timeout=self._timeout_seconds, metadata=metadata
             )
-        return moved(answer)
+        return decode_batch_result(answer)
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         """As `Fleet.nearest`; `Invalid` if the service refuses the question, such as a radius beyond its largest."""
         request = NearestDriversRequest(lat=place.lat, lng=place.lng, radius_km=radius_km, limit=limit)
         with self._connection.calling("NearestDrivers") as metadata:
-            return near(await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+            return decode_nearest(
+                await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            )
 
     async def within(self, area: AreaQuery) -> list[Sighting]:
         """As `Fleet.within`; `Invalid` if the service refuses the box."""
@@ -104,13 +106,17 @@ class GrpcFleet:
             limit=area.limit,
         )
         with self._connection.calling("FindDrivers") as metadata:
-            return shown(await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+            return decode_sightings(
+                await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            )
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         """As `Fleet.locate`; `Invalid` if the service refuses an id, or that many."""
         request = LocateDriversRequest(driver_ids=list(driver_ids))
         with self._connection.calling("LocateDrivers") as metadata:
-            return shown(await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata))
+            return decode_sightings(
+                await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            )
 
     async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> PositionBatchResult:
         """Send batches (of at most 1000) for as long as they come; `FleetUnavailable` as soon as the service is away.
@@ -119,7 +125,9 @@ class GrpcFleet:
         """
         with self._connection.calling("StreamPositions") as metadata:
             async with asyncio.timeout(None) as limit:
-                return moved(await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata))
+                return decode_batch_result(
+                    await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata)
+                )
 
     async def _bounded(
         self, batches: AsyncIterable[Sequence[Position]], limit: asyncio.Timeout
@@ -128,6 +136,6 @@ class GrpcFleet:
         loop = asyncio.get_running_loop()
         async for batch in batches:
             limit.reschedule(loop.time() + self._timeout_seconds)
-            yield batch_of(batch)
+            yield encode_positions(batch)
             limit.reschedule(None)
         limit.reschedule(loop.time() + self._timeout_seconds)

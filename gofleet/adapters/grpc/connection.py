@@ -17,7 +17,7 @@ from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.telemetry.tracing import TRACEPARENT, client_span, current_traceparent
 
 SERVICE = "pb.FleetService"
-SILENCES = 3
+UNANSWERED_MAX = 3
 """Callers in a row without any answer, after which the connection counts as dead."""
 NO_ANSWER = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, AssertionError)
 """How grpclib tells that nothing came; the AssertionError is betterproto's for a call that ended without a message."""
@@ -25,7 +25,7 @@ CLOSED_CONNECTION = "_transport"
 """The attribute that a connection of grpclib loses when it is closed."""
 
 
-class Connection:
+class FleetConnection:
     """Create it inside a running event loop. `timeout_seconds` is for whoever calls to keep."""
 
     def __init__(self, host: str, port: int, timeout_seconds: float, tls: SSLContext | None = None) -> None:
@@ -84,7 +84,7 @@ class Connection:
     def _hang_up_if_dead(self, callers: int) -> None:
         """A peer that vanished without a goodbye leaves a connection on which every call waits in vain, for minutes."""
         self._silences += callers
-        if self._silences >= SILENCES:
+        if self._silences >= UNANSWERED_MAX:
             self._silences = 0
             self._channel.close()
 

@@ -12,8 +12,14 @@ from math import isfinite
 from grpclib import GRPCError
 
 from gofleet import failpoints
-from gofleet.adapters.grpc.calls import accounted
-from gofleet.adapters.grpc.columns import near, offered, position, positions, shown
+from gofleet.adapters.grpc.calls import instrument_call
+from gofleet.adapters.grpc.columns import (
+    decode_position,
+    decode_positions,
+    encode_candidates,
+    encode_nearest,
+    encode_sightings,
+)
 from gofleet.adapters.grpc.pb import (
     FindDriversRequest,
     FindDriversResponse,
@@ -33,7 +39,7 @@ from gofleet.adapters.grpc.pb import (
     UpdatePositionRequest,
     UpdatePositionResponse,
 )
-from gofleet.adapters.grpc.search_columns import Asked, each, together
+from gofleet.adapters.grpc.search_columns import SearchItem, decode_searches, encode_outcomes
 from gofleet.domain.driver import AreaQuery, Candidate, Driver
 from gofleet.domain.errors import Invalid, NoDriverNearby
 from gofleet.domain.ids import identifier
@@ -60,18 +66,18 @@ class FleetRpcs(FleetServiceBase):
     clock: Callable[[], datetime]
 
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
-        return offered(await self._found(search_driver_request), self.claim_ms)
+        return encode_candidates(await self._found(search_driver_request), self.claim_ms)
 
     async def search_drivers(self, search_drivers_request: SearchDriversRequest) -> SearchDriversResponse:
-        async def outcome(one: Asked) -> list[Candidate] | GRPCError:
-            return await accounted("SearchDriver", one.traceparent, partial(self._found, one))
+        async def outcome(one: SearchItem) -> list[Candidate] | GRPCError:
+            return await instrument_call("SearchDriver", one.traceparent, partial(self._found, one))
 
-        outcomes = await asyncio.gather(*map(outcome, each(search_drivers_request)))
-        return together(outcomes, self.claim_ms)
+        outcomes = await asyncio.gather(*map(outcome, decode_searches(search_drivers_request)))
+        return encode_outcomes(outcomes, self.claim_ms)
 
     async def update_position(self, update_position_request: UpdatePositionRequest) -> UpdatePositionResponse:
         asked, now = update_position_request, self.clock()
-        fix = position(asked.driver_id, asked.lat, asked.lng, asked.recorded_at_ms, now)
+        fix = decode_position(asked.driver_id, asked.lat, asked.lng, asked.recorded_at_ms, now)
         [applied] = await self.positions.move([fix])
         return UpdatePositionResponse(applied=applied)
 
@@ -80,7 +86,7 @@ class FleetRpcs(FleetServiceBase):
     ) -> StreamPositionsResponse:
         counts = StreamPositionsResponse()
         async for batch in stream_positions_request_iterator:
-            possible, refused = positions(batch, self.clock())
+            possible, refused = decode_positions(batch, self.clock())
             applied = await self.positions.move(possible) if possible else []
             counts.accepted += sum(applied)
             counts.older += len(applied) - sum(applied)
@@ -97,23 +103,23 @@ class FleetRpcs(FleetServiceBase):
         asked = nearest_drivers_request
         place = Place(asked.lat, asked.lng).checked("place")
         limit = min(asked.limit or DEFAULT_CANDIDATES, MOST_CANDIDATES)
-        return near(await self.positions.nearest(place, self._radius(asked.radius_km), limit))
+        return encode_nearest(await self.positions.nearest(place, self._radius(asked.radius_km), limit))
 
     async def find_drivers(self, find_drivers_request: FindDriversRequest) -> FindDriversResponse:
         asked = find_drivers_request
         box = BoundingBox(asked.min_lng, asked.min_lat, asked.max_lng, asked.max_lat).checked("box")
         limit = min(asked.limit or DEFAULT_FOUND, MOST_FOUND)
         area = AreaQuery(box, asked.free, asked.on_duty, limit)
-        return shown(await self.positions.within(area), FindDriversResponse())
+        return encode_sightings(await self.positions.within(area), FindDriversResponse())
 
     async def locate_drivers(self, locate_drivers_request: LocateDriversRequest) -> LocateDriversResponse:
         asked = locate_drivers_request.driver_ids
         if len(asked) > MOST_FOUND:
             raise Invalid("driver_ids", f"must name at most {MOST_FOUND} drivers")
         wanted = [identifier("driver_ids", driver_id) for driver_id in asked]
-        return shown(await self.positions.locate(wanted), LocateDriversResponse())
+        return encode_sightings(await self.positions.locate(wanted), LocateDriversResponse())
 
-    async def _found(self, asked: SearchDriverRequest | Asked) -> list[Candidate]:
+    async def _found(self, asked: SearchDriverRequest | SearchItem) -> list[Candidate]:
         search = self._search(asked)
         set_order_id(search.order_id)
         found = await self.positions.claim_nearest(search)
@@ -128,7 +134,7 @@ class FleetRpcs(FleetServiceBase):
             raise Invalid("radius_km", f"must be above 0 and at most {self.max_radius_km:g}")
         return radius_km
 
-    def _search(self, asked: SearchDriverRequest | Asked) -> Search:
+    def _search(self, asked: SearchDriverRequest | SearchItem) -> Search:
         if len(asked.exclude) > MOST_EXCLUDED:
             raise Invalid("exclude", f"must name at most {MOST_EXCLUDED} drivers")
         return Search(
@@ -139,7 +145,7 @@ class FleetRpcs(FleetServiceBase):
             exclude=tuple(identifier("exclude", driver_id) for driver_id in asked.exclude),
         )
 
-    def _pickup(self, asked: SearchDriverRequest | Asked) -> Place:
+    def _pickup(self, asked: SearchDriverRequest | SearchItem) -> Place:
         if asked.pickup_lat is None and asked.pickup_lng is None:
             if self.depot is None:
                 raise Invalid("pickup", "is needed, for this fleet has no depot")

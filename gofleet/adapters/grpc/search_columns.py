@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from grpclib import GRPCError, Status
 
-from gofleet.adapters.grpc.answers import candidate
+from gofleet.adapters.grpc.answers import decode_candidate
 from gofleet.adapters.grpc.pb import SearchDriversRequest, SearchDriversResponse
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetUnavailable, Invalid
 
-MOST_SEARCHES = 32
+SEARCHES_MAX = 32
 SearchOutcome = list[Candidate] | Exception
 
 
-class Asked(NamedTuple):
+class SearchItem(NamedTuple):
     """One of them, as SearchDriverRequest has it, and the trace that it belongs to."""
 
     order_id: str
@@ -29,11 +29,11 @@ class Asked(NamedTuple):
     traceparent: str | None
 
 
-def each(batch: SearchDriversRequest) -> list[Asked]:
+def decode_searches(batch: SearchDriversRequest) -> list[SearchItem]:
     """The searches of a call, none of them checked; `Invalid` when it is no call of searches at all."""
     count = len(batch.order_ids)
-    if count > MOST_SEARCHES:
-        raise Invalid("searches", f"must be at most {MOST_SEARCHES}")
+    if count > SEARCHES_MAX:
+        raise Invalid("searches", f"must be at most {SEARCHES_MAX}")
     columns = (
         batch.order_ids,
         batch.pickup_lats,
@@ -49,14 +49,14 @@ def each(batch: SearchDriversRequest) -> list[Asked]:
         raise Invalid("searches", "exclude more or fewer drivers than they name")
     shares = _shares(columns[5])
     return [
-        Asked(order_id, lat, lng, radius_km, limit, batch.excluded[share], traceparent or None)
+        SearchItem(order_id, lat, lng, radius_km, limit, batch.excluded[share], traceparent or None)
         for (order_id, lat, lng, radius_km, limit, _, traceparent), share in zip(
             zip(*columns, strict=True), shares, strict=True
         )
     ]
 
 
-def together(outcomes: Sequence[list[Candidate] | GRPCError], claim_ms: int) -> SearchDriversResponse:
+def encode_outcomes(outcomes: Sequence[list[Candidate] | GRPCError], claim_ms: int) -> SearchDriversResponse:
     """The answer to a call of searches."""
     failures = [outcome if isinstance(outcome, GRPCError) else None for outcome in outcomes]
     found = [[] if isinstance(outcome, GRPCError) else outcome for outcome in outcomes]
@@ -74,7 +74,7 @@ def together(outcomes: Sequence[list[Candidate] | GRPCError], claim_ms: int) -> 
     )
 
 
-def request_of(searches: Sequence[Asked]) -> SearchDriversRequest:
+def encode_searches(searches: Sequence[SearchItem]) -> SearchDriversRequest:
     """All of them in one request; each needs its pickup."""
     return SearchDriversRequest(
         order_ids=[one.order_id for one in searches],
@@ -88,7 +88,7 @@ def request_of(searches: Sequence[Asked]) -> SearchDriversRequest:
     )
 
 
-def outcomes(answer: SearchDriversResponse, searches: int) -> list[SearchOutcome]:
+def decode_outcomes(answer: SearchDriversResponse, searches: int) -> list[SearchOutcome]:
     """What became of each search; `FleetUnavailable` for all, or one, if no fleet could answer so."""
     by_search = (answer.statuses, answer.messages, answer.counts)
     columns = (answer.driver_ids, answer.names, answer.lats, answer.lngs, answer.distances_m)
@@ -109,7 +109,7 @@ def _outcome(status: int, message: str, rows: Sequence[tuple[str, str, float, fl
     if not rows:
         return FleetUnavailable("its answer makes no sense: nobody, and all is well")
     try:
-        return [candidate(*row) for row in rows]
+        return [decode_candidate(*row) for row in rows]
     except FleetUnavailable as error:
         return error
 

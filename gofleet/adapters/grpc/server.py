@@ -20,7 +20,7 @@ from grpclib.reflection.service import ServerReflection
 from grpclib.server import Server
 from loguru import logger
 
-from gofleet.adapters.grpc.calls import Calls
+from gofleet.adapters.grpc.calls import ActiveCalls
 from gofleet.adapters.grpc.codec import StrictCodec
 from gofleet.adapters.grpc.descriptors import descriptor_pool
 from gofleet.adapters.grpc.rpcs import FleetRpcs
@@ -32,7 +32,7 @@ CLOSE_SECONDS = 1.0
 SMALLEST_WINDOW = 65_535
 """Bytes of one call that may arrive before anybody reads them: the least that HTTP/2 allows, and what a batch needs.
 grpclib's own are 4 MiB, so a message that is refused would have been buffered up to there."""
-LARGEST_MESSAGE = 1024 * 1024
+MESSAGE_BYTES_MAX = 1024 * 1024
 
 
 def _utc_now() -> datetime:
@@ -49,7 +49,7 @@ async def fleet_server(
     default_radius_km: float,
     max_radius_km: float,
     claim_ms: int,
-    most_bytes: int = LARGEST_MESSAGE,
+    most_bytes: int = MESSAGE_BYTES_MAX,
     grace_seconds: float = 5.0,
     clock: Callable[[], datetime] = _utc_now,
     certificates: Certificates | None = None,
@@ -63,7 +63,7 @@ async def fleet_server(
     certificate has the name of one of `callers`.
     """
     fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
-    health, calls = ServiceStatus(), Calls(most_bytes)
+    health, calls = ServiceStatus(), ActiveCalls(most_bytes)
     services = [fleet, Health({fleet: [health]})]
     server = _HangingUpServer(
         frozenset(callers) if certificates else None,

@@ -63,11 +63,11 @@ STATUSES: Mapping[type[GoFleetError], Status] = {
     Unavailable: Status.UNAVAILABLE,
 }
 
-ANSWERS = {Status.OK, Status.NOT_FOUND, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
+EXPECTED_STATUSES = {Status.OK, Status.NOT_FOUND, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
 """The caller's affair, not a fault: their spans are not errors."""
 
 
-def told(error: GoFleetError) -> GRPCError | None:
+def to_grpc_error(error: GoFleetError) -> GRPCError | None:
     """What the caller is told; None if the table does not know the error, which is then our fault."""
     for ancestor in type(error).__mro__:
         if status := STATUSES.get(ancestor):

@@ -16,8 +16,8 @@ from gofleet.adapters.oidc.keys import Key
 from gofleet.domain.errors import Unavailable
 
 METADATA = "/.well-known/openid-configuration"
-MOST_BYTES = 65_536
-MOST_KEYS = 20
+RESPONSE_BYTES_MAX = 65_536
+KEYS_MAX = 20
 LEAST_RSA_BITS = 2048
 CURVE = "P-256"
 """Of ES256, the only one of its family that we take."""
@@ -51,8 +51,8 @@ class Issuer:
         """Those that may sign access tokens, by `kid`. `Unavailable` if they cannot be had."""
         found = _decoded(await self._get(self._keys_url or await self._discovered()), _KeySet)
         keys: dict[str, Key] = {}
-        for raw in found.keys[:MOST_KEYS]:
-            if key := usable(raw):
+        for raw in found.keys[:KEYS_MAX]:
+            if key := load_public_key(raw):
                 keys.setdefault(str(raw["kid"]), key)
         if not keys:
             raise Unavailable(WHO, "it has no key that we can use")
@@ -74,14 +74,14 @@ class Issuer:
                 body = b""
                 async for chunk in answer.aiter_bytes():
                     body += chunk
-                    if len(body) > MOST_BYTES:
-                        raise Unavailable(WHO, f"{url} answers with more than {MOST_BYTES} bytes")
+                    if len(body) > RESPONSE_BYTES_MAX:
+                        raise Unavailable(WHO, f"{url} answers with more than {RESPONSE_BYTES_MAX} bytes")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(WHO, f"{url}: {str(error) or type(error).__name__}") from error
         return body
 
 
-def usable(raw: Mapping[str, Any]) -> Key | None:
+def load_public_key(raw: Mapping[str, Any]) -> Key | None:
     """The key of one entry of a set; None unless it is a public one, strong enough, and made for signatures. Secret
     ones (`oct`) never are: who can verify with them can sign as well."""
     kid = raw.get("kid")

@@ -29,7 +29,7 @@ class RefreshPolicy:
     keep_seconds: float = 86_400.0
 
 
-class Keys:
+class JwksCache:
     """Nobody who has a key waits for the issuer: what is no longer fresh is fetched beside the requests."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Keys:
         self._fetched_at = self._tried_at = -inf
         self._fetching: asyncio.Task[None] | None = None
 
-    def known(self, kid: str) -> Key | None:
+    def cached(self, kid: str) -> Key | None:
         """The key of that name, if it is here and can be trusted; what is not fresh is fetched meanwhile."""
         if self._age() > self._patience.fresh_seconds:
             self._fetched()
@@ -50,17 +50,17 @@ class Keys:
 
     async def get(self, kid: str) -> Key:
         """The key of that name. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be had."""
-        found = self.known(kid)
+        found = self.cached(kid)
         if found is None and (fetching := self._fetched()) is not None:
             await asyncio.shield(fetching)  # whoever gives up waiting must not take it from the others
-            found = self.known(kid)
+            found = self.cached(kid)
         if found is not None:
             return found
         if self._age() > self._patience.keep_seconds:
             raise Unavailable("the issuer of tokens", "its keys could not be fetched", self._patience.first_seconds)
         raise Unauthenticated("the token is signed with a key that the issuer does not have")
 
-    async def settled(self) -> None:
+    async def wait_settled(self) -> None:
         """When no fetch is under way."""
         if self._fetching is not None:
             await asyncio.wait({self._fetching})

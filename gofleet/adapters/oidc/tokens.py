@@ -20,7 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from joserfc.jwt import JWTClaimsRegistry
 
-from gofleet.adapters.oidc.keys import Key, Keys
+from gofleet.adapters.oidc.keys import JwksCache, Key
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.ids import IDENTIFIER
 from gofleet.domain.principal import Principal, Role, Scope
@@ -56,10 +56,10 @@ class _Known(NamedTuple):
     key: Key
 
 
-class Tokens:
+class TokenVerifier:
     """Tells who a token is of."""
 
-    def __init__(self, keys: Keys, rules: TokenRules, clock: Callable[[], float] = time) -> None:
+    def __init__(self, keys: JwksCache, rules: TokenRules, clock: Callable[[], float] = time) -> None:
         self._keys = keys
         self._rules = rules
         self._clock = clock
@@ -89,7 +89,7 @@ class Tokens:
 
     def _holds(self, known: _Known) -> bool:
         """A key that the issuer took back takes its tokens with it."""
-        return self._clock() < known.until and self._keys.known(known.kid) is known.key
+        return self._clock() < known.until and self._keys.cached(known.kid) is known.key
 
     def _remember(self, name: bytes, known: _Known) -> None:
         if len(self._known) >= self._rules.remembered:

@@ -51,11 +51,11 @@ class Acknowledger:
         self._answered = AckWindow()
         self._acknowledge: Batcher[int, None] = Batcher(self._acknowledge_all, most=MOST, common=(Exception,))
 
-    async def acknowledge(self, tag: int) -> None:
+    async def ack(self, tag: int) -> None:
         """Returns when it is written."""
         await self._acknowledge(tag)
 
-    async def give_back(self, tag: int) -> None:
+    async def nack(self, tag: int) -> None:
         """To the queue, for another consumer."""
         # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
         await self._channel.basic_nack(tag, requeue=True)

@@ -20,7 +20,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
 from faststream.security import BaseSecurity
 
-from gofleet.adapters.rabbit.presence import absent, named
+from gofleet.adapters.rabbit.presence import find_missing, summarize_names
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import Unavailable
 
@@ -108,8 +108,8 @@ class Session:
     async def _prepare(self, topology: Topology, connection: AbstractConnection) -> None:
         if topology.declared_by_us:
             await topology.declare(self.broker)
-        elif missing := await absent(connection, topology):
-            why = f"it lacks {named(missing)}, and RABBITMQ_DECLARE=off leaves them to somebody else"
+        elif missing := await find_missing(connection, topology):
+            why = f"it lacks {summarize_names(missing)}, and RABBITMQ_DECLARE=off leaves them to somebody else"
             raise Unavailable(RABBIT, why)
 
     async def _only_channel(self, topology: Topology) -> aiormq.Channel:

@@ -30,7 +30,7 @@ class RabbitConsumer:
         reconnect_seconds: float = 1.0,
         timeout_seconds: float = 5.0,
     ) -> None:
-        self.watch = Supervisor()
+        self.supervisor = Supervisor()
         self._server = server
         self._topology = topology or Topology()
         self._bounds = Bounds(grace_seconds, reconnect_seconds)
@@ -48,7 +48,7 @@ class RabbitConsumer:
                 retries,
                 prefetch,
                 self._bounds,
-                self.watch,
+                self.supervisor,
             )
-            async with self.watch.running(queue, line.consume):
+            async with self.supervisor.running(queue, line.consume):
                 yield

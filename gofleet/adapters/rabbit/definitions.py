@@ -19,7 +19,7 @@ HASHING = "rabbit_password_hashing_sha256"
 
 
 @dataclass(frozen=True)
-class Rights:
+class RabbitPermissions:
     """What a user may: publish to the exchanges `writes`, consume the queues `reads`. Nobody makes or deletes."""
 
     user: str
@@ -27,19 +27,19 @@ class Rights:
     reads: tuple[str, ...]
 
 
-def rights(topology: Topology) -> list[Rights]:
+def permissions(topology: Topology) -> list[RabbitPermissions]:
     """Of the roles' users. Replays and retries go through the default exchange, to a queue by its name."""
     prefix, orders = topology.prefix, topology.exchange.name
     return [
-        Rights(f"{prefix}relay", (orders, DEFAULT_EXCHANGE), ()),
-        Rights(f"{prefix}worker", (DEFAULT_EXCHANGE,), _consumed(topology, DISPATCH_QUEUE)),
-        Rights(f"{prefix}fleet", (DEFAULT_EXCHANGE,), _consumed(topology, FLEET_QUEUE)),
+        RabbitPermissions(f"{prefix}relay", (orders, DEFAULT_EXCHANGE), ()),
+        RabbitPermissions(f"{prefix}worker", (DEFAULT_EXCHANGE,), _consumed(topology, DISPATCH_QUEUE)),
+        RabbitPermissions(f"{prefix}fleet", (DEFAULT_EXCHANGE,), _consumed(topology, FLEET_QUEUE)),
     ]
 
 
 def definitions(topology: Topology, vhost: str = "/") -> Json:
     """All of it, in that virtual host."""
-    users = rights(topology)
+    users = permissions(topology)
     return {
         "vhosts": [{"name": vhost}],
         "users": [{"name": one.user, "password_hash": "", "hashing_algorithm": HASHING, "tags": []} for one in users],

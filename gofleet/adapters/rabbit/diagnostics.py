@@ -19,7 +19,7 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused
 
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer
-from gofleet.adapters.rabbit.presence import absent
+from gofleet.adapters.rabbit.presence import find_missing
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -66,7 +66,7 @@ async def _state(connection: AbstractConnection, topology: Topology) -> RabbitSt
     exchange, queues = topology.exchange, topology.declarations()
     state = RabbitState(_version(connection), whole=1 + len(queues))
     if not topology.declared_by_us:
-        state.missing = await absent(connection, topology)
+        state.missing = await find_missing(connection, topology)
         return state
 
     async def look(name: str, passive: Callable[[AbstractChannel], Awaitable[object]], same: _Act) -> None:

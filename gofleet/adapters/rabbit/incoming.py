@@ -40,13 +40,13 @@ class RabbitIncomingMessage:
     lost: asyncio.Event
     over: asyncio.Event
 
-    async def forget(self) -> None:
-        await self.answers.acknowledge(self._tag)
+    async def ack(self) -> None:
+        await self.answers.ack(self._tag)
 
-    async def give_back(self) -> None:
-        await self.answers.give_back(self._tag)
+    async def nack(self) -> None:
+        await self.answers.nack(self._tag)
 
-    async def postpone(self, later: Retry) -> None:
+    async def retry_later(self, later: Retry) -> None:
         """Send a copy to wait in a retry queue, then forget the original.
 
         While no copy can be sent the message stays in our hands, where it costs one place of the prefetch: nothing
@@ -56,10 +56,10 @@ class RabbitIncomingMessage:
         if tier is None and not await within(later.seconds, self.over):
             tier = self.topology.prefix + self.delivery.queue
         if tier is None or not await self._sent(self._copy(tier, later)):
-            await self.give_back()
+            await self.nack()
         else:
             failpoints.hit("worker.after_postpone")
-            await self.forget()
+            await self.ack()
 
     async def _sent(self, copy: Outgoing) -> bool:
         """Whether RabbitMQ has the copy; False once we are leaving, or no longer own the original."""
@@ -84,7 +84,7 @@ class RabbitIncomingMessage:
 
     def _headers(self, later: Retry) -> HeadersType:
         counted = {ATTEMPT: str(self.delivery.attempt + 1)} if later.counted else {}
-        headers = {**without_brokers_own(self._properties.headers or {}), **counted}
+        headers = {**strip_broker_headers(self._properties.headers or {}), **counted}
         try:
             field_table(headers)
         except UNSENDABLE:
@@ -102,16 +102,16 @@ class RabbitIncomingMessage:
         return self.message.delivery_tag
 
 
-def without_brokers_own(headers: HeadersType) -> HeadersType:
+def strip_broker_headers(headers: HeadersType) -> HeadersType:
     """The headers as they were published, but for those that would send a copy to other queues again."""
     return {
         name: value for name, value in headers.items() if not name.startswith(BROKERS_OWN) and name not in MORE_QUEUES
     }
 
 
-def carriable(headers: Mapping[str, str]) -> HeadersType:
+def writable_headers(headers: Mapping[str, str]) -> HeadersType:
     """Those of the headers that RabbitMQ can carry, and would not act on."""
-    return {name: value for name, value in without_brokers_own(dict(headers)).items() if _is_writable(name, value)}
+    return {name: value for name, value in strip_broker_headers(dict(headers)).items() if _is_writable(name, value)}
 
 
 def _is_writable(name: str, value: FieldValue) -> bool:

@@ -17,7 +17,7 @@ NAMED = 3
 """So many names are told, the others counted."""
 
 
-async def absent(connection: AbstractConnection, topology: Topology) -> list[str]:
+async def find_missing(connection: AbstractConnection, topology: Topology) -> list[str]:
     """The names of the exchange and the queues that are not there. Of bindings nobody can ask."""
     if connection.transport is None:
         raise ConnectionError("the connection was lost again")
@@ -34,7 +34,7 @@ async def absent(connection: AbstractConnection, topology: Topology) -> list[str
     return missing
 
 
-def named(names: Sequence[str]) -> str:
+def summarize_names(names: Sequence[str]) -> str:
     """For people."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"

@@ -10,7 +10,7 @@ from uuid import uuid4
 from loguru import logger
 
 from gofleet.adapters.rabbit.connection import RabbitServer
-from gofleet.adapters.rabbit.incoming import carriable
+from gofleet.adapters.rabbit.incoming import writable_headers
 from gofleet.adapters.rabbit.outgoing import Outgoing
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
@@ -73,6 +73,6 @@ class RabbitPublisher:
             exchange=DEFAULT_EXCHANGE,
             routing_key=self._topology.prefix + delivery.queue,
             body=delivery.body,
-            headers=carriable(delivery.headers),
+            headers=writable_headers(delivery.headers),
             message_id=str(uuid4()),  # the same event may have been parked twice
         )

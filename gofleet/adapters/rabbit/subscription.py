@@ -12,10 +12,10 @@ from faststream.rabbit import Channel
 from loguru import logger
 
 from gofleet.adapters.dispatcher import Dispatcher
-from gofleet.adapters.headers import as_text
+from gofleet.adapters.headers import decode_headers
 from gofleet.adapters.rabbit.acks import Acknowledger
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
-from gofleet.adapters.rabbit.incoming import RabbitIncomingMessage, without_brokers_own
+from gofleet.adapters.rabbit.incoming import RabbitIncomingMessage, strip_broker_headers
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.supervision import Supervisor, either, jittered, within
@@ -38,11 +38,11 @@ class Subscription:
     server: RabbitServer
     topology: Topology
     queue: str
-    in_flight: Dispatcher
+    dispatcher: Dispatcher
     retries: Sender
     prefetch: int
     bounds: Bounds
-    watch: Supervisor
+    supervisor: Supervisor
 
     async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume until `stop`, over one connection after the other; then finish what is in hand."""
@@ -56,7 +56,7 @@ class Subscription:
                     logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
             begun.set()
             await within(jittered(self.bounds.reconnect_seconds), stop)
-        await self.in_flight.finish(self.bounds.grace_seconds)
+        await self.dispatcher.finish(self.bounds.grace_seconds)
 
     async def _consume_once(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
         """Consume over a new connection until it is lost, or until `stop`."""
@@ -66,18 +66,18 @@ class Subscription:
             await self._subscribe(session, over)
             begun.set()
             logger.bind(queue=self.queue).info("consuming")
-            with self.watch.consuming(self.queue):
+            with self.supervisor.consuming(self.queue):
                 await either(session.lost, stop)
             over.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")
             await _cancel_consumers(session.channel)
-            await self.in_flight.finish(self.bounds.grace_seconds)
+            await self.dispatcher.finish(self.bounds.grace_seconds)
         except CONNECTION_EXCEPTIONS as error:
             raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
         finally:
             over.set()
-            self.in_flight.drop_waiting()
+            self.dispatcher.drop_waiting()
             await session.close()
 
     async def _subscribe(self, session: Session, over: asyncio.Event) -> None:
@@ -85,10 +85,10 @@ class Subscription:
         connection and declarations are all that is wanted of it."""
 
         async def received(message: DeliveredMessage) -> None:
-            headers = as_text(without_brokers_own(message.header.properties.headers or {}))
+            headers = decode_headers(strip_broker_headers(message.header.properties.headers or {}))
             delivery = Delivery(self.queue, message.body, headers)
             held = RabbitIncomingMessage(delivery, message, answers, self.topology, self.retries, session.lost, over)
-            self.in_flight.accept(held)
+            self.dispatcher.accept(held)
 
         channel = session.channel
         answers = Acknowledger(channel)

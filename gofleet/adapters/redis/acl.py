@@ -27,7 +27,7 @@ SCRIPTS = {
 
 
 @dataclass(frozen=True)
-class Rights:
+class AclUser:
     """What a user may call, on keys that fit one of the globs."""
 
     user: str
@@ -39,26 +39,26 @@ class Rights:
         return " ".join(["user", self.user, "on", *words, *(f"+{name}" for name in sorted(set(self.commands)))])
 
 
-def rights(names: str, keys: str, *, streams: bool) -> list[Rights]:
+def acl_users(names: str, keys: str, *, streams: bool) -> list[AclUser]:
     """Of the users, named behind the prefix `names`, on keys behind the prefix `keys`. With `streams` the events travel
     through Redis, too."""
     at = escape_glob(keys)
     worker_keys, worker = (f"{at}lease:*",), ("ping", *SCRIPTED, *_called("worker"))
     fleet_keys = tuple(f"{at}{kind}:*" for kind in ("drivers", "driver", "busy", "claim", "claimed", "freed"))
     fleet = ("ping", "exists", "set", "geosearch", *SCRIPTED, *_called("fleet"))
-    found = [Rights(f"{names}api", (f"{at}bucket:*",), (*SCRIPTED, *_called("api")))]
+    found = [AclUser(f"{names}api", (f"{at}bucket:*",), (*SCRIPTED, *_called("api")))]
     if streams:
         publishing = tuple(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES)
-        found.append(Rights(f"{names}relay", publishing, ("ping", "xadd", *TRANSACTION)))
+        found.append(AclUser(f"{names}relay", publishing, ("ping", "xadd", *TRANSACTION)))
         consuming = (*TRANSACTION, "xgroup|create", "xreadgroup", "xack", "xdel", *_called("streams"))
         worker_keys, worker = (*worker_keys, *_consumed(keys, DISPATCH_QUEUE)), (*worker, *consuming)
         fleet_keys, fleet = (*fleet_keys, *_consumed(keys, FLEET_QUEUE)), (*fleet, *consuming)
-    return [*found, Rights(f"{names}worker", worker_keys, worker), Rights(f"{names}fleet", fleet_keys, fleet)]
+    return [*found, AclUser(f"{names}worker", worker_keys, worker), AclUser(f"{names}fleet", fleet_keys, fleet)]
 
 
-def acl(names: str, keys: str, *, streams: bool) -> str:
+def acl_file(names: str, keys: str, *, streams: bool) -> str:
     """An ACL file."""
-    return "\n".join([PEOPLE, *(one.line() for one in rights(names, keys, streams=streams))]) + "\n"
+    return "\n".join([PEOPLE, *(one.line() for one in acl_users(names, keys, streams=streams))]) + "\n"
 
 
 def _consumed(keys: str, queue: str) -> tuple[str, ...]:

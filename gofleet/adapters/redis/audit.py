@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.adapters.redis.scripts import escape_glob, telling_outages
+from gofleet.adapters.redis.scripts import escape_glob, translate_redis_errors
 from gofleet.adapters.redis.stream_wire import GROUP, StreamNames
 from gofleet.ports import Depth, Holding
 
@@ -27,7 +27,7 @@ class RedisAudit:
         self._positions = RedisPositions(redis, prefix=prefix, stale_seconds=0, claim_ms=0)
 
     async def check(self) -> None:
-        with telling_outages():
+        with translate_redis_errors():
             await self._redis.ping()
 
     async def holdings(self) -> set[Holding]:
@@ -36,13 +36,13 @@ class RedisAudit:
 
     async def free_drivers(self) -> AsyncGenerator[str]:
         """Who is in the index that is searched; one may come twice."""
-        with telling_outages():
+        with translate_redis_errors():
             async for driver_id, _ in self._redis.zscan_iter(f"{self._prefix}drivers:free", count=PAGE):
                 yield str(driver_id)
 
     async def lasting_claims(self) -> AsyncGenerator[str]:
         """Claims on drivers that would never end by themselves."""
-        with telling_outages():
+        with translate_redis_errors():
             for kind in ("claim", "claimed"):
                 async for key in self._redis.scan_iter(match=f"{escape_glob(self._prefix)}{kind}:*", count=PAGE):
                     if await self._redis.pttl(key) == FOR_EVER:
@@ -51,7 +51,7 @@ class RedisAudit:
     async def depths(self, queues: Iterable[str]) -> list[Depth]:
         """Of the streams of these queues, of what waits for its time, and of what was parked by the broker."""
         found = list[Depth]()
-        with telling_outages():
+        with translate_redis_errors():
             for queue in queues:
                 stream, later, parking = self._names.stream(queue), self._names.later(queue), self._names.parking(queue)
                 found += [await self._stream(stream), await self._stream(parking)]

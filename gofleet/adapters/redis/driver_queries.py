@@ -10,14 +10,14 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.scripts import Script, ScriptPipeline, asking, decode_rows
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, redis_span
 from gofleet.domain.driver import AreaQuery, Position, Sighting
 from gofleet.domain.place import EARTH_RADIUS_M, BoundingBox, Place, distance_m
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOOKED_AT_ONCE = 200
 """Drivers that one script looks at: about a millisecond, in which the server does nothing else."""
-MOST_LOOKED_AT = 5000
+EXAMINED_MAX = 5000
 """Where so many are nearer who are not wanted, the others are not found: a map must not hold up the searches."""
 COLUMNS = 6
 METRES_PER_DEGREE = EARTH_RADIUS_M * radians(1)
@@ -59,7 +59,7 @@ class RedisDriverQueries:
     async def _found(
         self, index: str, centre: Place, shapes: Sequence[Shape], wanted: Callable[[Sighting], bool], limit: int
     ) -> list[Sighting]:
-        """The nearest `limit` who are wanted, out of the `MOST_LOOKED_AT` nearest.
+        """The nearest `limit` who are wanted, out of the `EXAMINED_MAX` nearest.
 
         GEOSEARCH measures everybody inside, however few it is to give, so the shapes grow, and the last holds all the
         others. It cannot go on where it stopped either: each page begins anew, and whoever was met before is known by
@@ -76,10 +76,10 @@ class RedisDriverQueries:
                 new = [(driver_id, metres) for driver_id, metres in page if driver_id not in met]
                 met.update(driver_id for driver_id, _ in new)
                 found += await self._wanted(new, wanted, limit - len(found))
-                if len(found) >= limit or len(met) >= MOST_LOOKED_AT:
+                if len(found) >= limit or len(met) >= EXAMINED_MAX:
                     return found
                 if page_is_full:
-                    count = min(4 * count, MOST_LOOKED_AT)
+                    count = min(4 * count, EXAMINED_MAX)
         return found
 
     async def _wanted(
@@ -98,7 +98,7 @@ class RedisDriverQueries:
 
     async def _page(self, index: str, centre: Place, shape: Shape, count: int) -> list[tuple[str, float]]:
         around = ["FROMLONLAT", centre.lng, centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
-        with asking("GEOSEARCH", index):
+        with redis_span("GEOSEARCH", index):
             rows = await self._redis.execute_command("GEOSEARCH", f"{self._prefix}drivers:{index}", *around)
         return [(str(driver_id), float(metres)) for driver_id, metres in rows]
 

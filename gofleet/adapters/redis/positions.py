@@ -10,7 +10,7 @@ from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries
-from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob, telling_outages
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob, translate_redis_errors
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
@@ -150,11 +150,11 @@ class RedisPositions:
 
     async def remembers(self) -> bool:
         """Whether everything since `remember` is still known."""
-        with telling_outages():
+        with translate_redis_errors():
             return bool(await self._redis.execute_command("EXISTS", self._known))
 
     async def remember(self) -> None:
-        with telling_outages():
+        with translate_redis_errors():
             await self._redis.execute_command("SET", self._known, 1)
 
     def _driver(self, driver_id: str) -> str:

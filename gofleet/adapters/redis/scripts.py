@@ -45,7 +45,7 @@ class ScriptPipeline:
         self.run = Batcher(self._all, most=most, at_once=at_once)
 
     async def _all(self, calls: Sequence[_Call]) -> Sequence[Answer | Exception]:
-        with telling_outages():
+        with translate_redis_errors():
             answers = await self._sent(calls)
             unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
             if unknown:  # a new server, or one that has forgotten: the others have run, and do not run again
@@ -107,7 +107,7 @@ class Script:
 
     async def __call__(self, keys: Sequence[str], *args: str | bytes | float) -> Answer:
         """What it returns, as a list; `Unavailable` when Redis is away, starting, read-only, full, ..."""
-        with asking("EVALSHA", self._name, **self._attributes):
+        with redis_span("EVALSHA", self._name, **self._attributes):
             return await self._line.run(_Call(self._sha, self._text, (len(keys), *keys, *args)))
 
 
@@ -122,16 +122,16 @@ def escape_glob(text: str) -> str:
 
 
 @contextmanager
-def asking(command: str, about: str = "", **attributes: str) -> Generator[None]:
+def redis_span(command: str, about: str = "", **attributes: str) -> Generator[None]:
     """A span around a command, never with its values, which are positions; `Unavailable` as below."""
     name = f"{command} {about}".rstrip()
     attributes |= {"db.system.name": "redis", "db.operation.name": command, "db.query.summary": name}
-    with telling_outages(), client_span(name, **attributes):
+    with translate_redis_errors(), client_span(name, **attributes):
         yield
 
 
 @contextmanager
-def telling_outages() -> Generator[None]:
+def translate_redis_errors() -> Generator[None]:
     """`Unavailable` for whatever Redis answers, or does not."""
     try:
         yield

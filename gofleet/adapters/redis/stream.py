@@ -19,7 +19,7 @@ MOVED_AT_ONCE = 100
 Entry = dict[bytes, bytes]
 
 
-class Stream:
+class RedisStream:
     """One stream, as one consumer of its group sees it. Every method may raise RedisError or OSError."""
 
     def __init__(self, broker: RedisBroker, names: StreamNames, queue: str) -> None:
@@ -85,17 +85,17 @@ class Stream:
         """Be heard of, so that nobody takes these over."""
         await self._run("keep", self._keys[:1], GROUP, self._consumer, *ids)
 
-    async def forget(self, id: bytes) -> None:
+    async def ack(self, id: bytes) -> None:
         async with self._redis.pipeline(transaction=True) as transaction:
             transaction.xack(self._keys[0], GROUP, id)
             transaction.xdel(self._keys[0], id)
             await transaction.execute()
 
-    async def postpone(self, id: bytes, seconds: float, following: bytes) -> None:
+    async def retry_later(self, id: bytes, seconds: float, following: bytes) -> None:
         """Replace the message by `following`, to be delivered after `seconds`."""
         await self._run("postpone", self._keys[:2], GROUP, id, round(seconds * 1000), following)
 
-    async def give_back(self, id: bytes | None = None) -> None:
+    async def nack(self, id: bytes | None = None) -> None:
         """Let others have it now. Without an id: everything, and leave the group."""
         first, last = (id, id) if id else ("-", "+")
         await self._run("give_back", self._keys[:1], GROUP, self._consumer, first, last, BEYOND_EVERY_LIMIT_MS)

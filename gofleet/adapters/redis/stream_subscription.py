@@ -12,8 +12,8 @@ from loguru import logger
 from redis.exceptions import RedisError
 
 from gofleet.adapters.dispatcher import Dispatcher
-from gofleet.adapters.redis.stream import Entry, Stream
-from gofleet.adapters.redis.stream_wire import packed, unpacked
+from gofleet.adapters.redis.stream import Entry, RedisStream
+from gofleet.adapters.redis.stream_wire import decode_entry, encode_entry
 from gofleet.adapters.supervision import Supervisor, jittered, within
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Retry
 
@@ -22,7 +22,7 @@ UNLIMITED = -1
 
 
 @dataclass(frozen=True)
-class StreamBounds:
+class StreamLimits:
     """As `StreamsConsumer` says; `poll_seconds` is how late a retry or a take-over may be."""
 
     min_idle_seconds: float
@@ -30,7 +30,7 @@ class StreamBounds:
     poll_seconds: float
     grace_seconds: float
 
-    def for_queue(self, queue: str) -> StreamBounds:
+    def for_queue(self, queue: str) -> StreamLimits:
         """What is parked already is not parked again."""
         return self if queue in QUEUES else replace(self, delivery_limit=UNLIMITED)
 
@@ -41,23 +41,23 @@ class StreamIncomingMessage:
 
     delivery: Delivery
     id: bytes
-    stream: Stream
+    stream: RedisStream
     held: set[bytes]
 
-    async def forget(self) -> None:
+    async def ack(self) -> None:
         with self._letting_go():
-            await self.stream.forget(self.id)
+            await self.stream.ack(self.id)
 
-    async def postpone(self, later: Retry) -> None:
+    async def retry_later(self, later: Retry) -> None:
         headers = dict(self.delivery.headers)
         if later.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
         with self._letting_go():
-            await self.stream.postpone(self.id, later.seconds, await packed(self.delivery.body, headers))
+            await self.stream.retry_later(self.id, later.seconds, await encode_entry(self.delivery.body, headers))
 
-    async def give_back(self) -> None:
+    async def nack(self) -> None:
         with self._letting_go():
-            await self.stream.give_back(self.id)
+            await self.stream.nack(self.id)
 
     @contextmanager
     def _letting_go(self) -> Generator[None]:
@@ -73,20 +73,20 @@ class StreamSubscription:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: RedisStream,
         queue: str,
-        in_flight: Dispatcher,
+        dispatcher: Dispatcher,
         *,
         prefetch: int,
-        bounds: StreamBounds,
-        watch: Supervisor,
+        bounds: StreamLimits,
+        supervisor: Supervisor,
     ) -> None:
         self._stream = stream
         self._queue = queue
-        self._in_flight = in_flight
+        self._dispatcher = dispatcher
         self._prefetch = prefetch
         self._bounds = bounds.for_queue(queue)
-        self._watch = watch
+        self._supervisor = supervisor
         self._held: set[bytes] = set()
         self._kept_at = time.monotonic()
         self._said = ""
@@ -106,7 +106,7 @@ class StreamSubscription:
             await self._stream.prepare()
             begun.set()
             logger.bind(queue=self._queue).info("consuming")
-            with self._watch.consuming(self._queue):
+            with self._supervisor.consuming(self._queue):
                 while not stop.is_set():
                     await self._tend()
                     await self._read()
@@ -121,7 +121,7 @@ class StreamSubscription:
         """What RabbitMQ does by itself: retries, redelivery of what the dead had, and crash loops."""
         await self._stream.move_due()
         await self._keep()
-        if (room := self._prefetch - len(self._in_flight)) > 0:
+        if (room := self._prefetch - len(self._dispatcher)) > 0:
             bounds = self._bounds
             parked, entries = await self._stream.claim(room, bounds.min_idle_seconds, bounds.delivery_limit)
             if parked:
@@ -143,14 +143,14 @@ class StreamSubscription:
     async def _has_room(self, within_seconds: float) -> bool:
         try:
             async with asyncio.timeout(within_seconds):
-                await self._in_flight.fewer_than(self._prefetch)
+                await self._dispatcher.fewer_than(self._prefetch)
         except TimeoutError:
             return False
         return True
 
     def _accept(self, id: bytes, entry: Entry) -> None:
         self._held.add(id)
-        self._in_flight.accept(StreamIncomingMessage(unpacked(self._queue, entry), id, self._stream, self._held))
+        self._dispatcher.accept(StreamIncomingMessage(decode_entry(self._queue, entry), id, self._stream, self._held))
 
     async def _keep(self) -> None:
         """Keep others from taking over what we hold: they may after `min_idle_seconds` of silence."""
@@ -159,12 +159,12 @@ class StreamSubscription:
             self._kept_at = time.monotonic()
 
     async def _leave(self) -> None:
-        finishing = asyncio.create_task(self._in_flight.finish(self._bounds.grace_seconds))
+        finishing = asyncio.create_task(self._dispatcher.finish(self._bounds.grace_seconds))
         try:
             while not finishing.done():
                 await asyncio.wait({finishing}, timeout=self._bounds.min_idle_seconds / 3)
                 await self._keep()
-            await self._stream.give_back()
+            await self._stream.nack()
         except (RedisError, OSError) as error:
             logger.bind(queue=self._queue).warning("what was left unfinished comes again later: {}", error)
             await finishing

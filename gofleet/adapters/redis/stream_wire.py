@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from gofleet.adapters.headers import as_text
+from gofleet.adapters.headers import decode_headers
 from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue
 
 REDIS = "Redis"
@@ -42,7 +42,7 @@ class StreamNames:
         return self.stream(parking_queue(queue))
 
 
-def a_broker(url: str, timeout_seconds: float, tls: SSLContext | None = None) -> RedisBroker:
+def stream_broker(url: str, timeout_seconds: float, tls: SSLContext | None = None) -> RedisBroker:
     """Not connected yet. A connection that died in the pool is replaced; `from_url` alone would never retry."""
     return RedisBroker(
         f"{url}{'&' if '?' in url else '?'}protocol=2",
@@ -55,12 +55,12 @@ def a_broker(url: str, timeout_seconds: float, tls: SSLContext | None = None) ->
     )
 
 
-def encoded(headers: Mapping[str, str]) -> dict[Any, bytes]:
+def encode_headers(headers: Mapping[str, str]) -> dict[Any, bytes]:
     """As bytes, for FastStream counts characters where it should count bytes, and cuts `é` in half."""
     return {name.encode(): value.encode() for name, value in headers.items()}
 
 
-def carriable(headers: Mapping[str, str]) -> dict[str, str]:
+def encodable_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of the headers that an entry can carry: text, of a length that two bytes can tell."""
     return {name: value for name, value in headers.items() if _fits(name) and _fits(value)}
 
@@ -72,17 +72,17 @@ def _fits(text: str) -> bool:
         return False
 
 
-async def packed(body: bytes, headers: Mapping[str, str]) -> bytes:
+async def encode_entry(body: bytes, headers: Mapping[str, str]) -> bytes:
     """A message as the value of an entry's only field."""
     # FastStream's own header, which nobody reads: in ASCII, for there it counts characters as well.
     correlation_id = headers.get(EVENT_ID, "").encode("ascii", "replace").decode()
     return await BinaryMessageFormatV1.encode(
-        message=body, headers=encoded(headers), reply_to=None, correlation_id=correlation_id
+        message=body, headers=encode_headers(headers), reply_to=None, correlation_id=correlation_id
     )
 
 
-def unpacked(queue: str, entry: Mapping[bytes, bytes]) -> Delivery:
+def decode_entry(queue: str, entry: Mapping[bytes, bytes]) -> Delivery:
     """Whatever it is: what FastStream did not write becomes a body without headers."""
     body, headers = BinaryMessageFormatV1.parse(entry.get(DATA, b""))
     kept = {name: value for name, value in headers.items() if name != FASTSTREAMS_OWN}
-    return Delivery(queue, body, as_text(kept))
+    return Delivery(queue, body, decode_headers(kept))

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from redis.exceptions import RedisError
 
 from gofleet.adapters.dispatcher import Dispatcher
-from gofleet.adapters.redis.stream import Stream
-from gofleet.adapters.redis.stream_subscription import StreamBounds, StreamSubscription
-from gofleet.adapters.redis.stream_wire import DATA, REDIS, StreamNames, a_broker, carriable, encoded, packed
+from gofleet.adapters.redis.stream import RedisStream
+from gofleet.adapters.redis.stream_subscription import StreamLimits, StreamSubscription
+from gofleet.adapters.redis.stream_wire import (
+    DATA,
+    REDIS,
+    StreamNames,
+    encodable_headers,
+    encode_entry,
+    encode_headers,
+    stream_broker,
+)
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import QUEUES, Delivery, Handler, Message
@@ -44,7 +52,7 @@ class StreamsPublisher:
         self._names = StreamNames(prefix)
         self._timeout_seconds = timeout_seconds
         self._queues = queues
-        self._broker = a_broker(url, timeout_seconds, tls)
+        self._broker = stream_broker(url, timeout_seconds, tls)
 
     async def __aenter__(self) -> Self:
         self._redis = await self._broker.connect()
@@ -85,7 +93,7 @@ class StreamsPublisher:
     async def _return(self, transaction: Pipeline, delivery: Delivery) -> GoFleetError | None:
         if delivery.queue not in self._queues:
             return MessageRefused(f"{delivery.queue} is no queue of ours")
-        entry = await packed(delivery.body, carriable(delivery.headers))
+        entry = await encode_entry(delivery.body, encodable_headers(delivery.headers))
         transaction.xadd(self._names.stream(delivery.queue), {DATA: entry})
         return None
 
@@ -93,7 +101,7 @@ class StreamsPublisher:
         queues = [queue for queue, types in self._queues.items() if message.type in types]
         if not queues:
             return MessageRefused(f"no queue takes {message.type}")
-        headers = encoded(message.headers())
+        headers = encode_headers(message.headers())
         try:
             for queue in queues:
                 await self._broker.publish(
@@ -127,20 +135,22 @@ class StreamsConsumer:
         timeout_seconds: float = 5.0,
         tls: SSLContext | None = None,
     ) -> None:
-        self.watch = Supervisor()
+        self.supervisor = Supervisor()
         self._url = url
         self._names = StreamNames(prefix)
-        self._bounds = StreamBounds(min_idle_seconds, delivery_limit, poll_seconds, grace_seconds)
+        self._bounds = StreamLimits(min_idle_seconds, delivery_limit, poll_seconds, grace_seconds)
         self._timeout_seconds = timeout_seconds
         self._tls = tls
 
     @asynccontextmanager
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
         """As `ports.Consumer`. If Redis is away it begins when it is back."""
-        stream = Stream(a_broker(self._url, self._timeout_seconds, self._tls), self._names, queue)
-        in_flight = Dispatcher(handler, concurrency)
-        line = StreamSubscription(stream, queue, in_flight, prefetch=prefetch, bounds=self._bounds, watch=self.watch)
-        async with self.watch.running(queue, line.consume):
+        stream = RedisStream(stream_broker(self._url, self._timeout_seconds, self._tls), self._names, queue)
+        dispatcher = Dispatcher(handler, concurrency)
+        line = StreamSubscription(
+            stream, queue, dispatcher, prefetch=prefetch, bounds=self._bounds, supervisor=self.supervisor
+        )
+        async with self.supervisor.running(queue, line.consume):
             yield
 
 

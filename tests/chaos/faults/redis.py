@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from tests.chaos.faults.fleet import metric
 from tests.chaos.member import Member
 from tests.chaos.trial import Trial, fault

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.connect import redis_client
+from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import AreaQuery, Driver

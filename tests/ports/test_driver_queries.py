@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from gofleet.adapters.redis.driver_queries import MOST_LOOKED_AT
+from gofleet.adapters.redis.driver_queries import EXAMINED_MAX
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import AreaQuery, Driver, Position
 from gofleet.domain.place import BoundingBox, Place, distance_m
@@ -236,7 +236,7 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
 async def test_a_crowd_is_not_looked_through_without_end(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
-        await positions.move([a_position(f"d-{number}") for number in range(MOST_LOOKED_AT)])
+        await positions.move([a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
         await positions.move([a_position("off", metres_north=1000)])
         await positions.register(Driver("off", "Off", on_duty=False))
 

@@ -18,13 +18,13 @@ class Unanswerable:
     delivery: Delivery = field(default_factory=lambda: Delivery("orders.created", b"{}"))
     given_back: int = 0
 
-    async def forget(self) -> None:
+    async def ack(self) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    async def postpone(self, later: Retry) -> None:
+    async def retry_later(self, later: Retry) -> None:
         raise RuntimeError("nor this")
 
-    async def give_back(self) -> None:
+    async def nack(self) -> None:
         self.given_back += 1
 
 
@@ -34,8 +34,8 @@ async def test_a_message_that_cannot_be_answered_is_given_back(verdict: Outcome)
         return verdict
 
     held = Unanswerable()
-    in_flight = Dispatcher(handler, concurrency=1)
+    dispatcher = Dispatcher(handler, concurrency=1)
 
-    in_flight.accept(held)
+    dispatcher.accept(held)
 
-    await eventually(lambda: held.given_back == 1 and not len(in_flight))
+    await eventually(lambda: held.given_back == 1 and not len(dispatcher))
