@@ -38,7 +38,7 @@ def example_of(schema: Json, schemas: Json) -> Any:
     return schema.get("default", True) if schema.get("type") == "boolean" else None
 
 
-def used(schemas: Json, paths: Json) -> Json:
+def referenced_schemas(schemas: Json, paths: Json) -> Json:
     """Those of `schemas` that `paths` refers to, and those that these refer to, by name."""
     found: Json = {}
     waiting = _names(paths)

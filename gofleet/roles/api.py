@@ -13,12 +13,12 @@ from gofleet import parts
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.driver_positions import DriverPositionFeed, moves_of
+from gofleet.adapters.http.driver_positions import DriverPositionFeed, positions_in_box
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.http.sse import StreamBounds, Streams
+from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
 from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.history import PostgresHistory
@@ -58,13 +58,13 @@ async def api(process: Process) -> AsyncGenerator[None]:
             create_order=observed(CreateOrder(orders, process.settings.auth.open_orders)),
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
-            dispatch_by_hand=observed(DispatchManually(orders, drivers)),
+            dispatch_manually=observed(DispatchManually(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
             find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
             history=history,
             streams=streams_of(tail, fleet, process),
             drivers=drivers,
-            move_driver=observed(UpdatePosition(fleet, process.settings.auth.driver_kmh)),
+            update_position=observed(UpdatePosition(fleet, process.settings.auth.driver_kmh)),
             parked=PostgresParked(pool),
             failed_events=PostgresFailedEvents(pool),
             fleet=fleet,
@@ -103,14 +103,14 @@ def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
     return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, bell=bell)
 
 
-def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> Streams:
+def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:
     """What clients may follow; their streams end as soon as the process is told to stop."""
     web, stream = process.settings.web, process.settings.stream
-    moves = DriverPositionFeed(moves_of(fleet, stream.moves_drivers), stream.moves_seconds)
-    bounds = StreamBounds(
+    moves = DriverPositionFeed(positions_in_box(fleet, stream.moves_drivers), stream.moves_seconds)
+    bounds = EventStreamLimits(
         web.max_streams, process.settings.auth.streams_each, stream.keep_alive_seconds, web.send_timeout_seconds
     )
-    return Streams(tail, stopping=process.stopping, moves=moves, bounds=bounds)
+    return EventStreams(tail, stopping=process.stopping, positions=moves, limits=bounds)
 
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:

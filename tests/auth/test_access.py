@@ -13,7 +13,7 @@ from gofleet.adapters.http import access
 from gofleet.adapters.http.access import ACCESS, Caller, admitted
 from gofleet.adapters.http.app import routed
 from gofleet.adapters.http.auth import Authenticator
-from gofleet.adapters.http.openapi import description_of
+from gofleet.adapters.http.openapi import openapi_of
 from gofleet.domain.errors import Forbidden
 from gofleet.domain.history import HistoryFilter
 from gofleet.domain.order import Order, Owner
@@ -34,7 +34,7 @@ from tests.auth.matrix import (
 from tests.makers import CENTRE
 from tests.roles.conftest import World
 
-CALLS = {call.operation: call for call in calls(description_of(routed(World().api(), Authenticator())))}
+CALLS = {call.operation: call for call in calls(openapi_of(routed(World().api(), Authenticator())))}
 EVERYBODY = [None, *PEOPLE]
 
 

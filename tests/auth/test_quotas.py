@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from gofleet.adapters.http.sse import StreamBounds
+from gofleet.adapters.http.sse import EventStreamLimits
 from gofleet.domain.driver import Position
 from gofleet.domain.place import Place
 from tests.auth.matrix import bearing, serving_all, settled
@@ -23,7 +23,7 @@ MOST_OPEN = 20
 
 @pytest.fixture
 async def world() -> World:
-    world = World(depot=CENTRE, bounds=StreamBounds(each=2))
+    world = World(depot=CENTRE, bounds=EventStreamLimits(streams_per_owner_max=2))
     await settled(world)
     return world
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import schemathesis
 
-from gofleet.adapters.http.pagination import driver_behind, order_behind, row_behind
+from gofleet.adapters.http.pagination import parse_driver_cursor, parse_order_cursor, parse_row_cursor
 from gofleet.domain.driver import FUTURE_TOLERANCE
 from gofleet.domain.errors import Invalid
 from gofleet.domain.money import LARGEST
@@ -75,7 +75,9 @@ def filter_case(context: object, case: Any) -> bool:
 
 def _given(cursor: object) -> bool:
     """A cursor is one that we gave, or none: links bring real ones."""
-    return cursor is None or any(_reads(str(cursor), read) for read in (order_behind, row_behind, driver_behind))
+    return cursor is None or any(
+        _reads(str(cursor), read) for read in (parse_order_cursor, parse_row_cursor, parse_driver_cursor)
+    )
 
 
 def _a_box(text: object) -> bool:

@@ -18,7 +18,7 @@ from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
-from gofleet.adapters.http.sse import StreamBounds, Streams
+from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import BoundingBox, Place
@@ -110,7 +110,7 @@ class World:
     parked: MemoryParked = field(default_factory=MemoryParked)
     fleet: ToldFleet = field(default_factory=ToldFleet)
     moving: MovingDrivers = field(default_factory=MovingDrivers)
-    bounds: StreamBounds = field(default_factory=StreamBounds)
+    bounds: EventStreamLimits = field(default_factory=EventStreamLimits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     depot: Place | None = CENTRE
@@ -121,12 +121,12 @@ class World:
         self.tail = HistoryFeed(self.history, poll_seconds=0.02, window=100, page=10)
 
     @property
-    def streams(self) -> Streams:
-        return Streams(
+    def streams(self) -> EventStreams:
+        return EventStreams(
             self.tail,
             stopping=self.stopping,
-            bounds=self.bounds,
-            moves=DriverPositionFeed(self.moving.within, seconds=0.02),
+            limits=self.bounds,
+            positions=DriverPositionFeed(self.moving.within, interval_seconds=0.02),
         )
 
     def drivers_at(self, **places: tuple[float, float]) -> None:
@@ -145,13 +145,13 @@ class World:
             create_order=CreateOrder(self.orders, 20),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
-            dispatch_by_hand=DispatchManually(self.orders, self.drivers),
+            dispatch_manually=DispatchManually(self.orders, self.drivers),
             redispatch_order=RedispatchOrder(self.orders),
             find_candidates=self.find_candidates,
             history=self.history,
             streams=self.streams,
             drivers=self.drivers,
-            move_driver=UpdatePosition(self.fleet, 200),
+            update_position=UpdatePosition(self.fleet, 200),
             parked=self.parked,
             failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,

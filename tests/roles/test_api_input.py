@@ -12,7 +12,7 @@ import pytest
 
 from gofleet.adapters.http.request_limits import LARGEST_BODY
 from gofleet.adapters.http.server import Listening
-from gofleet.adapters.http.validation import NotJson, decoded
+from gofleet.adapters.http.validation import MalformedJson, decode_body
 from tests.roles.conftest import World, logged
 from tests.roles.raw import exchange
 
@@ -113,8 +113,8 @@ CASES = [
 
 def test_a_body_deeper_than_any_type_of_ours_is_refused_too() -> None:
     # As deep as a body can be: from Python 3.13 on a depth of 5,000 is no trouble any more.
-    with pytest.raises(NotJson, match="nested too deeply"):
-        decoded(b"[" * LARGEST_BODY, object)
+    with pytest.raises(MalformedJson, match="nested too deeply"):
+        decode_body(b"[" * LARGEST_BODY, object)
 
 
 async def refused(answer: httpx.Response, world: World) -> dict[str, object]:

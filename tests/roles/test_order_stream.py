@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
-from gofleet.adapters.http.sse import StreamBounds
+from gofleet.adapters.http.sse import EventStreamLimits
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.domain.order import Order
@@ -194,7 +194,7 @@ async def test_no_order_can_have_the_name_of_the_stream(client: httpx.AsyncClien
 
 
 async def test_where_nothing_happens_the_stream_is_kept_alive_and_the_place_moves_on(world: World) -> None:
-    world.bounds = StreamBounds(keep_alive_seconds=0.05)
+    world.bounds = EventStreamLimits(keep_alive_seconds=0.05)
     async with an_api(world) as client, listening_to(client, order_id="o-1") as stream:
         began = stream.last_id
         await moved(world, "o-2")
@@ -224,7 +224,7 @@ async def test_a_stream_counts_as_a_request_only_until_it_begins(client: httpx.A
 
 
 async def test_there_are_as_many_streams_as_there_may_be(world: World) -> None:
-    world.bounds = StreamBounds(most=2, keep_alive_seconds=15)
+    world.bounds = EventStreamLimits(streams_max=2, keep_alive_seconds=15)
     async with an_api(world) as client, listening_to(client):
         async with listening_to(client):
             answer = await client.get(STREAM)
@@ -306,7 +306,7 @@ def deaf_to(client: httpx.AsyncClient) -> Generator[socket.socket]:
 
 async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(world: World) -> None:
     """What it does not take fills the system's buffers first; then the server holds the stream back, which gives up."""
-    world.bounds = StreamBounds(send_seconds=0.5)
+    world.bounds = EventStreamLimits(send_seconds=0.5)
     before = open_streams()
     async with an_api(world, send_buffer=8192, unread_seconds=60) as client, listening_to(client) as attentive:
         with deaf_to(client):
@@ -324,7 +324,7 @@ async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(world: W
 
 async def test_what_the_system_holds_for_a_client_that_never_reads_is_thrown_away(world: World) -> None:
     """Else the connection would stay, and hold up the end of the process for the whole grace period."""
-    world.bounds = StreamBounds(send_seconds=60)
+    world.bounds = EventStreamLimits(send_seconds=60)
     before, loop = open_streams(), asyncio.get_running_loop()
     async with an_api(world, send_buffer=8192, unread_seconds=1) as client, listening_to(client) as attentive:
         with deaf_to(client) as deaf:

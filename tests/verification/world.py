@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 from redis.asyncio import Redis
 
-from gofleet.adapters.http.schemas.orders import as_created, present
+from gofleet.adapters.http.schemas.orders import created_order_view, order_view
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
@@ -169,7 +169,7 @@ class World:
 
     def told(self, act: str, order: Order, status: int) -> None:
         request = {"id": order.id, "price": 100.0, "tax": 10, "pickup": {"lat": -23.5505, "lng": -46.6333}}
-        view = as_created(order) if act == "create" else present(order)
+        view = created_order_view(order) if act == "create" else order_view(order)
         body = json.loads(msgspec.json.encode(view))
         self.ledger.append(self.line(act, order.id, request if act == "create" else None, status, body))
 

@@ -20,7 +20,7 @@ from gofleet.adapters.http.access import OPEN, Caller
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.auth import Authenticator, caller_of
 from gofleet.adapters.http.counting import RequestCounter
-from gofleet.adapters.http.docs import DOCS_ROUTES, explain, resource_of
+from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.load_shedding import LoadShedder
@@ -31,19 +31,19 @@ from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MANY_DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
 from gofleet.adapters.http.routes.orders import (
-    MOVE_ROUTES,
     ORDER_ROUTES,
+    TRANSITION_ROUTES,
     CreateOrderCall,
     DispatchManuallyCall,
-    FindCandidates,
+    FindCandidatesCall,
     TransitionCall,
-    candidates,
+    get_candidates,
 )
 from gofleet.adapters.http.routes.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.routes.parked import PARKED_ROUTES
-from gofleet.adapters.http.routes.slo import slo
-from gofleet.adapters.http.sse import Streams
-from gofleet.adapters.http.validation import StrictRequest, checked_query
+from gofleet.adapters.http.routes.slo import get_slo
+from gofleet.adapters.http.sse import EventStreams
+from gofleet.adapters.http.validation import StrictRequest, check_query
 from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
@@ -73,13 +73,13 @@ class Api:
     create_order: CreateOrderCall
     cancel_order: TransitionCall
     deliver_order: TransitionCall
-    dispatch_by_hand: DispatchManuallyCall
+    dispatch_manually: DispatchManuallyCall
     redispatch_order: TransitionCall
-    find_candidates: FindCandidates
+    find_candidates: FindCandidatesCall
     history: History
-    streams: Streams
+    streams: EventStreams
     drivers: Drivers
-    move_driver: UpdatePositionCall
+    update_position: UpdatePositionCall
     parked: Parked
     failed_events: FailedEvents
     fleet: Fleet
@@ -123,21 +123,21 @@ def routed(api: Api, door: Authenticator | None = None) -> Litestar:
     routes = Router(
         PREFIX,
         route_handlers=[
-            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES, *MOVE_ROUTES, candidates], "orders"),
+            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES, *TRANSITION_ROUTES, get_candidates], "orders"),
             _group("/parked", PARKED_ROUTES, "parked messages"),
             _group("/outbox", OUTBOX_ROUTES, "outbox"),
             _group("/drivers", [*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], "drivers"),
-            slo,
+            get_slo,
             *DOCS_ROUTES,
         ],
-        before_request=checked_query,
+        before_request=check_query,
         dependencies={
             "caller": Provide(_caller, sync_to_thread=False),
             **{name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
         },
     )
     return Litestar(
-        [routes, explain, resource_of(door.issuer), _health(api.operations)],
+        [routes, get_problem, protected_resource_route(door.issuer), _health(api.operations)],
         request_class=StrictRequest,
         guards=[door.guard],
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
@@ -176,7 +176,7 @@ def _openapi(*, guarded: bool) -> OpenAPIConfig:
         license=License("MIT", identifier="MIT"),
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
-        render_plugins=[DocumentPlugin(path="/openapi.json", guarded=guarded)],
+        render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=guarded)],
         openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=OPEN),
     )
 

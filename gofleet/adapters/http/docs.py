@@ -13,7 +13,7 @@ from litestar.params import PathParameter
 
 from gofleet.adapters.http.access import OPEN
 from gofleet.adapters.http.answers import Answer
-from gofleet.adapters.http.fields import said
+from gofleet.adapters.http.fields import described
 from gofleet.adapters.http.problem_types import PREFIX, Slug
 from gofleet.adapters.http.problems import documented
 from gofleet.domain.principal import Scope
@@ -46,16 +46,16 @@ def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
 DOCS_ROUTES = [_serving(path, *file) for path, file in FILES.items()]
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
     """What a sort of problem means."""
 
-    type: Annotated[str, said("The `type` of such problems.", Slug.ORDER_TAKEN.uri)]
-    title: Annotated[str, said("What is wrong.", Slug.ORDER_TAKEN.meaning.title)]
-    status: Annotated[int, said("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
-    hint: Annotated[str, said("What to do about it.", Slug.ORDER_TAKEN.meaning.hint)]
+    type: Annotated[str, described("The `type` of such problems.", Slug.ORDER_TAKEN.uri)]
+    title: Annotated[str, described("What is wrong.", Slug.ORDER_TAKEN.meaning.title)]
+    status: Annotated[int, described("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
+    hint: Annotated[str, described("What to do about it.", Slug.ORDER_TAKEN.meaning.hint)]
 
 
-EXPLAINED = {200: Answer(Explanation, description="What it means and what to do about it.")}
+EXPLAINED = {200: Answer(ProblemTypeView, description="What it means and what to do about it.")}
 
 
 @get(
@@ -66,39 +66,40 @@ EXPLAINED = {200: Answer(Explanation, description="What it means and what to do 
     opt=OPEN,
     tags=["problems"],
 )
-async def explain(
+async def get_problem(
     slug: Annotated[
         str,
         PathParameter(description="The end of the problem's `type`.", schema_extra={"enum": [s.value for s in Slug]}),
     ],
-) -> Explanation:
+) -> ProblemTypeView:
     """What the `type` of a problem means. The words may change, the slugs never do."""
     try:
         found = Slug(slug)
     except ValueError as error:
         raise NotFoundException from error
     title, status, hint = found.meaning.title, found.meaning.status, found.meaning.hint
-    return Explanation(type=found.uri, title=title, status=status, hint=hint)
+    return ProblemTypeView(type=found.uri, title=title, status=status, hint=hint)
 
 
 PATH = "/.well-known/oauth-protected-resource"
 
 
-class Resource(msgspec.Struct, frozen=True, kw_only=True):
+class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
     """What this API asks of those who come."""
 
-    resource: Annotated[str, said("This API, as it was asked.", "http://localhost:8000/")]
+    resource: Annotated[str, described("This API, as it was asked.", "http://localhost:8000/")]
     authorization_servers: Annotated[
-        list[str], said("Who gives tokens for it; nobody where AUTH=off.", ["http://localhost:8088/realms/gofleet"])
+        list[str],
+        described("Who gives tokens for it; nobody where AUTH=off.", ["http://localhost:8088/realms/gofleet"]),
     ]
-    scopes_supported: Annotated[list[Scope], said("What a token may be for.")]
-    bearer_methods_supported: Annotated[list[str], said("Where it goes.", ["header"])]
+    scopes_supported: Annotated[list[Scope], described("What a token may be for.")]
+    bearer_methods_supported: Annotated[list[str], described("Where it goes.", ["header"])]
 
 
-RESOURCE_SHOWN = {200: Answer(Resource, description="Where to get a token, and for what.")}
+RESOURCE_SHOWN = {200: Answer(ProtectedResource, description="Where to get a token, and for what.")}
 
 
-def resource_of(issuer: str | None) -> HTTPRouteHandler:
+def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
     """The route of an API that trusts this issuer."""
 
     @get(
@@ -110,9 +111,9 @@ def resource_of(issuer: str | None) -> HTTPRouteHandler:
         opt=OPEN,
         sync_to_thread=False,
     )
-    def resource(request: Request[Any, Any, Any]) -> Resource:
+    def resource(request: Request[Any, Any, Any]) -> ProtectedResource:
         """Which issuer's access tokens this API takes."""
-        return Resource(
+        return ProtectedResource(
             resource=str(request.base_url),
             authorization_servers=[issuer] if issuer else [],
             scopes_supported=list(Scope),

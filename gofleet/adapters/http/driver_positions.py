@@ -14,7 +14,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import BoundingBox
 from gofleet.ports import Fleet
 
-Within = Callable[[BoundingBox], Awaitable[Sequence[DriverPositionView]]]
+FindInBox = Callable[[BoundingBox], Awaitable[Sequence[DriverPositionView]]]
 """The drivers in the box as they are now, so many at most; `Unavailable`."""
 
 
@@ -22,13 +22,13 @@ class DriverPositionFeed:
     """Asks `within` every `seconds` for each box that somebody watches. Where nobody knows where drivers are, nothing
     moves."""
 
-    def __init__(self, within: Within, seconds: float) -> None:
-        self._within = within
-        self._seconds = seconds
+    def __init__(self, find: FindInBox, interval_seconds: float) -> None:
+        self._within = find
+        self._seconds = interval_seconds
         self._watched: dict[BoundingBox, _Watched] = {}
 
     @contextmanager
-    def watching(self, box: BoundingBox) -> Generator[PositionWatcher]:
+    def watch(self, box: BoundingBox) -> Generator[PositionWatcher]:
         watched = self._watched.setdefault(box, _Watched(box, self._within, self._seconds))
         watched.watches += 1
         try:
@@ -44,7 +44,7 @@ class _Watched:
     """`found` tells of each driver in the box since which look it is as it is."""
 
     box: BoundingBox
-    within: Within
+    within: FindInBox
     seconds: float
     watches: int = 0
     looks: int = 0
@@ -80,7 +80,7 @@ class PositionWatcher:
     _watched: _Watched
     _seen: int = 0
 
-    async def changed(self) -> list[DriverPositionView]:
+    async def changes(self) -> list[DriverPositionView]:
         """At the first time all that are there, at once if somebody else knows; then, after the next look, those that
         are not as they were. Perhaps none."""
         if self._seen or not self._watched.looks:
@@ -89,7 +89,7 @@ class PositionWatcher:
         return [driver for since, driver in self._watched.found.values() if since > seen]
 
 
-def moves_of(fleet: Fleet, most: int) -> Within:
+def positions_in_box(fleet: Fleet, most: int) -> FindInBox:
     """The `most` drivers nearest to the middle of a box, as the fleet knows them."""
 
     async def within(box: BoundingBox) -> Sequence[DriverPositionView]:

@@ -10,13 +10,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 
-from gofleet.adapters.http.etags import tag_of
+from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
 from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.sse import TooManyStreams
-from gofleet.adapters.http.validation import BadParameter, InvalidBodies, InvalidBody, in_words
+from gofleet.adapters.http.validation import InvalidBody, InvalidItems, InvalidParameter, plain_message
 from gofleet.domain.errors import (
     CountMismatch,
     Forbidden,
@@ -65,7 +65,7 @@ def headers_of(error: Exception) -> dict[str, str]:
         case Unavailable() | TooManyStreams() | Overloaded() | RateLimitExceeded():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
-            return {"ETag": tag_of(error.version)} if error.version else {}
+            return {"ETag": etag_of(error.version)} if error.version else {}
         case BodyTooLarge() | BodyTooSlow():
             return {"Connection": "close"}  # the rest of that body must not be taken for the next request
         case _:
@@ -104,17 +104,17 @@ def _detail(error: Exception, slug: Slug) -> str | None:
 
 def _faults(error: Exception) -> list[Fault]:
     match error:
-        case BadParameter():
+        case InvalidParameter():
             return [Fault(parameter=error.field, detail=error.why)]
         case InvalidBody():
             return [Fault(pointer=error.pointer, detail=error.why)]
-        case InvalidBodies():
+        case InvalidItems():
             return [Fault(pointer=one.pointer, detail=one.why) for one in error.faults]
         case Invalid():
             return [Fault(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():
             found = cast("list[dict[str, str]]", error.extra or [])
-            return [Fault(parameter=_parameter(each), detail=in_words(each["message"])) for each in found]
+            return [Fault(parameter=_parameter(each), detail=plain_message(each["message"])) for each in found]
         case _:
             return []
 

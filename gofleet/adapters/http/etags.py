@@ -17,22 +17,22 @@ _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
 _DRIVER_VERSION = re.compile(r'"([1-9][0-9]{0,9})(?:/[^"]*)?"')
 
 
-class BadTag(Exception):
+class MalformedTag(Exception):
     def __init__(self) -> None:
         super().__init__('it must be like "3", with the quotes')
 
 
-class NoTag(Exception):
+class MissingTag(Exception):
     def __init__(self) -> None:
         super().__init__("send the ETag of the order as you saw it")
 
 
-def tag_of(version: int) -> str:
+def etag_of(version: int) -> str:
     return f'"{version}"'
 
 
-def driver_tag_of(driver: Driver) -> str:
-    return f'"{driver.version}/{driver.order_id}"' if driver.order_id else tag_of(driver.version)
+def driver_etag_of(driver: Driver) -> str:
+    return f'"{driver.version}/{driver.order_id}"' if driver.order_id else etag_of(driver.version)
 
 
 def matches(if_none_match: str, tag: str) -> bool:
@@ -41,7 +41,7 @@ def matches(if_none_match: str, tag: str) -> bool:
     return tag in tags or "*" in tags
 
 
-def versions_of(if_match: str | None) -> Versions:
+def parse_if_match(if_match: str | None) -> Versions:
     """The versions that the header allows, None = any (it is missing, or `*`); `BadTag` if it cannot be read.
 
     RFC 9110, 13.1.1: the comparison is strong, so a weak tag, like any that we never gave, allows none.
@@ -49,21 +49,21 @@ def versions_of(if_match: str | None) -> Versions:
     return _versions(if_match, _VERSION)
 
 
-def driver_versions_of(if_match: str | None) -> Versions:
+def parse_driver_if_match(if_match: str | None) -> Versions:
     """As `versions_of`, of a driver's record."""
     return _versions(if_match, _DRIVER_VERSION)
 
 
-def required_versions_of(if_match: str | None) -> Versions:
+def require_if_match(if_match: str | None) -> Versions:
     """As `versions_of`; `NoTag` without the header."""
     if if_match is None:
-        raise NoTag
-    return versions_of(if_match)
+        raise MissingTag
+    return parse_if_match(if_match)
 
 
 def _versions(if_match: str | None, pattern: re.Pattern[str]) -> Versions:
     if if_match is None or if_match.strip() == "*":
         return None
     if not _TAGS.fullmatch(if_match):
-        raise BadTag
+        raise MalformedTag
     return frozenset(int(found[1]) for tag in re.findall(_TAG, if_match) if (found := pattern.fullmatch(tag)))

@@ -13,11 +13,17 @@ import msgspec
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import headers_of, problem_of
-from gofleet.adapters.http.etags import tag_of
+from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.routes.orders import CreateOrderCall, OrderAnswer, TransitionCall, accepted, ordered
-from gofleet.adapters.http.schemas.orders import NewOrder, present
-from gofleet.adapters.http.validation import decoded
+from gofleet.adapters.http.routes.orders import (
+    CreateOrderCall,
+    OrderResponse,
+    TransitionCall,
+    creation_response,
+    order_from,
+)
+from gofleet.adapters.http.schemas.orders import NewOrder, order_view
+from gofleet.adapters.http.validation import decode_body
 from gofleet.domain.ids import IDENTIFIER
 
 NEW_ORDER = "/api/v1/orders"
@@ -53,18 +59,18 @@ class FastPath:
         else:
             await self._usual(scope, receive, send)
 
-    async def _created(self, scope: Scope, receive: Receive) -> OrderAnswer:
+    async def _created(self, scope: Scope, receive: Receive) -> OrderResponse:
         caller = await self._door.authenticate(scope, "createOrder")
-        asked = ordered(decoded(await _body(receive), NewOrder), caller)
-        return accepted(*await self._create_order(asked, own=caller.owner is not None))
+        asked = order_from(decode_body(await _body(receive), NewOrder), caller)
+        return creation_response(*await self._create_order(asked, own=caller.owner is not None))
 
-    async def _moved(self, scope: Scope, order_id: str) -> OrderAnswer:
+    async def _moved(self, scope: Scope, order_id: str) -> OrderResponse:
         caller = await self._door.authenticate(scope, "deliverOrder")
         order = await self._deliver_order(order_id, by=caller.actor, owner=caller.owner)
-        return OrderAnswer(200, present(order), {"ETag": tag_of(order.version)})
+        return OrderResponse(200, order_view(order), {"ETag": etag_of(order.version)})
 
 
-async def _answer(scope: Scope, send: Send, answering: Awaitable[OrderAnswer]) -> None:
+async def _answer(scope: Scope, send: Send, answering: Awaitable[OrderResponse]) -> None:
     try:
         answer = await answering
     except Exception as error:  # whatever it is, the client is told, as the usual way would

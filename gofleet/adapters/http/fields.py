@@ -68,12 +68,12 @@ NOT_ZERO: dict[str, Any] = {
     "not": {"type": "object", "properties": {"lat": {"const": 0}, "lng": {"const": 0}}, "required": ["lat", "lng"]}
 }
 """0/0 is what a broken sensor reports."""
-MOMENT: dict[str, Any] = {"format": "date-time"}
+TIMESTAMP: dict[str, Any] = {"format": "date-time"}
 
 
-def moment(text: str, example: str | None = "2026-01-31T12:00:00Z") -> Any:
+def timestamp(text: str, example: str | None = "2026-01-31T12:00:00Z") -> Any:
     """Metadata of a time."""
-    return Meta(description=text, examples=[example], extra_json_schema=MOMENT)
+    return Meta(description=text, examples=[example], extra_json_schema=TIMESTAMP)
 
 
 NextCursor = Annotated[
@@ -82,6 +82,6 @@ NextCursor = Annotated[
 ]
 
 
-def said(text: str, *examples: object, **more: Any) -> Any:
+def described(text: str, *examples: object, **more: Any) -> Any:
     """Metadata of any other field: what it means, examples, and further words of JSON Schema."""
     return Meta(description=text, examples=list(examples) or None, extra_json_schema=more or None)

@@ -19,7 +19,7 @@ from gofleet.adapters.http.access import ACCESS, PUBLIC
 from gofleet.adapters.http.answers import HEADERS, Answer
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import Problem
-from gofleet.adapters.json_schema import example_of, schemas_of, used
+from gofleet.adapters.json_schema import example_of, referenced_schemas, schemas_of
 
 Json = dict[str, Any]
 NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
@@ -43,17 +43,17 @@ class DocumentPlugin(JsonRenderPlugin):
 
     _body: bytes | None = None
 
-    def __init__(self, *, path: str, guarded: bool) -> None:
+    def __init__(self, *, path: str, auth_required: bool) -> None:
         super().__init__(path=path)
-        self._guarded = guarded
+        self._guarded = auth_required
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         if self._body is None:
-            self._body = msgspec.json.encode(description_of(request.app, guarded=self._guarded))
+            self._body = msgspec.json.encode(openapi_of(request.app, auth_required=self._guarded))
         return self._body
 
 
-def description_of(app: Litestar, *, guarded: bool = True) -> Json:
+def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
     """The whole document; its order is stable. Of a server that is not `guarded`, no operation takes a token."""
     document = app.openapi_schema.to_schema()
     schemas: Json = document["components"].get("schemas", {}) | _schemas_of(app)
@@ -62,15 +62,15 @@ def description_of(app: Litestar, *, guarded: bool = True) -> Json:
         _drop_noise(operation)
         operation["parameters"] = [_parameter(one, handler) for one in operation.get("parameters", [])]
         operation["responses"] = _responses(handler, operation["responses"], schemas)
-        operation |= _security(handler) if guarded else {"security": []}
+        operation |= _security(handler) if auth_required else {"security": []}
         if body := operation.get("requestBody"):
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
     document["components"] = {
         "examples": _referred("examples", {slug.value: _problem_example(slug) for slug in Slug}, document["paths"]),
         "headers": _referred("headers", HEADERS, document["paths"]),
-        "schemas": used(schemas, document["paths"]),
-        "securitySchemes": SECURITY if guarded else {},
+        "schemas": referenced_schemas(schemas, document["paths"]),
+        "securitySchemes": SECURITY if auth_required else {},
     }
     return document
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from litestar.params import QueryParameter
 
-from gofleet.adapters.http.validation import BadParameter, aware
+from gofleet.adapters.http.validation import InvalidParameter, to_utc
 from gofleet.domain.errors import Invalid
 from gofleet.domain.history import HistoryCursor
 from gofleet.domain.ids import identifier
@@ -27,29 +27,29 @@ Cursor = Annotated[
 ]
 
 
-def after_order(order: Order) -> str:
+def order_cursor(order: Order) -> str:
     """For what is sorted by time and id."""
     assert order.created_at is not None  # noqa: S101  stored orders have it
     return _written(f"{order.created_at.isoformat()} {order.id}")
 
 
-def order_behind(cursor: str | None) -> tuple[datetime, str] | None:
+def parse_order_cursor(cursor: str | None) -> tuple[datetime, str] | None:
     """The time and id that `after_order` wrote down; None = from the beginning. `BadParameter`."""
     if cursor is None:
         return None
     created_at, _, order_id = _read(cursor).partition(" ")
     try:
-        return aware("cursor", datetime.fromisoformat(created_at)), identifier("cursor", order_id)
+        return to_utc("cursor", datetime.fromisoformat(created_at)), identifier("cursor", order_id)
     except (ValueError, Invalid) as error:
         raise _foreign() from error
 
 
-def after_row(id: int) -> str:
+def row_cursor(id: int) -> str:
     """For what is sorted by a number."""
     return _written(f"#{id}")
 
 
-def row_behind(cursor: str | None) -> int | None:
+def parse_row_cursor(cursor: str | None) -> int | None:
     """The number that `after_row` wrote down; None = from the beginning. `BadParameter`."""
     if cursor is None:
         return None
@@ -58,12 +58,12 @@ def row_behind(cursor: str | None) -> int | None:
     return int(found[1])
 
 
-def after_driver(driver_id: str) -> str:
+def driver_cursor(driver_id: str) -> str:
     """For what is sorted by an id."""
     return _written(f"@{driver_id}")
 
 
-def driver_behind(cursor: str | None) -> str:
+def parse_driver_cursor(cursor: str | None) -> str:
     """The id that `after_driver` wrote down; empty = from the beginning. `BadParameter`."""
     if cursor is None:
         return ""
@@ -89,25 +89,27 @@ def _read(cursor: str) -> str:
         raise _foreign() from error
 
 
-def _foreign() -> BadParameter:
-    return BadParameter("cursor", "is not one that we gave")
+def _foreign() -> InvalidParameter:
+    return InvalidParameter("cursor", "is not one that we gave")
 
 
-LONGEST_TOKEN = 64
-TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": LONGEST_TOKEN}
+RESUME_TOKEN_CHARS_MAX = 64
+RESUME_TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": RESUME_TOKEN_CHARS_MAX}
 _MOMENT = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
 
 
-def token_of(moment: HistoryCursor) -> str:
+def resume_token(moment: HistoryCursor) -> str:
     return urlsafe_b64encode(f"@{moment.turn}.{moment.id}".encode()).decode().rstrip("=")
 
 
-def moment_of(token: str) -> HistoryCursor:
+def parse_resume_token(token: str) -> HistoryCursor:
     """`BadParameter` if it is not one that we gave."""
     try:
-        text = urlsafe_b64decode(token[:LONGEST_TOKEN].encode("ascii") + b"=" * (-len(token) % 4)).decode("ascii")
+        text = urlsafe_b64decode(token[:RESUME_TOKEN_CHARS_MAX].encode("ascii") + b"=" * (-len(token) % 4)).decode(
+            "ascii"
+        )
     except ValueError:
         text = ""
-    if len(token) > LONGEST_TOKEN or not (found := _MOMENT.fullmatch(text)):
-        raise BadParameter("last_event_id", "is not one that we gave")
+    if len(token) > RESUME_TOKEN_CHARS_MAX or not (found := _MOMENT.fullmatch(text)):
+        raise InvalidParameter("last_event_id", "is not one that we gave")
     return HistoryCursor(int(found[1]), int(found[2]))

@@ -11,14 +11,14 @@ import msgspec
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException, ValidationException
 
 from gofleet.adapters.http.answers import Answer
-from gofleet.adapters.http.etags import BadTag, NoTag
-from gofleet.adapters.http.fields import Count, said
+from gofleet.adapters.http.etags import MalformedTag, MissingTag
+from gofleet.adapters.http.fields import Count, described
 from gofleet.adapters.http.hosts import BadHost, Misdirected
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.request_limits import BodyIncomplete, BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.sse import TooManyStreams
-from gofleet.adapters.http.validation import NotJson, WrongMediaType
+from gofleet.adapters.http.validation import MalformedJson, UnsupportedMediaType
 from gofleet.domain.errors import (
     CountMismatch,
     DriverBusy,
@@ -49,8 +49,8 @@ SLUGS: Mapping[type[Exception], Slug] = {
     Invalid: Slug.INVALID,
     ValidationException: Slug.INVALID,
     UnknownDriver: Slug.UNKNOWN_DRIVER,
-    NotJson: Slug.MALFORMED_JSON,
-    WrongMediaType: Slug.UNSUPPORTED_MEDIA_TYPE,
+    MalformedJson: Slug.MALFORMED_JSON,
+    UnsupportedMediaType: Slug.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLarge: Slug.TOO_LARGE,
     BodyTooSlow: Slug.TOO_SLOW,
     BodyIncomplete: Slug.INCOMPLETE,
@@ -62,8 +62,8 @@ SLUGS: Mapping[type[Exception], Slug] = {
     DriverNotFound: Slug.NO_SUCH_DRIVER,
     NoPosition: Slug.NO_POSITION,
     NoPickup: Slug.NO_PICKUP,
-    BadTag: Slug.MALFORMED_TAG,
-    NoTag: Slug.PRECONDITION_REQUIRED,
+    MalformedTag: Slug.MALFORMED_TAG,
+    MissingTag: Slug.PRECONDITION_REQUIRED,
     VersionMismatch: Slug.VERSION_MISMATCH,
     OrderIdConflict: Slug.ORDER_TAKEN,
     OpenOrderLimitReached: Slug.TOO_MANY_OPEN_ORDERS,
@@ -86,9 +86,9 @@ SLUGS: Mapping[type[Exception], Slug] = {
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One wrong value, and where it is."""
 
-    detail: Annotated[str, said("What is wrong with it.", "must be more than 0")]
-    pointer: Annotated[str | None, said("Where in the body (RFC 6901).", "/price", format="json-pointer")] = None
-    parameter: Annotated[str | None, said("Which parameter of path, query or headers.")] = None
+    detail: Annotated[str, described("What is wrong with it.", "must be more than 0")]
+    pointer: Annotated[str | None, described("Where in the body (RFC 6901).", "/price", format="json-pointer")] = None
+    parameter: Annotated[str | None, described("Which parameter of path, query or headers.")] = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,18 +96,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     type: Annotated[
         str,
-        said(
+        described(
             "Names the sort of problem for good; programs match on it.",
             **{"enum": [slug.uri for slug in Slug], "x-enum-varnames": [slug.name for slug in Slug]},
         ),
     ]
-    title: Annotated[str, said("The sort of problem for people; may change.", Slug.INVALID.meaning.title)]
-    status: Annotated[int, said("The HTTP status.", 422, minimum=400, maximum=599)]
-    detail: Annotated[str | None, said("This one for people; may change.", "price must be more than 0")] = None
-    errors: Annotated[list[Fault], said("The wrong values.")] = []
-    actual_count: Annotated[Count | None, said("`count-mismatch`: how many there are.")] = None
-    request_id: Annotated[str | None, said("As in X-Request-Id.", "0198c0de-0000-7000-8000-000000000001")] = None
-    trace_id: Annotated[str | None, said("Of the request's trace.", "4bf92f3577b34da6a3ce929d0e0e4736")] = None
+    title: Annotated[str, described("The sort of problem for people; may change.", Slug.INVALID.meaning.title)]
+    status: Annotated[int, described("The HTTP status.", 422, minimum=400, maximum=599)]
+    detail: Annotated[str | None, described("This one for people; may change.", "price must be more than 0")] = None
+    errors: Annotated[list[Fault], described("The wrong values.")] = []
+    actual_count: Annotated[Count | None, described("`count-mismatch`: how many there are.")] = None
+    request_id: Annotated[str | None, described("As in X-Request-Id.", "0198c0de-0000-7000-8000-000000000001")] = None
+    trace_id: Annotated[str | None, described("Of the request's trace.", "4bf92f3577b34da6a3ce929d0e0e4736")] = None
 
 
 BODY = (

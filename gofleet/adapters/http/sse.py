@@ -17,7 +17,7 @@ from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.access import ANONYMOUS_CALLER, Caller
 from gofleet.adapters.http.asgi import Receive, Scope, Send
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
-from gofleet.adapters.http.pagination import token_of
+from gofleet.adapters.http.pagination import resume_token
 from gofleet.adapters.http.schemas.events import EventView
 from gofleet.domain.errors import RateLimitExceeded, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter
@@ -27,7 +27,7 @@ from gofleet.telemetry.metrics import OPEN_STREAMS
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2000
 """How long a client that lost its stream waits before it comes again."""
-LAST_SECONDS = 0.3
+CLOSE_TIMEOUT_SECONDS = 0.3
 """How long the last word may take."""
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -35,26 +35,26 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),  # nginx would keep events back until it has a buffer full of them
 )
 
-AGAIN_SECONDS = 0.1
+CANCEL_RETRY_SECONDS = 0.1
 """Between two tries to end something."""
 
 Write = Callable[[bytes], Awaitable[None]]
-Pump = Callable[[Write], Awaitable[None]]
+Producer = Callable[[Write], Awaitable[None]]
 """Writes what there is to write, for as long as there is any."""
 
 
-def opening(id: str) -> bytes:
+def format_opening(id: str) -> bytes:
     """The first thing that is sent. A client that loses its stream before anything happened comes again with `id`."""
     return f"retry: {RETRY_MS}\n: hello\nid: {id}\n\n".encode()
 
 
-def event(type: str, data: bytes, id: str | None = None) -> bytes:
+def format_event(type: str, data: bytes, id: str | None = None) -> bytes:
     """One event; `data` is one line."""
     head = f"event: {type}\n" if id is None else f"id: {id}\nevent: {type}\n"
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-def keep_alive(id: str) -> bytes:
+def format_keep_alive(id: str) -> bytes:
     """No event, but bytes on the wire; what was looked at until now need not be looked at again."""
     return f": still here\nid: {id}\n\n".encode()
 
@@ -73,7 +73,7 @@ class StreamingResponse(ASGIResponse):
     def __init__(
         self,
         first: bytes,
-        pumps: Sequence[Pump],
+        pumps: Sequence[Producer],
         *,
         opened: AbstractContextManager[None],
         stopping: asyncio.Event,
@@ -107,7 +107,7 @@ class StreamingResponse(ASGIResponse):
             except UnknownCursor:
                 pass  # the database is another one by now; who comes again with the last id is told so
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(self, write: Write, receive: Receive) -> None:
@@ -128,7 +128,7 @@ async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        _, left = await asyncio.wait(left, timeout=CANCEL_RETRY_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -153,31 +153,31 @@ class TooManyStreams(Exception):
 
 
 @dataclass(frozen=True)
-class StreamBounds:
+class EventStreamLimits:
     """`most` streams of one process, `each` of one customer or driver; a stream is sent something at least every
     `keep_alive_seconds`, and cut off when it takes nothing for `send_seconds`."""
 
-    most: int = 500
-    each: int = 5
+    streams_max: int = 500
+    streams_per_owner_max: int = 5
     keep_alive_seconds: float = 15.0
     send_seconds: float = 10.0
 
 
-class Streams:
+class EventStreams:
     """Every stream ends when `stopping` is set."""
 
     def __init__(
         self,
-        tail: HistoryFeed,
+        feed: HistoryFeed,
         *,
         stopping: asyncio.Event,
-        moves: DriverPositionFeed,
-        bounds: StreamBounds | None = None,
+        positions: DriverPositionFeed,
+        limits: EventStreamLimits | None = None,
     ) -> None:
-        self._tail = tail
+        self._tail = feed
         self._stopping = stopping
-        self._bounds = bounds or StreamBounds()
-        self._moves = moves
+        self._bounds = limits or EventStreamLimits()
+        self._moves = positions
         self._open = 0
         self._each = Counter[str]()
 
@@ -185,16 +185,16 @@ class Streams:
         self, moment: HistoryCursor, which: HistoryFilter, box: BoundingBox | None, caller: Caller = ANONYMOUS_CALLER
     ) -> StreamingResponse:
         """What happens behind `moment`, and how drivers move in `box`, as the caller may see it. `TooManyStreams`."""
-        if self._open >= self._bounds.most:
-            raise TooManyStreams(self._bounds.most, self._bounds.keep_alive_seconds)
+        if self._open >= self._bounds.streams_max:
+            raise TooManyStreams(self._bounds.streams_max, self._bounds.keep_alive_seconds)
         name = None if caller.owner is None else caller.principal.subject
-        if name is not None and self._each[name] >= self._bounds.each:
+        if name is not None and self._each[name] >= self._bounds.streams_per_owner_max:
             raise RateLimitExceeded(self._bounds.keep_alive_seconds)
-        pumps: list[Pump] = [partial(self._orders, moment, which, caller)]
+        pumps: list[Producer] = [partial(self._orders, moment, which, caller)]
         if box is not None:
             pumps.append(partial(self._drivers, self._moves, box))
         return StreamingResponse(
-            opening(token_of(moment)),
+            format_opening(resume_token(moment)),
             pumps,
             opened=self._opened(name),
             stopping=self._stopping,
@@ -206,16 +206,16 @@ class Streams:
             found = await self._tail.behind(moment, which, self._bounds.keep_alive_seconds)
             moment = found.until
             if not found.entries:
-                await write(keep_alive(token_of(moment)))
+                await write(format_keep_alive(resume_token(moment)))
                 continue
-            views = [(EventView.of(entry, caller), token_of(entry.moment)) for entry in found.entries]
-            await write(b"".join(event(view.type, _encoder.encode(view), id) for view, id in views))
+            views = [(EventView.of(entry, caller), resume_token(entry.moment)) for entry in found.entries]
+            await write(b"".join(format_event(view.type, _encoder.encode(view), id) for view, id in views))
 
     async def _drivers(self, moves: DriverPositionFeed, box: BoundingBox, write: Write) -> None:
-        with moves.watching(box) as watch:
+        with moves.watch(box) as watch:
             while True:
-                if changed := await watch.changed():
-                    await write(b"".join(event("driver.moved", _encoder.encode(moved)) for moved in changed))
+                if changed := await watch.changes():
+                    await write(b"".join(format_event("driver.moved", _encoder.encode(moved)) for moved in changed))
 
     @contextmanager
     def _opened(self, name: str | None) -> Generator[None]:

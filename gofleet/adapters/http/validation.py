@@ -25,14 +25,14 @@ from gofleet.domain.place import BoundingBox
 T = TypeVar("T")
 ECHO_CHARS_MAX = 64
 """So much of a client's own text is repeated in the answer."""
-MOST_FAULTS = 20
+FAULTS_MAX = 20
 
 
-class NotJson(Exception):
+class MalformedJson(Exception):
     pass
 
 
-class WrongMediaType(Exception):
+class UnsupportedMediaType(Exception):
     def __init__(self, given: str) -> None:
         super().__init__(f"got {given}" if given else "the Content-Type is missing")
 
@@ -45,12 +45,12 @@ class InvalidBody(Invalid):
         self.pointer = pointer
 
 
-class InvalidBodies(Invalid):
+class InvalidItems(Invalid):
     """Several things that are wrong in one list; `faults` are the first of them."""
 
     def __init__(self, faults: Sequence[InvalidBody]) -> None:
         super().__init__(faults[0].field, faults[0].why)
-        self.faults = faults[:MOST_FAULTS]
+        self.faults = faults[:FAULTS_MAX]
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -59,18 +59,18 @@ class StrictRequest(Request[Any, Any, Any]):
     async def body(self) -> bytes:
         body = await super().body()
         if not body:
-            raise NotJson("the body is empty")  # Litestar would take it for a missing argument
+            raise MalformedJson("the body is empty")  # Litestar would take it for a missing argument
         return body
 
     async def json(self) -> Any:
         media_type = self.content_type[0].strip().lower()
         if media_type != "application/json":
-            raise WrongMediaType(media_type[:ECHO_CHARS_MAX])
+            raise UnsupportedMediaType(media_type[:ECHO_CHARS_MAX])
         wanted = self.route_handler.parsed_data_field
-        return decoded(await self.body(), wanted.annotation if wanted else Any)
+        return decode_body(await self.body(), wanted.annotation if wanted else Any)
 
 
-def decoded(body: bytes, wanted: type[T]) -> T:
+def decode_body(body: bytes, wanted: type[T]) -> T:
     """`body` as `wanted`; `NotJson`, `InvalidBody` about the first thing that is wrong, or, if that is an entry of a
     list, `InvalidBodies` about each entry."""
     try:
@@ -78,11 +78,11 @@ def decoded(body: bytes, wanted: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise _all_of(_invalid(str(error)), body, wanted) from error
     except UnicodeDecodeError as error:
-        raise NotJson("the body is not UTF-8") from error
+        raise MalformedJson("the body is not UTF-8") from error
     except msgspec.DecodeError as error:
-        raise NotJson(str(error).replace(*_TRUNCATED)) from error
+        raise MalformedJson(str(error).replace(*_TRUNCATED)) from error
     except RecursionError as error:
-        raise NotJson("the body is nested too deeply") from error
+        raise MalformedJson("the body is nested too deeply") from error
 
 
 # msgspec tells where and what in one sentence, such as "Expected `float`, got `str` - at `$.pickup.lat`".
@@ -109,10 +109,10 @@ def _invalid(message: str) -> InvalidBody:
     if named := _NAMED_FIELD.fullmatch(what):
         name = named["name"][:ECHO_CHARS_MAX].replace("~", "~0").replace("/", "~1")
         return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[named["what"]])
-    return InvalidBody(pointer, in_words(what))
+    return InvalidBody(pointer, plain_message(what))
 
 
-def in_words(fault: str) -> str:
+def plain_message(fault: str) -> str:
     """msgspec's "Expected `float`, got `str`" without words of Python."""
     return re.sub(r"`(.*?)`", _kinds, fault).replace("Expected", "must be")
 
@@ -138,9 +138,9 @@ def _all_of(first: InvalidBody, body: bytes, wanted: Any) -> Invalid:
         except msgspec.ValidationError as error:
             fault = _invalid(str(error))
             faults.append(InvalidBody(f"/{found[1]}/{number}{fault.pointer}", fault.why))
-        if len(faults) == MOST_FAULTS:
+        if len(faults) == FAULTS_MAX:
             break
-    return InvalidBodies(faults) if faults else first
+    return InvalidItems(faults) if faults else first
 
 
 def _entry_type(wanted: Any, field: str) -> Any:
@@ -162,21 +162,21 @@ def _like(value: object) -> list[Example]:
 
 
 # The schemas only tell: what is wrong is said by our own checks, in words rather than in regular expressions.
-OrderId = Annotated[
+OrderIdPath = Annotated[
     str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("pedido-teste-01"))
 ]
-DriverId = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
-ParkedId = Annotated[
+DriverIdPath = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
+ParkedIdPath = Annotated[
     str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items of one answer at most.", examples=_like(50))]
-TAGS: dict[str, Any] = {"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
+IF_MATCH: dict[str, Any] = {"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
 IfMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-Match",
         description="ETag of what is to be changed, as the client saw it; several, or `*` for any.",
-        schema_extra=TAGS,
+        schema_extra=IF_MATCH,
         examples=_like('"3"'),
     ),
 ]
@@ -190,16 +190,16 @@ IfNoneMatch = Annotated[
 ]
 
 
-def filtering(text: str, example: object, **more: Any) -> QueryParameter:
+def query_filter(text: str, example: object, **more: Any) -> QueryParameter:
     """An optional condition of a list; `more` are words of JSON Schema."""
     return QueryParameter(description=text, examples=_like(example), schema_extra=more or None)
 
 
-class BadParameter(Invalid):
+class InvalidParameter(Invalid):
     """`Invalid`, in the path or the query instead of the body."""
 
 
-async def checked_query(request: Request[Any, Any, Any]) -> None:
+async def check_query(request: Request[Any, Any, Any]) -> None:
     """Before a handler. Litestar takes the last value of a parameter that was sent twice, `null` for not sent, and a
     number for the seconds since 1970."""
     fields = {
@@ -214,31 +214,31 @@ async def checked_query(request: Request[Any, Any, Any]) -> None:
             continue  # it may be repeated
         kinds = {field.annotation, *(inner.annotation for inner in field.inner_types)}
         if name in seen:
-            raise BadParameter(name, "must be given once")
+            raise InvalidParameter(name, "must be given once")
         if value.lower() == "null" and str not in kinds:
-            raise BadParameter(name, "must not be null; leave it out")
+            raise InvalidParameter(name, "must not be null; leave it out")
         if datetime in kinds and not _DATE.match(value):
-            raise BadParameter(name, "must be a time as in RFC 3339")
+            raise InvalidParameter(name, "must be a time as in RFC 3339")
         seen.add(name)
 
 
-def parameter_id(name: str, text: str) -> str:
+def parse_identifier(name: str, text: str) -> str:
     """An identifier out of the path or the query."""
     try:
         return identifier(name, text)
     except Invalid as error:
-        raise BadParameter(name, error.why) from error
+        raise InvalidParameter(name, error.why) from error
 
 
-def parameter_driver_id(text: str) -> str:
+def parse_driver_id(text: str) -> str:
     """A driver's id out of the path."""
     try:
         return driver_identifier("driver_id", text)
     except Invalid as error:
-        raise BadParameter("driver_id", error.why) from error
+        raise InvalidParameter("driver_id", error.why) from error
 
 
-def aware(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datetime:
+def to_utc(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datetime:
     """`time` in UTC; refused when it names no time zone, or lies outside the calendar in UTC."""
     if time.tzinfo is None:
         raise refusal(field, "must name a time zone, such as Z")
@@ -248,29 +248,29 @@ def aware(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datet
         raise refusal(field, "is out of range") from error
 
 
-LONGEST_BOX = 200
+BBOX_CHARS_MAX = 200
 _NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
 _BOX = re.compile(rf"{_NUMBER}(?:,{_NUMBER}){{3}}")
 
 
-def box_of(text: str) -> BoundingBox:
+def parse_bbox(text: str) -> BoundingBox:
     """`BadParameter` if it is none, or crosses the antimeridian."""
-    if len(text) > LONGEST_BOX or not _BOX.fullmatch(text):
-        raise BadParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
+    if len(text) > BBOX_CHARS_MAX or not _BOX.fullmatch(text):
+        raise InvalidParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
     try:
         return BoundingBox(*map(float, text.split(","))).checked("bbox")
     except Invalid as error:
-        raise BadParameter("bbox", error.why) from error
+        raise InvalidParameter("bbox", error.why) from error
 
 
 def _about(what: str) -> QueryParameter:
-    return filtering(
+    return query_filter(
         f"{what}: min_lng,min_lat,max_lng,max_lat, degrees (WGS 84). Not across the antimeridian.",
         "-46.7,-23.6,-46.5,-23.5",
         pattern=f"^{_BOX.pattern}$",
-        max_length=LONGEST_BOX,
+        max_length=BBOX_CHARS_MAX,
     )
 
 
-MapBox = Annotated[str | None, _about("Only those inside")]
-MovesBox = Annotated[str | None, _about("Also how drivers move inside")]
+MapBbox = Annotated[str | None, _about("Only those inside")]
+StreamBbox = Annotated[str | None, _about("Also how drivers move inside")]

@@ -11,8 +11,8 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.access import Caller, CallerPart
 from gofleet.adapters.http.answers import AFTER, Answer
-from gofleet.adapters.http.etags import driver_tag_of, driver_versions_of, matches
-from gofleet.adapters.http.pagination import Cursor, after_driver, driver_behind
+from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
+from gofleet.adapters.http.pagination import Cursor, driver_cursor, parse_driver_cursor
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.drivers import (
@@ -25,21 +25,21 @@ from gofleet.adapters.http.schemas.drivers import (
     PositionBatchView,
     PositionView,
     SetDuty,
-    checked,
-    now,
+    to_position,
+    utc_now,
 )
 from gofleet.adapters.http.validation import (
-    MOST_FAULTS,
-    BadParameter,
-    DriverId,
+    FAULTS_MAX,
+    DriverIdPath,
     IfMatch,
     IfNoneMatch,
-    InvalidBodies,
     InvalidBody,
-    MapBox,
-    box_of,
-    filtering,
-    parameter_driver_id,
+    InvalidItems,
+    InvalidParameter,
+    MapBbox,
+    parse_bbox,
+    parse_driver_id,
+    query_filter,
 )
 from gofleet.domain.driver import AreaQuery, Driver, DriverFilter, Position
 from gofleet.domain.errors import NoPosition
@@ -68,16 +68,16 @@ MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Pos
     summary="Register or change a driver",
     responses=KEPT | documented(*BODY, Slug.MALFORMED_TAG, Slug.VERSION_MISMATCH, Slug.FLEET_UNAVAILABLE),
 )
-async def register(
-    driver_id: DriverId, data: JSONBody[NewDriver], drivers: DriversPort, fleet: FleetPort, if_match: IfMatch = None
+async def put_driver(
+    driver_id: DriverIdPath, data: JSONBody[NewDriver], drivers: DriversPort, fleet: FleetPort, if_match: IfMatch = None
 ) -> Response[DriverView]:
     """Keep the driver's record, then tell the fleet. With `If-Match`, only the version that was seen is changed (412).
 
     503 `fleet-unavailable` when the fleet cannot be told: the record is kept by then, so asking again is safe and
     needed; a 200 would promise that the driver takes part in searches from now on.
     """
-    driver = Driver(parameter_driver_id(driver_id), data.name, data.on_duty).checked()
-    versions = driver_versions_of(if_match)
+    driver = Driver(parse_driver_id(driver_id), data.name, data.on_duty).checked()
+    versions = parse_driver_if_match(if_match)
     stored = await (drivers.put(driver) if if_match is None else drivers.change(driver, versions))
     await fleet.register(stored)
     return _shown(stored)
@@ -89,12 +89,12 @@ async def register(
     summary="Show a driver",
     responses=SHOWN | documented(Slug.NO_SUCH_DRIVER, Slug.INVALID),
 )
-async def show(
-    driver_id: DriverId, caller: CallerPart, drivers: DriversPort, if_none_match: IfNoneMatch = None
+async def get_driver(
+    driver_id: DriverIdPath, caller: CallerPart, drivers: DriversPort, if_none_match: IfNoneMatch = None
 ) -> Response[DriverView | None]:
     """The driver's record and the live order that the driver holds; 304 if the client has both."""
     driver = await drivers.get(_checked_id(driver_id, caller))
-    tag = driver_tag_of(driver)
+    tag = driver_etag_of(driver)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
         return Response(None, status_code=304, headers=headers)
@@ -107,8 +107,8 @@ async def show(
     summary="Say whether a driver works",
     responses=KEPT | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
-async def set_duty(
-    driver_id: DriverId, caller: CallerPart, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
+async def put_duty(
+    driver_id: DriverIdPath, caller: CallerPart, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
     """Keep it, then tell the fleet. Off duty means no further orders; one that the driver holds stays theirs."""
     stored = await drivers.set_duty(_checked_id(driver_id, caller), data.on_duty)
@@ -122,7 +122,7 @@ async def set_duty(
     summary="Show where a driver is",
     responses=LOCATED | documented(Slug.NO_POSITION, Slug.NO_SUCH_DRIVER, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
 )
-async def locate(driver_id: DriverId, caller: CallerPart, fleet: FleetPort) -> PositionView:
+async def get_position(driver_id: DriverIdPath, caller: CallerPart, fleet: FleetPort) -> PositionView:
     """Where the driver was last, and when; whether that is lately enough to count, `free` tells."""
     found = await fleet.locate([_checked_id(driver_id, caller)])
     if not found:
@@ -138,29 +138,31 @@ async def locate(driver_id: DriverId, caller: CallerPart, fleet: FleetPort) -> P
     summary="Say where a driver is",
     responses=MOVED | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
 )
-async def move(
-    driver_id: DriverId,
+async def put_position(
+    driver_id: DriverIdPath,
     caller: CallerPart,
     data: JSONBody[LocationUpdate],
-    move_driver: NamedDependency[SkipValidation[UpdatePositionCall]],
+    update_position: NamedDependency[SkipValidation[UpdatePositionCall]],
 ) -> Response[None]:
     """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so. A driver's
     own must be where somebody can be who was at the last one."""
-    newer = await move_driver(checked(_checked_id(driver_id, caller), data, now()), own=caller.owner is not None)
+    newer = await update_position(
+        to_position(_checked_id(driver_id, caller), data, utc_now()), own=caller.owner is not None
+    )
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
 
 
-DRIVER_ROUTES = (register, show, set_duty, locate, move)
+DRIVER_ROUTES = (put_driver, get_driver, put_duty, get_position, put_position)
 
 
 def _checked_id(driver_id: str, caller: Caller) -> str:
-    driver_id = parameter_driver_id(driver_id)
+    driver_id = parse_driver_id(driver_id)
     caller.check_driver(driver_id)
     return driver_id
 
 
 def _shown(driver: Driver) -> Response[DriverView]:
-    return Response(DriverView.of(driver), headers={"ETag": driver_tag_of(driver)})
+    return Response(DriverView.of(driver), headers={"ETag": driver_etag_of(driver)})
 
 
 LISTED = {
@@ -179,13 +181,13 @@ TAKEN = {200: Answer(PositionBatchView, description="What became of them.")}
     summary="List drivers, or show a part of the map",
     responses=LISTED | documented(Slug.INVALID, Slug.FLEET_UNAVAILABLE),
 )
-async def listing(
+async def get_drivers(
     *,
     drivers: DriversPort,
     fleet: FleetPort,
-    bbox: MapBox = None,
-    free: Annotated[bool | None, filtering("Only those who are free, or only those who are not.", True)] = None,
-    on_duty: Annotated[bool | None, filtering("Only those on duty, or only those who are not.", True)] = None,
+    bbox: MapBbox = None,
+    free: Annotated[bool | None, query_filter("Only those who are free, or only those who are not.", True)] = None,
+    on_duty: Annotated[bool | None, query_filter("Only those on duty, or only those who are not.", True)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="Items of one answer at most.")] = 50,
     cursor: Cursor = None,
 ) -> DriverPage:
@@ -196,14 +198,14 @@ async def listing(
     """
     if bbox is not None:
         if cursor is not None:
-            raise BadParameter("cursor", "cannot be given with bbox: a map has no pages")
+            raise InvalidParameter("cursor", "cannot be given with bbox: a map has no pages")
         return DriverPage(
-            items=await _map(AreaQuery(box_of(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None
+            items=await _map(AreaQuery(parse_bbox(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None
         )
-    which = DriverFilter(driver_behind(cursor), free, on_duty)
+    which = DriverFilter(parse_driver_cursor(cursor), free, on_duty)
     found = await drivers.list(which, limit + 1)
     items = found[:limit]
-    after = after_driver(items[-1].id) if len(found) > limit else None
+    after = driver_cursor(items[-1].id) if len(found) > limit else None
     return DriverPage(items=[DriverView.of(driver) for driver in items], next_cursor=after)
 
 
@@ -214,32 +216,32 @@ async def listing(
     summary="Say where many drivers are",
     responses=TAKEN | documented(*BODY, Slug.FLEET_UNAVAILABLE),
 )
-async def move_all(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
+async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
     """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""
     moved = await fleet.move_all(_positions(data.positions))
     return PositionBatchView(applied=moved.accepted, older=moved.older, refused=moved.refused)
 
 
-MANY_DRIVER_ROUTES = (listing, move_all)
+MANY_DRIVER_ROUTES = (get_drivers, post_positions)
 
 
 async def _map(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
     found = {one.position.driver_id: one for one in await fleet.within(area)}
     records = {driver.id: driver for driver in await drivers.among(list(found))}
-    views = [DriverView.on_a_map(records[driver_id], one) for driver_id, one in found.items()]
+    views = [DriverView.on_map(records[driver_id], one) for driver_id, one in found.items()]
     # PostgreSQL may know better than the fleet by now, and nobody is shown as what was not asked for.
     return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
 
 
 def _positions(fixes: list[DriverLocationUpdate]) -> list[Position]:
-    positions, faults, moment = list[Position](), list[InvalidBody](), now()
+    positions, faults, moment = list[Position](), list[InvalidBody](), utc_now()
     for number, fix in enumerate(fixes):
         try:
-            positions.append(checked(fix.driver_id, fix, moment, f"/positions/{number}"))
+            positions.append(to_position(fix.driver_id, fix, moment, f"/positions/{number}"))
         except InvalidBody as fault:
             faults.append(fault)
-        if len(faults) == MOST_FAULTS:
+        if len(faults) == FAULTS_MAX:
             break
     if faults:
-        raise InvalidBodies(faults)
+        raise InvalidItems(faults)
     return positions

@@ -11,18 +11,25 @@ from litestar.params import HeaderParameter, SkipValidation
 from gofleet.adapters.http.access import CallerPart
 from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.fields import ID
-from gofleet.adapters.http.pagination import TOKEN, moment_of
+from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import documented
-from gofleet.adapters.http.routes.orders import found
+from gofleet.adapters.http.routes.orders import get_owned_order
 from gofleet.adapters.http.schemas.events import EventView, Timeline
-from gofleet.adapters.http.sse import MEDIA_TYPE, StreamingResponse, Streams
-from gofleet.adapters.http.validation import BadParameter, MovesBox, OrderId, box_of, filtering, parameter_id
+from gofleet.adapters.http.sse import MEDIA_TYPE, EventStreams, StreamingResponse
+from gofleet.adapters.http.validation import (
+    InvalidParameter,
+    OrderIdPath,
+    StreamBbox,
+    parse_bbox,
+    parse_identifier,
+    query_filter,
+)
 from gofleet.domain.errors import UnknownCursor
 from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryFilter
 from gofleet.ports import History, Orders
 
-MOST_MOVES = 1000
+EVENTS_MAX = 1000
 """Of one order; who redispatches it more often sees the first of them."""
 TOLD = {
     200: Answer(
@@ -46,17 +53,17 @@ STREAMED = {
     summary="Show what became of an order",
     responses=TOLD | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
 )
-async def timeline(
-    order_id: OrderId,
+async def get_order_events(
+    order_id: OrderIdPath,
     caller: CallerPart,
     orders: NamedDependency[SkipValidation[Orders]],
     history: NamedDependency[SkipValidation[History]],
 ) -> Timeline:
     """Every move of the order, oldest first: what was done, when, by whom, and why."""
-    order_id = parameter_id("order_id", order_id)
+    order_id = parse_identifier("order_id", order_id)
     if caller.owner is not None:
-        await found(orders, order_id, caller)
-    entries = await history.of(order_id, MOST_MOVES)
+        await get_owned_order(orders, order_id, caller)
+    entries = await history.of(order_id, EVENTS_MAX)
     return Timeline(items=[EventView.of(entry, caller) for entry in entries])
 
 
@@ -66,21 +73,23 @@ async def timeline(
     summary="Follow orders while they move",
     responses=STREAMED | documented(Slug.INVALID, Slug.TOO_MANY_STREAMS),
 )
-async def stream(
+async def get_order_stream(
     *,
     caller: CallerPart,
     history: NamedDependency[SkipValidation[History]],
-    streams: NamedDependency[SkipValidation[Streams]],
-    order_id: Annotated[str | None, filtering("Only the moves of this order.", "order-1", **ID)] = None,
+    streams: NamedDependency[SkipValidation[EventStreams]],
+    order_id: Annotated[str | None, query_filter("Only the moves of this order.", "order-1", **ID)] = None,
     type: Annotated[
-        list[ChangeKind] | None, filtering("Only such moves; may be repeated.", ["orders.delivered"])
+        list[ChangeKind] | None, query_filter("Only such moves; may be repeated.", ["orders.delivered"])
     ] = None,
-    bbox: MovesBox = None,
-    last_event_id: Annotated[str | None, filtering("As the header of that name.", "QDEuMg", **TOKEN)] = None,
+    bbox: StreamBbox = None,
+    last_event_id: Annotated[str | None, query_filter("As the header of that name.", "QDEuMg", **RESUME_TOKEN)] = None,
     last_event_id_header: Annotated[
         str | None,
         HeaderParameter(
-            name="Last-Event-ID", description="The last `id:` that was seen: go on behind it.", schema_extra=TOKEN
+            name="Last-Event-ID",
+            description="The last `id:` that was seen: go on behind it.",
+            schema_extra=RESUME_TOKEN,
         ),
     ] = None,
 ) -> StreamingResponse:
@@ -88,23 +97,23 @@ async def stream(
     `id:` it has seen as `Last-Event-ID`, as browsers do by themselves, and misses nothing; without, the stream begins
     now.
     """
-    which = HistoryFilter(order_id and parameter_id("order_id", order_id), frozenset(type or ()), caller.owner)
-    box = None if bbox is None else box_of(bbox)
+    which = HistoryFilter(order_id and parse_identifier("order_id", order_id), frozenset(type or ()), caller.owner)
+    box = None if bbox is None else parse_bbox(bbox)
     if box is not None:
         caller.check_unrestricted("a map of drivers")
     moment = await _beginning(history, last_event_id_header or last_event_id)
     return streams.response(moment, which, box, caller)
 
 
-EVENT_ROUTES = (timeline, stream)
+EVENT_ROUTES = (get_order_events, get_order_stream)
 
 
 async def _beginning(history: History, token: str | None) -> HistoryCursor:
     if not token:  # what a browser sends before it has seen an id
         return await history.now()
-    moment = moment_of(token)
+    moment = parse_resume_token(token)
     try:
         await history.behind(moment, HistoryFilter(), 1)
     except UnknownCursor as error:
-        raise BadParameter("last_event_id", "is of another history, or of one that lost its end since") from error
+        raise InvalidParameter("last_event_id", "is of another history, or of one that lost its end since") from error
     return moment

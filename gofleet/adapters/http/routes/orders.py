@@ -12,22 +12,29 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.access import Caller, CallerPart
 from gofleet.adapters.http.answers import AFTER, Answer
-from gofleet.adapters.http.etags import matches, required_versions_of, tag_of, versions_of
+from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
 from gofleet.adapters.http.fields import ID
-from gofleet.adapters.http.pagination import Cursor, after_order, order_behind
+from gofleet.adapters.http.pagination import Cursor, order_cursor, parse_order_cursor
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
-from gofleet.adapters.http.schemas.orders import AssignOrder, NewOrder, OrderPage, OrderView, as_created, present
+from gofleet.adapters.http.schemas.orders import (
+    AssignOrder,
+    NewOrder,
+    OrderPage,
+    OrderView,
+    created_order_view,
+    order_view,
+)
 from gofleet.adapters.http.validation import (
-    BadParameter,
     IfMatch,
     IfNoneMatch,
+    InvalidParameter,
     Limit,
-    OrderId,
-    aware,
-    filtering,
-    parameter_id,
+    OrderIdPath,
+    parse_identifier,
+    query_filter,
+    to_utc,
 )
 from gofleet.domain.actor import Actor
 from gofleet.domain.driver import Sighting
@@ -81,31 +88,31 @@ LISTED = {
     summary="Create an order",
     responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN, Slug.TOO_MANY_OPEN_ORDERS),
 )
-async def create(
+async def post_order(
     data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    answer = accepted(*await create_order(ordered(data, caller), own=caller.owner is not None))
+    answer = creation_response(*await create_order(order_from(data, caller), own=caller.owner is not None))
     return Response(answer.view, status_code=answer.status, headers=answer.headers)
 
 
-def ordered(asked: NewOrder, caller: Caller) -> Order:
+def order_from(asked: NewOrder, caller: Caller) -> Order:
     """The order that the caller asks for."""
     return asked.order(by=caller.actor, customer_id=caller.customer(asked.customer_id))
 
 
-class OrderAnswer(NamedTuple):
+class OrderResponse(NamedTuple):
     status: int
     view: OrderView
     headers: dict[str, str]
 
 
-def accepted(order: Order, new: bool) -> OrderAnswer:
+def creation_response(order: Order, new: bool) -> OrderResponse:
     """The answer to who asked for `order`."""
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
-        return OrderAnswer(201, present(order), headers)
-    return OrderAnswer(200, as_created(order), {**headers, "Idempotent-Replayed": "true"})
+        return OrderResponse(201, order_view(order), headers)
+    return OrderResponse(200, created_order_view(order), {**headers, "Idempotent-Replayed": "true"})
 
 
 @get(
@@ -114,22 +121,22 @@ def accepted(order: Order, new: bool) -> OrderAnswer:
     summary="Show an order",
     responses=SHOWN | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
 )
-async def show(
-    order_id: OrderId,
+async def get_order(
+    order_id: OrderIdPath,
     caller: CallerPart,
     orders: NamedDependency[SkipValidation[Orders]],
     if_none_match: IfNoneMatch = None,
 ) -> Response[OrderView | None]:
     """The order as it is now; 304 if the client has this version."""
-    order = await found(orders, parameter_id("order_id", order_id), caller)
-    tag = tag_of(order.version)
+    order = await get_owned_order(orders, parse_identifier("order_id", order_id), caller)
+    tag = etag_of(order.version)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
         return Response(None, status_code=304, headers=headers)
-    return Response(present(order), headers=headers)
+    return Response(order_view(order), headers=headers)
 
 
-async def found(orders: Orders, order_id: str, caller: Caller) -> Order:
+async def get_owned_order(orders: Orders, order_id: str, caller: Caller) -> Order:
     """`OrderNotFound` also when it is none of the caller's: what they are answered, and what is done for it, is the
     same."""
     order = await orders.get(order_id)
@@ -139,14 +146,14 @@ async def found(orders: Orders, order_id: str, caller: Caller) -> Order:
 
 
 @get("/", operation_id="listOrders", summary="List orders", responses=LISTED | documented(Slug.INVALID))
-async def listing(
+async def get_orders(
     *,
     caller: CallerPart,
     orders: NamedDependency[SkipValidation[Orders]],
-    status: Annotated[Status | None, filtering("Only those that are in it.", "PENDING")] = None,
-    driver_id: Annotated[str | None, filtering("Only those of this driver.", "maria", **ID)] = None,
+    status: Annotated[Status | None, query_filter("Only those that are in it.", "PENDING")] = None,
+    driver_id: Annotated[str | None, query_filter("Only those of this driver.", "maria", **ID)] = None,
     created_after: Annotated[
-        datetime | None, filtering("Only those accepted later; with a time zone.", "2026-01-31T12:00:00Z")
+        datetime | None, query_filter("Only those accepted later; with a time zone.", "2026-01-31T12:00:00Z")
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -154,18 +161,20 @@ async def listing(
     """Orders, newest first, a page at a time; the pages neither repeat nor skip what existed at the first one."""
     which = OrderFilter(
         status=status,
-        driver_id=None if driver_id is None else parameter_id("driver_id", driver_id),
-        created_after=created_after and aware("created_after", created_after, BadParameter),
-        before=order_behind(cursor),
+        driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
+        created_after=created_after and to_utc("created_after", created_after, InvalidParameter),
+        before=parse_order_cursor(cursor),
         owner=caller.owner,
     )
     listed = await orders.list(which, limit + 1)
     items = listed[:limit]
     more = len(listed) > limit
-    return OrderPage(items=[present(order) for order in items], next_cursor=after_order(items[-1]) if more else None)
+    return OrderPage(
+        items=[order_view(order) for order in items], next_cursor=order_cursor(items[-1]) if more else None
+    )
 
 
-ORDER_ROUTES = (create, show, listing)
+ORDER_ROUTES = (post_order, get_order, get_orders)
 
 
 REFUSALS = (
@@ -196,14 +205,14 @@ class DispatchManuallyCall(Protocol):
     summary="Cancel an order",
     responses=MOVED | documented(*REFUSALS),
 )
-async def cancel(
-    order_id: OrderId,
+async def post_cancel(
+    order_id: OrderIdPath,
     caller: CallerPart,
     cancel_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
-    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
     return _moved(await cancel_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
@@ -214,14 +223,14 @@ async def cancel(
     summary="Deliver an order",
     responses=MOVED | documented(*REFUSALS),
 )
-async def deliver(
-    order_id: OrderId,
+async def post_deliver(
+    order_id: OrderIdPath,
     caller: CallerPart,
     deliver_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
-    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
     return _moved(await deliver_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
@@ -232,16 +241,16 @@ async def deliver(
     summary="Give an order to a driver by hand",
     responses=MOVED | documented(*BODY, *REFUSALS, Slug.PRECONDITION_REQUIRED, Slug.UNKNOWN_DRIVER, Slug.DRIVER_BUSY),
 )
-async def dispatch(
-    order_id: OrderId,
+async def post_dispatch(
+    order_id: OrderIdPath,
     data: JSONBody[AssignOrder],
     caller: CallerPart,
-    dispatch_by_hand: NamedDependency[SkipValidation[DispatchManuallyCall]],
+    dispatch_manually: NamedDependency[SkipValidation[DispatchManuallyCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
-    order_id, driver_id = parameter_id("order_id", order_id), identifier("driver_id", data.driver_id)
-    return _moved(await dispatch_by_hand(order_id, driver_id, required_versions_of(if_match), by=caller.actor))
+    order_id, driver_id = parse_identifier("order_id", order_id), identifier("driver_id", data.driver_id)
+    return _moved(await dispatch_manually(order_id, driver_id, require_if_match(if_match), by=caller.actor))
 
 
 @post(
@@ -251,25 +260,25 @@ async def dispatch(
     summary="Let an order be tried again",
     responses=MOVED | documented(*REFUSALS),
 )
-async def redispatch(
-    order_id: OrderId,
+async def post_redispatch(
+    order_id: OrderIdPath,
     caller: CallerPart,
     redispatch_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
-    order_id, versions = parameter_id("order_id", order_id), versions_of(if_match)
+    order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
     return _moved(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
-MOVE_ROUTES = (cancel, deliver, dispatch, redispatch)
+TRANSITION_ROUTES = (post_cancel, post_deliver, post_dispatch, post_redispatch)
 
 
 def _moved(order: Order) -> Response[OrderView]:
-    return Response(present(order), headers={"ETag": tag_of(order.version)})
+    return Response(order_view(order), headers={"ETag": etag_of(order.version)})
 
 
-FindCandidates = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
+FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
 FOUND = {200: Answer(CandidateList, description="Those near; none, if nobody is.")}
 
 
@@ -279,13 +288,13 @@ FOUND = {200: Answer(CandidateList, description="Those near; none, if nobody is.
     summary="Show who is near an order",
     responses=FOUND | documented(Slug.NO_SUCH_ORDER, Slug.NO_PICKUP, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
 )
-async def candidates(
-    order_id: OrderId,
-    find_candidates: NamedDependency[SkipValidation[FindCandidates]],
+async def get_candidates(
+    order_id: OrderIdPath,
+    find_candidates: NamedDependency[SkipValidation[FindCandidatesCall]],
     limit: Annotated[int, QueryParameter(ge=1, le=50, description="Items of one answer at most.")] = 5,
     radius_km: Annotated[
         float | None,
-        filtering("How far from the pickup; at most and by default what is set.", 5.0, exclusive_minimum=0),
+        query_filter("How far from the pickup; at most and by default what is set.", 5.0, exclusive_minimum=0),
     ] = None,
 ) -> CandidateList:
     """Who is on duty near the pickup of the order, or near the depot if it has none: free or not, nearest first.
@@ -293,9 +302,9 @@ async def candidates(
     Nobody is claimed by being shown, so a driver who is free here may have an order a moment later.
     """
     try:
-        found = await find_candidates(parameter_id("order_id", order_id), radius_km, limit)
+        found = await find_candidates(parse_identifier("order_id", order_id), radius_km, limit)
     except Invalid as error:
         if error.field != "radius_km":
             raise
-        raise BadParameter(error.field, error.why) from error
+        raise InvalidParameter(error.field, error.why) from error
     return CandidateList(items=[CandidateView.of(one) for one in found])

@@ -11,8 +11,8 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
-from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, moment, said
-from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
+from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, described, timestamp
+from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
@@ -26,15 +26,15 @@ class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event that is published no more; `held_back` later ones of its order wait behind it."""
 
     id: RowId
-    event_id: Annotated[str, said("The event's own id.", "0198c0de-0000-7000-8000-000000000001", format="uuid")]
-    type: Annotated[str, said("What happened.", "orders.created")]
+    event_id: Annotated[str, described("The event's own id.", "0198c0de-0000-7000-8000-000000000001", format="uuid")]
+    type: Annotated[str, described("What happened.", "orders.created")]
     order_id: OrderId
     sequence: Version
-    attempts: Annotated[int, said("How often the broker refused it.", 20, minimum=0)]
-    error: Annotated[str | None, said("What it said the last time.", "no queue takes it")]
-    created_at: Annotated[datetime, moment("When it happened.")]
-    failed_at: Annotated[datetime, moment("When it was given up.")]
-    held_back: Annotated[int, said("Later events of its order, which wait for it.", 2, minimum=0)]
+    attempts: Annotated[int, described("How often the broker refused it.", 20, minimum=0)]
+    error: Annotated[str | None, described("What it said the last time.", "no queue takes it")]
+    created_at: Annotated[datetime, timestamp("When it happened.")]
+    failed_at: Annotated[datetime, timestamp("When it was given up.")]
+    held_back: Annotated[int, described("Later events of its order, which wait for it.", 2, minimum=0)]
 
     @classmethod
     def of(cls, event: FailedEvent) -> FailedEventView:
@@ -47,7 +47,7 @@ class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):
 class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some failed events, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: Annotated[list[FailedEventView], said("At most as many as asked for.")]
+    items: Annotated[list[FailedEventView], described("At most as many as asked for.")]
     next_cursor: NextCursor
 
 
@@ -67,16 +67,16 @@ LISTED = {200: Answer(FailedPage, description="A page of events.", links={"listF
     summary="List events that the broker refused for good",
     responses=LISTED | documented(Slug.INVALID),
 )
-async def listing(
+async def get_failed_events(
     *,
     failed_events: FailedPort,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> FailedPage:
     """Events that no relay tries any more, newest first, a page at a time."""
-    found = await failed_events.list(row_behind(cursor), limit + 1)
+    found = await failed_events.list(parse_row_cursor(cursor), limit + 1)
     items = found[:limit]
-    after = after_row(items[-1].id) if len(found) > limit else None
+    after = row_cursor(items[-1].id) if len(found) > limit else None
     return FailedPage(items=[FailedEventView.of(event) for event in items], next_cursor=after)
 
 
@@ -87,10 +87,10 @@ async def listing(
     summary="Have all failed events tried again",
     responses=ASKED | documented(*BODY, Slug.COUNT_MISMATCH),
 )
-async def retry(data: JSONBody[RetryFailedEvents], failed_events: FailedPort) -> AcceptedCount:
+async def post_retry(data: JSONBody[RetryFailedEvents], failed_events: FailedPort) -> AcceptedCount:
     """The relays try all of them anew, if they are as many as expected: else 409 with the `actual_count`."""
     await failed_events.retry(data.expected_count)
     return AcceptedCount(requested=data.expected_count)
 
 
-OUTBOX_ROUTES = (listing, retry)
+OUTBOX_ROUTES = (get_failed_events, post_retry)

@@ -11,7 +11,7 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.fields import ID
-from gofleet.adapters.http.pagination import Cursor, after_row, row_behind
+from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import BODY, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
@@ -26,22 +26,22 @@ from gofleet.adapters.http.schemas.parked import (
     view_of,
 )
 from gofleet.adapters.http.validation import (
-    BadParameter,
+    InvalidParameter,
     Limit,
-    ParkedId,
-    filtering,
-    parameter_id,
+    ParkedIdPath,
+    parse_identifier,
+    query_filter,
 )
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter
 
-MOST_BODY_BYTES = 64 * 1024
+BODY_BYTES_MAX = 64 * 1024
 """So much of a body is shown."""
 
 ParkedPort = NamedDependency[SkipValidation[Parked]]
-ByQueue = Annotated[str | None, filtering("Only those of this queue.", "orders.created", **ID)]
-ByFingerprint = Annotated[str | None, filtering("Only failures of this sort.", "9f86d081884c", **ID)]
-ByReason = Annotated[Cause | None, filtering("Only those given up for this.", "no-such-order")]
+ByQueue = Annotated[str | None, query_filter("Only those of this queue.", "orders.created", **ID)]
+ByFingerprint = Annotated[str | None, query_filter("Only failures of this sort.", "9f86d081884c", **ID)]
+ByReason = Annotated[Cause | None, query_filter("Only those given up for this.", "no-such-order")]
 ByState = Annotated[
     Stage | None, QueryParameter(name="state", description="Only those in it; without: waiting and requested ones.")
 ]
@@ -67,7 +67,7 @@ ASKED = {202: Answer(AcceptedCount, description="They will be put back.")}
     summary="List parked messages",
     responses=LISTED | documented(Slug.INVALID),
 )
-async def listing(
+async def get_parked_messages(
     *,
     parked: ParkedPort,
     queue: ByQueue = None,
@@ -78,10 +78,10 @@ async def listing(
     cursor: Cursor = None,
 ) -> ParkedPage:
     """Messages that were given up, newest first, a page at a time; without a `state` those that are still here."""
-    which = _filter(queue, fingerprint, reason, stage, before=row_behind(cursor))
+    which = _filter(queue, fingerprint, reason, stage, before=parse_row_cursor(cursor))
     found = await parked.list(which, limit + 1)
     items = found[:limit]
-    after = after_row(items[-1].id) if len(found) > limit else None
+    after = row_cursor(items[-1].id) if len(found) > limit else None
     return ParkedPage(items=[view_of(message) for message in items], next_cursor=after)
 
 
@@ -91,7 +91,7 @@ async def listing(
     summary="Count parked messages by what went wrong",
     responses=COUNTED | documented(Slug.INVALID),
 )
-async def groups(
+async def get_parked_groups(
     *,
     parked: ParkedPort,
     queue: ByQueue = None,
@@ -111,9 +111,9 @@ async def groups(
     summary="Show a parked message",
     responses=SHOWN | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.INVALID),
 )
-async def show(parked_id: ParkedId, parked: ParkedPort) -> ParkedDetailView:
+async def get_parked_message(parked_id: ParkedIdPath, parked: ParkedPort) -> ParkedDetailView:
     """The message with its headers and the first 64 KiB of its body."""
-    return opened_view_of(*await parked.open(_number(parked_id), MOST_BODY_BYTES))
+    return opened_view_of(*await parked.open(_number(parked_id), BODY_BYTES_MAX))
 
 
 @post(
@@ -123,7 +123,7 @@ async def show(parked_id: ParkedId, parked: ParkedPort) -> ParkedDetailView:
     summary="Replay a parked message",
     responses=REPLAYED | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.NOT_REPLAYABLE, Slug.INVALID),
 )
-async def replay(parked_id: ParkedId, parked: ParkedPort) -> Response[ParkedView]:
+async def post_replay(parked_id: ParkedIdPath, parked: ParkedPort) -> Response[ParkedView]:
     """Have it put back into the queue that it came from, once, however often that is asked for."""
     message = await parked.request(_number(parked_id))
     return Response(view_of(message), status_code=200 if message.stage is Stage.REPLAYED else 202)
@@ -136,21 +136,21 @@ async def replay(parked_id: ParkedId, parked: ParkedPort) -> Response[ParkedView
     summary="Replay many parked messages",
     responses=ASKED | documented(*BODY, Slug.NOT_REPLAYABLE, Slug.COUNT_MISMATCH),
 )
-async def replay_many(data: JSONBody[ReplayRequest], parked: ParkedPort) -> AcceptedCount:
+async def post_replays(data: JSONBody[ReplayRequest], parked: ParkedPort) -> AcceptedCount:
     """Have all that match and wait put back, if they are as many as expected: else 409 with the `actual_count`."""
     await parked.request_all(data.filter.filter(), data.expected_count)
     return AcceptedCount(requested=data.expected_count)
 
 
-PARKED_ROUTES = (listing, groups, show, replay, replay_many)
+PARKED_ROUTES = (get_parked_messages, get_parked_groups, get_parked_message, post_replay, post_replays)
 
 
 def _filter(
     queue: str | None, fingerprint: str | None, reason: Cause | None, stage: Stage | None, before: int | None = None
 ) -> ParkedFilter:
     return ParkedFilter(
-        queue=None if queue is None else parameter_id("queue", queue),
-        fingerprint=None if fingerprint is None else parameter_id("fingerprint", fingerprint),
+        queue=None if queue is None else parse_identifier("queue", queue),
+        fingerprint=None if fingerprint is None else parse_identifier("fingerprint", fingerprint),
         cause=reason,
         stage=stage,
         before=before,
@@ -159,5 +159,5 @@ def _filter(
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,17}", text):  # what fits into 64 bits
-        raise BadParameter("parked_id", "must be a whole number")
+        raise InvalidParameter("parked_id", "must be a whole number")
     return int(text)

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from gofleet.adapters.http.answers import Answer
-from gofleet.adapters.http.fields import said
+from gofleet.adapters.http.fields import described
 from gofleet.adapters.http.problems import documented
 from gofleet.domain.indicators import OBJECTIVES, WINDOW_SECONDS, Indicator
 from gofleet.ports import Indicators
@@ -23,13 +23,13 @@ NAMES = [each.name for each in OBJECTIVES]
 class IndicatorView(msgspec.Struct, frozen=True, kw_only=True):
     """One objective, and how well it is met."""
 
-    name: Annotated[str, said("Which one.", *NAMES, enum=NAMES)]
-    about: Annotated[str, said("Of what it is the share.", OBJECTIVES[0].about)]
-    objective: Annotated[float, said("The share that must be good.", 0.95, minimum=0, maximum=1)]
-    good: Annotated[int, said("So many were.", 96, minimum=0)]
-    valid: Annotated[int, said("Of so many.", 100, minimum=0)]
-    value: Annotated[float | None, said("The share; null when nothing happened.", 0.96, minimum=0, maximum=1)]
-    met: Annotated[bool | None, said("Whether the objective is met; null when nothing happened.", True)]
+    name: Annotated[str, described("Which one.", *NAMES, enum=NAMES)]
+    about: Annotated[str, described("Of what it is the share.", OBJECTIVES[0].about)]
+    objective: Annotated[float, described("The share that must be good.", 0.95, minimum=0, maximum=1)]
+    good: Annotated[int, described("So many were.", 96, minimum=0)]
+    valid: Annotated[int, described("Of so many.", 100, minimum=0)]
+    value: Annotated[float | None, described("The share; null when nothing happened.", 0.96, minimum=0, maximum=1)]
+    met: Annotated[bool | None, described("Whether the objective is met; null when nothing happened.", True)]
 
     @classmethod
     def of(cls, indicator: Indicator) -> IndicatorView:
@@ -48,8 +48,8 @@ class IndicatorView(msgspec.Struct, frozen=True, kw_only=True):
 class SloView(msgspec.Struct, frozen=True, kw_only=True):
     """The objectives over the last `window_seconds`."""
 
-    window_seconds: Annotated[float, said("How far back.", WINDOW_SECONDS)]
-    indicators: Annotated[list[IndicatorView], said("All four.")]
+    window_seconds: Annotated[float, described("How far back.", WINDOW_SECONDS)]
+    indicators: Annotated[list[IndicatorView], described("All four.")]
 
 
 SHOWN = {200: Answer(SloView, description="The indicators.")}
@@ -62,7 +62,7 @@ SHOWN = {200: Answer(SloView, description="The indicators.")}
     responses=SHOWN | documented(),
     tags=["operations"],
 )
-async def slo(indicators: NamedDependency[SkipValidation[Indicators]]) -> Response[SloView]:
+async def get_slo(indicators: NamedDependency[SkipValidation[Indicators]]) -> Response[SloView]:
     """The four indicators of the last 15 minutes, of all API processes together, by PostgreSQL's records and clock."""
     found = await indicators.read(WINDOW_SECONDS)
     view = SloView(window_seconds=WINDOW_SECONDS, indicators=[IndicatorView.of(each) for each in found])

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import msgspec
 
-from gofleet.adapters.http.fields import Count, DriverId, Lat, Lng, Name, NextCursor, OrderId, moment, said
-from gofleet.adapters.http.validation import InvalidBody, aware
+from gofleet.adapters.http.fields import Count, DriverId, Lat, Lng, Name, NextCursor, OrderId, described, timestamp
+from gofleet.adapters.http.validation import InvalidBody, to_utc
 from gofleet.domain.driver import Driver, Position, Sighting
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import Place
 
-MOST_FIXES = 500
+POSITIONS_MAX = 500
 
-OnDuty = Annotated[bool, said("Whether the driver takes orders now.")]
-RecordedAt = Annotated[datetime | None, moment("The device's clock, at most 5 s ahead of ours; without, now.")]
-SeenAt = Annotated[datetime, moment("When the device measured it.")]
-SeenFree = Annotated[bool, said("On duty, seen lately, and without an order, as far as the fleet knows.")]
+OnDuty = Annotated[bool, described("Whether the driver takes orders now.")]
+RecordedAt = Annotated[datetime | None, timestamp("The device's clock, at most 5 s ahead of ours; without, now.")]
+SeenAt = Annotated[datetime, timestamp("When the device measured it.")]
+SeenFree = Annotated[bool, described("On duty, seen lately, and without an order, as far as the fleet knows.")]
 
 
 class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,18 +48,18 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: DriverId
     name: Name
     on_duty: OnDuty
-    free: Annotated[bool, said("On duty and without an order; on a map also seen lately.")]
-    order_id: Annotated[OrderId | None, said("The live order that the driver holds.", None)]
+    free: Annotated[bool, described("On duty and without an order; on a map also seen lately.")]
+    order_id: Annotated[OrderId | None, described("The live order that the driver holds.", None)]
     version: Annotated[
         int,
-        said(
+        described(
             "Counts changes of the record: 1, 2, ...; 0 on a map = drives, but was never registered.",
             3,
             minimum=0,
             maximum=2**31 - 1,
         ),
     ]
-    position: Annotated[LastSeenView | None, said("Only on a map.")] = None
+    position: Annotated[LastSeenView | None, described("Only on a map.")] = None
 
     @classmethod
     def of(cls, driver: Driver) -> DriverView:
@@ -73,7 +73,7 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     @classmethod
-    def on_a_map(cls, driver: Driver, one: Sighting) -> DriverView:
+    def on_map(cls, driver: Driver, one: Sighting) -> DriverView:
         """The fleet knows where the driver is and PostgreSQL what it holds: free is whom both believe to be."""
         known = driver.version > 0
         return cls(
@@ -92,7 +92,7 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class DriverPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some drivers by id, or those on a part of the map; `next_cursor` asks for the ones after, null at the end."""
 
-    items: Annotated[list[DriverView], said("At most as many as asked for.")]
+    items: Annotated[list[DriverView], described("At most as many as asked for.")]
     next_cursor: NextCursor
 
 
@@ -112,7 +112,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
     lat: Lat
     lng: Lng
-    distance_m: Annotated[float, said("From the pickup, metres as the crow flies.", 412.7, minimum=0)]
+    distance_m: Annotated[float, described("From the pickup, metres as the crow flies.", 412.7, minimum=0)]
     seen_at: SeenAt
     free: SeenFree
 
@@ -133,7 +133,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
 class CandidateList(msgspec.Struct, frozen=True, kw_only=True):
     """Who is on duty near the pickup of an order, nearest first."""
 
-    items: Annotated[list[CandidateView], said("At most as many as asked for.")]
+    items: Annotated[list[CandidateView], described("At most as many as asked for.")]
 
 
 class LocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,7 +157,8 @@ class LocationUpdateBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """Where many drivers are; one driver may be there several times, and the newest counts."""
 
     positions: Annotated[
-        list[DriverLocationUpdate], msgspec.Meta(min_length=1, max_length=MOST_FIXES, description="1 to 500 of them.")
+        list[DriverLocationUpdate],
+        msgspec.Meta(min_length=1, max_length=POSITIONS_MAX, description="1 to 500 of them."),
     ]
 
 
@@ -165,14 +166,16 @@ class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True):
     """What became of many positions."""
 
     applied: Count
-    older: Annotated[Count, said("Ignored, for a newer one is known.", 1)]
-    refused: Annotated[Count, said("Impossible by the clock of the fleet service.", 0)]
+    older: Annotated[Count, described("Ignored, for a newer one is known.", 1)]
+    refused: Annotated[Count, described("Impossible by the clock of the fleet service.", 0)]
 
 
-def checked(driver_id: str, fix: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = "") -> Position:
+def to_position(
+    driver_id: str, fix: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = ""
+) -> Position:
     """The position; `InvalidBody` below `pointer` if it is impossible."""
     try:
-        recorded_at = aware("recorded_at", fix.recorded_at) if fix.recorded_at else now
+        recorded_at = to_utc("recorded_at", fix.recorded_at) if fix.recorded_at else now
         return Position(driver_id, Place(fix.lat, fix.lng), recorded_at).checked(now)
     except Invalid as error:
         # The domain speaks of `position.lat`; in the body that is `/lat`, and the position is all of it.
@@ -180,5 +183,5 @@ def checked(driver_id: str, fix: LocationUpdate | DriverLocationUpdate, now: dat
         raise InvalidBody(pointer + "".join("/" + step for step in steps), error.why) from error
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)

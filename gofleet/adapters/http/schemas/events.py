@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from gofleet.adapters.http.access import Caller
-from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, moment, said
+from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, described, timestamp
 from gofleet.domain.driver import Sighting
 from gofleet.domain.history import ChangeKind, HistoryEntry
 from gofleet.domain.order import Reason, Status
@@ -19,20 +19,20 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: OrderId
     sequence: Version
-    type: Annotated[ChangeKind, said("What was done.", "orders.dispatched")]
-    status: Annotated[Status, said("What has become of the order by that.", "DISPATCHED")]
-    driver_id: Annotated[DriverId | None, said("Who has the order since, or had it when it ended.")]
-    reason: Annotated[Reason | None, said("Why it was handed to people, if it was.", None)]
+    type: Annotated[ChangeKind, described("What was done.", "orders.dispatched")]
+    status: Annotated[Status, described("What has become of the order by that.", "DISPATCHED")]
+    driver_id: Annotated[DriverId | None, described("Who has the order since, or had it when it ended.")]
+    reason: Annotated[Reason | None, described("Why it was handed to people, if it was.", None)]
     actor: Annotated[
         str,
-        said(
+        described(
             "Who did it: `worker`, `sweeper`, or somebody by role and name; `client` where nobody was asked who they"
             " are, `unknown` in the old past. Who sees only their own orders is told others' roles, not their names.",
             "worker",
         ),
     ]
-    at: Annotated[datetime, moment("When it was done.")]
-    trace_id: Annotated[str | None, said("Of the trace in which it was done.", "4bf92f3577b34da6a3ce929d0e0e4736")]
+    at: Annotated[datetime, timestamp("When it was done.")]
+    trace_id: Annotated[str | None, described("Of the trace in which it was done.", "4bf92f3577b34da6a3ce929d0e0e4736")]
 
     @classmethod
     def of(cls, entry: HistoryEntry, caller: Caller) -> EventView:
@@ -53,7 +53,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an order."""
 
-    items: Annotated[list[EventView], said("Its moves, oldest first.")]
+    items: Annotated[list[EventView], described("Its moves, oldest first.")]
 
 
 class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +62,8 @@ class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
     driver_id: DriverId
     lat: Lat
     lng: Lng
-    recorded_at: Annotated[datetime, moment("When it was there.")]
-    free: Annotated[bool, said("Whether it can take an order.", True)]
+    recorded_at: Annotated[datetime, timestamp("When it was there.")]
+    free: Annotated[bool, described("Whether it can take an order.", True)]
 
     @classmethod
     def of(cls, seen: Sighting) -> DriverPositionView:

@@ -20,8 +20,8 @@ from gofleet.adapters.http.fields import (
     Price,
     Tax,
     Version,
-    moment,
-    said,
+    described,
+    timestamp,
 )
 from gofleet.domain.actor import Actor
 from gofleet.domain.errors import Invalid
@@ -32,7 +32,7 @@ RESERVED = frozenset({"stream"})
 """No order's id: `GET /orders/stream` is something else."""
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in degrees (WGS 84)."""
 
     lat: Lat
@@ -47,11 +47,11 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     price: Price
     tax: Tax
-    id: Annotated[OrderId | None, said("Asking again with the same id and content is safe.")] = None
-    pickup: Annotated[Point | None, said("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
-    dropoff: Annotated[Point | None, said("Where they go.", **NOT_ZERO)] = None
+    id: Annotated[OrderId | None, described("Asking again with the same id and content is safe.")] = None
+    pickup: Annotated[GeoPoint | None, described("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
+    dropoff: Annotated[GeoPoint | None, described("Where they go.", **NOT_ZERO)] = None
     customer_id: Annotated[
-        CustomerId | None, said("For whom it is; a customer's own orders are theirs without being told.")
+        CustomerId | None, described("For whom it is; a customer's own orders are theirs without being told.")
     ] = None
 
     def order(self, *, by: Actor, customer_id: str | None = None) -> Order:
@@ -74,26 +74,26 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """An order as clients see it."""
 
     id: OrderId
-    price: Annotated[float, said("Without tax.", 100.0)]
-    tax: Annotated[float, said("The tax on it.", 10.0)]
-    final_price: Annotated[float, said("Price and tax.", 110.0)]
-    status: Annotated[Status, said("What has become of it.", "DISPATCHED")]
-    pickup: Annotated[Point | None, said("Where the goods are; null: at the depot.")]
-    dropoff: Annotated[Point | None, said("Where they go.")]
-    customer_id: Annotated[CustomerId | None, said("For whom it is, if that was said.", None)]
-    driver_id: Annotated[DriverId | None, said("Who has it, or had it when it ended.")]
-    reason: Annotated[Reason | None, said("Why people have to see to it, while they have.", None)]
+    price: Annotated[float, described("Without tax.", 100.0)]
+    tax: Annotated[float, described("The tax on it.", 10.0)]
+    final_price: Annotated[float, described("Price and tax.", 110.0)]
+    status: Annotated[Status, described("What has become of it.", "DISPATCHED")]
+    pickup: Annotated[GeoPoint | None, described("Where the goods are; null: at the depot.")]
+    dropoff: Annotated[GeoPoint | None, described("Where they go.")]
+    customer_id: Annotated[CustomerId | None, described("For whom it is, if that was said.", None)]
+    driver_id: Annotated[DriverId | None, described("Who has it, or had it when it ended.")]
+    reason: Annotated[Reason | None, described("Why people have to see to it, while they have.", None)]
     version: Version
-    created_at: Annotated[datetime | None, moment("When it was accepted.")]
-    dispatched_at: Annotated[datetime | None, moment("When its driver was found.")]
-    delivered_at: Annotated[datetime | None, moment("When it was handed over.", None)]
-    cancelled_at: Annotated[datetime | None, moment("When it was called off.", None)]
+    created_at: Annotated[datetime | None, timestamp("When it was accepted.")]
+    dispatched_at: Annotated[datetime | None, timestamp("When its driver was found.")]
+    delivered_at: Annotated[datetime | None, timestamp("When it was handed over.", None)]
+    cancelled_at: Annotated[datetime | None, timestamp("When it was called off.", None)]
 
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some orders, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: Annotated[list[OrderView], said("At most as many as asked for.")]
+    items: Annotated[list[OrderView], described("At most as many as asked for.")]
     next_cursor: NextCursor
 
 
@@ -109,7 +109,7 @@ class AcceptedCount(msgspec.Struct, frozen=True, kw_only=True):
     requested: Count
 
 
-def present(order: Order) -> OrderView:
+def order_view(order: Order) -> OrderView:
     """The order as it is now."""
     return OrderView(
         id=order.id,
@@ -130,10 +130,10 @@ def present(order: Order) -> OrderView:
     )
 
 
-def as_created(order: Order) -> OrderView:
+def created_order_view(order: Order) -> OrderView:
     """The order as it was when it was accepted, whatever became of it since."""
     return msgspec.structs.replace(
-        present(order),
+        order_view(order),
         status=Status.PENDING,
         version=1,
         driver_id=None,
@@ -148,8 +148,8 @@ def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))  # the shortest decimal that means this float: what the client wrote, not 0.1000...0555
 
 
-def _point(place: Place | None) -> Point | None:
-    return None if place is None else Point(lat=place.lat, lng=place.lng)
+def _point(place: Place | None) -> GeoPoint | None:
+    return None if place is None else GeoPoint(lat=place.lat, lng=place.lng)
 
 
 def _utc(time: datetime | None) -> datetime | None:

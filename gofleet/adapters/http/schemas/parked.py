@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gofleet.adapters.http.fields import ID, Count, Fingerprint, NextCursor, RowId, moment, said
+from gofleet.adapters.http.fields import ID, Count, Fingerprint, NextCursor, RowId, described, timestamp
 from gofleet.domain.ids import identifier
 from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
@@ -19,63 +19,63 @@ class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
     """A parked message without its content."""
 
     id: RowId
-    queue: Annotated[str, said("Where it was given up.", "orders.created")]
-    state: Annotated[Stage, said("Whether a replay is asked for, or done.", "waiting")]
-    reason: Annotated[Cause, said("Why it was given up.", "no-such-order")]
-    detail: Annotated[str, said("What the error said.", "there is no order pedido-teste-01")]
+    queue: Annotated[str, described("Where it was given up.", "orders.created")]
+    state: Annotated[Stage, described("Whether a replay is asked for, or done.", "waiting")]
+    reason: Annotated[Cause, described("Why it was given up.", "no-such-order")]
+    detail: Annotated[str, described("What the error said.", "there is no order pedido-teste-01")]
     fingerprint: Fingerprint
-    event_id: Annotated[str | None, said("The id that it named.", "0198c0de-0000-7000-8000-000000000001")]
-    order_id: Annotated[str | None, said("The order that it named.", "pedido-teste-01")]
-    attempts: Annotated[int, said("Counted tries before it was given up.", 6, minimum=0)]
-    body_bytes: Annotated[int, said("Length of its body.", 214, minimum=0)]
-    parked_at: Annotated[datetime, moment("When it was given up.")]
-    replay_requested_at: Annotated[datetime | None, moment("When a replay was last asked for.", None)]
-    replayed_at: Annotated[datetime | None, moment("When it went back into its queue.", None)]
-    replay_count: Annotated[int, said("How often it went back.", 0, minimum=0)]
-    error: Annotated[str | None, said("Why the broker refused the last replay.", None)]
+    event_id: Annotated[str | None, described("The id that it named.", "0198c0de-0000-7000-8000-000000000001")]
+    order_id: Annotated[str | None, described("The order that it named.", "pedido-teste-01")]
+    attempts: Annotated[int, described("Counted tries before it was given up.", 6, minimum=0)]
+    body_bytes: Annotated[int, described("Length of its body.", 214, minimum=0)]
+    parked_at: Annotated[datetime, timestamp("When it was given up.")]
+    replay_requested_at: Annotated[datetime | None, timestamp("When a replay was last asked for.", None)]
+    replayed_at: Annotated[datetime | None, timestamp("When it went back into its queue.", None)]
+    replay_count: Annotated[int, described("How often it went back.", 0, minimum=0)]
+    error: Annotated[str | None, described("Why the broker refused the last replay.", None)]
 
 
 class ParkedPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some parked messages, newest first; `next_cursor` asks for the ones after them, null at the end."""
 
-    items: Annotated[list[ParkedView], said("At most as many as asked for.")]
+    items: Annotated[list[ParkedView], described("At most as many as asked for.")]
     next_cursor: NextCursor
 
 
 class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
     """A parked message with its headers and the beginning of its body, in base64 if that is not UTF-8."""
 
-    headers: Annotated[dict[str, str], said("As they arrived.", {"x-event-type": "orders.created"})]
-    body: Annotated[str, said("Its first 64 KiB.", '{"type":"orders.created"}')]
-    body_encoding: Annotated[Literal["utf-8", "base64"], said("How `body` shows it.", "utf-8")]
-    body_truncated: Annotated[bool, said("Whether there is more of it.")]
+    headers: Annotated[dict[str, str], described("As they arrived.", {"x-event-type": "orders.created"})]
+    body: Annotated[str, described("Its first 64 KiB.", '{"type":"orders.created"}')]
+    body_encoding: Annotated[Literal["utf-8", "base64"], described("How `body` shows it.", "utf-8")]
+    body_truncated: Annotated[bool, described("Whether there is more of it.")]
 
 
 class ParkedGroupView(msgspec.Struct, frozen=True, kw_only=True):
     """All failures of one sort, `detail` as the newest says it; `waiting` is what a replay of them has to expect."""
 
     fingerprint: Fingerprint
-    queue: Annotated[str, said("Where they were given up.", "orders.created")]
-    reason: Annotated[Cause, said("Why they were given up.", "no-such-order")]
-    detail: Annotated[str, said("What the newest error said.", "there is no order pedido-teste-01")]
-    count: Annotated[int, said("All of them.", 3, minimum=0)]
-    waiting: Annotated[int, said("Those that a replay has to expect.", 3, minimum=0)]
-    first_at: Annotated[datetime, moment("When the first was given up.")]
-    last_at: Annotated[datetime, moment("When the newest was given up.")]
+    queue: Annotated[str, described("Where they were given up.", "orders.created")]
+    reason: Annotated[Cause, described("Why they were given up.", "no-such-order")]
+    detail: Annotated[str, described("What the newest error said.", "there is no order pedido-teste-01")]
+    count: Annotated[int, described("All of them.", 3, minimum=0)]
+    waiting: Annotated[int, described("Those that a replay has to expect.", 3, minimum=0)]
+    first_at: Annotated[datetime, timestamp("When the first was given up.")]
+    last_at: Annotated[datetime, timestamp("When the newest was given up.")]
 
 
 class ParkedGroupList(msgspec.Struct, frozen=True, kw_only=True):
     """The largest groups first."""
 
-    items: Annotated[list[ParkedGroupView], said("At most as many as asked for.")]
+    items: Annotated[list[ParkedGroupView], described("At most as many as asked for.")]
 
 
 class ParkedSelector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Those that have all of these; without any, all."""
 
-    queue: Annotated[str | None, said("Those of this queue.", "orders.created", **ID)] = None
-    fingerprint: Annotated[str | None, said("Failures of this sort.", "9f86d081884c", **ID)] = None
-    reason: Annotated[Cause | None, said("Those given up for this.")] = None
+    queue: Annotated[str | None, described("Those of this queue.", "orders.created", **ID)] = None
+    fingerprint: Annotated[str | None, described("Failures of this sort.", "9f86d081884c", **ID)] = None
+    reason: Annotated[Cause | None, described("Those given up for this.")] = None
 
     def filter(self) -> ParkedFilter:
         """`Invalid` names the field of the body."""
@@ -89,7 +89,7 @@ class ParkedSelector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Replay what is chosen and waits, if that is exactly as many as expected."""
 
-    filter: Annotated[ParkedSelector, said("Which ones.")]
+    filter: Annotated[ParkedSelector, described("Which ones.")]
     expected_count: Count
 
 
