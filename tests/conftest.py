@@ -1,23 +1,57 @@
-"""What every test may ask for."""
+"""Fixtures for every test, and the marker that divides the suite."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+
+import pytest
 
 from tests.databases import clean_database, migrated_template
-from tests.services import postgres_server, pytest_collection_finish, rabbit_server, redis_server, valkey_server
+from tests.services import (
+    postgres_server,
+    pytest_collection_finish,
+    pytest_configure_node,
+    pytest_xdist_node_collection_finished,
+    rabbit_server,
+    redis_server,
+    valkey_server,
+)
 
 __all__ = [
     "clean_database",
     "migrated_template",
     "postgres_server",
     "pytest_collection_finish",
+    "pytest_configure_node",
+    "pytest_xdist_node_collection_finished",
     "rabbit_server",
     "redis_server",
     "valkey_server",
 ]
 
-# A shell starts what a script sends into the background with SIGINT ignored, and every process that a test starts would
-# inherit that: none of them could be ended as by Ctrl-C.
+TESTS = Path(__file__).parent
+SYSTEM = (
+    "auth/test_certified.py",
+    "bench",
+    "chaos",
+    "chart",
+    "fuzz",
+    "journeys",
+    "load",
+    "test_readme.py",
+)
+"""Folders and modules of tests that start whole installations or large tools: marked `system`, run by
+`just test-system`. Each port's contract on real servers is outside of them."""
+
+# A shell starts a script's background processes with SIGINT ignored. Processes that tests start would inherit that,
+# and could not be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in SYSTEM."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(SYSTEM):
+            item.add_marker("system")

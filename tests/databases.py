@@ -1,24 +1,28 @@
-"""A migrated database for each test that asks: a copy of one template, which PostgreSQL makes in a moment."""
+"""A migrated database for each test that needs one: a copy of a template, which PostgreSQL makes in milliseconds."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from gofleet.adapters.postgres.migrate import migrate
-from gofleet.adapters.postgres.pool import Pool, conninfo
-from gofleet.adapters.postgres.privileges import group_of
-from gofleet.embedded import Postgres
-from gofleet.roles import ORDER
+if TYPE_CHECKING:
+    from psycopg.sql import Composed
+
+    from gofleet.adapters.postgres.pool import Pool
+    from gofleet.embedded import Postgres
+
+# ruff: noqa: PLC0415  conftest.py imports this module, and tests without a database should start fast
 
 
 def conninfo_of(server: Postgres, database: str) -> str:
-    """How GoFleet itself would connect, every bound included."""
+    """A connection string with every bound that GoFleet itself sets."""
+    from gofleet.adapters.postgres.pool import conninfo
+
     address = server.address
     return conninfo(
         host=address.host,
@@ -34,12 +38,18 @@ def conninfo_of(server: Postgres, database: str) -> str:
 
 
 def login_of(role: str) -> str:
-    """Who may do what a process of that role does, and nothing else."""
+    """The login with the privileges of a process of that role, and no others."""
     return f"{role}_alone"
 
 
 def make_logins(conninfo: str) -> None:
-    """One for each role, in the whole cluster, unless they are there. Some database of it must have been migrated."""
+    """Create one for each role in the cluster, unless it exists. A database of the cluster must have been migrated."""
+    import psycopg
+    from psycopg import sql
+
+    from gofleet.adapters.postgres.privileges import group_of
+    from gofleet.roles import ORDER
+
     with psycopg.connect(conninfo, autocommit=True) as link:
         for role in ORDER:
             login, group = sql.Identifier(login_of(role)), sql.Identifier(group_of(role))
@@ -49,8 +59,12 @@ def make_logins(conninfo: str) -> None:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: Postgres) -> str:
-    """The name of a database with our schema, empty."""
-    name = "gofleet_template"
+    """The name of an empty database with our schema; each worker of pytest-xdist has its own."""
+    from psycopg import sql
+
+    from gofleet.adapters.postgres.migrate import migrate
+
+    name = f"gofleet_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     _administer(postgres_server, sql.SQL("create database {}").format(sql.Identifier(name)))
     migrate(conninfo_of(postgres_server, name))
     make_logins(conninfo_of(postgres_server, name))
@@ -59,7 +73,9 @@ def migrated_template(postgres_server: Postgres) -> str:
 
 @pytest.fixture
 def clean_database(postgres_server: Postgres, migrated_template: str) -> Generator[str]:
-    """A connection string to an empty, migrated database that is gone after the test."""
+    """A connection string to an empty, migrated database, dropped after the test."""
+    from psycopg import sql
+
     name = f"test_{uuid4().hex[:12]}"
     copy = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(migrated_template))
     _administer(postgres_server, copy)
@@ -68,13 +84,15 @@ def clean_database(postgres_server: Postgres, migrated_template: str) -> Generat
 
 
 async def waits_for_a_lock(pool: Pool) -> bool:
-    """Whether any session of this database waits for another one."""
+    """Whether any session of this database waits for a lock of another one."""
     async with pool.connection() as link:
         query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         row = await (await link.execute(query)).fetchone()
     return row is not None and row[0] > 0
 
 
-def _administer(server: Postgres, statement: sql.Composed) -> None:
+def _administer(server: Postgres, statement: Composed) -> None:
+    import psycopg
+
     with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
         link.execute(statement)

@@ -18,7 +18,7 @@ from gofleet.adapters.postgres.privileges import demand_privileges, group_of
 from gofleet.embedded import Postgres, running
 from gofleet.roles import ORDER
 from tests.databases import conninfo_of, login_of, make_logins
-from tests.services import postgres_programs
+from tests.servers import postgres_programs
 from tests.waiting import eventually
 
 SCRIPT = Path(__file__).resolve().parents[2] / "config" / "postgres" / "logins.sql"
