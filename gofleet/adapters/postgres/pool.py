@@ -8,12 +8,14 @@ import select
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from time import perf_counter
 from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.abc import PQGen
+from psycopg.abc import AdaptContext, Buffer, PQGen
+from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout, InsufficientPrivilege, ReadOnlySqlTransaction
 from psycopg.rows import TupleRow
@@ -65,6 +67,22 @@ class Connection(AsyncConnection[TupleRow]):
     def _hang_up(self) -> None:
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)  # who waits on it hears of a lost connection, which is what it is
+
+
+class UtcLoader(Loader):
+    """Reads `timestamptz` as UTC, whatever `TimeZone` the server has: views and cursors then need no conversion.
+
+    Setting the session's `TimeZone` instead would change the text of the times in event payloads.
+    """
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        timestamptz = psycopg.adapters.get_loader(oid, self.format)  # in C where psycopg has it
+        assert timestamptz is not None  # noqa: S101  psycopg registers one
+        self._loader = timestamptz(oid, context)
+
+    def load(self, data: Buffer) -> datetime:
+        return self._loader.load(data).astimezone(UTC)
 
 
 Pool = AsyncConnectionPool[Connection]
@@ -121,6 +139,7 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
 
     async def prepared(link: Connection) -> None:
         link.answer_seconds = answer_seconds
+        link.adapters.register_loader("timestamptz", UtcLoader)
         # A plan made while a table was small is kept until the table is analysed, a minute or more later: by then each
         # order would be looked for among all. Whatever the roles ask has an index that serves it; who reads all of a
         # table, such as `gofleet verify`, has a connection of its own.
