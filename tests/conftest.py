@@ -50,8 +50,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what `-m "not system"` would deselect."""
+    return True if config.option.markexpr == "not system" and _is_system(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in SYSTEM."""
     for item in items:
-        if item.path.relative_to(TESTS).as_posix().startswith(SYSTEM):
+        if _is_system(item.path):
             item.add_marker("system")
+
+
+def _is_system(path: Path) -> bool:
+    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix().startswith(SYSTEM)
