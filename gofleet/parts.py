@@ -19,12 +19,11 @@ from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.tls import Certificates
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.server import Listening, PortTaken, serving
-from gofleet.adapters.postgres.batched_orders import Batches
-from gofleet.adapters.postgres.migrate import MigrationError, missing
+from gofleet.adapters.postgres.batched_orders import BatchLimits
+from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, acquire, create_pool
-from gofleet.adapters.postgres.pool import conninfo as conninfo_of
+from gofleet.adapters.postgres.pool import Pool, acquire, connection_string, create_pool
 from gofleet.adapters.postgres.privileges import demand_privileges
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
@@ -54,7 +53,7 @@ WAIT_SECONDS = 2.0
 
 def conninfo(settings: Settings) -> str:
     db = settings.postgres
-    return conninfo_of(
+    return connection_string(
         host=db.host,
         port=db.port,
         user=db.user,
@@ -167,7 +166,7 @@ async def _fit(dsn: str, roles: Sequence[str]) -> None:
     while True:
         try:
             await asyncio.to_thread(demand_privileges, dsn, roles)
-            lacking = await asyncio.to_thread(missing, dsn)
+            lacking = await asyncio.to_thread(missing_migrations, dsn)
             break
         except psycopg.OperationalError as error:
             logger.warning("waiting for PostgreSQL: {}", str(error).splitlines()[0])
@@ -182,7 +181,7 @@ async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     pool, db = await process.use(postgres), process.settings.postgres
     bell = OutboxNotifier(pool)
     async with process.keeping(bell.run):
-        yield PostgresOrders(pool, bell.notify, Batches(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
+        yield PostgresOrders(pool, bell.notify, BatchLimits(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
 
 
 def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:

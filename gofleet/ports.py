@@ -53,7 +53,7 @@ class Orders(Protocol):
         `StaleOrder` (somebody moved it meanwhile), `DriverBusy` or `AlreadyHandled`."""
         ...
 
-    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]: ...
+    async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]: ...
     async def open_of(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
@@ -71,7 +71,7 @@ class History(Protocol):
     async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]: ...  # oldest first; OrderNotFound
     async def now(self) -> HistoryCursor: ...  # nothing that is seen before it comes behind it
 
-    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
         """Read on from `moment`, looking at up to `limit` entries. `UnknownCursor` for one that is yet to come."""
         ...
 
@@ -89,7 +89,7 @@ class Claim(Protocol):
 
     @property
     def messages(self) -> Sequence[Message]: ...
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
         """One answer for each message: None = confirmed; `MessageRefused` = counted, tried again later;
         any other = as if never tried."""
         ...
@@ -168,7 +168,7 @@ class ReplayClaim(Protocol):
 
     @property
     def deliveries(self) -> Sequence[Delivery]: ...
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
         """One answer for each: None = it is back; `MessageRefused` = it waits for people again and shows why;
         any other = as if never tried."""
         ...
@@ -179,8 +179,8 @@ class Parked(Protocol):
 
     async def add(self, delivery: Delivery, failure: HandlingFailure) -> None: ...
     async def count(self) -> int: ...  # of those that are not back in their queue
-    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]: ...  # newest first
-    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]: ...  # largest first
+    async def list(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedMessage]: ...  # newest first
+    async def groups(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedGroup]: ...  # largest first
     async def open(
         self, id: int, most_bytes: int
     ) -> tuple[ParkedMessage, Delivery]: ...  # ParkedMessageNotFound; body cut
@@ -188,7 +188,7 @@ class Parked(Protocol):
         """Have it replayed, once however often that is asked for. `ParkedMessageNotFound`, `NotReplayable`."""
         ...
 
-    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
+    async def request_all(self, criteria: ParkedFilter, expected_count: int) -> None:
         """Have all that match and wait replayed; `CountMismatch` or `NotReplayable` change nothing."""
         ...
 
@@ -279,7 +279,7 @@ class Drivers(Protocol):
 
     async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # DriverNotFound
     async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
-    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]: ...
+    async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]: ...
     async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def conninfo_of(server: Postgres, database: str) -> str:
     """A connection string with every bound that GoFleet itself sets."""
-    from gofleet.adapters.postgres.pool import conninfo
+    from gofleet.adapters.postgres.pool import connection_string
 
     address = server.address
-    return conninfo(
+    return connection_string(
         host=address.host,
         port=address.port,
         user=address.user,
@@ -62,11 +62,11 @@ def migrated_template(postgres_server: Postgres) -> str:
     """The name of an empty database with our schema; each worker of pytest-xdist has its own."""
     from psycopg import sql
 
-    from gofleet.adapters.postgres.migrate import migrate
+    from gofleet.adapters.postgres.migrate import apply_migrations
 
     name = f"gofleet_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     _administer(postgres_server, sql.SQL("create database {}").format(sql.Identifier(name)))
-    migrate(conninfo_of(postgres_server, name))
+    apply_migrations(conninfo_of(postgres_server, name))
     make_logins(conninfo_of(postgres_server, name))
     return name
 

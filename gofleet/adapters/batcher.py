@@ -41,16 +41,16 @@ class Batcher(Generic[Item, Answer]):
         self,
         act: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
         *,
-        most: int,
-        at_once: int = 1,
-        patience: float = 0.0,
+        max_size: int,
+        concurrency: int = 1,
+        second_after_seconds: float = 0.0,
         keys: Callable[[Item], Iterable[Hashable]] = _no_keys,
         common: tuple[type[Exception], ...] = (Unavailable,),
     ) -> None:
         self._act = act
-        self._most = most
-        self._at_once = at_once
-        self._patience = patience
+        self._most = max_size
+        self._at_once = concurrency
+        self._patience = second_after_seconds
         self._keys = keys
         self._common = common
         self._waiting: deque[Waiting[Item, Answer]] = deque()

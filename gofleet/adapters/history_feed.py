@@ -16,17 +16,17 @@ from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter
 from gofleet.ports import History
 
 EVERYTHING = HistoryFilter()
-LEAST_PAUSE_SECONDS = 0.02
+PAUSE_SECONDS_MIN = 0.02
 """Between two readings however often the bell rings; and after the first that found something held back."""
-REST_SECONDS = 0.5
+RETRY_DELAY_SECONDS = 0.5
 """On average, between two tries while PostgreSQL is away."""
 
-Bell = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
+Listen = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
 """Calls the function whenever there may be something new, until the event is set; it may miss some."""
 
 
 @dataclass(frozen=True)
-class Found:
+class FeedPage:
     """What a reader gets: wanted entries, and the moment up to which there are no others."""
 
     entries: Sequence[HistoryEntry]
@@ -42,13 +42,13 @@ class HistoryFeed:
     """
 
     def __init__(
-        self, history: History, *, poll_seconds: float, window: int, page: int, bell: Bell | None = None
+        self, history: History, *, poll_seconds: float, window: int, page: int, listen: Listen | None = None
     ) -> None:
         self._history = history
         self._poll_seconds = poll_seconds
         self._window = window
         self._page = page
-        self._bell = bell
+        self._bell = listen
         self._readers = 0
         self._wanted, self._woken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._entries: list[HistoryEntry] = []
@@ -56,7 +56,7 @@ class HistoryFeed:
         self._until: HistoryCursor | None = None
 
     @contextmanager
-    def reading(self) -> Generator[None]:
+    def subscribed(self) -> Generator[None]:
         """Somebody follows the history within the block."""
         self._readers += 1
         self._wanted.set()
@@ -68,22 +68,22 @@ class HistoryFeed:
                 self._wanted.clear()
                 self._woken.set()
 
-    async def behind(self, moment: HistoryCursor, which: HistoryFilter, seconds: float) -> Found:
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, seconds: float) -> FeedPage:
         """The next wanted entries behind `moment`, as soon as there are any; none when `seconds` are over.
         An outage only delays. `UnknownCursor`."""
         until = asyncio.get_running_loop().time() + seconds
         while True:
             changed = self._changed
-            known = self._known(moment, which)
-            found, more = known or await self._past(moment, which)
-            moment = found.until
+            known = self._known(cursor, criteria)
+            found, more = known or await self._past(cursor, criteria)
+            cursor = found.until
             left = until - asyncio.get_running_loop().time()
             if found.entries or left <= 0:
                 return found
             if not more:
                 await within(left if known else min(left, self._poll_seconds), changed)
 
-    async def following(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Read what is new until `stop`, while anybody wants it."""
         while not stop.is_set():
             await either(stop, self._wanted)
@@ -91,26 +91,26 @@ class HistoryFeed:
                 await self._read_on(stop)
             self._forget()
 
-    def _known(self, moment: HistoryCursor, which: HistoryFilter) -> tuple[Found, bool] | None:
+    def _known(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool] | None:
         """From memory, and whether there is more; None if it does not reach so far back."""
-        if self._from is None or self._until is None or moment < self._from:
+        if self._from is None or self._until is None or cursor < self._from:
             return None
-        first = bisect_right(self._entries, moment, key=lambda entry: entry.moment)
+        first = bisect_right(self._entries, cursor, key=lambda entry: entry.moment)
         seen = self._entries[first : first + self._page]
         more = first + len(seen) < len(self._entries)
-        until = seen[-1].moment if more else max(moment, self._until)
-        return Found([entry for entry in seen if which.wants(entry)], until), more
+        until = seen[-1].moment if more else max(cursor, self._until)
+        return FeedPage([entry for entry in seen if criteria.wants(entry)], until), more
 
-    async def _past(self, moment: HistoryCursor, which: HistoryFilter) -> tuple[Found, bool]:
+    async def _past(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool]:
         try:
-            page = await self._history.behind(moment, which, self._page)
+            page = await self._history.after(cursor, criteria, self._page)
         except Unavailable:
-            await asyncio.sleep(jittered(REST_SECONDS))
-            return Found([], moment), False
-        return Found(page.entries, page.until), page.more
+            await asyncio.sleep(jittered(RETRY_DELAY_SECONDS))
+            return FeedPage([], cursor), False
+        return FeedPage(page.entries, page.until), page.more
 
     async def _read_on(self, stop: asyncio.Event) -> None:
-        pause, away = LEAST_PAUSE_SECONDS, False
+        pause, away = PAUSE_SECONDS_MIN, False
         while self._wanted.is_set() and not stop.is_set():
             self._woken.clear()
             try:
@@ -119,16 +119,16 @@ class HistoryFeed:
                 if not away:
                     logger.warning("the tail of the history waits: {}", error)
                 away = True
-                await within(jittered(REST_SECONDS), stop)
+                await within(jittered(RETRY_DELAY_SECONDS), stop)
                 continue
             if away:
                 logger.info("the tail of the history goes on")
             away = False
             if more:
                 continue
-            await within(LEAST_PAUSE_SECONDS, stop)
+            await within(PAUSE_SECONDS_MIN, stop)
             # What is held back comes when somebody else's transaction ends, and nobody rings a bell for that.
-            pause = min(pause * 2, self._poll_seconds) if held_back else LEAST_PAUSE_SECONDS
+            pause = min(pause * 2, self._poll_seconds) if held_back else PAUSE_SECONDS_MIN
             await either(stop, self._woken, pause if held_back else self._poll_seconds)
 
     async def _read(self) -> tuple[bool, bool]:
@@ -137,7 +137,7 @@ class HistoryFeed:
         if self._until is None:
             self._from = self._until = await self._history.now()
         try:
-            page = await self._history.behind(self._until, EVERYTHING, self._page)
+            page = await self._history.after(self._until, EVERYTHING, self._page)
         except UnknownCursor:
             logger.warning("the history is another one than before: the tail begins anew")
             self._forget()
@@ -177,7 +177,7 @@ class HistoryFeed:
                 await hearing
 
 
-async def _ears(bell: Bell, wake: Callable[[], None], stop: asyncio.Event) -> None:
+async def _ears(bell: Listen, wake: Callable[[], None], stop: asyncio.Event) -> None:
     try:
         await bell(wake, stop)
     except Exception:  # whatever it is, polling finds what is new

@@ -17,7 +17,7 @@ import httpx
 
 from gofleet import __version__, parts
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.cli.demo_output import JsonStory, LiveStory, PlainStory, Story
 from gofleet.cli.servers import Servers
 from gofleet.domain.place import Place
@@ -64,7 +64,7 @@ async def _run(wishes: Wishes, servers: Servers, story: Story, log: Path) -> int
     async with all_running(*servers.needed, on_ready=lambda server: story.step(f"{server.name} is up")):
         asked = load()
         settings = load({**os.environ, **servers.environment(), **_at_home(asked), **_free_ports(asked)})
-        await asyncio.to_thread(migrate, parts.conninfo(settings))
+        await asyncio.to_thread(apply_migrations, parts.conninfo(settings))
         story.step("schema is up to date")
         story.step(f"anybody who reaches {settings.web.host} may ask (AUTH=off)")
         process, people = Process(settings, ORDER), list[SimulatedClient]()

@@ -13,8 +13,7 @@ def migrate(
 ) -> None:
     """Apply the migrations that the database lacks, each in its own transaction. Safe to run twice, also at once."""
     from gofleet import parts
-    from gofleet.adapters.postgres.migrate import migrate as apply
-    from gofleet.adapters.postgres.migrate import missing
+    from gofleet.adapters.postgres.migrate import apply_migrations, missing_migrations
     from gofleet.settings import load, unsafe
 
     settings = load()
@@ -22,10 +21,10 @@ def migrate(
         raise wrong
     dsn = parts.conninfo(settings)
     if check:
-        lacking = missing(dsn)
+        lacking = missing_migrations(dsn)
         print("\n".join(f"missing {name}" for name in lacking) or "the schema is up to date")
         sys.exit(1 if lacking else 0)
-    count = apply(
+    count = apply_migrations(
         dsn,
         done=lambda name: print(f"applied {name}"),
         warned=lambda text: print(f"warning: {text}", file=sys.stderr),

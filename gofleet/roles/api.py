@@ -90,7 +90,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
     )
     async with (
         process.keeping(counting(counter, indicators, web.count_seconds)),
-        process.keeping(tail.following),
+        process.keeping(tail.run),
         server as open_port,
         parts.watched(process, open_port),
     ):
@@ -100,7 +100,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
 
 def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
     stream, bell = settings.stream, partial(listen, parts.conninfo(settings))
-    return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, bell=bell)
+    return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, listen=bell)
 
 
 def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:

@@ -99,7 +99,7 @@ def measuring(
         OUTBOX_FAILED.set(await failed_events.count())
         PARKED_MESSAGES.set(await parked.count())
         OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
-        judged = await deadlines.judge()
+        judged = await deadlines.evaluate()
         FIGURES_TIMESTAMP.set_to_current_time()
         return int(judged.more)
 

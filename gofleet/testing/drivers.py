@@ -42,9 +42,11 @@ class MemoryDrivers:
             raise DriverNotFound(driver_id)
         return self._shown(self.rows[driver_id])
 
-    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:
-        found = [self._shown(self.rows[id]) for id in sorted(self.rows) if id > which.after]
-        return [one for one in found if which.free in {None, one.free} and which.on_duty in {None, one.on_duty}][:limit]
+    async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]:
+        found = [self._shown(self.rows[id]) for id in sorted(self.rows) if id > criteria.after]
+        return [one for one in found if criteria.free in {None, one.free} and criteria.on_duty in {None, one.on_duty}][
+            :limit
+        ]
 
     async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
         return [self._shown(self.rows.get(id) or Driver(id, id, version=0)) for id in driver_ids]

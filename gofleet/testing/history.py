@@ -25,13 +25,13 @@ class MemoryHistory:
     async def now(self) -> HistoryCursor:
         return self._end()
 
-    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
-        if moment > self._end():
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
+        if cursor > self._end():
             raise UnknownCursor
-        seen = [entry for entry in self.orders.log if entry.moment > moment][:limit]
+        seen = [entry for entry in self.orders.log if entry.moment > cursor][:limit]
         more = bool(seen) and seen[-1].moment < self._end()
-        until = seen[-1].moment if seen else moment
-        return HistoryPage([entry for entry in seen if which.wants(entry)], until, more, held_back=False)
+        until = seen[-1].moment if seen else cursor
+        return HistoryPage([entry for entry in seen if criteria.wants(entry)], until, more, held_back=False)
 
     def _end(self) -> HistoryCursor:
         return self.orders.log[-1].moment if self.orders.log else HistoryCursor(0, 0)

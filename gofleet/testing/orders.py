@@ -72,15 +72,15 @@ class MemoryOrders:
         self._stamp(order)
         self._keep(order)
 
-    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
+    async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         def wanted(order: Order) -> bool:
             assert order.created_at is not None  # noqa: S101  stored orders have it
             return (
-                (which.status is None or order.status is which.status)
-                and (which.driver_id is None or order.driver_id == which.driver_id)
-                and (which.created_after is None or order.created_at > which.created_after)
-                and order.is_of(which.owner)
-                and (which.before is None or (order.created_at, order.id) < which.before)
+                (criteria.status is None or order.status is criteria.status)
+                and (criteria.driver_id is None or order.driver_id == criteria.driver_id)
+                and (criteria.created_after is None or order.created_at > criteria.created_after)
+                and order.is_of(criteria.owner)
+                and (criteria.before is None or (order.created_at, order.id) < criteria.before)
             )
 
         found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
@@ -193,8 +193,8 @@ class _Claim:
     def messages(self) -> Sequence[Message]:
         return [row.message for row in self._rows]
 
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
-        for row, answer in zip(self._rows, answers, strict=True):
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+        for row, answer in zip(self._rows, results, strict=True):
             row.published_at = datetime.now(UTC) if answer is None else None
             if isinstance(answer, MessageRefused):
                 row.attempts, row.error = row.attempts + 1, str(answer)

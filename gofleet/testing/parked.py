@@ -43,8 +43,8 @@ class _Claim:
     def deliveries(self) -> Sequence[Delivery]:
         return [replay_of(row.delivery) for row in self._rows]
 
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
-        for row, answer in zip(self._rows, answers, strict=True):
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+        for row, answer in zip(self._rows, results, strict=True):
             if answer is None:
                 row.become(Stage.REPLAYED)
             elif isinstance(answer, MessageRefused):
@@ -83,12 +83,12 @@ class MemoryParked:
         self.rows[:] = [row for row in self.rows if row not in old]
         return len(old)
 
-    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
-        return [row.message for row in reversed(self._matching(which))][:limit]
+    async def list(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
+        return [row.message for row in reversed(self._matching(criteria))][:limit]
 
-    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
+    async def groups(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
         sorts: dict[tuple[str, str, str], list[ParkedMessage]] = {}
-        for message in (row.message for row in self._matching(replace(which, before=None))):
+        for message in (row.message for row in self._matching(replace(criteria, before=None))):
             sorts.setdefault((message.fingerprint, message.queue, message.cause.value), []).append(message)
         groups = [
             ParkedGroup(
@@ -115,8 +115,8 @@ class MemoryParked:
             self._request([row])
         return row.message
 
-    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
-        rows = self._matching(replace(which, stage=Stage.WAITING, before=None))
+    async def request_all(self, criteria: ParkedFilter, expected_count: int) -> None:
+        rows = self._matching(replace(criteria, stage=Stage.WAITING, before=None))
         if len(rows) != expected_count:
             raise CountMismatch(expected_count, len(rows))
         self._request(rows)
@@ -139,14 +139,14 @@ class MemoryParked:
                 return row
         raise ParkedMessageNotFound(id)
 
-    def _matching(self, which: ParkedFilter) -> list[_Row]:
+    def _matching(self, criteria: ParkedFilter) -> list[_Row]:
         def wanted(message: ParkedMessage) -> bool:
             return (
-                which.queue in (None, message.queue)
-                and which.fingerprint in (None, message.fingerprint)
-                and which.cause in (None, message.cause)
-                and (message.stage is which.stage if which.stage else message.stage is not Stage.REPLAYED)
-                and (which.before is None or message.id < which.before)
+                criteria.queue in (None, message.queue)
+                and criteria.fingerprint in (None, message.fingerprint)
+                and criteria.cause in (None, message.cause)
+                and (message.stage is criteria.stage if criteria.stage else message.stage is not Stage.REPLAYED)
+                and (criteria.before is None or message.id < criteria.before)
             )
 
         return [row for row in self.rows if wanted(row.message)]

@@ -13,7 +13,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 
 from gofleet import parts
-from gofleet.adapters.postgres.migrate import missing
+from gofleet.adapters.postgres.migrate import missing_migrations
 from gofleet.adapters.postgres.snapshot import Snapshot, snapshot
 from gofleet.adapters.rabbit.depths import held_by_consumers, queue_depths
 from gofleet.adapters.redis.audit import RedisAudit
@@ -163,7 +163,7 @@ def _checked(records: Records[Part]) -> Records[Part]:
 
 def _check_schema(dsn: str) -> None:
     try:
-        lacking = missing(dsn)
+        lacking = missing_migrations(dsn)
     except psycopg.Error as error:
         raise Unavailable("PostgreSQL", str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if lacking:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.parts import free_port
 from tests.databases import conninfo_of, make_logins
@@ -141,6 +141,6 @@ def serving(place: Path, smoke: bool) -> Generator[Servers]:
     postgres = Postgres(durable=True, max_connections=300, settings=SMOKE_SETTINGS if smoke else POSTGRES_SETTINGS)
     valkey, rabbit = Valkey(durable=True), RabbitMQ()
     with running(postgres, valkey, rabbit), collecting() as collector:
-        migrate(conninfo_of(postgres, TEMPLATE))
+        apply_migrations(conninfo_of(postgres, TEMPLATE))
         make_logins(conninfo_of(postgres, TEMPLATE))
         yield Servers(postgres, valkey, rabbit, collector, place)

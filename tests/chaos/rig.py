@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 
-from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import RabbitAddress
 from gofleet.embedded.loopback import free_ports
 from tests.chaos.bounds import BOUNDS
@@ -140,7 +140,7 @@ async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, *
     async with AsyncExitStack() as stack:
         await servers.administer(f"create database {name}")
         stack.push_async_callback(_forget, servers, name)
-        await asyncio.to_thread(migrate, servers.conninfo(name))
+        await asyncio.to_thread(apply_migrations, servers.conninfo(name))
         await asyncio.to_thread(make_logins, servers.conninfo(name))
         rabbit = await stack.enter_async_context(_a_vhost(servers, name))
         tap = await stack.enter_async_context(tapping(rabbit.url, f"{prefix}orders", place / "tap.jsonl"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from gofleet.adapters.postgres.pool import conninfo
+from gofleet.adapters.postgres.pool import connection_string
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, all_running
 
 CONTROL_SECONDS = 60.0
@@ -28,7 +28,7 @@ class Servers:
     def conninfo(self, database: str) -> str:
         """To PostgreSQL itself, past every proxy."""
         at = self.postgres.address
-        return conninfo(
+        return connection_string(
             host=at.host,
             port=at.port,
             user=at.user,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import Postgres, Valkey, running
 from tests.databases import conninfo_of
 from tests.fuzz.run import an_api, furnish, let_loose
@@ -26,7 +26,7 @@ def schemathesis(*, examples: Examples = 150, seed: Seed = 1) -> int:
     postgres, valkey = Postgres(durable=False), Valkey(durable=False)
     with TemporaryDirectory() as directory, running(postgres, valkey):
         place, database = Path(directory), postgres.address.database
-        migrate(conninfo_of(postgres, database))
+        apply_migrations(conninfo_of(postgres, database))
         asyncio.run(furnish(postgres, database))
         with an_api(postgres, valkey, database, place) as installation:
             outcome = let_loose(installation.api, place, examples=examples, seed=seed)

@@ -20,8 +20,8 @@ import redis
 from psycopg import sql
 
 from gofleet import parts
-from gofleet.adapters.postgres.migrate import migrate, missing
-from gofleet.adapters.postgres.pool import conninfo
+from gofleet.adapters.postgres.migrate import apply_migrations, missing_migrations
+from gofleet.adapters.postgres.pool import connection_string
 from gofleet.adapters.rabbit.diagnostics import rabbit_state
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import Unavailable
@@ -78,12 +78,12 @@ def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
             _give_password(link, at.user)
             link.execute("alter system set ssl = on")
             link.execute("select pg_reload_conf()")
-        migrated = conninfo(
+        migrated = connection_string(
             host=at.host, port=at.port, user=at.user, password=PASSWORD, database=at.database,
             sslmode="verify-full", sslrootcert=str(certificates / "authority.pem"),
             connect_timeout_seconds=5, statement_timeout_ms=10_000, lock_timeout_ms=5_000,
         )  # fmt: skip
-        migrate(migrated)
+        apply_migrations(migrated)
         make_logins(migrated)
         with psycopg.connect(migrated, autocommit=True) as link:
             for role in ORDER:
@@ -221,7 +221,7 @@ def _encrypted_in_rabbit(server: RabbitMQ) -> list[bool]:
 
 async def _postgres(settings: Settings) -> object:
     try:
-        return missing(parts.conninfo(settings))
+        return missing_migrations(parts.conninfo(settings))
     except psycopg.OperationalError as error:
         raise Unavailable("PostgreSQL", str(error)) from error
 

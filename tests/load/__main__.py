@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from gofleet.adapters.postgres.migrate import migrate
+from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.parts import free_port
 from tests.databases import conninfo_of, make_logins
@@ -53,7 +53,7 @@ def _installed() -> Generator[tuple[Installation, str]]:
     with TemporaryDirectory() as directory, running(postgres, valkey, rabbit):
         db, amqp = postgres.address, rabbit.address
         conninfo = conninfo_of(postgres, db.database)
-        migrate(conninfo)
+        apply_migrations(conninfo)
         make_logins(conninfo)
         environment = {
             "DB_HOST": db.host,

@@ -51,8 +51,8 @@ class RiskyOrders:
             raise
         await self.dice.step()
 
-    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
-        return await self.orders.list(which, limit)
+    async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
+        return await self.orders.list(criteria, limit)
 
     async def open_of(self, customer_id: str, limit: int) -> int:
         return await self.orders.open_of(customer_id, limit)

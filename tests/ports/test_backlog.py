@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import MOST_COUNTED, OUTBOX, PostgresOutbox
+from gofleet.adapters.postgres.outbox import LAG_COUNT_MAX, OUTBOX, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import WORKER
 from gofleet.domain.order import Order
@@ -99,7 +99,7 @@ async def test_it_is_no_join_that_statistics_from_before_the_backlog_mislead(poo
         await link.execute("update outbox set published_at = now()")
         await link.execute("vacuum analyze outbox")
         await link.execute(MANY.replace("'m-'", "'n-'"))
-        values = {"after": 0, "limit": 100, "most": MOST_COUNTED}
+        values = {"after": 0, "limit": 100, "most": LAG_COUNT_MAX}
         found = await link.execute(f"explain (analyze, format json) {statement.rstrip(';')}".encode(), values)
         ((plan,),) = await found.fetchall()
 

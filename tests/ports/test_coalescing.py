@@ -36,7 +36,7 @@ async def begun(slow: Slow, batches: int) -> None:
 
 async def test_a_lone_item_goes_at_once_and_those_after_it_together() -> None:
     slow = Slow()
-    coalescer = Batcher(slow, most=3)
+    coalescer = Batcher(slow, max_size=3)
     first = asyncio.create_task(coalescer("a"))
     await begun(slow, 1)
     later = [asyncio.create_task(coalescer(item)) for item in "bcde"]
@@ -49,7 +49,7 @@ async def test_a_lone_item_goes_at_once_and_those_after_it_together() -> None:
 async def test_what_comes_in_the_same_moment_shares_the_first_batch() -> None:
     slow = Slow()
     slow.let()
-    coalescer = Batcher(slow, most=10)
+    coalescer = Batcher(slow, max_size=10)
 
     assert await asyncio.gather(*(coalescer(item) for item in "abc")) == ["A", "B", "C"]
     assert slow.batches == [["a", "b", "c"]]
@@ -57,7 +57,7 @@ async def test_what_comes_in_the_same_moment_shares_the_first_batch() -> None:
 
 async def test_so_many_batches_are_under_way_at_once() -> None:
     slow = Slow()
-    coalescer = Batcher(slow, most=1, at_once=2)
+    coalescer = Batcher(slow, max_size=1, concurrency=2)
     asked = [asyncio.create_task(coalescer(item)) for item in "abc"]
     await begun(slow, 2)
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_so_many_batches_are_under_way_at_once() -> None:
 
 async def test_the_next_batch_waits_for_the_last_one_but_not_for_a_slow_one() -> None:
     slow = Slow()
-    coalescer = Batcher(slow, most=10, at_once=3, patience=0.5)
+    coalescer = Batcher(slow, max_size=10, concurrency=3, second_after_seconds=0.5)
     asked = [asyncio.create_task(coalescer("a"))]
     await begun(slow, 1)
     asked += [asyncio.create_task(coalescer(item)) for item in "bc"]
@@ -89,7 +89,7 @@ async def test_the_next_batch_waits_for_the_last_one_but_not_for_a_slow_one() ->
 
 async def test_slow_ones_are_at_most_so_many() -> None:
     slow = Slow()
-    coalescer = Batcher(slow, most=1, at_once=2, patience=0.001)
+    coalescer = Batcher(slow, max_size=1, concurrency=2, second_after_seconds=0.001)
     asked = [asyncio.create_task(coalescer(item)) for item in "abc"]
     await begun(slow, 2)
     await asyncio.sleep(0.02)
@@ -102,7 +102,7 @@ async def test_slow_ones_are_at_most_so_many() -> None:
 async def test_items_with_a_key_in_common_never_share_a_batch() -> None:
     slow = Slow()
     slow.let()
-    coalescer = Batcher(slow, most=10, keys=lambda item: item.split("+"))
+    coalescer = Batcher(slow, max_size=10, keys=lambda item: item.split("+"))
     items = ["a+x", "b", "a", "x+c", "c", "d"]
 
     assert await asyncio.gather(*(coalescer(item) for item in items)) == [item.upper() for item in items]
@@ -113,7 +113,7 @@ async def test_items_with_a_key_in_common_never_share_a_batch() -> None:
 async def test_an_answer_that_is_an_error_is_one_callers_own() -> None:
     slow = Slow()
     slow.let()
-    coalescer = Batcher(slow, most=10)
+    coalescer = Batcher(slow, max_size=10)
 
     answers = await asyncio.gather(*(coalescer(item) for item in ("a", "bad", "b")), return_exceptions=True)
 
@@ -131,7 +131,7 @@ async def test_when_a_batch_fails_each_is_tried_alone() -> None:
             raise ValueError("bad")
         return list(items)
 
-    coalescer = Batcher(picky, most=10)
+    coalescer = Batcher(picky, max_size=10)
     answers = await asyncio.gather(*(coalescer(item) for item in ("a", "bad", "b")), return_exceptions=True)
 
     assert [answers[0], answers[2]] == ["a", "b"]
@@ -150,7 +150,7 @@ async def test_who_must_be_asked_for_alone_holds_up_nobody() -> None:
             return [RunAlone() if item == "held" else item for item in items]
         return list(items)
 
-    coalescer = Batcher(act, most=10)
+    coalescer = Batcher(act, max_size=10)
     held = asyncio.create_task(coalescer("held"))
     assert await asyncio.gather(coalescer("a"), coalescer("b")) == ["a", "b"]
     assert await coalescer("c") == "c"
@@ -169,7 +169,7 @@ async def test_an_outage_is_everybodys_and_is_not_tried_again() -> None:
         calls += 1
         raise Unavailable("it", "it is away")
 
-    coalescer = Batcher(away, most=10)
+    coalescer = Batcher(away, max_size=10)
     answers = await asyncio.gather(*(coalescer(item) for item in "abc"), return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [Unavailable] * 3
@@ -180,7 +180,7 @@ async def test_an_outage_is_everybodys_and_is_not_tried_again() -> None:
 
 async def test_who_leaves_before_it_begins_is_left_out_and_who_leaves_after_hurts_nobody() -> None:
     slow = Slow()
-    coalescer = Batcher(slow, most=10)
+    coalescer = Batcher(slow, max_size=10)
     first, second = asyncio.create_task(coalescer("a")), asyncio.create_task(coalescer("b"))
     await begun(slow, 1)
     third, fourth = asyncio.create_task(coalescer("c")), asyncio.create_task(coalescer("d"))
@@ -200,14 +200,14 @@ async def test_nobody_waits_for_a_batch_that_is_cancelled_from_within() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(Batcher(torn, most=10)("a"), 5)
+        await asyncio.wait_for(Batcher(torn, max_size=10)("a"), 5)
 
 
 async def test_nobody_waits_for_an_answer_that_was_left_out() -> None:
     async def forgetful(items: Sequence[str]) -> Sequence[str | Exception]:
         return [item for item in items if item != "lost"]
 
-    coalescer = Batcher(forgetful, most=10)
+    coalescer = Batcher(forgetful, max_size=10)
     asked = asyncio.gather(*(coalescer(item) for item in ("a", "lost", "b")), return_exceptions=True)
 
     answers = await asyncio.wait_for(asked, 5)
@@ -223,5 +223,5 @@ async def test_a_batch_belongs_to_no_callers_trace() -> None:
         return list(items)
 
     with span("caller", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
-        await Batcher(act, most=10)("a")
+        await Batcher(act, max_size=10)("a")
     assert traces == [None]

@@ -61,35 +61,35 @@ async def test_an_order_is_judged_by_its_first_move(
     await kept(pool, "o-1", *moves, age=60, waited=waited)
 
     with moved("gofleet_orders_due_total", up=judged[0]), moved("gofleet_orders_deadline_missed_total", up=judged[1]):
-        assert await PostgresDeadlines(pool).judge() == (*judged, False)
+        assert await PostgresDeadlines(pool).evaluate() == (*judged, False)
 
 
 async def test_an_order_whose_time_is_not_over_is_judged_later(pool: Pool) -> None:
     await kept(pool, "o-1", age=8)
 
-    assert await PostgresDeadlines(pool).judge() == (0, 0, False)
+    assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)
 
     with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update orders set created_at = created_at - interval '3 seconds'")
         link.execute("update deadlines set until = until - interval '3 seconds'")
-    assert await PostgresDeadlines(pool).judge() == (1, 1, False)
+    assert await PostgresDeadlines(pool).evaluate() == (1, 1, False)
 
 
 async def test_of_many_relays_one_judges_an_order(pool: Pool) -> None:
     for number in range(5):
         await kept(pool, f"o-{number}", age=60)
 
-    found = await asyncio.gather(*(PostgresDeadlines(pool).judge() for _ in range(4)))
+    found = await asyncio.gather(*(PostgresDeadlines(pool).evaluate() for _ in range(4)))
 
     assert sum(judged.due for judged in found) == 5
-    assert await PostgresDeadlines(pool).judge() == (0, 0, False)
+    assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)
 
 
 async def test_a_long_silence_is_caught_up_bit_by_bit(pool: Pool) -> None:
     for number in range(5):
         await kept(pool, f"o-{number}", age=500 - number)
 
-    found = [await PostgresDeadlines(pool, batch=2).judge() for _ in range(4)]
+    found = [await PostgresDeadlines(pool, batch=2).evaluate() for _ in range(4)]
 
     assert found == [(2, 2, True), (2, 2, True), (1, 1, False), (0, 0, False)]
 
@@ -101,7 +101,7 @@ async def test_orders_of_the_same_moment_are_judged_together(pool: Pool) -> None
     with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update orders set created_at = (select min(created_at) from orders)")
 
-    found = [await PostgresDeadlines(pool, batch=2).judge() for _ in range(2)]
+    found = [await PostgresDeadlines(pool, batch=2).evaluate() for _ in range(2)]
 
     assert found == [(5, 5, True), (0, 0, False)]
 
@@ -111,4 +111,4 @@ async def test_nothing_before_the_first_migration_is_judged(pool: Pool) -> None:
     with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
         link.execute("update orders set created_at = created_at - interval '1 day'")
 
-    assert await PostgresDeadlines(pool).judge() == (0, 0, False)
+    assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)

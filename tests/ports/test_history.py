@@ -34,7 +34,7 @@ async def everything(
     """All behind `moment`, page by page."""
     found: list[HistoryEntry] = []
     while True:
-        read = await history.behind(moment, which, page)
+        read = await history.after(moment, which, page)
         found += read.entries
         assert read.until >= moment
         moment = read.until
@@ -123,7 +123,7 @@ async def test_what_was_looked_at_in_vain_need_not_be_looked_at_again(store: Sto
     now = await store.history.now()
     await store.kept("o-1", Order.cancel)
 
-    page = await store.history.behind(now, HistoryFilter(order_id="o-2"), 10)
+    page = await store.history.after(now, HistoryFilter(order_id="o-2"), 10)
 
     assert (page.entries, page.more, page.held_back) == ([], False, False)
     assert await everything(store.history, page.until) == []
@@ -152,7 +152,7 @@ async def test_a_moment_that_is_yet_to_come_is_refused(store: Store) -> None:
 
     for which in (ANYTHING, HistoryFilter(order_id="o-1")):
         with pytest.raises(UnknownCursor):
-            await store.history.behind(HistoryCursor(2**40, 1), which, 10)
+            await store.history.after(HistoryCursor(2**40, 1), which, 10)
 
 
 async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: str) -> None:
@@ -166,9 +166,9 @@ async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: 
         await slow.execute(INSERT, ("slow",))
         await PostgresOrders(pool).add(an_order("quick"))
 
-        early = await history.behind(now, ANYTHING, 10)
+        early = await history.after(now, ANYTHING, 10)
         await slow.commit()
-        late = await history.behind(early.until, ANYTHING, 10)
+        late = await history.after(early.until, ANYTHING, 10)
 
     assert (early.entries, early.held_back) == ([], True)
     assert (said(list(late.entries)), late.held_back) == (["slow created", "quick created"], False)
@@ -204,7 +204,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
             nonlocal moment
             while True:
                 last = committed.is_set()
-                page = await history.behind(moment, ANYTHING, 7)
+                page = await history.after(moment, ANYTHING, 7)
                 seen.extend(page.entries)
                 moment = page.until
                 if last and not page.more and not page.held_back:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from gofleet.adapters.postgres.migrate import migrate, migrations
+from gofleet.adapters.postgres.migrate import apply_migrations, load_migrations
 from gofleet.adapters.postgres.privileges import demand_privileges, group_of
 from gofleet.embedded import Postgres, running
 from gofleet.roles import ORDER
@@ -49,9 +49,9 @@ def test_databases_of_one_cluster_that_are_migrated_at_once_share_the_roles(fres
     databases = [conninfo_of(fresh_server, name) for name in names]
 
     with ThreadPoolExecutor(len(names)) as threads:
-        counts = list(threads.map(migrate, databases))
+        counts = list(threads.map(apply_migrations, databases))
 
-    assert counts == [len(migrations())] * len(names)
+    assert counts == [len(load_migrations())] * len(names)
     assert groups(fresh_server) == sorted(map(group_of, ORDER))
     make_logins(databases[0])
     for database in databases:
@@ -124,7 +124,7 @@ async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(f
     administer(fresh_server, "select pg_reload_conf()")
     await eventually(lambda: not enters(fresh_server, "api", "wrong"))
 
-    migrate(database)
+    apply_migrations(database)
 
     for role in ORDER:
         assert enters(fresh_server, role, odd[role])
@@ -137,7 +137,7 @@ async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(f
 
 def test_the_script_serves_data_that_were_there_before(fresh_server: Postgres) -> None:
     database = conninfo_of(fresh_server, "gofleet")
-    migrate(database)
+    apply_migrations(database)
 
     run_script(fresh_server, {role: role for role in ORDER})
 

@@ -11,7 +11,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gofleet.adapters.postgres.migrate import Migration, MigrationError, migrate, migrations, missing
+from gofleet.adapters.postgres.migrate import (
+    Migration,
+    MigrationError,
+    apply_migrations,
+    load_migrations,
+    missing_migrations,
+)
 from gofleet.embedded import Postgres
 from tests.databases import conninfo_of
 
@@ -26,29 +32,29 @@ def empty_database(postgres_server: Postgres) -> Generator[str]:
 
 
 def test_all_are_applied_once_and_in_order(empty_database: str) -> None:
-    names = [migration.name for migration in migrations()]
+    names = [migration.name for migration in load_migrations()]
     applied: list[str] = []
-    assert missing(empty_database) == names
+    assert missing_migrations(empty_database) == names
 
-    assert migrate(empty_database, done=applied.append) == len(names)
+    assert apply_migrations(empty_database, done=applied.append) == len(names)
 
     assert applied == names
-    assert missing(empty_database) == []
-    assert migrate(empty_database) == 0
+    assert missing_migrations(empty_database) == []
+    assert apply_migrations(empty_database) == 0
 
 
 def test_two_at_once_apply_each_once(empty_database: str) -> None:
     with ThreadPoolExecutor(2) as both:
-        counts = list(both.map(migrate, [empty_database] * 2))
+        counts = list(both.map(apply_migrations, [empty_database] * 2))
 
-    assert sorted(counts) == [0, len(migrations())]
+    assert sorted(counts) == [0, len(load_migrations())]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> None:
     broken = Migration("0002_broken", "create table half (id int); select 1 / 0")
 
     with pytest.raises(MigrationError, match="0002_broken failed and was rolled back"):
-        migrate(empty_database, known=[Migration("0001_good", "create table good (id int)"), broken])
+        apply_migrations(empty_database, known=[Migration("0001_good", "create table good (id int)"), broken])
 
     with psycopg.connect(empty_database) as link:
         assert link.execute("select to_regclass('good'), to_regclass('half')").fetchone() == ("good", None)
@@ -56,23 +62,23 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> No
 
 
 def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
-    migrate(empty_database, known=[*migrations(), Migration("9999_future", "select 1")])
+    apply_migrations(empty_database, known=[*load_migrations(), Migration("9999_future", "select 1")])
 
     with pytest.raises(MigrationError, match="from the future: it has 9999_future"):
-        migrate(empty_database)
+        apply_migrations(empty_database)
     with pytest.raises(MigrationError, match="from the future"):
-        missing(empty_database)
+        missing_migrations(empty_database)
 
 
 def test_a_migration_that_was_edited_afterwards_is_refused(empty_database: str) -> None:
-    migrate(empty_database, known=[Migration("0001_a", "select 1")])
+    apply_migrations(empty_database, known=[Migration("0001_a", "select 1")])
 
     with pytest.raises(MigrationError, match="0001_a was edited"):
-        migrate(empty_database, known=[Migration("0001_a", "select 2")])
+        apply_migrations(empty_database, known=[Migration("0001_a", "select 2")])
 
 
 def test_files_are_numbered_without_gaps() -> None:
-    numbers = [int(migration.name.split("_")[0]) for migration in migrations()]
+    numbers = [int(migration.name.split("_")[0]) for migration in load_migrations()]
 
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -80,7 +86,7 @@ def test_files_are_numbered_without_gaps() -> None:
 def test_other_folders_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "0001_x.sql").write_text("select 1")
 
-    assert migrations(tmp_path) == [Migration("0001_x", "select 1")]
+    assert load_migrations(tmp_path) == [Migration("0001_x", "select 1")]
 
 
 def test_history_is_append_only(clean_database: str) -> None:

@@ -67,7 +67,7 @@ async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner
     await settled(store)
     await move_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
     await move_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
-    page = await store.history.behind(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
+    page = await store.history.after(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
     said = [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in page.entries]
     assert said == told
 

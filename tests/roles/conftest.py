@@ -174,7 +174,7 @@ def body_seconds() -> float:
 @pytest.fixture
 async def listening(world: World, body_seconds: float) -> AsyncIterator[Listening]:
     stop = asyncio.Event()
-    following = asyncio.create_task(world.tail.following(stop))
+    following = asyncio.create_task(world.tail.run(stop))
     async with serving(api_app(world.api(), body_seconds=body_seconds), "127.0.0.1", 0, grace_seconds=2) as listening:
         yield listening
         world.stopping.set()

@@ -45,7 +45,7 @@ def open_streams() -> float:
 async def an_api(world: World, **options: float) -> AsyncGenerator[httpx.AsyncClient]:
     """The API over `world`, whose bounds may have been changed before."""
     stop = asyncio.Event()
-    following = asyncio.create_task(world.tail.following(stop))
+    following = asyncio.create_task(world.tail.run(stop))
     async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=20, **options) as server:  # pyright: ignore[reportArgumentType]
         async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
             yield client
@@ -253,7 +253,7 @@ async def test_all_streams_end_at_once_when_the_process_stops(client: httpx.Asyn
 async def test_an_outage_of_the_database_ends_no_stream(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, tried = MemoryHistory.behind, asyncio.Event()
+    read, tried = MemoryHistory.after, asyncio.Event()
 
     async def away(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         tried.set()
@@ -262,10 +262,10 @@ async def test_an_outage_of_the_database_ends_no_stream(
     async with listening_to(client) as stream:
         await moved(world, "o-1")
         assert await stream.told(1) == ["o-1 created"]
-        monkeypatch.setattr(MemoryHistory, "behind", away)
+        monkeypatch.setattr(MemoryHistory, "after", away)
         await moved(world, "o-2")
         await tried.wait()
-        monkeypatch.setattr(MemoryHistory, "behind", read)
+        monkeypatch.setattr(MemoryHistory, "after", read)
 
         assert await stream.told(1) == ["o-2 created"]
 
@@ -273,14 +273,14 @@ async def test_an_outage_of_the_database_ends_no_stream(
 async def test_the_history_is_read_only_while_somebody_listens(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, reads = MemoryHistory.behind, 0
+    read, reads = MemoryHistory.after, 0
 
     async def counted(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
         nonlocal reads
         reads += 1
         return await read(self, moment, which, limit)
 
-    monkeypatch.setattr(MemoryHistory, "behind", counted)
+    monkeypatch.setattr(MemoryHistory, "after", counted)
     before = open_streams()
     await asyncio.sleep(0.1)
     assert reads == 0

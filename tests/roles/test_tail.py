@@ -29,14 +29,14 @@ class CountedHistory(MemoryHistory):
     holding: bool = False
     other: bool = False
 
-    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
         self.reads += 1
         if self.other:
             self.other = False
             raise UnknownCursor
         if self.holding:
-            return HistoryPage([], moment, more=False, held_back=True)
-        return await super().behind(moment, which, limit)
+            return HistoryPage([], cursor, more=False, held_back=True)
+        return await super().after(cursor, criteria, limit)
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Bell:
 @asynccontextmanager
 async def following(tail: HistoryFeed) -> AsyncGenerator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(tail.following(stop))
+    task = asyncio.create_task(tail.run(stop))
     try:
         yield
     finally:
@@ -71,25 +71,25 @@ async def added(history: MemoryHistory, *names: str) -> None:
 
 
 async def told(tail: HistoryFeed, moment: HistoryCursor, seconds: float = 5.0) -> list[str]:
-    return [entry.order_id for entry in (await tail.behind(moment, ANYTHING, seconds)).entries]
+    return [entry.order_id for entry in (await tail.after(moment, ANYTHING, seconds)).entries]
 
 
 async def test_the_bell_is_heard_only_while_somebody_reads() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, listen=bell)
     async with following(tail):
         assert bell.listeners == 0
         for _ in range(2):
-            with tail.reading():
+            with tail.subscribed():
                 await eventually(lambda: bell.listeners == 1)
             await eventually(lambda: bell.listeners == 0)
 
 
 async def test_many_readers_are_one_reading() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, listen=bell)
     async with following(tail):
-        with tail.reading():
+        with tail.subscribed():
             await eventually(lambda: history.reads)
             readers = [asyncio.create_task(told(tail, HistoryCursor(0, 0))) for _ in range(50)]
             await added(history, "o-1")
@@ -101,10 +101,10 @@ async def test_many_readers_are_one_reading() -> None:
 
 async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=3, page=4, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=3, page=4, listen=bell)
     names = [f"o-{number}" for number in range(10)]
     async with following(tail):
-        with tail.reading():
+        with tail.subscribed():
             await eventually(lambda: history.reads)
             await added(history, *names)
             bell.ring()
@@ -112,7 +112,7 @@ async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> No
 
             found, moment = list[str](), HistoryCursor(0, 0)
             while len(found) < len(names):
-                read = await tail.behind(moment, ANYTHING, 5)
+                read = await tail.after(moment, ANYTHING, 5)
                 found += [entry.order_id for entry in read.entries]
                 moment = read.until
 
@@ -121,9 +121,9 @@ async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> No
 
 async def test_what_is_held_back_is_looked_for_again_soon() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, listen=bell)
     async with following(tail):
-        with tail.reading():
+        with tail.subscribed():
             await eventually(lambda: history.reads)
             history.holding = True
             await added(history, "o-1")
@@ -136,9 +136,9 @@ async def test_what_is_held_back_is_looked_for_again_soon() -> None:
 
 async def test_after_the_history_became_another_one_it_begins_anew() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, listen=bell)
     async with following(tail):
-        with tail.reading():
+        with tail.subscribed():
             await eventually(lambda: history.reads)
             history.other = True
             bell.ring()
@@ -152,10 +152,10 @@ async def test_after_the_history_became_another_one_it_begins_anew() -> None:
 
 async def test_waiting_ends_when_the_time_is_up_and_tells_how_far_was_looked() -> None:
     history, bell = CountedHistory(), Bell()
-    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, bell=bell)
+    tail = HistoryFeed(history, poll_seconds=NEVER, window=10, page=10, listen=bell)
     await added(history, "o-1", "o-2")
     async with following(tail):
-        with tail.reading():
-            found = await tail.behind(HistoryCursor(0, 0), HistoryFilter(order_id="o-3"), 0.05)
+        with tail.subscribed():
+            found = await tail.after(HistoryCursor(0, 0), HistoryFilter(order_id="o-3"), 0.05)
 
     assert (found.entries, found.until) == ([], history.orders.log[-1].moment)

@@ -37,7 +37,7 @@ class Searches:
 
     def __init__(self, connection: FleetConnection) -> None:
         self._connection = connection
-        self._together = Batcher(self._ask, most=SEARCHES_MAX, at_once=AT_ONCE)
+        self._together = Batcher(self._ask, max_size=SEARCHES_MAX, concurrency=AT_ONCE)
         self._singly_until = 0.0
 
     async def __call__(self, search: Search, traceparent: str | None) -> list[Candidate]:

@@ -203,7 +203,7 @@ class EventStreams:
 
     async def _orders(self, moment: HistoryCursor, which: HistoryFilter, caller: Caller, write: Write) -> None:
         while True:
-            found = await self._tail.behind(moment, which, self._bounds.keep_alive_seconds)
+            found = await self._tail.after(moment, which, self._bounds.keep_alive_seconds)
             moment = found.until
             if not found.entries:
                 await write(format_keep_alive(resume_token(moment)))
@@ -223,7 +223,7 @@ class EventStreams:
         self._each.update([name] if name else [])
         OPEN_STREAMS.inc()
         try:
-            with self._tail.reading():
+            with self._tail.subscribed():
                 yield
         finally:
             self._open -= 1

@@ -26,13 +26,13 @@ and only the worker may write to the inbox."""
 
 
 @dataclass(frozen=True)
-class Batches:
+class BatchLimits:
     """At most `most` orders go into a statement. At most `at_once` statements of a kind are under way, and the next
     begins beside one only when that one has taken `patience` seconds."""
 
-    most: int = 64
-    at_once: int = 2
-    patience: float = 0.02
+    max_size: int = 64
+    concurrency: int = 2
+    second_after_seconds: float = 0.02
 
 
 class NewRow(NamedTuple):
@@ -61,7 +61,7 @@ class Saved(NamedTuple):
 class BatchedOrders:
     """Each method answers one caller; `Unavailable` when nobody knows what became of it."""
 
-    def __init__(self, pool: Pool, batches: Batches) -> None:
+    def __init__(self, pool: Pool, batches: BatchLimits) -> None:
         self._pool = pool
         bounds = asdict(batches)
         self.add: Batcher[NewRow, Times | None] = Batcher(self._add, keys=_order, **bounds)

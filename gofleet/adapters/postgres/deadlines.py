@@ -14,7 +14,7 @@ LATE_SECONDS = 5.0
 """An order is judged so long after its deadline: its time is taken before its commit, which may have had to wait."""
 
 
-class Judged(NamedTuple):
+class DeadlineCounts(NamedTuple):
     """How many orders were due, how many of them had no driver in time, and whether there are `more` to be judged."""
 
     due: int
@@ -29,14 +29,14 @@ class PostgresDeadlines:
         self._pool = pool
         self._batch = batch
 
-    async def judge(self) -> Judged:
+    async def evaluate(self) -> DeadlineCounts:
         """Count some of the orders that came of age since the last time, whoever asked then. What dies between commit
         and count is not counted again."""
         values = {"after": DISPATCH_SECONDS + LATE_SECONDS, "bound": DISPATCH_SECONDS, "batch": self._batch}
         async with acquire(self._pool) as link:
             row = await (await link.execute(DEADLINES.judge, values, prepare=False)).fetchone()
         assert row is not None  # noqa: S101  counts always have a row
-        judged = Judged(*row)
+        judged = DeadlineCounts(*row)
         ORDERS_DUE.inc(judged.due)
         ORDERS_DEADLINE_MISSED.inc(judged.missed)
         return judged

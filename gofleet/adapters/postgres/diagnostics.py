@@ -10,8 +10,8 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from gofleet.adapters.postgres.migrate import lacking, migrations
-from gofleet.adapters.postgres.privileges import PRIVILEGES, asked_for, demand
+from gofleet.adapters.postgres.migrate import load_migrations, unapplied
+from gofleet.adapters.postgres.privileges import PRIVILEGES, privilege_query_values, raise_if_lacking
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -45,7 +45,7 @@ async def postgres_state(conninfo: str, roles: Iterable[str]) -> PostgresState:
         raise LoginRefused("PostgreSQL", _first_line(error)) from error
     async with link:
         try:
-            demand(await (await link.execute(PRIVILEGES.lacking, asked_for(roles))).fetchall())
+            raise_if_lacking(await (await link.execute(PRIVILEGES.lacking, privilege_query_values(roles))).fetchall())
             return await _state(link)
         except psycopg.errors.InsufficientPrivilege as error:
             raise LoginRefused("PostgreSQL", _first_line(error)) from error
@@ -58,7 +58,7 @@ async def _state(link: AsyncConnection[TupleRow]) -> PostgresState:
     assert row is not None  # noqa: S101  a select without a table always has one row
     *facts, migrated = row
     applied = await (await link.execute(DOCTOR.applied)).fetchall() if migrated else []
-    names = [migration.name for migration in lacking(dict(applied), migrations())]
+    names = [migration.name for migration in unapplied(dict(applied), load_migrations())]
     return PostgresState(*facts, missing=names)
 
 

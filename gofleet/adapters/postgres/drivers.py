@@ -41,8 +41,8 @@ class PostgresDrivers:
             return found
         raise DriverNotFound(driver_id)
 
-    async def list(self, which: DriverFilter, limit: int) -> Sequence[Driver]:
-        values = {"after": which.after, "free": which.free, "on_duty": which.on_duty, "limit": limit}
+    async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]:
+        values = {"after": criteria.after, "free": criteria.free, "on_duty": criteria.on_duty, "limit": limit}
         return await self._all(DRIVERS.list, values)
 
     async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:

@@ -41,18 +41,18 @@ class PostgresHistory:
         assert row is not None  # noqa: S101  it selects from nothing
         return HistoryCursor(row[0], 0)
 
-    async def behind(self, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
-        query = HISTORY.behind if which.order_id is None else HISTORY.behind_of_order
-        values = {"turn": str(moment.turn), "id": moment.id, "order_id": which.order_id, "limit": limit}
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
+        query = HISTORY.behind if criteria.order_id is None else HISTORY.behind_of_order
+        values = {"turn": str(cursor.turn), "id": cursor.id, "order_id": criteria.order_id, "limit": limit}
         async with acquire(self._pool) as link:
             rows = await (await link.execute(query, values, prepare=True)).fetchall()
         open_from, open_until, held_back = rows[0][:HORIZON]
-        if moment.turn > open_until:
+        if cursor.turn > open_until:
             raise UnknownCursor
         entries = [_entry_of(row[HORIZON:]) for row in rows if row[HORIZON] is not None]
         more = len(entries) == limit
-        until = entries[-1].moment if more else max(moment, HistoryCursor(open_from, 0))
-        return HistoryPage([entry for entry in entries if which.wants(entry)], until, more, held_back)
+        until = entries[-1].moment if more else max(cursor, HistoryCursor(open_from, 0))
+        return HistoryPage([entry for entry in entries if criteria.wants(entry)], until, more, held_back)
 
 
 class _LogRow(NamedTuple):

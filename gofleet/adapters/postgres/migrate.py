@@ -34,7 +34,7 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def migrations(folder: Path | None = None) -> list[Migration]:
+def load_migrations(folder: Path | None = None) -> list[Migration]:
     """All we have, in order."""
     files = sorted((folder or shipped("sql") / "migrations").glob("*.sql"))
     return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
@@ -46,10 +46,10 @@ def pending(link: Connection, known: list[Migration]) -> list[Migration]:
     if not exists or not exists[0]:
         return known
     rows = link.execute("select name, digest from schema_migrations order by name").fetchall()
-    return lacking({str(name): str(digest) for name, digest in rows}, known)
+    return unapplied({str(name): str(digest) for name, digest in rows}, known)
 
 
-def lacking(applied: Mapping[str, str], known: list[Migration]) -> list[Migration]:
+def unapplied(applied: Mapping[str, str], known: list[Migration]) -> list[Migration]:
     """Those of `known` that are not `applied` (name -> digest); `MigrationError` as above."""
     ours = {migration.name: migration for migration in known}
     if unknown := sorted(applied.keys() - ours.keys()):
@@ -59,7 +59,7 @@ def lacking(applied: Mapping[str, str], known: list[Migration]) -> list[Migratio
     return [migration for migration in known if migration.name not in applied]
 
 
-def migrate(
+def apply_migrations(
     conninfo: str,
     *,
     known: list[Migration] | None = None,
@@ -79,7 +79,7 @@ def migrate(
         link.execute("set statement_timeout = 0")
         link.execute("set lock_timeout = 0")
         link.execute("select pg_advisory_lock(%s)", (LOCK,))
-        missing_ones = pending(link, migrations() if known is None else known)
+        missing_ones = pending(link, load_migrations() if known is None else known)
         link.execute(
             "create table if not exists schema_migrations"
             " (name text primary key, digest text not null, applied_at timestamptz not null default now())"
@@ -101,7 +101,7 @@ def _apply(link: Connection, migration: Migration) -> None:
         raise MigrationError(f"{migration.name} failed and was rolled back: {error}") from error
 
 
-def missing(conninfo: str) -> list[str]:
+def missing_migrations(conninfo: str) -> list[str]:
     """The names of the migrations that the database lacks."""
     with Connection.connect(conninfo, autocommit=True) as link:
-        return [migration.name for migration in pending(link, migrations())]
+        return [migration.name for migration in pending(link, load_migrations())]

@@ -18,9 +18,9 @@ from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
 
 CHANNEL = "gofleet_outbox"
-FEW = 6
+BURST_MIN = 6
 """Rings that are still told of soon."""
-RING = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 """NOTIFY alone waits for the disk, as any transaction, before anybody hears of it; what it says is not worth that."""
 
 
@@ -56,7 +56,7 @@ class OutboxNotifier:
                     self._rings = 0
                     await self._notify()
                     await asyncio.wait({stopped}, timeout=pause)
-                    longer = 2 * pause if self._rings > FEW else pause / 2
+                    longer = 2 * pause if self._rings > BURST_MIN else pause / 2
                     pause = min(max(longer, self._pause_seconds), self._most_seconds)
         finally:
             stopped.cancel()
@@ -64,7 +64,7 @@ class OutboxNotifier:
     async def _notify(self) -> None:
         try:
             async with acquire(self._pool) as link:
-                await link.execute(RING, [CHANNEL], prepare=True)
+                await link.execute(NOTIFY, [CHANNEL], prepare=True)
         except Unavailable as error:
             logger.debug("outbox bell not rung: {}", error)  # the relays' poll will find the event
 

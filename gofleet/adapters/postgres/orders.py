@@ -7,10 +7,10 @@ from typing import LiteralString
 
 from psycopg.errors import UniqueViolation
 
-from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, Batches, MovedRow, NewRow
+from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, BatchLimits, MovedRow, NewRow
 from gofleet.adapters.postgres.order_rows import moved_row, new_row, order_of
 from gofleet.adapters.postgres.pool import Pool, acquire
-from gofleet.adapters.postgres.tracing import asking
+from gofleet.adapters.postgres.tracing import statement_span
 from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
@@ -27,15 +27,17 @@ lines = EventLog(__name__)
 class PostgresOrders:
     """Calls `announce` after each commit that left an event in the outbox."""
 
-    def __init__(self, pool: Pool, announce: Callable[[], None] = lambda: None, batches: Batches | None = None) -> None:
+    def __init__(
+        self, pool: Pool, announce: Callable[[], None] = lambda: None, limits: BatchLimits | None = None
+    ) -> None:
         self._pool = pool
         self._announce = announce
-        self._batched = BatchedOrders(pool, batches or Batches())
+        self._batched = BatchedOrders(pool, limits or BatchLimits())
 
     async def add(self, order: Order) -> bool:
         set_order_id(order.id)
         row = NewRow(order.id, new_row(order))
-        with asking(ORDERS.add):
+        with statement_span(ORDERS.add):
             times = await self._batched.add(row)
         if times is None:
             return False
@@ -48,7 +50,7 @@ class PostgresOrders:
 
     async def get(self, order_id: str) -> Order:
         set_order_id(order_id)
-        with asking(ORDERS.get):
+        with statement_span(ORDERS.get):
             columns = await self._batched.get(order_id)
         if columns is None:
             raise OrderNotFound(order_id)
@@ -58,7 +60,7 @@ class PostgresOrders:
         set_order_id(order.id)
         row = MovedRow(order.id, order.driver_id, moved_row(order, receipt), receipt is not None)
         try:
-            with asking(ORDERS.save):
+            with statement_span(ORDERS.save):
                 saved = await self._batched.save(row)
         except UniqueViolation as error:
             if error.diag.constraint_name == "one_live_order_per_driver":
@@ -78,17 +80,17 @@ class PostgresOrders:
         _count(order)
         _tell(order)
 
-    async def list(self, which: OrderFilter, limit: int) -> Sequence[Order]:
-        before_at, before_id = which.before or (None, None)
+    async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
+        before_at, before_id = criteria.before or (None, None)
         values: dict[str, object] = {
-            "status": which.status,
-            "driver_id": which.driver_id,
-            "created_after": which.created_after,
+            "status": criteria.status,
+            "driver_id": criteria.driver_id,
+            "created_after": criteria.created_after,
             "before_at": before_at,
             "before_id": before_id,
-            "owner_customer_id": which.owner and which.owner.customer_id,
-            "owner_driver_id": which.owner and which.owner.driver_id,
-            "anybody": which.owner is None,
+            "owner_customer_id": criteria.owner and criteria.owner.customer_id,
+            "owner_driver_id": criteria.owner and criteria.owner.driver_id,
+            "anybody": criteria.owner is None,
             "limit": limit,
         }
         # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values

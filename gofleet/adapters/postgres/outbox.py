@@ -14,9 +14,9 @@ from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Message
 
 OUTBOX = Queries("outbox")
-MOST_COUNTED = 100_000
+LAG_COUNT_MAX = 100_000
 """More that waits is not counted."""
-FROM_THE_START_SECONDS = 1.0
+FULL_SCAN_SECONDS = 1.0
 
 
 @dataclass
@@ -30,8 +30,8 @@ class PostgresClaim:
     done: bool = False
     """Whether all of it is published."""
 
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
-        settled = list(zip(self.ids, answers, strict=True))
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+        settled = list(zip(self.ids, results, strict=True))
         confirmed = [id for id, answer in settled if answer is None]
         if confirmed:
             await self._link.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
@@ -72,7 +72,7 @@ class PostgresOutbox:
     async def lag(self) -> tuple[int, float]:
         """How many events wait to be published, MOST_COUNTED at the most, and the age of the oldest in seconds."""
         async with acquire(self._pool) as link:
-            found = await link.execute(OUTBOX.lag, {"most": MOST_COUNTED})
+            found = await link.execute(OUTBOX.lag, {"most": LAG_COUNT_MAX})
             row = await found.fetchone()
         return row or (0, 0.0)
 
@@ -83,7 +83,7 @@ class PostgresOutbox:
     def _next_start(self) -> int:
         if (now := monotonic()) < self._from_the_start_at:
             return self._after
-        self._from_the_start_at = now + FROM_THE_START_SECONDS
+        self._from_the_start_at = now + FULL_SCAN_SECONDS
         return 0
 
 

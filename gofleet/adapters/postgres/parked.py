@@ -20,7 +20,7 @@ from gofleet.ports import ParkedFilter
 from gofleet.telemetry.metrics import MESSAGES_PARKED
 
 PARKED = Queries("parked")
-LONGEST_ERROR = 500
+ERROR_CHARS_MAX = 500
 
 
 @dataclass
@@ -31,12 +31,12 @@ class PostgresReplayClaim:
     _ids: Sequence[int]
     _link: AsyncConnection
 
-    async def settle(self, answers: Sequence[GoFleetError | None]) -> None:
-        settled = list(zip(self._ids, answers, strict=True))
+    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+        settled = list(zip(self._ids, results, strict=True))
         await self._link.execute(PARKED.replayed, {"ids": [id for id, answer in settled if answer is None]})
         for id, answer in settled:
             if isinstance(answer, MessageRefused):
-                error = _printable(str(answer)[:LONGEST_ERROR])
+                error = _printable(str(answer)[:ERROR_CHARS_MAX])
                 await self._link.execute(PARKED.refused, {"id": id, "error": error})
 
 
@@ -71,14 +71,14 @@ class PostgresParked:
         async with acquire(self._pool) as link:
             return (await link.execute(PARKED.prune, {"days": days, "limit": limit})).rowcount
 
-    async def list(self, which: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
+    async def list(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedMessage]:
         async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(PARKED.list, _values_of(which) | {"limit": limit})
+            await cursor.execute(PARKED.list, _values_of(criteria) | {"limit": limit})
             return [_message_of(row) for row in await cursor.fetchall()]
 
-    async def groups(self, which: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
+    async def groups(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedGroup]:
         async with acquire(self._pool) as link, link.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(PARKED.groups, _values_of(which) | {"limit": limit})
+            await cursor.execute(PARKED.groups, _values_of(criteria) | {"limit": limit})
             return [_group_of(row) for row in await cursor.fetchall()]
 
     async def open(self, id: int, most_bytes: int) -> tuple[ParkedMessage, Delivery]:
@@ -98,8 +98,8 @@ class PostgresParked:
             raise NotReplayable(message.queue)
         return message
 
-    async def request_all(self, which: ParkedFilter, expected_count: int) -> None:
-        values = _values_of(which) | {"expected_count": expected_count, "queues": list(QUEUES)}
+    async def request_all(self, criteria: ParkedFilter, expected_count: int) -> None:
+        values = _values_of(criteria) | {"expected_count": expected_count, "queues": list(QUEUES)}
         async with acquire(self._pool) as link:
             requested = await link.execute(PARKED.request_all, values)
             waiting, nobodys = await requested.fetchone() or (0, None)
@@ -117,13 +117,13 @@ class PostgresParked:
             yield PostgresReplayClaim(deliveries, [row[0] for row in rows], link)
 
 
-def _values_of(which: ParkedFilter) -> dict[str, object]:
+def _values_of(criteria: ParkedFilter) -> dict[str, object]:
     return {
-        "queue": which.queue,
-        "fingerprint": which.fingerprint,
-        "cause": which.cause and which.cause.value,
-        "stage": which.stage and which.stage.value,
-        "before": which.before,
+        "queue": criteria.queue,
+        "fingerprint": criteria.fingerprint,
+        "cause": criteria.cause and criteria.cause.value,
+        "stage": criteria.stage and criteria.stage.value,
+        "before": criteria.before,
     }
 
 

@@ -21,7 +21,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, InsufficientPrivileg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from gofleet.adapters.postgres.tracing import NamedCursor
+from gofleet.adapters.postgres.tracing import TracingCursor
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
@@ -88,7 +88,7 @@ class UtcLoader(Loader):
 Pool = AsyncConnectionPool[Connection]
 
 
-def conninfo(
+def connection_string(
     *,
     host: str,
     port: int,
@@ -153,7 +153,7 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
         max_size=size,
         timeout=wait_seconds,
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={"autocommit": True, "cursor_factory": NamedCursor},
+        kwargs={"autocommit": True, "cursor_factory": TracingCursor},
         open=False,
         name="gofleet",
     )

@@ -26,12 +26,12 @@ def group_of(role: str) -> str:
     return f"gofleet_{role}"
 
 
-def asked_for(roles: Iterable[str]) -> dict[str, object]:
+def privilege_query_values(roles: Iterable[str]) -> dict[str, object]:
     """The values of `privileges.lacking`."""
     return {"roles": [group_of(role) for role in roles]}
 
 
-def demand(lacking: Sequence[TupleRow]) -> None:
+def raise_if_lacking(lacking: Sequence[TupleRow]) -> None:
     """`NotGranted` unless `privileges.lacking` found nothing."""
     if lacking:
         raise NotGranted(lacking[0][1], "; ".join(row[2] for row in lacking), [row[0] for row in lacking])
@@ -40,4 +40,4 @@ def demand(lacking: Sequence[TupleRow]) -> None:
 def demand_privileges(conninfo: str, roles: Iterable[str]) -> None:
     """`NotGranted` if this login may not do what `roles` do."""
     with Connection.connect(conninfo, autocommit=True) as link:
-        demand(link.execute(PRIVILEGES.lacking, asked_for(roles)).fetchall())
+        raise_if_lacking(link.execute(PRIVILEGES.lacking, privilege_query_values(roles)).fetchall())

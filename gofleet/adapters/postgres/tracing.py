@@ -16,7 +16,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import client_span, is_recording
 
 
-def asking(statement: str) -> AbstractContextManager[object]:
+def statement_span(statement: str) -> AbstractContextManager[object]:
     """A span around `statement`, or around the waiting for it together with others; none if it has no name."""
     name = NAMES.get(statement) if is_recording() else None
     return _UNSEEN if name is None else _asking(name)
@@ -38,12 +38,12 @@ def _asking(name: str) -> Generator[None]:
             raise
 
 
-class NamedCursor(AsyncCursor[Row]):
+class TracingCursor(AsyncCursor[Row]):
     """What has no name there, such as a `notify`, is of no order and gets no span."""
 
     async def execute(
         self, query: Query, params: Params | None = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
         plain = cast("QueryNoTemplate", query)  # we use no others
-        with asking(query if isinstance(query, str) else ""):
+        with statement_span(query if isinstance(query, str) else ""):
             return await super().execute(plain, params, prepare=prepare, binary=binary)

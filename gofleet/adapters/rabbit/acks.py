@@ -49,7 +49,7 @@ class Acknowledger:
     def __init__(self, channel: aiormq.Channel) -> None:
         self._channel = channel
         self._answered = AckWindow()
-        self._acknowledge: Batcher[int, None] = Batcher(self._acknowledge_all, most=MOST, common=(Exception,))
+        self._acknowledge: Batcher[int, None] = Batcher(self._acknowledge_all, max_size=MOST, common=(Exception,))
 
     async def ack(self, tag: int) -> None:
         """Returns when it is written."""

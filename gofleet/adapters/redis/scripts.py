@@ -42,7 +42,7 @@ class ScriptPipeline:
 
     def __init__(self, redis: Redis, *, most: int = MOST, at_once: int = AT_ONCE) -> None:
         self._pool = cast("Any", redis.connection_pool)  # its own types are open in places
-        self.run = Batcher(self._all, most=most, at_once=at_once)
+        self.run = Batcher(self._all, max_size=most, concurrency=at_once)
 
     async def _all(self, calls: Sequence[_Call]) -> Sequence[Answer | Exception]:
         with translate_redis_errors():

@@ -113,7 +113,7 @@ async def _beginning(history: History, token: str | None) -> HistoryCursor:
         return await history.now()
     moment = parse_resume_token(token)
     try:
-        await history.behind(moment, HistoryFilter(), 1)
+        await history.after(moment, HistoryFilter(), 1)
     except UnknownCursor as error:
         raise InvalidParameter("last_event_id", "is of another history, or of one that lost its end since") from error
     return moment
