@@ -13,7 +13,7 @@ from gofleet.adapters.oidc.keys import JwksCache, Key, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.domain.errors import Unauthenticated, Unavailable
 from tests.auth.mint import AUDIENCE, CURVE, FIRST, ISSUER, token
-from tests.roles.conftest import logged
+from tests.logs import logged
 
 HOUR = 3600.0
 

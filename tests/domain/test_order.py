@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import Invalid, InvalidTransition
@@ -87,15 +86,14 @@ def test_what_is_not_a_sum_of_money_is_refused_by_name(price: str, tax: str, fie
     assert refused.value.field == field
 
 
-@given(
-    price=st.decimals(min_value="0.01", max_value="49999999.99", places=2),
-    tax=st.decimals(min_value="0", max_value="50000000.00", places=2),
-)
-def test_price_and_tax_always_add_up(price: Decimal, tax: Decimal) -> None:
-    order = Order.create("o", price, tax, by=CLIENT)
+def test_price_and_tax_add_up() -> None:
+    random = Random(18)
+    amounts = [(random.randint(1, 4_999_999_999), random.randint(0, 5_000_000_000)) for _ in range(500)]
+    for price, tax in [(1, 0), (4_999_999_999, 5_000_000_000), *amounts]:
+        order = Order.create("o", Decimal(price).scaleb(-2), Decimal(tax).scaleb(-2), by=CLIENT)
 
-    assert order.final_price == order.price + order.tax
-    assert order.final_price.as_tuple().exponent == -2
+        assert order.final_price == order.price + order.tax == Decimal(price + tax).scaleb(-2)
+        assert order.final_price.as_tuple().exponent == -2
 
 
 @pytest.mark.parametrize("id", ["", "a\n", "a\0", "a b", "ä", "\u202ea", "x" * 65, "a/b", "%00"])

@@ -12,7 +12,7 @@ from gofleet.domain.rate import Rate, TokenGrant
 from gofleet.guards import limiter as limiting
 from gofleet.guards.buckets import MemoryBuckets
 from gofleet.guards.limiter import Buckets, Limiter
-from tests.roles.conftest import logged
+from tests.logs import logged
 
 RATE = Rate(per_second=10, burst=100)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
 import pytest
-from loguru import logger
 
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
@@ -19,17 +17,15 @@ from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
+from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import BoundingBox, Place
-from gofleet.ports import Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.failed_events import MemoryFailedEvents
 from gofleet.testing.history import MemoryHistory
 from gofleet.testing.indicators import MemoryIndicators
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.parked import MemoryParked
-from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
@@ -37,53 +33,8 @@ from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.find_candidates import FindCandidates
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from gofleet.usecases.update_position import UpdatePosition
+from tests.fleets import ToldFleet
 from tests.makers import CENTRE
-
-
-@dataclass
-class ToldFleet:
-    """A fleet that remembers what it was told, or is away."""
-
-    away: bool = False
-    drivers: list[Driver] = field(default_factory=list[Driver])
-    positions: list[Position] = field(default_factory=list[Position])
-    map: MemoryPositions = field(default_factory=MemoryPositions)
-
-    async def search(self, search: Search) -> list[Candidate]:
-        raise AssertionError("the API searches for nobody")
-
-    async def register(self, driver: Driver) -> None:
-        self._answer()
-        self.drivers.append(driver)
-        await self.map.register(driver)
-
-    async def move(self, position: Position) -> bool:
-        self._answer()
-        self.positions.append(position)
-        [newer] = await self.map.move([position])
-        return newer
-
-    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
-        self._answer()
-        self.positions += positions
-        applied = await self.map.move(positions)
-        return PositionBatchResult(sum(applied), len(applied) - sum(applied), 0)
-
-    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
-        self._answer()
-        return await self.map.nearest(place, radius_km, limit)
-
-    async def within(self, area: AreaQuery) -> list[Sighting]:
-        self._answer()
-        return await self.map.within(area)
-
-    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
-        self._answer()
-        return await self.map.locate(driver_ids)
-
-    def _answer(self) -> None:
-        if self.away:
-            raise FleetUnavailable("no answer from 10.1.2.3", retry_after_seconds=2.5)
 
 
 @dataclass
@@ -186,14 +137,3 @@ async def listening(world: World, body_seconds: float) -> AsyncIterator[Listenin
 async def client(listening: Listening) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
         yield client
-
-
-@contextmanager
-def logged() -> Generator[list[str]]:
-    """The warnings and errors that are logged in the block."""
-    lines: list[str] = []
-    sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{level} {message} {extra}")
-    try:
-        yield lines
-    finally:
-        logger.remove(sink)

@@ -13,8 +13,9 @@ from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Status
+from tests.logs import logged
 from tests.makers import an_order
-from tests.roles.conftest import World, logged
+from tests.roles.conftest import World
 
 ORDERS = "/api/v1/orders"
 DRIVER = "/api/v1/drivers/ana"

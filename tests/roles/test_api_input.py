@@ -13,7 +13,8 @@ import pytest
 from gofleet.adapters.http.request_limits import LARGEST_BODY
 from gofleet.adapters.http.server import Listening
 from gofleet.adapters.http.validation import MalformedJson, decode_body
-from tests.roles.conftest import World, logged
+from tests.logs import logged
+from tests.roles.conftest import World
 from tests.roles.raw import exchange
 
 ORDERS = "/api/v1/orders"

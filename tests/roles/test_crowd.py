@@ -22,7 +22,8 @@ from gofleet.adapters.http.server import serving
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
 from gofleet.testing.indicators import MemoryIndicators
-from tests.roles.conftest import World, logged
+from tests.logs import logged
+from tests.roles.conftest import World
 from tests.telemetry.moved import moved
 from tests.waiting import eventually
 

@@ -16,8 +16,8 @@ from gofleet.adapters.grpc.tls import Certificates
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.embedded.certificates import Authority, make
 from gofleet.testing.positions import MemoryPositions
+from tests.logs import logged
 from tests.makers import CENTRE, a_position
-from tests.roles.conftest import logged
 
 HOST = "127.0.0.1"
 

@@ -21,8 +21,9 @@ from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFo
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.telemetry.exporting import exporting
 from gofleet.usecases.transition_order import Versions
+from tests.logs import logged
 from tests.makers import an_order
-from tests.roles.conftest import World, logged
+from tests.roles.conftest import World
 from tests.roles.test_api_input import CASES
 
 PATH = "/api/v1/orders"

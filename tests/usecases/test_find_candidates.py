@@ -7,8 +7,8 @@ from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.place import Place
 from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.find_candidates import FindCandidates
+from tests.fleets import ToldFleet
 from tests.makers import CENTRE, an_order
-from tests.roles.conftest import ToldFleet
 
 DEPOT = Place(-23.6, -46.7)
 

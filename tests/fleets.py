@@ -1,0 +1,58 @@
+"""A fleet in memory for tests of the API and of use cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
+from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.place import Place
+from gofleet.ports import Search
+from gofleet.testing.positions import MemoryPositions
+
+
+@dataclass
+class ToldFleet:
+    """A fleet that records what it receives, or is unavailable."""
+
+    away: bool = False
+    drivers: list[Driver] = field(default_factory=list[Driver])
+    positions: list[Position] = field(default_factory=list[Position])
+    map: MemoryPositions = field(default_factory=MemoryPositions)
+
+    async def search(self, search: Search) -> list[Candidate]:
+        raise AssertionError("the API searches for nobody")
+
+    async def register(self, driver: Driver) -> None:
+        self._answer()
+        self.drivers.append(driver)
+        await self.map.register(driver)
+
+    async def move(self, position: Position) -> bool:
+        self._answer()
+        self.positions.append(position)
+        [newer] = await self.map.move([position])
+        return newer
+
+    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
+        self._answer()
+        self.positions += positions
+        applied = await self.map.move(positions)
+        return PositionBatchResult(sum(applied), len(applied) - sum(applied), 0)
+
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
+        self._answer()
+        return await self.map.nearest(place, radius_km, limit)
+
+    async def within(self, area: AreaQuery) -> list[Sighting]:
+        self._answer()
+        return await self.map.within(area)
+
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
+        self._answer()
+        return await self.map.locate(driver_ids)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise FleetUnavailable("no answer from 10.1.2.3", retry_after_seconds=2.5)
