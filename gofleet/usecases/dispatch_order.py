@@ -79,7 +79,7 @@ class DispatchOrder:
 
     async def _give(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
         """None if the driver turned out to hold a live order, which the database knows best."""
-        given = replace(order, news=[])
+        given = replace(order, pending_events=[])
         given.dispatch(driver.driver_id, by=WORKER)
         failpoints.hit("worker.before_commit")
         try:
