@@ -35,7 +35,7 @@ from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
 from gofleet.adapters.supervision import jittered
 from gofleet.adapters.tls import client_tls_context
 from gofleet.domain.place import Place
-from gofleet.guards.chain import Rules
+from gofleet.guards.chain import ChainSettings
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Consumer, Publisher
@@ -78,9 +78,9 @@ def key_prefix(settings: Settings) -> str:
     return f"{settings.general.name_prefix}gofleet:"
 
 
-def rules(settings: Settings) -> Rules:
+def rules(settings: Settings) -> ChainSettings:
     worker = settings.worker
-    return Rules(
+    return ChainSettings(
         retry=RetryRules(worker.max_attempts, settings.broker.tiers),
         limits=WaitLimits(worker.patience_seconds, worker.t_max_seconds),
         deadline_seconds=worker.deadline_seconds,

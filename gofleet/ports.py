@@ -54,7 +54,7 @@ class Orders(Protocol):
         ...
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]: ...
-    async def open_of(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
+    async def count_open(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
     async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
@@ -79,7 +79,7 @@ class History(Protocol):
 class Inbox(Protocol):
     """Which events each consumer has handled."""
 
-    async def note(self, receipt: Receipt, outcome: str) -> None: ...  # keeps the first outcome
+    async def record(self, receipt: Receipt, outcome: str) -> None: ...  # keeps the first outcome
     async def outcome(self, receipt: Receipt) -> str | None: ...
     async def prune(self, days: float, limit: int) -> int: ...  # forget older ones; how many
 
@@ -233,7 +233,7 @@ class Search:
     exclude: tuple[str, ...] = ()
 
 
-class Searching(Protocol):
+class DriverSearch(Protocol):
     """The fleet service as a worker sees it."""
 
     async def search(self, search: Search) -> list[Candidate]:
@@ -241,12 +241,12 @@ class Searching(Protocol):
         ...
 
 
-class Fleet(Searching, Protocol):
+class Fleet(DriverSearch, Protocol):
     """The fleet service as everybody else sees it. Every method may raise `FleetUnavailable`."""
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool: ...  # False = older than what is known
-    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
+    async def update_position(self, position: Position) -> bool: ...  # False = older than what is known
+    async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
     async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the middle first
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # at most 500; the unknown left out
@@ -259,13 +259,13 @@ class Positions(Protocol):
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # these three as
     async def within(self, area: AreaQuery) -> list[Sighting]: ...  # Fleet's, and
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # nobody is claimed
-    async def move(self, positions: Sequence[Position]) -> list[bool]: ...
+    async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...
     async def register(self, driver: Driver) -> None: ...
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def holdings(self) -> Sequence[Holding]: ...  # all that `occupy` said and `free` has not ended
-    async def remembers(self) -> bool: ...  # False once all was forgotten, until `remember`
-    async def remember(self) -> None: ...
+    async def is_initialized(self) -> bool: ...  # False once all was forgotten, until `remember`
+    async def mark_initialized(self) -> None: ...
 
 
 class Drivers(Protocol):
@@ -280,7 +280,7 @@ class Drivers(Protocol):
     async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # DriverNotFound
     async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
     async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]: ...
-    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
+    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
 
 
 class Indicators(Protocol):

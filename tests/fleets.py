@@ -29,16 +29,16 @@ class ToldFleet:
         self.drivers.append(driver)
         await self.map.register(driver)
 
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         self._answer()
         self.positions.append(position)
-        [newer] = await self.map.move([position])
+        [newer] = await self.map.update_positions([position])
         return newer
 
-    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
+    async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
         self._answer()
         self.positions += positions
-        applied = await self.map.move(positions)
+        applied = await self.map.update_positions(positions)
         return PositionBatchResult(sum(applied), len(applied) - sum(applied), 0)
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:

@@ -10,7 +10,7 @@ from gofleet.domain.actor import CLIENT, WORKER, Actor
 from gofleet.domain.driver import Position
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 
 CENTRE = Place(-23.5505, -46.6333)
 
@@ -38,7 +38,7 @@ def an_order(
     return order
 
 
-def to(driver_id: str) -> Verb:
+def to(driver_id: str) -> Transition:
     """The verb that gives an order to that driver, as `Order.cancel` is the one that cancels it."""
 
     def give(order: Order, /, *, by: Actor) -> None:

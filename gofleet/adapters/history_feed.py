@@ -95,11 +95,11 @@ class HistoryFeed:
         """From memory, and whether there is more; None if it does not reach so far back."""
         if self._from is None or self._until is None or cursor < self._from:
             return None
-        first = bisect_right(self._entries, cursor, key=lambda entry: entry.moment)
+        first = bisect_right(self._entries, cursor, key=lambda entry: entry.cursor)
         seen = self._entries[first : first + self._page]
         more = first + len(seen) < len(self._entries)
-        until = seen[-1].moment if more else max(cursor, self._until)
-        return FeedPage([entry for entry in seen if criteria.wants(entry)], until), more
+        until = seen[-1].cursor if more else max(cursor, self._until)
+        return FeedPage([entry for entry in seen if criteria.matches(entry)], until), more
 
     async def _past(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool]:
         try:
@@ -144,7 +144,7 @@ class HistoryFeed:
             return True, False
         self._entries += page.entries
         if (surplus := len(self._entries) - self._window) > 0:
-            self._from = self._entries[surplus - 1].moment
+            self._from = self._entries[surplus - 1].cursor
             del self._entries[:surplus]
         self._until = page.until
         if began or page.entries:

@@ -69,7 +69,7 @@ def amount(type: Any, tokens: Sequence[Token]) -> Decimal:
 def is_id(type: Any, value: str | None) -> None:
     """ValueError unless it may be an id."""
     from gofleet.domain.errors import Invalid
-    from gofleet.domain.ids import identifier
+    from gofleet.domain.values import identifier
 
     try:
         if value is not None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gofleet.domain.errors import Invalid
-from gofleet.domain.ids import identifier
 from gofleet.domain.place import BoundingBox, Place, distance_m
+from gofleet.domain.values import identifier
 
-LONGEST_NAME = 100
-RESERVED = "positions"
+NAME_CHARS_MAX = 100
+RESERVED_DRIVER_ID = "positions"
 """No driver's id: `POST /drivers/positions` takes the positions of many."""
-ERROR_M = 500.0
+FIX_ERROR_M = 500.0
 """How far two fixes of one device may be wrong together, metres: tall streets, tunnels."""
 FUTURE_TOLERANCE = timedelta(seconds=5)
 """How far ahead of our clock a phone's clock may be before its fix is refused."""
@@ -38,8 +38,8 @@ class Driver:
 
     def checked(self) -> Driver:
         driver_identifier("id", self.id)
-        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= LONGEST_NAME):
-            raise Invalid("name", f"must be 1 to {LONGEST_NAME} printable characters")
+        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= NAME_CHARS_MAX):
+            raise Invalid("name", f"must be 1 to {NAME_CHARS_MAX} printable characters")
         return self
 
 
@@ -59,10 +59,10 @@ class Position:
             raise Invalid("recorded_at", "is in the future")
         return self
 
-    def is_out_of_reach(self, before: Position, kmh: float) -> bool:
+    def exceeds_speed(self, before: Position, kmh: float) -> bool:
         """Whether nobody gets here from there so soon at that speed; devices err by up to `ERROR_M`."""
         seconds = (self.recorded_at - before.recorded_at).total_seconds()
-        return seconds > 0 and distance_m(before.place, self.place) - ERROR_M > kmh / 3.6 * seconds
+        return seconds > 0 and distance_m(before.place, self.place) - FIX_ERROR_M > kmh / 3.6 * seconds
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,11 @@ class AreaQuery:
     on_duty: bool | None = None
     limit: int = 100
 
-    def shows(self, one: Sighting) -> bool:
+    def matches(self, one: Sighting) -> bool:
         return (
-            self.box.holds(one.position.place) and self.free in {None, one.free} and self.on_duty in {None, one.on_duty}
+            self.box.contains(one.position.place)
+            and self.free in {None, one.free}
+            and self.on_duty in {None, one.on_duty}
         )
 
 
@@ -122,6 +124,6 @@ class PositionBatchResult:
 
 def driver_identifier(field: str, text: str) -> str:
     """As `identifier`, for a driver."""
-    if identifier(field, text) == RESERVED:
-        raise Invalid(field, f"must not be {RESERVED}, which is a reserved word")
+    if identifier(field, text) == RESERVED_DRIVER_ID:
+        raise Invalid(field, f"must not be {RESERVED_DRIVER_ID}, which is a reserved word")
     return text

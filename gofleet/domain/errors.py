@@ -247,7 +247,7 @@ class Unauthenticated(GoFleetError):
         self.given = given
 
 
-class Forbidden(GoFleetError):
+class PermissionDenied(GoFleetError):
     """It is known who asks, and they may not; with the `scope`, if that is what they lack, perhaps they might."""
 
     code = "forbidden"

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from gofleet.domain.errors import Malformed
-from gofleet.domain.ids import IDENTIFIER, new_id
+from gofleet.domain.values import IDENTIFIER, new_id
 
 ORDERS_CREATED = "orders.created"
 ORDERS_DISPATCHED = "orders.dispatched"
@@ -29,22 +29,22 @@ VERSION = 1
 """Of what an event says; a reader that knows only this one must not guess at another."""
 
 
-def _said(text: str, *examples: object, **more: Any) -> Any:
+def _field(text: str, *examples: object, **more: Any) -> Any:
     """What consumers are told of a field; `more` are words of JSON Schema, told and not checked."""
     return msgspec.Meta(description=text, examples=list(examples) or None, extra_json_schema=more or None)
 
 
 _EVENT_ID = "0198c0de-0000-7000-8000-000000000001"
 _ID = {"pattern": f"^{IDENTIFIER.pattern}$"}
-_Money = Annotated[Decimal, _said("An exact JSON number with two decimals.", 100.0, minimum=0)]
-_DriverId = Annotated[str, _said("Id of the driver.", "maria", **_ID)]
+_Money = Annotated[Decimal, _field("An exact JSON number with two decimals.", 100.0, minimum=0)]
+_DriverId = Annotated[str, _field("Id of the driver.", "maria", **_ID)]
 
 
-class Spot(msgspec.Struct, frozen=True):
+class Coordinates(msgspec.Struct, frozen=True):
     """A place on the wire, in degrees."""
 
-    lat: Annotated[float, _said("Latitude, degrees (WGS 84).", -23.5505, minimum=-90, maximum=90)]
-    lng: Annotated[float, _said("Longitude, degrees (WGS 84).", -46.6333, minimum=-180, maximum=180)]
+    lat: Annotated[float, _field("Latitude, degrees (WGS 84).", -23.5505, minimum=-90, maximum=90)]
+    lng: Annotated[float, _field("Longitude, degrees (WGS 84).", -46.6333, minimum=-180, maximum=180)]
 
 
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="orders"):
@@ -53,15 +53,15 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     `occurred_at` is the time of the commit by the database's clock, so an event has it once it is kept.
     """
 
-    order_id: Annotated[str, _said("Id of the order.", "pedido-teste-01", **_ID)]
-    sequence: Annotated[int, _said("The order's version after it: 1, 2, ... without gaps.", 1, minimum=1)]
-    event_id: Annotated[UUID, _said("Its own id; the same event may arrive more than once.", _EVENT_ID)] = (
+    order_id: Annotated[str, _field("Id of the order.", "pedido-teste-01", **_ID)]
+    sequence: Annotated[int, _field("The order's version after it: 1, 2, ... without gaps.", 1, minimum=1)]
+    event_id: Annotated[UUID, _field("Its own id; the same event may arrive more than once.", _EVENT_ID)] = (
         msgspec.field(default_factory=new_id)
     )
-    version: Annotated[int, _said("Of what it says; fields may be added without a new one.", 1, minimum=1)] = VERSION
+    version: Annotated[int, _field("Of what it says; fields may be added without a new one.", 1, minimum=1)] = VERSION
     occurred_at: Annotated[
         datetime | msgspec.UnsetType,
-        _said("When it was committed, RFC 3339.", "2026-01-31T12:00:00.123456+00:00", format="date-time"),
+        _field("When it was committed, RFC 3339.", "2026-01-31T12:00:00.123456+00:00", format="date-time"),
     ] = msgspec.UNSET
 
     @property
@@ -76,9 +76,9 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CREATED):
     price: _Money
     tax: _Money
     final_price: _Money
-    pickup: Annotated[Spot | None, _said("Where the goods are; null: at the depot.")] = None
-    dropoff: Annotated[Spot | None, _said("Where they go.")] = None
-    customer_id: Annotated[str | None, _said("Who ordered, if that is known.")] = None
+    pickup: Annotated[Coordinates | None, _field("Where the goods are; null: at the depot.")] = None
+    dropoff: Annotated[Coordinates | None, _field("Where they go.")] = None
+    customer_id: Annotated[str | None, _field("Who ordered, if that is known.")] = None
 
 
 class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCHED):
@@ -90,7 +90,7 @@ class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCH
 class OrderSentToManual(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_MANUAL_DISPATCH):
     """It was handed to people."""
 
-    reason: Annotated[str, _said("Why; further ones may be added.", "no_driver")]
+    reason: Annotated[str, _field("Why; further ones may be added.", "no_driver")]
 
 
 class OrderDelivered(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DELIVERED):
@@ -117,7 +117,7 @@ class DispatchRequested(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPAT
     `sequence` is the version it waits at, `epoch` counts these commands since it began to wait: 1, 2, ...
     """
 
-    epoch: Annotated[int, _said("Counts these commands since the order began to wait.", 1, minimum=1)]
+    epoch: Annotated[int, _field("Counts these commands since the order began to wait.", 1, minimum=1)]
 
 
 AnyOrderEvent = (

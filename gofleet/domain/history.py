@@ -30,7 +30,7 @@ class HistoryCursor(NamedTuple):
     `turn` orders what was committed, `id` what came in one turn; both mean something to who gave them only.
     """
 
-    turn: int
+    txid: int
     id: int
 
 
@@ -39,10 +39,10 @@ class HistoryEntry:
     """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since and
     `was_driver_id` who had it before, `reason` why it was handed to people, `trace_id` 32 hex digits."""
 
-    moment: HistoryCursor
+    cursor: HistoryCursor
     order_id: str
     sequence: int
-    move: ChangeKind
+    kind: ChangeKind
     status: Status
     driver_id: str | None
     reason: Reason | None
@@ -58,13 +58,13 @@ class HistoryFilter:
     """Which entries of the history; no `moves` = whatever was done, no `owner` = with anybody's orders."""
 
     order_id: str | None = None
-    moves: frozenset[ChangeKind] = frozenset()
+    kinds: frozenset[ChangeKind] = frozenset()
     owner: Owner | None = None
 
-    def wants(self, entry: HistoryEntry) -> bool:
+    def matches(self, entry: HistoryEntry) -> bool:
         return (
             self.order_id in (None, entry.order_id)
-            and (not self.moves or entry.move in self.moves)
+            and (not self.kinds or entry.kind in self.kinds)
             and (self.owner is None or owns(self.owner, entry.customer_id, entry.driver_id, entry.was_driver_id))
         )
 

@@ -71,7 +71,7 @@ class RequestCounts:
         )
 
 
-def of_requests(counts: RequestCounts) -> tuple[Indicator, Indicator]:
+def request_indicators(counts: RequestCounts) -> tuple[Indicator, Indicator]:
     return (
         Indicator(INGEST, counts.fast_ingests, counts.ingests),
         Indicator(AVAILABILITY, counts.answered - counts.failed, counts.answered),

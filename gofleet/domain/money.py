@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from gofleet.domain.errors import Invalid
 
 CENT = Decimal("0.01")
-LARGEST = Decimal("99999999.99")
+AMOUNT_MAX = Decimal("99999999.99")
 
 
 def money(field: str, amount: Decimal) -> Decimal:
@@ -16,8 +16,8 @@ def money(field: str, amount: Decimal) -> Decimal:
         raise Invalid(field, "must be a finite number")
     if amount < 0:
         raise Invalid(field, "must not be negative")
-    if amount > LARGEST:
-        raise Invalid(field, f"must be at most {LARGEST}")
+    if amount > AMOUNT_MAX:
+        raise Invalid(field, f"must be at most {AMOUNT_MAX}")
     try:
         rounded = amount.quantize(CENT)
     except InvalidOperation as error:
@@ -30,6 +30,6 @@ def money(field: str, amount: Decimal) -> Decimal:
 def total(price: Decimal, tax: Decimal) -> Decimal:
     """`price + tax`; `Invalid` if the sum is beyond the largest amount."""
     final = price + tax
-    if final > LARGEST:
-        raise Invalid("price", f"plus tax must be at most {LARGEST}")
+    if final > AMOUNT_MAX:
+        raise Invalid("price", f"plus tax must be at most {AMOUNT_MAX}")
     return final

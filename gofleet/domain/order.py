@@ -10,9 +10,9 @@ from enum import StrEnum
 from gofleet.domain import events
 from gofleet.domain.actor import Actor
 from gofleet.domain.errors import Invalid, InvalidTransition
-from gofleet.domain.ids import identifier, new_name
 from gofleet.domain.money import money, total
 from gofleet.domain.place import Place
+from gofleet.domain.values import identifier, new_name
 
 
 class Status(StrEnum):
@@ -189,8 +189,8 @@ class Order:
         return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)
 
 
-def _spot(place: Place | None) -> events.Spot | None:
-    return None if place is None else events.Spot(lat=place.lat, lng=place.lng)
+def _spot(place: Place | None) -> events.Coordinates | None:
+    return None if place is None else events.Coordinates(lat=place.lat, lng=place.lng)
 
 
 def owns(owner: Owner, customer_id: str | None, *driver_ids: str | None) -> bool:

@@ -95,25 +95,25 @@ class ParkedGroup:
     last_at: datetime
 
 
-def replay_of(delivery: Delivery) -> Delivery:
+def as_replay(delivery: Delivery) -> Delivery:
     """The delivery as it goes back: a fresh start, so it comes without the tries that it has behind it."""
     headers = {name: value for name, value in delivery.headers.items() if name != ATTEMPT}
     return Delivery(home_queue(delivery.queue), delivery.body, headers)
 
 
-def replayable(queue: str) -> bool:
+def is_replayable(queue: str) -> bool:
     """Whether we consume that queue, and so may put something back into it."""
     return queue in QUEUES
 
 
-LONGEST_COMPARED = 500
+FINGERPRINT_CHARS_MAX = 500
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _WITH_DIGITS = re.compile(r"[\w.:-]*\d[\w.:-]*")
 
 
 def _normalised(text: str, ids: tuple[str, ...]) -> str:
     """The text without what differs from message to message: ids, quoted values, numbers."""
-    text = text[:LONGEST_COMPARED]
+    text = text[:FINGERPRINT_CHARS_MAX]
     for id in filter(None, ids):
         text = re.sub(rf"(?<![\w.:-]){re.escape(id)}(?![\w.:-])", "*", text)
     return " ".join(_WITH_DIGITS.sub("*", _QUOTED.sub("*", text)).split())

@@ -8,7 +8,7 @@ from math import asin, cos, isfinite, radians, sin, sqrt
 from gofleet.domain.errors import Invalid
 
 # Redis keeps geographical indexes in Web Mercator, which ends here; nobody delivers nearer to a pole.
-LARGEST_LATITUDE = 85.05
+LATITUDE_MAX = 85.05
 EARTH_RADIUS_M = 6_372_797.560856
 """The one that Redis uses, so that everybody measures alike."""
 
@@ -22,8 +22,8 @@ class Place:
 
     def checked(self, field: str) -> Place:
         """Itself; `Invalid` (naming `field.lat` or `field.lng`) when it is not a place where anyone can be."""
-        if not (isfinite(self.lat) and abs(self.lat) <= LARGEST_LATITUDE):
-            raise Invalid(f"{field}.lat", f"must be between -{LARGEST_LATITUDE} and {LARGEST_LATITUDE}")
+        if not (isfinite(self.lat) and abs(self.lat) <= LATITUDE_MAX):
+            raise Invalid(f"{field}.lat", f"must be between -{LATITUDE_MAX} and {LATITUDE_MAX}")
         if not (isfinite(self.lng) and abs(self.lng) <= 180):
             raise Invalid(f"{field}.lng", "must be between -180 and 180")
         if self.lat == 0 and self.lng == 0:
@@ -53,12 +53,12 @@ class BoundingBox:
         return self
 
     @property
-    def middle(self) -> Place:
+    def center(self) -> Place:
         """Of that part of it where anybody can be."""
-        south, north = (max(-LARGEST_LATITUDE, min(lat, LARGEST_LATITUDE)) for lat in (self.min_lat, self.max_lat))
+        south, north = (max(-LATITUDE_MAX, min(lat, LATITUDE_MAX)) for lat in (self.min_lat, self.max_lat))
         return Place((south + north) / 2, (self.min_lng + self.max_lng) / 2)
 
-    def holds(self, place: Place) -> bool:
+    def contains(self, place: Place) -> bool:
         return self.min_lat <= place.lat <= self.max_lat and self.min_lng <= place.lng <= self.max_lng
 
 

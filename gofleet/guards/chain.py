@@ -12,19 +12,19 @@ from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.idempotency import Idempotency
 from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
-from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
+from gofleet.guards.retries import Outage
 from gofleet.ports import Inbox, Leases, Orders, Parked
 from gofleet.usecases.dispatch_order import DispatchOrder
 from gofleet.usecases.follow_orders import FollowOrders
 from gofleet.usecases.send_to_manual import SendToManual
 
-DISPATCH = "dispatch"
+DISPATCH_CONSUMER = "dispatch"
 """The worker's name in the inbox."""
 
 
 @dataclass(frozen=True)
-class Rules:
+class ChainSettings:
     """The bounds of a chain; `deadline_seconds` must be shorter than the lease."""
 
     retry: RetryRules
@@ -33,26 +33,26 @@ class Rules:
     hold_seconds: float = 20.0
 
 
-def dispatching(
+def dispatch_chain(
     dispatch_order: DispatchOrder,
     *,
     orders: Orders,
     inbox: Inbox,
     leases: Leases,
     parked: Parked,
-    rules: Rules,
+    rules: ChainSettings,
     stopping: asyncio.Event,
 ) -> Handler:
     """outage > parking > patience > backoff > deadline > once > dispatch (and the breaker, at the fleet port)."""
 
     async def dispatch(delivery: Delivery) -> Outcome:
-        await dispatch_order(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
+        await dispatch_order(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
         return ACK
 
-    handler: Handler = Idempotency(dispatch, DISPATCH, leases, inbox)
+    handler: Handler = Idempotency(dispatch, DISPATCH_CONSUMER, leases, inbox)
     handler = Deadline(handler, rules.deadline_seconds)
     handler = Backoff(handler)
-    handler = ManualFallback(handler, DISPATCH, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
+    handler = ManualFallback(handler, DISPATCH_CONSUMER, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
     handler = Parking(handler, parked, rules.retry)
     guarded = Outage(handler, stopping, rules.hold_seconds)
 
@@ -65,7 +65,9 @@ def dispatching(
     return handle
 
 
-def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stopping: asyncio.Event) -> Handler:
+def follow_chain(
+    follow_orders: FollowOrders, *, parked: Parked, rules: ChainSettings, stopping: asyncio.Event
+) -> Handler:
     """outage > parking > deadline > follow: repeating it is harmless, so it needs no idempotency guard."""
 
     async def follow(delivery: Delivery) -> Outcome:
@@ -77,7 +79,7 @@ def following(follow_orders: FollowOrders, *, parked: Parked, rules: Rules, stop
     return Outage(Parking(handler, parked, rules.retry), stopping, rules.hold_seconds)
 
 
-def draining(parked: Parked, *, rules: Rules, stopping: asyncio.Event) -> Handler:
+def drain_chain(parked: Parked, *, rules: ChainSettings, stopping: asyncio.Event) -> Handler:
     """Empties a broker's parking queue into the table of parked messages, where people look."""
 
     async def drain(delivery: Delivery) -> Outcome:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.guards.breaker import BreakerOpen, RatioBreaker
-from gofleet.ports import Search, Searching
+from gofleet.ports import DriverSearch, Search
 
 
 @dataclass(frozen=True)
 class GuardedFleet:
     """The fleet service, left alone while its breaker is open. Only `FleetUnavailable` counts against it."""
 
-    fleet: Searching
+    fleet: DriverSearch
     breaker: RatioBreaker
 
     async def search(self, search: Search) -> list[Candidate]:

@@ -18,7 +18,7 @@ from gofleet.domain.errors import AlreadyHandled, Unavailable
 from gofleet.domain.messages import ACK, Ack, Delivery, Handler, Outcome, Receipt, Retry
 from gofleet.ports import Inbox, Leases, LeaseState
 
-LONGEST_WAIT_SECONDS = 5.0
+BUSY_RETRY_SECONDS_MAX = 5.0
 """A BUSY message comes back at the latest after this long, though its lease may run longer."""
 CLEAN_UP_SECONDS = 0.5
 
@@ -37,7 +37,7 @@ class Idempotency:
         lease = await self.leases.acquire(key, token)
         if lease.state is LeaseState.BUSY:
             # "Later", never "duplicate, forget it": whoever holds the lease may die before it commits.
-            return Retry(min(lease.seconds_left + 0.1, LONGEST_WAIT_SECONDS))
+            return Retry(min(lease.seconds_left + 0.1, BUSY_RETRY_SECONDS_MAX))
         if lease.state is LeaseState.DONE:
             if await self.inbox.outcome(Receipt(self.consumer, delivery.event_id)) is not None:
                 return ACK

@@ -19,14 +19,14 @@ from loguru import logger
 from gofleet.domain.errors import RateLimitExceeded, Unavailable
 from gofleet.domain.rate import Rate, TokenGrant
 
-PORTION = 20
+SHARE_DIVISOR = 20
 """The part of a bucket that a process holds, at most: one in so many."""
-EARLY = 4
+REFILL_DIVISOR = 4
 """The part of that at which the next one is asked for."""
 HOLD_SECONDS = 1.0
-REST_SECONDS = 1.0
+SHARED_PAUSE_SECONDS = 1.0
 """For so long nobody asks shared buckets that did not answer."""
-MOST_KEYS = 100_000
+KEYS_MAX = 100_000
 
 
 class Buckets(Protocol):
@@ -85,7 +85,7 @@ class Limiter:
         while not self._held(hand):
             await asyncio.shield(self._filled(key, rate, hand))  # whoever gives up takes it from nobody
         hand.tokens -= 1
-        if hand.tokens == rate.burst // PORTION // EARLY:
+        if hand.tokens == rate.burst // SHARE_DIVISOR // REFILL_DIVISOR:
             self._filled(key, rate, hand)  # before anybody has to wait for it
         left = hand.tokens + hand.behind
         return RateLimitStatus(rate, left, (rate.burst - left) / rate.per_second)
@@ -107,7 +107,7 @@ class Limiter:
         return hand.filling
 
     async def _fill(self, key: str, rate: Rate, hand: _Hand) -> None:
-        given = await self._asked(key, rate, max(1, rate.burst // PORTION))
+        given = await self._asked(key, rate, max(1, rate.burst // SHARE_DIVISOR))
         now = self._clock()
         held = hand.tokens if now < hand.until else 0
         hand.tokens, hand.behind, hand.until = held + given.tokens, given.left, now + HOLD_SECONDS
@@ -119,7 +119,7 @@ class Limiter:
             try:
                 return await self._shared.take(key, rate, most)
             except Unavailable as error:
-                self._rest_until = self._clock() + REST_SECONDS
+                self._rest_until = self._clock() + SHARED_PAUSE_SECONDS
                 logger.warning("limits hold for this process alone: {}", error)
         return await self._local.take(key, rate, most)
 
@@ -127,6 +127,6 @@ class Limiter:
         hand = self._hands.get(key)
         if hand is None:
             hand = self._hands[key] = _Hand()
-            if len(self._hands) > MOST_KEYS:
+            if len(self._hands) > KEYS_MAX:
                 self._hands.popitem(last=False)
         return hand

@@ -27,7 +27,7 @@ class WaitLimits:
 
     patience_seconds: float = 4.0
     t_max_seconds: float = 120.0
-    look_again_seconds: float = 1.0
+    retry_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class ManualFallback:
             case FleetBreakerOpen() if impatient:
                 return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
             case NoDriverNearby() | FleetBreakerOpen():
-                return Retry(self.limits.look_again_seconds)
+                return Retry(self.limits.retry_seconds)
             case FleetUnavailable() if self.rules.last(delivery) or waited >= self.limits.t_max_seconds:
                 return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
             case FleetUnavailable():
-                until_t_max = max(self.limits.t_max_seconds - waited, self.limits.look_again_seconds)
+                until_t_max = max(self.limits.t_max_seconds - waited, self.limits.retry_seconds)
                 return Retry(min(self.rules.delay(delivery), until_t_max), counted=True)
 
     async def _give_up(self, delivery: Delivery, reason: Reason) -> Outcome:

@@ -15,12 +15,12 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.messages import FLEET_QUEUE, parking_queue
-from gofleet.guards.chain import draining, following
+from gofleet.guards.chain import drain_chain, follow_chain
 from gofleet.process import Process, repeat
 from gofleet.roles.retries import log_and_retry
 from gofleet.telemetry.instrumentation import handled, observed
+from gofleet.usecases.drivers import ReconcileDrivers
 from gofleet.usecases.follow_orders import FollowOrders
-from gofleet.usecases.reconcile_drivers import ReconcileDrivers
 
 
 @asynccontextmanager
@@ -38,8 +38,8 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
     reconciling = log_and_retry(observed(reconcile), "reconciler", again=False)
     parked, rules = PostgresParked(pool), parts.rules(process.settings)
-    follow = following(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
-    drain = draining(parked, rules=rules, stopping=process.stopping)
+    follow = follow_chain(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
+    drain = drain_chain(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     watched = partial(handled, system=process.settings.general.broker)
     async with (

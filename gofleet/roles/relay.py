@@ -32,10 +32,10 @@ from gofleet.telemetry.metrics import (
     PARKED_MESSAGES,
 )
 from gofleet.telemetry.published import TracedPublisher
+from gofleet.usecases.maintenance import RepublishPending
 from gofleet.usecases.prune_messages import PruneMessages, Retention
-from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.relay import RelayOutbox
 from gofleet.usecases.replay_parked import ReplayParked
-from gofleet.usecases.republish_orders import RepublishPending
 from gofleet.usecases.sweep_orders import SweepOrders
 
 MEASURE_SECONDS = 5.0

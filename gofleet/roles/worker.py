@@ -15,13 +15,13 @@ from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, parking_queue
 from gofleet.guards.breaker import BreakerState, RatioBreaker
-from gofleet.guards.chain import dispatching, draining
+from gofleet.guards.chain import dispatch_chain, drain_chain
 from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.process import Process
 from gofleet.settings import Settings
 from gofleet.telemetry.instrumentation import handled
 from gofleet.telemetry.metrics import BREAKER_STATE
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 
 
 @asynccontextmanager
@@ -38,8 +38,8 @@ async def worker(process: Process) -> AsyncGenerator[None]:
         done_seconds=settings.worker.done_mark_seconds,
     )
     fleet = GuardedFleet(await process.use(parts.fleet_client), breaker(settings))
-    reach = Reach(settings.fleet.radius_km, settings.fleet.max_radius_km, settings.worker.patience_seconds)
-    dispatch = dispatching(
+    reach = SearchRadius(settings.fleet.radius_km, settings.fleet.max_radius_km, settings.worker.patience_seconds)
+    dispatch = dispatch_chain(
         DispatchOrder(orders, inbox, fleet, reach, parts.depot(settings)),
         orders=orders,
         inbox=inbox,
@@ -48,7 +48,7 @@ async def worker(process: Process) -> AsyncGenerator[None]:
         rules=rules,
         stopping=process.stopping,
     )
-    drain = draining(parked, rules=rules, stopping=process.stopping)
+    drain = drain_chain(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     concurrency, prefetch = settings.worker.concurrency, settings.worker.prefetch
     watched = partial(handled, system=settings.general.broker)

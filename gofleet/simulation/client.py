@@ -60,7 +60,7 @@ class SimulatedClient:
             answer = await self.http.put(f"/api/v1/drivers/{courier.id}", json={"name": courier.name})
             answer.raise_for_status()
         for position in self._positions(self.city.drive(0)):
-            await self.fleet.move(position)
+            await self.fleet.update_position(position)
         self.began = time.monotonic()
 
     async def live(self, stop: asyncio.Event) -> None:

@@ -48,7 +48,7 @@ class MemoryDrivers:
             :limit
         ]
 
-    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
+    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
         return [self._shown(self.rows.get(id) or Driver(id, id, version=0)) for id in driver_ids]
 
     def _shown(self, driver: Driver) -> Driver:

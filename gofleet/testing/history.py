@@ -28,10 +28,10 @@ class MemoryHistory:
     async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
         if cursor > self._end():
             raise UnknownCursor
-        seen = [entry for entry in self.orders.log if entry.moment > cursor][:limit]
-        more = bool(seen) and seen[-1].moment < self._end()
-        until = seen[-1].moment if seen else cursor
-        return HistoryPage([entry for entry in seen if criteria.wants(entry)], until, more, held_back=False)
+        seen = [entry for entry in self.orders.log if entry.cursor > cursor][:limit]
+        more = bool(seen) and seen[-1].cursor < self._end()
+        until = seen[-1].cursor if seen else cursor
+        return HistoryPage([entry for entry in seen if criteria.matches(entry)], until, more, held_back=False)
 
     def _end(self) -> HistoryCursor:
-        return self.orders.log[-1].moment if self.orders.log else HistoryCursor(0, 0)
+        return self.orders.log[-1].cursor if self.orders.log else HistoryCursor(0, 0)

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 
 from gofleet.domain.events import ORDERS_CANCELLED, ORDERS_DISPATCHED, ORDERS_MANUAL_DISPATCH
-from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, of_requests
+from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.testing.orders import MemoryOrders
 
 
@@ -42,7 +42,7 @@ class MemoryIndicators:
             dispatched += became == ORDERS_DISPATCHED
             settled += became in (ORDERS_DISPATCHED, ORDERS_MANUAL_DISPATCH)
         return [
-            *of_requests(reduce(add, counted, RequestCounts())),
+            *request_indicators(reduce(add, counted, RequestCounts())),
             Indicator(DISPATCH, in_time, waited),
             Indicator(SUCCESS, dispatched, settled),
         ]

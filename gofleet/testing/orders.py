@@ -67,7 +67,7 @@ class MemoryOrders:
         ):
             raise DriverBusy(str(order.driver_id))
         if receipt is not None:
-            self.note(receipt, order.status.value.lower())
+            self.record(receipt, order.status.value.lower())
         self.epochs.pop(order.id, None)
         self._stamp(order)
         self._keep(order)
@@ -86,7 +86,7 @@ class MemoryOrders:
         found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
         return copy.deepcopy(found[:limit])
 
-    async def open_of(self, customer_id: str, limit: int) -> int:
+    async def count_open(self, customer_id: str, limit: int) -> int:
         return min(limit, sum(order.customer_id == customer_id and order.is_open for order in self.rows.values()))
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
@@ -115,7 +115,7 @@ class MemoryOrders:
         ]
         return sorted(holding for holding in live if after is None or holding > after)[:limit]
 
-    def note(self, receipt: Receipt, outcome: str) -> None:
+    def record(self, receipt: Receipt, outcome: str) -> None:
         self.inbox.setdefault(receipt, outcome)
         self.noted_at.setdefault(receipt, datetime.now(UTC))
 
@@ -145,10 +145,10 @@ class MemoryOrders:
         assert order.as_of is not None  # noqa: S101  it was stamped
         was, turn = self.rows.get(order.id), len(self.log) + 1
         return HistoryEntry(
-            moment=HistoryCursor(turn, turn),
+            cursor=HistoryCursor(turn, turn),
             order_id=order.id,
             sequence=order.version,
-            move=change_kind(was.status if was else None, order.status),
+            kind=change_kind(was.status if was else None, order.status),
             status=order.status,
             driver_id=order.driver_id,
             customer_id=order.customer_id,
@@ -171,8 +171,8 @@ class MemoryInbox:
 
     orders: MemoryOrders
 
-    async def note(self, receipt: Receipt, outcome: str) -> None:
-        self.orders.note(receipt, outcome)
+    async def record(self, receipt: Receipt, outcome: str) -> None:
+        self.orders.record(receipt, outcome)
 
     async def outcome(self, receipt: Receipt) -> str | None:
         return self.orders.inbox.get(receipt)

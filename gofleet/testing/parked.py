@@ -10,7 +10,7 @@ from itertools import count
 
 from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, Delivery
-from gofleet.domain.parked import HandlingFailure, ParkedGroup, ParkedMessage, Stage, replay_of, replayable
+from gofleet.domain.parked import HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay, is_replayable
 from gofleet.ports import ParkedFilter
 
 
@@ -41,7 +41,7 @@ class _Claim:
 
     @property
     def deliveries(self) -> Sequence[Delivery]:
-        return [replay_of(row.delivery) for row in self._rows]
+        return [as_replay(row.delivery) for row in self._rows]
 
     async def settle(self, results: Sequence[GoFleetError | None]) -> None:
         for row, answer in zip(self._rows, results, strict=True):
@@ -153,7 +153,7 @@ class MemoryParked:
 
     def _request(self, rows: Sequence[_Row]) -> None:
         for row in rows:
-            if not replayable(row.message.queue):
+            if not is_replayable(row.message.queue):
                 raise NotReplayable(row.message.queue)
         for row in rows:
             row.become(Stage.REQUESTED)

@@ -77,13 +77,13 @@ class MemoryPositions:
 
     async def within(self, area: AreaQuery) -> list[Sighting]:
         """Who is inside, nearest to the middle first."""
-        return [one for one in self._sightings(area.box.middle) if area.shows(one)][: area.limit]
+        return [one for one in self._sightings(area.box.center) if area.matches(one)][: area.limit]
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         """Those of them whose position is known, each once."""
         return [one for driver_id in dict.fromkeys(driver_ids) if (one := self._sighting(driver_id))]
 
-    async def move(self, positions: Sequence[Position]) -> list[bool]:
+    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
         """Checked positions in; False for each that is older than what is known."""
         return [self._move(position) for position in positions]
 
@@ -116,10 +116,10 @@ class MemoryPositions:
             for order_id, sequence in known.orders.items()
         ]
 
-    async def remembers(self) -> bool:
+    async def is_initialized(self) -> bool:
         return self._remembers
 
-    async def remember(self) -> None:
+    async def mark_initialized(self) -> None:
         self._remembers = True
 
     def _known(self, driver_id: str) -> _Known:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gofleet.domain.actor import Actor
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.ports import Orders
-from gofleet.usecases.transition_order import Versions, move_order
+from gofleet.usecases.transitions import Versions, transition_order
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class CancelOrder:
     async def __call__(
         self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
     ) -> Order:
-        return await move_order(
+        return await transition_order(
             self.orders, order_id, Order.cancel, by=by, done=_is_cancelled, versions=versions, owner=owner
         )
 

@@ -11,11 +11,11 @@ from gofleet.ports import Orders
 
 @dataclass(frozen=True)
 class CreateOrder:
-    """Accept an order; the same commit promises to tell the world.
+    """Use case that accepts an order, in one commit with its `orders.created` event.
 
-    Asked twice for the same, it accepts once: returns the stored order and whether it is new.
-    `OrderIdConflict` when the id belongs to an order with other content. A customer who asks (`own`) may have `most_open`
-    that are not over (a few more when created concurrently); else `OpenOrderLimitReached`.
+    Returns the stored order and whether it is new: a repeated request with the same content returns the stored one.
+    `OrderIdConflict` if the id belongs to an order with other content. For a caller who creates orders of their own
+    (`own`), `OpenOrderLimitReached` above `most_open` open orders; concurrent requests may exceed it slightly.
     """
 
     orders: Orders
@@ -31,7 +31,7 @@ class CreateOrder:
         return await self._accepted_before(order)
 
     async def _has_enough(self, customer_id: str) -> bool:
-        return await self.orders.open_of(customer_id, self.most_open) >= self.most_open
+        return await self.orders.count_open(customer_id, self.most_open) >= self.most_open
 
     async def _again(self, order: Order) -> tuple[Order, bool]:
         """Who only asks again for what they have is answered as before."""

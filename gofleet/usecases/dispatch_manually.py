@@ -6,7 +6,7 @@ from gofleet.domain.actor import Actor
 from gofleet.domain.errors import DriverNotFound, UnknownDriver
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Drivers, Orders
-from gofleet.usecases.transition_order import Versions, move_order
+from gofleet.usecases.transitions import Versions, transition_order
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ class DispatchManually:
         def is_given(order: Order) -> bool:
             return order.status is Status.DISPATCHED and order.driver_id == driver_id
 
-        return await move_order(self.orders, order_id, give, by=by, done=is_given, versions=versions)
+        return await transition_order(self.orders, order_id, give, by=by, done=is_given, versions=versions)

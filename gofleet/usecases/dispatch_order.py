@@ -9,9 +9,9 @@ from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.ports import Inbox, Orders, Search, Searching
+from gofleet.ports import DriverSearch, Inbox, Orders, Search
 
-MOST_PASSED_OVER = 50
+BUSY_DRIVERS_MAX = 50
 """Busy drivers that one try passes over, for a fleet that forgot who is busy must not hide the free behind them."""
 
 FIRST, NEXT = 1, 5
@@ -19,7 +19,7 @@ FIRST, NEXT = 1, 5
 
 
 @dataclass(frozen=True)
-class Reach:
+class SearchRadius:
     """How far to look: from `radius_km`, widening to `max_radius_km` while the order's patience runs out."""
 
     radius_km: float
@@ -42,15 +42,15 @@ class DispatchOrder:
 
     orders: Orders
     inbox: Inbox
-    fleet: Searching
-    reach: Reach
+    fleet: DriverSearch
+    radius: SearchRadius
     depot: Place | None = None
 
     async def __call__(self, order_id: str, receipt: Receipt) -> Order:
         while True:
             order = await self.orders.get(order_id)
             if order.status is not Status.PENDING:
-                await self.inbox.note(receipt, f"skipped:{order.status.value.lower()}")
+                await self.inbox.record(receipt, f"skipped:{order.status.value.lower()}")
                 return order
             try:
                 return await self._dispatch(order, receipt)
@@ -63,9 +63,9 @@ class DispatchOrder:
             order.send_to_manual(Reason.NO_PICKUP, by=WORKER)
             await self.orders.save(order, receipt)
             return order
-        radius_km = self.reach.after(order.waited_seconds())
+        radius_km = self.radius.after(order.waited_seconds())
         busy: tuple[str, ...] = ()
-        while len(busy) < MOST_PASSED_OVER:
+        while len(busy) < BUSY_DRIVERS_MAX:
             limit = NEXT if busy else FIRST
             drivers = await self.fleet.search(Search(order.id, pickup, radius_km, limit, exclude=busy))
             failpoints.hit("worker.after_search")

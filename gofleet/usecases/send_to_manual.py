@@ -20,7 +20,7 @@ class SendToManual:
         while True:
             order = await self.orders.get(order_id)
             if order.status is not Status.PENDING:
-                await self.inbox.note(receipt, f"skipped:{order.status.value.lower()}")
+                await self.inbox.record(receipt, f"skipped:{order.status.value.lower()}")
                 return order
             order.send_to_manual(reason, by=WORKER)
             try:

@@ -20,7 +20,7 @@ class UpdatePosition:
         """False = older than what is known."""
         if own:
             for seen in await self.fleet.locate([position.driver_id]):
-                if position.is_out_of_reach(seen.position, self.fastest_kmh):
+                if position.exceeds_speed(seen.position, self.fastest_kmh):
                     why = f"and lng are further from the last fix than {self.fastest_kmh:g} km/h would bring anybody"
                     raise Invalid("lat", why)
-        return await self.fleet.move(position)
+        return await self.fleet.update_position(position)

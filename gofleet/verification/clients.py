@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 from gofleet.adapters.postgres.snapshot import VERIFY
-from gofleet.domain.ids import IDENTIFIER
 from gofleet.domain.order import Status
+from gofleet.domain.values import IDENTIFIER
 from gofleet.verification.checks import check
 from gofleet.verification.findings import InvariantResult
 from gofleet.verification.records import Act

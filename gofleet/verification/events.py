@@ -8,7 +8,7 @@ from uuid import UUID
 from gofleet.adapters.postgres.snapshot import VERIFY
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES, parking_queue
-from gofleet.guards.chain import DISPATCH
+from gofleet.guards.chain import DISPATCH_CONSUMER
 from gofleet.verification.checks import check, no_rows
 from gofleet.verification.findings import InvariantResult
 from gofleet.verification.records import Tapped
@@ -25,7 +25,7 @@ def _unpublished_since(sources: Sources) -> dict[str, object]:
 
 def _to_dispatch(sources: Sources) -> dict[str, object]:
     types = list(QUEUES[DISPATCH_QUEUE])
-    return {"types": types, "consumer": DISPATCH, "lost_data": sources.inputs.broker_lost_data}
+    return {"types": types, "consumer": DISPATCH_CONSUMER, "lost_data": sources.inputs.broker_lost_data}
 
 
 def _types(_: Sources) -> dict[str, object]:

@@ -108,7 +108,7 @@ async def settled(world: World) -> None:
     for driver, order, customer in ((DRIVER, ORDER, "customer-a"), (OTHER_DRIVER, OTHER, "customer-b")):
         await world.drivers.put(Driver(driver, driver.title(), True))
         await world.fleet.register(Driver(driver, driver.title(), True))
-        await world.fleet.move(a_position(driver))
+        await world.fleet.update_position(a_position(driver))
         await world.orders.add(an_order(order, customer_id=customer))
         held = await world.orders.get(order)
         held.dispatch(driver, by=WORKER)

@@ -11,7 +11,7 @@ import pytest
 
 from gofleet.adapters.http import access
 from gofleet.adapters.http.access import ACCESS, Caller, admitted
-from gofleet.domain.errors import Forbidden
+from gofleet.domain.errors import PermissionDenied
 from gofleet.domain.history import HistoryFilter
 from gofleet.domain.order import Order, Owner
 from gofleet.domain.principal import Principal, Role, Scope
@@ -88,13 +88,13 @@ def test_a_token_without_the_scope_may_not_do_what_its_owner_may(scope: Scope) -
         if row.scope is not scope:
             assert admitted(admin, operation).owner is None
             continue
-        with pytest.raises(Forbidden, match=scope) as refused:
+        with pytest.raises(PermissionDenied, match=scope) as refused:
             admitted(admin, operation)
         assert refused.value.scope == scope
 
 
 def test_what_has_no_row_is_for_nobody() -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(PermissionDenied):
         admitted(Principal.named("m", frozenset(Role), EVERY_SCOPE), "dropEverything")
 
 

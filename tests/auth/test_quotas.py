@@ -77,13 +77,13 @@ async def test_a_driver_cannot_be_elsewhere_at_once(client: httpx.AsyncClient) -
 
 
 async def test_time_makes_a_place_believable(world: World, client: httpx.AsyncClient) -> None:
-    await world.fleet.move(Position("driver-x", Place(CENTRE.lat, CENTRE.lng), datetime.now(UTC)))
+    await world.fleet.update_position(Position("driver-x", Place(CENTRE.lat, CENTRE.lng), datetime.now(UTC)))
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     was = Position("driver-x", CENTRE, hour_ago)
     now = Position("driver-x", Place(CENTRE.lat + 1, CENTRE.lng), datetime.now(UTC))
-    assert not now.is_out_of_reach(was, 200)
-    assert now.is_out_of_reach(was, 100)
-    assert not was.is_out_of_reach(now, 1)  # an older one is ignored, not judged
+    assert not now.exceeds_speed(was, 200)
+    assert now.exceeds_speed(was, 100)
+    assert not was.exceeds_speed(now, 1)  # an older one is ignored, not judged
 
 
 async def test_one_customer_holds_only_so_many_streams(client: httpx.AsyncClient) -> None:

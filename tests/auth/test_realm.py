@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gofleet.domain.ids import IDENTIFIER
 from gofleet.domain.principal import Role, Scope
+from gofleet.domain.values import IDENTIFIER
 from gofleet.settings import load
 from tests.composed import AUTH, composed
 

@@ -153,4 +153,4 @@ async def _keep_telling(client: GrpcFleet, places: Mapping[str, Place]) -> None:
 async def _tell(client: GrpcFleet, places: Mapping[str, Place]) -> None:
     now, items = datetime.now(UTC), list(places.items())
     for first in range(0, len(items), AT_ONCE):
-        await client.move_all([Position(id, place, now) for id, place in items[first : first + AT_ONCE]])
+        await client.update_positions([Position(id, place, now) for id, place in items[first : first + AT_ONCE]])

@@ -24,18 +24,18 @@ from gofleet.domain.messages import (
 )
 from gofleet.domain.order import Status
 from gofleet.domain.place import Place
-from gofleet.guards.chain import DISPATCH, Rules, dispatching
+from gofleet.guards.chain import DISPATCH_CONSUMER, ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
-from gofleet.ports import Search, Searching
+from gofleet.ports import DriverSearch, Search
 from gofleet.testing.broker import MemoryBroker
 from gofleet.testing.orders import MemoryInbox, MemoryOrders
 from gofleet.testing.parked import MemoryParked
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from tests.makers import an_order
 
 LEASE_SECONDS = 0.3
-RULES = Rules(RetryRules(3, (0.02,)), WaitLimits(0.2, 30, 0.05), deadline_seconds=0.2, hold_seconds=1)
+RULES = ChainSettings(RetryRules(3, (0.02,)), WaitLimits(0.2, 30, 0.05), deadline_seconds=0.2, hold_seconds=1)
 
 Answer = Callable[[Search], Awaitable[list[Candidate]]]
 
@@ -53,7 +53,7 @@ class ScriptedFleet:
         return await answer(search)
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         return True
 
 
@@ -74,7 +74,7 @@ async def never(search: Search) -> list[Candidate]:
 @dataclass
 class Desk:
     fleet: ScriptedFleet
-    guard: Callable[[Searching], Searching] = lambda fleet: fleet
+    guard: Callable[[DriverSearch], DriverSearch] = lambda fleet: fleet
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     parked: MemoryParked = field(default_factory=MemoryParked)
 
@@ -92,12 +92,12 @@ class Desk:
 
     async def act(self, delivery: Delivery) -> Outcome:
         """Dispatch, unguarded."""
-        await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH, delivery.event_id))
+        await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
         return ACK
 
-    def guarded(self, redis: Redis, prefix: str, rules: Rules = RULES) -> Handler:
+    def guarded(self, redis: Redis, prefix: str, rules: ChainSettings = RULES) -> Handler:
         """Dispatch behind our guards."""
-        return dispatching(
+        return dispatch_chain(
             self._dispatch_order(),
             orders=self.orders,
             inbox=self.inbox,
@@ -114,7 +114,7 @@ class Desk:
         return [order.id for order in self.orders.rows.values() if order.status is Status.PENDING]
 
     def _dispatch_order(self) -> DispatchOrder:
-        return DispatchOrder(self.orders, self.inbox, self.guard(self.fleet), Reach(5, 10, 1))
+        return DispatchOrder(self.orders, self.inbox, self.guard(self.fleet), SearchRadius(5, 10, 1))
 
     async def _accepted(self, order_id: str) -> Message:
         order = an_order(order_id)

@@ -17,8 +17,8 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Search
 from gofleet.testing.positions import MemoryPositions
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.transition_order import Verb, move_order
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
+from gofleet.usecases.transitions import Transition, transition_order
 from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
 from tests.makers import CENTRE, a_position, an_order, in_status, to
@@ -56,18 +56,18 @@ class Searching:
         return await self.answer(search)
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         return True
 
 
 def dispatching(orders: PostgresOrders, pool: Pool, fleet: Searching) -> DispatchOrder:
-    return DispatchOrder(orders, PostgresInbox(pool), fleet, Reach(5, 10, 1))
+    return DispatchOrder(orders, PostgresInbox(pool), fleet, SearchRadius(5, 10, 1))
 
 
 @both_ways
 async def test_not_everybody_gets_the_same_driver(pool: Pool, stored: PostgresOrders, way: Way) -> None:
     positions = MemoryPositions()
-    await positions.move([a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
+    await positions.update_positions([a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
     fleet = Searching(positions.claim_nearest if way is Way.OURS else joao_da_silva)
     for number in range(COUNT):
         await stored.add(an_order(f"o-{number}"))
@@ -87,7 +87,7 @@ async def joao_da_silva(search: Search) -> list[Candidate]:
 @both_ways
 @pytest.mark.parametrize("verb", [Order.cancel, to("by-hand")])
 async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
-    pool: Pool, stored: PostgresOrders, verb: Verb, way: Way
+    pool: Pool, stored: PostgresOrders, verb: Transition, way: Way
 ) -> None:
     await stored.add(an_order())
     ours = PostgresOrders(pool)
@@ -110,7 +110,7 @@ async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way:
     await stored.add(an_order())
 
     await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))
-    await move_order(stored, "o-1", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
+    await transition_order(stored, "o-1", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
 
     async with pool.connection() as link:
         types = await (await link.execute("select event_type from outbox order by seq")).fetchall()

@@ -15,7 +15,7 @@ from gofleet.guards.backoff import Backoff
 from gofleet.guards.breaker import BreakerOpen, BreakerState, RatioBreaker
 from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.guards.parking import Parking
-from gofleet.ports import Search, Searching
+from gofleet.ports import DriverSearch, Search
 from gofleet.usecases.send_to_manual import SendToManual
 from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, nobody
 from tests.defects.lossy_guards import FallbackOnlyOnOpen, NobodyIsAFailure
@@ -64,7 +64,7 @@ async def test_l7_a_quiet_suburb_does_not_open_the_breaker_for_the_city(way: Way
         assert await searched(searching, Search("city", CITY, 5)) == ["ana"]
 
 
-async def searched(fleet: Searching, search: Search) -> Sequence[str]:
+async def searched(fleet: DriverSearch, search: Search) -> Sequence[str]:
     try:
         return [driver.driver_id for driver in await fleet.search(search)]
     except (NoDriverNearby, BreakerOpen):
@@ -78,7 +78,7 @@ class CityFleet:
         return [Candidate("ana", "Ana", CITY, 100)] if search.pickup == CITY else []
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         return True
 
 

@@ -16,7 +16,7 @@ from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
 from gofleet.usecases.cancel_order import CancelOrder
-from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.relay import RelayOutbox
 from tests.defects.lossy_relays import AllAtOnce, FailedForEver, MarkedAsProcessing
 from tests.defects.ways import Way, both_ways
 from tests.makers import an_order

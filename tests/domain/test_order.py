@@ -11,10 +11,10 @@ from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import Invalid, InvalidTransition
 from gofleet.domain.order import TRANSITIONS, Order, Status
 from gofleet.domain.place import Place
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, to, to_people
 
-VERBS: dict[Status, Verb] = {
+VERBS: dict[Status, Transition] = {
     Status.DISPATCHED: to("bia"),
     Status.MANUAL_DISPATCH: to_people,
     Status.DELIVERED: Order.deliver,

@@ -16,7 +16,7 @@ from gofleet.domain.messages import (
     home_queue,
     parking_queue,
 )
-from gofleet.domain.parked import CRASH_LOOP, Cause, HandlingFailure, replay_of
+from gofleet.domain.parked import CRASH_LOOP, Cause, HandlingFailure, as_replay
 
 
 def fingerprint(
@@ -84,5 +84,5 @@ def test_every_failure_has_a_cause(error: Exception, cause: Cause) -> None:
 def test_a_replay_is_a_fresh_start_in_the_queue_where_it_is_handled() -> None:
     delivery = Delivery(parking_queue(DISPATCH_QUEUE), b"\x00", {EVENT_ID: "e-1", ATTEMPT: "5", "traceparent": "t"})
 
-    assert replay_of(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", "traceparent": "t"})
+    assert as_replay(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", "traceparent": "t"})
     assert [home_queue(parking_queue(queue)) for queue in QUEUES] == list(QUEUES)

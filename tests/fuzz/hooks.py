@@ -16,7 +16,7 @@ import schemathesis
 from gofleet.adapters.http.pagination import parse_driver_cursor, parse_order_cursor, parse_row_cursor
 from gofleet.domain.driver import FUTURE_TOLERANCE
 from gofleet.domain.errors import Invalid
-from gofleet.domain.money import LARGEST
+from gofleet.domain.money import AMOUNT_MAX
 
 Json = dict[str, Any]
 NEAR_KM = 10
@@ -113,7 +113,7 @@ def _objects(value: Any) -> list[Json]:
 
 def _possible(value: Json) -> bool:
     price, tax, name = value.get("price"), value.get("tax"), value.get("name")
-    if isinstance(price, int | float) and isinstance(tax, int | float) and price + tax > LARGEST:
+    if isinstance(price, int | float) and isinstance(tax, int | float) and price + tax > AMOUNT_MAX:
         return False
     if isinstance(name, str) and name.strip() and not name.isprintable():
         return False

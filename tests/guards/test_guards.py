@@ -27,8 +27,8 @@ from gofleet.guards.backoff import Backoff
 from gofleet.guards.deadline import Deadline
 from gofleet.guards.idempotency import Idempotency
 from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
-from gofleet.guards.outage import Outage
 from gofleet.guards.parking import Parking, RetryRules
+from gofleet.guards.retries import Outage
 from gofleet.ports import Lease, LeaseState
 from gofleet.testing.orders import MemoryInbox, MemoryOrders
 from gofleet.testing.parked import MemoryParked

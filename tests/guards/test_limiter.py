@@ -117,7 +117,7 @@ async def test_without_redis_each_process_counts_by_itself_and_refuses_nobody_fo
 
 
 async def test_no_more_keys_are_kept_than_may_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiting, "MOST_KEYS", 10)
+    monkeypatch.setattr(limiting, "KEYS_MAX", 10)
     limiter = world.process()
     for number in range(100):
         await limiter.take(f"k-{number}", RATE)

@@ -30,20 +30,22 @@ from gofleet.domain.messages import (
 )
 from gofleet.domain.order import Order, Status
 from gofleet.domain.parked import Cause, HandlingFailure, Stage
-from gofleet.guards.chain import Rules, dispatching, draining
+from gofleet.guards.chain import ChainSettings, dispatch_chain, drain_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import ParkedFilter, Publisher, Search
 from gofleet.testing.broker import Entry, MemoryBroker
 from gofleet.testing.leases import MemoryLeases
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.replay_parked import ReplayParked
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from tests.makers import CENTRE, an_order, to, to_people
 from tests.waiting import eventually
 
 EVERYTHING = ParkedFilter()
-RULES = Rules(RetryRules(max_attempts=1), WaitLimits(patience_seconds=60, t_max_seconds=120, look_again_seconds=0.05))
+RULES = ChainSettings(
+    RetryRules(max_attempts=1), WaitLimits(patience_seconds=60, t_max_seconds=120, retry_seconds=0.05)
+)
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Drivers:
     async def register(self, driver: Driver) -> None:
         raise AssertionError
 
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         raise AssertionError
 
 
@@ -100,8 +102,8 @@ class Works:
         return ReplayParked(self.parked, self.broker, 100)
 
     def worker(self) -> Handler:
-        handler = dispatching(
-            DispatchOrder(self.orders, self.inbox, self.drivers, Reach(5, 10, 4), CENTRE),
+        handler = dispatch_chain(
+            DispatchOrder(self.orders, self.inbox, self.drivers, SearchRadius(5, 10, 4), CENTRE),
             orders=self.orders,
             inbox=self.inbox,
             leases=self.leases,
@@ -184,7 +186,7 @@ async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is
 
 @pytest.mark.parametrize("redis_forgot", [False, True])
 async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_forgot: bool) -> None:
-    ends: dict[str, list[Verb]] = {
+    ends: dict[str, list[Transition]] = {
         "dispatched": [to("ana")],
         "delivered": [to("bia"), Order.deliver],
         "cancelled": [Order.cancel],
@@ -271,7 +273,7 @@ async def test_an_order_whose_message_killed_its_workers_is_dispatched_by_a_repl
     works.broker.queue(parking).put(Entry(created(order, parking)))
     await works.orders.add(order)
     async with works.broker.consuming(
-        parking, draining(works.parked, rules=RULES, stopping=asyncio.Event()), concurrency=1, prefetch=1
+        parking, drain_chain(works.parked, rules=RULES, stopping=asyncio.Event()), concurrency=1, prefetch=1
     ):
         await eventually(works.parked.count)
 

@@ -153,7 +153,7 @@ def _announces_again(setting: Setting, state: State) -> Steps:
 
 
 def _people(setting: Setting, state: State) -> Steps:
-    """They read, decide, and save; whoever was too slow reads again, as in usecases/transition_order.py."""
+    """They read, decide, and save; whoever was too slow reads again, as in usecases/transitions.py."""
     if state.person is not None:
         yield from _person_saves(setting, state, state.person)
         return

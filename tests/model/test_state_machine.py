@@ -42,8 +42,8 @@ from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import TRANSITIONS, Order, Reason, Status
 from gofleet.testing.leases import MemoryLeases
-from gofleet.usecases.relay_outbox import RelayOutbox
-from gofleet.usecases.republish_orders import RepublishPending
+from gofleet.usecases.maintenance import RepublishPending
+from gofleet.usecases.relay import RelayOutbox
 from tests.model.expected import Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
 from tests.model.world import ALL, MemoryStore, PostgresStore, Store, World
 

@@ -17,7 +17,7 @@ from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Outcome
 from gofleet.domain.order import Order, Reason, Status
-from gofleet.guards.chain import Rules, dispatching
+from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Inbox, Orders, Outbox, Search
@@ -29,7 +29,7 @@ from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.deliver_order import DeliverOrder
 from gofleet.usecases.dispatch_manually import DispatchManually
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.redispatch_order import RedispatchOrder
 from gofleet.usecases.sweep_orders import SweepOrders
 from tests.makers import CENTRE
@@ -129,7 +129,7 @@ class Fleet:
     async def register(self, driver: Driver) -> None:
         raise AssertionError("no worker registers drivers")
 
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         raise AssertionError("no worker moves drivers")
 
 
@@ -162,13 +162,13 @@ class World:
 
     async def _work(self, work: Work) -> Outcome:
         store = self.store
-        handler = dispatching(
-            DispatchOrder(store.orders, store.inbox, Fleet(work.drivers), Reach(5.0, 5.0, 60.0)),
+        handler = dispatch_chain(
+            DispatchOrder(store.orders, store.inbox, Fleet(work.drivers), SearchRadius(5.0, 5.0, 60.0)),
             orders=store.orders,
             inbox=store.inbox,
             leases=self.redis[work.redis],
             parked=self.parked,
-            rules=Rules(RetryRules(), WaitLimits(patience_seconds=3600.0 if work.patient else 0.0)),
+            rules=ChainSettings(RetryRules(), WaitLimits(patience_seconds=3600.0 if work.patient else 0.0)),
             stopping=asyncio.Event(),
         )
         message = self.heard[work.number % len(self.heard)]

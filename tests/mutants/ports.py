@@ -54,8 +54,8 @@ class RiskyOrders:
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         return await self.orders.list(criteria, limit)
 
-    async def open_of(self, customer_id: str, limit: int) -> int:
-        return await self.orders.open_of(customer_id, limit)
+    async def count_open(self, customer_id: str, limit: int) -> int:
+        return await self.orders.count_open(customer_id, limit)
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         return await self.orders.overdue(seconds, limit)
@@ -72,9 +72,9 @@ class RiskyInbox:
     inbox: Inbox
     dice: Dice
 
-    async def note(self, receipt: Receipt, outcome: str) -> None:
+    async def record(self, receipt: Receipt, outcome: str) -> None:
         await self.dice.step()
-        await self.inbox.note(receipt, outcome)
+        await self.inbox.record(receipt, outcome)
         await self.dice.step()
 
     async def outcome(self, receipt: Receipt) -> str | None:
@@ -155,5 +155,5 @@ class ForgetfulFleet:
         return [Candidate(driver, driver, Place(1, 1), 100) for driver in near[: search.limit]]
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         return True

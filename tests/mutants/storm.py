@@ -21,17 +21,17 @@ from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Order, Status
-from gofleet.guards.chain import Rules, dispatching
+from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import OrderFilter
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
-from gofleet.usecases.relay_outbox import RelayOutbox
-from gofleet.usecases.republish_orders import RepublishPending
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
+from gofleet.usecases.maintenance import RepublishPending
+from gofleet.usecases.relay import RelayOutbox
 from gofleet.usecases.sweep_orders import SweepOrders
-from gofleet.usecases.transition_order import Verb, move_order
+from gofleet.usecases.transitions import Transition, transition_order
 from tests.makers import an_order, in_status
 from tests.mutants.broker import BadBroker, BadDay, published_out_of_order
 from tests.mutants.dice import Dice, Weather
@@ -43,8 +43,8 @@ DRIVERS, RELAYS, WORKERS = 8, 2, 3
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Tries without end: an order given up after so many would be somebody's answer, too, and hide what was lost.
-RULES = Rules(RetryRules(10**6, (0.02, 0.05)), WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
-VERBS: list[tuple[Status, Verb]] = [
+RULES = ChainSettings(RetryRules(10**6, (0.02, 0.05)), WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
+VERBS: list[tuple[Status, Transition]] = [
     (Status.CANCELLED, Order.cancel),
     (Status.DELIVERED, Order.deliver),
     (Status.DELIVERED, Order.deliver),
@@ -108,9 +108,9 @@ class Storm:
             await asyncio.sleep(self.random.random() * 0.15)
             await self._move(order_id, *self.random.choice(VERBS))
 
-    async def _move(self, order_id: str, wanted: Status, verb: Verb) -> None:
+    async def _move(self, order_id: str, wanted: Status, verb: Transition) -> None:
         with suppress(InvalidTransition, StaleOrder, psycopg.Error):  # the last are among the findings already
-            await move_order(self.orders, order_id, verb, by=CLIENT, done=in_status(wanted))
+            await transition_order(self.orders, order_id, verb, by=CLIENT, done=in_status(wanted))
 
     async def _deliver(self) -> None:
         """Drivers hand over what they have, so that others may have them."""
@@ -147,8 +147,8 @@ class Storm:
     def _handler(self) -> Handler:
         risky = RiskyInbox(self.inbox, self.dice)
         fleet = ForgetfulFleet([f"driver-{number}" for number in range(DRIVERS)], self.dice)
-        return dispatching(
-            DispatchOrder(self.orders, risky, fleet, Reach(5, 10, 0.5)),
+        return dispatch_chain(
+            DispatchOrder(self.orders, risky, fleet, SearchRadius(5, 10, 0.5)),
             orders=self.orders,
             inbox=risky,
             leases=self.leases,

@@ -8,7 +8,7 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Connection, create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
-from gofleet.usecases.transition_order import move_order
+from gofleet.usecases.transitions import transition_order
 from tests.journeys.truth import truth
 from tests.makers import an_order, in_status, to
 from tests.mutants.findings import findings
@@ -23,16 +23,16 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
         orders = PostgresOrders(pool)
         await orders.add(an_order("first"))
         await orders.add(an_order("second"))
-        await move_order(orders, "first", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
+        await transition_order(orders, "first", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
 
         async with pool.connection() as sweeper, sweeper.transaction():
             await sweeper.execute("select from orders where id = 'second' for update")
             waiting = asyncio.create_task(
-                move_order(orders, "second", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
+                transition_order(orders, "second", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
             )
             async with pool.connection() as link:
                 await eventually(lambda: _somebody_waits(link))
-            await move_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
+            await transition_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
         await waiting
 
     found = [*findings(clean_database), *truth(clean_database).faults]

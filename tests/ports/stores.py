@@ -18,7 +18,7 @@ from gofleet.domain.order import Order
 from gofleet.ports import History, Inbox, Orders, Outbox
 from gofleet.testing.history import MemoryHistory
 from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from tests.makers import an_order
 
 
@@ -29,7 +29,7 @@ class Store:
     inbox: Inbox
     history: History
 
-    async def kept(self, order_id: str, *moves: Verb) -> Order:
+    async def kept(self, order_id: str, *moves: Transition) -> Order:
         """An order that was created and made these moves."""
         assert await self.orders.add(an_order(order_id))
         for move in moves:

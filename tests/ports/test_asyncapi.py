@@ -29,7 +29,7 @@ from gofleet.domain.events import EVENT_TYPES
 from gofleet.domain.messages import QUEUES
 from gofleet.domain.order import Order
 from gofleet.embedded import RabbitAddress, RabbitMQ
-from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.relay import RelayOutbox
 from tests.makers import to, to_people
 from tests.ports.stores import Store
 from tests.services import a_vhost
@@ -54,7 +54,7 @@ async def store(clean_database: str) -> AsyncGenerator[Store]:
 
 
 class _NoInbox:
-    async def note(self, receipt: object, outcome: str) -> None: ...
+    async def record(self, receipt: object, outcome: str) -> None: ...
     async def outcome(self, receipt: object) -> str | None: ...
     async def prune(self, days: float, limit: int) -> int:
         return 0

@@ -13,7 +13,7 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, to, to_people
 from tests.telemetry.moved import moved
 
@@ -24,7 +24,7 @@ async def pool(clean_database: str) -> AsyncGenerator[Pool]:
         yield opened
 
 
-async def kept(pool: Pool, order_id: str, *moves: Verb, age: float, waited: float = 1.0) -> None:
+async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited: float = 1.0) -> None:
     """An order of that age whose first move came when it had waited for so long."""
     orders = PostgresOrders(pool)
     await orders.add(an_order(order_id))
@@ -56,7 +56,7 @@ async def kept(pool: Pool, order_id: str, *moves: Verb, age: float, waited: floa
     ],
 )
 async def test_an_order_is_judged_by_its_first_move(
-    pool: Pool, moves: list[Verb], waited: float, judged: tuple[int, int]
+    pool: Pool, moves: list[Transition], waited: float, judged: tuple[int, int]
 ) -> None:
     await kept(pool, "o-1", *moves, age=60, waited=waited)
 

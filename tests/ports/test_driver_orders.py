@@ -147,14 +147,14 @@ async def test_those_asked_for_are_told_with_or_without_a_record(records: Record
     await records.drivers.put(Driver("ana", "Ana Alves", on_duty=False))
     order_id = await records.give("bia")
 
-    told = {driver.id: driver for driver in await records.drivers.among(["ana", "bia", "cai"])}
+    told = {driver.id: driver for driver in await records.drivers.get_many(["ana", "bia", "cai"])}
 
     assert told == {
         "ana": Driver("ana", "Ana Alves", on_duty=False),
         "bia": Driver("bia", "bia", version=0, order_id=order_id),
         "cai": Driver("cai", "cai", version=0),
     }
-    assert list(await records.drivers.among([])) == []
+    assert list(await records.drivers.get_many([])) == []
 
 
 MANY_DRIVERS = """

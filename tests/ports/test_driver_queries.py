@@ -55,7 +55,7 @@ async def a_mixed_town(positions: Positions) -> None:
     """One of each sort, the farther north the later in the alphabet."""
     for metres, driver_id in enumerate(["busy", "free", "off", "stale"], start=1):
         age = 61 if driver_id == "stale" else 0
-        await positions.move([a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
+        await positions.update_positions([a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
     await positions.occupy("busy", "o-1", 2)
     await positions.register(Driver("off", "Off Duty", on_duty=False))
 
@@ -64,7 +64,7 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
     await positions.register(Driver("ana", "Ana Souza"))
     at = datetime.now(UTC).replace(microsecond=123_000)
     fix = Position("ana", Place(CENTRE.lat + 1000 / 111_195, CENTRE.lng), at)
-    await positions.move([fix])
+    await positions.update_positions([fix])
 
     [near_by] = await positions.nearest(CENTRE, 5, 10)
     [on_the_map] = await positions.within(AreaQuery(TOWN))
@@ -77,7 +77,7 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
 
 async def test_near_a_place_are_those_on_duty_free_or_not_nearest_first(positions: Positions) -> None:
     await a_mixed_town(positions)
-    await positions.move([a_position("far", metres_north=5100)])
+    await positions.update_positions([a_position("far", metres_north=5100)])
 
     found = await positions.nearest(CENTRE, 5, 10)
 
@@ -87,7 +87,7 @@ async def test_near_a_place_are_those_on_duty_free_or_not_nearest_first(position
 
 
 async def test_looking_claims_nobody_and_shows_who_is_claimed_as_free(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     await positions.nearest(CENTRE, 5, 10)
 
     assert [one.driver_id for one in await positions.claim_nearest(Search("o-1", CENTRE, 5))] == ["ana"]
@@ -115,7 +115,7 @@ async def test_a_map_shows_those_who_are_asked_for(
 
 
 async def test_who_goes_silent_is_on_the_map_but_not_free(positions: Positions) -> None:
-    await positions.move([a_position("ana", age_seconds=59.8)])
+    await positions.update_positions([a_position("ana", age_seconds=59.8)])
 
     assert await eventually(lambda: _shown_as_silent(positions))
     assert await inside(positions, AreaQuery(TOWN, free=True)) == []
@@ -136,7 +136,9 @@ async def test_who_is_free_again_is_shown_so(positions: Positions) -> None:
 
 
 async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))])
+    await positions.update_positions(
+        [a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))]
+    )
 
     found = await inside(positions, AreaQuery(TOWN, limit=500))
 
@@ -144,7 +146,7 @@ async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(p
 
 
 async def test_the_few_who_are_wanted_are_found_among_many_who_are_not(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(900)])
+    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(900)])
     for number in (3, 450, 899):
         await positions.register(Driver(f"d-{number}", "Off", on_duty=False))
 
@@ -161,7 +163,7 @@ async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_i
     places += [Place(lat, lng) for lat in (-85.05, 0.001, 85.05) for lng in (-180.0, -90.0, 0.001, 179.99999, 180.0)]
     places += [Place(CENTRE.lat + chance.gauss(0, 0.1), CENTRE.lng + chance.gauss(0, 0.1)) for _ in range(300)]
     now = datetime.now(UTC)
-    await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(places)])
+    await positions.update_positions([Position(f"d-{number}", place, now) for number, place in enumerate(places)])
     boxes = [
         WORLD,
         BoundingBox(-180, 80, 180, 90),
@@ -173,13 +175,13 @@ async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_i
     boxes += [_a_box(chance) for _ in range(60)]
 
     for box in boxes:
-        expected = {f"d-{number}" for number, place in enumerate(places) if box.holds(place)}
+        expected = {f"d-{number}" for number, place in enumerate(places) if box.contains(place)}
         found = await positions.within(AreaQuery(box, limit=1000))
         assert {one.position.driver_id for one in found} == expected, box
-        distances = [distance_m(one.position.place, box.middle) for one in found]
+        distances = [distance_m(one.position.place, box.center) for one in found]
         assert all(later > sooner - 2 for sooner, later in pairwise(distances)), box
         few = await positions.within(AreaQuery(box, limit=7))
-        nearest = [distance_m(one.position.place, box.middle) for one in few]
+        nearest = [distance_m(one.position.place, box.center) for one in few]
         assert nearest == pytest.approx(distances[:7], abs=2), box
 
 
@@ -194,13 +196,13 @@ def _a_box(chance: random.Random) -> BoundingBox:
 async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
     now = datetime.now(UTC)
     corners = [Place(lat, lng) for lat in (TOWN.min_lat, TOWN.max_lat) for lng in (TOWN.min_lng, TOWN.max_lng)]
-    await positions.move([Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
+    await positions.update_positions([Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
 
     assert len(await inside(positions, AreaQuery(TOWN))) == 4
 
 
 async def test_the_known_are_located_once_each_as_they_were_asked_for(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number}") for number in range(500)])
+    await positions.update_positions([a_position(f"d-{number}") for number in range(500)])
     await positions.register(Driver("nowhere", "Never moved"))
 
     asked = [f"d-{number}" for number in reversed(range(500))]
@@ -211,8 +213,8 @@ async def test_the_known_are_located_once_each_as_they_were_asked_for(positions:
 
 
 async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
-    await positions.move([a_position("ana", metres_north=50_000)])
+    await positions.update_positions([a_position("ana")])
+    await positions.update_positions([a_position("ana", metres_north=50_000)])
 
     assert await inside(positions, AreaQuery(TOWN)) == []
     assert await near(positions) == []
@@ -220,7 +222,7 @@ async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
 
 async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_is_heard_of(make: Make) -> None:
     positions = make(1.0)
-    await positions.move([a_position("gone"), a_position("kept")])
+    await positions.update_positions([a_position("gone"), a_position("kept")])
 
     async def only_kept() -> bool:
         await positions.register(Driver("kept", "Kept"))
@@ -228,7 +230,7 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
 
     assert await eventually(only_kept)
     assert await positions.locate(["gone"]) == []
-    await positions.move([a_position("gone")])
+    await positions.update_positions([a_position("gone")])
     assert sorted(await inside(positions, AreaQuery(TOWN))) == ["gone", "kept"]
 
 
@@ -236,8 +238,8 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
 async def test_a_crowd_is_not_looked_through_without_end(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
-        await positions.move([a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
-        await positions.move([a_position("off", metres_north=1000)])
+        await positions.update_positions([a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
+        await positions.update_positions([a_position("off", metres_north=1000)])
         await positions.register(Driver("off", "Off", on_duty=False))
 
         assert await inside(positions, AreaQuery(TOWN, on_duty=False)) == []
@@ -249,10 +251,10 @@ async def test_a_crowd_is_not_looked_through_without_end(request: pytest.Fixture
 async def test_the_forgotten_do_not_pile_up(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000, forget_seconds=0.2)
-        await positions.move([a_position(f"d-{number}") for number in range(100)])
+        await positions.update_positions([a_position(f"d-{number}") for number in range(100)])
 
         async def one_is_left() -> bool:
-            await positions.move([a_position("here")])
+            await positions.update_positions([a_position("here")])
             sets = [f"{prefix}drivers:{each}" for each in ("free", "seen", "heard")]
             return [await redis.zcard(each) for each in sets] == [1, 1, 1]
 

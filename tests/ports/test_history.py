@@ -43,7 +43,7 @@ async def everything(
 
 
 def said(entries: list[HistoryEntry]) -> list[str]:
-    return [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in entries]
+    return [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in entries]
 
 
 async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) -> None:
@@ -60,7 +60,7 @@ async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) ->
 
     timeline = await store.history.of("o-1", 10)
 
-    assert [(e.sequence, e.move, e.status, e.driver_id, e.reason, e.actor) for e in timeline] == [
+    assert [(e.sequence, e.kind, e.status, e.driver_id, e.reason, e.actor) for e in timeline] == [
         (1, ChangeKind.CREATED, Status.PENDING, None, None, CLIENT),
         (2, ChangeKind.MANUAL_DISPATCH, Status.MANUAL_DISPATCH, None, Reason.DEADLINE, SWEEPER),
         (3, ChangeKind.DISPATCHED, Status.DISPATCHED, "ana", None, "maria@example.org"),
@@ -115,7 +115,7 @@ async def test_reading_on_repeats_nothing_and_misses_nothing(store: Store) -> No
     await store.kept("o-3")
 
     assert said(behind) == ["o-2 created", "o-2 cancelled"]
-    assert said(await everything(store.history, behind[0].moment)) == ["o-2 cancelled", "o-3 created"]
+    assert said(await everything(store.history, behind[0].cursor)) == ["o-2 cancelled", "o-3 created"]
     assert said(await everything(store.history)) == ["o-1 created", "o-1 dispatched", *said(behind), "o-3 created"]
 
 
@@ -135,9 +135,9 @@ async def test_what_is_read_can_be_narrowed(store: Store) -> None:
     await store.kept("o-1", to("ana"), Order.deliver)
     await store.kept("o-2", to("bia"))
 
-    ended = HistoryFilter(moves=frozenset({ChangeKind.DELIVERED, ChangeKind.CANCELLED}))
+    ended = HistoryFilter(kinds=frozenset({ChangeKind.DELIVERED, ChangeKind.CANCELLED}))
     first = HistoryFilter(order_id="o-1")
-    both = HistoryFilter(order_id="o-1", moves=frozenset({ChangeKind.DISPATCHED}))
+    both = HistoryFilter(order_id="o-1", kinds=frozenset({ChangeKind.DISPATCHED}))
     assert said(await everything(store.history, which=ended)) == ["o-1 delivered"]
     assert said(await everything(store.history, which=first, page=2)) == [
         "o-1 created",
@@ -172,7 +172,7 @@ async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: 
 
     assert (early.entries, early.held_back) == ([], True)
     assert (said(list(late.entries)), late.held_back) == (["slow created", "quick created"], False)
-    assert late.entries[0].moment.id < late.entries[1].moment.id
+    assert late.entries[0].cursor.id < late.entries[1].cursor.id
 
 
 async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in_order(clean_database: str) -> None:

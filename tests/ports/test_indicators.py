@@ -19,7 +19,7 @@ from gofleet.domain.order import Order
 from gofleet.ports import Indicators, Orders
 from gofleet.testing.indicators import MemoryIndicators
 from gofleet.testing.orders import MemoryOrders
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, to, to_people
 
 WINDOW = 900.0
@@ -33,7 +33,7 @@ class Books:
     indicators: Indicators
     age: Callable[[str, float, float], Awaitable[None]]
 
-    async def kept(self, order_id: str, *moves: Verb, age: float = 60.0, waited: float = 1.0) -> None:
+    async def kept(self, order_id: str, *moves: Transition, age: float = 60.0, waited: float = 1.0) -> None:
         """An order of that age whose first move came when it had waited for so long."""
         await self.orders.add(an_order(order_id))
         for move in moves:

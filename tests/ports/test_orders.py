@@ -164,8 +164,8 @@ async def test_an_event_is_applied_once(store: Store) -> None:
 async def test_the_inbox_keeps_the_first_outcome(store: Store) -> None:
     receipt = a_receipt()
 
-    await store.inbox.note(receipt, "skipped:cancelled")
-    await store.inbox.note(receipt, "skipped:delivered")
+    await store.inbox.record(receipt, "skipped:cancelled")
+    await store.inbox.record(receipt, "skipped:delivered")
 
     assert await store.inbox.outcome(receipt) == "skipped:cancelled"
 

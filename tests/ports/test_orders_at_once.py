@@ -80,7 +80,7 @@ async def test_each_move_among_many_has_an_outcome_of_its_own(store: Store) -> N
     other = await store.orders.get("stale")
     await store.orders.save(dispatched(other, "dora"))
     before = a_receipt()
-    await store.inbox.note(before, "skipped")
+    await store.inbox.record(before, "skipped")
     await store.published()
 
     outcomes = await all_of(

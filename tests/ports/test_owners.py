@@ -7,7 +7,7 @@ import pytest
 from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.order import Order, Owner
 from gofleet.ports import OrderFilter
-from gofleet.usecases.transition_order import move_order
+from gofleet.usecases.transitions import transition_order
 from tests.makers import an_order, to
 from tests.ports.stores import Store, store
 
@@ -21,7 +21,7 @@ async def settled(store: Store) -> None:
     for id, (customer, driver) in ORDERS.items():
         await store.orders.add(an_order(id, customer_id=customer))
         if driver is not None:
-            await move_order(store.orders, id, to(driver), by="worker", done=lambda _: False)
+            await transition_order(store.orders, id, to(driver), by="worker", done=lambda _: False)
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ async def test_pages_of_ones_own(store: Store) -> None:
 )
 async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner: Owner, told: list[str]) -> None:
     await settled(store)
-    await move_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
-    await move_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
+    await transition_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
+    await transition_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
     page = await store.history.after(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
-    said = [f"{entry.order_id} {entry.move.value.removeprefix('orders.')}" for entry in page.entries]
+    said = [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in page.entries]
     assert said == told
 
 
 async def test_how_many_orders_of_a_customer_are_not_over(store: Store) -> None:
     await settled(store)
-    assert [await store.orders.open_of(name, 10) for name in ("ana", "bea", "nobody")] == [2, 2, 0]
-    assert await store.orders.open_of("ana", 1) == 1
-    await move_order(store.orders, "o-1", Order.deliver, by="x", done=lambda _: False)
-    await move_order(store.orders, "o-2", Order.cancel, by="ana", done=lambda _: False)
-    assert await store.orders.open_of("ana", 10) == 0
+    assert [await store.orders.count_open(name, 10) for name in ("ana", "bea", "nobody")] == [2, 2, 0]
+    assert await store.orders.count_open("ana", 1) == 1
+    await transition_order(store.orders, "o-1", Order.deliver, by="x", done=lambda _: False)
+    await transition_order(store.orders, "o-2", Order.cancel, by="ana", done=lambda _: False)
+    assert await store.orders.count_open("ana", 10) == 0

@@ -47,7 +47,7 @@ async def found(positions: Positions, search: Search) -> list[str]:
 
 async def test_the_nearest_comes_first_and_nobody_from_beyond_the_radius(positions: Positions) -> None:
     for driver_id, metres in {"far": 3000, "near": 100, "middle": 900, "outside": 5100}.items():
-        await positions.move([a_position(driver_id, metres_north=metres)])
+        await positions.update_positions([a_position(driver_id, metres_north=metres)])
 
     assert await found(positions, a_search()) == ["near", "middle", "far"]
 
@@ -55,7 +55,7 @@ async def test_the_nearest_comes_first_and_nobody_from_beyond_the_radius(positio
 async def test_a_candidate_has_name_place_and_distance(positions: Positions) -> None:
     await positions.register(Driver("ana", "Ana Souza"))
     fix = a_position("ana", metres_north=1000)
-    await positions.move([fix])
+    await positions.update_positions([fix])
 
     [ana] = await positions.claim_nearest(a_search())
 
@@ -65,7 +65,7 @@ async def test_a_candidate_has_name_place_and_distance(positions: Positions) -> 
 
 async def test_distances_are_measured_alike_everywhere(positions: Positions) -> None:
     paris, berlin = Place(48.8566, 2.3522), Place(52.52, 13.405)
-    await positions.move([a_position("ana", near=berlin)])
+    await positions.update_positions([a_position("ana", near=berlin)])
 
     [ana] = await positions.claim_nearest(a_search(near=paris, radius_km=1000))
 
@@ -77,7 +77,7 @@ async def test_nobody_near_is_an_empty_answer(positions: Positions) -> None:
 
 
 async def test_an_unknown_driver_who_moves_is_on_duty_under_its_id(positions: Positions) -> None:
-    assert await positions.move([a_position("ana")]) == [True]
+    assert await positions.update_positions([a_position("ana")]) == [True]
 
     [ana] = await positions.claim_nearest(a_search())
 
@@ -85,7 +85,7 @@ async def test_an_unknown_driver_who_moves_is_on_duty_under_its_id(positions: Po
 
 
 async def test_no_more_candidates_than_asked_for_even_from_one_spot(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number}") for number in range(100)])
+    await positions.update_positions([a_position(f"d-{number}") for number in range(100)])
 
     answers = await found(positions, a_search(limit=7))
 
@@ -93,7 +93,7 @@ async def test_no_more_candidates_than_asked_for_even_from_one_spot(positions: P
 
 
 async def test_a_claimed_driver_is_not_offered_to_another_order(positions: Positions) -> None:
-    await positions.move([a_position("ana"), a_position("bia", metres_north=500)])
+    await positions.update_positions([a_position("ana"), a_position("bia", metres_north=500)])
 
     assert (await found(positions, a_search("o-1")))[0] == "ana"
     assert await found(positions, a_search("o-2")) == ["bia"]
@@ -101,9 +101,9 @@ async def test_a_claimed_driver_is_not_offered_to_another_order(positions: Posit
 
 
 async def test_the_same_order_gets_its_driver_back_first(positions: Positions) -> None:
-    await positions.move([a_position("ana", metres_north=500)])
+    await positions.update_positions([a_position("ana", metres_north=500)])
     assert await found(positions, a_search("o-1")) == ["ana"]
-    await positions.move([a_position(f"d-{number}", metres_north=10) for number in range(60)])
+    await positions.update_positions([a_position(f"d-{number}", metres_north=10) for number in range(60)])
 
     again = await found(positions, a_search("o-1", limit=3))
 
@@ -112,7 +112,7 @@ async def test_the_same_order_gets_its_driver_back_first(positions: Positions) -
 
 
 async def test_a_claim_on_an_excluded_driver_is_given_back(positions: Positions) -> None:
-    await positions.move([a_position("ana"), a_position("bia", metres_north=500)])
+    await positions.update_positions([a_position("ana"), a_position("bia", metres_north=500)])
     await found(positions, a_search("o-1"))
 
     assert await found(positions, a_search("o-1", exclude=("ana",))) == ["bia"]
@@ -121,14 +121,14 @@ async def test_a_claim_on_an_excluded_driver_is_given_back(positions: Positions)
 
 async def test_a_claim_ends_by_itself(make: Make) -> None:
     positions = make(50)
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     assert await found(positions, a_search("o-1")) == ["ana"]
 
     await eventually(lambda: found(positions, a_search("o-2")))
 
 
 async def test_searches_at_once_get_different_drivers(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(50)])
+    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(50)])
 
     answers = await asyncio.gather(*(found(positions, a_search(f"o-{number}", limit=1)) for number in range(50)))
 
@@ -136,7 +136,7 @@ async def test_searches_at_once_get_different_drivers(positions: Positions) -> N
 
 
 async def test_a_search_reaches_past_many_who_are_taken(positions: Positions) -> None:
-    await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(200)])
+    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(200)])
     for number in range(150):
         await positions.claim_nearest(a_search(f"o-{number}", limit=1))
 
@@ -146,7 +146,7 @@ async def test_a_search_reaches_past_many_who_are_taken(positions: Positions) ->
 async def test_an_older_fix_never_overwrites_a_newer_one(positions: Positions) -> None:
     newer, older = a_position("ana"), a_position("ana", metres_north=4000, age_seconds=10)
 
-    assert await positions.move([newer, older, newer]) == [True, False, True]
+    assert await positions.update_positions([newer, older, newer]) == [True, False, True]
     [ana] = await positions.claim_nearest(a_search())
 
     assert ana.place == newer.place
@@ -156,26 +156,26 @@ async def test_many_positions_in_one_call_are_answered_in_order(positions: Posit
     batch = [a_position(f"d-{number}") for number in range(1200)]
     batch[700] = a_position("d-3", age_seconds=30)
 
-    assert await positions.move(batch) == [number != 700 for number in range(1200)]
+    assert await positions.update_positions(batch) == [number != 700 for number in range(1200)]
 
 
 async def test_moving_nobody_is_fine(positions: Positions) -> None:
-    assert await positions.move([]) == []
+    assert await positions.update_positions([]) == []
 
 
 async def test_a_driver_not_heard_of_for_a_while_is_not_offered_until_the_next_fix(positions: Positions) -> None:
-    await positions.move([a_position("ana", age_seconds=61)])
+    await positions.update_positions([a_position("ana", age_seconds=61)])
     assert await found(positions, a_search()) == []
 
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     assert await found(positions, a_search()) == ["ana"]
 
 
 async def test_off_duty_is_never_found_and_back_on_duty_is(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.register(Driver("ana", "Ana", on_duty=False))
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     assert await found(positions, a_search()) == []
 
     await positions.register(Driver("ana", "Ana", on_duty=True))
@@ -184,17 +184,17 @@ async def test_off_duty_is_never_found_and_back_on_duty_is(positions: Positions)
 
 async def test_back_on_duty_with_a_stale_position_is_not_found(positions: Positions) -> None:
     await positions.register(Driver("ana", "Ana", on_duty=False))
-    await positions.move([a_position("ana", age_seconds=61)])
+    await positions.update_positions([a_position("ana", age_seconds=61)])
     await positions.register(Driver("ana", "Ana", on_duty=True))
 
     assert await found(positions, a_search()) == []
 
 
 async def test_a_busy_driver_is_not_found_wherever_it_moves_until_free(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "o-1", 2)
-    await positions.move([a_position("ana", metres_north=10)])
+    await positions.update_positions([a_position("ana", metres_north=10)])
     await positions.register(Driver("ana", "Ana"))
     assert await found(positions, a_search("o-2")) == []
 
@@ -203,7 +203,7 @@ async def test_a_busy_driver_is_not_found_wherever_it_moves_until_free(positions
 
 
 async def test_the_end_of_an_order_may_be_heard_before_its_beginning(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.free("ana", "o-1", 3)
     await positions.occupy("ana", "o-1", 2)
@@ -212,7 +212,7 @@ async def test_the_end_of_an_order_may_be_heard_before_its_beginning(positions: 
 
 
 async def test_the_same_driver_may_be_given_the_same_order_again(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "o-1", 2)
     await positions.free("ana", "o-1", 3)
@@ -224,7 +224,7 @@ async def test_the_same_driver_may_be_given_the_same_order_again(positions: Posi
 
 
 async def test_news_of_another_order_does_not_free_the_driver(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "o-1", 2)
     await positions.free("ana", "o-2", 9)
@@ -233,7 +233,7 @@ async def test_news_of_another_order_does_not_free_the_driver(positions: Positio
 
 
 async def test_late_news_of_an_old_order_leaves_the_new_one_alone(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "new", 2)
     await positions.occupy("ana", "old", 2)
@@ -245,7 +245,7 @@ async def test_late_news_of_an_old_order_leaves_the_new_one_alone(positions: Pos
 
 
 async def test_replayed_news_changes_nothing(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     beginning, end = partial(positions.occupy, "ana", "o-1", 2), partial(positions.free, "ana", "o-1", 3)
 
     for news in (beginning, beginning, end, beginning, end, beginning):
@@ -255,7 +255,7 @@ async def test_replayed_news_changes_nothing(positions: Positions) -> None:
 
 
 async def test_an_order_given_to_its_claimed_driver_needs_no_claim_any_more(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     await positions.claim_nearest(a_search("o-1"))
 
     await positions.occupy("ana", "o-1", 2)
@@ -265,7 +265,7 @@ async def test_an_order_given_to_its_claimed_driver_needs_no_claim_any_more(posi
 
 
 async def test_anothers_claim_survives_the_occupation(positions: Positions) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     await positions.claim_nearest(a_search("o-2"))
 
     await positions.occupy("ana", "o-1", 2)
@@ -276,7 +276,7 @@ async def test_anothers_claim_survives_the_occupation(positions: Positions) -> N
 
 async def test_a_driver_busy_before_its_first_position_is_not_found(positions: Positions) -> None:
     await positions.occupy("ana", "o-1", 2)
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
 
     assert await found(positions, a_search("o-2")) == []
 
@@ -301,6 +301,6 @@ async def test_holdings_of_a_name_with_wildcards_are_its_own(positions: Position
 
 
 async def test_it_remembers_until_it_forgets_all(positions: Positions) -> None:
-    assert not await positions.remembers()
-    await positions.remember()
-    assert await positions.remembers()
+    assert not await positions.is_initialized()
+    await positions.mark_initialized()
+    assert await positions.is_initialized()

@@ -24,7 +24,9 @@ SEARCH = Search("o-1", CENTRE, 5)
 async def crowd(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Redis, RedisPositions]]:
     async with a_client(request, request.param) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=10_000)
-        await positions.move([a_position(f"d-{number}", metres_north=2 * number) for number in range(CROWD)])
+        await positions.update_positions(
+            [a_position(f"d-{number}", metres_north=2 * number) for number in range(CROWD)]
+        )
         yield redis, positions
 
 

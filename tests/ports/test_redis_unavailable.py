@@ -34,7 +34,7 @@ def every_act(redis: Redis) -> dict[str, Callable[[], Awaitable[object]]]:
         "finish": lambda: leases.finish("e", "a"),
         "release": lambda: leases.release("e", "a"),
         "claim_nearest": lambda: positions.claim_nearest(Search("o", CENTRE, 5)),
-        "move": lambda: positions.move([a_position()]),
+        "move": lambda: positions.update_positions([a_position()]),
         "register": lambda: positions.register(Driver("ana", "Ana")),
         "occupy": lambda: positions.occupy("ana", "o", 2),
         "free": lambda: positions.free("ana", "o", 3),

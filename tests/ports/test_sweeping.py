@@ -153,7 +153,7 @@ async def test_published_events_are_forgotten_in_time_and_no_others(store: Store
 async def test_receipts_are_forgotten_in_time(store: Store) -> None:
     receipts = [a_receipt() for _ in range(3)]
     for receipt in receipts:
-        await store.inbox.note(receipt, "dispatched")
+        await store.inbox.record(receipt, "dispatched")
 
     assert await store.inbox.prune(1, 100) == 0
     assert await store.inbox.prune(0, 2) == 2

@@ -99,12 +99,12 @@ async def test_the_fleet_knows_drivers(guards: Guards) -> None:
         redis = await guards.of("fleet")
         positions = RedisPositions(redis, prefix=KEYS, stale_seconds=60, claim_ms=1000)
         await cast("Any", redis).ping()
-        await positions.remember()
-        assert await positions.remembers()
+        await positions.mark_initialized()
+        assert await positions.is_initialized()
         await positions.register(Driver("maria", "Maria"))
-        assert await positions.move([Position("maria", HERE, datetime.now(UTC))]) == [True]
+        assert await positions.update_positions([Position("maria", HERE, datetime.now(UTC))]) == [True]
         many = [Position(f"d-{number}", HERE, datetime.now(UTC)) for number in range(9)]
-        assert await positions.move(many) == [True] * 9
+        assert await positions.update_positions(many) == [True] * 9
         [found, *_] = await positions.claim_nearest(Search("o-1", HERE, 5, 5))
         await positions.occupy(found.driver_id, "o-1", 2)
         assert len(await positions.holdings()) == 1
@@ -135,7 +135,7 @@ async def test_a_worker_moves_no_driver_by_a_script_either(guards: Guards) -> No
     positions = RedisPositions(await guards.of("worker"), prefix=KEYS, stale_seconds=60, claim_ms=1000)
 
     with pytest.raises(Unavailable, match="permission"):
-        await positions.move([Position("maria", HERE, datetime.now(UTC))])
+        await positions.update_positions([Position("maria", HERE, datetime.now(UTC))])
 
 
 @every_role

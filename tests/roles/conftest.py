@@ -49,7 +49,7 @@ class MovingDrivers:
         self.looks += 1
         if self.away:
             raise FleetUnavailable("no answer from 10.1.2.3")
-        return [driver for driver in self.drivers.values() if box.holds(Place(driver.lat, driver.lng))]
+        return [driver for driver in self.drivers.values() if box.contains(Place(driver.lat, driver.lng))]
 
 
 @dataclass

@@ -96,9 +96,9 @@ class WilfulPositions(MemoryPositions):
         await self._wait()
         return await super().claim_nearest(search)
 
-    async def move(self, positions: Sequence[Position]) -> list[bool]:
+    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
         await self._wait()
-        return await super().move(positions)
+        return await super().update_positions(positions)
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         await self._wait()

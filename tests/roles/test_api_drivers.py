@@ -113,7 +113,7 @@ async def test_a_driver_is_located(client: httpx.AsyncClient, world: World) -> N
     assert (unknown.status_code, slug(unknown)) == (404, "no-position")
 
     fix = a_position("ana")
-    await world.fleet.map.move([fix])
+    await world.fleet.map.update_positions([fix])
     at = (await client.get(f"{ANA}/position")).json()
     assert datetime.fromisoformat(at.pop("recorded_at")) == fix.recorded_at
     assert at == {"lat": CENTRE.lat, "lng": CENTRE.lng, "free": True}
@@ -148,8 +148,8 @@ async def test_a_map_shows_the_nearest_to_its_middle_first_with_their_positions(
     client: httpx.AsyncClient, world: World
 ) -> None:
     await world.drivers.put(Driver("ana", "Ana"))
-    await world.fleet.map.move([a_position("ana", metres_north=10), a_position("bia", metres_north=500)])
-    await world.fleet.map.move([a_position("far", metres_north=50_000)])
+    await world.fleet.map.update_positions([a_position("ana", metres_north=10), a_position("bia", metres_north=500)])
+    await world.fleet.map.update_positions([a_position("far", metres_north=50_000)])
 
     page = (await client.get(DRIVERS, params={"bbox": TOWN})).json()
 
@@ -168,7 +168,7 @@ async def test_a_map_shows_as_free_only_whom_the_database_believes_to_be(
 ) -> None:
     for driver_id in ("busy", "free", "off"):
         await world.drivers.put(Driver(driver_id, driver_id, on_duty=driver_id != "off"))
-    await world.fleet.map.move([a_position(driver_id) for driver_id in ("busy", "free", "off")])
+    await world.fleet.map.update_positions([a_position(driver_id) for driver_id in ("busy", "free", "off")])
     await give(world, "busy")  # the fleet has not heard of it yet, nor of the duty of the third
 
     assert await listed(client, bbox=TOWN, free="true") == ["free"]
@@ -178,7 +178,7 @@ async def test_a_map_shows_as_free_only_whom_the_database_believes_to_be(
 
 
 async def test_many_positions_are_taken_at_once(client: httpx.AsyncClient, world: World) -> None:
-    await world.fleet.map.move([a_position("bia")])
+    await world.fleet.map.update_positions([a_position("bia")])
     fixes = [{"driver_id": f"d-{number}", "lat": CENTRE.lat, "lng": CENTRE.lng} for number in range(498)]
     older = {"driver_id": "bia", "lat": 1, "lng": 2, "recorded_at": "2024-01-01T10:00:00-03:00"}
 
@@ -213,7 +213,9 @@ async def test_candidates_are_near_the_pickup_nearest_first_and_nobody_is_claime
     await world.orders.add(an_order("o-1"))
     await world.fleet.map.register(Driver("ana", "Ana Souza"))
     fix = a_position("ana", metres_north=1000)
-    await world.fleet.map.move([a_position("bia", metres_north=2000), fix, a_position("far", metres_north=6000)])
+    await world.fleet.map.update_positions(
+        [a_position("bia", metres_north=2000), fix, a_position("far", metres_north=6000)]
+    )
     await world.fleet.map.occupy("bia", "o-2", 2)
 
     answer = await client.get("/api/v1/orders/o-1/candidates")
@@ -241,7 +243,7 @@ async def test_an_order_without_a_pickup_is_at_the_depot_if_there_is_one(
     client: httpx.AsyncClient, world: World
 ) -> None:
     await world.orders.add(an_order("o-1", pickup=None))
-    await world.fleet.map.move([a_position("ana")])
+    await world.fleet.map.update_positions([a_position("ana")])
     path = "/api/v1/orders/o-1/candidates"
     assert [item["driver_id"] for item in (await client.get(path)).json()["items"]] == ["ana"]
 

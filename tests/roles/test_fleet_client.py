@@ -59,7 +59,7 @@ asyncio.run(main())
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     return positions
 
 
@@ -85,8 +85,8 @@ async def test_a_driver_is_registered_and_moved(fleet: GrpcFleet) -> None:
     await fleet.register(Driver("cai", "Cai Lima"))
     newer, older = a_position("cai", metres_north=1), a_position("cai", age_seconds=5)
 
-    assert await fleet.move(newer)
-    assert not await fleet.move(older)
+    assert await fleet.update_position(newer)
+    assert not await fleet.update_position(older)
     assert (await fleet.search(SEARCH))[0].name == "Cai Lima"
 
 
@@ -98,7 +98,7 @@ async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:
     with pytest.raises(Invalid):
         await fleet.register(Driver("ana", ""))
     with pytest.raises(Invalid):
-        await fleet.move(Position("ana", Place(0, 0), a_position().recorded_at))
+        await fleet.update_position(Position("ana", Place(0, 0), a_position().recorded_at))
 
 
 @pytest.mark.parametrize("failure", [Unavailable("redis", "away"), ZeroDivisionError()])
@@ -124,7 +124,7 @@ async def test_fifty_orders_at_once_get_fifty_drivers(valkey_server: Valkey) -> 
     address = valkey_server.address
     async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
-        await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(50)])
+        await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(50)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:
             answers = await asyncio.gather(*(fleet.search(Search(f"o-{n}", CENTRE, 5, limit=1)) for n in range(50)))
 
@@ -388,7 +388,7 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
 async def test_a_connection_that_another_call_closed_is_unavailable_and_made_again(
     fleet: GrpcFleet, positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     connect = Channel.__connect__
 
     async def connect_and_lose(channel: Channel) -> object:

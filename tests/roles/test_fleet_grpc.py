@@ -32,7 +32,7 @@ HERE = {"pickup_lat": CENTRE.lat, "pickup_lng": CENTRE.lng}
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     return positions
 
 

@@ -43,7 +43,7 @@ def padded(message: bytes, size: int) -> bytes:
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.move([a_position("ana", metres_north=100)])
+    await positions.update_positions([a_position("ana", metres_north=100)])
     return positions
 
 
@@ -117,7 +117,9 @@ async def test_a_deadline_that_passes_while_redis_is_frozen_ends_the_work_and_ha
     try:
         async with redis_client("127.0.0.1", valkey.address.port, timeout_seconds=30) as redis:
             positions = WatchedPositions(redis, prefix="t:", stale_seconds=600, claim_ms=60_000)
-            await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(1, 11)])
+            await positions.update_positions(
+                [a_position(f"d-{number}", metres_north=number) for number in range(1, 11)]
+            )
             async with serving(positions) as port:
                 client = StockClient(port, OURS)
                 with client.channel:

@@ -52,7 +52,7 @@ TOGETHER = {
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     positions.entered.clear()
     return positions
 
@@ -74,7 +74,7 @@ def calls_of(method: str) -> float:
 
 
 async def test_what_is_asked_together_is_one_call_and_still_counts_for_each(positions: WilfulPositions) -> None:
-    await positions.move([a_position(f"d-{number}") for number in range(10)])
+    await positions.update_positions([a_position(f"d-{number}") for number in range(10)])
     before = calls_of("SearchDrivers"), calls_of("SearchDriver")
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(10)))
@@ -87,7 +87,7 @@ async def test_of_one_batch_no_two_orders_are_given_the_same_driver(valkey_serve
     address = valkey_server.address
     async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
-        await positions.move([a_position(f"d-{number}", metres_north=number) for number in range(100)])
+        await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(100)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:
             answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(100)))
 
@@ -96,7 +96,7 @@ async def test_of_one_batch_no_two_orders_are_given_the_same_driver(valkey_serve
 
 async def test_each_gets_the_answer_to_its_own_question(positions: WilfulPositions) -> None:
     far = Place(CENTRE.lat + 0.2, CENTRE.lng)
-    await positions.move([a_position("far", metres_north=0.2 * 111_195)])
+    await positions.update_positions([a_position("far", metres_north=0.2 * 111_195)])
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         answers = await asyncio.gather(
             fleet.search(a_search(1, exclude=("ana",))),

@@ -34,8 +34,8 @@ BOX = {"min_lng": TOWN.min_lng, "min_lat": TOWN.min_lat, "max_lng": TOWN.max_lng
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.move([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
-    await positions.move([a_position("cai", metres_north=2000)])
+    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await positions.update_positions([a_position("cai", metres_north=2000)])
     await positions.occupy("bia", "o-1", 2)
     await positions.register(Driver("cai", "Cai", on_duty=False))
     return positions
@@ -138,10 +138,10 @@ async def test_many_positions_are_moved_at_once_and_counted(fleet: GrpcFleet) ->
     now = a_position("dora")
     batch = [now, a_position("ana", age_seconds=5), Position("eva", Place(0, 0), now.recorded_at)]
 
-    assert await fleet.move_all(batch) == PositionBatchResult(accepted=1, older=1, refused=1)
-    assert await fleet.move_all([]) == PositionBatchResult(0, 0, 0)
+    assert await fleet.update_positions(batch) == PositionBatchResult(accepted=1, older=1, refused=1)
+    assert await fleet.update_positions([]) == PositionBatchResult(0, 0, 0)
     with pytest.raises(Invalid):
-        await fleet.move_all([now] * 1001)
+        await fleet.update_positions([now] * 1001)
 
 
 async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:
@@ -164,7 +164,7 @@ async def test_a_failing_service_is_unavailable(
         fleet.nearest(CENTRE, 5, 5),
         fleet.within(AreaQuery(TOWN)),
         fleet.locate(["ana"]),
-        fleet.move_all([a_position("ana")]),
+        fleet.update_positions([a_position("ana")]),
     ):
         with pytest.raises(FleetUnavailable):
             await question

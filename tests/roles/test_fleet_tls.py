@@ -68,7 +68,7 @@ async def moved(port: int, certificates: Certificates | None) -> bool:
     """Whether a position is taken."""
     async with GrpcFleet(HOST, port, timeout_seconds=3, certificates=certificates) as fleet:
         try:
-            return await fleet.move(a_position())
+            return await fleet.update_position(a_position())
         except FleetUnavailable:
             return False
 

@@ -20,7 +20,7 @@ from gofleet.domain.actor import Actor
 from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.telemetry.exporting import exporting
-from gofleet.usecases.transition_order import Versions
+from gofleet.usecases.transitions import Versions
 from tests.logs import logged
 from tests.makers import an_order
 from tests.roles.conftest import World

@@ -108,7 +108,7 @@ async def test_who_is_further_back_than_memory_reaches_reads_the_history() -> No
             await eventually(lambda: history.reads)
             await added(history, *names)
             bell.ring()
-            assert await told(tail, history.orders.log[-2].moment) == ["o-9"]
+            assert await told(tail, history.orders.log[-2].cursor) == ["o-9"]
 
             found, moment = list[str](), HistoryCursor(0, 0)
             while len(found) < len(names):
@@ -158,4 +158,4 @@ async def test_waiting_ends_when_the_time_is_up_and_tells_how_far_was_looked() -
         with tail.subscribed():
             found = await tail.after(HistoryCursor(0, 0), HistoryFilter(order_id="o-3"), 0.05)
 
-    assert (found.entries, found.until) == ([], history.orders.log[-1].moment)
+    assert (found.entries, found.until) == ([], history.orders.log[-1].cursor)

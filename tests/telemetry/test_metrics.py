@@ -86,7 +86,7 @@ async def test_messages_that_were_handled_before(clean_database: str) -> None:
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
         with moved("gofleet_inbox_duplicates_total", up=0, consumer="dispatch"):
             assert await inbox.outcome(receipt) is None
-        await inbox.note(receipt, "dispatched")
+        await inbox.record(receipt, "dispatched")
         with moved("gofleet_inbox_duplicates_total", consumer="dispatch"):
             assert await inbox.outcome(receipt) == "dispatched"
         await orders.add(an_order("o-1"))

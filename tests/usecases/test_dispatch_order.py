@@ -15,7 +15,7 @@ from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
 from gofleet.ports import Search
 from gofleet.testing.orders import MemoryInbox, MemoryOrders
-from gofleet.usecases.dispatch_order import DispatchOrder, Reach
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.send_to_manual import SendToManual
 from tests.makers import CENTRE, an_order
 
@@ -38,12 +38,12 @@ class FleetOf:
         return [Candidate(driver, driver.title(), search.pickup, 0.0) for driver in free]
 
     async def register(self, driver: Driver) -> None: ...
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         return True
 
 
 def dispatching(orders: MemoryOrders, fleet: FleetOf, depot: Place | None = CENTRE) -> DispatchOrder:
-    return DispatchOrder(orders, MemoryInbox(orders), fleet, Reach(5, 10, patience_seconds=4), depot)
+    return DispatchOrder(orders, MemoryInbox(orders), fleet, SearchRadius(5, 10, patience_seconds=4), depot)
 
 
 async def test_the_first_driver_found_gets_the_order() -> None:
@@ -172,8 +172,8 @@ async def test_what_people_have_moved_is_not_sent_to_people() -> None:
 
 @pytest.mark.parametrize(("waited", "radius"), [(0, 5), (2, 7.5), (4, 10), (400, 10)])
 def test_the_search_widens_while_patience_runs_out(waited: float, radius: float) -> None:
-    assert Reach(5, 10, 4).after(waited) == radius
+    assert SearchRadius(5, 10, 4).after(waited) == radius
 
 
 def test_without_patience_the_search_is_wide_at_once() -> None:
-    assert Reach(5, 10, 0).after(0) == 10
+    assert SearchRadius(5, 10, 0).after(0) == 10

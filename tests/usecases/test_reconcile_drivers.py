@@ -9,8 +9,8 @@ from gofleet.ports import Holding, Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.positions import MemoryPositions
-from gofleet.usecases.reconcile_drivers import ReconcileDrivers
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.drivers import ReconcileDrivers
+from gofleet.usecases.transitions import Transition
 from tests.makers import CENTRE, a_position, an_order, to
 
 
@@ -25,7 +25,7 @@ async def dispatched(orders: MemoryOrders, order_id: str, driver_id: str) -> Non
     await moved(orders, order_id, to(driver_id))
 
 
-async def moved(orders: MemoryOrders, order_id: str, move: Verb) -> None:
+async def moved(orders: MemoryOrders, order_id: str, move: Transition) -> None:
     order = await orders.get(order_id)
     move(order, by=CLIENT)
     await orders.save(order)
@@ -35,7 +35,7 @@ async def test_drivers_of_live_orders_are_busy_again_after_everything_was_forgot
     orders, positions = MemoryOrders(), MemoryPositions()
     for number in range(5):
         await dispatched(orders, f"o-{number}", f"driver-{number}")
-    await positions.move([a_position("driver-3")])
+    await positions.update_positions([a_position("driver-3")])
 
     await reconciling(orders, positions)()
 
@@ -94,7 +94,7 @@ async def test_who_is_off_duty_stays_so_after_everything_was_forgotten() -> None
     drivers, positions = MemoryDrivers(), MemoryPositions()
     for number in range(5):
         await drivers.put(Driver(f"driver-{number}", f"Driver {number}", on_duty=number != 3))
-    await positions.move([a_position(f"driver-{number}") for number in range(5)])
+    await positions.update_positions([a_position(f"driver-{number}") for number in range(5)])
 
     await reconciling(MemoryOrders(), positions, drivers)()
 

@@ -10,7 +10,7 @@ import pytest
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
 from gofleet.testing.orders import MemoryOrders, MemoryOutbox
-from gofleet.usecases.relay_outbox import RelayOutbox
+from gofleet.usecases.relay import RelayOutbox
 from tests.makers import an_order
 
 

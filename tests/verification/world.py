@@ -21,15 +21,15 @@ from gofleet.domain.actor import CLIENT
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import Order
-from gofleet.guards.chain import DISPATCH
+from gofleet.guards.chain import DISPATCH_CONSUMER
 from gofleet.parts import key_prefix
 from gofleet.settings import Settings
 from gofleet.usecases.follow_orders import FollowOrders
-from gofleet.usecases.transition_order import Verb
+from gofleet.usecases.transitions import Transition
 from gofleet.verification import Inputs, Report, Verdict, verify
 from tests.makers import a_position, an_order, to, to_people
 
-Moves = tuple[Verb, ...]
+Moves = tuple[Transition, ...]
 HISTORIES: dict[str, Moves] = {
     "o-delivered": (to("ana"), Order.deliver),
     "o-dispatched": (to("ana"),),
@@ -58,7 +58,7 @@ class World:
     async def live(self) -> None:
         """Orders come and go, through the real adapters; news travels as a broker would carry it."""
         orders = PostgresOrders(self.pool)
-        await self.positions.move([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
+        await self.positions.update_positions([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
         for order_id, moves in HISTORIES.items():
             assert await orders.add(an_order(order_id))
             self.told("create", await orders.get(order_id), 201)
@@ -75,7 +75,7 @@ class World:
     async def add(self, order_id: str) -> None:
         assert await PostgresOrders(self.pool).add(an_order(order_id))
 
-    async def move(self, order_id: str, move: Verb) -> None:
+    async def move(self, order_id: str, move: Transition) -> None:
         orders = PostgresOrders(self.pool)
         order = await orders.get(order_id)
         move(order, by=CLIENT)
@@ -86,7 +86,7 @@ class World:
         inbox, follow = PostgresInbox(self.pool), FollowOrders(self.positions)
         for message in await self.published():
             if message.type in QUEUES[DISPATCH_QUEUE]:
-                await inbox.note(Receipt(DISPATCH, message.event_id), "dispatched")
+                await inbox.record(Receipt(DISPATCH_CONSUMER, message.event_id), "dispatched")
             if message.type in QUEUES[FLEET_QUEUE]:
                 await follow(from_json(message.body))
 

@@ -15,8 +15,8 @@ from gofleet.adapters.grpc.pb import (
 )
 from gofleet.domain.driver import Candidate, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable, Invalid
-from gofleet.domain.ids import identifier
 from gofleet.domain.place import Place
+from gofleet.domain.values import identifier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

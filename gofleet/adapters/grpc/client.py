@@ -65,7 +65,7 @@ class GrpcFleet:
         with self._connection.calling("RegisterDriver") as metadata:
             await self._stub.register_driver(request, timeout=self._timeout_seconds, metadata=metadata)
 
-    async def move(self, position: Position) -> bool:
+    async def update_position(self, position: Position) -> bool:
         """As `Fleet.move`; `Invalid` if the service refuses the position."""
         request = UpdatePositionRequest(
             driver_id=position.driver_id,
@@ -77,7 +77,7 @@ class GrpcFleet:
             answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
         return answer.applied
 
-    async def move_all(self, positions: Sequence[Position]) -> PositionBatchResult:
+    async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
         """As `Fleet.move_all`; `Invalid` if there are more than 1000."""
         with self._connection.calling("StreamPositions") as metadata:
             answer = await self._stub.stream_positions(

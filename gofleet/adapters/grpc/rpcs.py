@@ -42,8 +42,8 @@ from gofleet.adapters.grpc.pb import (
 from gofleet.adapters.grpc.search_columns import SearchItem, decode_searches, encode_outcomes
 from gofleet.domain.driver import AreaQuery, Candidate, Driver
 from gofleet.domain.errors import Invalid, NoDriverNearby
-from gofleet.domain.ids import identifier
 from gofleet.domain.place import BoundingBox, Place
+from gofleet.domain.values import identifier
 from gofleet.ports import Positions, Search
 from gofleet.telemetry.tracing import set_order_id
 
@@ -78,7 +78,7 @@ class FleetRpcs(FleetServiceBase):
     async def update_position(self, update_position_request: UpdatePositionRequest) -> UpdatePositionResponse:
         asked, now = update_position_request, self.clock()
         fix = decode_position(asked.driver_id, asked.lat, asked.lng, asked.recorded_at_ms, now)
-        [applied] = await self.positions.move([fix])
+        [applied] = await self.positions.update_positions([fix])
         return UpdatePositionResponse(applied=applied)
 
     async def stream_positions(
@@ -87,7 +87,7 @@ class FleetRpcs(FleetServiceBase):
         counts = StreamPositionsResponse()
         async for batch in stream_positions_request_iterator:
             possible, refused = decode_positions(batch, self.clock())
-            applied = await self.positions.move(possible) if possible else []
+            applied = await self.positions.update_positions(possible) if possible else []
             counts.accepted += sum(applied)
             counts.older += len(applied) - sum(applied)
             counts.refused += refused

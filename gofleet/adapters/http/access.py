@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from gofleet.domain.errors import DriverNotFound, Forbidden, Invalid
+from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied
 from gofleet.domain.order import Owner
 from gofleet.domain.principal import ANONYMOUS, Principal, Role, Scope
 
@@ -88,7 +88,7 @@ class Caller:
     def check_unrestricted(self, what: str) -> None:
         """`Forbidden` for those who may see but their own."""
         if self.owner is not None:
-            raise Forbidden(f"{what} shows what is not yours")
+            raise PermissionDenied(f"{what} shows what is not yours")
 
     def called(self, actor: str) -> str:
         """What an actor is called to them: of others than themselves they learn the role and not the name."""
@@ -106,13 +106,13 @@ def admitted(principal: Principal, operation: str) -> Caller:
     """The principal as one who asks for that. `Forbidden` without a role or the scope that it needs."""
     access = ACCESS.get(operation)
     if access is None:
-        raise Forbidden("this is for nobody")
+        raise PermissionDenied("this is for nobody")
     if access.scope not in principal.scopes:
-        raise Forbidden(f"the token does not have the scope {access.scope}", access.scope)
+        raise PermissionDenied(f"the token does not have the scope {access.scope}", access.scope)
     if principal.roles & access.everything:
         return Caller(principal)
     own = principal.roles & access.own
     if not own:
-        raise Forbidden("none of your roles may do this")
+        raise PermissionDenied("none of your roles may do this")
     name = principal.subject
     return Caller(principal, Owner(name if CUSTOMER in own else None, name if DRIVER in own else None))

@@ -8,7 +8,7 @@ from typing import Any
 from litestar.openapi.datastructures import ResponseSpec
 
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.domain.ids import IDENTIFIER
+from gofleet.domain.values import IDENTIFIER
 
 TAG_PATTERN = r'^"[!#-~]+"$'
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from http import HTTPStatus
 
-from gofleet.domain.ids import new_name
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
+from gofleet.domain.values import new_name
 from gofleet.ports import Indicators
 
 API = "/api/"

@@ -19,8 +19,8 @@ from gofleet.adapters.http.sse import TooManyStreams
 from gofleet.adapters.http.validation import InvalidBody, InvalidItems, InvalidParameter, plain_message
 from gofleet.domain.errors import (
     CountMismatch,
-    Forbidden,
     Invalid,
+    PermissionDenied,
     RateLimitExceeded,
     Unauthenticated,
     Unavailable,
@@ -60,7 +60,7 @@ def headers_of(error: Exception) -> dict[str, str]:
     match error:
         case HTTPException():
             return dict(error.headers or {})
-        case Unauthenticated() | Forbidden():
+        case Unauthenticated() | PermissionDenied():
             return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
         case Unavailable() | TooManyStreams() | Overloaded() | RateLimitExceeded():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
@@ -72,12 +72,12 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {}
 
 
-def _challenge(error: Unauthenticated | Forbidden) -> str | None:
+def _challenge(error: Unauthenticated | PermissionDenied) -> str | None:
     """RFC 6750, section 3."""
     match error:
         case Unauthenticated():
             return CHALLENGE + (', error="invalid_token"' if error.given else "")
-        case Forbidden():
+        case PermissionDenied():
             return error.scope and f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from gofleet.domain.driver import Driver
-from gofleet.usecases.transition_order import Versions
+from gofleet.usecases.transitions import Versions
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")

@@ -24,7 +24,7 @@ from gofleet.adapters.http.routes.orders import (
 )
 from gofleet.adapters.http.schemas.orders import NewOrder, order_view
 from gofleet.adapters.http.validation import decode_body
-from gofleet.domain.ids import IDENTIFIER
+from gofleet.domain.values import IDENTIFIER
 
 NEW_ORDER = "/api/v1/orders"
 BEFORE, BEHIND = f"{NEW_ORDER}/", "/deliver"

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gofleet.domain.driver import LONGEST_NAME
-from gofleet.domain.ids import IDENTIFIER
-from gofleet.domain.money import LARGEST
-from gofleet.domain.place import LARGEST_LATITUDE
+from gofleet.domain.driver import NAME_CHARS_MAX
+from gofleet.domain.money import AMOUNT_MAX
+from gofleet.domain.place import LATITUDE_MAX
+from gofleet.domain.values import IDENTIFIER
 
 ID: dict[str, Any] = {"pattern": f"^{IDENTIFIER.pattern}$"}
 NUMBER_TEXT: dict[str, Any] = {"pattern": r"^[1-9][0-9]{0,17}$"}
 INT64 = 2**63 - 1
-_MONEY: dict[str, Any] = {"maximum": float(LARGEST), "multipleOf": 0.01}
+_MONEY: dict[str, Any] = {"maximum": float(AMOUNT_MAX), "multipleOf": 0.01}
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1, description="How many.", examples=[3])]
 Version = Annotated[
@@ -33,7 +33,7 @@ Name = Annotated[
     Meta(
         description="For people; 1 to 100 printable characters, not all of them spaces.",
         examples=["Maria"],
-        extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME, "pattern": "[^\\s]"},
+        extra_json_schema={"minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": "[^\\s]"},
     ),
 ]
 Price = Annotated[
@@ -53,7 +53,7 @@ Lat = Annotated[
     Meta(
         description="Latitude, degrees (WGS 84).",
         examples=[-23.5505],
-        extra_json_schema={"minimum": -LARGEST_LATITUDE, "maximum": LARGEST_LATITUDE},
+        extra_json_schema={"minimum": -LATITUDE_MAX, "maximum": LATITUDE_MAX},
     ),
 ]
 Lng = Annotated[

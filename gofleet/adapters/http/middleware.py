@@ -22,7 +22,7 @@ from gofleet.adapters.http.rate_limit import headers_of as headers_of_standing
 from gofleet.adapters.http.refusal import refuse
 from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.ids import IDENTIFIER, new_name
+from gofleet.domain.values import IDENTIFIER, new_name
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import record_error, span
 

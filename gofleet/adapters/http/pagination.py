@@ -12,8 +12,8 @@ from litestar.params import QueryParameter
 from gofleet.adapters.http.validation import InvalidParameter, to_utc
 from gofleet.domain.errors import Invalid
 from gofleet.domain.history import HistoryCursor
-from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order
+from gofleet.domain.values import identifier
 
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _ROW = re.compile(r"#([1-9][0-9]{0,17})")
@@ -99,7 +99,7 @@ _MOMENT = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
 
 
 def resume_token(moment: HistoryCursor) -> str:
-    return urlsafe_b64encode(f"@{moment.turn}.{moment.id}".encode()).decode().rstrip("=")
+    return urlsafe_b64encode(f"@{moment.txid}.{moment.id}".encode()).decode().rstrip("=")
 
 
 def parse_resume_token(token: str) -> HistoryCursor:

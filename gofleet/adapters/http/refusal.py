@@ -12,7 +12,7 @@ from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
 from gofleet.adapters.http.error_handler import headers_of, problem_of
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.domain.ids import new_name
+from gofleet.domain.values import new_name
 
 _Pair = tuple[bytes, bytes]
 _SOMEBODY = new_name()

@@ -208,7 +208,7 @@ class EventStreams:
             if not found.entries:
                 await write(format_keep_alive(resume_token(moment)))
                 continue
-            views = [(EventView.of(entry, caller), resume_token(entry.moment)) for entry in found.entries]
+            views = [(EventView.of(entry, caller), resume_token(entry.cursor)) for entry in found.entries]
             await write(b"".join(format_event(view.type, _encoder.encode(view), id) for view, id in views))
 
     async def _drivers(self, moves: DriverPositionFeed, box: BoundingBox, write: Write) -> None:

@@ -19,8 +19,8 @@ from msgspec import inspect
 from gofleet.adapters.http.fields import ID, NUMBER_TEXT
 from gofleet.domain.driver import driver_identifier
 from gofleet.domain.errors import Invalid
-from gofleet.domain.ids import identifier
 from gofleet.domain.place import BoundingBox
+from gofleet.domain.values import identifier
 
 T = TypeVar("T")
 ECHO_CHARS_MAX = 64

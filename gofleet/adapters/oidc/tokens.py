@@ -22,8 +22,8 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from gofleet.adapters.oidc.keys import JwksCache, Key
 from gofleet.domain.errors import Unauthenticated
-from gofleet.domain.ids import IDENTIFIER
 from gofleet.domain.principal import Principal, Role, Scope
+from gofleet.domain.values import IDENTIFIER
 
 Json = dict[str, Any]
 MOST_BYTES = 8192

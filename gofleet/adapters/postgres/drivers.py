@@ -45,7 +45,7 @@ class PostgresDrivers:
         values = {"after": criteria.after, "free": criteria.free, "on_duty": criteria.on_duty, "limit": limit}
         return await self._all(DRIVERS.list, values)
 
-    async def among(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
+    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
         return await self._all(DRIVERS.among, {"ids": list(driver_ids)})
 
     async def _one(self, query: LiteralString, values: Mapping[str, object]) -> Driver | None:

@@ -43,16 +43,16 @@ class PostgresHistory:
 
     async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
         query = HISTORY.behind if criteria.order_id is None else HISTORY.behind_of_order
-        values = {"turn": str(cursor.turn), "id": cursor.id, "order_id": criteria.order_id, "limit": limit}
+        values = {"turn": str(cursor.txid), "id": cursor.id, "order_id": criteria.order_id, "limit": limit}
         async with acquire(self._pool) as link:
             rows = await (await link.execute(query, values, prepare=True)).fetchall()
         open_from, open_until, held_back = rows[0][:HORIZON]
-        if cursor.turn > open_until:
+        if cursor.txid > open_until:
             raise UnknownCursor
         entries = [_entry_of(row[HORIZON:]) for row in rows if row[HORIZON] is not None]
         more = len(entries) == limit
-        until = entries[-1].moment if more else max(cursor, HistoryCursor(open_from, 0))
-        return HistoryPage([entry for entry in entries if criteria.wants(entry)], until, more, held_back)
+        until = entries[-1].cursor if more else max(cursor, HistoryCursor(open_from, 0))
+        return HistoryPage([entry for entry in entries if criteria.matches(entry)], until, more, held_back)
 
 
 class _LogRow(NamedTuple):
@@ -75,10 +75,10 @@ def _entry_of(columns: TupleRow) -> HistoryEntry:
     row = _LogRow(*columns)
     status = Status(row.became)
     return HistoryEntry(
-        moment=HistoryCursor(row.turn, row.id),
+        cursor=HistoryCursor(row.turn, row.id),
         order_id=row.order_id,
         sequence=row.version,
-        move=change_kind(Status(row.was) if row.was else None, status),
+        kind=change_kind(Status(row.was) if row.was else None, status),
         status=status,
         driver_id=row.driver_id,
         reason=Reason(row.reason) if row.reason else None,

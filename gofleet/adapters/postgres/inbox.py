@@ -14,7 +14,7 @@ class PostgresInbox:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def note(self, receipt: Receipt, outcome: str) -> None:
+    async def record(self, receipt: Receipt, outcome: str) -> None:
         values = {"consumer": receipt.consumer, "event_id": receipt.event_id, "outcome": outcome}
         async with acquire(self._pool) as link:
             await link.execute(INBOX.note, values, prepare=True)

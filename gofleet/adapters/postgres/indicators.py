@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, of_requests
+from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 
 INDICATORS = Queries("indicators")
 
@@ -52,7 +52,7 @@ class PostgresIndicators:
         assert orders is not None  # noqa: S101
         in_time, waited, dispatched, settled = orders
         return [
-            *of_requests(RequestCounts(*requests)),
+            *request_indicators(RequestCounts(*requests)),
             Indicator(DISPATCH, in_time, waited),
             Indicator(SUCCESS, dispatched, settled),
         ]

@@ -97,7 +97,7 @@ class PostgresOrders:
         # uses the indexes. One that fits all would read, for a later page, everything before it.
         return await self._found(ORDERS.list, values, prepare=False)
 
-    async def open_of(self, customer_id: str, limit: int) -> int:
+    async def count_open(self, customer_id: str, limit: int) -> int:
         async with acquire(self._pool) as link:
             found = await link.execute(ORDERS.open_of, {"customer_id": customer_id, "limit": limit}, prepare=True)
             row = await found.fetchone()

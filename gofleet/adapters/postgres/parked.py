@@ -15,7 +15,7 @@ from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
-from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage, replay_of
+from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay
 from gofleet.ports import ParkedFilter
 from gofleet.telemetry.metrics import MESSAGES_PARKED
 
@@ -113,7 +113,7 @@ class PostgresParked:
         async with acquire(self._pool) as link, link.transaction():
             found = await link.execute(PARKED.claim, {"limit": limit})
             rows = await found.fetchall()
-            deliveries = [replay_of(Delivery(queue, bytes(body), headers)) for _, queue, body, headers in rows]
+            deliveries = [as_replay(Delivery(queue, bytes(body), headers)) for _, queue, body, headers in rows]
             yield PostgresReplayClaim(deliveries, [row[0] for row in rows], link)
 
 

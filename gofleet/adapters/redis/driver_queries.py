@@ -47,7 +47,7 @@ class RedisDriverQueries:
         index = "free" if area.free else "seen"  # where few of many are free, this finds them at once
         width_m, height_m = _size_m(area.box)
         shapes = [*_circles(max(width_m, height_m) / 2), ("BYBOX", width_m, height_m)]
-        return await self._found(index, area.box.middle, shapes, area.shows, area.limit)
+        return await self._found(index, area.box.center, shapes, area.matches, area.limit)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         wanted = list(dict.fromkeys(driver_ids))
@@ -131,5 +131,5 @@ def _size_m(box: BoundingBox) -> tuple[float, float]:
     widest = min(max(box.min_lat, 0.0), box.max_lat)
     half_deg = (box.max_lng - box.min_lng) / 2
     width = 2 * distance_m(Place(widest, 0.0), Place(widest, half_deg))
-    height = 2 * max(abs(lat - box.middle.lat) for lat in (box.min_lat, box.max_lat)) * METRES_PER_DEGREE
+    height = 2 * max(abs(lat - box.center.lat) for lat in (box.min_lat, box.max_lat)) * METRES_PER_DEGREE
     return width * SLACK + SLACK_M, height * SLACK + SLACK_M

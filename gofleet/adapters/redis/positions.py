@@ -107,7 +107,7 @@ class RedisPositions:
         """Those of them whose position is known, each once."""
         return await self._sightings.locate(driver_ids)
 
-    async def move(self, positions: Sequence[Position]) -> list[bool]:
+    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
         """Checked positions in; False for each that is older than what is known."""
         applied: list[bool] = []
         for start in range(0, len(positions), BATCH):
@@ -148,12 +148,12 @@ class RedisPositions:
             if cursor == "0":
                 return sorted(found)
 
-    async def remembers(self) -> bool:
+    async def is_initialized(self) -> bool:
         """Whether everything since `remember` is still known."""
         with translate_redis_errors():
             return bool(await self._redis.execute_command("EXISTS", self._known))
 
-    async def remember(self) -> None:
+    async def mark_initialized(self) -> None:
         with translate_redis_errors():
             await self._redis.execute_command("SET", self._known, 1)
 

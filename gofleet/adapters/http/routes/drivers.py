@@ -218,7 +218,7 @@ async def get_drivers(
 )
 async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
     """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""
-    moved = await fleet.move_all(_positions(data.positions))
+    moved = await fleet.update_positions(_positions(data.positions))
     return PositionBatchView(applied=moved.accepted, older=moved.older, refused=moved.refused)
 
 
@@ -227,7 +227,7 @@ MANY_DRIVER_ROUTES = (get_drivers, post_positions)
 
 async def _map(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
     found = {one.position.driver_id: one for one in await fleet.within(area)}
-    records = {driver.id: driver for driver in await drivers.among(list(found))}
+    records = {driver.id: driver for driver in await drivers.get_many(list(found))}
     views = [DriverView.on_map(records[driver_id], one) for driver_id, one in found.items()]
     # PostgreSQL may know better than the fleet by now, and nobody is shown as what was not asked for.
     return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]

@@ -39,10 +39,10 @@ from gofleet.adapters.http.validation import (
 from gofleet.domain.actor import Actor
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, OrderNotFound
-from gofleet.domain.ids import identifier
 from gofleet.domain.order import Order, Owner, Status
+from gofleet.domain.values import identifier
 from gofleet.ports import OrderFilter, Orders
-from gofleet.usecases.transition_order import Versions
+from gofleet.usecases.transitions import Versions
 
 
 class CreateOrderCall(Protocol):

@@ -40,7 +40,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             order_id=entry.order_id,
             sequence=entry.sequence,
-            type=entry.move,
+            type=entry.kind,
             status=entry.status,
             driver_id=entry.driver_id,
             reason=entry.reason,

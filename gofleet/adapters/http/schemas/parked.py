@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gofleet.adapters.http.fields import ID, Count, Fingerprint, NextCursor, RowId, described, timestamp
-from gofleet.domain.ids import identifier
 from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
+from gofleet.domain.values import identifier
 from gofleet.ports import ParkedFilter
 
 

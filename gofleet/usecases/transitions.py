@@ -10,23 +10,23 @@ from gofleet.domain.errors import OrderNotFound, StaleOrder, VersionMismatch
 from gofleet.domain.order import Order, Owner
 from gofleet.ports import Orders
 
-TRIES = 5
+ATTEMPTS_MAX = 5
 """An order has five states and few moves: losing this many races in a row means something else is wrong."""
 
 Versions = frozenset[int] | None
 """The versions that the caller has seen and means; None = whichever it is."""
 
 
-class Verb(Protocol):
+class Transition(Protocol):
     """Such as `Order.cancel`."""
 
     def __call__(self, order: Order, /, *, by: Actor) -> None: ...
 
 
-async def move_order(
+async def transition_order(
     orders: Orders,
     order_id: str,
-    verb: Verb,
+    verb: Transition,
     *,
     by: Actor,
     done: Callable[[Order], bool],
@@ -37,7 +37,7 @@ async def move_order(
     who did not hear our answer asks again. An order that is not the owner's is none.
 
     `OrderNotFound`, `VersionMismatch`, `InvalidTransition`, `StaleOrder`."""
-    for tries_left in reversed(range(TRIES)):
+    for tries_left in reversed(range(ATTEMPTS_MAX)):
         order = await orders.get(order_id)
         if not order.is_of(owner):
             raise OrderNotFound(order_id)

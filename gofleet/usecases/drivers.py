@@ -22,7 +22,7 @@ class ReconcileDrivers:
     batch: int
 
     async def __call__(self) -> int:
-        registered = 0 if await self.positions.remembers() else await self._register_all()
+        registered = 0 if await self.positions.is_initialized() else await self._register_all()
         known = set(await self.positions.holdings())  # before the orders are read: what comes in between is news
         live = await self._live()
         for missing in live - known:
@@ -36,7 +36,7 @@ class ReconcileDrivers:
             for driver in page:
                 await self.positions.register(driver)
             registered, after = registered + len(page), page[-1].id
-        await self.positions.remember()
+        await self.positions.mark_initialized()
         return registered
 
     async def _live(self) -> set[Holding]:
