@@ -17,7 +17,7 @@ from gofleet.adapters.postgres.queries import Queries
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import ACK, Delivery, Outcome
-from gofleet.guards import idempotency as once
+from gofleet.guards import idempotency
 from gofleet.guards.idempotency import Idempotency
 from gofleet.usecases.maintenance import RepublishPending
 from gofleet.usecases.sweep_orders import SweepOrders
@@ -61,7 +61,7 @@ def busy_is_done(patient: Patient) -> None:
     def forget_it(seconds: float) -> Outcome:
         return ACK
 
-    patient.patch.setattr(once, "Later", forget_it)
+    patient.patch.setattr(idempotency, "Retry", forget_it)
 
 
 def ack_first(patient: Patient) -> None:
