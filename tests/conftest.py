@@ -31,17 +31,24 @@ __all__ = [
 ]
 
 TESTS = Path(__file__).parent
+ALONE = ("bench", "chaos", "journeys", "load", "test_readme.py")
+"""System tests that measure time or end the shared servers; marked `alone` as well, they run one after the other."""
 SYSTEM = (
+    *ALONE,
     "auth/test_certified.py",
-    "bench",
-    "chaos",
     "chart",
+    "embedded/test_orphans.py",
     "fuzz",
-    "journeys",
-    "load",
-    "test_readme.py",
+    "model/test_state_machine.py",
+    "mutants/test_mutants.py",
+    "observability/test_rules.py",
+    "observability/test_rules_caught.py",
+    "rights/test_journeys.py",
+    "rights/test_rabbit_rights.py",
+    "rights/test_rabbit_start.py",
+    "rights/test_redis_rights.py",
 )
-"""Folders and modules of tests that start whole installations or large tools: marked `system`, run by
+"""Folders and modules of tests that start whole installations, disasters or large tools: marked `system`, run by
 `just test-system`. Each port's contract on real servers is outside of them."""
 
 # A shell starts a script's background processes with SIGINT ignored. Processes that tests start would inherit that,
@@ -52,15 +59,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import what `-m "not system"` would deselect."""
-    return True if config.option.markexpr == "not system" and _is_system(collection_path) else None
+    return True if config.option.markexpr == "not system" and _lies_in(SYSTEM, collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in SYSTEM."""
     for item in items:
-        if _is_system(item.path):
+        if _lies_in(SYSTEM, item.path):
             item.add_marker("system")
+        if _lies_in(ALONE, item.path):
+            item.add_marker("alone")
 
 
-def _is_system(path: Path) -> bool:
-    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix().startswith(SYSTEM)
+def _lies_in(places: tuple[str, ...], path: Path) -> bool:
+    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix().startswith(places)
