@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 def openapi() -> None:
     """Print the OpenAPI 3.1 document of the REST API, as a running one serves it."""
-    from gofleet.adapters.http.document import openapi_document
+    from gofleet.adapters.http.app import openapi_document
 
     _print(openapi_document())
 

@@ -12,10 +12,10 @@ from loguru import logger
 from gofleet import parts
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
-from gofleet.adapters.http.counting import RequestCounter
 from gofleet.adapters.http.driver_positions import DriverPositionFeed, positions_in_box
 from gofleet.adapters.http.health import Operations
 from gofleet.adapters.http.load_shedding import LoadShedder
+from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams

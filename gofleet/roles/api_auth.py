@@ -9,8 +9,7 @@ from loguru import logger
 
 from gofleet import parts
 from gofleet.adapters.http.auth import Authenticate, Authenticator
-from gofleet.adapters.http.peers import ClientAddresses
-from gofleet.adapters.http.rate_limit import RateLimits, Rates
+from gofleet.adapters.http.rate_limit import ClientAddresses, RateLimits, Rates
 from gofleet.adapters.oidc.issuer import Issuer
 from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier

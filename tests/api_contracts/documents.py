@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gofleet.adapters.http.document import openapi_document
+from gofleet.adapters.http.app import openapi_document
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.api_contracts.asyncapi import asyncapi_breaks
 from tests.api_contracts.openapi import openapi_breaks

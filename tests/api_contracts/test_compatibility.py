@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from gofleet.adapters.http.document import openapi_document
+from gofleet.adapters.http.app import openapi_document
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.api_contracts.asyncapi import asyncapi_breaks
 from tests.api_contracts.documents import PB, ROOT

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gofleet.adapters.http import access
-from gofleet.adapters.http.access import ACCESS, Caller, admitted
+from gofleet.adapters.http import auth
+from gofleet.adapters.http.auth import ACCESS, Caller, authorise
 from gofleet.domain.errors import PermissionDenied
 from gofleet.domain.history import HistoryFilter
 from gofleet.domain.order import Order, Owner
@@ -67,7 +67,7 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
     "whose timeline it is": (Order, "is_of", _everything, "showTimeline", "driver-y"),
     "which driver it is": (Caller, "check_driver", _nothing, "showDriver", "driver-y"),
     "whose position it is": (Caller, "check_driver", _nothing, "moveDriver", "driver-y"),
-    "the role": (access, "admitted", _all_of_it, "listParkedMessages", "customer-a"),
+    "the role": (auth, "authorise", _all_of_it, "listParkedMessages", "customer-a"),
 }
 
 
@@ -77,7 +77,7 @@ async def test_each_predicate_is_needed(
 ) -> None:
     where, name, instead, operation, person = mutant
     monkeypatch.setattr(where, name, instead)
-    monkeypatch.setattr("gofleet.adapters.http.auth.admitted", access.admitted)
+
     assert await violation(CALLS[operation], person) is not None
 
 
@@ -86,23 +86,23 @@ def test_a_token_without_the_scope_may_not_do_what_its_owner_may(scope: Scope) -
     admin = Principal.named("m", frozenset(Role), EVERY_SCOPE - {scope})
     for operation, row in ACCESS.items():
         if row.scope is not scope:
-            assert admitted(admin, operation).owner is None
+            assert authorise(admin, operation).owner is None
             continue
         with pytest.raises(PermissionDenied, match=scope) as refused:
-            admitted(admin, operation)
+            authorise(admin, operation)
         assert refused.value.scope == scope
 
 
 def test_what_has_no_row_is_for_nobody() -> None:
     with pytest.raises(PermissionDenied):
-        admitted(Principal.named("m", frozenset(Role), EVERY_SCOPE), "dropEverything")
+        authorise(Principal.named("m", frozenset(Role), EVERY_SCOPE), "dropEverything")
 
 
 def test_who_is_several_things_owns_as_each_of_them() -> None:
     both = Principal.named("ana", frozenset({Role.CUSTOMER, Role.DRIVER}), EVERY_SCOPE)
-    assert admitted(both, "listOrders").owner == Owner("ana", "ana")
-    assert admitted(both, "cancelOrder").owner == Owner("ana", None)
-    assert admitted(both, "showDriver").owner == Owner(None, "ana")
+    assert authorise(both, "listOrders").owner == Owner("ana", "ana")
+    assert authorise(both, "cancelOrder").owner == Owner("ana", None)
+    assert authorise(both, "showDriver").owner == Owner(None, "ana")
 
 
 @pytest.fixture

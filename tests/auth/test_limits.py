@@ -10,8 +10,7 @@ import httpx
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticate, Authenticator
-from gofleet.adapters.http.peers import ClientAddresses
-from gofleet.adapters.http.rate_limit import RateLimits, Rates
+from gofleet.adapters.http.rate_limit import ClientAddresses, RateLimits, Rates
 from gofleet.adapters.http.server import serving
 from gofleet.domain.rate import Rate
 from gofleet.guards.buckets import MemoryBuckets

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.http.document import openapi_document
+from gofleet.adapters.http.app import openapi_document
 from gofleet.embedded import Postgres, Valkey
 from tests.api_contracts.documents import pretty
 from tests.fuzz.run import an_api

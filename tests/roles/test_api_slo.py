@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from gofleet.adapters.http.app import api_app
-from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.server import serving
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import RequestCounts

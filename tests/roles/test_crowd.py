@@ -15,9 +15,9 @@ import pytest
 from gofleet.adapters.http import middleware
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Send
-from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.error_handler import refuse
 from gofleet.adapters.http.load_shedding import LEAST, ConcurrencyLimit, LoadShedder, Overloaded, Slot
-from gofleet.adapters.http.refusal import refuse
+from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.server import serving
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order

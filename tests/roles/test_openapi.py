@@ -13,8 +13,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from gofleet.adapters.http.app import TAGS
-from gofleet.adapters.http.document import openapi_document
+from gofleet.adapters.http.app import TAGS, openapi_document
 from gofleet.adapters.http.problem_types import Slug
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.json_schema import REFERENCE

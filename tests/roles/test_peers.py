@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from gofleet.adapters.http.peers import ClientAddresses
+from gofleet.adapters.http.rate_limit import ClientAddresses
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-from litestar import Litestar, Request, Router, asgi
+from litestar import Litestar, Request, Response, Router, asgi, route
 from litestar.constants import OPENAPI_JSON_HANDLER_NAME
 from litestar.di import Provide
+from litestar.enums import HttpMethod
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
@@ -16,17 +18,14 @@ from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gofleet import __version__
-from gofleet.adapters.http.access import OPEN, Caller
 from gofleet.adapters.http.asgi import ASGIApp
-from gofleet.adapters.http.auth import Authenticator, caller_of
-from gofleet.adapters.http.counting import RequestCounter
+from gofleet.adapters.http.auth import OPEN, Authenticator, Caller, caller_of
 from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.load_shedding import LoadShedder
-from gofleet.adapters.http.methods import options_of
-from gofleet.adapters.http.middleware import RequestMiddleware
-from gofleet.adapters.http.openapi import DocumentPlugin
+from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
+from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
 from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY
 from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MANY_DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
@@ -188,3 +187,26 @@ class _DocumentOnly(Router):
         if isinstance(value, HTTPRouteHandler) and value.name == OPENAPI_JSON_HANDLER_NAME:
             return super().register(value)
         return []
+
+
+def options_of(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """A handler for each path of `handlers`, which tells what methods it takes."""
+    allowed: dict[str, set[str]] = defaultdict(lambda: {HttpMethod.OPTIONS.value})
+    for handler in handlers:
+        for path in handler.paths:
+            allowed[path] |= {str(method) for method in handler.http_methods}
+    return [_options(path, ", ".join(sorted(methods))) for path, methods in sorted(allowed.items())]
+
+
+def _options(path: str, methods: str) -> HTTPRouteHandler:
+    @route(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False, opt=OPEN)
+    async def options() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": methods})
+
+    return options
+
+
+def openapi_document() -> dict[str, Any]:
+    """The description of all routes (OpenAPI 3.1), for which nothing is opened or asked."""
+    nothing = cast("Any", dict.fromkeys(field.name for field in fields(Api)))
+    return openapi_of(routed(Api(**nothing)))

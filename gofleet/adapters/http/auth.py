@@ -1,27 +1,126 @@
-"""Where every request is asked who sends it."""
+"""Bearer-token authentication and per-operation authorisation."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
+from litestar.params import SkipValidation
 
-from gofleet.adapters.http.access import ANONYMOUS_CALLER, PUBLIC, Caller, admitted
 from gofleet.adapters.http.asgi import Scope
-from gofleet.adapters.http.rate_limit import RateLimits
-from gofleet.domain.errors import Unauthenticated
-from gofleet.domain.principal import Principal
+from gofleet.adapters.http.rate_limit import STAFF, RateLimits
+from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied, Unauthenticated
+from gofleet.domain.order import Owner
+from gofleet.domain.principal import ANONYMOUS, Principal, Role
+from gofleet.domain.principal import Scope as TokenScope
+
+CUSTOMER, DRIVER, DISPATCHER, ADMIN, _ = Role
+OPERATORS = frozenset({DISPATCHER, ADMIN})
+
+
+@dataclass(frozen=True)
+class Access:
+    """Authorisation rule of one operation.
+
+    Roles in `everything` may apply it to all records, roles in `own` to their own records only. The token must carry
+    `scope` as well.
+    """
+
+    scope: TokenScope
+    everything: frozenset[Role]
+    own: frozenset[Role] = frozenset()
+
+
+PUBLIC = "public"
+"""Handler option of the routes that need no authentication."""
+OPEN = {PUBLIC: True}
+ACCESS: Mapping[str, Access] = {
+    "createOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({CUSTOMER})),
+    "showOrder": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
+    "listOrders": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
+    "showTimeline": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
+    "followOrders": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
+    "cancelOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({CUSTOMER})),
+    "deliverOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({DRIVER})),
+    "dispatchOrder": Access(TokenScope.ORDERS_WRITE, OPERATORS),
+    "redispatchOrder": Access(TokenScope.ORDERS_WRITE, OPERATORS),
+    "listCandidates": Access(TokenScope.DRIVERS_READ, OPERATORS),
+    "registerDriver": Access(TokenScope.DRIVERS_WRITE, STAFF),
+    "showDriver": Access(TokenScope.DRIVERS_READ, STAFF, frozenset({DRIVER})),
+    "setDuty": Access(TokenScope.DRIVERS_WRITE, STAFF, frozenset({DRIVER})),
+    "locateDriver": Access(TokenScope.DRIVERS_READ, STAFF, frozenset({DRIVER})),
+    "moveDriver": Access(TokenScope.DRIVERS_WRITE, STAFF, frozenset({DRIVER})),
+    "listDrivers": Access(TokenScope.DRIVERS_READ, STAFF),
+    "moveDrivers": Access(TokenScope.DRIVERS_WRITE, STAFF),
+    "listParkedMessages": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "countParkedMessages": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "showParkedMessage": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "replayParkedMessage": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "replayParkedMessages": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "listFailedEvents": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "retryFailedEvents": Access(TokenScope.OPERATIONS, frozenset({ADMIN})),
+    "showIndicators": Access(TokenScope.OPERATIONS, STAFF),
+}
+"""By `operationId`; an operation without a row is forbidden to every role. tests/auth checks each row."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Authorised caller of one operation. `owner` restricts it to one customer's or driver's records, None does not."""
+
+    principal: Principal
+    owner: Owner | None = None
+
+    @property
+    def actor(self) -> str:
+        """The caller's name in order histories."""
+        return self.principal.actor
+
+    def customer(self, named: str | None) -> str | None:
+        """The customer of a new order: customers order for themselves, other callers may name any customer."""
+        if self.owner is None:
+            return named
+        if named not in {None, self.owner.customer_id}:
+            raise Invalid("customer_id", "must be left out, or be your own")
+        return self.owner.customer_id
+
+    def check_driver(self, driver_id: str) -> None:
+        """`DriverNotFound` for every driver but the caller's own, before any lookup: the answer must not depend on
+        whether the driver exists."""
+        if self.owner is not None and driver_id != self.owner.driver_id:
+            raise DriverNotFound(driver_id)
+
+    def check_unrestricted(self, what: str) -> None:
+        """`PermissionDenied` for a caller who is restricted to their own records."""
+        if self.owner is not None:
+            raise PermissionDenied(f"{what} includes records of other owners")
+
+    def called(self, actor: str) -> str:
+        """`actor` as this caller may see it: restricted callers see the role of other actors without the name."""
+        return actor if self.owner is None or actor == self.actor else actor.partition(":")[0]
+
+
+CallerPart = NamedDependency[SkipValidation[Caller]]
+"""The dependency `caller` of the handlers."""
+
+ANONYMOUS_CALLER = Caller(ANONYMOUS)
+"""The caller of every request when authentication is off (AUTH=off): unrestricted."""
 
 Authenticate = Callable[[str], Awaitable[Principal]]
-"""Who a token is of. `Unauthenticated`, `Unavailable`."""
+"""Verifies a token and returns its principal. `Unauthenticated`, `Unavailable`."""
 SCHEME = "bearer"
 
 
 class Authenticator:
-    """Without `authenticate` everybody may do everything; without `limits`, as often as they like. `issuer` is whom to
-    ask for a token."""
+    """Authenticates, rate-limits and authorises each request.
+
+    Without `authenticate` every request is anonymous and unrestricted; without `limits` there is no rate limit.
+    `issuer` is the URL of the token issuer, as RFC 9728 metadata publishes it.
+    """
 
     def __init__(
         self, authenticate: Authenticate | None = None, limits: RateLimits | None = None, issuer: str | None = None
@@ -32,12 +131,10 @@ class Authenticator:
 
     @property
     def auth_required(self) -> bool:
-        """Whether anybody is asked who they are."""
         return self._authenticate is not None
 
     async def authenticate(self, scope: Scope, operation: str) -> Caller:
-        """Whoever asks for `operation`, if they may. `RateLimitExceeded`, `Unauthenticated`, `Forbidden`,
-        `Unavailable`."""
+        """The authorised caller of `operation`. `RateLimitExceeded`, `Unauthenticated`, `PermissionDenied`, `Unavailable`."""
         limits = self._limits
         if limits is not None:
             limits.check(scope)
@@ -46,34 +143,50 @@ class Authenticator:
                 await limits.take_for_peer(scope)
             return ANONYMOUS_CALLER
         try:
-            principal = await self._authenticate(token_of(scope))
+            principal = await self._authenticate(bearer_token(scope))
         except Unauthenticated:
             if limits is not None:
                 await limits.take_for_peer(scope)
             raise
         if limits is not None:
             await limits.take_for(principal, scope)
-        return admitted(principal, operation)
+        return authorise(principal, operation)
 
     async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """As Litestar calls it, before it looks at anything else of the request."""
+        """Litestar guard: runs before the rest of the request is read."""
         if not handler.opt.get(PUBLIC):
             operation = getattr(handler, "operation_id", None)
             scope = cast("Scope", connection.scope)
             scope["state"]["caller"] = await self.authenticate(scope, str(operation))
 
 
+def authorise(principal: Principal, operation: str) -> Caller:
+    """`principal` as the caller of `operation`. `PermissionDenied` without the required role or scope."""
+    access = ACCESS.get(operation)
+    if access is None:
+        raise PermissionDenied("no role may do this")
+    if access.scope not in principal.scopes:
+        raise PermissionDenied(f"the token does not have the scope {access.scope}", access.scope)
+    if principal.roles & access.everything:
+        return Caller(principal)
+    own = principal.roles & access.own
+    if not own:
+        raise PermissionDenied("none of your roles may do this")
+    name = principal.subject
+    return Caller(principal, Owner(name if CUSTOMER in own else None, name if DRIVER in own else None))
+
+
 def caller_of(scope: Any) -> Caller:
-    """Whoever came in by the guard."""
+    """The caller that the guard stored in the request's state."""
     return scope["state"]["caller"]
 
 
-def token_of(scope: Scope) -> str:
+def bearer_token(scope: Scope) -> str:
     """The bearer token (RFC 6750, section 2.1). `Unauthenticated` without one, or with several."""
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    if not given:
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not values:
         raise Unauthenticated("there is no Authorization header", given=False)
-    scheme, _, token = given[0].decode("latin-1").partition(" ")
-    if len(given) > 1 or scheme.lower() != SCHEME or not (token := token.strip()):
+    scheme, _, token = values[0].decode("latin-1").partition(" ")
+    if len(values) > 1 or scheme.lower() != SCHEME or not (token := token.strip()):
         raise Unauthenticated("the Authorization header is not one bearer token")
     return token

@@ -11,11 +11,10 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from gofleet.adapters.http.access import OPEN
-from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.auth import OPEN
 from gofleet.adapters.http.fields import described
 from gofleet.adapters.http.problem_types import PREFIX, Slug
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.problems import Answer, documented
 from gofleet.domain.principal import Scope
 
 STATIC = Path(__file__).parent / "static"

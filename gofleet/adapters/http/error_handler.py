@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 from math import ceil
 from typing import Any, cast
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
+from msgspec import structs
 
+from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
 from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problem_types import Slug
@@ -26,6 +30,7 @@ from gofleet.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
+from gofleet.domain.values import new_name
 from gofleet.telemetry.tracing import current_trace_id, record_error
 
 CHALLENGE = 'Bearer realm="gofleet"'
@@ -34,7 +39,7 @@ CHALLENGE = 'Bearer realm="gofleet"'
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The answer to whatever a handler, or Litestar itself, raised."""
     found = problem_of(error, request.scope["state"].get("request_id"))
-    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=headers_of(error))
+    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=problem_headers(error))
 
 
 def problem_of(error: Exception, request_id: str | None) -> Problem:
@@ -55,7 +60,7 @@ def problem_of(error: Exception, request_id: str | None) -> Problem:
     )
 
 
-def headers_of(error: Exception) -> dict[str, str]:
+def problem_headers(error: Exception) -> dict[str, str]:
     """The headers that go with the problem."""
     match error:
         case HTTPException():
@@ -128,3 +133,29 @@ def _parameter(extra: dict[str, str]) -> str | None:
 def _pointer(field: str) -> str:
     """`pickup.lat` as the JSON pointer `/pickup/lat`."""
     return "".join("/" + step for step in field.split(".") if step)
+
+
+_Pair = tuple[bytes, bytes]
+_SOMEBODY = new_name()
+"""Stands where the id of the request will be."""
+
+
+async def refuse(send: Send, most: int, request_id: str) -> int:
+    """Answer as to `Overloaded(most)`; the status."""
+    status, headers, before, behind = _written(most)
+    own = request_id.encode("ascii")
+    body = b"".join((before, own, behind))
+    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", own), NOSNIFF]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    return status
+
+
+@cache  # no more of them than there may be requests in hand
+def _written(most: int) -> tuple[int, list[_Pair], bytes, bytes]:
+    """The status, the headers that all of them have, and the body before and behind the request's id."""
+    error = Overloaded(most)
+    problem = structs.replace(problem_of(error, _SOMEBODY), trace_id=None)  # none has begun
+    before, _, behind = msgspec.json.encode(problem).partition(_SOMEBODY.encode())
+    headers = raw_headers(*problem_headers(error).items(), ("content-type", MEDIA_TYPE))
+    return problem.status, headers, before, behind

@@ -12,7 +12,7 @@ import msgspec
 
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.auth import Authenticator
-from gofleet.adapters.http.error_handler import headers_of, problem_of
+from gofleet.adapters.http.error_handler import problem_headers, problem_of
 from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.routes.orders import (
@@ -76,7 +76,7 @@ async def _answer(scope: Scope, send: Send, answering: Awaitable[OrderResponse])
     except Exception as error:  # whatever it is, the client is told, as the usual way would
         problem = problem_of(error, scope["state"]["request_id"])
         body = _encoder.encode(problem)
-        await respond(send, problem.status, MEDIA_TYPE, body, *headers_of(error).items())
+        await respond(send, problem.status, MEDIA_TYPE, body, *problem_headers(error).items())
     else:
         await respond(send, answer.status, JSON, _encoder.encode(answer.view), *answer.headers.items())
 

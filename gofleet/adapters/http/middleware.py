@@ -13,18 +13,65 @@ import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.error_handler import headers_of, problem_of
-from gofleet.adapters.http.hosts import check_host
+from gofleet.adapters.http.error_handler import problem_headers, problem_of, refuse
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.rate_limit import STANDING
-from gofleet.adapters.http.rate_limit import headers_of as headers_of_standing
-from gofleet.adapters.http.refusal import refuse
-from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody
+from gofleet.adapters.http.rate_limit import STANDING, rate_limit_headers
+from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody, check_host
 from gofleet.domain.errors import Unavailable
+from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
 from gofleet.domain.values import IDENTIFIER, new_name
+from gofleet.ports import Indicators
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import record_error, span
+
+API = "/api/"
+INGEST_ROUTE = ("POST", "/api/v1/orders")
+UNCOUNTED = ("/api/v1/orders/stream", "/api/v1/docs", "/api/v1/openapi.json")
+"""They are no answers to a customer's question, or last for hours."""
+
+
+class RequestCounter:
+    """The counts of one process. What could not be handed over is kept, and handed over with the next."""
+
+    def __init__(self) -> None:
+        self._process = new_name()
+        self._number = 1
+        self._answered = self._failed = self._ingests = self._fast = 0
+        self._offered: RequestCounts | None = None
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An answered request; `route` is the template, which requests that no route answers have none of."""
+        counted, failed, ingest = _meaning(method, route, status)
+        self._answered += counted
+        self._failed += failed
+        self._ingests += ingest
+        self._fast += ingest and not failed and seconds <= INGEST_SECONDS
+
+    async def hand_over(self, indicators: Indicators) -> int:
+        """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
+
+        Without an answer nobody knows whether it was kept: the same number is then said again with the same counts.
+        """
+        if self._offered is None:
+            if not self._answered:
+                return 0
+            self._offered = RequestCounts(self._answered, self._failed, self._ingests, self._fast)
+            self._answered = self._failed = self._ingests = self._fast = 0
+        await indicators.count(self._process, self._number, self._offered)
+        self._number, self._offered = self._number + 1, None
+        return 0
+
+
+@cache  # few, and finding it out each time costs more than the counting
+def _meaning(method: str, route: str, status: int) -> tuple[bool, bool, bool]:
+    """Whether it counts at all, is our failure, and is an order that was ours to take."""
+    if not route.startswith(API) or route.startswith(UNCOUNTED):
+        return False, False, False
+    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return True, failed, (method, route.rstrip("/")) == INGEST_ROUTE and not refused
+
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Those that may become a label or a span's name: a client can invent others without end."""
@@ -157,7 +204,7 @@ class _Answer:
             named = (b"x-request-id", self._request_id.encode("ascii"))
             message["headers"] = [*message.get("headers", ()), named, NOSNIFF]
             if standing := self._state.get(STANDING):
-                message["headers"] += headers_of_standing(standing)
+                message["headers"] += rate_limit_headers(standing)
         await self._send(message)
 
     async def fail(self, error: Exception) -> None:
@@ -166,7 +213,7 @@ class _Answer:
         if self.started:
             raise error
         body = msgspec.json.encode(problem)
-        await respond(self, problem.status, MEDIA_TYPE, body, *headers_of(error).items())
+        await respond(self, problem.status, MEDIA_TYPE, body, *problem_headers(error).items())
 
 
 def _streams(start: Message) -> bool:

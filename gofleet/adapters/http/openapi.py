@@ -15,10 +15,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
-from gofleet.adapters.http.access import ACCESS, PUBLIC
-from gofleet.adapters.http.answers import HEADERS, Answer
+from gofleet.adapters.http.auth import ACCESS, PUBLIC
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import Problem
+from gofleet.adapters.http.problems import HEADERS, Answer, Problem
 from gofleet.adapters.json_schema import example_of, referenced_schemas, schemas_of
 
 Json = dict[str, Any]

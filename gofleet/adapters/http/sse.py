@@ -14,8 +14,8 @@ from litestar.response.base import ASGIResponse
 from loguru import logger
 
 from gofleet.adapters.history_feed import HistoryFeed
-from gofleet.adapters.http.access import ANONYMOUS_CALLER, Caller
 from gofleet.adapters.http.asgi import Receive, Scope, Send
+from gofleet.adapters.http.auth import ANONYMOUS_CALLER, Caller
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.pagination import resume_token
 from gofleet.adapters.http.schemas.events import EventView

@@ -9,12 +9,11 @@ from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.access import Caller, CallerPart
-from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.auth import Caller, CallerPart
 from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
 from gofleet.adapters.http.pagination import Cursor, driver_cursor, parse_driver_cursor
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
 from gofleet.adapters.http.schemas.drivers import (
     DriverLocationUpdate,
     DriverPage,

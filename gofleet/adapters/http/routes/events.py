@@ -8,12 +8,11 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
-from gofleet.adapters.http.access import CallerPart
-from gofleet.adapters.http.answers import Answer
+from gofleet.adapters.http.auth import CallerPart
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.problems import Answer, documented
 from gofleet.adapters.http.routes.orders import get_owned_order
 from gofleet.adapters.http.schemas.events import EventView, Timeline
 from gofleet.adapters.http.sse import MEDIA_TYPE, EventStreams, StreamingResponse

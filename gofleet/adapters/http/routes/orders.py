@@ -10,13 +10,12 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.access import Caller, CallerPart
-from gofleet.adapters.http.answers import AFTER, Answer
+from gofleet.adapters.http.auth import Caller, CallerPart
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, order_cursor, parse_order_cursor
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.adapters.http.schemas.orders import (
     AssignOrder,

@@ -10,11 +10,10 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
-from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, described, timestamp
 from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.adapters.http.validation import Limit
 from gofleet.ports import FailedEvent, FailedEvents

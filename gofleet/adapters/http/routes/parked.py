@@ -9,11 +9,10 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.answers import AFTER, Answer
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import BODY, documented
+from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
 from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.adapters.http.schemas.parked import (
     ParkedDetailView,

@@ -9,9 +9,8 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from gofleet.adapters.http.answers import Answer
 from gofleet.adapters.http.fields import described
-from gofleet.adapters.http.problems import documented
+from gofleet.adapters.http.problems import Answer, documented
 from gofleet.domain.indicators import OBJECTIVES, WINDOW_SECONDS, Indicator
 from gofleet.ports import Indicators
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from gofleet.adapters.http.access import Caller
+from gofleet.adapters.http.auth import Caller
 from gofleet.adapters.http.fields import DriverId, Lat, Lng, OrderId, Version, described, timestamp
 from gofleet.domain.driver import Sighting
 from gofleet.domain.history import ChangeKind, HistoryEntry
