@@ -44,6 +44,7 @@ from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.loop_lag import measure_loop_lag
 from gofleet.telemetry.metrics import set_build_info
+from gofleet.waiting import first_of
 
 NEXT_PORTS = 20
 """How many more ports are tried when nobody asked for a certain one."""
@@ -135,9 +136,7 @@ async def watched(process: Process, listening: Listening) -> AsyncGenerator[None
     """Stop the process if a server of its own ends on its own."""
 
     async def until_ended(stop: asyncio.Event) -> None:
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, listening.ended}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        await first_of(stop, listening.ended)
 
     async with process.keeping(until_ended):
         yield

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from gofleet.settings import Settings
+from gofleet.waiting import cancel_and_wait, first_of, sleep_unless
 
 T = TypeVar("T")
 Part = Callable[["Process"], AbstractAsyncContextManager[T]]
@@ -78,9 +79,8 @@ class Process:
             yield
         finally:
             stop.set()
-            await asyncio.wait({task}, timeout=self.settings.general.grace_seconds)
-            task.cancel()
-            await asyncio.wait({task})
+            await first_of(task, timeout=self.settings.general.grace_seconds)
+            await cancel_and_wait(task)
 
     async def run(self, roles: Sequence[Part[None]]) -> None:
         """Play the roles until told to stop; raises an `ExceptionGroup` of whatever stopped it otherwise.
@@ -116,12 +116,9 @@ class Process:
     async def _opened(self, role: Part[None]) -> bool:
         """False if told to stop before the role was up, which may be long while it waits for its servers."""
         opening = asyncio.create_task(self.use(role))
-        stopped = asyncio.create_task(self.stopping.wait())
-        await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        await first_of(opening, self.stopping)
         if not opening.done():
-            opening.cancel()
-            await asyncio.wait({opening})
+            await cancel_and_wait(opening)
             return False
         await opening
         return True
@@ -145,10 +142,6 @@ def _signals(told: Callable[[], None]) -> Generator[None]:
 
 async def repeat(act: Callable[[], Awaitable[object]], seconds: float, stop: asyncio.Event) -> None:
     """Call `act` every `seconds` until `stop`; again at once while it returns true."""
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        while not stop.is_set():
-            if not await act():
-                await asyncio.wait({stopped}, timeout=seconds)
-    finally:
-        stopped.cancel()
+    while not stop.is_set():
+        if not await act():
+            await sleep_unless(stop, seconds)

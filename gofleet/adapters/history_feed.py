@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from gofleet.adapters.supervision import either, jittered, within
+from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter
 from gofleet.ports import History
+from gofleet.waiting import first_of, sleep_unless
 
 EVERYTHING = HistoryFilter()
 PAUSE_SECONDS_MIN = 0.02
@@ -81,12 +82,12 @@ class HistoryFeed:
             if found.entries or left <= 0:
                 return found
             if not more:
-                await within(left if known else min(left, self._poll_seconds), changed)
+                await sleep_unless(changed, left if known else min(left, self._poll_seconds))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read what is new until `stop`, while anybody wants it."""
         while not stop.is_set():
-            await either(stop, self._wanted)
+            await first_of(stop, self._wanted)
             async with self._listening():
                 await self._read_on(stop)
             self._forget()
@@ -119,17 +120,17 @@ class HistoryFeed:
                 if not away:
                     logger.warning("the tail of the history waits: {}", error)
                 away = True
-                await within(jittered(RETRY_DELAY_SECONDS), stop)
+                await sleep_unless(stop, jittered(RETRY_DELAY_SECONDS))
                 continue
             if away:
                 logger.info("the tail of the history goes on")
             away = False
             if more:
                 continue
-            await within(PAUSE_SECONDS_MIN, stop)
+            await sleep_unless(stop, PAUSE_SECONDS_MIN)
             # What is held back comes when somebody else's transaction ends, and nobody rings a bell for that.
             pause = min(pause * 2, self._poll_seconds) if held_back else PAUSE_SECONDS_MIN
-            await either(stop, self._woken, pause if held_back else self._poll_seconds)
+            await first_of(stop, self._woken, timeout=pause if held_back else self._poll_seconds)
 
     async def _read(self) -> tuple[bool, bool]:
         """Whether there is more, and whether something is held back."""

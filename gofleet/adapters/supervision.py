@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 from gofleet.domain.errors import Unavailable
+from gofleet.waiting import cancel_and_wait, first_of
 
 Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
 """Sets the second event when it has begun or has to wait, and ends in order when the first is set."""
@@ -43,7 +44,7 @@ class Supervisor:
 
     async def __call__(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set; raise what ended the consuming if that comes first."""
-        await either(stop, self._failed)
+        await first_of(stop, self._failed)
         if self._failure is not None:
             raise self._failure
 
@@ -54,7 +55,9 @@ class Supervisor:
         self._wanted[queue] += 1
         task = asyncio.create_task(self._reporting(work, stop, begun))
         try:
-            await _first(begun, task)
+            await first_of(begun, task)
+            if task.done():
+                await task
             yield
         finally:
             stop.set()
@@ -70,40 +73,9 @@ class Supervisor:
             raise
 
 
-async def either(one: asyncio.Event, other: asyncio.Event, within_seconds: float | None = None) -> bool:
-    """Wait until one of them is set: True; False if the time is up before."""
-    waits = {asyncio.create_task(one.wait()), asyncio.create_task(other.wait())}
-    try:
-        done, _ = await asyncio.wait(waits, timeout=within_seconds, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-async def within(seconds: float, event: asyncio.Event) -> bool:
-    """Whether the event is set before the time is up."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
-
-
 def jittered(seconds: float) -> float:
     """About so long, so that those who lost the same server do not all come back at the same moment."""
     return seconds * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret
-
-
-async def _first(event: asyncio.Event, task: asyncio.Task[None]) -> None:
-    """Wait for the event; if the task ends before it, raise what ended it."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    if task.done():
-        await task
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -111,7 +83,6 @@ async def _ended(task: asyncio.Task[None]) -> None:
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task})
+        await cancel_and_wait(task)
         raise
     await task

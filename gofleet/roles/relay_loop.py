@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Literal
+
+from gofleet.waiting import first_of
 
 Act = Callable[[], Awaitable[int]]
 
@@ -31,14 +32,14 @@ class WakeUp:
         self._unheard = False
         return self.notifications
 
-    async def wait(self, seconds: float, stopped: asyncio.Future[Literal[True]]) -> None:
-        """Until it rings for us, `stopped` is done, or the time is up."""
+    async def wait(self, seconds: float, stop: asyncio.Event) -> None:
+        """Until it rings for us, `stop` is set, or the time is up."""
         if self._unheard:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            await asyncio.wait({waiter, stopped}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(waiter, stop, timeout=seconds)
         finally:
             if not waiter.done():
                 self._waiting.remove(waiter)
@@ -51,13 +52,9 @@ async def relay_loop(act: Act, full: int, bell: WakeUp, poll_seconds: float, sto
     For what another lane or another relay has in hand holds the later events of its orders back: who has published
     something looks after those, and one who found nothing need not.
     """
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        while not stop.is_set():
-            heard = bell.consume()
-            done = await act()
-            more = 2 * done >= full  # not all of it need have been taken
-            if not more and not (done and bell.notifications > heard):
-                await bell.wait(poll_seconds, stopped)
-    finally:
-        stopped.cancel()
+    while not stop.is_set():
+        heard = bell.consume()
+        done = await act()
+        more = 2 * done >= full  # not all of it need have been taken
+        if not more and not (done and bell.notifications > heard):
+            await bell.wait(poll_seconds, stop)

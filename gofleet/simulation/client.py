@@ -17,6 +17,7 @@ from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.simulation.city import City, Courier
 from gofleet.simulation.tally import Ending, Summary, summary
+from gofleet.waiting import first_of
 
 PING_SECONDS = 1.0
 LOOK_SECONDS = 0.2
@@ -70,9 +71,8 @@ class SimulatedClient:
             delivering = group.create_task(self._follow())
             ordering = group.create_task(self._order())
             ending = group.create_task(self._until_settled(ordering))
-            stopped = group.create_task(stop.wait())
-            await asyncio.wait({ending, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (driving, delivering, ordering, ending, stopped):
+            await first_of(ending, stop)
+            for task in (driving, delivering, ordering, ending):
                 task.cancel()
 
     def counts(self) -> Counts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gofleet.telemetry.metrics import LOOP_LAG_SECONDS
+from gofleet.waiting import sleep_unless
 
 EVERY_SECONDS = 0.5
 
@@ -14,8 +15,5 @@ async def measure_loop_lag(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         due = loop.time() + EVERY_SECONDS
-        waiting = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({waiting}, timeout=EVERY_SECONDS)
-        if not waiting.done():
-            waiting.cancel()
+        if not await sleep_unless(stop, EVERY_SECONDS):
             LOOP_LAG_SECONDS.observe(max(loop.time() - due, 0.0))

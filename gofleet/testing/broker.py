@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from gofleet.adapters.dispatcher import Dispatcher
-from gofleet.adapters.supervision import Supervisor, either
+from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Message, Retry, parking_queue
+from gofleet.waiting import cancel_and_wait, first_of
 
 GRACE_SECONDS = 20.0
 
@@ -111,7 +112,7 @@ class MemoryBroker:
             try:
                 while not stop.is_set():
                     if dispatcher in self._lost:
-                        await either(self._connected, stop)
+                        await first_of(self._connected, stop)
                         continue
                     with self.supervisor.consuming(queue):
                         await self._hand_out(queue, dispatcher, mine, prefetch, stop)
@@ -158,7 +159,7 @@ class MemoryBroker:
         queue = self.queue(name)
         if not queue.waiting:
             queue.arrived.clear()
-            await either(queue.arrived, stop)
+            await first_of(queue.arrived, stop)
         while queue.waiting and len(dispatcher) < prefetch and dispatcher not in self._lost:
             number, entry = next(queue.numbers), queue.waiting.popleft()
             entry.deliveries += 1
@@ -186,9 +187,7 @@ class MemoryBroker:
 
 async def _room_or(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
     room = asyncio.create_task(dispatcher.fewer_than(prefetch))
-    stopped = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({room, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await first_of(room, stop)
     finally:
-        room.cancel()
-        stopped.cancel()
+        await cancel_and_wait(room)

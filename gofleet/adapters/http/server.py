@@ -19,6 +19,7 @@ from granian.server.embed import Server
 from loguru import logger
 
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
+from gofleet.waiting import cancel_and_wait, first_of
 
 HEADER_SECONDS = 5.0
 LARGEST_HEADERS = 32 * 1024
@@ -240,13 +241,12 @@ async def _accepting(address: str, port: int, serve: asyncio.Task[None]) -> None
 
 
 async def _finish(serve: asyncio.Task[None], requests: _Requests, grace_seconds: float) -> None:
-    ended, _ = await asyncio.wait({serve}, timeout=grace_seconds)
+    ended = await first_of(serve, timeout=grace_seconds)
     if not ended:
         if cut := requests.cut_off():
             logger.bind(requests=cut).warning("requests cut off: the grace period is over")
-        ended, _ = await asyncio.wait({serve}, timeout=CUT_SECONDS)
+        ended = await first_of(serve, timeout=CUT_SECONDS)
     if not ended:
-        serve.cancel()  # the last resort: Granian then complains in the log
-        await asyncio.wait({serve})
+        await cancel_and_wait(serve)  # the last resort: Granian then complains in the log
     elif failure := serve.exception():
         raise RuntimeError("the HTTP server failed") from failure

@@ -23,6 +23,7 @@ from gofleet.domain.errors import RateLimitExceeded, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.place import BoundingBox
 from gofleet.telemetry.metrics import OPEN_STREAMS
+from gofleet.waiting import first_of
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2000
@@ -112,11 +113,12 @@ class StreamingResponse(ASGIResponse):
 
     async def _pump(self, write: Write, receive: Receive) -> None:
         tasks = [asyncio.ensure_future(pump(write)) for pump in self._pumps]
-        tasks += [asyncio.create_task(_gone(receive)), asyncio.create_task(_set(self._stopping))]
+        tasks.append(asyncio.create_task(_gone(receive)))
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_of(*tasks, self._stopping)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
             await _ended(tasks)
 
@@ -135,10 +137,6 @@ async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 _encoder = msgspec.json.Encoder()

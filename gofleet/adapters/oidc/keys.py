@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey, RSAKey
 from loguru import logger
 
 from gofleet.domain.errors import Unauthenticated, Unavailable
+from gofleet.waiting import cancel_and_wait
 
 Key = RSAKey | ECKey
 Fetch = Callable[[], Awaitable[Mapping[str, Key]]]
@@ -67,8 +68,7 @@ class JwksCache:
 
     async def close(self) -> None:
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait({self._fetching})
+            await cancel_and_wait(self._fetching)
 
     def _age(self) -> float:
         return self._clock() - self._fetched_at

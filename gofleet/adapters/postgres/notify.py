@@ -16,6 +16,7 @@ from psycopg import AsyncConnection
 from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
+from gofleet.waiting import first_of, sleep_unless
 
 CHANNEL = "gofleet_outbox"
 BURST_MIN = 6
@@ -44,22 +45,16 @@ class OutboxNotifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Pass on each ring until `stop`; at most one statement in a pause."""
-        stopped = asyncio.create_task(stop.wait())
         pause = self._pause_seconds
-        try:
-            while not stop.is_set():
-                rung = asyncio.create_task(self._rung.wait())
-                await asyncio.wait({rung, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                rung.cancel()
-                if self._rung.is_set():
-                    self._rung.clear()
-                    self._rings = 0
-                    await self._notify()
-                    await asyncio.wait({stopped}, timeout=pause)
-                    longer = 2 * pause if self._rings > BURST_MIN else pause / 2
-                    pause = min(max(longer, self._pause_seconds), self._most_seconds)
-        finally:
-            stopped.cancel()
+        while not stop.is_set():
+            await first_of(self._rung, stop)
+            if self._rung.is_set():
+                self._rung.clear()
+                self._rings = 0
+                await self._notify()
+                await sleep_unless(stop, pause)
+                longer = 2 * pause if self._rings > BURST_MIN else pause / 2
+                pause = min(max(longer, self._pause_seconds), self._most_seconds)
 
     async def _notify(self) -> None:
         try:
@@ -83,5 +78,5 @@ async def listen(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -
                         wake()
         except psycopg.Error as error:
             logger.debug("outbox bell not heard: {}", error)
-            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=jittered(pause))
+            await sleep_unless(stop, jittered(pause))
             pause = min(pause * 2, 5.0)

@@ -23,6 +23,7 @@ from faststream.security import BaseSecurity
 from gofleet.adapters.rabbit.presence import find_missing, summarize_names
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.domain.errors import Unavailable
+from gofleet.waiting import cancel_and_wait, first_of
 
 RABBIT = "RabbitMQ"
 NEVER_SECONDS = 10.0**7
@@ -89,9 +90,8 @@ class Session:
         """Close the connection; messages we hold go back to their queues."""
         self.lost.set()
         closing = asyncio.create_task(self._close())
-        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
-        closing.cancel()
-        await asyncio.wait({closing})
+        await first_of(closing, timeout=CLOSE_SECONDS)
+        await cancel_and_wait(closing)
 
     async def _open(self, topology: Topology) -> None:
         try:

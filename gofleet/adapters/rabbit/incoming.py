@@ -18,8 +18,9 @@ from gofleet.adapters.rabbit.acks import Acknowledger
 from gofleet.adapters.rabbit.outgoing import UNSENDABLE, Outgoing
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
-from gofleet.adapters.supervision import jittered, within
+from gofleet.adapters.supervision import jittered
 from gofleet.domain.messages import ATTEMPT, Delivery, Retry
+from gofleet.waiting import sleep_unless
 
 AGAIN_SECONDS = 1.0
 BROKERS_OWN = ("x-death", "x-delivery-count", "x-acquired-count", "x-first-death-", "x-last-death-")
@@ -53,7 +54,7 @@ class RabbitIncomingMessage:
         spins, and no redelivery is counted towards parking a message that did nothing wrong.
         """
         tier = self.topology.tier(self.delivery.queue, later.seconds)
-        if tier is None and not await within(later.seconds, self.over):
+        if tier is None and not await sleep_unless(self.over, later.seconds):
             tier = self.topology.prefix + self.delivery.queue
         if tier is None or not await self._sent(self._copy(tier, later)):
             await self.nack()
@@ -68,7 +69,7 @@ class RabbitIncomingMessage:
             if failure is None:
                 return True
             logger.bind(queue=self.delivery.queue).warning("a retry has to wait, {}", failure)
-            if await within(jittered(AGAIN_SECONDS), self.over):
+            if await sleep_unless(self.over, jittered(AGAIN_SECONDS)):
                 break
         return False
 

@@ -18,9 +18,10 @@ from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.incoming import RabbitIncomingMessage, strip_broker_headers
 from gofleet.adapters.rabbit.sender import Sender
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.supervision import Supervisor, either, jittered, within
+from gofleet.adapters.supervision import Supervisor, jittered
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import Delivery
+from gofleet.waiting import first_of, sleep_unless
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Subscription:
                     said = str(error)
                     logger.bind(queue=self.queue).warning("consuming has to wait, {}", error)
             begun.set()
-            await within(jittered(self.bounds.reconnect_seconds), stop)
+            await sleep_unless(stop, jittered(self.bounds.reconnect_seconds))
         await self.dispatcher.finish(self.bounds.grace_seconds)
 
     async def _consume_once(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
@@ -67,7 +68,7 @@ class Subscription:
             begun.set()
             logger.bind(queue=self.queue).info("consuming")
             with self.supervisor.consuming(self.queue):
-                await either(session.lost, stop)
+                await first_of(session.lost, stop)
             over.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")

@@ -14,8 +14,9 @@ from redis.exceptions import RedisError
 from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.redis.stream import Entry, RedisStream
 from gofleet.adapters.redis.stream_wire import decode_entry, encode_entry
-from gofleet.adapters.supervision import Supervisor, jittered, within
+from gofleet.adapters.supervision import Supervisor, jittered
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Retry
+from gofleet.waiting import cancel_and_wait, first_of, sleep_unless
 
 AGAIN_SECONDS = 1.0
 UNLIMITED = -1
@@ -115,7 +116,7 @@ class StreamSubscription:
             if str(error) != self._said:  # not every second of a long outage
                 self._said = str(error)
                 logger.bind(queue=self._queue).warning("consuming has to wait, Redis is unavailable: {}", error)
-            await within(jittered(AGAIN_SECONDS), stop)
+            await sleep_unless(stop, jittered(AGAIN_SECONDS))
 
     async def _tend(self) -> None:
         """What RabbitMQ does by itself: retries, redelivery of what the dead had, and crash loops."""
@@ -162,12 +163,11 @@ class StreamSubscription:
         finishing = asyncio.create_task(self._dispatcher.finish(self._bounds.grace_seconds))
         try:
             while not finishing.done():
-                await asyncio.wait({finishing}, timeout=self._bounds.min_idle_seconds / 3)
+                await first_of(finishing, timeout=self._bounds.min_idle_seconds / 3)
                 await self._keep()
             await self._stream.nack()
         except (RedisError, OSError) as error:
             logger.bind(queue=self._queue).warning("what was left unfinished comes again later: {}", error)
             await finishing
         finally:
-            finishing.cancel()
-            await asyncio.wait({finishing})
+            await cancel_and_wait(finishing)
