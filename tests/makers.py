@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gofleet.domain.actor import CLIENT, WORKER, Actor
 from gofleet.domain.driver import Position
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+from gofleet.domain.principal import CLIENT, WORKER, Actor
 from gofleet.usecases.transitions import Transition
 
 CENTRE = Place(-23.5505, -46.6333)

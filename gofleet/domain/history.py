@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gofleet.domain import events
-from gofleet.domain.actor import Actor
 from gofleet.domain.order import Owner, Reason, Status, owns
+from gofleet.domain.principal import Actor
 
 
 class ChangeKind(StrEnum):

@@ -8,11 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 from gofleet.domain import events
-from gofleet.domain.actor import Actor
 from gofleet.domain.errors import Invalid, InvalidTransition
-from gofleet.domain.money import money, total
 from gofleet.domain.place import Place
-from gofleet.domain.values import identifier, new_name
+from gofleet.domain.principal import Actor
+from gofleet.domain.values import identifier, money, new_name, total
 
 
 class Status(StrEnum):

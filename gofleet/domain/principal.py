@@ -1,16 +1,24 @@
-"""Who asks, and what they may ask for."""
+"""Authenticated callers: their roles, scopes, and the name under which the history records them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gofleet.domain.actor import CLIENT, Actor
+Actor = str
+"""Name of what changed an order, as recorded in its history: one of the three below, or a principal's."""
+
+CLIENT: Actor = "client"
+WORKER: Actor = "worker"
+SWEEPER: Actor = "sweeper"
 
 
 class Role(StrEnum):
-    """What somebody is to us: customers and drivers have orders of their own, dispatchers see to all of them, admins
-    also to messages that were given up; a service is another system that acts for its own users."""
+    """Role of a principal.
+
+    Customers and drivers see their own orders, dispatchers see all orders, admins also operate the dead-letter storage;
+    a service is another system that acts for its own users.
+    """
 
     CUSTOMER = "customer"
     DRIVER = "driver"
@@ -20,8 +28,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a client was allowed to do on somebody's behalf: what they may do themselves and the client may not, it
-    cannot do for them."""
+    """OAuth scope: limits what a client may do on behalf of a principal, within that principal's roles."""
 
     ORDERS_READ = "orders:read"
     ORDERS_WRITE = "orders:write"
@@ -32,8 +39,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Somebody who was let in. `subject` is the name that the issuer gave them for good: a customer's id and a driver's
-    id are theirs."""
+    """Authenticated caller. `subject` is the issuer's permanent identifier: a customer's or a driver's id."""
 
     subject: str
     roles: frozenset[Role]
@@ -42,11 +48,13 @@ class Principal:
 
     @classmethod
     def named(cls, subject: str, roles: frozenset[Role], scopes: frozenset[Scope]) -> Principal:
-        """In a history they are called by the first of their roles and their name, such as `dispatcher:ana`: nobody
-        can take a name that is ours."""
+        """Principal whose actor is its first role and its subject, such as `dispatcher:ana`.
+
+        The prefix keeps a subject named `worker` apart from the worker itself.
+        """
         first = next((role.value for role in Role if role in roles), "nobody")
         return cls(subject, roles, scopes, f"{first}:{subject}")
 
 
 ANONYMOUS = Principal(CLIENT, frozenset(Role), frozenset(Scope), CLIENT)
-"""Whoever asks while nobody is asked who they are (AUTH=off)."""
+"""Principal of every request when authentication is off (AUTH=off): all roles and scopes."""

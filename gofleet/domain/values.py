@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from decimal import Decimal, InvalidOperation
 from uuid import UUID
 
 from gofleet.domain.errors import Invalid
@@ -31,3 +32,35 @@ def identifier(field: str, text: str) -> str:
     if not IDENTIFIER.fullmatch(text):
         raise Invalid(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
     return text
+
+
+"""Prices in exact decimals with two places: the one place that knows their limits."""
+
+
+CENT = Decimal("0.01")
+AMOUNT_MAX = Decimal("99999999.99")
+
+
+def money(field: str, amount: Decimal) -> Decimal:
+    """`amount` with exactly two decimal places; `Invalid` if it is not a sum of money from 0.00 to 99,999,999.99."""
+    if not amount.is_finite():
+        raise Invalid(field, "must be a finite number")
+    if amount < 0:
+        raise Invalid(field, "must not be negative")
+    if amount > AMOUNT_MAX:
+        raise Invalid(field, f"must be at most {AMOUNT_MAX}")
+    try:
+        rounded = amount.quantize(CENT)
+    except InvalidOperation as error:
+        raise Invalid(field, "must have at most 2 decimal places") from error
+    if rounded != amount:
+        raise Invalid(field, "must have at most 2 decimal places")
+    return abs(rounded)  # -0.00 is 0.00
+
+
+def total(price: Decimal, tax: Decimal) -> Decimal:
+    """`price + tax`; `Invalid` if the sum is beyond the largest amount."""
+    final = price + tax
+    if final > AMOUNT_MAX:
+        raise Invalid("price", f"plus tax must be at most {AMOUNT_MAX}")
+    return final

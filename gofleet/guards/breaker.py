@@ -16,6 +16,10 @@ from typing import ClassVar, TypeVar
 from aiobreaker import CircuitBreaker, CircuitBreakerState  # pyright: ignore[reportMissingTypeStubs]
 from aiobreaker.state import CircuitBreakerBaseState  # pyright: ignore[reportMissingTypeStubs]
 
+from gofleet.domain.driver import Candidate
+from gofleet.domain.errors import FleetBreakerOpen
+from gofleet.ports import DriverSearch, Search
+
 T = TypeVar("T")
 
 
@@ -147,3 +151,20 @@ class _HalfOpen(_Stay):
 
     def on_failure(self, exception: Exception) -> None:
         self.breaker.move(self, _Open)
+
+
+"""The circuit breaker around the fleet service: the innermost guard, right at the call it protects."""
+
+
+@dataclass(frozen=True)
+class GuardedFleet:
+    """The fleet service, left alone while its breaker is open. Only `FleetUnavailable` counts against it."""
+
+    fleet: DriverSearch
+    breaker: RatioBreaker
+
+    async def search(self, search: Search) -> list[Candidate]:
+        try:
+            return await self.breaker.call(lambda: self.fleet.search(search))
+        except BreakerOpen as error:
+            raise FleetBreakerOpen(error.retry_after_seconds) from error

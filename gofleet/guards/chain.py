@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from gofleet import failpoints
 from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, home_queue
 from gofleet.domain.parked import CRASH_LOOP
-from gofleet.guards.backoff import Backoff
-from gofleet.guards.deadline import Deadline
 from gofleet.guards.idempotency import Idempotency
 from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.parking import Parking, RetryRules
-from gofleet.guards.retries import Outage
+from gofleet.guards.retries import Backoff, Deadline, Outage
 from gofleet.ports import Inbox, Leases, Orders, Parked
-from gofleet.usecases.dispatch_order import DispatchOrder
-from gofleet.usecases.follow_orders import FollowOrders
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import DispatchOrder, SendToManual
+from gofleet.usecases.drivers import FollowOrders
 
 DISPATCH_CONSUMER = "dispatch"
 """The worker's name in the inbox."""

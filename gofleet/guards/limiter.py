@@ -8,6 +8,7 @@ given up: who asks seldom is far from any limit.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import Protocol
 from loguru import logger
 
 from gofleet.domain.errors import RateLimitExceeded, Unavailable
-from gofleet.domain.rate import Rate, TokenGrant
 
 SHARE_DIVISOR = 20
 """The part of a bucket that a process holds, at most: one in so many."""
@@ -130,3 +130,49 @@ class Limiter:
             if len(self._hands) > KEYS_MAX:
                 self._hands.popitem(last=False)
         return hand
+
+
+"""Token buckets of one process: what `RedisBuckets` does, by a clock of its own."""
+
+
+MOST_KEYS = 100_000
+
+
+class MemoryBuckets:
+    """`Buckets`, by a `clock` in seconds. Of more than `MOST_KEYS` the oldest are forgotten, and thereby full."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
+        now, interval = self._clock(), 1 / rate.per_second
+        full_at = max(self._full_at.get(key, 0.0), now)
+        there = int((rate.burst * interval - (full_at - now)) / interval + 1e-9)
+        given = min(there, most)
+        if given < 1:
+            return TokenGrant(0, 0, interval - (rate.burst * interval - (full_at - now)))
+        self._full_at[key] = full_at + given * interval
+        if len(self._full_at) > MOST_KEYS:
+            self._full_at.popitem(last=False)
+        return TokenGrant(given, there - given, 0.0)
+
+
+"""How often somebody may do something."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often somebody may ask: `burst` times at once, and `per_second` in the long run."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """What a bucket gave: `tokens`, with `left` in it; if none, there is one after `wait_seconds`."""
+
+    tokens: int
+    left: int
+    wait_seconds: float

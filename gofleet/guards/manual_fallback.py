@@ -18,7 +18,7 @@ from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, Re
 from gofleet.domain.order import Reason
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Orders
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import SendToManual
 
 
 @dataclass(frozen=True)

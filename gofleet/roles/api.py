@@ -31,13 +31,9 @@ from gofleet.roles.api_auth import authenticator
 from gofleet.roles.retries import retry_on_outage
 from gofleet.settings import Settings
 from gofleet.telemetry.instrumentation import observed
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchManually
-from gofleet.usecases.find_candidates import FindCandidates
-from gofleet.usecases.redispatch_order import RedispatchOrder
-from gofleet.usecases.update_position import UpdatePosition
+from gofleet.usecases.drivers import FindCandidates, UpdatePosition
+from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
 
 
 @asynccontextmanager

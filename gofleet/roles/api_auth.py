@@ -14,9 +14,7 @@ from gofleet.adapters.oidc.issuer import Issuer
 from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.adapters.redis.buckets import RedisBuckets
-from gofleet.domain.rate import Rate
-from gofleet.guards.buckets import MemoryBuckets
-from gofleet.guards.limiter import Limiter
+from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from gofleet.process import Process
 
 

@@ -19,8 +19,7 @@ from gofleet.guards.chain import drain_chain, follow_chain
 from gofleet.process import Process, repeat
 from gofleet.roles.retries import log_and_retry
 from gofleet.telemetry.instrumentation import handled, observed
-from gofleet.usecases.drivers import ReconcileDrivers
-from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.usecases.drivers import FollowOrders, ReconcileDrivers
 
 
 @asynccontextmanager

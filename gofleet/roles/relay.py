@@ -32,11 +32,8 @@ from gofleet.telemetry.metrics import (
     PARKED_MESSAGES,
 )
 from gofleet.telemetry.published import TracedPublisher
-from gofleet.usecases.maintenance import RepublishPending
-from gofleet.usecases.prune_messages import PruneMessages, Retention
-from gofleet.usecases.relay import RelayOutbox
-from gofleet.usecases.replay_parked import ReplayParked
-from gofleet.usecases.sweep_orders import SweepOrders
+from gofleet.usecases.maintenance import PruneMessages, RepublishPending, Retention, SweepOrders
+from gofleet.usecases.relay import RelayOutbox, ReplayParked
 
 MEASURE_SECONDS = 5.0
 

@@ -14,9 +14,8 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, parking_queue
-from gofleet.guards.breaker import BreakerState, RatioBreaker
+from gofleet.guards.breaker import BreakerState, GuardedFleet, RatioBreaker
 from gofleet.guards.chain import dispatch_chain, drain_chain
-from gofleet.guards.guarded_fleet import GuardedFleet
 from gofleet.process import Process
 from gofleet.settings import Settings
 from gofleet.telemetry.instrumentation import handled

@@ -3,12 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gofleet import failpoints
-from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+from gofleet.domain.principal import WORKER
 from gofleet.ports import DriverSearch, Inbox, Orders, Search
 
 BUSY_DRIVERS_MAX = 50
@@ -88,3 +88,24 @@ class DispatchOrder:
             return None
         failpoints.hit("worker.after_commit")
         return given
+
+
+@dataclass(frozen=True)
+class SendToManual:
+    """Hand a waiting order to people; whatever happened to it meanwhile stands."""
+
+    orders: Orders
+    inbox: Inbox
+
+    async def __call__(self, order_id: str, reason: Reason, receipt: Receipt) -> Order:
+        while True:
+            order = await self.orders.get(order_id)
+            if order.status is not Status.PENDING:
+                await self.inbox.record(receipt, f"skipped:{order.status.value.lower()}")
+                return order
+            order.send_to_manual(reason, by=WORKER)
+            try:
+                await self.orders.save(order, receipt)
+            except StaleOrder:
+                continue  # moved by somebody else, so this ends: read how
+            return order

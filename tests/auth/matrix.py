@@ -13,12 +13,11 @@ import httpx
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
-from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
 from gofleet.domain.parked import Cause, HandlingFailure
-from gofleet.domain.principal import Principal, Role, Scope
+from gofleet.domain.principal import WORKER, Principal, Role, Scope
 from tests.makers import CENTRE, a_position, an_order
 from tests.roles.conftest import World
 

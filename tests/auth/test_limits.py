@@ -12,9 +12,7 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticate, Authenticator
 from gofleet.adapters.http.rate_limit import ClientAddresses, RateLimits, Rates
 from gofleet.adapters.http.server import serving
-from gofleet.domain.rate import Rate
-from gofleet.guards.buckets import MemoryBuckets
-from gofleet.guards.limiter import Limiter
+from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from tests.auth.matrix import authenticate
 from tests.roles.conftest import World
 

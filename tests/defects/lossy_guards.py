@@ -11,7 +11,7 @@ from gofleet.domain.errors import FleetBreakerOpen, NoDriverNearby
 from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt
 from gofleet.domain.order import Reason
 from gofleet.ports import Orders
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import SendToManual
 
 DAY_SECONDS = 86_400
 

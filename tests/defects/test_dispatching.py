@@ -11,10 +11,10 @@ import pytest
 from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import Search
 from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius

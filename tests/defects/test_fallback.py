@@ -11,12 +11,11 @@ from gofleet.domain.errors import FleetUnavailable, NoDriverNearby
 from gofleet.domain.messages import Delivery, Handler, Outcome
 from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
-from gofleet.guards.backoff import Backoff
-from gofleet.guards.breaker import BreakerOpen, BreakerState, RatioBreaker
-from gofleet.guards.guarded_fleet import GuardedFleet
+from gofleet.guards.breaker import BreakerOpen, BreakerState, GuardedFleet, RatioBreaker
 from gofleet.guards.parking import Parking
+from gofleet.guards.retries import Backoff
 from gofleet.ports import DriverSearch, Search
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import SendToManual
 from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, nobody
 from tests.defects.lossy_guards import FallbackOnlyOnOpen, NobodyIsAFailure
 from tests.defects.ways import Way, both_ways

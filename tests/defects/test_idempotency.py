@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from gofleet.domain.driver import Candidate
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Status
-from gofleet.guards.deadline import Deadline
 from gofleet.guards.parking import Parking
+from gofleet.guards.retries import Deadline
 from gofleet.ports import Search
 from gofleet.testing.broker import MemoryBroker
 from tests.defects.desk import RULES, Answer, Desk, ScriptedFleet, a_driver, at_rest, handled, never

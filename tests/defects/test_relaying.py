@@ -12,11 +12,11 @@ import pytest
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
-from gofleet.usecases.cancel_order import CancelOrder
+from gofleet.domain.principal import CLIENT
 from gofleet.usecases.relay import RelayOutbox
+from gofleet.usecases.transitions import CancelOrder
 from tests.defects.lossy_relays import AllAtOnce, FailedForEver, MarkedAsProcessing
 from tests.defects.ways import Way, both_ways
 from tests.makers import an_order

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import Malformed
 from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, DispatchRequested, OrderEvent, from_json, to_json
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import CLIENT, WORKER
 from tests.makers import an_order
 
 

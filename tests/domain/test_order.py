@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import Invalid, InvalidTransition
 from gofleet.domain.order import TRANSITIONS, Order, Status
 from gofleet.domain.place import Place
+from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, to, to_people
 

@@ -16,7 +16,7 @@ import schemathesis
 from gofleet.adapters.http.pagination import parse_driver_cursor, parse_order_cursor, parse_row_cursor
 from gofleet.domain.driver import FUTURE_TOLERANCE
 from gofleet.domain.errors import Invalid
-from gofleet.domain.money import AMOUNT_MAX
+from gofleet.domain.values import AMOUNT_MAX
 
 Json = dict[str, Any]
 NEAR_KM = 10

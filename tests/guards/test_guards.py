@@ -23,16 +23,14 @@ from gofleet.domain.events import to_json
 from gofleet.domain.messages import ACK, ATTEMPT, EVENT_ID, Delivery, Outcome, Receipt, Retry
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
-from gofleet.guards.backoff import Backoff
-from gofleet.guards.deadline import Deadline
 from gofleet.guards.idempotency import Idempotency
 from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.parking import Parking, RetryRules
-from gofleet.guards.retries import Outage
+from gofleet.guards.retries import Backoff, Deadline, Outage
 from gofleet.ports import Lease, LeaseState
 from gofleet.testing.orders import MemoryInbox, MemoryOrders
 from gofleet.testing.parked import MemoryParked
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import SendToManual
 from tests.makers import an_order
 
 RULES = RetryRules(max_attempts=3, tiers_seconds=(1, 5))

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from gofleet.domain.errors import RateLimitExceeded, Unavailable
-from gofleet.domain.rate import Rate, TokenGrant
 from gofleet.guards import limiter as limiting
-from gofleet.guards.buckets import MemoryBuckets
-from gofleet.guards.limiter import Buckets, Limiter
+from gofleet.guards.limiter import Buckets, Limiter, MemoryBuckets, Rate, TokenGrant
 from tests.logs import logged
 
 RATE = Rate(per_second=10, burst=100)

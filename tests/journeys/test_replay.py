@@ -12,7 +12,6 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.events import to_json
@@ -30,6 +29,7 @@ from gofleet.domain.messages import (
 )
 from gofleet.domain.order import Order, Status
 from gofleet.domain.parked import Cause, HandlingFailure, Stage
+from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import ChainSettings, dispatch_chain, drain_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
@@ -37,7 +37,7 @@ from gofleet.ports import ParkedFilter, Publisher, Search
 from gofleet.testing.broker import Entry, MemoryBroker
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
-from gofleet.usecases.replay_parked import ReplayParked
+from gofleet.usecases.relay import ReplayParked
 from gofleet.usecases.transitions import Transition
 from tests.makers import CENTRE, an_order, to, to_people
 from tests.waiting import eventually

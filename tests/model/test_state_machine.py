@@ -26,7 +26,6 @@ from hypothesis.stateful import (
 )
 
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import (
     AlreadyHandled,
     DriverBusy,
@@ -41,6 +40,7 @@ from gofleet.domain.errors import (
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import TRANSITIONS, Order, Reason, Status
+from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.maintenance import RepublishPending
 from gofleet.usecases.relay import RelayOutbox

@@ -12,11 +12,11 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, acquire
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message, Outcome
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
@@ -25,13 +25,10 @@ from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.leases import MemoryLeases
 from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
 from gofleet.testing.parked import MemoryParked
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchManually
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
-from gofleet.usecases.redispatch_order import RedispatchOrder
-from gofleet.usecases.sweep_orders import SweepOrders
+from gofleet.usecases.maintenance import SweepOrders
+from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
 from tests.makers import CENTRE
 from tests.model.expected import Act, ByHand, Create, Known, Move, Picture, Row, Sweep, Work
 

@@ -19,8 +19,7 @@ from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import ACK, Delivery, Outcome
 from gofleet.guards import idempotency
 from gofleet.guards.idempotency import Idempotency
-from gofleet.usecases.maintenance import RepublishPending
-from gofleet.usecases.sweep_orders import SweepOrders
+from gofleet.usecases.maintenance import RepublishPending, SweepOrders
 from tests.mutants.dice import FULL_OF_ZOMBIES, LOSING, REPEATING, Weather
 
 

@@ -17,10 +17,10 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.leases import RedisLeases
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
@@ -28,9 +28,8 @@ from gofleet.ports import OrderFilter
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
-from gofleet.usecases.maintenance import RepublishPending
+from gofleet.usecases.maintenance import RepublishPending, SweepOrders
 from gofleet.usecases.relay import RelayOutbox
-from gofleet.usecases.sweep_orders import SweepOrders
 from gofleet.usecases.transitions import Transition, transition_order
 from tests.makers import an_order, in_status
 from tests.mutants.broker import BadBroker, BadDay, published_out_of_order

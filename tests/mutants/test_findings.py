@@ -6,8 +6,8 @@ import asyncio
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Connection, create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import transition_order
 from tests.journeys.truth import truth
 from tests.makers import an_order, in_status, to

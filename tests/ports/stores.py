@@ -12,9 +12,9 @@ from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.messages import Message
 from gofleet.domain.order import Order
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import History, Inbox, Orders, Outbox
 from gofleet.testing.history import MemoryHistory
 from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox

@@ -11,8 +11,8 @@ import pytest
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import LAG_COUNT_MAX, OUTBOX, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.domain.actor import WORKER
 from gofleet.domain.order import Order
+from gofleet.domain.principal import WORKER
 from tests.makers import an_order
 from tests.ports.stores import Store, store
 from tests.waiting import eventually

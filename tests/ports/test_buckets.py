@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gofleet.adapters.redis.buckets import RedisBuckets
-from gofleet.domain.rate import Rate
-from gofleet.guards.buckets import MemoryBuckets
-from gofleet.guards.limiter import Buckets
+from gofleet.guards.limiter import Buckets, MemoryBuckets, Rate
 from tests.ports.redises import SERVERS, a_client
 
 SLOW = Rate(per_second=0.01, burst=10)

@@ -11,8 +11,8 @@ import pytest
 from gofleet.adapters.postgres.deadlines import PostgresDeadlines
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.order import Order
+from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, to, to_people
 from tests.telemetry.moved import moved

@@ -11,9 +11,9 @@ import pytest
 from gofleet.adapters.postgres.drivers import DRIVERS, PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import DriverNotFound, VersionMismatch
+from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.ports import Drivers, Orders
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders

@@ -13,8 +13,8 @@ from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import CountMismatch, MessageRefused
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import FailedEvents, Orders, Outbox
 from gofleet.testing.failed_events import MemoryFailedEvents
 from gofleet.testing.orders import MemoryOrders, MemoryOutbox

@@ -11,10 +11,10 @@ import pytest
 from gofleet.adapters.postgres.history import HISTORY, PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
 from gofleet.domain.errors import OrderNotFound, UnknownCursor
 from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryEntry, HistoryFilter
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import History
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.tracing import current_trace_id, span

@@ -13,9 +13,9 @@ import pytest
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import Indicators, Orders
 from gofleet.testing.indicators import MemoryIndicators
 from gofleet.testing.orders import MemoryOrders

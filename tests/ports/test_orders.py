@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.ports import OrderFilter
 from tests.makers import an_order, to
 from tests.ports.stores import Store, store

@@ -13,10 +13,10 @@ from psycopg import AsyncConnection
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import WORKER
 from tests.makers import an_order
 from tests.ports.stores import Store, store
 from tests.waiting import eventually

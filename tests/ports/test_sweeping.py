@@ -10,11 +10,11 @@ import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.errors import MessageRefused
 from gofleet.domain.events import DispatchRequested, from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order
+from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.ports import Holding
 from tests.makers import an_order, to, to_people
 from tests.ports.stores import Store, store

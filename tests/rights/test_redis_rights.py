@@ -22,7 +22,7 @@ from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import AreaQuery, Driver, Position
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import BoundingBox, Place
-from gofleet.domain.rate import Rate
+from gofleet.guards.limiter import Rate
 from gofleet.ports import LeaseState, Search
 from tests.rights.files import ROOT
 from tests.rights.valkeys import PASSWORDS, START, Guarded, start

@@ -26,13 +26,9 @@ from gofleet.testing.history import MemoryHistory
 from gofleet.testing.indicators import MemoryIndicators
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.parked import MemoryParked
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchManually
-from gofleet.usecases.find_candidates import FindCandidates
-from gofleet.usecases.redispatch_order import RedispatchOrder
-from gofleet.usecases.update_position import UpdatePosition
+from gofleet.usecases.drivers import FindCandidates, UpdatePosition
+from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
 from tests.fleets import ToldFleet
 from tests.makers import CENTRE
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import WORKER
 from tests.logs import logged
 from tests.makers import an_order
 from tests.roles.conftest import World

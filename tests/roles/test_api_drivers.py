@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
+from gofleet.domain.principal import WORKER
 from tests.makers import CENTRE, a_position, an_order
 from tests.roles.conftest import World
 from tests.roles.test_api import slug

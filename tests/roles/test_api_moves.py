@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from gofleet.domain.actor import WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import WORKER
 from tests.makers import an_order
 from tests.roles.conftest import World
 from tests.roles.test_api import ORDERS, slug

@@ -16,8 +16,8 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
+from gofleet.usecases.transitions import CancelOrder
 from tests.roles.conftest import World
 from tests.waiting import eventually
 

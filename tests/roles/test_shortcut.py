@@ -16,9 +16,9 @@ from gofleet.adapters.http.asgi import ASGIApp, Message
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.request_limits import LARGEST_BODY
-from gofleet.domain.actor import Actor
 from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Owner, Status
+from gofleet.domain.principal import Actor
 from gofleet.telemetry.exporting import exporting
 from gofleet.usecases.transitions import Versions
 from tests.logs import logged

@@ -19,10 +19,10 @@ from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.redis.leases import RedisLeases
-from gofleet.domain.actor import SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, MessageRefused, Unavailable
 from gofleet.domain.messages import ATTEMPT, DISPATCH_QUEUE, Delivery, Message, Outcome, Receipt, Retry
 from gofleet.domain.order import Reason
+from gofleet.domain.principal import SWEEPER, WORKER
 from gofleet.embedded import RabbitMQ
 from gofleet.telemetry.instrumentation import handled
 from gofleet.telemetry.loop_lag import measure_loop_lag

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import AlreadyHandled, NoDriverNearby
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import Search
 from gofleet.testing.orders import MemoryInbox, MemoryOrders
-from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
-from gofleet.usecases.send_to_manual import SendToManual
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius, SendToManual
 from tests.makers import CENTRE, an_order
 
 RECEIPT = Receipt("dispatch", "e-1")

@@ -6,7 +6,7 @@ from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.place import Place
 from gofleet.testing.orders import MemoryOrders
-from gofleet.usecases.find_candidates import FindCandidates
+from gofleet.usecases.drivers import FindCandidates
 from tests.fleets import ToldFleet
 from tests.makers import CENTRE, an_order
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.domain.actor import CLIENT, WORKER
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import (
     DriverBusy,
@@ -19,12 +18,10 @@ from gofleet.domain.errors import (
 )
 from gofleet.domain.messages import DISPATCH_QUEUE, QUEUES
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders
-from gofleet.usecases.cancel_order import CancelOrder
-from gofleet.usecases.deliver_order import DeliverOrder
-from gofleet.usecases.dispatch_manually import DispatchManually
-from gofleet.usecases.redispatch_order import RedispatchOrder
+from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
 from tests.makers import an_order
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.testing.orders import MemoryOrders
-from gofleet.usecases.cancel_order import CancelOrder
 from gofleet.usecases.create_order import CreateOrder
-from gofleet.usecases.deliver_order import DeliverOrder
+from gofleet.usecases.transitions import CancelOrder, DeliverOrder
 from tests.makers import an_order
 
 

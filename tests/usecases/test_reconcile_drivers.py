@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT
 from gofleet.ports import Holding, Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryOrders

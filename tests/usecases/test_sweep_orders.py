@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from gofleet.domain.actor import WORKER
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.principal import WORKER
 from gofleet.testing.orders import MemoryOrders
-from gofleet.usecases.sweep_orders import SweepOrders
+from gofleet.usecases.maintenance import SweepOrders
 from tests.makers import an_order
 
 

@@ -17,14 +17,14 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.actor import CLIENT
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import Order
+from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import DISPATCH_CONSUMER
 from gofleet.parts import key_prefix
 from gofleet.settings import Settings
-from gofleet.usecases.follow_orders import FollowOrders
+from gofleet.usecases.drivers import FollowOrders
 from gofleet.usecases.transitions import Transition
 from gofleet.verification import Inputs, Report, Verdict, verify
 from tests.makers import a_position, an_order, to, to_people

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gofleet.domain.driver import NAME_CHARS_MAX
-from gofleet.domain.money import AMOUNT_MAX
 from gofleet.domain.place import LATITUDE_MAX
-from gofleet.domain.values import IDENTIFIER
+from gofleet.domain.values import AMOUNT_MAX, IDENTIFIER
 
 ID: dict[str, Any] = {"pattern": f"^{IDENTIFIER.pattern}$"}
 NUMBER_TEXT: dict[str, Any] = {"pattern": r"^[1-9][0-9]{0,17}$"}

@@ -10,8 +10,7 @@ from math import ceil
 
 from gofleet.adapters.http.asgi import Scope
 from gofleet.domain.principal import Principal, Role
-from gofleet.domain.rate import Rate
-from gofleet.guards.limiter import Limiter, RateLimitStatus
+from gofleet.guards.limiter import Limiter, Rate, RateLimitStatus
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address

@@ -11,11 +11,11 @@ from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, Batc
 from gofleet.adapters.postgres.order_rows import moved_row, new_row, order_of
 from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.adapters.postgres.tracing import statement_span
-from gofleet.domain.actor import CLIENT, SWEEPER, WORKER
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
+from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import Holding, OrderFilter
 from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline
-from gofleet.domain.rate import Rate, TokenGrant
+from gofleet.guards.limiter import Rate, TokenGrant
 
 
 class RedisBuckets:

@@ -35,10 +35,10 @@ from gofleet.adapters.http.validation import (
     query_filter,
     to_utc,
 )
-from gofleet.domain.actor import Actor
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, OrderNotFound
 from gofleet.domain.order import Order, Owner, Status
+from gofleet.domain.principal import Actor
 from gofleet.domain.values import identifier
 from gofleet.ports import OrderFilter, Orders
 from gofleet.usecases.transitions import Versions

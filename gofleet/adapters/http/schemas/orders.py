@@ -23,10 +23,10 @@ from gofleet.adapters.http.fields import (
     described,
     timestamp,
 )
-from gofleet.domain.actor import Actor
 from gofleet.domain.errors import Invalid
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
+from gofleet.domain.principal import Actor
 
 RESERVED = frozenset({"stream"})
 """No order's id: `GET /orders/stream` is something else."""
