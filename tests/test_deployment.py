@@ -23,6 +23,7 @@ from gofleet.embedded import Postgres
 from gofleet.parts import free_port
 from gofleet.settings.load import catalogue, load
 from tests.databases import conninfo_of, login_of, make_logins
+from tests.free_ports import HOST, port_from
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,11 +182,11 @@ def test_the_installed_program_explains_errors_without_the_demos_servers(install
 async def test_the_installed_program_migrates_plays_a_role_and_stops(
     installed: Path, postgres_server: Postgres
 ) -> None:
-    at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", free_port("127.0.0.1", 24_000)
+    at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", port_from(24_000)
     with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
         link.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": at.user, "DB_PASSWORD": at.password}
-    given |= {"DB_NAME": database, "WEB_SERVER_PORT": str(free_port("127.0.0.1", port + 1)), "METRICS_PORT": str(port)}
+    given |= {"DB_NAME": database, "WEB_SERVER_PORT": str(free_port(HOST, port + 1)), "METRICS_PORT": str(port)}
 
     migrated = told(installed, "migrate", given=given)
     assert migrated.returncode == 0, migrated.stderr

@@ -25,8 +25,8 @@ from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc import issuer as oidc
 from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
-from gofleet.parts import free_port
 from tests.auth.certified import Browser, Issuer, installed, issuing
+from tests.free_ports import port_from
 from tests.roles.conftest import World
 from tests.waiting import eventually
 
@@ -113,7 +113,7 @@ async def test_people_come_in_by_code_and_an_id_token_does_not(place: Path) -> N
 
 async def test_keys_are_rotated_and_taken_back(place: Path) -> None:
     first, second = a_key("one"), a_key("two")
-    port = free_port("127.0.0.1", 19_500)
+    port = port_from(19_500)
     patience = RefreshPolicy(fresh_seconds=0.2, between_seconds=0.1)
     async with trusting(Issuer(f"http://127.0.0.1:{port}"), patience) as client:
 

@@ -17,7 +17,7 @@ from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.stream_wire import StreamNames
 from gofleet.domain.messages import DISPATCH_QUEUE
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, ValkeyAddress
-from gofleet.parts import free_port
+from tests.free_ports import port_from
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.rights.logins import Logins, merged, rabbit_logins, redis_logins
 from tests.rights.valkeys import PASSWORDS, Guarded
@@ -40,8 +40,8 @@ def environment(postgres: Postgres, database: str, redis: ValkeyAddress) -> dict
         "DB_NAME": str(conninfo_to_dict(database)["dbname"]),
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
-        "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_600)),
-        "GRPC_PORT": str(free_port("127.0.0.1", 15_600)),
+        "WEB_SERVER_PORT": str(port_from(18_600)),
+        "GRPC_PORT": str(port_from(15_600)),
     }
 
 

@@ -12,6 +12,7 @@ from gofleet import parts
 from gofleet.adapters.http.server import PortTaken
 from gofleet.process import Process
 from gofleet.settings import Settings, load
+from tests.free_ports import port_from
 from tests.waiting import eventually
 
 
@@ -23,7 +24,7 @@ def the_defaults_but(name: str, value: str) -> Settings:
 
 
 async def test_four_roles_on_one_machine_each_find_a_port_for_their_metrics() -> None:
-    first = parts.free_port("127.0.0.1", 22_400)
+    first = port_from(22_400)
     processes = [Process(the_defaults_but("METRICS_PORT", str(first)), [f"role-{number}"]) for number in range(4)]
     running = [asyncio.create_task(process.run([parts.operations])) for process in processes]
     try:
@@ -47,7 +48,7 @@ async def _started(process: Process) -> bool:
 
 
 async def test_a_port_that_was_asked_for_must_be_free() -> None:
-    port = parts.free_port("127.0.0.1", 22_500)
+    port = port_from(22_500)
     first, second = (Process(load({"METRICS_PORT": str(port)}, dotenv=None), ["role"]) for _ in range(2))
     running = asyncio.create_task(first.run([parts.operations]))
     await eventually(lambda: _started(first))
