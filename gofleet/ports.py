@@ -1,4 +1,4 @@
-"""Everything GoFleet asks of the world, on one screen. Adapters satisfy these by shape, not by inheritance."""
+"""Ports: the interfaces that the core needs. Adapters implement them structurally (PEP 544), without inheritance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gofleet.domain.place import Place
 
 @dataclass(frozen=True)
 class OrderFilter:
-    """Which orders to list, newest first, of an `owner` or anybody; `before`: (created_at, id) of the last one seen."""
+    """Filter for listing orders, newest first; `before` is (created_at, id) of the last order of the previous page."""
 
     status: Status | None = None
     driver_id: str | None = None
@@ -32,7 +32,7 @@ class OrderFilter:
 
 @dataclass(frozen=True, order=True)
 class Holding:
-    """A driver holds an order since the event of that number (the order's version then)."""
+    """Live order of a driver; `sequence` is the order's version at which the driver was assigned."""
 
     driver_id: str
     order_id: str
@@ -40,33 +40,38 @@ class Holding:
 
 
 class Orders(Protocol):
-    """The orders we have accepted, and the news about them: both in one commit or neither."""
+    """Store of orders; an order and its events are saved in one commit or not at all."""
 
     async def add(self, order: Order) -> bool:
-        """Keep a new order and its news, and fill in its times; False, changing nothing, if the id exists."""
+        """Save a new order and its events, and fill in its times; False, changing nothing, if the id exists."""
         ...
 
     async def get(self, order_id: str) -> Order: ...  # OrderNotFound
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
-        """Keep the moves made since `order` was read, their news and the receipt; change nothing when raising
-        `StaleOrder` (somebody moved it meanwhile), `DriverBusy` or `AlreadyHandled`."""
+        """Save the transitions since `order` was read, their events and the receipt.
+
+        `StaleOrder` (the order changed since it was read), `DriverBusy`, `AlreadyHandled`: nothing is changed.
+        """
         ...
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]: ...
-    async def count_open(self, customer_id: str, limit: int) -> int: ...  # not over yet, counted up to `limit`
+    async def count_open(self, customer_id: str, limit: int) -> int: ...  # counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first
 
     async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
-        """Put a `DispatchRequested` into the outbox for orders that are PENDING for `after_seconds` and have nothing
-        unpublished there, again after twice, four times ... as long; the ids of up to `limit` of them, oldest first."""
+        """Add a `DispatchRequested` to the outbox for orders PENDING for `after_seconds` without an unpublished event.
+
+        It is repeated with exponential backoff (2, 4, ... times as long). Returns up to `limit` order ids, oldest
+        first.
+        """
         ...
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]: ...  # DISPATCHED, by driver
 
 
 class History(Protocol):
-    """The moves of all orders, in an order that never changes: what was read up to a moment was all up to it."""
+    """Transitions of all orders in one immutable total order: a page is complete up to its cursor."""
 
     async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]: ...  # oldest first; OrderNotFound
     async def now(self) -> HistoryCursor: ...  # nothing that is seen before it comes behind it
@@ -77,39 +82,39 @@ class History(Protocol):
 
 
 class Inbox(Protocol):
-    """Which events each consumer has handled."""
+    """Inbox: the events that each consumer has handled."""
 
     async def record(self, receipt: Receipt, outcome: str) -> None: ...  # keeps the first outcome
     async def outcome(self, receipt: Receipt) -> str | None: ...
-    async def prune(self, days: float, limit: int) -> int: ...  # forget older ones; how many
+    async def prune(self, days: float, limit: int) -> int: ...  # deletes older rows; their number
 
 
 class Claim(Protocol):
-    """Outbox rows that nobody else can claim until the block that claimed them ends."""
+    """Outbox rows that are claimed exclusively until the claiming block ends."""
 
     @property
     def messages(self) -> Sequence[Message]: ...
     async def settle(self, results: Sequence[GoFleetError | None]) -> None:
-        """One answer for each message: None = confirmed; `MessageRefused` = counted, tried again later;
-        any other = as if never tried."""
+        """Record one result for each message: None = published; `MessageRefused` = counted attempt, retried later;
+        any other error = not counted, retried."""
         ...
 
 
 class Outbox(Protocol):
-    """Events that are committed and not yet published."""
+    """Outbox: committed events that are not yet published."""
 
     def claiming(self, limit: int) -> AbstractAsyncContextManager[Claim]:
         """Claim the oldest unpublished event of up to `limit` orders, never a later one of the same order."""
         ...
 
     async def prune(self, days: float, limit: int) -> int:
-        """Forget up to `limit` of the oldest events that were published so long ago, and no others; how many."""
+        """Delete up to `limit` of the oldest events published more than `days` ago; their number."""
         ...
 
 
 @dataclass(frozen=True)
 class FailedEvent:
-    """An event that the broker refused too often; `held_back` later ones of its order wait behind it."""
+    """Event that the broker refused too often; it holds back `held_back` later events of its order."""
 
     id: int
     event_id: str
@@ -124,37 +129,49 @@ class FailedEvent:
 
 
 class FailedEvents(Protocol):
-    """Those events of the outbox that no relay tries any more, until people say so."""
+    """Events of the outbox that are no longer retried until an operator requests it."""
 
     async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]: ...  # newest first; `before` an id
     async def count(self) -> int: ...
-    async def retry(self, expected_count: int) -> None: ...  # all, as if never tried; CountMismatch changes nothing
+    async def retry(self, expected_count: int) -> None: ...  # all, with attempts reset; CountMismatch changes nothing
 
 
 class Publisher(Protocol):
+    """Publisher of events to the broker, with confirmations."""
+
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        """Send all and wait for the broker's confirmations: None = it has the message for good,
-        `MessageRefused` = it will not take it, `Unavailable` = not known; an event may then arrive twice."""
+        """Publish all messages and wait for the broker's confirmations.
+
+        One result for each message: None = stored by the broker, `MessageRefused` = refused, `Unavailable` = unknown;
+        the message may then be delivered twice.
+        """
         ...
 
     async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
-        """Put each into the queue that it came from and into no other; answers as `publish`. Bodies go byte for
-        byte, with those of their headers that the broker can carry."""
+        """Return each message to its own queue only; results as of `publish`.
+
+        Bodies are unchanged byte for byte; headers that the broker cannot carry are dropped.
+        """
         ...
 
 
 class Consumer(Protocol):
+    """Consumer of the broker's queues."""
+
     def consuming(
         self, queue: str, handler: Handler, *, concurrency: int, prefetch: int
     ) -> AbstractAsyncContextManager[None]:
-        """Hand every message of `queue` to `handler` until the block ends, `concurrency` at once, holding at most
-        `prefetch`; then finish what is in hand. A message is forgotten only after the handler said Done."""
+        """Pass every message of `queue` to `handler` until the block ends, then finish those in flight.
+
+        At most `concurrency` handlers run at once, at most `prefetch` messages are unacknowledged. A message is
+        acknowledged only after the handler returned `Ack`.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ParkedFilter:
-    """Which parked messages; without a `stage` all that are not back in their queue. `before` is the last id seen."""
+    """Filter for parked messages; without a `stage`, all that are not replayed. `before` is the last id of a page."""
 
     queue: str | None = None
     fingerprint: str | None = None
@@ -164,42 +181,44 @@ class ParkedFilter:
 
 
 class ReplayClaim(Protocol):
-    """Parked messages to be put back that nobody else can claim until the block that claimed them ends."""
+    """Parked messages to be replayed, claimed exclusively until the claiming block ends."""
 
     @property
     def deliveries(self) -> Sequence[Delivery]: ...
     async def settle(self, results: Sequence[GoFleetError | None]) -> None:
-        """One answer for each: None = it is back; `MessageRefused` = it waits for people again and shows why;
-        any other = as if never tried."""
+        """Record one result for each: None = replayed; `MessageRefused` = waits for an operator again, with the reason;
+        any other error = retried."""
         ...
 
 
 class Parked(Protocol):
-    """Messages that were given up, kept for people."""
+    """Dead-letter storage of parked messages."""
 
     async def add(self, delivery: Delivery, failure: HandlingFailure) -> None: ...
-    async def count(self) -> int: ...  # of those that are not back in their queue
+    async def count(self) -> int: ...  # messages that are not replayed
     async def list(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedMessage]: ...  # newest first
     async def groups(self, criteria: ParkedFilter, limit: int) -> Sequence[ParkedGroup]: ...  # largest first
     async def open(
         self, id: int, most_bytes: int
     ) -> tuple[ParkedMessage, Delivery]: ...  # ParkedMessageNotFound; body cut
     async def request(self, id: int) -> ParkedMessage:
-        """Have it replayed, once however often that is asked for. `ParkedMessageNotFound`, `NotReplayable`."""
+        """Request its replay; repeated requests have no effect. `ParkedMessageNotFound`, `NotReplayable`."""
         ...
 
     async def request_all(self, criteria: ParkedFilter, expected_count: int) -> None:
-        """Have all that match and wait replayed; `CountMismatch` or `NotReplayable` change nothing."""
+        """Request the replay of all waiting messages that match; `CountMismatch`, `NotReplayable` change nothing."""
         ...
 
     def claiming(self, limit: int) -> AbstractAsyncContextManager[ReplayClaim]:
         """Claim up to `limit` messages whose replay was requested, oldest request first."""
         ...
 
-    async def prune(self, days: float, limit: int) -> int: ...  # forget replayed ones that are older; how many
+    async def prune(self, days: float, limit: int) -> int: ...  # deletes older replayed ones; their number
 
 
 class LeaseState(StrEnum):
+    """State of a lease: acquired by the caller, held by another worker, or marked as done."""
+
     ACQUIRED = "acquired"
     BUSY = "busy"
     DONE = "done"
@@ -207,24 +226,24 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Lease:
-    """What asking for a lease gave; `seconds_left` tells when a BUSY one ends at the latest."""
+    """Result of acquiring a lease; `seconds_left` is the remaining time of a BUSY one."""
 
     state: LeaseState
     seconds_left: float = 0.0
 
 
 class Leases(Protocol):
-    """Who works on what right now. They only save work: losing them all at any moment harms nothing."""
+    """Leases on events being handled. They only save work: losing all of them at any time is harmless."""
 
-    async def acquire(self, key: str, token: str) -> Lease: ...  # Unavailable; one's own lease is prolonged
-    async def take_over(self, key: str, token: str) -> None: ...  # whatever stood there
-    async def finish(self, key: str, token: str) -> None: ...  # ours -> done
-    async def release(self, key: str, token: str) -> None: ...  # ours -> gone
+    async def acquire(self, key: str, token: str) -> Lease: ...  # Unavailable; extends a lease of the same token
+    async def take_over(self, key: str, token: str) -> None: ...  # replaces any present lease or mark
+    async def finish(self, key: str, token: str) -> None: ...  # own lease -> done mark
+    async def release(self, key: str, token: str) -> None: ...  # deletes the own lease
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search for a driver who can take `order_id`, at most `radius_km` from `pickup` as the crow flies."""
+    """Search for a driver for `order_id`, at most `radius_km` from `pickup` (great circle)."""
 
     order_id: str
     pickup: Place
@@ -234,60 +253,64 @@ class Search:
 
 
 class DriverSearch(Protocol):
-    """The fleet service as a worker sees it."""
+    """Driver search of the fleet service: all that a worker needs of it."""
 
     async def search(self, search: Search) -> list[Candidate]:
-        """Free drivers, nearest first, the first softly claimed for the order; empty = nobody near."""
+        """Free drivers, nearest first; the first is softly claimed for the order. `FleetUnavailable`."""
         ...
 
 
 class Fleet(DriverSearch, Protocol):
-    """The fleet service as everybody else sees it. Every method may raise `FleetUnavailable`."""
+    """Fleet service as the API and the simulation see it. Every method may raise `FleetUnavailable`."""
 
     async def register(self, driver: Driver) -> None: ...
-    async def update_position(self, position: Position) -> bool: ...  # False = older than what is known
+    async def update_position(self, position: Position) -> bool: ...  # False = older than the known position
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
-    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the middle first
-    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # at most 500; the unknown left out
+    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the center first
+    async def locate(
+        self, driver_ids: Sequence[str]
+    ) -> list[Sighting]: ...  # at most 500 ids; unknown ones are left out
 
 
 class Positions(Protocol):
-    """Where drivers are, which are free, and the soft claims on them; all of it may vanish and grow again."""
+    """Positions and availability of drivers with soft claims; all of it may be lost and is then rebuilt."""
 
     async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
-    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # these three as
-    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # Fleet's, and
-    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # nobody is claimed
+    async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # this and the next
+    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # two as Fleet's;
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # they claim nothing
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...
     async def register(self, driver: Driver) -> None: ...
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...
-    async def holdings(self) -> Sequence[Holding]: ...  # all that `occupy` said and `free` has not ended
-    async def is_initialized(self) -> bool: ...  # False once all was forgotten, until `remember`
+    async def holdings(self) -> Sequence[Holding]: ...  # occupied and not freed
+    async def is_initialized(self) -> bool: ...  # False after a loss, until `mark_initialized`
     async def mark_initialized(self) -> None: ...
 
 
 class Drivers(Protocol):
-    """The drivers' records; each comes with its version and the live order it holds."""
+    """Store of driver records, each with its version and live order."""
 
     async def put(self, driver: Driver) -> Driver: ...  # as stored
     async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
-        """As `put`, for one that has a record at one of `versions` (None = any), or at another but with just that
-        content, for that was done before; else `VersionMismatch`, and nothing is changed."""
+        """Replace the record if its version is one of `versions` (None = any) or its content is already equal.
+
+        `VersionMismatch`: nothing is changed.
+        """
         ...
 
     async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # DriverNotFound
     async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
     async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]: ...
-    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = it has no record
+    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = not registered
 
 
 class Indicators(Protocol):
-    """How well the objectives were met of late."""
+    """Service level indicators over a recent window."""
 
     async def count(self, process: str, number: int, counts: RequestCounts) -> None:
-        """Keep what a process counted, once for each of its numbers, however often that is said."""
+        """Add the counts of a process; repeated calls with the same `number` add them once."""
         ...
 
     async def read(self, window_seconds: float) -> Sequence[Indicator]: ...  # ingest, availability, dispatch, success
@@ -295,7 +318,7 @@ class Indicators(Protocol):
 
 @dataclass(frozen=True)
 class Depth:
-    """What lies in one queue of a broker: messages that are `ready`, and `held` by consumers (None = not told)."""
+    """Depth of one queue: `ready` messages, and those `held` by consumers (None = unknown)."""
 
     queue: str
     ready: int

@@ -1,4 +1,4 @@
-"""Drivers and where they are."""
+"""Drivers and their positions."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gofleet.domain.values import identifier
 
 NAME_CHARS_MAX = 100
 RESERVED_DRIVER_ID = "positions"
-"""No driver's id: `POST /drivers/positions` takes the positions of many."""
+"""Not a valid driver id: `/drivers/positions` is a route of its own."""
 FIX_ERROR_M = 500.0
-"""How far two fixes of one device may be wrong together, metres: tall streets, tunnels."""
+"""Combined error of two position fixes of one device, metres: street canyons, tunnels."""
 FUTURE_TOLERANCE = timedelta(seconds=5)
-"""How far ahead of our clock a phone's clock may be before its fix is refused."""
+"""Tolerated clock skew of a device that is ahead of ours."""
 
 
 @dataclass(frozen=True)
 class Driver:
-    """Somebody who delivers. `version` counts changes of the record, not of the position nor of the orders.
+    """Driver record. `version` counts changes of the record itself, not of the position or of orders.
 
-    `order_id` is the live order that the driver holds, as whoever keeps the records says; nobody is told it by us.
+    `order_id` is the live order that the driver holds, filled in by the store on read; it is never written.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Driver:
 
     @property
     def free(self) -> bool:
-        """By the records: where the driver is, and whether anybody has heard of it lately, they do not know."""
+        """On duty and without a live order; the records do not know the position or its age."""
         return self.on_duty and self.order_id is None
 
     def checked(self) -> Driver:
@@ -45,14 +45,14 @@ class Driver:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a driver's device said it was, and when (aware UTC, the device's clock)."""
+    """Position fix of a driver's device; `recorded_at` is aware UTC by the device's clock."""
 
     driver_id: str
     place: Place
     recorded_at: datetime
 
     def checked(self, now: datetime) -> Position:
-        """Itself; `Invalid` for an impossible fix: off the map, 0/0, or from the future."""
+        """The position itself; `Invalid` for an impossible fix: out of range, 0/0, or in the future."""
         driver_identifier("driver_id", self.driver_id)
         self.place.checked("position")
         if self.recorded_at > now + FUTURE_TOLERANCE:
@@ -60,14 +60,14 @@ class Position:
         return self
 
     def exceeds_speed(self, before: Position, kmh: float) -> bool:
-        """Whether nobody gets here from there so soon at that speed; devices err by up to `ERROR_M`."""
+        """Whether travel from `before` to here needs more than `kmh`, allowing for `FIX_ERROR_M`."""
         seconds = (self.recorded_at - before.recorded_at).total_seconds()
         return seconds > 0 and distance_m(before.place, self.place) - FIX_ERROR_M > kmh / 3.6 * seconds
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A driver who could take the order, `distance_m` metres from its pickup as the crow flies."""
+    """Driver that could take an order, `distance_m` metres from its pickup (great circle)."""
 
     driver_id: str
     name: str
@@ -77,8 +77,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where a driver was last seen, and when. Free = on duty, seen lately, and without an order; a soft claim does not
-    count. `distance_m` is from the place that was asked about, metres as the crow flies."""
+    """Last known position of a driver.
+
+    `free` means on duty, with a recent position, and without an order; a soft claim does not count. `distance_m` is the
+    distance from the center of the query, metres (great circle).
+    """
 
     position: Position
     name: str
@@ -89,24 +92,24 @@ class Sighting:
 
 @dataclass(frozen=True)
 class AreaQuery:
-    """Whom to show on a map: at most `limit` of those inside `box`; `free` and `on_duty` narrow it, None = both."""
+    """Query for at most `limit` drivers inside `box`; None in `free` or `on_duty` does not filter."""
 
     box: BoundingBox
     free: bool | None = None
     on_duty: bool | None = None
     limit: int = 100
 
-    def matches(self, one: Sighting) -> bool:
+    def matches(self, sighting: Sighting) -> bool:
         return (
-            self.box.contains(one.position.place)
-            and self.free in {None, one.free}
-            and self.on_duty in {None, one.on_duty}
+            self.box.contains(sighting.position.place)
+            and self.free in {None, sighting.free}
+            and self.on_duty in {None, sighting.on_duty}
         )
 
 
 @dataclass(frozen=True)
 class DriverFilter:
-    """Which drivers to list, by id, from the one behind `after`; `free` is by the records, None = both."""
+    """Filter for listing drivers in order of id, after the id `after`; None does not filter."""
 
     after: str = ""
     free: bool | None = None
@@ -115,7 +118,7 @@ class DriverFilter:
 
 @dataclass(frozen=True)
 class PositionBatchResult:
-    """What became of many positions; `older` = a newer one was known, `refused` = impossible."""
+    """Counts of a batch of positions: `older` than the known one are ignored, impossible ones are `refused`."""
 
     accepted: int
     older: int
@@ -123,7 +126,7 @@ class PositionBatchResult:
 
 
 def driver_identifier(field: str, text: str) -> str:
-    """As `identifier`, for a driver."""
+    """`text` if it is a valid driver id, else `Invalid`."""
     if identifier(field, text) == RESERVED_DRIVER_ID:
         raise Invalid(field, f"must not be {RESERVED_DRIVER_ID}, which is a reserved word")
     return text

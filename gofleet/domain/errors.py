@@ -1,16 +1,16 @@
-"""What can go wrong in the business, named by the fact. Each has a stable `code` that every edge translates."""
+"""Domain errors, named by the fact. Each has a stable `code`, which every adapter translates into its protocol."""
 
 from __future__ import annotations
 
 
 class GoFleetError(Exception):
-    """The root of our own errors; `code` is a slug that clients may rely on."""
+    """Base class of all GoFleet errors; `code` is a stable slug that clients may match on."""
 
     code = "error"
 
 
 class Invalid(GoFleetError):
-    """A value that the domain refuses. `field` names it as the caller wrote it, such as `price` or `pickup.lat`."""
+    """Invalid value. `field` is its name in the caller's notation, such as `price` or `pickup.lat`."""
 
     code = "invalid"
 
@@ -21,7 +21,7 @@ class Invalid(GoFleetError):
 
 
 class InvalidTransition(GoFleetError):
-    """The order's present status does not allow the wanted one."""
+    """The order's current status does not allow the requested transition."""
 
     code = "invalid-transition"
 
@@ -41,7 +41,7 @@ class OrderNotFound(GoFleetError):
 
 
 class OrderIdConflict(GoFleetError):
-    """The id belongs to an order with other content."""
+    """The id belongs to an order with different content."""
 
     code = "order-taken"
 
@@ -51,7 +51,7 @@ class OrderIdConflict(GoFleetError):
 
 
 class StaleOrder(GoFleetError):
-    """Somebody moved the order between our reading and our writing; read it again."""
+    """The order changed between read and write (optimistic lock); read it again."""
 
     code = "stale-order"
 
@@ -62,7 +62,7 @@ class StaleOrder(GoFleetError):
 
 
 class VersionMismatch(GoFleetError):
-    """The caller means another version of `what` than the present one, which is None if it does not exist."""
+    """The requested version of `what` is not the current `version`, which is None if `what` does not exist."""
 
     code = "version-mismatch"
 
@@ -73,7 +73,7 @@ class VersionMismatch(GoFleetError):
 
 
 class UnknownCursor(GoFleetError):
-    """A place in a history that is not this one: it was given by another database, or by one that lost some since."""
+    """A history cursor beyond the end: it came from another database, or from one that has lost commits since."""
 
     code = "unknown-moment"
 
@@ -100,7 +100,7 @@ class DriverNotFound(GoFleetError):
 
 
 class NoPosition(GoFleetError):
-    """Nobody has heard where the driver is, or not for long."""
+    """The driver's position is unknown or too old."""
 
     code = "no-position"
 
@@ -110,27 +110,27 @@ class NoPosition(GoFleetError):
 
 
 class NoPickup(GoFleetError):
-    """The order names no pickup, and there is no depot to stand in for it."""
+    """The order has no pickup, and no depot is configured."""
 
     code = "no-pickup"
 
     def __init__(self, order_id: str) -> None:
-        super().__init__(f"order {order_id} has no pickup, and there is no depot")
+        super().__init__(f"order {order_id} has no pickup, and no depot is configured")
         self.order_id = order_id
 
 
 class UnknownDriver(Invalid):
-    """The value names a driver who has no record."""
+    """The value refers to a driver that is not registered."""
 
     code = "unknown-driver"
 
     def __init__(self, driver_id: str) -> None:
-        super().__init__("driver_id", f"{driver_id} is no driver's")
+        super().__init__("driver_id", f"{driver_id} is not a registered driver")
         self.driver_id = driver_id
 
 
 class NoDriverNearby(GoFleetError):
-    """An answer, not a failure: nobody free, on duty and fresh within the radius."""
+    """No free driver on duty with a recent position within the radius: a result, not a failure."""
 
     code = "no-driver-nearby"
 
@@ -141,24 +141,24 @@ class NoDriverNearby(GoFleetError):
 
 
 class AlreadyHandled(GoFleetError):
-    """This consumer has applied this event before; nothing was changed now."""
+    """The consumer has already applied this event; nothing was changed."""
 
     code = "already-handled"
 
     def __init__(self, consumer: str, event_id: str) -> None:
-        super().__init__(f"{consumer} has handled event {event_id} before")
+        super().__init__(f"{consumer} has already handled event {event_id}")
         self.consumer = consumer
         self.event_id = event_id
 
 
 class Malformed(GoFleetError):
-    """A message that no retry can cure."""
+    """Invalid message: retrying cannot succeed."""
 
     code = "malformed"
 
 
 class Unavailable(GoFleetError):
-    """Something we depend on cannot be reached or did not answer in time; trying later may work."""
+    """A dependency cannot be reached or did not answer in time; a later retry may succeed."""
 
     code = "unavailable"
 
@@ -170,11 +170,11 @@ class Unavailable(GoFleetError):
 
 
 class LoginRefused(Unavailable):
-    """It is there, and does not let us in as who we say we are."""
+    """The server is reachable and refuses our credentials."""
 
 
 class FleetUnavailable(Unavailable):
-    """The fleet service failed us: this, and only this, is what the circuit breaker counts."""
+    """The fleet service failed; the only error that the circuit breaker counts."""
 
     code = "fleet-unavailable"
 
@@ -183,13 +183,13 @@ class FleetUnavailable(Unavailable):
 
 
 class MessageRefused(GoFleetError):
-    """The broker is there and said no to this message: no queue receives it, or it was rejected."""
+    """The broker refused this message: it is unroutable, or was rejected."""
 
     code = "message-refused"
 
 
 class DeadlineExceeded(GoFleetError):
-    """One try at handling a message took longer than it may."""
+    """One attempt to handle a message exceeded its deadline."""
 
     code = "deadline-exceeded"
 
@@ -199,7 +199,7 @@ class DeadlineExceeded(GoFleetError):
 
 
 class FleetBreakerOpen(FleetUnavailable):
-    """The fleet service failed so often that it is left alone for a while; nothing was asked."""
+    """The circuit breaker is open: no call was made."""
 
     code = "fleet-unavailable"
 
@@ -216,17 +216,17 @@ class ParkedMessageNotFound(GoFleetError):
 
 
 class NotReplayable(GoFleetError):
-    """Nobody consumes the queue that it came from."""
+    """No GoFleet role consumes the queue that the message came from."""
 
     code = "not-replayable"
 
     def __init__(self, queue: str) -> None:
-        super().__init__(f"nobody here consumes the queue {queue!r}, so nothing can be put back into it")
+        super().__init__(f"queue {queue!r} has no consumer here, so its messages cannot be replayed")
         self.queue = queue
 
 
 class CountMismatch(GoFleetError):
-    """There are more or fewer than the caller believes; nothing was changed."""
+    """The number of matching items differs from the expected one; nothing was changed."""
 
     code = "count-mismatch"
 
@@ -237,7 +237,7 @@ class CountMismatch(GoFleetError):
 
 
 class Unauthenticated(GoFleetError):
-    """Nobody knows who asks: no token, or one that proves nothing. `why` is for the log, and for whoever holds it."""
+    """Missing or invalid token. `why` goes to the log and to the client; `given` is False without a token."""
 
     code = "unauthenticated"
 
@@ -248,7 +248,7 @@ class Unauthenticated(GoFleetError):
 
 
 class PermissionDenied(GoFleetError):
-    """It is known who asks, and they may not; with the `scope`, if that is what they lack, perhaps they might."""
+    """The principal lacks the permission; `scope` is the missing scope, if one is missing."""
 
     code = "forbidden"
 
@@ -258,20 +258,20 @@ class PermissionDenied(GoFleetError):
 
 
 class RateLimitExceeded(GoFleetError):
-    """Somebody asks more often than they may; after so many seconds they may again."""
+    """Rate limit exceeded; the next request is allowed after `retry_after_seconds`."""
 
     code = "too-many-requests"
 
     def __init__(self, retry_after_seconds: float) -> None:
-        super().__init__("you ask more often than you may")
+        super().__init__("too many requests in this period")
         self.retry_after_seconds = retry_after_seconds
 
 
 class OpenOrderLimitReached(GoFleetError):
-    """A customer has so many orders that are not over."""
+    """The customer has the maximum number of open orders."""
 
     code = "too-many-open-orders"
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"you have {most} orders that are not over, which is as many as there may be")
+        super().__init__(f"you have {most} open orders, which is the maximum")
         self.most = most

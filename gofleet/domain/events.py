@@ -1,7 +1,7 @@
-"""What happened to an order, as the world hears of it.
+"""Events about orders, as published to the broker.
 
-Each event travels as one JSON object whose `type` is also its routing key. Fields are only ever added;
-a change that would break a reader raises `version`.
+Each event is one JSON object whose `type` is also its routing key. Fields are only ever added; a breaking change
+raises `version`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ORDERS_REDISPATCHED = "orders.redispatched"
 ORDERS_DISPATCH_REQUESTED = "orders.dispatch_requested"
 
 VERSION = 1
-"""Of what an event says; a reader that knows only this one must not guess at another."""
+"""Version of the event format; a consumer must refuse versions it does not know."""
 
 
 def _field(text: str, *examples: object, **more: Any) -> Any:
-    """What consumers are told of a field; `more` are words of JSON Schema, told and not checked."""
+    """Description and examples of a field; `more` are JSON Schema keywords, documented but not validated here."""
     return msgspec.Meta(description=text, examples=list(examples) or None, extra_json_schema=more or None)
 
 
@@ -41,27 +41,30 @@ _DriverId = Annotated[str, _field("Id of the driver.", "maria", **_ID)]
 
 
 class Coordinates(msgspec.Struct, frozen=True):
-    """A place on the wire, in degrees."""
+    """Latitude and longitude in degrees (WGS 84)."""
 
     lat: Annotated[float, _field("Latitude, degrees (WGS 84).", -23.5505, minimum=-90, maximum=90)]
     lng: Annotated[float, _field("Longitude, degrees (WGS 84).", -46.6333, minimum=-180, maximum=180)]
 
 
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="orders"):
-    """`sequence` is the order's version after the move: 1, 2, ... without gaps.
+    """Event about one order.
 
-    `occurred_at` is the time of the commit by the database's clock, so an event has it once it is kept.
+    `sequence` is the order's version after the transition: 1, 2, ... without gaps. `occurred_at` is the commit time by
+    the database's clock, set when the event is stored.
     """
 
     order_id: Annotated[str, _field("Id of the order.", "pedido-teste-01", **_ID)]
-    sequence: Annotated[int, _field("The order's version after it: 1, 2, ... without gaps.", 1, minimum=1)]
-    event_id: Annotated[UUID, _field("Its own id; the same event may arrive more than once.", _EVENT_ID)] = (
+    sequence: Annotated[int, _field("The order's version after the event: 1, 2, ... without gaps.", 1, minimum=1)]
+    event_id: Annotated[UUID, _field("Id of the event; the same event may arrive more than once.", _EVENT_ID)] = (
         msgspec.field(default_factory=new_id)
     )
-    version: Annotated[int, _field("Of what it says; fields may be added without a new one.", 1, minimum=1)] = VERSION
+    version: Annotated[int, _field("Version of the event format; added fields do not change it.", 1, minimum=1)] = (
+        VERSION
+    )
     occurred_at: Annotated[
         datetime | msgspec.UnsetType,
-        _field("When it was committed, RFC 3339.", "2026-01-31T12:00:00.123456+00:00", format="date-time"),
+        _field("Time of the commit, RFC 3339.", "2026-01-31T12:00:00.123456+00:00", format="date-time"),
     ] = msgspec.UNSET
 
     @property
@@ -71,53 +74,54 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
 
 
 class OrderCreated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CREATED):
-    """An order was accepted, and waits for a driver."""
+    """An order was accepted and waits for a driver."""
 
     price: _Money
     tax: _Money
     final_price: _Money
-    pickup: Annotated[Coordinates | None, _field("Where the goods are; null: at the depot.")] = None
-    dropoff: Annotated[Coordinates | None, _field("Where they go.")] = None
-    customer_id: Annotated[str | None, _field("Who ordered, if that is known.")] = None
+    pickup: Annotated[Coordinates | None, _field("Pickup; null means the depot.")] = None
+    dropoff: Annotated[Coordinates | None, _field("Destination.")] = None
+    customer_id: Annotated[str | None, _field("Id of the customer, if known.")] = None
 
 
 class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCHED):
-    """A driver has it."""
+    """The order was assigned to a driver."""
 
     driver_id: _DriverId
 
 
 class OrderSentToManual(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_MANUAL_DISPATCH):
-    """It was handed to people."""
+    """The order was escalated to manual dispatch."""
 
-    reason: Annotated[str, _field("Why; further ones may be added.", "no_driver")]
+    reason: Annotated[str, _field("Reason of the escalation; new values may be added.", "no_driver")]
 
 
 class OrderDelivered(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DELIVERED):
-    """It arrived; the driver is free again."""
+    """The order was delivered; its driver is free again."""
 
     driver_id: _DriverId
 
 
 class OrderCancelled(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CANCELLED):
-    """It was called off; `driver_id` is who was on the way, if anybody was."""
+    """The order was cancelled; `driver_id` is the driver it was assigned to, if any."""
 
     driver_id: _DriverId | None = None
 
 
 class OrderRedispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_REDISPATCHED):
-    """The order waits for a driver again; `driver_id` is who was taken off it, if anybody was."""
+    """The order waits for a driver again; `driver_id` is the driver it was taken from, if any."""
 
     driver_id: _DriverId | None = None
 
 
 class DispatchRequested(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCH_REQUESTED):
-    """A command of the sweeper, not a move: the order still waits, and the news of that may have been lost.
+    """Command to dispatch an order that still waits although its event was published, which may have been lost.
 
-    `sequence` is the version it waits at, `epoch` counts these commands since it began to wait: 1, 2, ...
+    Not a transition: `sequence` is the order's current version, `epoch` counts these commands since the order began to
+    wait: 1, 2, ...
     """
 
-    epoch: Annotated[int, _field("Counts these commands since the order began to wait.", 1, minimum=1)]
+    epoch: Annotated[int, _field("Number of this command since the order began to wait.", 1, minimum=1)]
 
 
 AnyOrderEvent = (
@@ -143,20 +147,20 @@ EVENT_TYPES: tuple[str, ...] = (
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(AnyOrderEvent)
 _QUOTED = re.compile(r"(?<=value) .*(?= - at `)", re.DOTALL)
-"""What msgspec quotes of a message: it may be anybody's data, and the reason is read by many."""
+"""Values that msgspec quotes in its errors: they may be personal data, and errors go to logs and lists."""
 
 
 def to_json(event: OrderEvent) -> bytes:
-    """The event as it is kept in the outbox and sent; money as JSON numbers, exact."""
+    """JSON of the event, as stored in the outbox and published; amounts are exact JSON numbers."""
     return _encoder.encode(event)
 
 
 def from_json(body: bytes) -> AnyOrderEvent:
-    """The event in `body`; `Malformed` if it is none of ours, or of a version that is not known here."""
+    """The event in `body`; `Malformed` if it is not an order event or its version is unknown."""
     try:
         event = _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise Malformed(f"not an order event: {_QUOTED.sub('', str(error))}") from error
     if event.version != VERSION:
-        raise Malformed(f"an order event of version {event.version}, and only version {VERSION} is known here")
+        raise Malformed(f"an order event of version {event.version}; only version {VERSION} is supported")
     return event

@@ -1,4 +1,4 @@
-"""What was done with the orders: one entry for each move, never changed."""
+"""History of orders: one immutable entry for each transition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gofleet.domain.principal import Actor
 
 
 class ChangeKind(StrEnum):
-    """What was done, by the name of the event that announced it."""
+    """Kind of a transition, named by the type of its event."""
 
     CREATED = events.ORDERS_CREATED
     DISPATCHED = events.ORDERS_DISPATCHED
@@ -25,9 +25,9 @@ class ChangeKind(StrEnum):
 
 
 class HistoryCursor(NamedTuple):
-    """A place in the history of all orders, later ones greater. Whoever has read up to one goes on behind it.
+    """Position in the history of all orders, in increasing order; reading continues after it.
 
-    `turn` orders what was committed, `id` what came in one turn; both mean something to who gave them only.
+    `txid` is the number of the transaction, `id` that of the row within it. Both are opaque outside of the store.
     """
 
     txid: int
@@ -36,8 +36,11 @@ class HistoryCursor(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One move of an order: `sequence` is the order's version after it, `driver_id` who has the order since and
-    `was_driver_id` who had it before, `reason` why it was handed to people, `trace_id` 32 hex digits."""
+    """One transition of an order.
+
+    `sequence` is the order's version after it, `was_driver_id` and `driver_id` its drivers before and after, `reason`
+    the reason of an escalation to manual dispatch, `trace_id` 32 hex digits.
+    """
 
     cursor: HistoryCursor
     order_id: str
@@ -55,7 +58,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class HistoryFilter:
-    """Which entries of the history; no `moves` = whatever was done, no `owner` = with anybody's orders."""
+    """Filter for history entries; empty `kinds` and None do not filter."""
 
     order_id: str | None = None
     kinds: frozenset[ChangeKind] = frozenset()
@@ -71,8 +74,11 @@ class HistoryFilter:
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """Entries in their order; all that are wanted up to `until` are read now. With `more` there are some behind it
-    already, with `held_back` some are committed that cannot be placed until other transactions have ended."""
+    """Entries in order, complete up to the cursor `until`.
+
+    `more` means that entries exist after `until`; `held_back` means that committed entries cannot be ordered yet
+    because older transactions are still running.
+    """
 
     entries: Sequence[HistoryEntry]
     until: HistoryCursor
@@ -81,7 +87,7 @@ class HistoryPage:
 
 
 def change_kind(was: Status | None, became: Status) -> ChangeKind:
-    """What makes an order `became` out of `was`; None = there was no order."""
+    """Kind of the transition from `was` (None for a new order) to `became`."""
     if was is None:
         return ChangeKind.CREATED
     return ChangeKind.REDISPATCHED if became is Status.PENDING else ChangeKind(f"orders.{became.value.lower()}")

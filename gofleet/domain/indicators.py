@@ -1,38 +1,40 @@
-"""What we promise to customers in numbers, and how well it is kept: service level objectives and indicators."""
+"""Service level objectives and indicators."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 INGEST_SECONDS = 0.2
-"""An order is to be accepted within this."""
+"""Objective for accepting an order."""
 DISPATCH_SECONDS = 5.0
-"""An order is to have its driver within this."""
+"""Objective for assigning a driver to an order."""
 WINDOW_SECONDS = 900.0
-"""The present, when it is asked how things are."""
+"""Default window of the indicators."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The share of all cases, `target` of 1, that must be good."""
+    """Service level objective: the share of good events must be at least `target` (0 to 1)."""
 
     name: str
     target: float
     about: str
 
 
-INGEST = Objective("ingest", 0.95, "orders accepted within 0.2 s, of all that were well-formed")
-AVAILABILITY = Objective("availability", 0.999, "requests that we did not fail, of all; a dead API counts none")
-DISPATCH = Objective(
-    "dispatch", 0.99, "orders with a driver within 5 s, of all older ones that were not cancelled first"
+INGEST = Objective("ingest", 0.95, "orders accepted within 0.2 s, of all well-formed orders")
+AVAILABILITY = Objective(
+    "availability", 0.999, "requests answered without a server error, of all; an API that is down counts none"
 )
-SUCCESS = Objective("success", 0.995, "orders given a driver, of those and the ones handed to people")
+DISPATCH = Objective(
+    "dispatch", 0.99, "orders with a driver within 5 s, of all older orders that were not cancelled first"
+)
+SUCCESS = Objective("success", 0.995, "orders assigned to a driver, of those and the ones escalated to manual dispatch")
 OBJECTIVES = (INGEST, AVAILABILITY, DISPATCH, SUCCESS)
 
 
 @dataclass(frozen=True)
 class Indicator:
-    """How many of the `valid` cases were `good`."""
+    """Service level indicator: `good` events of `valid` events."""
 
     objective: Objective
     good: int
@@ -40,7 +42,7 @@ class Indicator:
 
     @property
     def value(self) -> float | None:
-        """The share, or None when nothing happened."""
+        """Share of good events, or None without events."""
         return self.good / self.valid if self.valid else None
 
     @property
@@ -50,11 +52,10 @@ class Indicator:
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """Requests of the API in some span of time.
+    """Counts of API requests in a period.
 
-    `answered` are all but those for health, documents and streams, `failed` those of them with a status of 5xx;
-    `ingests` are the POSTs of orders without those that were the client's fault (4xx), `fast_ingests` the accepted ones
-    that took at most `INGEST_SECONDS`.
+    `answered`: all but health, documents and streams. `failed`: those with a 5xx status. `ingests`: POSTs of orders
+    except client errors (4xx). `fast_ingests`: accepted orders answered within `INGEST_SECONDS`.
     """
 
     answered: int = 0

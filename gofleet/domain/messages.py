@@ -1,4 +1,4 @@
-"""Messages between the roles, whatever broker carries them: headers, queues, and what may become of them."""
+"""Messages between the roles, independent of the broker: headers, queues and outcomes of handling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVENT_VERSION = "x-event-version"
 AGGREGATE_ID = "x-aggregate-id"
 SEQUENCE = "x-sequence"
 ATTEMPT = "x-attempt"
-"""Our own count of tries; what brokers count differs between them and between their versions."""
+"""Our own attempt counter; the counters of brokers differ between products and versions."""
 TRACEPARENT = "traceparent"
 
 DISPATCH_QUEUE = "orders.created"
@@ -30,25 +30,25 @@ QUEUES: dict[str, tuple[str, ...]] = {
         events.ORDERS_REDISPATCHED,
     ),
 }
-"""Queue -> the event types it receives. Every type has a queue, for a message that nobody receives is refused."""
+"""Queue -> the event types bound to it. Every type has a queue, because unroutable messages are refused."""
 
 
 PARKING = ".parking"
 
 
 def parking_queue(queue: str) -> str:
-    """Where the broker puts a message that keeps killing its consumer."""
+    """Name of the dead-letter queue, for messages that keep crashing their consumer."""
     return queue + PARKING
 
 
 def home_queue(queue: str) -> str:
-    """Where a message of that queue is handled; for a parking queue that is the one whose messages it keeps."""
+    """Name of the work queue: `queue` itself, or the one that the parking queue `queue` belongs to."""
     return queue.removesuffix(PARKING)
 
 
 @dataclass(frozen=True)
 class Message:
-    """An event on its way out: what the relay hands to a broker."""
+    """Outgoing event, as the relay passes it to the broker."""
 
     event_id: str
     type: str
@@ -72,7 +72,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A message as a broker handed it over, unread: body and headers may be anything."""
+    """Message as received from the broker, not yet validated: body and headers may be anything."""
 
     queue: str
     body: bytes
@@ -80,28 +80,28 @@ class Delivery:
 
     @property
     def attempt(self) -> int:
-        """How many counted tries went before this one."""
+        """Number of counted attempts before this one."""
         text = self.headers.get(ATTEMPT, "0")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
     @property
     def event_id(self) -> str:
-        """The key of idempotency; `Malformed` without one."""
+        """The idempotency key; `Malformed` without one."""
         if not (found := self.headers.get(EVENT_ID, "")):
             raise Malformed(f"no {EVENT_ID} header")
         return found
 
     def event(self) -> events.AnyOrderEvent:
-        """What it says; `Malformed` if that is not an event of ours or the header names another."""
+        """The event in the body; `Malformed` if it is invalid or its id differs from the header's."""
         event = events.from_json(self.body)
         if str(event.event_id) != self.event_id:
-            raise Malformed(f"{EVENT_ID} says {self.event_id}, the body says {event.event_id}")
+            raise Malformed(f"{EVENT_ID} is {self.event_id} in the header and {event.event_id} in the body")
         return event
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The proof, kept in the inbox, that `consumer` applied the event."""
+    """Inbox row: proof that `consumer` applied the event."""
 
     consumer: str
     event_id: str
@@ -109,12 +109,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Ack:
-    """Handled for good: the broker may forget the message."""
+    """The message is handled; the broker may delete it."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """To be delivered again after about `seconds`; a `counted` try brings the message nearer to giving up."""
+    """The message is to be redelivered after about `seconds`; a `counted` attempt counts towards parking it."""
 
     seconds: float
     counted: bool = False

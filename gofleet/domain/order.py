@@ -1,4 +1,4 @@
-"""An order and the moves it may make."""
+"""Orders and their legal transitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from gofleet.domain.values import identifier, money, new_name, total
 
 
 class Status(StrEnum):
-    """PENDING: waits for a driver; MANUAL_DISPATCH: waits for people; DISPATCHED: a driver has it; the rest is over."""
+    """PENDING: waits for a driver. MANUAL_DISPATCH: waits for a dispatcher. DISPATCHED: assigned to a driver. The other
+    two are final."""
 
     PENDING = "PENDING"
     DISPATCHED = "DISPATCHED"
@@ -25,7 +26,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an order was handed to people."""
+    """Why an order was escalated to manual dispatch."""
 
     NO_PICKUP = "no_pickup"
     NO_DRIVER = "no_driver"
@@ -46,7 +47,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose orders: those that the customer asked for, and those that the driver has, or had when they ended."""
+    """Owner of orders: the customer who created them, or the driver who has them or had them when they ended."""
 
     customer_id: str | None = None
     driver_id: str | None = None
@@ -54,10 +55,10 @@ class Owner:
 
 @dataclass(kw_only=True)
 class Order:
-    """One delivery. Times are the database's; `as_of` is its clock at the moment of reading.
+    """One delivery. Times are the database's; `as_of` is its clock at the time of reading.
 
-    Every verb changes the status, counts `version` up by one, notes one event in `news` and who did it in `moved_by`;
-    whoever keeps the order keeps all of that in the same commit.
+    Every transition changes the status, increments `version`, appends one event to `pending_events` and records its
+    `actor`; the store saves all of that in one commit.
     """
 
     id: str
@@ -92,7 +93,7 @@ class Order:
         dropoff: Place | None = None,
         customer_id: str | None = None,
     ) -> Order:
-        """A new order, PENDING; `Invalid` if any value is refused. Without an id it gets a UUIDv7."""
+        """A new PENDING order; `Invalid` for an invalid value. Without an id it gets a UUIDv7."""
         id = new_name() if id is None else identifier("id", id)
         price, tax = money("price", price), money("tax", tax)
         if price == 0:
@@ -114,8 +115,8 @@ class Order:
                 price=price,
                 tax=tax,
                 final_price=order.final_price,
-                pickup=_spot(pickup),
-                dropoff=_spot(dropoff),
+                pickup=_coordinates(pickup),
+                dropoff=_coordinates(dropoff),
                 customer_id=customer_id,
             )
         )
@@ -123,24 +124,24 @@ class Order:
 
     @property
     def stored_version(self) -> int:
-        """The version this order had when it was read: every move since is in `news`."""
+        """The version at the time of reading: every transition since then has one event in `pending_events`."""
         return self.version - len(self.pending_events)
 
     def is_of(self, owner: Owner | None) -> bool:
-        """Whether it is one of the owner's; None = it may be anybody's."""
+        """Whether the order belongs to `owner`; always true for None."""
         return owner is None or owns(owner, self.customer_id, self.driver_id)
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still move."""
+        """Whether the order has legal transitions left."""
         return bool(TRANSITIONS[self.status])
 
     def same_request(self, other: Order) -> bool:
-        """Whether both were asked for with the same content, whatever became of them since."""
+        """Whether both orders were created by the same request, regardless of later transitions."""
         return self._request() == other._request()
 
     def waited_seconds(self) -> float:
-        """How long the order had been PENDING when it was read, by the database's clock."""
+        """How long the order had been PENDING at the time of reading, by the database's clock."""
         if self.as_of is None or self.pending_since is None:
             return 0.0
         return (self.as_of - self.pending_since).total_seconds()
@@ -170,11 +171,11 @@ class Order:
         )
 
     def redispatch(self, *, by: Actor) -> None:
-        """Let it be tried automatically again; a driver who was on the way is taken off."""
+        """Return the order to automatic dispatch; its driver, if any, is unassigned."""
         self._transition_to(Status.PENDING, by)
-        taken_off, self.driver_id, self.reason = self.driver_id, None, None
+        previous_driver_id, self.driver_id, self.reason = self.driver_id, None, None
         self.pending_events.append(
-            events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=taken_off)
+            events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=previous_driver_id)
         )
 
     def _transition_to(self, wanted: Status, by: Actor) -> None:
@@ -188,12 +189,12 @@ class Order:
         return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)
 
 
-def _spot(place: Place | None) -> events.Coordinates | None:
+def _coordinates(place: Place | None) -> events.Coordinates | None:
     return None if place is None else events.Coordinates(lat=place.lat, lng=place.lng)
 
 
 def owns(owner: Owner, customer_id: str | None, *driver_ids: str | None) -> bool:
-    """Whether an order of that customer, with one of those drivers, is the owner's."""
+    """Whether an order of the customer, with one of the drivers, belongs to `owner`."""
     return (owner.customer_id is not None and owner.customer_id == customer_id) or (
         owner.driver_id is not None and owner.driver_id in driver_ids
     )

@@ -1,4 +1,4 @@
-"""Messages that were given up and wait for people."""
+"""Parked messages: the dead-letter storage, whose messages wait for an operator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, EVENT_ID, QUEUES, Del
 
 
 class Cause(StrEnum):
-    """Why a message was given up; slugs that people and programs may rely on."""
+    """Why a message was parked; a stable slug."""
 
     MALFORMED = "malformed"
     NO_SUCH_ORDER = "no-such-order"
@@ -22,7 +22,7 @@ class Cause(StrEnum):
 
 
 class Stage(StrEnum):
-    """WAITING for people; REQUESTED: somebody wants it replayed; REPLAYED: it is back in its queue."""
+    """WAITING: for an operator. REQUESTED: a replay was requested. REPLAYED: returned to its queue."""
 
     WAITING = "waiting"
     REQUESTED = "requested"
@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class HandlingFailure:
-    """What made us give a message up: its cause, the kind of error and what it said; `about` are ids in that text."""
+    """Why handling a message failed for good: cause, type of the error and its text; `about` are ids in that text."""
 
     cause: Cause
     kind: str
@@ -51,18 +51,18 @@ class HandlingFailure:
                 return cls(Cause.FAILED, kind, f"{kind}: {error}", about)
 
     def fingerprint(self, delivery: Delivery) -> str:
-        """The same for failures of the same sort, whichever order or event they are about: 12 hexadecimal digits."""
+        """Fingerprint of the failure, equal for failures that differ only in ids and values: 12 hex digits."""
         ids = (*self.about, delivery.headers.get(AGGREGATE_ID, ""), delivery.headers.get(EVENT_ID, ""))
         parts = (home_queue(delivery.queue), self.cause.value, self.kind, _normalised(self.text, ids))
         return hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-CRASH_LOOP = HandlingFailure(Cause.CRASH_LOOP, "", "killed its consumer again and again")
+CRASH_LOOP = HandlingFailure(Cause.CRASH_LOOP, "", "crashed its consumer repeatedly")
 
 
 @dataclass(frozen=True)
 class ParkedMessage:
-    """One that was given up, without its body. Times are the database's; `error` is why a replay was refused."""
+    """Parked message without its body. Times are the database's; `error` is the reason of a refused replay."""
 
     id: int
     queue: str
@@ -83,7 +83,7 @@ class ParkedMessage:
 
 @dataclass(frozen=True)
 class ParkedGroup:
-    """Those with one fingerprint: how many there are, of which `waiting` could be replayed, and from when to when."""
+    """Parked messages with one fingerprint: `count` in all, `waiting` ones that can be replayed, and their period."""
 
     fingerprint: str
     queue: str
@@ -96,13 +96,13 @@ class ParkedGroup:
 
 
 def as_replay(delivery: Delivery) -> Delivery:
-    """The delivery as it goes back: a fresh start, so it comes without the tries that it has behind it."""
+    """The delivery as it returns to its work queue: without its attempt counter."""
     headers = {name: value for name, value in delivery.headers.items() if name != ATTEMPT}
     return Delivery(home_queue(delivery.queue), delivery.body, headers)
 
 
 def is_replayable(queue: str) -> bool:
-    """Whether we consume that queue, and so may put something back into it."""
+    """Whether a GoFleet role consumes `queue`, so that messages may return to it."""
     return queue in QUEUES
 
 
@@ -112,7 +112,7 @@ _WITH_DIGITS = re.compile(r"[\w.:-]*\d[\w.:-]*")
 
 
 def _normalised(text: str, ids: tuple[str, ...]) -> str:
-    """The text without what differs from message to message: ids, quoted values, numbers."""
+    """`text` with ids, quoted values and numbers replaced by `*`."""
     text = text[:FINGERPRINT_CHARS_MAX]
     for id in filter(None, ids):
         text = re.sub(rf"(?<![\w.:-]){re.escape(id)}(?![\w.:-])", "*", text)

@@ -1,4 +1,8 @@
-"""Identifiers: ours are UUIDv7 (sortable by time), our callers' are short plain text."""
+"""Identifiers and amounts of money: formats and limits.
+
+Our identifiers are UUIDv7 (sortable by time), those of clients are short plain text; amounts are exact decimals with
+two places.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ else:
     from uuid_utils.compat import uuid7
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+CENT = Decimal("0.01")
+AMOUNT_MAX = Decimal("99999999.99")
 
 
 def new_id() -> UUID:
@@ -23,7 +29,7 @@ def new_id() -> UUID:
 
 
 def new_name() -> str:
-    """As text, for who needs no more of it."""
+    """A new UUIDv7 as text; cheaper than `str(new_id())`."""
     return str(uuid7() if sys.version_info >= (3, 14) else written_uuid7())
 
 
@@ -34,15 +40,8 @@ def identifier(field: str, text: str) -> str:
     return text
 
 
-"""Prices in exact decimals with two places: the one place that knows their limits."""
-
-
-CENT = Decimal("0.01")
-AMOUNT_MAX = Decimal("99999999.99")
-
-
 def money(field: str, amount: Decimal) -> Decimal:
-    """`amount` with exactly two decimal places; `Invalid` if it is not a sum of money from 0.00 to 99,999,999.99."""
+    """`amount` with exactly two decimal places; `Invalid` outside of 0.00 to 99,999,999.99 or with more places."""
     if not amount.is_finite():
         raise Invalid(field, "must be a finite number")
     if amount < 0:
@@ -59,7 +58,7 @@ def money(field: str, amount: Decimal) -> Decimal:
 
 
 def total(price: Decimal, tax: Decimal) -> Decimal:
-    """`price + tax`; `Invalid` if the sum is beyond the largest amount."""
+    """`price + tax`; `Invalid` if the sum exceeds the maximum amount."""
     final = price + tax
     if final > AMOUNT_MAX:
         raise Invalid("price", f"plus tax must be at most {AMOUNT_MAX}")
