@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -144,12 +144,24 @@ async def asked(client: httpx.AsyncClient, call: Call, name: str | None) -> http
 
 
 async def violation(call: Call, name: str | None) -> str | None:
-    """What is answered otherwise than expected, in a world of its own; None = nothing."""
-    world = World(depot=CENTRE)
-    await settled(world)
-    async with serving_all(world) as client:
-        wrong = await _wrong(client, call, name)
-    return wrong and f"{call.operation} by {name}: {wrong}"
+    """How the response differs from the expected one, in a world of its own; None if it does not."""
+    return next(iter(await violations([call], name)), None)
+
+
+async def violations(calls: Iterable[Call], name: str | None) -> list[str]:
+    """All differences from the expected responses. Calls that only read share a world; each other one has its own."""
+    reads: list[Call] = []
+    writes: list[Call] = []
+    for call in calls:
+        (reads if call.method == "GET" else writes).append(call)
+    found: list[str] = []
+    for group in filter(None, [reads, *([call] for call in writes)]):
+        world = World(depot=CENTRE)
+        await settled(world)
+        async with serving_all(world) as client:
+            wrong = [(call.operation, await _wrong(client, call, name)) for call in group]
+        found += [f"{operation} by {name}: {difference}" for operation, difference in wrong if difference]
+    return found
 
 
 async def _wrong(client: httpx.AsyncClient, call: Call, name: str | None) -> str | None:
