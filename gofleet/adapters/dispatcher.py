@@ -1,10 +1,10 @@
-"""The messages a consumer has in hand, whatever the broker: so many handled at once, and an orderly end."""
+"""Dispatches the messages of any broker to a handler: bounded concurrency, one acknowledgement each, an orderly end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -15,22 +15,22 @@ from gofleet.domain.messages import EVENT_ID, Ack, Delivery, Handler, Outcome, R
 if TYPE_CHECKING:
     from loguru import Logger  # exists in its stubs only
 
-AFTER_A_FAILURE = Retry(5, counted=True)
-"""For a handler that raised, which its guards should have answered."""
+RETRY_AFTER_ERROR = Retry(5, counted=True)
+"""The outcome of a handler that raised; its guards should have handled the error."""
 
 
 class IncomingMessage(Protocol):
-    """One message that the broker considers ours until we answer. What cannot be answered it delivers again."""
+    """One message that is in flight until it is settled. The broker redelivers a message that is never settled."""
 
     @property
     def delivery(self) -> Delivery: ...
     async def ack(self) -> None: ...
-    async def retry_later(self, later: Retry) -> None: ...
-    async def nack(self) -> None: ...  # never started: let another consumer have it now
+    async def retry_later(self, retry: Retry) -> None: ...
+    async def nack(self) -> None: ...  # another consumer may have it now
 
 
 class Dispatcher:
-    """Gives each accepted message to `handler`, at most `concurrency` at once, and answers the broker."""
+    """Calls `handler` with each accepted message, at most `concurrency` at once, and settles the message."""
 
     def __init__(self, handler: Handler, concurrency: int) -> None:
         self._handler = handler
@@ -42,36 +42,38 @@ class Dispatcher:
         self._left = asyncio.Event()
 
     def __len__(self) -> int:
+        """The number of messages in flight."""
         return len(self._waiting) + len(self._tasks)
 
-    def accept(self, held: IncomingMessage) -> None:
-        """Take a message; when finishing, give it back."""
+    def accept(self, message: IncomingMessage) -> None:
+        """Take a message; nack it when finishing."""
         if self._finishing:
-            self._own(self._answer(held, None))
+            self._start(self._settle(message, None))
         else:
-            self._waiting.append(held)
+            self._waiting.append(message)
             self._start_waiting()
 
     async def fewer_than(self, count: int) -> None:
-        """Return once less than `count` are in hand."""
+        """Return once fewer than `count` messages are in flight."""
         while len(self) >= count:
             self._left.clear()
             await self._left.wait()
 
     def drop_waiting(self) -> None:
-        """Forget those never started: their connection is lost, and they come again on the next."""
+        """Drop the messages that no handler has started: their connection is lost, so the broker redelivers them."""
         self._waiting.clear()
         self._left.set()
 
     async def finish(self, grace_seconds: float) -> None:
-        """Give back what was never started and let the rest end; cancel what has not after `grace_seconds`."""
+        """Nack the messages that no handler has started and wait for the others, at most `grace_seconds`; then cancel
+        them."""
         self._finishing = True
         while self._waiting:
-            self._own(self._answer(self._waiting.popleft(), None))
+            self._start(self._settle(self._waiting.popleft(), None))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         if late := set(self._tasks):
-            logger.bind(messages=len(late)).warning("cancelled what was not handled within the grace period")
+            logger.bind(messages=len(late)).warning("cancelled the handlers still running after the grace period")
             for task in late:
                 task.cancel()
             await asyncio.wait(late)
@@ -79,64 +81,76 @@ class Dispatcher:
     def _start_waiting(self) -> None:
         while self._waiting and self._handling < self._concurrency:
             self._handling += 1
-            self._own(self._handle(self._waiting.popleft()))
+            self._start(self._handle(self._waiting.popleft()))
 
-    async def _handle(self, held: IncomingMessage) -> None:
+    async def _handle(self, message: IncomingMessage) -> None:
         try:
-            verdict = await self._verdict(held.delivery)
+            outcome = await self._outcome(message.delivery)
         finally:
             self._handling -= 1
-            self._start_waiting()  # before the answer, which may have to wait for a broker that takes nothing now
-        await self._answer(held, verdict)
+            self._start_waiting()  # before settling, which may have to wait for an unavailable broker
+        await self._settle(message, outcome)
 
-    async def _verdict(self, delivery: Delivery) -> Outcome:
+    async def _outcome(self, delivery: Delivery) -> Outcome:
         try:
             return await self._handler(delivery)
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            _log(delivery).error("a handler was cancelled from within")  # such as by a connection that died under it
+            _log(delivery).error("a handler was cancelled from within")  # such as by a connection lost under it
         except Exception:
             _log(delivery).exception("a handler raised")
-        return AFTER_A_FAILURE
+        return RETRY_AFTER_ERROR
 
-    async def _answer(self, held: IncomingMessage, verdict: Outcome | None) -> None:
+    async def _settle(self, message: IncomingMessage, outcome: Outcome | None) -> None:
+        """Ack, retry, or nack (None)."""
         try:
-            match verdict:
+            match outcome:
                 case Ack():
-                    await held.ack()
-                case Retry() as later:
+                    await message.ack()
+                case Retry() as retry:
                     failpoints.hit("worker.before_postpone")
-                    await held.retry_later(later)
+                    await message.retry_later(retry)
                 case None:
-                    await held.nack()
+                    await message.nack()
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            _log(held.delivery).warning("the broker was not answered: connection lost")
+            _log(message.delivery).warning("cannot settle a message: connection lost")
         except Exception as error:
-            _log(held.delivery).warning("the broker was not answered: {!r}", error)
-            await self._let_go(held)
+            _log(message.delivery).warning("cannot settle a message: {!r}", error)
+            await self._nack_unsettled(message)
 
-    async def _let_go(self, held: IncomingMessage) -> None:
-        """Give back what could not be answered: kept in silence it would be ours, and nobody's, until we restart."""
+    async def _nack_unsettled(self, message: IncomingMessage) -> None:
+        """Return a message that could not be settled; else it would stay in flight, unhandled, until a restart."""
         try:
-            await held.nack()
-        except Exception as error:  # then the connection is lost, and the broker gives it to somebody by itself
-            _log(held.delivery).debug("nor was it given back: {!r}", error)
+            await message.nack()
+        except Exception as error:  # then the connection is lost, and the broker redelivers the message
+            _log(message.delivery).debug("cannot return it to its queue either: {!r}", error)
 
-    def _own(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._disown)
+        task.add_done_callback(self._ended)
 
-    def _disown(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._left.set()
 
 
+def decode_headers(headers: Mapping[str, object]) -> dict[str, str]:
+    """Headers of a message as text. Bytes that are not UTF-8 and other types are replaced; it never fails."""
+    return {name: _decode(value) for name, value in headers.items()}
+
+
+def _decode(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    return value if isinstance(value, str) else str(value)
+
+
 def _is_cancelled() -> bool:
-    """Whether somebody wants this task to end, and not only something it waited for was cancelled."""
+    """Whether this task itself is being cancelled, and not only something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

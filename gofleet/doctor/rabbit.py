@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gofleet import parts
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
-from gofleet.adapters.rabbit.presence import summarize_names
+from gofleet.adapters.rabbit.topology import summarize_names
 from gofleet.doctor.findings import FLEET, RELAY, WORKER, Case, CheckResults
 from gofleet.doctor.probes import at_least, knock
 from gofleet.domain.errors import LoginRefused, Unavailable
@@ -45,7 +45,7 @@ def _imported(state: RabbitState, found: CheckResults) -> None:
         fix = "import what `gofleet topology` prints, or set RABBITMQ_DECLARE=on for a user who may declare"
         found.failed("topology", f"{summarize_names(state.missing)} not there", fix)
     else:
-        found.ok("topology", f"the exchange and {state.whole - 1} queues are there, made by somebody else")
+        found.ok("topology", f"the exchange and {state.expected - 1} queues are there, made by somebody else")
 
 
 def _declared(state: RabbitState, found: CheckResults) -> None:
@@ -55,10 +55,10 @@ def _declared(state: RabbitState, found: CheckResults) -> None:
     for name, why in state.other.items():
         fix = "drain and delete it, so that a role declares it anew; or use another NAME_PREFIX"
         found.failed("topology", f"{name}: {why}", fix)
-    if len(state.missing) == state.whole:
+    if len(state.missing) == state.expected:
         found.warning("topology", "nothing is declared yet", "the roles do that when they start")
     elif state.missing:
         fix = "start a relay or a worker again: it declares what is missing"
         found.failed("topology", f"{summarize_names(state.missing)} not there", fix)
     elif not state.other and not state.refused:
-        found.ok("topology", f"the exchange and {state.whole - 1} queues are as declared")
+        found.ok("topology", f"the exchange and {state.expected - 1} queues are as declared")

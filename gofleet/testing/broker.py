@@ -59,12 +59,12 @@ class MemoryIncomingMessage:
     async def ack(self) -> None:
         self.queue.held.pop(self.number, None)
 
-    async def retry_later(self, later: Retry) -> None:
+    async def retry_later(self, retry: Retry) -> None:
         headers = dict(self.delivery.headers)
-        if later.counted:
+        if retry.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
         if self.queue.held.pop(self.number, None):
-            self.queue.put_later(Entry(replace(self.delivery, headers=headers)), later.seconds)
+            self.queue.put_later(Entry(replace(self.delivery, headers=headers)), retry.seconds)
 
     async def nack(self) -> None:
         if entry := self.queue.held.pop(self.number, None):

@@ -15,7 +15,7 @@ import psycopg
 from gofleet import parts
 from gofleet.adapters.postgres.migrate import missing_migrations
 from gofleet.adapters.postgres.snapshot import Snapshot, snapshot
-from gofleet.adapters.rabbit.depths import held_by_consumers, queue_depths
+from gofleet.adapters.rabbit.diagnostics import held_by_consumers, queue_depths
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import QUEUES

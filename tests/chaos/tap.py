@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from gofleet.adapters.headers import decode_headers
+from gofleet.adapters.dispatcher import decode_headers
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, EVENT_TYPE, SEQUENCE
 
 QUEUE = "chaos.tap"

@@ -192,7 +192,7 @@ async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker:
 async def test_a_handler_that_raises_gets_its_message_again_counted(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "AFTER_A_FAILURE", Retry(0.3, counted=True))
+    monkeypatch.setattr(dispatcher, "RETRY_AFTER_ERROR", Retry(0.3, counted=True))
 
     async def raise_twice(delivery: Delivery) -> Outcome:
         if delivery.attempt == 0:

@@ -1,4 +1,4 @@
-"""What becomes of a message that could not be answered as its handler wanted."""
+"""The dispatcher returns a message that it could not settle as its handler decided."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tests.waiting import eventually
 
 
 @dataclass
-class Unanswerable:
-    """The broker takes no answer but the last one."""
+class OnlyNackable:
+    """A message whose broker accepts nothing but a nack."""
 
     delivery: Delivery = field(default_factory=lambda: Delivery("orders.created", b"{}"))
-    given_back: int = 0
+    nacked: int = 0
 
     async def ack(self) -> None:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("unexpected failure of ack")
 
-    async def retry_later(self, later: Retry) -> None:
-        raise RuntimeError("nor this")
+    async def retry_later(self, retry: Retry) -> None:
+        raise RuntimeError("unexpected failure of retry_later")
 
     async def nack(self) -> None:
-        self.given_back += 1
+        self.nacked += 1
 
 
-@pytest.mark.parametrize("verdict", [ACK, Retry(1)])
-async def test_a_message_that_cannot_be_answered_is_given_back(verdict: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [ACK, Retry(1)])
+async def test_nacks_a_message_that_cannot_be_settled(outcome: Outcome) -> None:
     async def handler(_: Delivery) -> Outcome:
-        return verdict
+        return outcome
 
-    held = Unanswerable()
+    message = OnlyNackable()
     dispatcher = Dispatcher(handler, concurrency=1)
 
-    dispatcher.accept(held)
+    dispatcher.accept(message)
 
-    await eventually(lambda: held.given_back == 1 and not len(dispatcher))
+    await eventually(lambda: message.nacked == 1 and not len(dispatcher))

@@ -258,7 +258,7 @@ async def test_wrong_credentials_are_unavailable_with_the_reason(bench: RabbitBe
     ("seconds", "tier"), [(0, "1s"), (1, "1s"), (1.2, "5s"), (5, "5s"), (31, "120s"), (9999, "120s")]
 )
 def test_the_smallest_tier_that_is_long_enough_else_the_longest(seconds: float, tier: str) -> None:
-    assert Topology("p.").tier(DISPATCH_QUEUE, seconds) == f"p.{DISPATCH_QUEUE}.retry.{tier}"
+    assert Topology("p.").retry_queue(DISPATCH_QUEUE, seconds) == f"p.{DISPATCH_QUEUE}.retry.{tier}"
 
 
 async def test_a_rabbit_that_takes_nothing_now_counts_against_no_message(

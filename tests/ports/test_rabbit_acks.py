@@ -1,4 +1,4 @@
-"""What is acknowledged together leaves out nothing that is still to be answered."""
+"""Batched acknowledgements never cover a delivery that is still unsettled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Outcome
 from tests.ports.brokers import RabbitBench
 from tests.ports.test_broker import drained
-from tests.ports.test_rabbit_batches import a_message, bench
+from tests.ports.test_rabbit_amqp import a_message, bench
 from tests.waiting import eventually
 
 __all__ = ["bench"]
@@ -24,46 +24,44 @@ DELIVERED = 12
 @given(
     order=st.permutations(range(1, DELIVERED + 1)),
     sizes=st.lists(st.integers(1, 5), min_size=DELIVERED, max_size=DELIVERED),
-    given_back=st.sets(st.integers(1, DELIVERED)),
+    nacked=st.sets(st.integers(1, DELIVERED)),
 )
-def test_a_broker_hears_of_exactly_what_was_acknowledged(
-    order: list[int], sizes: list[int], given_back: set[int]
-) -> None:
-    answered, unanswered = AckWindow(), set(range(1, DELIVERED + 1))
+def test_frames_acknowledge_exactly_the_given_tags(order: list[int], sizes: list[int], nacked: set[int]) -> None:
+    window, unsettled = AckWindow(), set(range(1, DELIVERED + 1))
     while order:
         batch, order = order[: sizes[0]], order[sizes.pop(0) :]
-        back = [tag for tag in batch if tag in given_back]
-        unanswered.difference_update(back)
-        answered.note(back)
-        tags = [tag for tag in batch if tag not in given_back]
-        before = set(unanswered)
-        answered.note(tags)
-        for frame in answered.frames(tags):
+        returned = [tag for tag in batch if tag in nacked]
+        unsettled.difference_update(returned)
+        window.settle(returned)
+        tags = [tag for tag in batch if tag not in nacked]
+        before = set(unsettled)
+        window.settle(tags)
+        for frame in window.ack_frames(tags):
             tag = frame.delivery_tag
-            assert tag in unanswered  # or the broker would close the channel
-            unanswered -= {one for one in unanswered if one <= tag} if frame.multiple else {tag}
-        assert before - unanswered == set(tags)
+            assert tag in unsettled  # or the broker would close the channel
+            unsettled -= {other for other in unsettled if other <= tag} if frame.multiple else {tag}
+        assert before - unsettled == set(tags)
 
 
-def test_what_was_delivered_in_a_row_is_acknowledged_in_one_frame() -> None:
-    answered = AckWindow()
+def test_consecutive_deliveries_are_acknowledged_in_one_frame() -> None:
+    window = AckWindow()
 
-    def told(*tags: int) -> list[tuple[int, bool]]:
-        answered.note(tags)
-        return [(frame.delivery_tag, frame.multiple) for frame in answered.frames(tags)]
+    def ack(*tags: int) -> list[tuple[int, bool]]:
+        window.settle(tags)
+        return [(frame.delivery_tag, frame.multiple) for frame in window.ack_frames(tags)]
 
-    assert told(3, 1, 2) == [(3, True)]
-    assert told(6, 5) == [(6, False), (5, False)]  # 4 is still to be answered
-    assert told(4, 8) == [(4, True), (8, False)]
-    answered.note([7])
-    assert told(9, 10) == [(10, True)]
+    assert ack(3, 1, 2) == [(3, True)]
+    assert ack(6, 5) == [(6, False), (5, False)]  # 4 is still unsettled
+    assert ack(4, 8) == [(4, True), (8, False)]
+    window.settle([7])
+    assert ack(9, 10) == [(10, True)]
 
 
-async def test_who_is_still_at_work_keeps_its_message_whatever_is_acknowledged_around_it(bench: RabbitBench) -> None:
-    held, done = "event-7", list[str]()
+async def test_a_running_handler_keeps_its_message_while_others_are_acknowledged(bench: RabbitBench) -> None:
+    unfinished, done = "event-7", list[str]()
 
     async def handle(delivery: Delivery) -> Outcome:
-        if delivery.event_id == held:
+        if delivery.event_id == unfinished:
             await asyncio.Event().wait()
         done.append(delivery.event_id)
         return ACK
@@ -74,4 +72,4 @@ async def test_who_is_still_at_work_keeps_its_message_whatever_is_acknowledged_a
     async with consumer.consuming(DISPATCH_QUEUE, handle, concurrency=4, prefetch=10):
         await eventually(lambda: len(done) == 29)
 
-    assert [one.event_id for one in await drained(bench, DISPATCH_QUEUE)] == [held]
+    assert [delivery.event_id for delivery in await drained(bench, DISPATCH_QUEUE)] == [unfinished]

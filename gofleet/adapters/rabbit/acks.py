@@ -1,74 +1,66 @@
-"""Answers to deliveries. Acknowledgements due at the same time are written together, and where nothing before them is
-still to be answered, as one.
+"""Acknowledgements of deliveries, batched. Those due at the same time are written together, as one frame where no
+earlier delivery is unsettled.
 
-Each frame is a command of its own in the log of a quorum queue, and each write is a call of the system.
+Each frame is a separate command in the log of a quorum queue, and each write is a system call.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 import aiormq
-from aiormq.abc import ChannelFrame
-from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.commands import Basic
 
 from gofleet.adapters.batcher import Batcher
+from gofleet.adapters.rabbit.amqp import check_open, write_acks
 
-MOST = 256
+BATCH_MAX = 256
 
 
 class AckWindow:
-    """Which deliveries of a channel are answered. Their tags are 1, 2, 3, ..., so it need not hear of them."""
+    """Tracks which deliveries of a channel are settled. Delivery tags count up from 1, so it needs no list of them."""
 
     def __init__(self) -> None:
-        self._all_up_to = 0
-        self._beyond: set[int] = set()
+        self._settled_up_to = 0
+        self._settled_beyond: set[int] = set()
 
-    def note(self, tags: Sequence[int]) -> None:
-        """These are answered; one that could not be told may be answered again."""
-        self._beyond.update(tag for tag in tags if tag > self._all_up_to)
-        while self._all_up_to + 1 in self._beyond:
-            self._all_up_to += 1
-            self._beyond.remove(self._all_up_to)
+    def settle(self, tags: Sequence[int]) -> None:
+        """Record these tags as settled; repeated tags are ignored."""
+        self._settled_beyond.update(tag for tag in tags if tag > self._settled_up_to)
+        while self._settled_up_to + 1 in self._settled_beyond:
+            self._settled_up_to += 1
+            self._settled_beyond.remove(self._settled_up_to)
 
-    def frames(self, tags: Sequence[int]) -> list[Basic.Ack]:
-        """What acknowledges `tags`, which were noted: one frame for all of them before which nothing is still to be
-        answered, and one for each of the rest."""
-        # The last of these tags, for the broker has forgotten those that were answered before.
-        whole = max((tag for tag in tags if tag <= self._all_up_to), default=0)
-        first = [Basic.Ack(delivery_tag=whole, multiple=True)] if whole else []
-        return first + [Basic.Ack(delivery_tag=tag) for tag in tags if tag > whole]
+    def ack_frames(self, tags: Sequence[int]) -> list[Basic.Ack]:
+        """The frames that acknowledge `tags`, which are recorded as settled: one `multiple` frame up to the last of
+        them before which nothing is unsettled, and one frame for each of the rest."""
+        # The last of `tags`, not of the window: the broker does not know tags that were settled earlier.
+        multiple = max((tag for tag in tags if tag <= self._settled_up_to), default=0)
+        frames = [Basic.Ack(delivery_tag=multiple, multiple=True)] if multiple else []
+        return frames + [Basic.Ack(delivery_tag=tag) for tag in tags if tag > multiple]
 
 
 class Acknowledger:
-    """Of one channel, to what was delivered over it; each raises when the channel is lost."""
+    """Acknowledges or rejects the deliveries of one channel; both methods raise when the channel is lost."""
 
     def __init__(self, channel: aiormq.Channel) -> None:
         self._channel = channel
-        self._answered = AckWindow()
-        self._acknowledge: Batcher[int, None] = Batcher(self._acknowledge_all, max_size=MOST, common=(Exception,))
+        self._window = AckWindow()
+        self._batcher: Batcher[int, None] = Batcher(self._ack_all, max_size=BATCH_MAX, common=(Exception,))
 
     async def ack(self, tag: int) -> None:
-        """Returns when it is written."""
-        await self._acknowledge(tag)
+        """Acknowledge; returns once the frame is written."""
+        await self._batcher(tag)
 
     async def nack(self, tag: int) -> None:
-        """To the queue, for another consumer."""
-        # Not reject: since RabbitMQ 4.3 that counts towards the delivery limit and nack does not.
+        """Return the message to its queue, for another consumer."""
+        # basic.nack, not basic.reject: since RabbitMQ 4.3 reject counts towards the delivery limit and nack does not.
         await self._channel.basic_nack(tag, requeue=True)
-        # Not before: whatever is acknowledged from now on is written behind it, and may pass it over.
-        self._answered.note([tag])
+        # Only now: a later `multiple` acknowledgement is written behind the nack and may cover its tag.
+        self._window.settle([tag])
 
-    async def _acknowledge_all(self, tags: Sequence[int]) -> list[None]:
-        theirs: Any = self._channel  # its own types are open in places
-        if theirs.is_closed:
-            raise ChannelInvalidStateError(f"{self._channel!r} closed")
-        self._answered.note(tags)
-        written: asyncio.Future[None] = theirs.create_future()  # theirs, so that it ends with the channel
-        frames = ChannelFrame.marshall(theirs.number, self._answered.frames(tags), written)  # pyright: ignore[reportUnknownMemberType]
-        await theirs.write_queue.put(frames)
-        await written
+    async def _ack_all(self, tags: Sequence[int]) -> list[None]:
+        check_open(self._channel)
+        self._window.settle(tags)
+        await write_acks(self._channel, self._window.ack_frames(tags))
         return [None] * len(tags)

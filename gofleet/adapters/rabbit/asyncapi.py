@@ -1,7 +1,7 @@
-"""What leaves GoFleet over RabbitMQ, as an AsyncAPI 3.0 document: made of the events and the topology alone.
+"""The AsyncAPI 3.0 document of the events that GoFleet publishes over RabbitMQ, generated from events and topology.
 
-A queue of your own, bound to the exchange by the routing keys that you want, receives each event at least once, those
-of one order in order. The queues described here are GoFleet's own.
+A subscriber declares its own queue and binds it to the exchange with routing keys; the queue receives each event at
+least once, the events of one order in order. The queues described in the document are GoFleet's own.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ Json = dict[str, Any]
 BINDING = "0.3.0"
 VHOST = "/"
 DESCRIPTION = """\
-Every move of an order is announced by one event, committed together with it: none is lost, and none is invented.
-It may arrive more than once (`x-event-id` tells), and those of one order leave in order (`x-sequence`). Declare a queue
-of your own and bind it to the exchange with the routing keys you want, or `orders.*` for all. Ignore fields and types
-that you do not know: further ones are added without a new `version`."""
+Every status change of an order publishes one event, committed in the same transaction: no event is lost or invented.
+An event may arrive more than once (deduplicate by `x-event-id`); the events of one order are published in order
+(`x-sequence`). Declare a queue of your own and bind it to the exchange with the routing keys you want, or `orders.*`
+for all. Ignore unknown fields and types: new ones are added without a new `version`."""
 HEADERS: dict[str, tuple[str, Json]] = {
-    messages.EVENT_ID: ("The event's id: handle each once.", {"format": "uuid"}),
-    messages.EVENT_TYPE: ("As the routing key, and `type` in the payload.", {}),
-    messages.EVENT_VERSION: ("As `version` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
-    messages.AGGREGATE_ID: ("As `order_id` in the payload.", {}),
-    messages.SEQUENCE: ("As `sequence` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
-    messages.TRACEPARENT: ("W3C trace context of the request that began it.", {}),
-    messages.ATTEMPT: ("Counted tries that went before, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
+    messages.EVENT_ID: ("The event's id; deduplicate by it.", {"format": "uuid"}),
+    messages.EVENT_TYPE: ("Equal to the routing key and to `type` in the payload.", {}),
+    messages.EVENT_VERSION: ("Equal to `version` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
+    messages.AGGREGATE_ID: ("Equal to `order_id` in the payload.", {}),
+    messages.SEQUENCE: ("Equal to `sequence` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
+    messages.TRACEPARENT: ("W3C trace context of the request that caused the event.", {}),
+    messages.ATTEMPT: ("Number of earlier attempts, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
 }
-SOMETIMES = {messages.TRACEPARENT, messages.ATTEMPT}
+OPTIONAL_HEADERS = {messages.TRACEPARENT, messages.ATTEMPT}
 EVENTS: dict[str, type[OrderEvent]] = {str(event.__struct_config__.tag): event for event in get_args(AnyOrderEvent)}
 """Routing key -> event."""
 
 
 def asyncapi_document(topology: Topology | None = None) -> Json:
-    """The description; nothing is opened or asked."""
+    """The document; it needs no connection."""
     topology = topology or Topology()
     schemas = _schemas()
     return {
@@ -117,7 +117,7 @@ def _queue(name: str, keys: tuple[str, ...], topology: Topology) -> Json:
     }
     return {
         "address": queue.name,
-        "description": f"A queue of GoFleet's own, bound by {', '.join(f'`{key}`' for key in keys)}.",
+        "description": f"GoFleet's own queue, bound with {', '.join(f'`{key}`' for key in keys)}.",
         "messages": _named(*(EVENTS[key] for key in keys)),
         "bindings": {"amqp": binding},
     }
@@ -131,7 +131,7 @@ def _publish(key: str, event: type[OrderEvent]) -> Json:
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{_id(key)}"},
-        "summary": f"The relay announces it: {_first_line(event)}",
+        "summary": f"The relay publishes it: {_first_line(event)}",
         "messages": [{"$ref": f"#/channels/{_id(key)}/messages/{event.__name__}"}],
         "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "ack": True, "bindingVersion": BINDING}},
     }
@@ -142,7 +142,7 @@ def _consume(queue: str, keys: tuple[str, ...]) -> Json:
     return {
         "action": "receive",
         "channel": {"$ref": channel},
-        "summary": "A role of GoFleet handles it once, and acknowledges it behind its commit.",
+        "summary": "A GoFleet role handles each message once and acknowledges it after its commit.",
         "messages": [{"$ref": f"{channel}/messages/{EVENTS[key].__name__}"} for key in keys],
         "bindings": {"amqp": {"ack": True, "bindingVersion": BINDING}},
     }
@@ -151,7 +151,7 @@ def _consume(queue: str, keys: tuple[str, ...]) -> Json:
 def _message(key: str, event: type[OrderEvent], schemas: Json) -> Json:
     name = event.__name__
     payload: Json = example_of(schemas[name], schemas)
-    sent = Message(payload["event_id"], key, payload["order_id"], payload["sequence"], b"")
+    message = Message(payload["event_id"], key, payload["order_id"], payload["sequence"], b"")
     return {
         "name": key,
         "title": _first_line(event),
@@ -159,25 +159,29 @@ def _message(key: str, event: type[OrderEvent], schemas: Json) -> Json:
         "headers": _headers(key),
         "payload": {"$ref": REFERENCE + name},
         "bindings": {"amqp": {"messageType": key, "bindingVersion": BINDING}},
-        "examples": [{"headers": sent.headers(), "payload": payload}],
+        "examples": [{"headers": message.headers(), "payload": payload}],
     }
 
 
 def _headers(key: str) -> Json:
     properties: Json = {name: {"type": "string", "description": text, **more} for name, (text, more) in HEADERS.items()}
     properties[messages.EVENT_TYPE]["const"] = key
-    return {"type": "object", "properties": properties, "required": [name for name in HEADERS if name not in SOMETIMES]}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in HEADERS if name not in OPTIONAL_HEADERS],
+    }
 
 
 def _schemas() -> Json:
-    """Of the payloads as they are sent, which is more than a reader may rely on: every field is there."""
+    """The schemas of the payloads as they are sent: every field is present."""
     schemas = schemas_of(EVENTS.values())
     for schema in schemas.values():
         schema["required"] = list(schema["properties"])
         for field in schema["properties"].values():
             field.pop("default", None)
             if field.get("format") == "decimal":
-                field["type"] = "number"  # `to_json` writes them so; msgspec's own way is a string
+                field["type"] = "number"  # as `to_json` writes them; msgspec's default is a string
     return schemas
 
 

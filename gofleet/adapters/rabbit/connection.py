@@ -1,8 +1,7 @@
-"""One connection to RabbitMQ with our topology declared, or seen to be there, used until it is lost and then replaced
-by a new one.
+"""A connection to RabbitMQ with our topology declared or verified, used until it is lost and then replaced.
 
-aio-pika could also mend a connection by itself. A new one is simpler to be sure of: it also brings back a deleted
-queue, a cancelled consumer and a closed channel, and it never half works.
+aio-pika could also repair a connection. A new one is simpler to verify: it also restores a deleted queue, a cancelled
+consumer and a closed channel, and it never works partially.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from faststream.rabbit import Channel, RabbitBroker
 from faststream.security import BaseSecurity
 
-from gofleet.adapters.rabbit.presence import find_missing, summarize_names
-from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.rabbit.amqp import only_channel
+from gofleet.adapters.rabbit.topology import Topology, find_missing, summarize_names
 from gofleet.domain.errors import Unavailable
 from gofleet.waiting import cancel_and_wait, first_of
 
@@ -32,7 +31,7 @@ CLOSE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class RabbitServer:
-    """Where RabbitMQ is and who we are there. A silent connection is given up after about three heartbeats."""
+    """Address and credentials. A silent connection is closed after about three heartbeats."""
 
     host: str = "localhost"
     port: int = 5672
@@ -51,12 +50,12 @@ class RabbitServer:
         return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
 
     async def connect(self) -> AbstractConnection:
-        """A bare connection, to look and to ask. Raises aio-pika's errors."""
+        """A bare connection, for inspection. Raises aio-pika's errors."""
         return await aio_pika.connect(self.url, timeout=self.connect_seconds, ssl_context=self.tls)
 
 
 class Session:
-    """`broker` is connected, `channel` its only one, and every queue exists, until `lost` is set."""
+    """A connected `broker`, its only `channel`, and every queue in existence, until `lost` is set."""
 
     channel: aiormq.Channel
 
@@ -68,7 +67,7 @@ class Session:
             default_channel=channel,
             timeout=server.connect_seconds,
             reconnect_interval=NEVER_SECONDS,
-            on_close=[self._on_lost],
+            on_close=[self._on_close],
             logger=None,
             apply_types=False,
         )
@@ -77,7 +76,7 @@ class Session:
 
     @classmethod
     async def open(cls, server: RabbitServer, topology: Topology, channel: Channel) -> Session:
-        """Connect, and declare or look; Unavailable, or TopologyMismatch."""
+        """Connect, and declare or verify the topology; Unavailable, or TopologyMismatch."""
         session = cls(server, channel)
         try:
             await session._open(topology)
@@ -87,7 +86,7 @@ class Session:
         return session
 
     async def close(self) -> None:
-        """Close the connection; messages we hold go back to their queues."""
+        """Close the connection; unacknowledged messages return to their queues."""
         self.lost.set()
         closing = asyncio.create_task(self._close())
         await first_of(closing, timeout=CLOSE_SECONDS)
@@ -95,11 +94,11 @@ class Session:
 
     async def _open(self, topology: Topology) -> None:
         try:
-            # The broker's own timeout ends the connecting; ours is for a server that falls silent after it.
+            # The broker's own timeout bounds connecting; this one also bounds a server that falls silent afterwards.
             async with asyncio.timeout(2 * self._connect_seconds):
                 self._connection = await self.broker.connect()
                 await self._prepare(topology, self._connection)
-                self.channel = await self._only_channel(topology)
+                self.channel = await only_channel(self.broker, topology.exchange)
         except TimeoutError as error:
             raise Unavailable(RABBIT, "no answer in time") from error
         except CONNECTION_EXCEPTIONS as error:
@@ -109,23 +108,19 @@ class Session:
         if topology.declared_by_us:
             await topology.declare(self.broker)
         elif missing := await find_missing(connection, topology):
-            why = f"it lacks {summarize_names(missing)}, and RABBITMQ_DECLARE=off leaves them to somebody else"
-            raise Unavailable(RABBIT, why)
-
-    async def _only_channel(self, topology: Topology) -> aiormq.Channel:
-        exchange = await self.broker.declare_exchange(topology.exchange)  # FastStream's own object, out of its cache
-        channel = await exchange.channel.get_underlay_channel()
-        assert isinstance(channel, aiormq.Channel)  # noqa: S101  the abstract one does not tell confirmations and consumers
-        return channel
+            reason = (
+                f"it lacks {summarize_names(missing)}, and RABBITMQ_DECLARE=off means that an operator creates them"
+            )
+            raise Unavailable(RABBIT, reason)
 
     async def _close(self) -> None:
         try:
             await self.broker.stop()
         except CONNECTION_EXCEPTIONS:
-            pass  # it was lost before
+            pass  # it was lost earlier
         finally:
             if self._connection is not None:
                 await self._connection.close()
 
-    def _on_lost(self, *_: Any) -> None:
+    def _on_close(self, *_: Any) -> None:
         self.lost.set()

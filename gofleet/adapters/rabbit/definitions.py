@@ -1,6 +1,6 @@
-"""Exchange, queues, bindings and users as RabbitMQ imports them, so that the roles need not declare anything.
+"""Exchange, queues, bindings, users and permissions in RabbitMQ's definitions format, for import by an operator.
 
-Nobody can log in as one of these users until it is given a password, which is no part of this.
+The users have no passwords here: an operator must set one before a role can log in.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, parking_queue
 
 Json = dict[str, Any]
 DEFAULT_EXCHANGE = "amq.default"
-"""What permissions call the exchange that knows every queue by its name."""
-HASHING = "rabbit_password_hashing_sha256"
+"""The name that permissions use for the default exchange, which routes to every queue by its name."""
+HASHING_ALGORITHM = "rabbit_password_hashing_sha256"
 
 
 @dataclass(frozen=True)
 class RabbitPermissions:
-    """What a user may: publish to the exchanges `writes`, consume the queues `reads`. Nobody makes or deletes."""
+    """A user may publish to the exchanges `writes` and consume the queues `reads`, and may not configure anything."""
 
     user: str
     writes: tuple[str, ...]
@@ -28,7 +28,7 @@ class RabbitPermissions:
 
 
 def permissions(topology: Topology) -> list[RabbitPermissions]:
-    """Of the roles' users. Replays and retries go through the default exchange, to a queue by its name."""
+    """The permissions of the roles' users. Replays and retries are published through the default exchange."""
     prefix, orders = topology.prefix, topology.exchange.name
     return [
         RabbitPermissions(f"{prefix}relay", (orders, DEFAULT_EXCHANGE), ()),
@@ -38,20 +38,23 @@ def permissions(topology: Topology) -> list[RabbitPermissions]:
 
 
 def definitions(topology: Topology, vhost: str = "/") -> Json:
-    """All of it, in that virtual host."""
+    """The definitions document for one virtual host."""
     users = permissions(topology)
     return {
         "vhosts": [{"name": vhost}],
-        "users": [{"name": one.user, "password_hash": "", "hashing_algorithm": HASHING, "tags": []} for one in users],
+        "users": [
+            {"name": user.user, "password_hash": "", "hashing_algorithm": HASHING_ALGORITHM, "tags": []}
+            for user in users
+        ],
         "permissions": [
             {
-                "user": one.user,
+                "user": user.user,
                 "vhost": vhost,
-                "configure": _matching(()),
-                "write": _matching(one.writes),
-                "read": _matching(one.reads),
+                "configure": _pattern(()),
+                "write": _pattern(user.writes),
+                "read": _pattern(user.reads),
             }
-            for one in users
+            for user in users
         ],
         "exchanges": [_exchange(topology, vhost)],
         "queues": [
@@ -96,6 +99,6 @@ def _exchange(topology: Topology, vhost: str) -> Json:
     }
 
 
-def _matching(names: tuple[str, ...]) -> str:
-    """A regular expression of exactly these names; of none, what RabbitMQ takes for no right at all."""
+def _pattern(names: tuple[str, ...]) -> str:
+    """A regular expression that matches exactly these names; `^$`, RabbitMQ's way to grant nothing, without names."""
     return f"^({'|'.join(map(re.escape, names))})$" if names else "^$"

@@ -1,12 +1,15 @@
-"""What a RabbitMQ is like, and whether it has what we declare; nothing is created and nothing is changed."""
+"""The state of a RabbitMQ server: its version, whether our topology exists as declared, and the depth of each queue.
+Nothing is created and nothing is changed."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
+import httpx
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
@@ -18,38 +21,82 @@ from aio_pika.exceptions import (
 )
 from aiormq.exceptions import ChannelAccessRefused
 
+from gofleet.adapters.rabbit.amqp import server_version
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer
-from gofleet.adapters.rabbit.presence import find_missing
-from gofleet.adapters.rabbit.topology import Topology
+from gofleet.adapters.rabbit.topology import Topology, find_missing
 from gofleet.domain.errors import LoginRefused, Unavailable
+from gofleet.ports import Depth
+
+STATISTICS_SECONDS = 10.0
+"""The age that statistics of the management API may have."""
+
+_Declare = Callable[[AbstractChannel], Awaitable[object]]
 
 
 @dataclass
 class RabbitState:
-    """`missing` are the names of what does not exist, `other` tells how what exists differs from ours, `refused` why we
-    may not declare it; `whole` is how many there should be."""
+    """`missing` names what does not exist, `other` maps names to how they differ from our declaration, `refused` to
+    why we may not declare them; `expected` is how many there should be."""
 
     version: str
-    whole: int
+    expected: int
     missing: list[str] = field(default_factory=list[str])
     other: dict[str, str] = field(default_factory=dict[str, str])
     refused: dict[str, str] = field(default_factory=dict[str, str])
 
 
 async def rabbit_state(server: RabbitServer, topology: Topology) -> RabbitState:
-    """How our exchange and queues differ, if we declare them; else whether they are there.
+    """How our exchange and queues differ, if we declare them; else whether they exist.
 
-    `LoginRefused` if it does not let us in, `Unavailable` without an answer."""
+    `LoginRefused` if RabbitMQ rejects the credentials, `Unavailable` without an answer."""
     try:
         async with asyncio.timeout(10 * server.connect_seconds):
-            connection = await _connection(server)
+            connection = await _connect(server)
             async with connection:
                 return await _state(connection, topology)
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
 
 
-async def _connection(server: RabbitServer) -> AbstractConnection:
+async def queue_depths(server: RabbitServer, topology: Topology) -> tuple[list[Depth], list[str]]:
+    """The depth of each queue (AMQP does not report `held`), and the names of those that do not exist."""
+    depths, missing = list[Depth](), list[str]()
+    try:
+        async with asyncio.timeout(10 * server.connect_seconds):
+            connection = await server.connect()
+            async with connection:
+                for name in topology.names():
+                    try:
+                        async with connection.channel() as channel:
+                            queue = await channel.declare_queue(name, passive=True)
+                            depths.append(Depth(name, queue.declaration_result.message_count or 0))
+                    except ChannelClosed:
+                        missing.append(name)
+    except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+        raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
+    return depths, missing
+
+
+async def held_by_consumers(management_url: str, server: RabbitServer, topology: Topology) -> list[Depth]:
+    """The depth of each queue by the management API at `management_url`, read again while it may be out of date."""
+    path = f"{management_url.rstrip('/')}/api/queues/{quote(server.vhost, safe='')}"
+    auth = None if "@" in management_url else (server.user, server.password)
+    until = asyncio.get_running_loop().time() + STATISTICS_SECONDS
+    try:
+        async with httpx.AsyncClient(auth=auth, timeout=10, trust_env=False) as http:
+            while True:
+                response = (await http.get(path)).raise_for_status()
+                rows = cast("list[dict[str, Any]]", response.json())
+                depths = _depths(rows, set(topology.names()))
+                empty = all(depth.ready == 0 and not depth.held for depth in depths)
+                if empty or asyncio.get_running_loop().time() > until:
+                    return depths
+                await asyncio.sleep(1)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise Unavailable("RabbitMQ's management API", str(error) or type(error).__name__) from error
+
+
+async def _connect(server: RabbitServer) -> AbstractConnection:
     try:
         return await server.connect()
     except ProbableAuthenticationError as error:
@@ -57,25 +104,25 @@ async def _connection(server: RabbitServer) -> AbstractConnection:
     except ConnectionClosed as error:
         raise LoginRefused(RABBIT, str(error)) from error
     except ProtocolSyntaxError as error:
-        # It closes instead of opening the virtual host, and the client does not tell why.
-        why = f"there is no virtual host {server.vhost}, or {server.user} may not use it"
-        raise LoginRefused(RABBIT, why) from error
+        # RabbitMQ closes the connection instead of opening the virtual host, and the client does not report why.
+        reason = f"there is no virtual host {server.vhost}, or {server.user} may not use it"
+        raise LoginRefused(RABBIT, reason) from error
 
 
 async def _state(connection: AbstractConnection, topology: Topology) -> RabbitState:
     exchange, queues = topology.exchange, topology.declarations()
-    state = RabbitState(_version(connection), whole=1 + len(queues))
+    state = RabbitState(server_version(connection), expected=1 + len(queues))
     if not topology.declared_by_us:
         state.missing = await find_missing(connection, topology)
         return state
 
-    async def look(name: str, passive: Callable[[AbstractChannel], Awaitable[object]], same: _Act) -> None:
-        """Ask for it by name first. To declare what exists changes nothing, and RabbitMQ tells if ours is another."""
+    async def examine(name: str, passive: _Declare, active: _Declare) -> None:
+        """Declare passively first: declaring what exists changes nothing, and RabbitMQ reports a difference."""
         try:
             async with connection.channel() as channel:
                 await passive(channel)
             async with connection.channel() as channel:
-                await same(channel)
+                await active(channel)
         except ChannelNotFoundEntity:
             state.missing.append(name)
         except ChannelAccessRefused as error:
@@ -83,14 +130,14 @@ async def _state(connection: AbstractConnection, topology: Topology) -> RabbitSt
         except ChannelClosed as error:
             state.other[name] = str(error)
 
-    await look(
+    await examine(
         exchange.name,
         lambda channel: channel.get_exchange(exchange.name),
         lambda channel: channel.declare_exchange(exchange.name, exchange.type.value, durable=True),
     )
     for queue in queues:
         arguments: Any = dict(queue.arguments)
-        await look(
+        await examine(
             queue.name,
             lambda channel, name=queue.name: channel.declare_queue(name, passive=True),
             lambda channel, name=queue.name, arguments=arguments: channel.declare_queue(
@@ -100,10 +147,9 @@ async def _state(connection: AbstractConnection, topology: Topology) -> RabbitSt
     return state
 
 
-_Act = Callable[[AbstractChannel], Awaitable[object]]
-
-
-def _version(connection: AbstractConnection) -> str:
-    transport = connection.transport
-    properties: dict[str, Any] = getattr(transport.connection, "server_properties", {}) if transport else {}
-    return str(properties.get("version", ""))
+def _depths(rows: list[dict[str, Any]], names: set[str]) -> list[Depth]:
+    return [
+        Depth(str(row["name"]), int(row.get("messages_ready", 0)), int(row.get("messages_unacknowledged", 0)))
+        for row in rows
+        if row.get("name") in names
+    ]

@@ -1,41 +1,50 @@
-"""What has to exist in RabbitMQ before anybody publishes or consumes.
+"""The exchange and queues that must exist in RabbitMQ before anything is published or consumed.
 
-    orders (topic) --> orders.created --crash loop--> orders.created.parking
-                        ^         | consumer says Later
+    orders (topic) --> orders.created --delivery limit--> orders.created.parking
+                        ^         | Retry
                         |         v
                         +-- orders.created.retry.1s, .5s, .30s, .120s (wait, then expire)
 
-Everything is durable, replicated (quorum queues) and moved at least once. It works on RabbitMQ 3.10 and on 4.x.
+Everything is durable, replicated (quorum queues) and dead-lettered at least once. It works on RabbitMQ 3.10 and 4.x.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import aiormq
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelPreconditionFailed
+from aiormq.exceptions import ChannelNotFoundEntity
 from faststream.rabbit import ExchangeType, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
 
+from gofleet.adapters.rabbit.amqp import bare_channel
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import QUEUES, parking_queue
 
 DEFAULT_EXCHANGE = RabbitExchange()
 UNLIMITED = 2**31 - 1
-"""As a delivery limit. RabbitMQ 4 has one by default (20), beyond which it drops; 3.10 does not know -1."""
+"""As a delivery limit. RabbitMQ 4 drops messages beyond its default of 20; 3.10 does not accept -1."""
+NAMES_MAX = 3
+"""Names that a summary lists; it counts the others."""
+
+PassiveDeclare = Callable[[aiormq.Channel], Awaitable[object]]
 
 
 class TopologyMismatch(GoFleetError):
-    """RabbitMQ has an exchange or a queue of ours with other properties; only a person can decide to delete it."""
+    """RabbitMQ has an exchange or queue of ours with other properties; only an operator can decide to delete it."""
 
     code = "topology-mismatch"
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Names and properties. `prefix` sets installations apart; `tiers_seconds` are the delays of a retry;
-    `delivery_limit` is how often a message may take its consumer down before it is parked. Unless `declared_by_us`
-    somebody else makes all of it, of `gofleet topology`."""
+    """Names and properties. `prefix` separates installations; `tiers_seconds` are the delays of the retry queues;
+    `delivery_limit` is how many deliveries may end in a lost consumer before a message is parked. Unless
+    `declared_by_us`, an operator creates everything from the output of `gofleet topology`."""
 
     prefix: str = ""
     tiers_seconds: tuple[float, ...] = (1, 5, 30, 120)
@@ -52,33 +61,33 @@ class Topology:
         """The work queue or parking queue of that name, as declared."""
         return self._parking(queue) if queue not in self.queues else self._work(queue)
 
-    def tier(self, queue: str, seconds: float) -> str | None:
-        """The retry queue that waits at least `seconds`, or the longest; None for a parking queue, which has none."""
+    def retry_queue(self, queue: str, seconds: float) -> str | None:
+        """The name of the retry queue that waits at least `seconds`, or the longest; None for a parking queue."""
         if queue not in self.queues:
             return None
         long_enough = [tier for tier in self.tiers_seconds if tier >= seconds]
-        return self._tier_name(queue, min(long_enough, default=max(self.tiers_seconds)))
+        return self._retry_name(queue, min(long_enough, default=max(self.tiers_seconds)))
 
     def names(self) -> list[str]:
-        """Of all queues: work, retry and parking."""
+        """The names of all work, retry and parking queues."""
         work = [(self.prefix + name, self.prefix + parking_queue(name)) for name in self.queues]
-        tiers = [self._tier_name(name, seconds) for name in self.queues for seconds in self.tiers_seconds]
-        return [name for pair in work for name in pair] + tiers
+        retries = [self._retry_name(name, seconds) for name in self.queues for seconds in self.tiers_seconds]
+        return [name for pair in work for name in pair] + retries
 
     def declarations(self) -> list[RabbitQueue]:
-        """All queues, as they are declared."""
-        found = list[RabbitQueue]()
+        """All queues, as declared."""
+        declared = list[RabbitQueue]()
         for name in self.queues:
-            found += [self._parking(parking_queue(name)), self._work(name)]
-            found += [self._retry(name, seconds) for seconds in self.tiers_seconds]
-        return found
+            declared += [self._parking(parking_queue(name)), self._work(name)]
+            declared += [self._retry(name, seconds) for seconds in self.tiers_seconds]
+        return declared
 
     async def declare(self, broker: RabbitBroker) -> None:
-        """Make sure that all of it exists; TopologyMismatch if something else has a name of ours."""
+        """Declare everything; TopologyMismatch if one of the names exists with other properties."""
         try:
             exchange = await broker.declare_exchange(self.exchange)
             for name, types in self.queues.items():
-                # Targets before the queues that move messages to them.
+                # Dead-letter targets before the queues that dead-letter to them.
                 await broker.declare_queue(self._parking(parking_queue(name)))
                 work = await broker.declare_queue(self._work(name))
                 for seconds in self.tiers_seconds:
@@ -90,28 +99,63 @@ class Topology:
 
     def _work(self, queue: str) -> RabbitQueue:
         limit = {"x-delivery-limit": self.delivery_limit}
-        return _quorum(self.prefix + queue, {**limit, **_moving_to(self.prefix + parking_queue(queue))})
+        return _quorum_queue(self.prefix + queue, {**limit, **_dead_lettering_to(self.prefix + parking_queue(queue))})
 
     def _retry(self, queue: str, seconds: float) -> RabbitQueue:
-        wait = {"x-message-ttl": round(seconds * 1000)}
-        return _quorum(self._tier_name(queue, seconds), {**wait, **_moving_to(self.prefix + queue)})
+        ttl = {"x-message-ttl": round(seconds * 1000)}
+        return _quorum_queue(self._retry_name(queue, seconds), {**ttl, **_dead_lettering_to(self.prefix + queue)})
 
     def _parking(self, queue: str) -> RabbitQueue:
-        return _quorum(self.prefix + queue, {"x-delivery-limit": UNLIMITED})
+        return _quorum_queue(self.prefix + queue, {"x-delivery-limit": UNLIMITED})
 
-    def _tier_name(self, queue: str, seconds: float) -> str:
+    def _retry_name(self, queue: str, seconds: float) -> str:
         return f"{self.prefix}{queue}.retry.{seconds:g}s"
 
 
-def _moving_to(queue: str) -> dict[str, Any]:
+async def find_missing(connection: AbstractConnection, topology: Topology) -> list[str]:
+    """The names of the exchange and queues that do not exist, by passive declaration, which needs no permission and
+    changes nothing. AMQP cannot query bindings."""
+    missing = list[str]()
+    channel = await bare_channel(connection)
+    for name, declare in _passive_declarations(topology):
+        try:
+            await declare(channel)
+        except ChannelNotFoundEntity:  # and RabbitMQ has closed the channel
+            missing.append(name)
+            channel = await bare_channel(connection)
+    await channel.close()
+    return missing
+
+
+def summarize_names(names: Sequence[str]) -> str:
+    """The first names and the number of the others, for messages."""
+    others = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return f"{', '.join(names[:NAMES_MAX])}{others}"
+
+
+def _passive_declarations(topology: Topology) -> list[tuple[str, PassiveDeclare]]:
+    exchange = topology.exchange.name
+    declarations: list[tuple[str, PassiveDeclare]] = [(exchange, partial(_declare_exchange, name=exchange))]
+    return declarations + [(name, partial(_declare_queue, name=name)) for name in topology.names()]
+
+
+async def _declare_exchange(channel: aiormq.Channel, name: str) -> None:
+    await channel.exchange_declare(name, passive=True)
+
+
+async def _declare_queue(channel: aiormq.Channel, name: str) -> None:
+    await channel.queue_declare(name, passive=True)
+
+
+def _dead_lettering_to(queue: str) -> dict[str, Any]:
     return {
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",  # the default may lose messages on the way
-        "x-overflow": "reject-publish",  # without it the line above is silently ignored
+        "x-overflow": "reject-publish",  # without it RabbitMQ silently ignores the strategy
     }
 
 
-def _quorum(name: str, arguments: dict[str, Any]) -> RabbitQueue:
-    # Not robust: after a lost connection we declare everything anew, on a new one.
+def _quorum_queue(name: str, arguments: dict[str, Any]) -> RabbitQueue:
+    # Not robust: after a lost connection everything is declared again, on a new connection.
     return RabbitQueue(name, queue_type=QueueType.QUORUM, durable=True, robust=False, arguments=arguments)  # pyright: ignore[reportCallIssue, reportArgumentType]  # its TypedDict cannot be built from parts

@@ -49,12 +49,12 @@ class StreamIncomingMessage:
         with self._letting_go():
             await self.stream.ack(self.id)
 
-    async def retry_later(self, later: Retry) -> None:
+    async def retry_later(self, retry: Retry) -> None:
         headers = dict(self.delivery.headers)
-        if later.counted:
+        if retry.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
         with self._letting_go():
-            await self.stream.retry_later(self.id, later.seconds, await encode_entry(self.delivery.body, headers))
+            await self.stream.retry_later(self.id, retry.seconds, await encode_entry(self.delivery.body, headers))
 
     async def nack(self) -> None:
         with self._letting_go():

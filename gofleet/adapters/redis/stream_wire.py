@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from gofleet.adapters.headers import decode_headers
+from gofleet.adapters.dispatcher import decode_headers
 from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue
 
 REDIS = "Redis"
