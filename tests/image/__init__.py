@@ -1,1 +1,1 @@
-"""The image built, and run as it will be run: needs a container engine, so it is no part of the tests."""
+"""Build and check of the container image. They need a container engine, and are not part of the tests."""

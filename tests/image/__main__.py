@@ -1,4 +1,4 @@
-"""`just image-check`: the image runs as promised, all roles of it, on real servers of this machine."""
+"""`just image-check`: the image runs every role, on real servers of this machine, with the documented limits."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ from tests.waiting import eventually
 app = App(name="just image-check", help=__doc__)
 TOOLS = "gcc cc make ld pip pip3 uv curl wget git"
 Image = Annotated[str, Parameter(help="The image to check.")]
-Megabytes = Annotated[float, Parameter(help="How large it may be.")]
+Megabytes = Annotated[float, Parameter(help="Largest allowed size.")]
 
 
 @app.default
 def image_check(*, image: Image = "gofleet:dev", megabytes: Megabytes = 250) -> None:
-    """Ends with an AssertionError at the first thing that is not as promised."""
+    """Check size, user, tools, roles and the first order; AssertionError at the first difference."""
     engine = an_engine(image)
-    look(engine, megabytes)
+    check_contents(engine, megabytes)
     postgres, valkey, rabbit = Postgres(durable=False, max_connections=200), Valkey(durable=False), RabbitMQ()
     with running(postgres, valkey, rabbit):
-        asyncio.run(play(engine, addresses(postgres, valkey, rabbit)))
+        asyncio.run(check_roles(engine, addresses(postgres, valkey, rabbit)))
 
 
-def look(engine: Engine, megabytes: float) -> None:
-    """Size, user, tools, and that nothing can be written."""
-    found = engine.inspected()
-    size = found["Size"] / 1e6
-    tell(f"{engine.image} by {engine.program}: {size:.0f} MB in {len(found['RootFS']['Layers'])} layers")
+def check_contents(engine: Engine, megabytes: float) -> None:
+    """Size, user, absent tools and a read-only file system."""
+    image = engine.inspected()
+    size = image["Size"] / 1e6
+    report(f"{engine.image} by {engine.program}: {size:.0f} MB in {len(image['RootFS']['Layers'])} layers")
     assert size < megabytes, f"{size:.0f} MB, more than {megabytes:.0f}"
-    assert found["Config"]["User"] == "10001:10001"
+    assert image["Config"]["User"] == "10001:10001"
 
     tools = engine.once(["-c", f"command -v {TOOLS} || true; id -u; touch /x 2>&1 || true"], entrypoint="sh")
-    assert tools.splitlines()[0] == "10001", f"it has tools to build or fetch with: {tools}"
+    assert tools.splitlines()[0] == "10001", f"it contains tools to build or download with: {tools}"
     assert "Read-only file system" in tools
-    tell("user 10001, nothing to build or fetch with, nothing writable but /tmp")
+    report("user 10001, no tools to build or download with, only /tmp is writable")
 
 
 def addresses(postgres: Postgres, valkey: Valkey, rabbit: RabbitMQ) -> dict[str, str]:
-    """The seed's variables."""
+    """The environment variables of the original system."""
     db, redis, amqp = postgres.address, valkey.address, rabbit.address
     return {
         "DB_HOST": db.host,
@@ -71,11 +71,11 @@ def addresses(postgres: Postgres, valkey: Valkey, rabbit: RabbitMQ) -> dict[str,
     }
 
 
-async def play(engine: Engine, environment: dict[str, str]) -> None:
-    """Migrate, start each role as a container, order as the seed does, stop."""
+async def check_roles(engine: Engine, environment: dict[str, str]) -> None:
+    """Migrate, start each role as a container, create an order with curl, stop."""
     engine.once(["migrate"], environment)
-    tell("migrated")
-    began = time.monotonic()
+    report("migrated")
+    started = time.monotonic()
     with ExitStack() as stack:
         containers: dict[str, str] = {}
         for number, role in enumerate(ORDER):
@@ -85,40 +85,40 @@ async def play(engine: Engine, environment: dict[str, str]) -> None:
         try:
             for role in ORDER:
                 await eventually(lambda role=role: engine.is_healthy(containers[role]), within=60, every=0.5)
-            tell(f"{', '.join(ORDER)}: healthy after {time.monotonic() - began:.1f} s")
+            report(f"{', '.join(ORDER)}: healthy after {time.monotonic() - started:.1f} s")
             await order(f"http://127.0.0.1:{environment['WEB_SERVER_PORT']}")
         except AssertionError:
             for role, container in containers.items():
-                tell(f"--- {role}\n{engine.say('logs', '--tail', '20', container)}")
+                report(f"--- {role}\n{engine.run('logs', '--tail', '20', container)}")
             raise
         for role, container in containers.items():
-            began = time.monotonic()
+            started = time.monotonic()
             code = engine.stop(container)
-            tell(f"{role}: exit code {code} {time.monotonic() - began:.1f} s after SIGTERM")
+            report(f"{role}: exit code {code} {time.monotonic() - started:.1f} s after SIGTERM")
             assert code == 0
 
 
 async def order(api: str) -> None:
-    """The seed's curl, letter for letter but for the address, with a driver near the depot."""
+    """The original system's curl command, except for the address, with a driver near the depot."""
     async with httpx.AsyncClient(base_url=f"{api}/api/v1", timeout=10, trust_env=False) as http:
         (await http.put("/drivers/maria", json={"name": "Maria"})).raise_for_status()
         place = {"lat": -23.5505, "lng": -46.6333}
         (await http.put("/drivers/maria/position", json=place)).raise_for_status()
-        words = ["curl", "-s", "-X", "POST", f"{api}/api/v1/orders", "-H", "Content-Type: application/json"]
-        words += ["-d", '{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}']
-        said = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True, text=True, timeout=20)
-        tell(said.stdout)
-        assert '"final_price":110.0' in said.stdout.replace(" ", "")
+        command = ["curl", "-s", "-X", "POST", f"{api}/api/v1/orders", "-H", "Content-Type: application/json"]
+        command += ["-d", '{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}']
+        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True, timeout=20)
+        report(done.stdout)
+        assert '"final_price":110.0' in done.stdout.replace(" ", "")
 
         async def dispatched() -> bool:
-            answer = (await http.get("/orders/pedido-teste-01")).raise_for_status()
-            return answer.json()["status"] == "DISPATCHED" and answer.json()["driver_id"] == "maria"
+            order = (await http.get("/orders/pedido-teste-01")).raise_for_status().json()
+            return order["status"] == "DISPATCHED" and order["driver_id"] == "maria"
 
         await eventually(dispatched, within=20)
-        tell("pedido-teste-01 is DISPATCHED to maria")
+        report("pedido-teste-01 is DISPATCHED to maria")
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     print(line, flush=True)  # noqa: T201
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A base image from Debian's packages alone, for a machine that reaches no registry of images:
+# A base image from Debian packages only, for a machine without access to an image registry:
 #   bash tests/image/debian_base.sh trixie && just image --build-arg PYTHON_IMAGE=localhost/python:trixie
 # Needs root, debootstrap and podman.
 set -euo pipefail
@@ -8,6 +8,6 @@ root=$(mktemp -d -t gofleet-base-XXXXXXXX)
 trap 'rm -rf "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python-is-python3 "$suite" "$root" \
   ${MIRROR:+"$MIRROR"}
-# As the slim images of Debian do: no documentation, no translations, no lists of packages.
+# As in Debian's slim images: no documentation, no translations, no package lists.
 rm -rf "$root"/usr/share/{doc,info,locale,man}/* "$root"/var/{cache/apt,lib/apt/lists,log}/*
 tar -C "$root" -c . | podman import - "localhost/python:$suite"

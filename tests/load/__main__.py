@@ -1,4 +1,4 @@
-"""`just load`: k6 against a real installation of its own, four processes on private servers."""
+"""`just load`: k6 against its own installation, four processes on private servers."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from tests.load.run import Outcome, k6, outage
 
 app = App(name="just load", help=__doc__)
 ROLES = ("fleet", "relay", "worker", "api")
-MORE_SECONDS = 200.0
-Rate = Annotated[int, Parameter(help="Orders a second at the top.")]
-Seconds = Annotated[int, Parameter(help="How long it takes, or may take.")]
-Customers = Annotated[int, Parameter(help="How many order at once.")]
+DRAIN_SECONDS = 200.0
+Rate = Annotated[int, Parameter(help="Orders per second at the peak.")]
+Seconds = Annotated[int, Parameter(help="Duration of the ramp, or limit of the breaker scenario.")]
+Customers = Annotated[int, Parameter(help="Concurrent customers.")]
 
 
 @app.command
 def ramp(*, rate: Rate = 50, seconds: Seconds = 60) -> int:
-    """Ever more orders; exits 99 if an objective is missed."""
+    """A rising rate of orders; exits with 99 if an objective is missed."""
     with _installed() as (installation, _), TemporaryDirectory() as place:
         installation.start(*ROLES)
         with k6(installation.api, "ramp", Path(place), RATE=rate, SECONDS=seconds) as load:
-            return _told(load.ended(seconds + MORE_SECONDS))
+            return _report(load.ended(seconds + DRAIN_SECONDS))
 
 
 @app.command
 def breaker(*, customers: Customers = 10, seconds: Seconds = 300) -> int:
-    """The fleet is killed and comes back: a driver, then people, then a driver again; exits 99 for anything else."""
+    """Kill and restart the fleet role: orders get drivers, manual dispatch, then drivers; else exits with 99."""
     with _installed() as (installation, conninfo), TemporaryDirectory() as place:
         fleet, *_ = installation.start(*ROLES)
         with k6(installation.api, "breaker", Path(place), CUSTOMERS=customers, SECONDS=seconds) as load:
             asyncio.run(outage(load, installation, fleet, conninfo, customers=customers))
-            return _told(load.ended(seconds + MORE_SECONDS))
+            return _report(load.ended(seconds + DRAIN_SECONDS))
 
 
 @contextmanager
 def _installed() -> Generator[tuple[Installation, str]]:
-    """The installation, and how to reach its database."""
+    """The installation and the connection string of its database."""
     postgres, valkey, rabbit = Postgres(durable=True), Valkey(durable=True), RabbitMQ()
     with TemporaryDirectory() as directory, running(postgres, valkey, rabbit):
         db, amqp = postgres.address, rabbit.address
@@ -74,8 +74,8 @@ def _installed() -> Generator[tuple[Installation, str]]:
             yield installation, conninfo
 
 
-def _told(outcome: Outcome) -> int:
-    print(outcome.said)  # noqa: T201
+def _report(outcome: Outcome) -> int:
+    print(outcome.output)  # noqa: T201
     return outcome.code
 
 

