@@ -1,1 +1,1 @@
-"""What wraps a message handler that knows none of it. The chains are written once, in `chain.py`, for every broker."""
+"""Guards that wrap a message handler, independent of it. `chain.py` defines their order, the same for every broker."""

@@ -1,7 +1,7 @@
-"""A circuit breaker that trips on the share of failed calls in a sliding window.
+"""Circuit breaker around the fleet service: opens on the failure ratio in a sliding window.
 
-aiobreaker makes the calls and tells failures from answers; its states are replaced by ours. Its own know only
-consecutive failures, let every caller probe, hide the error of the call that trips, and misread the wall clock.
+aiobreaker makes the calls and classifies their errors; its states are replaced by ours, because its own ones count only
+consecutive failures, let every caller probe, hide the error of the call that trips, and use the wall clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class BreakerState(StrEnum):
-    """What happens to the next call: it goes through, is refused, or is a probe if there is a place for it."""
+    """CLOSED: calls pass. OPEN: calls are refused. HALF_OPEN: a limited number of probes passes."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -32,12 +32,12 @@ class BreakerState(StrEnum):
 
     @property
     def number(self) -> int:
-        """0, 1 or 2, for a gauge."""
+        """0, 1 or 2, the value of the gauge."""
         return list(BreakerState).index(self)
 
 
 class BreakerOpen(Exception):
-    """The call was not made. `retry_after_seconds` is 0 while all probes are out: nobody knows when one ends."""
+    """The call was not made. `retry_after_seconds` is 0 while all probes are running, whose end is unknown."""
 
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(f"breaker open, retry after {retry_after_seconds:.1f} s")
@@ -46,119 +46,48 @@ class BreakerOpen(Exception):
 
 @dataclass(kw_only=True, eq=False)
 class RatioBreaker(CircuitBreaker):
-    """Leaves a failing service alone for `open_seconds`, then lets a few probes find out whether it is back.
+    """Circuit breaker that stays open for `open_seconds` and then closes after `probes` successful calls.
 
-    Only the exceptions in `counts` are failures: with any other the far end has answered. For one event loop, and
-    by `call` alone: the other ways in that aiobreaker hands down do not know our states.
+    Only the exceptions in `counts` are failures: any other one is an answer of the service. For one event loop, and
+    only through `call`: the other entry points inherited from aiobreaker do not know our states.
     """
 
     counts: tuple[type[Exception], ...]
     min_calls: int = 10
     failure_ratio: float = 0.6
     window_seconds: float = 10.0
-    open_seconds: float = 30.0  # and until the next call: time alone changes no state
-    probes: int = 5  # so many at once, and so many successes to close
+    open_seconds: float = 30.0  # checked at the next call: no timer changes the state
+    probes: int = 5  # concurrent probes, and successes needed to close
     clock: Callable[[], float] = time.monotonic
     on_change: Callable[[BreakerState, BreakerState], None] | None = None
 
     def __post_init__(self) -> None:
         super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped
-        self._state: _Stay = _Closed(self)
+        self._state: _State = _Closed(self)
 
     @property
-    def state(self) -> BreakerState:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs gives the machinery
+    def state(self) -> BreakerState:  # pyright: ignore[reportIncompatibleMethodOverride]  # inherited: the state object
         return self._state.name
 
-    async def call(self, act: Callable[[], Awaitable[T]]) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]  # theirs blocks
-        """Do `act` and hand on its result or its exception; or refuse with `BreakerOpen`, and do nothing."""
+    async def call(self, act: Callable[[], Awaitable[T]]) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Result or exception of `act`; `BreakerOpen` without calling it."""
         return await self._state.run(act)
 
     def is_system_error(self, exception: Exception) -> bool:
         return isinstance(exception, self.counts)
 
-    def move(self, here: _Stay, there: type[_Stay]) -> None:
-        """A call reports to the stay that admitted it, and only the present stay moves us: late ends do nothing."""
+    def change_state(self, here: _State, there: type[_State]) -> None:
+        """Change the state, unless `here` is no longer current: calls admitted by an earlier state have no effect."""
         if self._state is here:
             self._state = there(self)
-            self._state_storage.state = self._state.state  # what aiobreaker's `current_state` shows
+            self._state_storage.state = self._state.state  # read by aiobreaker's `current_state`
             if self.on_change:
                 self.on_change(here.name, there.name)
 
 
-class _Stay(CircuitBreakerBaseState):
-    name: ClassVar[BreakerState]
-
-    def __init__(self, breaker: RatioBreaker) -> None:
-        super().__init__(breaker, CircuitBreakerState[self.name.name])  # pyright: ignore[reportUnknownMemberType]  # untyped
-        self.breaker, self.since = breaker, breaker.clock()
-
-    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        return await self.call_async(act)  # pyright: ignore[reportReturnType, reportUnknownMemberType]  # says Awaitable[T], gives T
-
-
-class _Closed(_Stay):
-    name = BreakerState.CLOSED
-
-    def __init__(self, breaker: RatioBreaker) -> None:
-        super().__init__(breaker)
-        self._window, self._failures = deque[tuple[float, bool]](), 0
-
-    def on_success(self) -> None:
-        self._note(failed=False)
-
-    def on_failure(self, exception: Exception) -> None:
-        self._note(failed=True)
-        calls, rules = len(self._window), self.breaker
-        if calls >= rules.min_calls and self._failures / calls >= rules.failure_ratio:  # 0.56 * 25 is more than 14
-            self.breaker.move(self, _Open)
-
-    def _note(self, *, failed: bool) -> None:
-        now = self.breaker.clock()
-        self._window.append((now, failed))
-        self._failures += failed
-        while self._window[0][0] < now - self.breaker.window_seconds:
-            self._failures -= self._window.popleft()[1]
-
-
-class _Open(_Stay):
-    name = BreakerState.OPEN
-
-    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        left_seconds = self.since + self.breaker.open_seconds - self.breaker.clock()
-        if left_seconds > 0:
-            raise BreakerOpen(left_seconds)
-        self.breaker.move(self, _HalfOpen)
-        return await self.breaker.call(act)
-
-
-class _HalfOpen(_Stay):
-    name = BreakerState.HALF_OPEN
-    _out = _successes = 0
-
-    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        if self._out >= self.breaker.probes:
-            raise BreakerOpen(0.0)
-        self._out += 1
-        try:
-            return await super().run(act)
-        finally:  # cancelled ones too: were they to keep their places, we would stay half-open for ever
-            self._out -= 1
-
-    def on_success(self) -> None:
-        self._successes += 1
-        if self._successes >= self.breaker.probes:
-            self.breaker.move(self, _Closed)
-
-    def on_failure(self, exception: Exception) -> None:
-        self.breaker.move(self, _Open)
-
-
-"""The circuit breaker around the fleet service: the innermost guard, right at the call it protects."""
-
-
 @dataclass(frozen=True)
 class GuardedFleet:
-    """The fleet service, left alone while its breaker is open. Only `FleetUnavailable` counts against it."""
+    """Driver search behind the circuit breaker, the innermost guard. Only `FleetUnavailable` counts as a failure."""
 
     fleet: DriverSearch
     breaker: RatioBreaker
@@ -168,3 +97,73 @@ class GuardedFleet:
             return await self.breaker.call(lambda: self.fleet.search(search))
         except BreakerOpen as error:
             raise FleetBreakerOpen(error.retry_after_seconds) from error
+
+
+class _State(CircuitBreakerBaseState):
+    name: ClassVar[BreakerState]
+
+    def __init__(self, breaker: RatioBreaker) -> None:
+        super().__init__(breaker, CircuitBreakerState[self.name.name])  # pyright: ignore[reportUnknownMemberType]  # untyped
+        self.breaker, self.since = breaker, breaker.clock()
+
+    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
+        return await self.call_async(act)  # pyright: ignore[reportReturnType, reportUnknownMemberType]  # returns T
+
+
+class _Closed(_State):
+    name = BreakerState.CLOSED
+
+    def __init__(self, breaker: RatioBreaker) -> None:
+        super().__init__(breaker)
+        self._window, self._failures = deque[tuple[float, bool]](), 0
+
+    def on_success(self) -> None:
+        self._record(failed=False)
+
+    def on_failure(self, exception: Exception) -> None:
+        self._record(failed=True)
+        calls, rules = len(self._window), self.breaker
+        if (
+            calls >= rules.min_calls and self._failures / calls >= rules.failure_ratio
+        ):  # a product would round: 0.56 * 25 > 14
+            self.breaker.change_state(self, _Open)
+
+    def _record(self, *, failed: bool) -> None:
+        now = self.breaker.clock()
+        self._window.append((now, failed))
+        self._failures += failed
+        while self._window[0][0] < now - self.breaker.window_seconds:
+            self._failures -= self._window.popleft()[1]
+
+
+class _Open(_State):
+    name = BreakerState.OPEN
+
+    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
+        left_seconds = self.since + self.breaker.open_seconds - self.breaker.clock()
+        if left_seconds > 0:
+            raise BreakerOpen(left_seconds)
+        self.breaker.change_state(self, _HalfOpen)
+        return await self.breaker.call(act)
+
+
+class _HalfOpen(_State):
+    name = BreakerState.HALF_OPEN
+    _running = _successes = 0
+
+    async def run(self, act: Callable[[], Awaitable[T]]) -> T:
+        if self._running >= self.breaker.probes:
+            raise BreakerOpen(0.0)
+        self._running += 1
+        try:
+            return await super().run(act)
+        finally:  # cancelled probes too, or the breaker would stay half-open for ever
+            self._running -= 1
+
+    def on_success(self) -> None:
+        self._successes += 1
+        if self._successes >= self.breaker.probes:
+            self.breaker.change_state(self, _Closed)
+
+    def on_failure(self, exception: Exception) -> None:
+        self.breaker.change_state(self, _Open)

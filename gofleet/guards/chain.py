@@ -1,4 +1,4 @@
-"""The order of the guards, outermost first."""
+"""Guard chains of the message handlers: the order of the guards, outermost first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gofleet.usecases.dispatch_order import DispatchOrder, SendToManual
 from gofleet.usecases.drivers import FollowOrders
 
 DISPATCH_CONSUMER = "dispatch"
-"""The worker's name in the inbox."""
+"""Name of the worker in the inbox."""
 
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """The bounds of a chain; `deadline_seconds` must be shorter than the lease."""
+    """Settings of a chain; `deadline_seconds` must be shorter than the lease."""
 
     retry: RetryRules
     limits: WaitLimits
@@ -40,7 +40,7 @@ def dispatch_chain(
     rules: ChainSettings,
     stopping: asyncio.Event,
 ) -> Handler:
-    """outage > parking > patience > backoff > deadline > once > dispatch (and the breaker, at the fleet port)."""
+    """outage > parking > manual fallback > backoff > deadline > idempotency > dispatch (breaker: at the fleet port)."""
 
     async def dispatch(delivery: Delivery) -> Outcome:
         await dispatch_order(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
@@ -55,9 +55,9 @@ def dispatch_chain(
 
     async def handle(delivery: Delivery) -> Outcome:
         failpoints.hit("worker.received")
-        verdict = await guarded(delivery)
+        outcome = await guarded(delivery)
         failpoints.hit("worker.before_ack")
-        return verdict
+        return outcome
 
     return handle
 
@@ -65,7 +65,7 @@ def dispatch_chain(
 def follow_chain(
     follow_orders: FollowOrders, *, parked: Parked, rules: ChainSettings, stopping: asyncio.Event
 ) -> Handler:
-    """outage > parking > deadline > follow: repeating it is harmless, so it needs no idempotency guard."""
+    """outage > parking > deadline > follow; no idempotency guard, because repeating it is harmless."""
 
     async def follow(delivery: Delivery) -> Outcome:
         await follow_orders(delivery.event())
@@ -77,7 +77,7 @@ def follow_chain(
 
 
 def drain_chain(parked: Parked, *, rules: ChainSettings, stopping: asyncio.Event) -> Handler:
-    """Empties a broker's parking queue into the table of parked messages, where people look."""
+    """Moves messages from the broker's parking queue to the dead-letter storage."""
 
     async def drain(delivery: Delivery) -> Outcome:
         await parked.add(replace(delivery, queue=home_queue(delivery.queue)), CRASH_LOOP)

@@ -1,8 +1,8 @@
-"""Idempotency: one worker at a time works on an event, and a finished event is not begun again.
+"""Idempotency guard: one worker at a time handles an event, and a handled event is not handled again.
 
-The lease and the done mark live in Redis and only save work: what makes a second run harmless is the inbox row and
-the conditional update. So losing them costs a second run, while a lease that cannot be asked for stops the work
-(fail closed): the message stays with us, unacknowledged.
+The lease and the done mark in Redis only save work: a second run is harmless because of the inbox row and the
+conditional update. Losing them costs a second run; when Redis is unavailable the guard fails closed: the message stays
+unacknowledged.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gofleet.domain.messages import ACK, Ack, Delivery, Handler, Outcome, Receip
 from gofleet.ports import Inbox, Leases, LeaseState
 
 BUSY_RETRY_SECONDS_MAX = 5.0
-"""A BUSY message comes back at the latest after this long, though its lease may run longer."""
-CLEAN_UP_SECONDS = 0.5
+"""Maximum delay of the retry of a BUSY message, even if its lease lasts longer."""
+CLEANUP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Idempotency:
-    """`consumer` names whose inbox this is; the key of a lease is the event's id, as in the `x-event-id` header."""
+    """Idempotency guard of `consumer`; the lease key is the event id from the `x-event-id` header."""
 
     handler: Handler
     consumer: str
@@ -36,37 +36,37 @@ class Idempotency:
         key, token = f"{self.consumer}:{delivery.event_id}", uuid4().hex
         lease = await self.leases.acquire(key, token)
         if lease.state is LeaseState.BUSY:
-            # "Later", never "duplicate, forget it": whoever holds the lease may die before it commits.
+            # Retried, never acknowledged as a duplicate: the holder of the lease may crash before it commits.
             return Retry(min(lease.seconds_left + 0.1, BUSY_RETRY_SECONDS_MAX))
         if lease.state is LeaseState.DONE:
             if await self.inbox.outcome(Receipt(self.consumer, delivery.event_id)) is not None:
                 return ACK
-            await self.leases.take_over(key, token)  # the mark outlived what it stood for: the database lost it
+            await self.leases.take_over(key, token)  # the mark outlived the inbox row: the database lost a commit
         return await self._handle(delivery, key, token)
 
     async def _handle(self, delivery: Delivery, key: str, token: str) -> Outcome:
         try:
             failpoints.hit("worker.after_lease")
-            verdict = await self.handler(delivery)
+            outcome = await self.handler(delivery)
         except AlreadyHandled:
-            verdict = ACK
-        except BaseException:  # cancellation too: the next try must not wait for this lease to run out
-            await _anyway(self.leases.release(key, token))
+            outcome = ACK
+        except BaseException:  # cancellation too: the next attempt must not wait for this lease to expire
+            await _best_effort(self.leases.release(key, token))
             raise
         failpoints.hit("worker.before_done")
-        if isinstance(verdict, Ack):
-            await _anyway(self.leases.finish(key, token))
+        if isinstance(outcome, Ack):
+            await _best_effort(self.leases.finish(key, token))
         else:
-            await _anyway(self.leases.release(key, token))
-        return verdict
+            await _best_effort(self.leases.release(key, token))
+        return outcome
 
 
-async def _anyway(cleaning: Awaitable[None]) -> None:
-    """Clean up within a bound of its own, not the handler's, which may just have run out; failing is harmless."""
+async def _best_effort(cleaning: Awaitable[None]) -> None:
+    """Run `cleaning` within a time limit of its own, since the handler's may have expired; a failure is harmless."""
     await asyncio.shield(asyncio.ensure_future(_bounded(cleaning)))
 
 
 async def _bounded(cleaning: Awaitable[None]) -> None:
     with suppress(Unavailable, TimeoutError):
-        async with asyncio.timeout(CLEAN_UP_SECONDS):  # `wait_for` would make one more task of it
+        async with asyncio.timeout(CLEANUP_SECONDS):  # `wait_for` would create another task
             await cleaning

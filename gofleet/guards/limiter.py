@@ -1,8 +1,8 @@
-"""How often somebody may ask: a token bucket for each, shared by all processes, of which each process holds a handful.
+"""Rate limiting by token buckets that all processes share.
 
-A token is taken from the shared bucket before it is spent here, so all processes together never let more through than
-the bucket gives; most requests are answered from the handful, without asking anybody. Tokens that lie here for long are
-given up: who asks seldom is far from any limit.
+Each process prefetches a few tokens of a bucket: they are taken from the shared bucket before they are spent, so all
+processes together never exceed its rate, and most requests need no round trip. Unspent tokens expire after
+`HOLD_SECONDS`, which only affects callers far below their limit.
 """
 
 from __future__ import annotations
@@ -20,126 +20,135 @@ from loguru import logger
 from gofleet.domain.errors import RateLimitExceeded, Unavailable
 
 SHARE_DIVISOR = 20
-"""The part of a bucket that a process holds, at most: one in so many."""
+"""A process prefetches at most 1/20 of a bucket."""
 REFILL_DIVISOR = 4
-"""The part of that at which the next one is asked for."""
+"""Prefetching starts again when 1/4 of the prefetched tokens is left."""
 HOLD_SECONDS = 1.0
+"""Lifetime of prefetched tokens."""
 SHARED_PAUSE_SECONDS = 1.0
-"""For so long nobody asks shared buckets that did not answer."""
+"""Pause after the shared buckets failed; local buckets are used meanwhile."""
 KEYS_MAX = 100_000
+"""Buckets remembered by a process; beyond that the oldest are dropped, and thereby full."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Rate of a token bucket: capacity `burst`, refilled at `per_second` tokens."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """Result of taking tokens: `left` remain in the bucket; with 0 `tokens`, one is available after `wait_seconds`."""
+
+    tokens: int
+    left: int
+    wait_seconds: float
 
 
 class Buckets(Protocol):
-    """Token buckets, each full at first and filled again at its rate. Losing them all harms nobody."""
+    """Port: token buckets by key, initially full. Losing all of them is harmless."""
 
     async def take(self, key: str, rate: Rate, most: int) -> TokenGrant: ...  # up to `most`; Unavailable
 
 
 @dataclass(frozen=True)
 class RateLimitStatus:
-    """How somebody stands: `left` of `rate.burst` at least, all of them after `full_seconds`."""
+    """State of a caller's bucket: at least `left` of `rate.burst` tokens; full after `full_seconds`."""
 
     rate: Rate
     left: int
     full_seconds: float
 
 
-@dataclass
-class _Hand:
-    """What this process holds of a bucket: `tokens` until a time, or none and no use asking before `again_at`; `behind`
-    are those that were left in the bucket."""
-
-    tokens: int = 0
-    until: float = 0.0
-    again_at: float = 0.0
-    behind: int = 0
-    filling: asyncio.Task[None] | None = None
-
-
 class Limiter:
-    """Asks `shared`, and while that is away `local`, which then limits each process by itself: nobody is refused for
-    an outage of ours."""
+    """Rate limiter over `shared` buckets, and over `local` ones of this process while those are unavailable.
+
+    An outage of ours refuses no request.
+    """
 
     def __init__(self, shared: Buckets, local: Buckets, clock: Callable[[], float] = monotonic) -> None:
         self._shared = shared
         self._local = local
         self._clock = clock
-        self._hands: OrderedDict[str, _Hand] = OrderedDict()
-        self._rest_until = 0.0
-        self._filling: set[asyncio.Task[None]] = set()
+        self._prefetched: OrderedDict[str, _Prefetched] = OrderedDict()
+        self._shared_paused_until = 0.0
+        self._fetching: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """Nothing is asked of the buckets any more."""
-        for task in list(self._filling):
+        """Cancel running prefetches."""
+        for task in list(self._fetching):
             task.cancel()
-        await asyncio.gather(*self._filling, return_exceptions=True)
+        await asyncio.gather(*self._fetching, return_exceptions=True)
 
     def check(self, key: str) -> None:
-        """`RateLimitExceeded` if it is known that nothing is left; takes nothing."""
-        if (hand := self._hands.get(key)) is not None:
-            self._held(hand)
+        """`RateLimitExceeded` if the bucket is known to be empty; takes no token."""
+        if (prefetched := self._prefetched.get(key)) is not None:
+            self._has_token(prefetched)
 
     async def take(self, key: str, rate: Rate) -> RateLimitStatus:
-        """One token. `RateLimitExceeded` when there is none."""
-        hand = self._hand(key)
-        while not self._held(hand):
-            await asyncio.shield(self._filled(key, rate, hand))  # whoever gives up takes it from nobody
-        hand.tokens -= 1
-        if hand.tokens == rate.burst // SHARE_DIVISOR // REFILL_DIVISOR:
-            self._filled(key, rate, hand)  # before anybody has to wait for it
-        left = hand.tokens + hand.behind
+        """Take one token. `RateLimitExceeded` without one."""
+        prefetched = self._of(key)
+        while not self._has_token(prefetched):
+            await asyncio.shield(
+                self._prefetch(key, rate, prefetched)
+            )  # a cancelled caller must not cancel it for the others
+        prefetched.tokens -= 1
+        if prefetched.tokens == rate.burst // SHARE_DIVISOR // REFILL_DIVISOR:
+            self._prefetch(key, rate, prefetched)  # before a request has to wait for it
+        left = prefetched.tokens + prefetched.remaining
         return RateLimitStatus(rate, left, (rate.burst - left) / rate.per_second)
 
-    def _held(self, hand: _Hand) -> bool:
+    def _has_token(self, prefetched: _Prefetched) -> bool:
         now = self._clock()
-        if hand.tokens > 0 and now < hand.until:
+        if prefetched.tokens > 0 and now < prefetched.until:
             return True
-        if hand.again_at > now:
-            raise RateLimitExceeded(hand.again_at - now)
+        if prefetched.retry_at > now:
+            raise RateLimitExceeded(prefetched.retry_at - now)
         return False
 
-    def _filled(self, key: str, rate: Rate, hand: _Hand) -> asyncio.Task[None]:
-        """Its being filled, begun now if it is not yet: all who wait wait for the same, and go on together."""
-        if hand.filling is None or hand.filling.done():
-            hand.filling = asyncio.create_task(self._fill(key, rate, hand))
-            self._filling.add(hand.filling)
-            hand.filling.add_done_callback(self._filling.discard)
-        return hand.filling
+    def _prefetch(self, key: str, rate: Rate, prefetched: _Prefetched) -> asyncio.Task[None]:
+        """The running prefetch, started if available is none: all waiting requests share it."""
+        if prefetched.fetching is None or prefetched.fetching.done():
+            prefetched.fetching = asyncio.create_task(self._fetch(key, rate, prefetched))
+            self._fetching.add(prefetched.fetching)
+            prefetched.fetching.add_done_callback(self._fetching.discard)
+        return prefetched.fetching
 
-    async def _fill(self, key: str, rate: Rate, hand: _Hand) -> None:
-        given = await self._asked(key, rate, max(1, rate.burst // SHARE_DIVISOR))
+    async def _fetch(self, key: str, rate: Rate, prefetched: _Prefetched) -> None:
+        grant = await self._take(key, rate, max(1, rate.burst // SHARE_DIVISOR))
         now = self._clock()
-        held = hand.tokens if now < hand.until else 0
-        hand.tokens, hand.behind, hand.until = held + given.tokens, given.left, now + HOLD_SECONDS
-        if not given.tokens:
-            hand.again_at = now + min(given.wait_seconds, HOLD_SECONDS)
+        unspent = prefetched.tokens if now < prefetched.until else 0
+        prefetched.tokens, prefetched.remaining, prefetched.until = (
+            unspent + grant.tokens,
+            grant.left,
+            now + HOLD_SECONDS,
+        )
+        if not grant.tokens:
+            prefetched.retry_at = now + min(grant.wait_seconds, HOLD_SECONDS)
 
-    async def _asked(self, key: str, rate: Rate, most: int) -> TokenGrant:
-        if self._clock() >= self._rest_until:
+    async def _take(self, key: str, rate: Rate, most: int) -> TokenGrant:
+        if self._clock() >= self._shared_paused_until:
             try:
                 return await self._shared.take(key, rate, most)
             except Unavailable as error:
-                self._rest_until = self._clock() + SHARED_PAUSE_SECONDS
-                logger.warning("limits hold for this process alone: {}", error)
+                self._shared_paused_until = self._clock() + SHARED_PAUSE_SECONDS
+                logger.warning("rate limits apply per process: {}", error)
         return await self._local.take(key, rate, most)
 
-    def _hand(self, key: str) -> _Hand:
-        hand = self._hands.get(key)
-        if hand is None:
-            hand = self._hands[key] = _Hand()
-            if len(self._hands) > KEYS_MAX:
-                self._hands.popitem(last=False)
-        return hand
-
-
-"""Token buckets of one process: what `RedisBuckets` does, by a clock of its own."""
-
-
-MOST_KEYS = 100_000
+    def _of(self, key: str) -> _Prefetched:
+        prefetched = self._prefetched.get(key)
+        if prefetched is None:
+            prefetched = self._prefetched[key] = _Prefetched()
+            if len(self._prefetched) > KEYS_MAX:
+                self._prefetched.popitem(last=False)
+        return prefetched
 
 
 class MemoryBuckets:
-    """`Buckets`, by a `clock` in seconds. Of more than `MOST_KEYS` the oldest are forgotten, and thereby full."""
+    """`Buckets` of one process, by a `clock` in seconds (generic cell rate algorithm). At most `KEYS_MAX` keys."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -148,31 +157,25 @@ class MemoryBuckets:
     async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
         now, interval = self._clock(), 1 / rate.per_second
         full_at = max(self._full_at.get(key, 0.0), now)
-        there = int((rate.burst * interval - (full_at - now)) / interval + 1e-9)
-        given = min(there, most)
-        if given < 1:
+        available = int((rate.burst * interval - (full_at - now)) / interval + 1e-9)
+        grant = min(available, most)
+        if grant < 1:
             return TokenGrant(0, 0, interval - (rate.burst * interval - (full_at - now)))
-        self._full_at[key] = full_at + given * interval
-        if len(self._full_at) > MOST_KEYS:
+        self._full_at[key] = full_at + grant * interval
+        if len(self._full_at) > KEYS_MAX:
             self._full_at.popitem(last=False)
-        return TokenGrant(given, there - given, 0.0)
+        return TokenGrant(grant, available - grant, 0.0)
 
 
-"""How often somebody may do something."""
+@dataclass
+class _Prefetched:
+    """Prefetched tokens of one bucket, valid until `until`; an empty bucket is not asked before `retry_at`.
 
+    `remaining` is the number of tokens that were left in the shared bucket.
+    """
 
-@dataclass(frozen=True)
-class Rate:
-    """How often somebody may ask: `burst` times at once, and `per_second` in the long run."""
-
-    per_second: float
-    burst: int
-
-
-@dataclass(frozen=True)
-class TokenGrant:
-    """What a bucket gave: `tokens`, with `left` in it; if none, there is one after `wait_seconds`."""
-
-    tokens: int
-    left: int
-    wait_seconds: float
+    tokens: int = 0
+    until: float = 0.0
+    retry_at: float = 0.0
+    remaining: int = 0
+    fetching: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""How long an order may wait for a driver before people take over."""
+"""Fallback: escalates an order to manual dispatch when no driver is found in time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gofleet.usecases.dispatch_order import SendToManual
 
 @dataclass(frozen=True)
 class WaitLimits:
-    """`patience_seconds` without a driver or with the breaker open; `t_max_seconds` whatever the cause."""
+    """Limits of waiting: `patience_seconds` without a driver or with the breaker open, `t_max_seconds` in any case."""
 
     patience_seconds: float = 4.0
     t_max_seconds: float = 120.0
@@ -32,7 +32,10 @@ class WaitLimits:
 
 @dataclass(frozen=True)
 class ManualFallback:
-    """Nobody near is an answer and costs no attempt; a failing fleet service does, unless its breaker is open."""
+    """Guard that escalates an order to manual dispatch.
+
+    A search without result costs no attempt; a failing fleet service does, unless its breaker is open.
+    """
 
     handler: Handler
     consumer: str
@@ -45,32 +48,32 @@ class ManualFallback:
         try:
             return await self.handler(delivery)
         except (NoDriverNearby, FleetUnavailable) as error:
-            return await self._wait_or_give_up(delivery, error)
+            return await self._wait_or_escalate(delivery, error)
         except (Malformed, OrderNotFound, Unavailable):
-            raise  # not about this order's chances
+            raise  # unrelated to the availability of drivers
         except Exception:
             if self.rules.last(delivery):
-                await self._give_up(delivery, Reason.DISPATCH_FAILED)
+                await self._escalate(delivery, Reason.DISPATCH_FAILED)
             raise
 
-    async def _wait_or_give_up(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Outcome:
+    async def _wait_or_escalate(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Outcome:
         order = await self.orders.get(delivery.event().order_id)
-        waited, impatient = order.waited_seconds(), order.waited_seconds() >= self.limits.patience_seconds
+        waited, expired = order.waited_seconds(), order.waited_seconds() >= self.limits.patience_seconds
         match error:
-            case NoDriverNearby() if impatient:
-                return await self._give_up(delivery, Reason.NO_DRIVER)
-            case FleetBreakerOpen() if impatient:
-                return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
+            case NoDriverNearby() if expired:
+                return await self._escalate(delivery, Reason.NO_DRIVER)
+            case FleetBreakerOpen() if expired:
+                return await self._escalate(delivery, Reason.FLEET_UNAVAILABLE)
             case NoDriverNearby() | FleetBreakerOpen():
                 return Retry(self.limits.retry_seconds)
             case FleetUnavailable() if self.rules.last(delivery) or waited >= self.limits.t_max_seconds:
-                return await self._give_up(delivery, Reason.FLEET_UNAVAILABLE)
+                return await self._escalate(delivery, Reason.FLEET_UNAVAILABLE)
             case FleetUnavailable():
                 until_t_max = max(self.limits.t_max_seconds - waited, self.limits.retry_seconds)
                 return Retry(min(self.rules.delay(delivery), until_t_max), counted=True)
 
-    async def _give_up(self, delivery: Delivery, reason: Reason) -> Outcome:
-        # Applied before: the order waits because of a later event, whose message decides about it.
+    async def _escalate(self, delivery: Delivery, reason: Reason) -> Outcome:
+        # Already handled: the order waits because of a later event, whose message decides about it.
         with suppress(AlreadyHandled):
             event = delivery.event()
             await self.send_to_manual(event.order_id, reason, Receipt(self.consumer, delivery.event_id))

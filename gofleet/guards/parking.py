@@ -1,4 +1,4 @@
-"""The end of the road for a message: what no retry cures, or what too many did not, is parked for people."""
+"""Parking guard: stores messages that cannot be handled in the dead-letter storage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gofleet.ports import Parked
 
 @dataclass(frozen=True)
 class RetryRules:
-    """How often a message is tried, and how many seconds pass before the second, third, ... try."""
+    """Retry policy: maximum number of attempts, and the delays before the second, third, ... attempt in seconds."""
 
     max_attempts: int = 6
     tiers_seconds: Sequence[float] = (1, 5, 30, 120)
 
     def last(self, delivery: Delivery) -> bool:
-        """Whether the try that just failed was the last one."""
+        """Whether the attempt that failed was the last one."""
         return delivery.attempt + 1 >= self.max_attempts
 
     def delay(self, delivery: Delivery) -> float:
@@ -30,7 +30,7 @@ class RetryRules:
 
 @dataclass(frozen=True)
 class Parking:
-    """Answers every exception but `Unavailable`, which is nobody's fault and waits outside."""
+    """Guard that retries or parks a message on any exception but `Unavailable`, which the outage guard handles."""
 
     handler: Handler
     parked: Parked

@@ -1,3 +1,5 @@
+"""Creation of orders."""
+
 from __future__ import annotations
 
 import sys
@@ -22,25 +24,25 @@ class CreateOrder:
     most_open: int = sys.maxsize
 
     async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
-        if own and order.customer_id is not None and await self._has_enough(order.customer_id):
-            return await self._again(order)
+        if own and order.customer_id is not None and await self._at_limit(order.customer_id):
+            return await self._repeated(order)
         failpoints.hit("api.before_commit")
         if await self.orders.add(order):
             failpoints.hit("api.after_commit")
             return order, True
-        return await self._accepted_before(order)
+        return await self._stored(order)
 
-    async def _has_enough(self, customer_id: str) -> bool:
+    async def _at_limit(self, customer_id: str) -> bool:
         return await self.orders.count_open(customer_id, self.most_open) >= self.most_open
 
-    async def _again(self, order: Order) -> tuple[Order, bool]:
-        """Who only asks again for what they have is answered as before."""
+    async def _repeated(self, order: Order) -> tuple[Order, bool]:
+        """The stored order for a repeated request, which the limit must not refuse; else `OpenOrderLimitReached`."""
         try:
-            return await self._accepted_before(order)
+            return await self._stored(order)
         except OrderNotFound:
             raise OpenOrderLimitReached(self.most_open) from None
 
-    async def _accepted_before(self, order: Order) -> tuple[Order, bool]:
+    async def _stored(self, order: Order) -> tuple[Order, bool]:
         stored = await self.orders.get(order.id)
         if not stored.same_request(order):
             raise OrderIdConflict(order.id)

@@ -1,3 +1,5 @@
+"""Automatic dispatch of an order, and its escalation to manual dispatch."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -12,32 +14,33 @@ from gofleet.domain.principal import WORKER
 from gofleet.ports import DriverSearch, Inbox, Orders, Search
 
 BUSY_DRIVERS_MAX = 50
-"""Busy drivers that one try passes over, for a fleet that forgot who is busy must not hide the free behind them."""
+"""Busy drivers skipped by one attempt: a fleet service that lost its state must not hide the free drivers behind
+busy ones."""
 
-FIRST, NEXT = 1, 5
-"""Drivers asked for at first, for the nearest nearly always is as free as the fleet thinks, and once one was not."""
+FIRST_LIMIT, NEXT_LIMIT = 1, 5
+"""Drivers requested by the first search, since the nearest one is nearly always free, and by the following ones."""
 
 
 @dataclass(frozen=True)
 class SearchRadius:
-    """How far to look: from `radius_km`, widening to `max_radius_km` while the order's patience runs out."""
+    """Search radius: grows linearly from `radius_km` to `max_radius_km` over `patience_seconds` of waiting."""
 
     radius_km: float
     max_radius_km: float
     patience_seconds: float
 
     def after(self, waited_seconds: float) -> float:
-        """The radius in km for an order that has waited this long."""
+        """The radius in km after `waited_seconds`."""
         share = min(waited_seconds / self.patience_seconds, 1.0) if self.patience_seconds > 0 else 1.0
         return self.radius_km + share * max(self.max_radius_km - self.radius_km, 0.0)
 
 
 @dataclass(frozen=True)
 class DispatchOrder:
-    """Give a waiting order to the nearest free driver; returns what became of it.
+    """Use case that assigns a waiting order to the nearest free driver; returns the order.
 
-    `NoDriverNearby` and `FleetUnavailable` leave it waiting: what to do then is not decided here.
-    Nothing is locked while the fleet is asked; of two who do this at once, one finds the order moved.
+    `NoDriverNearby` and `FleetUnavailable` leave it waiting; the guards decide about a retry. No lock is held during
+    the search: of two concurrent calls, one finds the order changed.
     """
 
     orders: Orders
@@ -55,7 +58,7 @@ class DispatchOrder:
             try:
                 return await self._dispatch(order, receipt)
             except StaleOrder:
-                continue  # moved by somebody else, so this ends: read how
+                continue  # changed concurrently: read it again
 
     async def _dispatch(self, order: Order, receipt: Receipt) -> Order:
         pickup = order.pickup or self.depot
@@ -66,33 +69,33 @@ class DispatchOrder:
         radius_km = self.radius.after(order.waited_seconds())
         busy: tuple[str, ...] = ()
         while len(busy) < BUSY_DRIVERS_MAX:
-            limit = NEXT if busy else FIRST
+            limit = NEXT_LIMIT if busy else FIRST_LIMIT
             drivers = await self.fleet.search(Search(order.id, pickup, radius_km, limit, exclude=busy))
             failpoints.hit("worker.after_search")
             if not drivers:
                 break
             for driver in drivers:
-                if dispatched := await self._give(order, driver, receipt):
+                if dispatched := await self._assign(order, driver, receipt):
                     return dispatched
             busy += tuple(driver.driver_id for driver in drivers)
         raise NoDriverNearby(order.id, radius_km)
 
-    async def _give(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
-        """None if the driver turned out to hold a live order, which the database knows best."""
-        given = replace(order, pending_events=[])
-        given.dispatch(driver.driver_id, by=WORKER)
+    async def _assign(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
+        """The assigned order; None if the driver already holds a live order according to the database."""
+        assigned = replace(order, pending_events=[])
+        assigned.dispatch(driver.driver_id, by=WORKER)
         failpoints.hit("worker.before_commit")
         try:
-            await self.orders.save(given, receipt)
+            await self.orders.save(assigned, receipt)
         except DriverBusy:
             return None
         failpoints.hit("worker.after_commit")
-        return given
+        return assigned
 
 
 @dataclass(frozen=True)
 class SendToManual:
-    """Hand a waiting order to people; whatever happened to it meanwhile stands."""
+    """Use case that escalates a waiting order to manual dispatch; an order that no longer waits is left unchanged."""
 
     orders: Orders
     inbox: Inbox
@@ -107,5 +110,5 @@ class SendToManual:
             try:
                 await self.orders.save(order, receipt)
             except StaleOrder:
-                continue  # moved by somebody else, so this ends: read how
+                continue  # changed concurrently: read it again
             return order

@@ -1,3 +1,5 @@
+"""Use cases about drivers: positions, availability, candidates for an order."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,10 +15,10 @@ from gofleet.ports import Drivers, Fleet, Holding, Orders, Positions
 
 @dataclass(frozen=True)
 class ReconcileDrivers:
-    """Compare what the fleet knows of its drivers with the database, and mend it; returns how much was mended.
+    """Use case that reconciles the state of the fleet service with the database; returns the number of corrections.
 
-    News of orders may be lost together with a broker, and all that is known together with Redis. Everything told here
-    carries the order's version, so that news which is on its way meanwhile is neither overtaken nor repeated.
+    Events may be lost with a broker, and all positions with Redis. Every correction carries the order's version, so
+    that it neither overtakes nor repeats an event that is in flight.
     """
 
     orders: Orders
@@ -26,14 +28,14 @@ class ReconcileDrivers:
 
     async def __call__(self) -> int:
         registered = 0 if await self.positions.is_initialized() else await self._register_all()
-        known = set(await self.positions.holdings())  # before the orders are read: what comes in between is news
+        known = set(await self.positions.holdings())  # read before the orders: later changes arrive as events
         live = await self._live()
         for missing in live - known:
             await self.positions.occupy(missing.driver_id, missing.order_id, missing.sequence)
         return registered + len(live - known) + await self._free(sorted(known - live))
 
     async def _register_all(self) -> int:
-        """Names and duty of all drivers: one who is off duty must not look free for having been forgotten."""
+        """Register all drivers again: one that is off duty must not appear free after a loss of state."""
         registered, after = 0, ""
         while page := await self.drivers.list(DriverFilter(after), self.batch):
             for driver in page:
@@ -54,11 +56,11 @@ class ReconcileDrivers:
         for holding in stale:
             try:
                 order = await self.orders.get(holding.order_id)
-            except OrderNotFound:  # lost by the database: nobody holds it
+            except OrderNotFound:  # lost by the database: no driver holds it
                 version = holding.sequence
             else:
                 if order.status is Status.DISPATCHED and order.driver_id == holding.driver_id:
-                    continue  # given again to the same driver, or since the live orders were read
+                    continue  # assigned to the same driver again, or after the live orders were read
                 version = max(order.version, holding.sequence)
             await self.positions.free(holding.driver_id, holding.order_id, version)
             freed += 1
@@ -67,7 +69,7 @@ class ReconcileDrivers:
 
 @dataclass(frozen=True)
 class FollowOrders:
-    """Learn from the news about an order whether its driver is busy or free. Late and repeated news do no harm."""
+    """Use case that marks drivers as busy or free from order events. Late and repeated events are harmless."""
 
     positions: Positions
 
@@ -87,29 +89,31 @@ class FollowOrders:
 
 @dataclass(frozen=True)
 class UpdatePosition:
-    """Take a driver's fix. Told by the driver, it must be somewhere that can be reached from the last one at
-    `fastest_kmh`: who claims to be elsewhere, to be given an order there, is not believed (`Invalid`). After a fix that
-    was wrong, time makes the true ones believable again."""
+    """Use case that stores a driver's position.
+
+    A position sent by the driver (`own`) must be reachable from the last one at `max_kmh`, else `Invalid`: it prevents
+    drivers from claiming distant orders. After a wrong fix, true ones become plausible again with time.
+    """
 
     fleet: Fleet
-    fastest_kmh: float
+    max_kmh: float
 
     async def __call__(self, position: Position, *, own: bool = False) -> bool:
-        """False = older than what is known."""
+        """Whether the position was stored; False if a newer one is known."""
         if own:
             for seen in await self.fleet.locate([position.driver_id]):
-                if position.exceeds_speed(seen.position, self.fastest_kmh):
-                    why = f"and lng are further from the last fix than {self.fastest_kmh:g} km/h would bring anybody"
+                if position.exceeds_speed(seen.position, self.max_kmh):
+                    why = f"and lng are further from the last position than {self.max_kmh:g} km/h allows"
                     raise Invalid("lat", why)
         return await self.fleet.update_position(position)
 
 
 @dataclass(frozen=True)
 class FindCandidates:
-    """Who could be given the order by a person: those on duty within `radius_km` of its pickup, nearest first.
+    """Use case that lists drivers on duty within `radius_km` of the pickup, nearest first, for manual dispatch.
 
-    Without a radius it is the one that searches begin with. Nobody is claimed. `OrderNotFound`, `NoPickup`, `Invalid`
-    about `radius_km`, `FleetUnavailable`.
+    Without a radius, the initial radius of automatic searches. Drivers are not claimed. `OrderNotFound`, `NoPickup`,
+    `Invalid` for `radius_km`, `FleetUnavailable`.
     """
 
     orders: Orders

@@ -1,3 +1,5 @@
+"""Periodic maintenance: re-publication, escalation after the deadline, retention."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ from gofleet.ports import Inbox, Orders, Outbox, Parked
 
 @dataclass(frozen=True)
 class RepublishPending:
-    """Announce orders that still wait though their news was published: it, or what was made of it, may be lost.
+    """Use case that re-publishes orders that still wait although their event was published, which may be lost.
 
-    Returns how many. Whoever hears of an order twice finds it moved the second time.
+    Returns their number. A duplicate is harmless: its consumer finds the order no longer waiting.
     """
 
     orders: Orders
@@ -29,11 +31,10 @@ class RepublishPending:
 
 @dataclass(frozen=True)
 class SweepOrders:
-    """Hand to people what has waited for a driver for too long, whatever the cause; returns how many.
+    """Use case that escalates orders which have waited longer than `t_max_seconds`; returns their number.
 
-    This asks nobody but the database: an order whose message was lost with a broker still ends with somebody.
-    An order that cannot be saved for a reason nobody foresaw does not keep the others waiting: all such reasons are
-    raised together at the end, as an `ExceptionGroup`.
+    It needs only the database: an order whose message was lost with a broker is escalated as well. An unexpected
+    failure of one order does not stop the others; all of them are raised at the end as an `ExceptionGroup`.
     """
 
     orders: Orders
@@ -58,13 +59,13 @@ class SweepOrders:
         try:
             await self.orders.save(order)
         except StaleOrder:
-            return False  # somebody was faster, which is just as good
+            return False  # changed concurrently: it no longer waits
         return True
 
 
 @dataclass(frozen=True)
 class Retention:
-    """After how many days published events, handled events and replayed messages are forgotten."""
+    """Retention in days of published events, handled events and replayed messages."""
 
     outbox_days: float
     inbox_days: float
@@ -73,7 +74,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class PruneMessages:
-    """Forget a batch of what is long over; returns how many rows. What still waits for anybody is never forgotten."""
+    """Use case that deletes a batch of expired rows; returns their number. Unfinished work is never deleted."""
 
     outbox: Outbox
     inbox: Inbox

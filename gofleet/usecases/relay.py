@@ -1,3 +1,5 @@
+"""Relay: publication of the outbox and replay of parked messages."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -9,11 +11,11 @@ from gofleet.ports import Outbox, Parked, Publisher
 
 @dataclass(frozen=True)
 class RelayOutbox:
-    """Publish one batch of what the outbox holds; returns how many the broker took for good.
+    """Use case that publishes one batch of the outbox; returns the number of confirmed events.
 
-    The rows stay claimed until the broker has answered: a relay that dies in between gives them back, and
-    their events may then arrive twice, never not at all. `Unavailable` when the broker took nothing because it
-    cannot be reached, which counts against no event: an outage only delays.
+    The rows stay claimed until the broker has confirmed: a relay that crashes in between releases them, and their
+    events may be published twice but are never lost. `Unavailable` when the broker confirmed nothing because it is
+    unreachable, which does not count as an attempt.
     """
 
     outbox: Outbox
@@ -25,23 +27,23 @@ class RelayOutbox:
             if not claim.messages:
                 return 0
             failpoints.hit("relay.after_claim")
-            answers = await self.publisher.publish(claim.messages)
+            results = await self.publisher.publish(claim.messages)
             failpoints.hit("relay.after_publish")
-            await claim.settle(answers)
+            await claim.settle(results)
             failpoints.hit("relay.after_settle")
         failpoints.hit("relay.after_commit")
-        away = [answer for answer in answers if answer is not None and not isinstance(answer, MessageRefused)]
-        if away and len(away) == len(answers):
-            raise away[0]
-        return sum(answer is None for answer in answers)
+        unconfirmed = [result for result in results if result is not None and not isinstance(result, MessageRefused)]
+        if unconfirmed and len(unconfirmed) == len(results):
+            raise unconfirmed[0]
+        return sum(result is None for result in results)
 
 
 @dataclass(frozen=True)
 class ReplayParked:
-    """Put one batch of the parked messages whose replay was requested back into their queues; returns how many.
+    """Use case that returns one batch of parked messages with a requested replay to their queues; returns the number.
 
-    They stay claimed until the broker has answered: who dies in between gives them back, and they may then arrive
-    twice with the same event id, which their consumers apply once. `Unavailable` when the broker took nothing.
+    They stay claimed until the broker has confirmed: after a crash in between they may be delivered twice with the same
+    event id, which their consumers apply once. `Unavailable` when the broker confirmed nothing.
     """
 
     parked: Parked
@@ -52,9 +54,9 @@ class ReplayParked:
         async with self.parked.claiming(self.batch) as claim:
             if not claim.deliveries:
                 return 0
-            answers = await self.publisher.put_back(claim.deliveries)
-            await claim.settle(answers)
-        away = [answer for answer in answers if answer is not None and not isinstance(answer, MessageRefused)]
-        if away and len(away) == len(answers):
-            raise away[0]
-        return len(answers) - len(away)
+            results = await self.publisher.put_back(claim.deliveries)
+            await claim.settle(results)
+        unconfirmed = [result for result in results if result is not None and not isinstance(result, MessageRefused)]
+        if unconfirmed and len(unconfirmed) == len(results):
+            raise unconfirmed[0]
+        return len(results) - len(unconfirmed)

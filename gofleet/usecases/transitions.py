@@ -1,4 +1,4 @@
-"""How a person or another system moves an order: read, move, save, and again if somebody was faster."""
+"""Transitions of an order requested through the API: read, apply, save, and retry after a lost race."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gofleet.domain.principal import Actor
 from gofleet.ports import Drivers, Orders
 
 ATTEMPTS_MAX = 5
-"""An order has five states and few moves: losing this many races in a row means something else is wrong."""
+"""An order has five states and few transitions: losing more races in a row indicates another fault."""
 
 Versions = frozenset[int] | None
-"""The versions that the caller has seen and means; None = whichever it is."""
+"""Versions for which the request is valid; None = any."""
 
 
 class Transition(Protocol):
-    """Such as `Order.cancel`."""
+    """Method of `Order` such as `Order.cancel`."""
 
     def __call__(self, order: Order, /, *, by: Actor) -> None: ...
 
@@ -27,18 +27,20 @@ class Transition(Protocol):
 async def transition_order(
     orders: Orders,
     order_id: str,
-    verb: Transition,
+    transition: Transition,
     *,
     by: Actor,
     done: Callable[[Order], bool],
     versions: Versions = None,
     owner: Owner | None = None,
 ) -> Order:
-    """The order after `verb`, or as it stands if that was `done` before, whatever versions the caller has seen:
-    who did not hear our answer asks again. An order that is not the owner's is none.
+    """Apply `transition` and save; returns the order.
 
-    `OrderNotFound`, `VersionMismatch`, `InvalidTransition`, `StaleOrder`."""
-    for tries_left in reversed(range(ATTEMPTS_MAX)):
+    An order for which `done` is already true is returned unchanged, whatever `versions` says: a client that did not
+    receive our response repeats its request. An order of another owner is not found.
+    `OrderNotFound`, `VersionMismatch`, `InvalidTransition`, `StaleOrder`.
+    """
+    for attempts_left in reversed(range(ATTEMPTS_MAX)):
         order = await orders.get(order_id)
         if not order.is_of(owner):
             raise OrderNotFound(order_id)
@@ -46,20 +48,20 @@ async def transition_order(
             return order
         if versions is not None and order.version not in versions:
             raise VersionMismatch(f"order {order_id}", order.version)
-        verb(order, by=by)
+        transition(order, by=by)
         try:
             await orders.save(order)
         except StaleOrder:
-            if not tries_left:
+            if not attempts_left:
                 raise
             continue
         return order
-    raise AssertionError("unreachable: the last try returns or raises")
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 @dataclass(frozen=True)
 class CancelOrder:
-    """Call the delivery off; a driver on the way is free again. Cancelling twice is cancelling once."""
+    """Use case that cancels an order and frees its driver. Idempotent."""
 
     orders: Orders
 
@@ -71,13 +73,9 @@ class CancelOrder:
         )
 
 
-def _is_cancelled(order: Order) -> bool:
-    return order.status is Status.CANCELLED
-
-
 @dataclass(frozen=True)
 class DeliverOrder:
-    """The driver handed it over and is free again. Delivering twice is delivering once."""
+    """Use case that marks an order as delivered and frees its driver. Idempotent."""
 
     orders: Orders
 
@@ -89,13 +87,9 @@ class DeliverOrder:
         )
 
 
-def _is_delivered(order: Order) -> bool:
-    return order.status is Status.DELIVERED
-
-
 @dataclass(frozen=True)
 class RedispatchOrder:
-    """Let the workers try again; a driver who was on the way is free again. What waits already goes on waiting."""
+    """Use case that returns an order to automatic dispatch and frees its driver. A PENDING order is left unchanged."""
 
     orders: Orders
 
@@ -107,16 +101,12 @@ class RedispatchOrder:
         )
 
 
-def _is_waiting(order: Order) -> bool:
-    return order.status is Status.PENDING
-
-
 @dataclass(frozen=True)
 class DispatchManually:
-    """A person gives a waiting order to a driver of their choice, on duty or not, near or far: they know better.
+    """Use case by which a dispatcher assigns a waiting order to any registered driver, on duty or not, near or far.
 
-    `versions` says what that person saw, so that nobody decides about an order that has changed meanwhile.
-    `UnknownDriver` for one who has no record, `DriverBusy` for one who holds a live order.
+    `versions` are those that the dispatcher saw: a decision about an order that has changed since is refused.
+    `UnknownDriver` for a driver without a record, `DriverBusy` for one with a live order.
     """
 
     orders: Orders
@@ -128,10 +118,22 @@ class DispatchManually:
         except DriverNotFound as error:
             raise UnknownDriver(driver_id) from error
 
-        def give(order: Order, /, *, by: Actor) -> None:
+        def assign(order: Order, /, *, by: Actor) -> None:
             order.dispatch(driver_id, by=by)
 
-        def is_given(order: Order) -> bool:
+        def is_assigned(order: Order) -> bool:
             return order.status is Status.DISPATCHED and order.driver_id == driver_id
 
-        return await transition_order(self.orders, order_id, give, by=by, done=is_given, versions=versions)
+        return await transition_order(self.orders, order_id, assign, by=by, done=is_assigned, versions=versions)
+
+
+def _is_cancelled(order: Order) -> bool:
+    return order.status is Status.CANCELLED
+
+
+def _is_delivered(order: Order) -> bool:
+    return order.status is Status.DELIVERED
+
+
+def _is_waiting(order: Order) -> bool:
+    return order.status is Status.PENDING

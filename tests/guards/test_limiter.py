@@ -119,4 +119,4 @@ async def test_no_more_keys_are_kept_than_may_be(world: World, monkeypatch: pyte
     limiter = world.process()
     for number in range(100):
         await limiter.take(f"k-{number}", RATE)
-    assert len(limiter._hands) == 10  # pyright: ignore[reportPrivateUsage]
+    assert len(limiter._prefetched) == 10  # pyright: ignore[reportPrivateUsage]
