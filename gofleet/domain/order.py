@@ -11,7 +11,7 @@ from gofleet.domain import events
 from gofleet.domain.errors import Invalid, InvalidTransition
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
-from gofleet.domain.values import identifier, money, new_name, total
+from gofleet.domain.values import identifier, money, new_text_id, total
 
 
 class Status(StrEnum):
@@ -94,7 +94,7 @@ class Order:
         customer_id: str | None = None,
     ) -> Order:
         """A new PENDING order; `Invalid` for an invalid value. Without an id it gets a UUIDv7."""
-        id = new_name() if id is None else identifier("id", id)
+        id = new_text_id() if id is None else identifier("id", id)
         price, tax = money("price", price), money("tax", tax)
         if price == 0:
             raise Invalid("price", "must be more than 0")

@@ -28,7 +28,7 @@ def new_id() -> UUID:
     return uuid7()
 
 
-def new_name() -> str:
+def new_text_id() -> str:
     """A new UUIDv7 as text; cheaper than `str(new_id())`."""
     return str(uuid7() if sys.version_info >= (3, 14) else written_uuid7())
 

@@ -92,9 +92,8 @@ class Limiter:
         """Take one token. `RateLimitExceeded` without one."""
         prefetched = self._of(key)
         while not self._has_token(prefetched):
-            await asyncio.shield(
-                self._prefetch(key, rate, prefetched)
-            )  # a cancelled caller must not cancel it for the others
+            # Shielded: a cancelled request must not cancel the prefetch for the others.
+            await asyncio.shield(self._prefetch(key, rate, prefetched))
         prefetched.tokens -= 1
         if prefetched.tokens == rate.burst // SHARE_DIVISOR // REFILL_DIVISOR:
             self._prefetch(key, rate, prefetched)  # before a request has to wait for it
@@ -110,7 +109,7 @@ class Limiter:
         return False
 
     def _prefetch(self, key: str, rate: Rate, prefetched: _Prefetched) -> asyncio.Task[None]:
-        """The running prefetch, started if available is none: all waiting requests share it."""
+        """The running prefetch, started if there is none: all waiting requests share it."""
         if prefetched.fetching is None or prefetched.fetching.done():
             prefetched.fetching = asyncio.create_task(self._fetch(key, rate, prefetched))
             self._fetching.add(prefetched.fetching)

@@ -134,7 +134,7 @@ class Authenticator:
         return self._authenticate is not None
 
     async def authenticate(self, scope: Scope, operation: str) -> Caller:
-        """The authorised caller of `operation`. `RateLimitExceeded`, `Unauthenticated`, `PermissionDenied`, `Unavailable`."""
+        """Caller of `operation`. `RateLimitExceeded`, `Unauthenticated`, `PermissionDenied`, `Unavailable`."""
         limits = self._limits
         if limits is not None:
             limits.check(scope)

@@ -30,7 +30,7 @@ from gofleet.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
-from gofleet.domain.values import new_name
+from gofleet.domain.values import new_text_id
 from gofleet.telemetry.tracing import current_trace_id, record_error
 
 CHALLENGE = 'Bearer realm="gofleet"'
@@ -136,7 +136,7 @@ def _pointer(field: str) -> str:
 
 
 _Pair = tuple[bytes, bytes]
-_SOMEBODY = new_name()
+_SOMEBODY = new_text_id()
 """Stands where the id of the request will be."""
 
 

@@ -20,7 +20,7 @@ from gofleet.adapters.http.rate_limit import STANDING, rate_limit_headers
 from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody, check_host
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
-from gofleet.domain.values import IDENTIFIER, new_name
+from gofleet.domain.values import IDENTIFIER, new_text_id
 from gofleet.ports import Indicators
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import record_error, span
@@ -35,7 +35,7 @@ class RequestCounter:
     """The counts of one process. What could not be handed over is kept, and handed over with the next."""
 
     def __init__(self) -> None:
-        self._process = new_name()
+        self._process = new_text_id()
         self._number = 1
         self._answered = self._failed = self._ingests = self._fast = 0
         self._offered: RequestCounts | None = None
@@ -223,4 +223,4 @@ def _streams(start: Message) -> bool:
 def _request_id(scope: Scope) -> str:
     """The client's, if it could be one of ours: it goes to logs and headers."""
     given = header(scope, b"x-request-id") or ""
-    return given if IDENTIFIER.fullmatch(given) else new_name()
+    return given if IDENTIFIER.fullmatch(given) else new_text_id()
