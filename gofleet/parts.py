@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.tls import Certificates
-from gofleet.adapters.http.health import Operations
-from gofleet.adapters.http.server import Listening, PortTaken, serving
+from gofleet.adapters.http.health import HealthApp
+from gofleet.adapters.http.server import Listening, PortInUse, serving
 from gofleet.adapters.postgres.batched_orders import BatchLimits
 from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
@@ -101,7 +101,7 @@ async def tracing(process: Process) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def operations(process: Process) -> AsyncGenerator[None]:
     """/health and /metrics, on a port of their own in every role."""
-    app = Operations(process.checks, process.roles, process.stopping.is_set)
+    app = HealthApp(process.checks, process.roles, process.stopping.is_set)
     set_build_info(process.roles)
     async with process.keeping(measure_loop_lag), AsyncExitStack() as stack:
         listening = await _listening(stack, app, process.settings)
@@ -110,13 +110,13 @@ async def operations(process: Process) -> AsyncGenerator[None]:
             yield
 
 
-async def _listening(stack: AsyncExitStack, app: Operations, settings: Settings) -> Listening:
+async def _listening(stack: AsyncExitStack, app: HealthApp, settings: Settings) -> Listening:
     """Serve on METRICS_PORT. Several roles on one machine is how development looks: unless somebody asked for that
     port, the next ones serve as well."""
     host, first = settings.telemetry.metrics_host, settings.telemetry.metrics_port
     last = first if settings.given("METRICS_PORT") else first + NEXT_PORTS
     for port in range(first, last):
-        with suppress(PortTaken):
+        with suppress(PortInUse):
             return await stack.enter_async_context(serving(app, host, port))
     return await stack.enter_async_context(serving(app, host, last))
 

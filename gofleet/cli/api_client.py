@@ -150,13 +150,13 @@ def nobody(url: str, why: str) -> CommandFailed:
 
 def _refusal(status: int, problem: Item) -> Failure:
     """The problem's own words."""
-    from gofleet.adapters.http.problem_types import slug_of
+    from gofleet.adapters.http.problem_types import problem_type_of
 
     faults = problem.get("errors")
     known = cast("list[Item]", faults) if isinstance(faults, list) else []
     where = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in known]
     why = "; ".join(where) or str(problem.get("detail") or f"status {status}")
-    slug = slug_of(problem.get("type"))
+    slug = problem_type_of(problem.get("type"))
     hint = slug.meaning.hint if slug else "try again later" if status >= SERVER_ERROR else "see `--help`"
     fix = FIXES.get(slug or "", hint)
     code = NOT_THERE if status in AWAY else REFUSED

@@ -13,7 +13,7 @@ from gofleet import parts
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.driver_positions import DriverPositionFeed, positions_in_box
-from gofleet.adapters.http.health import Operations
+from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
@@ -65,14 +65,14 @@ async def api(process: Process) -> AsyncGenerator[None]:
             failed_events=PostgresFailedEvents(pool),
             fleet=fleet,
             indicators=indicators,
-            operations=Operations(process.checks, process.roles, process.stopping.is_set, explain=False),
+            operations=HealthApp(process.checks, process.roles, process.stopping.is_set, explain=False),
         ),
-        largest_body=web.max_body_bytes,
+        body_bytes_max=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
-        crowd=LoadShedder(web.max_requests, web.least_requests, web.target_seconds),
+        load_shedder=LoadShedder(web.max_requests, web.least_requests, web.target_seconds),
         allowed_hosts=web.hosts,
         counter=counter,
-        door=await authenticator(process),
+        authenticator=await authenticator(process),
     )
     server = serving(
         app,
@@ -80,9 +80,9 @@ async def api(process: Process) -> AsyncGenerator[None]:
         web.port,
         grace_seconds=process.settings.general.grace_seconds,
         header_seconds=web.header_timeout_seconds,
-        connections=web.max_connections,
+        connections_max=web.max_connections,
         unread_seconds=web.send_timeout_seconds,
-        send_buffer=web.send_buffer_bytes,
+        send_buffer_bytes=web.send_buffer_bytes,
     )
     async with (
         process.keeping(counting(counter, indicators, web.count_seconds)),
@@ -111,7 +111,7 @@ def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStream
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:
     """Hand the counts over every few seconds, and what is left at the end."""
-    hand_over = retry_on_outage(partial(counter.hand_over, indicators), "request counts")
+    hand_over = retry_on_outage(partial(counter.flush, indicators), "request counts")
 
     async def until(stop: asyncio.Event) -> None:
         await repeat(hand_over, seconds, stop)

@@ -50,7 +50,7 @@ async def trusting(issuer: Issuer, patience: RefreshPolicy | None = None) -> Asy
     asking = oidc.Issuer(issuer.url)
     keys = JwksCache(asking.keys, patience)
     tokens = TokenVerifier(keys, TokenRules(issuer.url, "gofleet-api"))
-    app = api_app(World().api(), door=Authenticator(tokens.principal, issuer=issuer.url))
+    app = api_app(World().api(), authenticator=Authenticator(tokens.principal, issuer=issuer.url))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,

@@ -20,7 +20,9 @@ async def test_openapi_is_what_a_running_api_serves(tmp_path: Path) -> None:
     said = json.loads(gofleet("openapi", at=tmp_path).stdout)
 
     async with (
-        serving(api_app(World().api(), door=Authenticator(authenticate)), "127.0.0.1", 0, grace_seconds=2) as listening,
+        serving(
+            api_app(World().api(), authenticator=Authenticator(authenticate)), "127.0.0.1", 0, grace_seconds=2
+        ) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
     ):
         assert said == (await client.get("/api/v1/openapi.json")).json()

@@ -10,7 +10,7 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
-from gofleet.adapters.http.health import Operations
+from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.server import serving
 from gofleet.doctor import CheckState
 from gofleet.embedded.loopback import free_ports
@@ -69,7 +69,7 @@ async def test_an_api_that_is_not_ready(patient: Patient) -> None:
     async def away() -> None:
         raise OSError("away")
 
-    api = replace(World().api(), operations=Operations({"postgres": away}, ["api"]))
+    api = replace(World().api(), operations=HealthApp({"postgres": away}, ["api"]))
     async with serving(api_app(api), "127.0.0.1", 0, grace_seconds=2) as listening:
         patient.url = listening.url
         await patient.finds("api", "ready", says="postgres", fix="/health/ready")

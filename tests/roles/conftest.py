@@ -13,7 +13,7 @@ import pytest
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
-from gofleet.adapters.http.health import Operations
+from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
@@ -103,7 +103,7 @@ class World:
             failed_events=MemoryFailedEvents(self.orders),
             fleet=self.fleet,
             indicators=MemoryIndicators(self.orders),
-            operations=Operations({}, roles=["api"]),
+            operations=HealthApp({}, roles=["api"]),
         )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from gofleet.adapters.http.request_limits import LARGEST_BODY
+from gofleet.adapters.http.request_limits import BODY_BYTES_MAX
 from gofleet.adapters.http.server import Listening
 from gofleet.adapters.http.validation import MalformedJson, decode_body
 from tests.logs import logged
@@ -115,7 +115,7 @@ CASES = [
 def test_a_body_deeper_than_any_type_of_ours_is_refused_too() -> None:
     # As deep as a body can be: from Python 3.13 on a depth of 5,000 is no trouble any more.
     with pytest.raises(MalformedJson, match="nested too deeply"):
-        decode_body(b"[" * LARGEST_BODY, object)
+        decode_body(b"[" * BODY_BYTES_MAX, object)
 
 
 async def refused(answer: httpx.Response, world: World) -> dict[str, object]:

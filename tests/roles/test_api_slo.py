@@ -41,7 +41,7 @@ async def test_what_is_answered_is_counted(world: World) -> None:
             (await client.get("/health/live")).status_code,
             (await client.get("/nowhere")).status_code,
         ]
-    await counter.hand_over(indicators)
+    await counter.flush(indicators)
 
     assert statuses == [201, 200, 422, 200, 200, 404]
     [(_, counts)] = indicators.counts.values()
@@ -61,7 +61,7 @@ async def test_how_an_ingest_counts(world: World, status: int, seconds: float, c
     counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
 
     counter.count("POST", "/api/v1/orders", status, seconds)
-    await counter.hand_over(indicators)
+    await counter.flush(indicators)
 
     assert [kept for _, kept in indicators.counts.values()] == [counts]
 
@@ -81,11 +81,11 @@ async def test_counts_whose_fate_is_unknown_are_offered_again_and_not_twice(worl
     counter, indicators = RequestCounter(), Forgetful(world.orders)
     counter.count("GET", "/api/v1/orders", 200, 0.1)
     with pytest.raises(Unavailable):
-        await counter.hand_over(indicators)
+        await counter.flush(indicators)
     counter.count("GET", "/api/v1/orders", 200, 0.1)
-    await counter.hand_over(indicators)
-    await counter.hand_over(indicators)
-    await counter.hand_over(indicators)  # nothing new: nothing kept
+    await counter.flush(indicators)
+    await counter.flush(indicators)
+    await counter.flush(indicators)  # nothing new: nothing kept
 
     assert [counts.answered for _, counts in indicators.counts.values()] == [1, 1]
     assert indicators.heard == 3

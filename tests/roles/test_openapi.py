@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gofleet.adapters.http.app import TAGS, openapi_document
-from gofleet.adapters.http.problem_types import Slug
+from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.json_schema import REFERENCE
 from tests.committed import committed_openapi
@@ -138,11 +138,11 @@ def _check_problems(route: str) -> None:
             continue
         assert list(response["content"]) == [MEDIA_TYPE]
         assert response["content"][MEDIA_TYPE]["schema"]["$ref"] == f"{REFERENCE}Problem"
-        assert {slug.uri for slug in Slug if slug.uri in slugs(response)} == set(slugs(response))
-        assert {slug.meaning.status for slug in Slug if slug.uri in slugs(response)} == {status}
+        assert {slug.uri for slug in ProblemType if slug.uri in slugs(response)} == set(slugs(response))
+        assert {slug.meaning.status for slug in ProblemType if slug.uri in slugs(response)} == {status}
         assert set(response["content"][MEDIA_TYPE]["examples"]) == {uri.rpartition("/")[2] for uri in slugs(response)}
-    assert slugs(OPERATIONS[route]["responses"]["500"]) == [Slug.INTERNAL.uri]
-    assert Slug.UNAVAILABLE.uri in slugs(OPERATIONS[route]["responses"]["503"])
+    assert slugs(OPERATIONS[route]["responses"]["500"]) == [ProblemType.INTERNAL.uri]
+    assert ProblemType.UNAVAILABLE.uri in slugs(OPERATIONS[route]["responses"]["503"])
     assert "Retry-After" in OPERATIONS[route]["responses"]["503"]["headers"]
 
 
@@ -163,10 +163,10 @@ def _check_body(route: str) -> None:
 
 
 def test_every_slug_is_described() -> None:
-    assert SCHEMAS["Problem"]["properties"]["type"]["enum"] == [slug.uri for slug in Slug]
+    assert SCHEMAS["Problem"]["properties"]["type"]["enum"] == [slug.uri for slug in ProblemType]
     named = {uri for route in OPERATIONS for status, one in responses(route) if status >= 400 for uri in slugs(one)}
-    everywhere = {Slug.BAD_REQUEST.uri, Slug.METHOD_NOT_ALLOWED.uri}
-    assert named | everywhere == {slug.uri for slug in Slug}
+    everywhere = {ProblemType.BAD_REQUEST.uri, ProblemType.METHOD_NOT_ALLOWED.uri}
+    assert named | everywhere == {slug.uri for slug in ProblemType}
 
 
 def test_a_body_is_described_field_by_field(subtests: pytest.Subtests) -> None:

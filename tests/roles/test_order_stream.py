@@ -308,7 +308,7 @@ async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(world: W
     """What it does not take fills the system's buffers first; then the server holds the stream back, which gives up."""
     world.bounds = EventStreamLimits(send_seconds=0.5)
     before = open_streams()
-    async with an_api(world, send_buffer=8192, unread_seconds=60) as client, listening_to(client) as attentive:
+    async with an_api(world, send_buffer_bytes=8192, unread_seconds=60) as client, listening_to(client) as attentive:
         with deaf_to(client):
             await eventually(lambda: open_streams() == before + 2)
             told = number = 0
@@ -326,7 +326,7 @@ async def test_what_the_system_holds_for_a_client_that_never_reads_is_thrown_awa
     """Else the connection would stay, and hold up the end of the process for the whole grace period."""
     world.bounds = EventStreamLimits(send_seconds=60)
     before, loop = open_streams(), asyncio.get_running_loop()
-    async with an_api(world, send_buffer=8192, unread_seconds=1) as client, listening_to(client) as attentive:
+    async with an_api(world, send_buffer_bytes=8192, unread_seconds=1) as client, listening_to(client) as attentive:
         with deaf_to(client) as deaf:
             await eventually(lambda: open_streams() == before + 2)
             for number in range(1000):

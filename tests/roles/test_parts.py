@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gofleet import parts
-from gofleet.adapters.http.server import PortTaken
+from gofleet.adapters.http.server import PortInUse
 from gofleet.process import Process
 from gofleet.settings import Settings, load
 from tests.free_ports import port_from
@@ -53,7 +53,7 @@ async def test_a_port_that_was_asked_for_must_be_free() -> None:
     running = asyncio.create_task(first.run([parts.operations]))
     await eventually(lambda: _started(first))
 
-    with pytest.raises(PortTaken):
+    with pytest.raises(PortInUse):
         await second.run([parts.operations])
 
     first.stopping.set()

@@ -8,16 +8,16 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from gofleet.adapters.http.problem_types import MEANINGS, Slug, slug_of
-from gofleet.adapters.http.problems import SLUGS, slug_for
+from gofleet.adapters.http.problem_types import MEANINGS, ProblemType, problem_type_of
+from gofleet.adapters.http.problems import SLUGS, problem_type_for
 from gofleet.domain.errors import FleetBreakerOpen, GoFleetError
 
 
 def test_every_slug_has_a_meaning_and_something_that_leads_to_it() -> None:
-    for_others = {Slug.BAD_REQUEST, Slug.INTERNAL}
+    for_others = {ProblemType.BAD_REQUEST, ProblemType.INTERNAL}
 
-    assert set(MEANINGS) == set(Slug)
-    assert set(SLUGS.values()) | for_others == set(Slug)
+    assert set(MEANINGS) == set(ProblemType)
+    assert set(SLUGS.values()) | for_others == set(ProblemType)
     for slug, meaning in MEANINGS.items():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", slug)
         assert HTTPStatus(meaning.status) >= HTTPStatus.BAD_REQUEST
@@ -30,16 +30,16 @@ def test_a_domain_error_goes_by_its_own_code() -> None:
 
     assert len(errors) > 12
     assert {error: error.code for error in errors} == {error: SLUGS[error].value for error in errors}
-    assert slug_for(FleetBreakerOpen(1)) is Slug.FLEET_UNAVAILABLE
+    assert problem_type_for(FleetBreakerOpen(1)) is ProblemType.FLEET_UNAVAILABLE
 
 
 def test_a_type_that_is_none_of_ours_is_no_slug() -> None:
-    assert slug_of("/problems/order-taken") is Slug.ORDER_TAKEN
-    assert [slug_of(other) for other in (None, "", "order-taken", "/problems/nonsense", 7)] == [None] * 5
+    assert problem_type_of("/problems/order-taken") is ProblemType.ORDER_TAKEN
+    assert [problem_type_of(other) for other in (None, "", "order-taken", "/problems/nonsense", 7)] == [None] * 5
 
 
-@pytest.mark.parametrize("slug", list(Slug))
-async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncClient, slug: Slug) -> None:
+@pytest.mark.parametrize("slug", list(ProblemType))
+async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncClient, slug: ProblemType) -> None:
     answer = await client.get(slug.uri)
 
     assert answer.status_code == 200
@@ -67,26 +67,26 @@ async def test_a_path_tells_all_its_methods(client: httpx.AsyncClient, path: str
 @pytest.mark.parametrize(
     ("method", "path", "slug"),
     [
-        ("GET", "/problems/nonsense", Slug.NOT_FOUND),
-        ("GET", "/problems/", Slug.NOT_FOUND),
-        ("GET", "/", Slug.NOT_FOUND),
-        ("GET", "/api/v1/orders/o-1/nonsense", Slug.NOT_FOUND),
-        ("GET", "/api/v1/orders/%00", Slug.INVALID),
-        ("GET", "/metrics", Slug.NOT_FOUND),
-        ("POST", "/health", Slug.METHOD_NOT_ALLOWED),
-        ("PATCH", "/api/v1/orders/o-1", Slug.METHOD_NOT_ALLOWED),
-        ("BREW", "/api/v1/orders", Slug.METHOD_NOT_ALLOWED),
-        ("HEAD", "/api/v1/orders", Slug.METHOD_NOT_ALLOWED),
-        ("POST", "/problems/invalid", Slug.METHOD_NOT_ALLOWED),
+        ("GET", "/problems/nonsense", ProblemType.NOT_FOUND),
+        ("GET", "/problems/", ProblemType.NOT_FOUND),
+        ("GET", "/", ProblemType.NOT_FOUND),
+        ("GET", "/api/v1/orders/o-1/nonsense", ProblemType.NOT_FOUND),
+        ("GET", "/api/v1/orders/%00", ProblemType.INVALID),
+        ("GET", "/metrics", ProblemType.NOT_FOUND),
+        ("POST", "/health", ProblemType.METHOD_NOT_ALLOWED),
+        ("PATCH", "/api/v1/orders/o-1", ProblemType.METHOD_NOT_ALLOWED),
+        ("BREW", "/api/v1/orders", ProblemType.METHOD_NOT_ALLOWED),
+        ("HEAD", "/api/v1/orders", ProblemType.METHOD_NOT_ALLOWED),
+        ("POST", "/problems/invalid", ProblemType.METHOD_NOT_ALLOWED),
     ],
 )
 async def test_what_the_framework_refuses_has_a_slug_too(
-    client: httpx.AsyncClient, method: str, path: str, slug: Slug
+    client: httpx.AsyncClient, method: str, path: str, slug: ProblemType
 ) -> None:
     answer = await client.request(method, path)
 
     assert answer.status_code == slug.meaning.status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert ("allow" in answer.headers) == (slug is Slug.METHOD_NOT_ALLOWED)
+    assert ("allow" in answer.headers) == (slug is ProblemType.METHOD_NOT_ALLOWED)
     if method != "HEAD":
         assert (answer.json()["type"], answer.json()["title"]) == (slug.uri, slug.meaning.title)

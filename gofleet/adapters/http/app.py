@@ -19,14 +19,14 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 
 from gofleet import __version__
 from gofleet.adapters.http.asgi import ASGIApp
-from gofleet.adapters.http.auth import OPEN, Authenticator, Caller, caller_of
+from gofleet.adapters.http.auth import PUBLIC_ROUTE, Authenticator, Caller, caller_of
 from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
-from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY
+from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS
 from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MANY_DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
 from gofleet.adapters.http.routes.orders import (
@@ -92,33 +92,33 @@ DEPENDENCIES = tuple(field.name for field in fields(Api) if field.name != "opera
 def api_app(
     api: Api,
     *,
-    largest_body: int = LARGEST_BODY,
+    body_bytes_max: int = BODY_BYTES_MAX,
     body_seconds: float = BODY_SECONDS,
-    crowd: LoadShedder | None = None,
+    load_shedder: LoadShedder | None = None,
     allowed_hosts: Collection[str] = (),
     counter: RequestCounter | None = None,
-    door: Authenticator | None = None,
+    authenticator: Authenticator | None = None,
 ) -> ASGIApp:
     """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
 
     `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer; without a `door`
     whoever asks may do everything.
     """
-    door = door or Authenticator()
+    authenticator = authenticator or Authenticator()
     # Litestar's own middleware runs inside the routing: it would miss what no route answers.
     return RequestMiddleware(
-        FastPath(cast("ASGIApp", routed(api, door)), api.create_order, api.deliver_order, door),
-        largest_body=largest_body,
+        FastPath(cast("ASGIApp", litestar_app(api, authenticator)), api.create_order, api.deliver_order, authenticator),
+        body_bytes_max=body_bytes_max,
         body_seconds=body_seconds,
-        crowd=crowd,
+        load_shedder=load_shedder,
         allowed_hosts=allowed_hosts,
         count=(counter or RequestCounter()).count,
     )
 
 
-def routed(api: Api, door: Authenticator | None = None) -> Litestar:
+def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litestar:
     """The routes over `api`, for requests that have passed the middleware."""
-    door = door or Authenticator()
+    authenticator = authenticator or Authenticator()
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -136,18 +136,18 @@ def routed(api: Api, door: Authenticator | None = None) -> Litestar:
         },
     )
     return Litestar(
-        [routes, get_problem, protected_resource_route(door.issuer), _health(api.operations)],
+        [routes, get_problem, protected_resource_route(authenticator.issuer), _health(api.operations)],
         request_class=StrictRequest,
-        guards=[door.guard],
+        guards=[authenticator.guard],
         request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
         exception_handlers={Exception: problem_response},
         logging_config=None,
-        openapi_config=_openapi(guarded=door.auth_required),
+        openapi_config=_openapi(guarded=authenticator.auth_required),
     )
 
 
 def _group(path: str, handlers: Sequence[HTTPRouteHandler], tag: str) -> Router:
-    return Router(path, route_handlers=[*options_of(handlers), *handlers], tags=[tag])
+    return Router(path, route_handlers=[*options_routes(handlers), *handlers], tags=[tag])
 
 
 def _constant(value: object) -> Callable[[], object]:
@@ -159,7 +159,7 @@ def _caller(request: Request[Any, Any, Any]) -> Caller:
 
 
 def _health(operations: ASGIApp) -> ASGIRouteHandler:
-    @asgi(HEALTH_PATHS, copy_scope=False, opt=OPEN)
+    @asgi(HEALTH_PATHS, copy_scope=False, opt=PUBLIC_ROUTE)
     async def health(scope: Scope, receive: Receive, send: Send) -> None:
         await operations(scope, receive, send)
 
@@ -176,7 +176,7 @@ def _openapi(*, guarded: bool) -> OpenAPIConfig:
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
         render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=guarded)],
-        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=OPEN),
+        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=PUBLIC_ROUTE),
     )
 
 
@@ -189,7 +189,7 @@ class _DocumentOnly(Router):
         return []
 
 
-def options_of(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+def options_routes(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     """A handler for each path of `handlers`, which tells what methods it takes."""
     allowed: dict[str, set[str]] = defaultdict(lambda: {HttpMethod.OPTIONS.value})
     for handler in handlers:
@@ -199,7 +199,7 @@ def options_of(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
 
 
 def _options(path: str, methods: str) -> HTTPRouteHandler:
-    @route(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False, opt=OPEN)
+    @route(path, http_method=[HttpMethod.OPTIONS], status_code=204, include_in_schema=False, opt=PUBLIC_ROUTE)
     async def options() -> Response[None]:
         return Response(None, status_code=204, headers={"Allow": methods})
 
@@ -209,4 +209,4 @@ def _options(path: str, methods: str) -> HTTPRouteHandler:
 def openapi_document() -> dict[str, Any]:
     """The description of all routes (OpenAPI 3.1), for which nothing is opened or asked."""
     nothing = cast("Any", dict.fromkeys(field.name for field in fields(Api)))
-    return openapi_of(routed(Api(**nothing)))
+    return openapi_of(litestar_app(Api(**nothing)))

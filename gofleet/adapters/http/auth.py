@@ -37,7 +37,7 @@ class Access:
 
 PUBLIC = "public"
 """Handler option of the routes that need no authentication."""
-OPEN = {PUBLIC: True}
+PUBLIC_ROUTE = {PUBLIC: True}
 ACCESS: Mapping[str, Access] = {
     "createOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({CUSTOMER})),
     "showOrder": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
@@ -80,7 +80,7 @@ class Caller:
         """The caller's name in order histories."""
         return self.principal.actor
 
-    def customer(self, named: str | None) -> str | None:
+    def customer_for_new_order(self, named: str | None) -> str | None:
         """The customer of a new order: customers order for themselves, other callers may name any customer."""
         if self.owner is None:
             return named
@@ -99,12 +99,12 @@ class Caller:
         if self.owner is not None:
             raise PermissionDenied(f"{what} includes records of other owners")
 
-    def called(self, actor: str) -> str:
+    def displayed_actor(self, actor: str) -> str:
         """`actor` as this caller may see it: restricted callers see the role of other actors without the name."""
         return actor if self.owner is None or actor == self.actor else actor.partition(":")[0]
 
 
-CallerPart = NamedDependency[SkipValidation[Caller]]
+CallerDependency = NamedDependency[SkipValidation[Caller]]
 """The dependency `caller` of the handlers."""
 
 ANONYMOUS_CALLER = Caller(ANONYMOUS)

@@ -11,10 +11,10 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
-from gofleet.adapters.http.auth import OPEN
+from gofleet.adapters.http.auth import PUBLIC_ROUTE
 from gofleet.adapters.http.fields import described
-from gofleet.adapters.http.problem_types import PREFIX, Slug
-from gofleet.adapters.http.problems import Answer, documented
+from gofleet.adapters.http.problem_types import PROBLEMS_PATH, ProblemType
+from gofleet.adapters.http.problems import ResponseDoc, problem_responses
 from gofleet.domain.principal import Scope
 
 STATIC = Path(__file__).parent / "static"
@@ -35,7 +35,7 @@ HEADERS = {
 def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
     content = (STATIC / file).read_bytes()
 
-    @get(path, include_in_schema=False, sync_to_thread=False, opt=OPEN)
+    @get(path, include_in_schema=False, sync_to_thread=False, opt=PUBLIC_ROUTE)
     def page() -> Response[bytes]:
         return Response(content, media_type=media_type, headers=HEADERS)
 
@@ -48,32 +48,34 @@ DOCS_ROUTES = [_serving(path, *file) for path, file in FILES.items()]
 class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
     """What a sort of problem means."""
 
-    type: Annotated[str, described("The `type` of such problems.", Slug.ORDER_TAKEN.uri)]
-    title: Annotated[str, described("What is wrong.", Slug.ORDER_TAKEN.meaning.title)]
+    type: Annotated[str, described("The `type` of such problems.", ProblemType.ORDER_TAKEN.uri)]
+    title: Annotated[str, described("What is wrong.", ProblemType.ORDER_TAKEN.meaning.title)]
     status: Annotated[int, described("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
-    hint: Annotated[str, described("What to do about it.", Slug.ORDER_TAKEN.meaning.hint)]
+    hint: Annotated[str, described("What to do about it.", ProblemType.ORDER_TAKEN.meaning.hint)]
 
 
-EXPLAINED = {200: Answer(ProblemTypeView, description="What it means and what to do about it.")}
+EXPLAINED = {200: ResponseDoc(ProblemTypeView, description="What it means and what to do about it.")}
 
 
 @get(
-    PREFIX + "{slug:str}",
+    PROBLEMS_PATH + "{slug:str}",
     operation_id="explainProblem",
     summary="Explain a problem",
-    responses=EXPLAINED | documented(Slug.NOT_FOUND, public=True),
-    opt=OPEN,
+    responses=EXPLAINED | problem_responses(ProblemType.NOT_FOUND, public=True),
+    opt=PUBLIC_ROUTE,
     tags=["problems"],
 )
 async def get_problem(
     slug: Annotated[
         str,
-        PathParameter(description="The end of the problem's `type`.", schema_extra={"enum": [s.value for s in Slug]}),
+        PathParameter(
+            description="The end of the problem's `type`.", schema_extra={"enum": [s.value for s in ProblemType]}
+        ),
     ],
 ) -> ProblemTypeView:
     """What the `type` of a problem means. The words may change, the slugs never do."""
     try:
-        found = Slug(slug)
+        found = ProblemType(slug)
     except ValueError as error:
         raise NotFoundException from error
     title, status, hint = found.meaning.title, found.meaning.status, found.meaning.hint
@@ -95,7 +97,7 @@ class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
     bearer_methods_supported: Annotated[list[str], described("Where it goes.", ["header"])]
 
 
-RESOURCE_SHOWN = {200: Answer(ProtectedResource, description="Where to get a token, and for what.")}
+RESOURCE_SHOWN = {200: ResponseDoc(ProtectedResource, description="Where to get a token, and for what.")}
 
 
 def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
@@ -105,9 +107,9 @@ def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
         PATH,
         operation_id="showResource",
         summary="Tell where to log in",
-        responses=RESOURCE_SHOWN | documented(public=True),
+        responses=RESOURCE_SHOWN | problem_responses(public=True),
         tags=["operations"],
-        opt=OPEN,
+        opt=PUBLIC_ROUTE,
         sync_to_thread=False,
     )
     def resource(request: Request[Any, Any, Any]) -> ProtectedResource:

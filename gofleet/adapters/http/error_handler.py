@@ -16,8 +16,8 @@ from msgspec import structs
 from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
 from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.load_shedding import Overloaded
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import MEDIA_TYPE, Fault, Problem, slug_for
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import MEDIA_TYPE, InvalidValue, Problem, problem_type_for
 from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.sse import TooManyStreams
 from gofleet.adapters.http.validation import InvalidBody, InvalidItems, InvalidParameter, plain_message
@@ -44,9 +44,11 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 def problem_of(error: Exception, request_id: str | None) -> Problem:
     """What to tell the client; what it must not know is logged instead."""
-    slug = slug_for(error)
+    slug = problem_type_for(error)
     meaning = slug.meaning
-    if meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR and slug is not Slug.OVERCROWDED:  # which tells for itself
+    if (
+        meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR and slug is not ProblemType.OVERCROWDED
+    ):  # which tells for itself
         _log(error, slug, request_id)
     return Problem(
         type=slug.uri,
@@ -86,7 +88,7 @@ def _challenge(error: Unauthenticated | PermissionDenied) -> str | None:
             return error.scope and f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
 
 
-def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
+def _log(error: Exception, slug: ProblemType, request_id: str | None) -> None:
     record_error(error)
     bound = logger.bind(request_id=request_id, problem=slug.value)
     if isinstance(error, (Unavailable, TooManyStreams)):
@@ -95,31 +97,31 @@ def _log(error: Exception, slug: Slug, request_id: str | None) -> None:
         bound.opt(exception=error).error("request failed")
 
 
-def _detail(error: Exception, slug: Slug) -> str | None:
+def _detail(error: Exception, slug: ProblemType) -> str | None:
     match error:
         case Unavailable():
             return f"{error.what} cannot be reached, try again later"  # `why` may name hosts and users
         case ValidationException():
             return None  # its own detail repeats the URL; `errors` says it
-        case HTTPException() if slug is not Slug.INTERNAL:
+        case HTTPException() if slug is not ProblemType.INTERNAL:
             return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
         case _:
-            return None if slug is Slug.INTERNAL else str(error)
+            return None if slug is ProblemType.INTERNAL else str(error)
 
 
-def _faults(error: Exception) -> list[Fault]:
+def _faults(error: Exception) -> list[InvalidValue]:
     match error:
         case InvalidParameter():
-            return [Fault(parameter=error.field, detail=error.why)]
+            return [InvalidValue(parameter=error.field, detail=error.why)]
         case InvalidBody():
-            return [Fault(pointer=error.pointer, detail=error.why)]
+            return [InvalidValue(pointer=error.pointer, detail=error.why)]
         case InvalidItems():
-            return [Fault(pointer=one.pointer, detail=one.why) for one in error.faults]
+            return [InvalidValue(pointer=one.pointer, detail=one.why) for one in error.faults]
         case Invalid():
-            return [Fault(pointer=_pointer(error.field), detail=error.why)]
+            return [InvalidValue(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():
             found = cast("list[dict[str, str]]", error.extra or [])
-            return [Fault(parameter=_parameter(each), detail=plain_message(each["message"])) for each in found]
+            return [InvalidValue(parameter=_parameter(each), detail=plain_message(each["message"])) for each in found]
         case _:
             return []
 
@@ -140,7 +142,7 @@ _SOMEBODY = new_text_id()
 """Stands where the id of the request will be."""
 
 
-async def refuse(send: Send, most: int, request_id: str) -> int:
+async def send_overloaded(send: Send, most: int, request_id: str) -> int:
     """Answer as to `Overloaded(most)`; the status."""
     status, headers, before, behind = _written(most)
     own = request_id.encode("ascii")

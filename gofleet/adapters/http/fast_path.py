@@ -39,13 +39,13 @@ class FastPath:
 
     def __init__(
         self,
-        usual: ASGIApp,
+        framework: ASGIApp,
         create_order: CreateOrderCall,
         deliver_order: TransitionCall,
-        door: Authenticator | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
-        self._usual = usual
-        self._door = door or Authenticator()
+        self._usual = framework
+        self._door = authenticator or Authenticator()
         self._create_order = create_order
         self._deliver_order = deliver_order
 

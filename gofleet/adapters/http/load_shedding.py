@@ -15,25 +15,25 @@ from loguru import logger
 from gofleet.adapters.http.asgi import Scope, header
 from gofleet.telemetry.metrics import REQUESTS_REFUSED
 
-MOST = 256
+REQUESTS_MAX = 256
 TARGET_SECONDS = 0.05
 """A quarter of what the objective allows: where all of the machine is busy, 95 % of all answers took up to two or three
 times this, for they wait before they are here, too."""
-LEAST = 16
+REQUESTS_MIN = 16
 """Below that it is not their number that makes them slow."""
 SHRINK, GROW = 0.98, 0.125
 """By each order that took too long, and by each that did not: with room for 64 about one of ten is too slow."""
-RETRY_SECONDS = 1.0
-TELL_SECONDS = 10.0
+RETRY_DELAY_SECONDS = 1.0
+LOG_INTERVAL_SECONDS = 10.0
 """As often as the log tells of it: a line for each would be a load of its own."""
 API = "/api/v1"
 NEW_ORDERS = "/api/v1/orders"
 
 
 class Overloaded(Exception):
-    def __init__(self, most: int) -> None:
-        super().__init__(f"{most} such requests are in hand, which is as many as there may be")
-        self.retry_after_seconds = RETRY_SECONDS
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} such requests are in hand, which is as many as there may be")
+        self.retry_after_seconds = RETRY_DELAY_SECONDS
 
 
 class ConcurrencyLimit:
@@ -41,24 +41,26 @@ class ConcurrencyLimit:
     `target_seconds`. `route` is what metrics call those that were refused: nobody has looked yet where they would have
     led."""
 
-    def __init__(self, requests: str, route: str, most: int, least: int = LEAST, target_seconds: float = inf) -> None:
+    def __init__(
+        self, requests: str, route: str, maximum: int, minimum: int = REQUESTS_MIN, target_seconds: float = inf
+    ) -> None:
         self.route = route
-        self.in_hand = 0
-        self._most, self._least = most, min(least, most)
-        self._present = float(most)
+        self.in_flight = 0
+        self._most, self._least = maximum, min(minimum, maximum)
+        self._present = float(maximum)
         self._target_seconds = target_seconds
         self._refused = REQUESTS_REFUSED.labels(requests)
         self._requests = requests
-        self._told_at = -TELL_SECONDS
+        self._told_at = -LOG_INTERVAL_SECONDS
 
     @property
-    def present(self) -> int:
+    def current(self) -> int:
         """How many there is room for at present."""
         return int(self._present)
 
-    def leave(self, seconds: float) -> None:
+    def finish(self, seconds: float) -> None:
         """One that took so long is answered."""
-        self.in_hand -= 1
+        self.in_flight -= 1
         if seconds > self._target_seconds:
             self._present = max(self._present * SHRINK, self._least)
         else:
@@ -66,7 +68,7 @@ class ConcurrencyLimit:
 
     @property
     def is_full(self) -> bool:
-        return self.in_hand >= self.present
+        return self.in_flight >= self.current
 
     def check(self) -> None:
         """`Overloaded` when it is full."""
@@ -76,10 +78,10 @@ class ConcurrencyLimit:
     def record_rejection(self) -> int:
         """Count one that is refused; how many there is room for."""
         self._refused.inc()
-        if monotonic() - self._told_at >= TELL_SECONDS:
+        if monotonic() - self._told_at >= LOG_INTERVAL_SECONDS:
             self._told_at = monotonic()
-            logger.bind(requests=self._requests, most=self.present).warning("too many requests, some are refused")
-        return self.present
+            logger.bind(requests=self._requests, most=self.current).warning("too many requests, some are refused")
+        return self.current
 
 
 class Slot:
@@ -98,12 +100,12 @@ class Slot:
         if not self._asked:
             self._asked = True
             self._room.check()
-            self._room.in_hand += 1
+            self._room.in_flight += 1
             self._since = monotonic()
 
     def release(self) -> None:
         if self._since is not None:
-            self._room.leave(monotonic() - self._since)
+            self._room.finish(monotonic() - self._since)
             self._since = None
 
 
@@ -113,9 +115,11 @@ class LoadShedder:
     Those may wait for the fleet, and must not keep orders out.
     """
 
-    def __init__(self, most: int = MOST, least: int = LEAST, target_seconds: float = TARGET_SECONDS) -> None:
-        self._orders = ConcurrencyLimit("new orders", NEW_ORDERS, most, least, target_seconds)
-        self._others = ConcurrencyLimit("others", API, most)
+    def __init__(
+        self, maximum: int = REQUESTS_MAX, minimum: int = REQUESTS_MIN, target_seconds: float = TARGET_SECONDS
+    ) -> None:
+        self._orders = ConcurrencyLimit("new orders", NEW_ORDERS, maximum, minimum, target_seconds)
+        self._others = ConcurrencyLimit("others", API, maximum)
 
     def limit_for(self, scope: Scope) -> ConcurrencyLimit | None:
         """None for what waits for nobody, and for health: a process that is busy is not ill."""

@@ -13,11 +13,11 @@ import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.error_handler import problem_headers, problem_of, refuse
+from gofleet.adapters.http.error_handler import problem_headers, problem_of, send_overloaded
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.problems import MEDIA_TYPE
-from gofleet.adapters.http.rate_limit import STANDING, rate_limit_headers
-from gofleet.adapters.http.request_limits import BODY_SECONDS, LARGEST_BODY, Deadlines, LimitedBody, check_host
+from gofleet.adapters.http.rate_limit import RATE_LIMIT_STATUS, rate_limit_headers
+from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS, BodyDeadlines, LimitedBody, check_host
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
 from gofleet.domain.values import IDENTIFIER, new_text_id
@@ -48,7 +48,7 @@ class RequestCounter:
         self._ingests += ingest
         self._fast += ingest and not failed and seconds <= INGEST_SECONDS
 
-    async def hand_over(self, indicators: Indicators) -> int:
+    async def flush(self, indicators: Indicators) -> int:
         """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
 
         Without an answer nobody knows whether it was kept: the same number is then said again with the same counts.
@@ -87,18 +87,18 @@ class RequestMiddleware:
         self,
         app: ASGIApp,
         *,
-        largest_body: int = LARGEST_BODY,
+        body_bytes_max: int = BODY_BYTES_MAX,
         body_seconds: float = BODY_SECONDS,
         allowed_hosts: Collection[str] = (),
-        crowd: LoadShedder | None = None,
+        load_shedder: LoadShedder | None = None,
         count: Count,
     ) -> None:
         self._app = app
-        self._crowd = crowd or LoadShedder()
+        self._crowd = load_shedder or LoadShedder()
         self._allowed_hosts = allowed_hosts
         self._count = count
-        self._largest_body = largest_body
-        self._deadlines = Deadlines(body_seconds)
+        self._largest_body = body_bytes_max
+        self._deadlines = BodyDeadlines(body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,12 +123,12 @@ class RequestMiddleware:
     async def _refuse(self, scope: Scope, send: Send, room: ConcurrencyLimit, request_id: str) -> None:
         """Before anything else is done for the request: under such a load nothing is cheap."""
         started = perf_counter()
-        status = await refuse(send, room.record_rejection(), request_id)
+        status = await send_overloaded(send, room.record_rejection(), request_id)
         self._note(_method(scope), room.route, status, perf_counter() - started)
 
     async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         method, take = _method(scope), answer.place.acquire if answer.place else _nothing
-        limited = LimitedBody(scope, receive, largest=self._largest_body, deadlines=self._deadlines, complete=take)
+        limited = LimitedBody(scope, receive, bytes_max=self._largest_body, deadlines=self._deadlines, on_complete=take)
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
             try:
@@ -203,7 +203,7 @@ class _Answer:
                     self.place.release()
             named = (b"x-request-id", self._request_id.encode("ascii"))
             message["headers"] = [*message.get("headers", ()), named, NOSNIFF]
-            if standing := self._state.get(STANDING):
+            if standing := self._state.get(RATE_LIMIT_STATUS):
                 message["headers"] += rate_limit_headers(standing)
         await self._send(message)
 

@@ -16,8 +16,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
 from gofleet.adapters.http.auth import ACCESS, PUBLIC
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import HEADERS, Answer, Problem
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import RESPONSE_HEADERS, Problem, ResponseDoc
 from gofleet.adapters.json_schema import example_of, referenced_schemas, schemas_of
 
 Json = dict[str, Any]
@@ -66,8 +66,10 @@ def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
     document["components"] = {
-        "examples": _referred("examples", {slug.value: _problem_example(slug) for slug in Slug}, document["paths"]),
-        "headers": _referred("headers", HEADERS, document["paths"]),
+        "examples": _referred(
+            "examples", {slug.value: _problem_example(slug) for slug in ProblemType}, document["paths"]
+        ),
+        "headers": _referred("headers", RESPONSE_HEADERS, document["paths"]),
         "schemas": referenced_schemas(schemas, document["paths"]),
         "securitySchemes": SECURITY if auth_required else {},
     }
@@ -82,8 +84,8 @@ def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:
                     yield route.path_format, method.lower(), handler
 
 
-def _answers(handler: HTTPRouteHandler) -> Mapping[int, Answer]:
-    return {status: one for status, one in (handler.responses or {}).items() if isinstance(one, Answer)}
+def _answers(handler: HTTPRouteHandler) -> Mapping[int, ResponseDoc]:
+    return {status: one for status, one in (handler.responses or {}).items() if isinstance(one, ResponseDoc)}
 
 
 def _schemas_of(app: Litestar) -> Json:
@@ -106,7 +108,7 @@ def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
     if schema.get("type") == "integer":
         schema |= {name: int(schema[name]) for name in ("minimum", "maximum") if name in schema}
     if parameter["name"] == "If-Match" and any(
-        Slug.PRECONDITION_REQUIRED in a.slugs for a in _answers(handler).values()
+        ProblemType.PRECONDITION_REQUIRED in a.slugs for a in _answers(handler).values()
     ):
         parameter["required"] = True
     return parameter
@@ -121,7 +123,7 @@ def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Jso
     }
 
 
-def _response(answer: Answer, response: Json, schemas: Json, more: Sequence[str]) -> Json:
+def _response(answer: ResponseDoc, response: Json, schemas: Json, more: Sequence[str]) -> Json:
     headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *more)}
     response |= {"description": answer.description, "headers": headers}
     for name, media in response.get("content", {}).items():
@@ -159,7 +161,7 @@ def _security(handler: HTTPRouteHandler) -> Json:
 
 def _header(name: str) -> Json:
     if name.endswith("?"):
-        return {**HEADERS[name.rstrip("?")], "required": False}
+        return {**RESPONSE_HEADERS[name.rstrip("?")], "required": False}
     return {"$ref": f"#/components/headers/{name}"}
 
 
@@ -172,10 +174,13 @@ def _link(operation: str, parameters: Mapping[str, str]) -> Json:
     return {"operationId": operation, "parameters": dict(parameters)}
 
 
-def _problem_example(slug: Slug) -> Json:
+def _problem_example(slug: ProblemType) -> Json:
     meaning = slug.meaning
     problem = Problem(
-        type=slug.uri, title=meaning.title, status=meaning.status, request_id=str(HEADERS[REQUEST_ID]["example"])
+        type=slug.uri,
+        title=meaning.title,
+        status=meaning.status,
+        request_id=str(RESPONSE_HEADERS[REQUEST_ID]["example"]),
     )
     return {"summary": meaning.hint, "value": msgspec.to_builtins(problem)}
 

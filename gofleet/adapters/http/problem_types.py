@@ -8,10 +8,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-PREFIX = "/problems/"
+PROBLEMS_PATH = "/problems/"
 
 
-class Slug(StrEnum):
+class ProblemType(StrEnum):
     """Clients match on these; `GET /problems/{slug}` explains one."""
 
     MALFORMED_JSON = "malformed-json"
@@ -53,7 +53,7 @@ class Slug(StrEnum):
     @property
     def uri(self) -> str:
         """The `type` of the problem, relative to the API's host."""
-        return PREFIX + self
+        return PROBLEMS_PATH + self
 
     @property
     def meaning(self) -> Meaning:
@@ -68,103 +68,111 @@ class Meaning(NamedTuple):
     hint: str
 
 
-MEANINGS: dict[Slug, Meaning] = {
-    Slug.MALFORMED_JSON: Meaning(400, "The body is not JSON", "send one JSON document in UTF-8"),
-    Slug.INCOMPLETE: Meaning(400, "The body is incomplete", "keep the connection open until the whole body is sent"),
-    Slug.MALFORMED_TAG: Meaning(
+MEANINGS: dict[ProblemType, Meaning] = {
+    ProblemType.MALFORMED_JSON: Meaning(400, "The body is not JSON", "send one JSON document in UTF-8"),
+    ProblemType.INCOMPLETE: Meaning(
+        400, "The body is incomplete", "keep the connection open until the whole body is sent"
+    ),
+    ProblemType.MALFORMED_TAG: Meaning(
         400, "The If-Match header is not a list of entity tags", 'send an ETag as it was answered, such as "3"'
     ),
-    Slug.BAD_REQUEST: Meaning(400, "The request cannot be read", "compare it with the API's description"),
-    Slug.BAD_HOST: Meaning(
+    ProblemType.BAD_REQUEST: Meaning(400, "The request cannot be read", "compare it with the API's description"),
+    ProblemType.BAD_HOST: Meaning(
         400, "The Host header is not one name", "send one Host: a name or an address, perhaps with a port"
     ),
-    Slug.UNAUTHENTICATED: Meaning(
+    ProblemType.UNAUTHENTICATED: Meaning(
         401,
         "It is not known who asks",
         "send `Authorization: Bearer` with an access token that is not over; `gofleet login` gets one",
     ),
-    Slug.FORBIDDEN: Meaning(
+    ProblemType.FORBIDDEN: Meaning(
         403, "Whoever asks may not do this", "ask somebody who may, or for a token with the scope and the role it takes"
     ),
-    Slug.NOT_FOUND: Meaning(404, "There is nothing at this address", "look for the route in the API's description"),
-    Slug.NO_SUCH_ORDER: Meaning(404, "There is no such order", "check the id; `GET /api/v1/orders` lists orders"),
-    Slug.NO_SUCH_DRIVER: Meaning(404, "There is no such driver", "register the driver first, or check the id"),
-    Slug.NO_SUCH_PARKED_MESSAGE: Meaning(
+    ProblemType.NOT_FOUND: Meaning(
+        404, "There is nothing at this address", "look for the route in the API's description"
+    ),
+    ProblemType.NO_SUCH_ORDER: Meaning(
+        404, "There is no such order", "check the id; `GET /api/v1/orders` lists orders"
+    ),
+    ProblemType.NO_SUCH_DRIVER: Meaning(404, "There is no such driver", "register the driver first, or check the id"),
+    ProblemType.NO_SUCH_PARKED_MESSAGE: Meaning(
         404, "There is no such parked message", "`gofleet parked list` and `GET /api/v1/parked` show the ids"
     ),
-    Slug.NO_POSITION: Meaning(
+    ProblemType.NO_POSITION: Meaning(
         404, "It is not known where the driver is", "wait for the driver's next position, or send one"
     ),
-    Slug.METHOD_NOT_ALLOWED: Meaning(
+    ProblemType.METHOD_NOT_ALLOWED: Meaning(
         405, "This address does not take this method", "use one of those that the Allow header names"
     ),
-    Slug.TOO_SLOW: Meaning(408, "The body came too slowly", "send it again, over a better connection"),
-    Slug.ORDER_TAKEN: Meaning(
+    ProblemType.TOO_SLOW: Meaning(408, "The body came too slowly", "send it again, over a better connection"),
+    ProblemType.ORDER_TAKEN: Meaning(
         409, "The id belongs to another order", "choose another id, or leave it out to be given one"
     ),
-    Slug.TOO_MANY_OPEN_ORDERS: Meaning(
+    ProblemType.TOO_MANY_OPEN_ORDERS: Meaning(
         409, "You have too many orders that are not over", "wait until one is delivered, or cancel one"
     ),
-    Slug.INVALID_TRANSITION: Meaning(
+    ProblemType.INVALID_TRANSITION: Meaning(
         409, "The order's status does not allow this", "look at the order as it is now, and decide anew"
     ),
-    Slug.STALE_ORDER: Meaning(
+    ProblemType.STALE_ORDER: Meaning(
         409, "The order was changed by somebody else meanwhile", "look at the order as it is now, and try again"
     ),
-    Slug.DRIVER_BUSY: Meaning(
+    ProblemType.DRIVER_BUSY: Meaning(
         409, "The driver already holds a live order", "choose another driver, or wait until that order is over"
     ),
-    Slug.NO_PICKUP: Meaning(
+    ProblemType.NO_PICKUP: Meaning(
         409, "The order has no pickup", "choose a driver by other means; `GET /api/v1/drivers?bbox=` shows a map"
     ),
-    Slug.NOT_REPLAYABLE: Meaning(
+    ProblemType.NOT_REPLAYABLE: Meaning(
         409,
         "The message came from a queue that nobody here consumes",
         "leave it out; only a program that consumes that queue can take it",
     ),
-    Slug.COUNT_MISMATCH: Meaning(
+    ProblemType.COUNT_MISMATCH: Meaning(
         409, "There are not as many as expected", "look at them again, and expect as many as there are"
     ),
-    Slug.VERSION_MISMATCH: Meaning(
+    ProblemType.VERSION_MISMATCH: Meaning(
         412,
         "It is not at the version of the If-Match header",
         "look at it as it is now, and decide anew with its ETag",
     ),
-    Slug.MISDIRECTED: Meaning(
+    ProblemType.MISDIRECTED: Meaning(
         421, "The Host header names another server", "use a name that this server answers to (WEB_ALLOWED_HOSTS)"
     ),
-    Slug.TOO_LARGE: Meaning(413, "The body is too large", "send less at once"),
-    Slug.UNSUPPORTED_MEDIA_TYPE: Meaning(
+    ProblemType.TOO_LARGE: Meaning(413, "The body is too large", "send less at once"),
+    ProblemType.UNSUPPORTED_MEDIA_TYPE: Meaning(
         415, "The body must be application/json", "send JSON, with `Content-Type: application/json`"
     ),
-    Slug.INVALID: Meaning(422, "The request's content is not valid", "correct what `errors` names, and send it again"),
-    Slug.UNKNOWN_DRIVER: Meaning(422, "There is no such driver", "register the driver first, or check the id"),
-    Slug.PRECONDITION_REQUIRED: Meaning(
+    ProblemType.INVALID: Meaning(
+        422, "The request's content is not valid", "correct what `errors` names, and send it again"
+    ),
+    ProblemType.UNKNOWN_DRIVER: Meaning(422, "There is no such driver", "register the driver first, or check the id"),
+    ProblemType.PRECONDITION_REQUIRED: Meaning(
         428, "The If-Match header is required", "look at the order, and send its ETag as If-Match"
     ),
-    Slug.TOO_MANY_REQUESTS: Meaning(
+    ProblemType.TOO_MANY_REQUESTS: Meaning(
         429, "You ask more often than you may", "wait for the seconds of the Retry-After header; RateLimit tells ahead"
     ),
-    Slug.INTERNAL: Meaning(
+    ProblemType.INTERNAL: Meaning(
         500, "Something went wrong on our side", "try again later; tell whoever runs it the `request_id`"
     ),
-    Slug.TOO_MANY_STREAMS: Meaning(
+    ProblemType.TOO_MANY_STREAMS: Meaning(
         503, "Too many streams are open", "close one, or try again after the seconds of the Retry-After header"
     ),
-    Slug.OVERCROWDED: Meaning(
+    ProblemType.OVERCROWDED: Meaning(
         503,
         "More is asked for than can be answered in time",
         "try again after the seconds of the Retry-After header, and later each time",
     ),
-    Slug.UNAVAILABLE: Meaning(
+    ProblemType.UNAVAILABLE: Meaning(
         503, "Something we depend on is unavailable", "try again after the seconds of the Retry-After header"
     ),
-    Slug.FLEET_UNAVAILABLE: Meaning(
+    ProblemType.FLEET_UNAVAILABLE: Meaning(
         503, "The fleet service is unavailable", "try again after the seconds of the Retry-After header"
     ),
 }
 
 
-def slug_of(type: object) -> Slug | None:
+def problem_type_of(type: object) -> ProblemType | None:
     """The one that a problem's `type` names; None if it is none of ours."""
-    return next((slug for slug in Slug if slug.uri == type), None)
+    return next((slug for slug in ProblemType if slug.uri == type), None)

@@ -15,8 +15,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from gofleet.adapters.http.etags import MalformedTag, MissingTag
 from gofleet.adapters.http.fields import Count, described
 from gofleet.adapters.http.load_shedding import Overloaded
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.request_limits import BadHost, BodyIncomplete, BodyTooLarge, BodyTooSlow, Misdirected
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.request_limits import BadHost, BodyIncomplete, BodyTooLarge, BodyTooSlow, MisdirectedRequest
 from gofleet.adapters.http.sse import TooManyStreams
 from gofleet.adapters.http.validation import MalformedJson, UnsupportedMediaType
 from gofleet.domain.errors import (
@@ -45,10 +45,10 @@ from gofleet.domain.values import IDENTIFIER
 
 TAG_PATTERN = r'^"[!#-~]+"$'
 
-AFTER = {"query.cursor": "$response.body#/next_cursor"}
+NEXT_PAGE = {"query.cursor": "$response.body#/next_cursor"}
 """Link to the page after this one."""
 
-HEADERS: dict[str, dict[str, Any]] = {
+RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
         "description": "Names the request in our logs: the client's own X-Request-Id if it is one, else a new id.",
         "required": True,
@@ -106,59 +106,59 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 
 @dataclass
-class Answer(ResponseSpec):
+class ResponseDoc(ResponseSpec):
     """One answer of a route: which of `HEADERS` it carries (`Name?`: may carry), the slugs of a problem, and `links`:
     the operation that may follow -> its parameters, as runtime expressions of OpenAPI."""
 
     data_container: Any  # Litestar's own type for it says nothing
     generate_examples: bool = False
     headers: tuple[str, ...] = ()
-    slugs: tuple[Slug, ...] = ()
+    slugs: tuple[ProblemType, ...] = ()
     links: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
 
 MEDIA_TYPE = "application/problem+json"
 
 # An error is what its nearest ancestor in this table is.
-SLUGS: Mapping[type[Exception], Slug] = {
-    Invalid: Slug.INVALID,
-    ValidationException: Slug.INVALID,
-    UnknownDriver: Slug.UNKNOWN_DRIVER,
-    MalformedJson: Slug.MALFORMED_JSON,
-    UnsupportedMediaType: Slug.UNSUPPORTED_MEDIA_TYPE,
-    BodyTooLarge: Slug.TOO_LARGE,
-    BodyTooSlow: Slug.TOO_SLOW,
-    BodyIncomplete: Slug.INCOMPLETE,
-    BadHost: Slug.BAD_HOST,
-    Misdirected: Slug.MISDIRECTED,
-    Unauthenticated: Slug.UNAUTHENTICATED,
-    PermissionDenied: Slug.FORBIDDEN,
-    OrderNotFound: Slug.NO_SUCH_ORDER,
-    DriverNotFound: Slug.NO_SUCH_DRIVER,
-    NoPosition: Slug.NO_POSITION,
-    NoPickup: Slug.NO_PICKUP,
-    MalformedTag: Slug.MALFORMED_TAG,
-    MissingTag: Slug.PRECONDITION_REQUIRED,
-    VersionMismatch: Slug.VERSION_MISMATCH,
-    OrderIdConflict: Slug.ORDER_TAKEN,
-    OpenOrderLimitReached: Slug.TOO_MANY_OPEN_ORDERS,
-    InvalidTransition: Slug.INVALID_TRANSITION,
-    StaleOrder: Slug.STALE_ORDER,
-    DriverBusy: Slug.DRIVER_BUSY,
-    ParkedMessageNotFound: Slug.NO_SUCH_PARKED_MESSAGE,
-    NotReplayable: Slug.NOT_REPLAYABLE,
-    CountMismatch: Slug.COUNT_MISMATCH,
-    RateLimitExceeded: Slug.TOO_MANY_REQUESTS,
-    TooManyStreams: Slug.TOO_MANY_STREAMS,
-    Overloaded: Slug.OVERCROWDED,
-    Unavailable: Slug.UNAVAILABLE,
-    FleetUnavailable: Slug.FLEET_UNAVAILABLE,
-    NotFoundException: Slug.NOT_FOUND,
-    MethodNotAllowedException: Slug.METHOD_NOT_ALLOWED,
+SLUGS: Mapping[type[Exception], ProblemType] = {
+    Invalid: ProblemType.INVALID,
+    ValidationException: ProblemType.INVALID,
+    UnknownDriver: ProblemType.UNKNOWN_DRIVER,
+    MalformedJson: ProblemType.MALFORMED_JSON,
+    UnsupportedMediaType: ProblemType.UNSUPPORTED_MEDIA_TYPE,
+    BodyTooLarge: ProblemType.TOO_LARGE,
+    BodyTooSlow: ProblemType.TOO_SLOW,
+    BodyIncomplete: ProblemType.INCOMPLETE,
+    BadHost: ProblemType.BAD_HOST,
+    MisdirectedRequest: ProblemType.MISDIRECTED,
+    Unauthenticated: ProblemType.UNAUTHENTICATED,
+    PermissionDenied: ProblemType.FORBIDDEN,
+    OrderNotFound: ProblemType.NO_SUCH_ORDER,
+    DriverNotFound: ProblemType.NO_SUCH_DRIVER,
+    NoPosition: ProblemType.NO_POSITION,
+    NoPickup: ProblemType.NO_PICKUP,
+    MalformedTag: ProblemType.MALFORMED_TAG,
+    MissingTag: ProblemType.PRECONDITION_REQUIRED,
+    VersionMismatch: ProblemType.VERSION_MISMATCH,
+    OrderIdConflict: ProblemType.ORDER_TAKEN,
+    OpenOrderLimitReached: ProblemType.TOO_MANY_OPEN_ORDERS,
+    InvalidTransition: ProblemType.INVALID_TRANSITION,
+    StaleOrder: ProblemType.STALE_ORDER,
+    DriverBusy: ProblemType.DRIVER_BUSY,
+    ParkedMessageNotFound: ProblemType.NO_SUCH_PARKED_MESSAGE,
+    NotReplayable: ProblemType.NOT_REPLAYABLE,
+    CountMismatch: ProblemType.COUNT_MISMATCH,
+    RateLimitExceeded: ProblemType.TOO_MANY_REQUESTS,
+    TooManyStreams: ProblemType.TOO_MANY_STREAMS,
+    Overloaded: ProblemType.OVERCROWDED,
+    Unavailable: ProblemType.UNAVAILABLE,
+    FleetUnavailable: ProblemType.FLEET_UNAVAILABLE,
+    NotFoundException: ProblemType.NOT_FOUND,
+    MethodNotAllowedException: ProblemType.METHOD_NOT_ALLOWED,
 }
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class InvalidValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One wrong value, and where it is."""
 
     detail: Annotated[str, described("What is wrong with it.", "must be more than 0")]
@@ -173,39 +173,45 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         str,
         described(
             "Names the sort of problem for good; programs match on it.",
-            **{"enum": [slug.uri for slug in Slug], "x-enum-varnames": [slug.name for slug in Slug]},
+            **{"enum": [slug.uri for slug in ProblemType], "x-enum-varnames": [slug.name for slug in ProblemType]},
         ),
     ]
-    title: Annotated[str, described("The sort of problem for people; may change.", Slug.INVALID.meaning.title)]
+    title: Annotated[str, described("The sort of problem for people; may change.", ProblemType.INVALID.meaning.title)]
     status: Annotated[int, described("The HTTP status.", 422, minimum=400, maximum=599)]
     detail: Annotated[str | None, described("This one for people; may change.", "price must be more than 0")] = None
-    errors: Annotated[list[Fault], described("The wrong values.")] = []
+    errors: Annotated[list[InvalidValue], described("The wrong values.")] = []
     actual_count: Annotated[Count | None, described("`count-mismatch`: how many there are.")] = None
     request_id: Annotated[str | None, described("As in X-Request-Id.", "0198c0de-0000-7000-8000-000000000001")] = None
     trace_id: Annotated[str | None, described("Of the request's trace.", "4bf92f3577b34da6a3ce929d0e0e4736")] = None
 
 
-BODY = (
-    Slug.MALFORMED_JSON,
-    Slug.INCOMPLETE,
-    Slug.TOO_SLOW,
-    Slug.TOO_LARGE,
-    Slug.UNSUPPORTED_MEDIA_TYPE,
-    Slug.INVALID,
+BODY_PROBLEMS = (
+    ProblemType.MALFORMED_JSON,
+    ProblemType.INCOMPLETE,
+    ProblemType.TOO_SLOW,
+    ProblemType.TOO_LARGE,
+    ProblemType.UNSUPPORTED_MEDIA_TYPE,
+    ProblemType.INVALID,
 )
 """What may be wrong with any JSON body."""
-KNOWN = (Slug.UNAUTHENTICATED, Slug.FORBIDDEN, Slug.TOO_MANY_REQUESTS)
+AUTH_PROBLEMS = (ProblemType.UNAUTHENTICATED, ProblemType.FORBIDDEN, ProblemType.TOO_MANY_REQUESTS)
 """Where it matters who asks."""
-ALWAYS = (Slug.INTERNAL, Slug.UNAVAILABLE, Slug.OVERCROWDED, Slug.BAD_HOST, Slug.MISDIRECTED)
+COMMON_PROBLEMS = (
+    ProblemType.INTERNAL,
+    ProblemType.UNAVAILABLE,
+    ProblemType.OVERCROWDED,
+    ProblemType.BAD_HOST,
+    ProblemType.MISDIRECTED,
+)
 
 
-def documented(*slugs: Slug, public: bool = False) -> dict[int, Answer]:
+def problem_responses(*slugs: ProblemType, public: bool = False) -> dict[int, ResponseDoc]:
     """The problems that a route may answer with, besides those that any may; `public`: whoever asks."""
-    by_status: dict[int, list[Slug]] = defaultdict(list)
-    for slug in dict.fromkeys((*slugs, *(() if public else KNOWN), *ALWAYS)):
+    by_status: dict[int, list[ProblemType]] = defaultdict(list)
+    for slug in dict.fromkeys((*slugs, *(() if public else AUTH_PROBLEMS), *COMMON_PROBLEMS)):
         by_status[slug.meaning.status].append(slug)
     return {
-        status: Answer(
+        status: ResponseDoc(
             Problem,
             description="; ".join(f"`{slug}`: {slug.meaning.title}" for slug in found),
             media_type=MEDIA_TYPE,
@@ -220,11 +226,11 @@ def documented(*slugs: Slug, public: bool = False) -> dict[int, Answer]:
 PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 412: ("ETag?",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
-def slug_for(error: Exception) -> Slug:
+def problem_type_for(error: Exception) -> ProblemType:
     """What `error` is to a client; `internal` if nobody foresaw it."""
     for ancestor in type(error).__mro__:
         if found := SLUGS.get(ancestor):
             return found
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Slug.BAD_REQUEST  # whatever else Litestar itself refuses
-    return Slug.INTERNAL
+        return ProblemType.BAD_REQUEST  # whatever else Litestar itself refuses
+    return ProblemType.INTERNAL

@@ -80,7 +80,7 @@ def _named(address: Address) -> str:
 
 
 STAFF = frozenset({Role.DISPATCHER, Role.ADMIN, Role.SERVICE})
-STANDING = "standing"
+RATE_LIMIT_STATUS = "standing"
 """Where a request's state has it."""
 
 
@@ -110,12 +110,12 @@ class RateLimits:
 
     async def take_for_peer(self, scope: Scope) -> None:
         """For a request of nobody known. `RateLimitExceeded`."""
-        scope["state"][STANDING] = await self._limiter.take(self._peer(scope), self._rates.peer)
+        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(self._peer(scope), self._rates.peer)
 
     async def take_for(self, principal: Principal, scope: Scope) -> None:
         """`RateLimitExceeded`."""
         rate = self._rates.staff if principal.roles & STAFF else self._rates.person
-        scope["state"][STANDING] = await self._limiter.take(f"principal:{principal.subject}", rate)
+        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(f"principal:{principal.subject}", rate)
 
     def _peer(self, scope: Scope) -> str:
         return f"peer:{self._peers.name(scope)}"

@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Sequence
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
 
-LARGEST_BODY = 128 * 1024
+BODY_BYTES_MAX = 128 * 1024
 """What 500 positions with the longest ids need."""
 BODY_SECONDS = 5.0
-DISCARDED_BYTES = 1024 * 1024
+DISCARDED_BYTES_MAX = 1024 * 1024
 """So much of a body that is too large is still read, because a client hears no answer while it is sending."""
 
 
 class BodyTooLarge(Exception):
-    def __init__(self, largest: int) -> None:
-        super().__init__(f"the body may have at most {largest} bytes")
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"the body may have at most {bytes_max} bytes")
 
 
 class BodyTooSlow(Exception):
@@ -32,7 +32,7 @@ class BodyIncomplete(Exception):
         super().__init__("the connection was closed before the body was complete")
 
 
-class Deadlines:
+class BodyDeadlines:
     """When bodies must be complete: `seconds` after somebody began to wait for them.
 
     As all have the same time, whoever began first is due first, and one timer does for all of them. One for each would
@@ -74,14 +74,14 @@ class LimitedBody:
         scope: Scope,
         receive: Receive,
         *,
-        largest: int = LARGEST_BODY,
-        deadlines: Deadlines,
-        complete: Callable[[], None] = lambda: None,
+        bytes_max: int = BODY_BYTES_MAX,
+        deadlines: BodyDeadlines,
+        on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self._receive = receive
-        self._largest = largest
+        self._largest = bytes_max
         self._deadlines = deadlines
-        self._tell = complete
+        self._tell = on_complete
         self._announced = _announced(scope)
         self._received = 0
         self._begun = self._complete = self._expired = False
@@ -116,7 +116,7 @@ class LimitedBody:
         return message
 
     async def _refuse(self) -> None:
-        while not self._complete and self._received < DISCARDED_BYTES:
+        while not self._complete and self._received < DISCARDED_BYTES_MAX:
             await self._next()
         raise BodyTooLarge(self._largest)
 
@@ -164,7 +164,7 @@ class BadHost(Exception):
         super().__init__(why)
 
 
-class Misdirected(Exception):
+class MisdirectedRequest(Exception):
     """It means somebody else (RFC 9110, 15.5.20)."""
 
     def __init__(self) -> None:
@@ -182,4 +182,4 @@ def check_host(scope: Scope, allowed: Collection[str]) -> None:
     if not (found := _HOST.fullmatch(hosts[0].decode("latin-1"))):
         raise BadHost("it must be a name or an address, perhaps with a port")
     if allowed and found["name"].lower() not in allowed:
-        raise Misdirected
+        raise MisdirectedRequest

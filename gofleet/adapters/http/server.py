@@ -22,19 +22,19 @@ from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
 from gofleet.waiting import cancel_and_wait, first_of
 
 HEADER_SECONDS = 5.0
-LARGEST_HEADERS = 32 * 1024
-CONNECTIONS = 1024
+HEADER_BYTES_MAX = 32 * 1024
+CONNECTIONS_MAX = 1024
 UNREAD_SECONDS = 10.0
 SEND_BUFFER = 128 * 1024
-OTHER_FILES = 256
+OTHER_FILES_MAX = 256
 """Open files of a process that are no connections of clients."""
 START_SECONDS = 10.0
-CUT_SECONDS = 1.0
+CANCEL_SECONDS = 1.0
 """How long requests that were cut off may take to notice."""
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  who listens everywhere is asked here
 
 
-class PortTaken(OSError):
+class PortInUse(OSError):
     """Somebody listens there already."""
 
 
@@ -69,26 +69,26 @@ async def serving(
     *,
     grace_seconds: float = 10.0,
     header_seconds: float = HEADER_SECONDS,
-    largest_headers: int = LARGEST_HEADERS,
-    connections: int = CONNECTIONS,
+    header_bytes_max: int = HEADER_BYTES_MAX,
+    connections_max: int = CONNECTIONS_MAX,
     unread_seconds: float = UNREAD_SECONDS,
-    send_buffer: int = SEND_BUFFER,
+    send_buffer_bytes: int = SEND_BUFFER,
 ) -> AsyncGenerator[Listening]:
     """Serve `app` (without ASGI lifespan) over HTTP/1.1 while the block runs; port 0 = any free one.
 
-    The block starts when the port accepts connections; `PortTaken` if somebody else has it. At its end no further
+    The block starts when the port accepts connections; `PortInUse` if somebody else has it. At its end no further
     connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
     At most `connections` are open at once, idle ones included; more wait to be accepted. For each the system keeps up
     to about `send_buffer` bytes (Linux: twice that) that the client has not taken; one that takes nothing of them for
     `unread_seconds` is cut off (Linux).
     """
-    _make_room(connections)
+    _make_room(connections_max)
     family, address = await _resolved(host)
     with _held_port(family, address, port) as free:
         # At the end half a header holds us up for as long as it may take.
         header_ms = int(min(header_seconds, grace_seconds) * 1000)
-        http1 = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=largest_headers)
-        bounds = _Bounds(http1, connections, int(unread_seconds * 1000), send_buffer)
+        http1 = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=header_bytes_max)
+        bounds = _Bounds(http1, connections_max, int(unread_seconds * 1000), send_buffer_bytes)
         async with _served(app, address, free, bounds, grace_seconds) as listening:
             yield listening
 
@@ -148,7 +148,7 @@ def _make_room(connections: int) -> None:
     import resource  # noqa: PLC0415  Windows has none
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
+    wanted = connections + OTHER_FILES_MAX
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
@@ -191,7 +191,7 @@ async def _resolved(host: str) -> tuple[int, str]:
 
 @contextmanager
 def _held_port(family: int, address: str, port: int) -> Generator[int]:
-    """`port` (0 = one that is free), ours for the block; `PortTaken` if it is somebody's.
+    """`port` (0 = one that is free), ours for the block; `PortInUse` if it is somebody's.
 
     Granian would not tell: it shares a port with any other Granian of the same user (SO_REUSEPORT), and each of
     them would then get a part of the requests. Looking whether the port is free does not do between two that start
@@ -206,7 +206,7 @@ def _held_port(family: int, address: str, port: int) -> Generator[int]:
             name.bind(f"\0gofleet http {address} {port}")
         except OSError as error:
             why = f"cannot listen on {address} port {port}: somebody else is starting there"
-            raise PortTaken(errno.EADDRINUSE, why) from error
+            raise PortInUse(errno.EADDRINUSE, why) from error
         yield port
 
 
@@ -218,7 +218,7 @@ def _free_port(family: int, address: str, port: int) -> int:
         try:
             probe.bind((address, port))
         except OSError as error:
-            kind = PortTaken if error.errno == errno.EADDRINUSE else OSError
+            kind = PortInUse if error.errno == errno.EADDRINUSE else OSError
             raise kind(
                 error.errno, f"cannot listen on {address} port {port}: {os.strerror(error.errno or 0)}"
             ) from error
@@ -245,7 +245,7 @@ async def _finish(serve: asyncio.Task[None], requests: _Requests, grace_seconds:
     if not ended:
         if cut := requests.cut_off():
             logger.bind(requests=cut).warning("requests cut off: the grace period is over")
-        ended = await first_of(serve, timeout=CUT_SECONDS)
+        ended = await first_of(serve, timeout=CANCEL_SECONDS)
     if not ended:
         await cancel_and_wait(serve)  # the last resort: Granian then complains in the log
     elif failure := serve.exception():

@@ -9,11 +9,11 @@ from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.auth import Caller, CallerPart
+from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
 from gofleet.adapters.http.pagination import Cursor, driver_cursor, parse_driver_cursor
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.drivers import (
     DriverLocationUpdate,
     DriverPage,
@@ -55,17 +55,20 @@ FleetPort = NamedDependency[SkipValidation[Fleet]]
 BY_ID = {"driver_id": "$response.body#/id"}
 TAGGED = {**BY_ID, "header.If-Match": "$response.header.ETag"}
 NEXT = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDriver": TAGGED}
-KEPT = {200: Answer(DriverView, description="The driver, as it is now.", headers=("ETag",), links=NEXT)}
-SHOWN = KEPT | {304: Answer(None, description="The client has this version.", headers=("ETag",))}
-LOCATED = {200: Answer(PositionView, description="Where it was last.")}
-MOVED = {204: Answer(None, description="It is taken, or ignored.", headers=("Position-Ignored?",))}
+KEPT = {200: ResponseDoc(DriverView, description="The driver, as it is now.", headers=("ETag",), links=NEXT)}
+SHOWN = KEPT | {304: ResponseDoc(None, description="The client has this version.", headers=("ETag",))}
+LOCATED = {200: ResponseDoc(PositionView, description="Where it was last.")}
+MOVED = {204: ResponseDoc(None, description="It is taken, or ignored.", headers=("Position-Ignored?",))}
 
 
 @put(
     "/{driver_id:str}",
     operation_id="registerDriver",
     summary="Register or change a driver",
-    responses=KEPT | documented(*BODY, Slug.MALFORMED_TAG, Slug.VERSION_MISMATCH, Slug.FLEET_UNAVAILABLE),
+    responses=KEPT
+    | problem_responses(
+        *BODY_PROBLEMS, ProblemType.MALFORMED_TAG, ProblemType.VERSION_MISMATCH, ProblemType.FLEET_UNAVAILABLE
+    ),
 )
 async def put_driver(
     driver_id: DriverIdPath, data: JSONBody[NewDriver], drivers: DriversPort, fleet: FleetPort, if_match: IfMatch = None
@@ -86,10 +89,10 @@ async def put_driver(
     "/{driver_id:str}",
     operation_id="showDriver",
     summary="Show a driver",
-    responses=SHOWN | documented(Slug.NO_SUCH_DRIVER, Slug.INVALID),
+    responses=SHOWN | problem_responses(ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID),
 )
 async def get_driver(
-    driver_id: DriverIdPath, caller: CallerPart, drivers: DriversPort, if_none_match: IfNoneMatch = None
+    driver_id: DriverIdPath, caller: CallerDependency, drivers: DriversPort, if_none_match: IfNoneMatch = None
 ) -> Response[DriverView | None]:
     """The driver's record and the live order that the driver holds; 304 if the client has both."""
     driver = await drivers.get(_checked_id(driver_id, caller))
@@ -104,10 +107,10 @@ async def get_driver(
     "/{driver_id:str}/duty",
     operation_id="setDuty",
     summary="Say whether a driver works",
-    responses=KEPT | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
+    responses=KEPT | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
 )
 async def put_duty(
-    driver_id: DriverIdPath, caller: CallerPart, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
+    driver_id: DriverIdPath, caller: CallerDependency, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
     """Keep it, then tell the fleet. Off duty means no further orders; one that the driver holds stays theirs."""
     stored = await drivers.set_duty(_checked_id(driver_id, caller), data.on_duty)
@@ -119,9 +122,12 @@ async def put_duty(
     "/{driver_id:str}/position",
     operation_id="locateDriver",
     summary="Show where a driver is",
-    responses=LOCATED | documented(Slug.NO_POSITION, Slug.NO_SUCH_DRIVER, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+    responses=LOCATED
+    | problem_responses(
+        ProblemType.NO_POSITION, ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
+    ),
 )
-async def get_position(driver_id: DriverIdPath, caller: CallerPart, fleet: FleetPort) -> PositionView:
+async def get_position(driver_id: DriverIdPath, caller: CallerDependency, fleet: FleetPort) -> PositionView:
     """Where the driver was last, and when; whether that is lately enough to count, `free` tells."""
     found = await fleet.locate([_checked_id(driver_id, caller)])
     if not found:
@@ -135,11 +141,11 @@ async def get_position(driver_id: DriverIdPath, caller: CallerPart, fleet: Fleet
     status_code=204,
     operation_id="moveDriver",
     summary="Say where a driver is",
-    responses=MOVED | documented(*BODY, Slug.NO_SUCH_DRIVER, Slug.FLEET_UNAVAILABLE),
+    responses=MOVED | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
 )
 async def put_position(
     driver_id: DriverIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     data: JSONBody[LocationUpdate],
     update_position: NamedDependency[SkipValidation[UpdatePositionCall]],
 ) -> Response[None]:
@@ -165,20 +171,20 @@ def _shown(driver: Driver) -> Response[DriverView]:
 
 
 LISTED = {
-    200: Answer(
+    200: ResponseDoc(
         DriverPage,
         description="A page of drivers, or those on that part of the map.",
-        links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": AFTER},
+        links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": NEXT_PAGE},
     )
 }
-TAKEN = {200: Answer(PositionBatchView, description="What became of them.")}
+TAKEN = {200: ResponseDoc(PositionBatchView, description="What became of them.")}
 
 
 @get(
     "/",
     operation_id="listDrivers",
     summary="List drivers, or show a part of the map",
-    responses=LISTED | documented(Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+    responses=LISTED | problem_responses(ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE),
 )
 async def get_drivers(
     *,
@@ -213,7 +219,7 @@ async def get_drivers(
     status_code=200,
     operation_id="moveDrivers",
     summary="Say where many drivers are",
-    responses=TAKEN | documented(*BODY, Slug.FLEET_UNAVAILABLE),
+    responses=TAKEN | problem_responses(*BODY_PROBLEMS, ProblemType.FLEET_UNAVAILABLE),
 )
 async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
     """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""

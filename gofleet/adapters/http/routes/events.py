@@ -8,11 +8,11 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
-from gofleet.adapters.http.auth import CallerPart
+from gofleet.adapters.http.auth import CallerDependency
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import Answer, documented
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import ResponseDoc, problem_responses
 from gofleet.adapters.http.routes.orders import get_owned_order
 from gofleet.adapters.http.schemas.events import EventView, Timeline
 from gofleet.adapters.http.sse import MEDIA_TYPE, EventStreams, StreamingResponse
@@ -31,12 +31,12 @@ from gofleet.ports import History, Orders
 EVENTS_MAX = 1000
 """Of one order; who redispatches it more often sees the first of them."""
 TOLD = {
-    200: Answer(
+    200: ResponseDoc(
         Timeline, description="All moves.", links={"showOrder": {"order_id": "$response.body#/items/0/order_id"}}
     )
 }
 STREAMED = {
-    200: Answer(
+    200: ResponseDoc(
         EventView,
         media_type=MEDIA_TYPE,
         description="Server-sent events without end. `event:` is the type, `data:` such an object, `id:` where to go"
@@ -50,11 +50,11 @@ STREAMED = {
     "/{order_id:str}/events",
     operation_id="showTimeline",
     summary="Show what became of an order",
-    responses=TOLD | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
+    responses=TOLD | problem_responses(ProblemType.NO_SUCH_ORDER, ProblemType.INVALID),
 )
 async def get_order_events(
     order_id: OrderIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     orders: NamedDependency[SkipValidation[Orders]],
     history: NamedDependency[SkipValidation[History]],
 ) -> Timeline:
@@ -70,11 +70,11 @@ async def get_order_events(
     "/stream",
     operation_id="followOrders",
     summary="Follow orders while they move",
-    responses=STREAMED | documented(Slug.INVALID, Slug.TOO_MANY_STREAMS),
+    responses=STREAMED | problem_responses(ProblemType.INVALID, ProblemType.TOO_MANY_STREAMS),
 )
 async def get_order_stream(
     *,
-    caller: CallerPart,
+    caller: CallerDependency,
     history: NamedDependency[SkipValidation[History]],
     streams: NamedDependency[SkipValidation[EventStreams]],
     order_id: Annotated[str | None, query_filter("Only the moves of this order.", "order-1", **ID)] = None,

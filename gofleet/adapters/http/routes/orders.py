@@ -10,12 +10,12 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.auth import Caller, CallerPart
+from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, order_cursor, parse_order_cursor
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.adapters.http.schemas.orders import (
     AssignOrder,
@@ -52,8 +52,8 @@ NEXT = {
     name: {"order_id": "$response.body#/id"} for name in ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder")
 }
 CREATED = {
-    201: Answer(OrderView, description="The order as it was accepted.", headers=("Location",), links=NEXT),
-    200: Answer(
+    201: ResponseDoc(OrderView, description="The order as it was accepted.", headers=("Location",), links=NEXT),
+    200: ResponseDoc(
         OrderView,
         description="It was accepted before: the same answer again.",
         headers=("Location", "Idempotent-Replayed"),
@@ -61,7 +61,7 @@ CREATED = {
     ),
 }
 SHOWN = {
-    200: Answer(
+    200: ResponseDoc(
         OrderView,
         description="The order as it is now.",
         headers=("ETag",),
@@ -70,13 +70,13 @@ SHOWN = {
             "cancelOrder": {"order_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"},
         },
     ),
-    304: Answer(None, description="The client has this version.", headers=("ETag",)),
+    304: ResponseDoc(None, description="The client has this version.", headers=("ETag",)),
 }
 LISTED = {
-    200: Answer(
+    200: ResponseDoc(
         OrderPage,
         description="A page of orders.",
-        links={"listOrders": AFTER},
+        links={"listOrders": NEXT_PAGE},
     )
 }
 
@@ -85,10 +85,10 @@ LISTED = {
     "/",
     operation_id="createOrder",
     summary="Create an order",
-    responses=CREATED | documented(*BODY, Slug.ORDER_TAKEN, Slug.TOO_MANY_OPEN_ORDERS),
+    responses=CREATED | problem_responses(*BODY_PROBLEMS, ProblemType.ORDER_TAKEN, ProblemType.TOO_MANY_OPEN_ORDERS),
 )
 async def post_order(
-    data: JSONBody[NewOrder], caller: CallerPart, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
+    data: JSONBody[NewOrder], caller: CallerDependency, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
 ) -> Response[OrderView]:
     """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
     answer = creation_response(*await create_order(order_from(data, caller), own=caller.owner is not None))
@@ -97,7 +97,7 @@ async def post_order(
 
 def order_from(asked: NewOrder, caller: Caller) -> Order:
     """The order that the caller asks for."""
-    return asked.order(by=caller.actor, customer_id=caller.customer(asked.customer_id))
+    return asked.order(by=caller.actor, customer_id=caller.customer_for_new_order(asked.customer_id))
 
 
 class OrderResponse(NamedTuple):
@@ -118,11 +118,11 @@ def creation_response(order: Order, new: bool) -> OrderResponse:
     "/{order_id:str}",
     operation_id="showOrder",
     summary="Show an order",
-    responses=SHOWN | documented(Slug.NO_SUCH_ORDER, Slug.INVALID),
+    responses=SHOWN | problem_responses(ProblemType.NO_SUCH_ORDER, ProblemType.INVALID),
 )
 async def get_order(
     order_id: OrderIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     orders: NamedDependency[SkipValidation[Orders]],
     if_none_match: IfNoneMatch = None,
 ) -> Response[OrderView | None]:
@@ -144,10 +144,10 @@ async def get_owned_order(orders: Orders, order_id: str, caller: Caller) -> Orde
     return order
 
 
-@get("/", operation_id="listOrders", summary="List orders", responses=LISTED | documented(Slug.INVALID))
+@get("/", operation_id="listOrders", summary="List orders", responses=LISTED | problem_responses(ProblemType.INVALID))
 async def get_orders(
     *,
-    caller: CallerPart,
+    caller: CallerDependency,
     orders: NamedDependency[SkipValidation[Orders]],
     status: Annotated[Status | None, query_filter("Only those that are in it.", "PENDING")] = None,
     driver_id: Annotated[str | None, query_filter("Only those of this driver.", "maria", **ID)] = None,
@@ -177,14 +177,14 @@ ORDER_ROUTES = (post_order, get_order, get_orders)
 
 
 REFUSALS = (
-    Slug.MALFORMED_TAG,
-    Slug.NO_SUCH_ORDER,
-    Slug.INVALID_TRANSITION,
-    Slug.STALE_ORDER,
-    Slug.VERSION_MISMATCH,
-    Slug.INVALID,
+    ProblemType.MALFORMED_TAG,
+    ProblemType.NO_SUCH_ORDER,
+    ProblemType.INVALID_TRANSITION,
+    ProblemType.STALE_ORDER,
+    ProblemType.VERSION_MISMATCH,
+    ProblemType.INVALID,
 )
-MOVED = {200: Answer(OrderView, description="The order after it.", headers=("ETag",))}
+MOVED = {200: ResponseDoc(OrderView, description="The order after it.", headers=("ETag",))}
 
 
 class TransitionCall(Protocol):
@@ -202,11 +202,11 @@ class DispatchManuallyCall(Protocol):
     status_code=200,
     operation_id="cancelOrder",
     summary="Cancel an order",
-    responses=MOVED | documented(*REFUSALS),
+    responses=MOVED | problem_responses(*REFUSALS),
 )
 async def post_cancel(
     order_id: OrderIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     cancel_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
@@ -220,11 +220,11 @@ async def post_cancel(
     status_code=200,
     operation_id="deliverOrder",
     summary="Deliver an order",
-    responses=MOVED | documented(*REFUSALS),
+    responses=MOVED | problem_responses(*REFUSALS),
 )
 async def post_deliver(
     order_id: OrderIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     deliver_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
@@ -238,12 +238,19 @@ async def post_deliver(
     status_code=200,
     operation_id="dispatchOrder",
     summary="Give an order to a driver by hand",
-    responses=MOVED | documented(*BODY, *REFUSALS, Slug.PRECONDITION_REQUIRED, Slug.UNKNOWN_DRIVER, Slug.DRIVER_BUSY),
+    responses=MOVED
+    | problem_responses(
+        *BODY_PROBLEMS,
+        *REFUSALS,
+        ProblemType.PRECONDITION_REQUIRED,
+        ProblemType.UNKNOWN_DRIVER,
+        ProblemType.DRIVER_BUSY,
+    ),
 )
 async def post_dispatch(
     order_id: OrderIdPath,
     data: JSONBody[AssignOrder],
-    caller: CallerPart,
+    caller: CallerDependency,
     dispatch_manually: NamedDependency[SkipValidation[DispatchManuallyCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
@@ -257,11 +264,11 @@ async def post_dispatch(
     status_code=200,
     operation_id="redispatchOrder",
     summary="Let an order be tried again",
-    responses=MOVED | documented(*REFUSALS),
+    responses=MOVED | problem_responses(*REFUSALS),
 )
 async def post_redispatch(
     order_id: OrderIdPath,
-    caller: CallerPart,
+    caller: CallerDependency,
     redispatch_order: NamedDependency[SkipValidation[TransitionCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
@@ -278,14 +285,17 @@ def _moved(order: Order) -> Response[OrderView]:
 
 
 FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
-FOUND = {200: Answer(CandidateList, description="Those near; none, if nobody is.")}
+FOUND = {200: ResponseDoc(CandidateList, description="Those near; none, if nobody is.")}
 
 
 @get(
     "/{order_id:str}/candidates",
     operation_id="listCandidates",
     summary="Show who is near an order",
-    responses=FOUND | documented(Slug.NO_SUCH_ORDER, Slug.NO_PICKUP, Slug.INVALID, Slug.FLEET_UNAVAILABLE),
+    responses=FOUND
+    | problem_responses(
+        ProblemType.NO_SUCH_ORDER, ProblemType.NO_PICKUP, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
+    ),
 )
 async def get_candidates(
     order_id: OrderIdPath,

@@ -12,8 +12,8 @@ from litestar.params import JSONBody, SkipValidation
 
 from gofleet.adapters.http.fields import Count, NextCursor, OrderId, RowId, Version, described, timestamp
 from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.adapters.http.validation import Limit
 from gofleet.ports import FailedEvent, FailedEvents
@@ -56,15 +56,15 @@ class RetryFailedEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     expected_count: Count
 
 
-ASKED = {202: Answer(AcceptedCount, description="It will be done.")}
-LISTED = {200: Answer(FailedPage, description="A page of events.", links={"listFailedEvents": AFTER})}
+ASKED = {202: ResponseDoc(AcceptedCount, description="It will be done.")}
+LISTED = {200: ResponseDoc(FailedPage, description="A page of events.", links={"listFailedEvents": NEXT_PAGE})}
 
 
 @get(
     "/failed",
     operation_id="listFailedEvents",
     summary="List events that the broker refused for good",
-    responses=LISTED | documented(Slug.INVALID),
+    responses=LISTED | problem_responses(ProblemType.INVALID),
 )
 async def get_failed_events(
     *,
@@ -84,7 +84,7 @@ async def get_failed_events(
     status_code=202,
     operation_id="retryFailedEvents",
     summary="Have all failed events tried again",
-    responses=ASKED | documented(*BODY, Slug.COUNT_MISMATCH),
+    responses=ASKED | problem_responses(*BODY_PROBLEMS, ProblemType.COUNT_MISMATCH),
 )
 async def post_retry(data: JSONBody[RetryFailedEvents], failed_events: FailedPort) -> AcceptedCount:
     """The relays try all of them anew, if they are as many as expected: else 409 with the `actual_count`."""

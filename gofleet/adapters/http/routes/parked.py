@@ -11,8 +11,8 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, parse_row_cursor, row_cursor
-from gofleet.adapters.http.problem_types import Slug
-from gofleet.adapters.http.problems import AFTER, BODY, Answer, documented
+from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.orders import AcceptedCount
 from gofleet.adapters.http.schemas.parked import (
     ParkedDetailView,
@@ -45,26 +45,26 @@ ByState = Annotated[
     Stage | None, QueryParameter(name="state", description="Only those in it; without: waiting and requested ones.")
 ]
 LISTED = {
-    200: Answer(
+    200: ResponseDoc(
         ParkedPage,
         description="A page of messages.",
-        links={"listParkedMessages": AFTER},
+        links={"listParkedMessages": NEXT_PAGE},
     )
 }
-COUNTED = {200: Answer(ParkedGroupList, description="The groups.")}
-SHOWN = {200: Answer(ParkedDetailView, description="The message.")}
+COUNTED = {200: ResponseDoc(ParkedGroupList, description="The groups.")}
+SHOWN = {200: ResponseDoc(ParkedDetailView, description="The message.")}
 REPLAYED = {
-    202: Answer(ParkedView, description="It will be put back."),
-    200: Answer(ParkedView, description="It was replayed before, and is not again."),
+    202: ResponseDoc(ParkedView, description="It will be put back."),
+    200: ResponseDoc(ParkedView, description="It was replayed before, and is not again."),
 }
-ASKED = {202: Answer(AcceptedCount, description="They will be put back.")}
+ASKED = {202: ResponseDoc(AcceptedCount, description="They will be put back.")}
 
 
 @get(
     "/",
     operation_id="listParkedMessages",
     summary="List parked messages",
-    responses=LISTED | documented(Slug.INVALID),
+    responses=LISTED | problem_responses(ProblemType.INVALID),
 )
 async def get_parked_messages(
     *,
@@ -88,7 +88,7 @@ async def get_parked_messages(
     "/groups",
     operation_id="countParkedMessages",
     summary="Count parked messages by what went wrong",
-    responses=COUNTED | documented(Slug.INVALID),
+    responses=COUNTED | problem_responses(ProblemType.INVALID),
 )
 async def get_parked_groups(
     *,
@@ -108,7 +108,7 @@ async def get_parked_groups(
     "/{parked_id:str}",
     operation_id="showParkedMessage",
     summary="Show a parked message",
-    responses=SHOWN | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.INVALID),
+    responses=SHOWN | problem_responses(ProblemType.NO_SUCH_PARKED_MESSAGE, ProblemType.INVALID),
 )
 async def get_parked_message(parked_id: ParkedIdPath, parked: ParkedPort) -> ParkedDetailView:
     """The message with its headers and the first 64 KiB of its body."""
@@ -120,7 +120,8 @@ async def get_parked_message(parked_id: ParkedIdPath, parked: ParkedPort) -> Par
     status_code=202,
     operation_id="replayParkedMessage",
     summary="Replay a parked message",
-    responses=REPLAYED | documented(Slug.NO_SUCH_PARKED_MESSAGE, Slug.NOT_REPLAYABLE, Slug.INVALID),
+    responses=REPLAYED
+    | problem_responses(ProblemType.NO_SUCH_PARKED_MESSAGE, ProblemType.NOT_REPLAYABLE, ProblemType.INVALID),
 )
 async def post_replay(parked_id: ParkedIdPath, parked: ParkedPort) -> Response[ParkedView]:
     """Have it put back into the queue that it came from, once, however often that is asked for."""
@@ -133,7 +134,7 @@ async def post_replay(parked_id: ParkedIdPath, parked: ParkedPort) -> Response[P
     status_code=202,
     operation_id="replayParkedMessages",
     summary="Replay many parked messages",
-    responses=ASKED | documented(*BODY, Slug.NOT_REPLAYABLE, Slug.COUNT_MISMATCH),
+    responses=ASKED | problem_responses(*BODY_PROBLEMS, ProblemType.NOT_REPLAYABLE, ProblemType.COUNT_MISMATCH),
 )
 async def post_replays(data: JSONBody[ReplayRequest], parked: ParkedPort) -> AcceptedCount:
     """Have all that match and wait put back, if they are as many as expected: else 409 with the `actual_count`."""

@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from gofleet.adapters.http.fields import described
-from gofleet.adapters.http.problems import Answer, documented
+from gofleet.adapters.http.problems import ResponseDoc, problem_responses
 from gofleet.domain.indicators import OBJECTIVES, WINDOW_SECONDS, Indicator
 from gofleet.ports import Indicators
 
@@ -51,14 +51,14 @@ class SloView(msgspec.Struct, frozen=True, kw_only=True):
     indicators: Annotated[list[IndicatorView], described("All four.")]
 
 
-SHOWN = {200: Answer(SloView, description="The indicators.")}
+SHOWN = {200: ResponseDoc(SloView, description="The indicators.")}
 
 
 @get(
     "/slo",
     operation_id="showIndicators",
     summary="Show the service level indicators",
-    responses=SHOWN | documented(),
+    responses=SHOWN | problem_responses(),
     tags=["operations"],
 )
 async def get_slo(indicators: NamedDependency[SkipValidation[Indicators]]) -> Response[SloView]:

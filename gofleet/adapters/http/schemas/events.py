@@ -44,7 +44,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
             status=entry.status,
             driver_id=entry.driver_id,
             reason=entry.reason,
-            actor=caller.called(entry.actor),
+            actor=caller.displayed_actor(entry.actor),
             at=entry.at.astimezone(UTC),
             trace_id=entry.trace_id,
         )

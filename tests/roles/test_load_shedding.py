@@ -15,8 +15,8 @@ import pytest
 from gofleet.adapters.http import middleware
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Send
-from gofleet.adapters.http.error_handler import refuse
-from gofleet.adapters.http.load_shedding import LEAST, ConcurrencyLimit, LoadShedder, Overloaded, Slot
+from gofleet.adapters.http.error_handler import send_overloaded
+from gofleet.adapters.http.load_shedding import REQUESTS_MIN, ConcurrencyLimit, LoadShedder, Overloaded, Slot
 from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.server import serving
 from gofleet.domain.indicators import RequestCounts
@@ -70,7 +70,7 @@ class Busy:
 async def busy(world: World, most: int, counter: RequestCounter | None = None) -> AsyncGenerator[Busy]:
     """An API that takes `most` requests at once and is slow to accept orders."""
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), crowd=LoadShedder(most), counter=counter)
+    app = api_app(replace(world.api(), create_order=slow), load_shedder=LoadShedder(most), counter=counter)
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10, trust_env=False) as client,
@@ -109,28 +109,28 @@ def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_ag
 
     def answer(count: int, seconds: float) -> int:
         for _ in range(count):
-            room.in_hand += 1
-            room.leave(seconds)
-        return room.present
+            room.in_flight += 1
+            room.finish(seconds)
+        return room.current
 
     assert answer(1, 0.1) == 64
     assert 24 < answer(32, 0.11) < 40
-    assert answer(1000, 5.0) == LEAST
-    room.in_hand = LEAST
-    with pytest.raises(Overloaded, match=f"{LEAST} such"):
+    assert answer(1000, 5.0) == REQUESTS_MIN
+    room.in_flight = REQUESTS_MIN
+    with pytest.raises(Overloaded, match=f"{REQUESTS_MIN} such"):
         room.check()
-    room.in_hand = 0
-    assert LEAST < answer(16, 0.01) < 64
+    room.in_flight = 0
+    assert REQUESTS_MIN < answer(16, 0.01) < 64
     assert answer(1000, 0.01) == 64
 
 
 def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
     room = ConcurrencyLimit("new orders", ORDERS, 3, target_seconds=0.1)
     for _ in range(1000):
-        room.in_hand += 1
-        room.leave(9.0)
+        room.in_flight += 1
+        room.finish(9.0)
 
-    assert room.present == 3
+    assert room.current == 3
 
 
 def test_what_others_wait_for_keeps_none_of_them_out() -> None:
@@ -145,9 +145,9 @@ def test_what_others_wait_for_keeps_none_of_them_out() -> None:
             place = Slot(room)
             place.acquire()
             place.release()
-        present[path] = room.present
+        present[path] = room.current
 
-    assert present == {ORDERS: LEAST, f"{ORDERS}/o-1/deliver": 64}
+    assert present == {ORDERS: REQUESTS_MIN, f"{ORDERS}/o-1/deliver": 64}
 
 
 async def test_it_is_refused_before_it_has_sent_its_body(world: World) -> None:
@@ -206,9 +206,9 @@ async def test_who_is_slow_to_send_keeps_nobody_out(world: World, monkeypatch: p
 
     async def counted(send: Send, most: int, request_id: str) -> int:
         at_once.append(most)
-        return await refuse(send, most, request_id)
+        return await send_overloaded(send, most, request_id)
 
-    monkeypatch.setattr(middleware, "refuse", counted)
+    monkeypatch.setattr(middleware, "send_overloaded", counted)
     named = HEAD.replace(b"Host:", b"X-Request-Id: r-1\r\nHost:")
     async with busy(world, 1) as api:
         slow, slow_writer = await asyncio.open_connection("127.0.0.1", api.port)
@@ -255,7 +255,7 @@ async def test_who_goes_away_gives_the_place_back(world: World) -> None:
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
 async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str) -> None:
     slow = Slow()
-    app = api_app(replace(world.api(), create_order=slow), crowd=LoadShedder(1))
+    app = api_app(replace(world.api(), create_order=slow), load_shedder=LoadShedder(1))
     statuses: list[int] = []
 
     async def receive() -> dict[str, Any]:
@@ -293,7 +293,7 @@ async def test_what_was_refused_counts_as_failed(world: World) -> None:
             assert overcrowded(await api.ask())
         api.slow.may.set()
         await asked
-    await counter.hand_over(indicators)
+    await counter.flush(indicators)
 
     [(_, counts)] = indicators.counts.values()
     assert (counts.answered, counts.failed, counts.ingests) == (2, 1, 2)

@@ -22,7 +22,7 @@ PEER, PERSON, STAFF = Rate(0.01, 20), Rate(0.01, 30), Rate(0.01, 40)
 @asynccontextmanager
 async def limited(authenticate: Authenticate | None) -> AsyncGenerator[httpx.AsyncClient]:
     limits = RateLimits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), ClientAddresses())
-    app = api_app(World().api(), door=Authenticator(authenticate, limits))
+    app = api_app(World().api(), authenticator=Authenticator(authenticate, limits))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from gofleet.adapters.http.asgi import Message
-from gofleet.adapters.http.request_limits import BodyTooSlow, Deadlines, LimitedBody
+from gofleet.adapters.http.request_limits import BodyDeadlines, BodyTooSlow, LimitedBody
 
 POST = {"type": "http", "headers": [(b"content-length", b"100")]}
 
 
-def body(deadlines: Deadlines, receive: Callable[[], Awaitable[Message]]) -> LimitedBody:
+def body(deadlines: BodyDeadlines, receive: Callable[[], Awaitable[Message]]) -> LimitedBody:
     return LimitedBody(POST, receive, deadlines=deadlines)
 
 
@@ -47,7 +47,7 @@ async def everything(one: LimitedBody) -> int:
 
 
 async def test_each_has_its_own_time_and_who_is_in_time_hears_nothing() -> None:
-    deadlines = Deadlines(0.1)
+    deadlines = BodyDeadlines(0.1)
     async with asyncio.timeout(5):
         first = asyncio.create_task(everything(body(deadlines, never)))
         assert await everything(body(deadlines, whole)) == 1
@@ -65,7 +65,7 @@ async def test_each_has_its_own_time_and_who_is_in_time_hears_nothing() -> None:
 
 
 async def test_a_time_that_is_over_between_two_pieces_is_told_at_the_next() -> None:
-    deadlines = Deadlines(0.02)
+    deadlines = BodyDeadlines(0.02)
     one = body(deadlines, dribbling(0))
     await one()
     await asyncio.sleep(0.05)
@@ -75,7 +75,7 @@ async def test_a_time_that_is_over_between_two_pieces_is_told_at_the_next() -> N
 
 
 async def test_who_is_cancelled_by_others_is_cancelled() -> None:
-    deadlines = Deadlines(0.05)
+    deadlines = BodyDeadlines(0.05)
     waiting = asyncio.create_task(everything(body(deadlines, never)))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -85,7 +85,7 @@ async def test_who_is_cancelled_by_others_is_cancelled() -> None:
 
 
 async def test_nothing_is_kept_of_a_body_that_is_over() -> None:
-    deadlines = Deadlines(60)
+    deadlines = BodyDeadlines(60)
     complete, cancelled = body(deadlines, whole), body(deadlines, never)
     await everything(complete)
     waiting = asyncio.create_task(everything(cancelled))

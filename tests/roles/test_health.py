@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from gofleet import __version__
-from gofleet.adapters.http.health import Check, Operations
+from gofleet.adapters.http.health import HealthApp, HealthCheck
 from gofleet.adapters.http.server import serving
 
 
 @asynccontextmanager
-async def asking(operations: Operations) -> AsyncGenerator[httpx.AsyncClient]:
+async def asking(operations: HealthApp) -> AsyncGenerator[httpx.AsyncClient]:
     async with (
         serving(operations, "127.0.0.1", 0) as listening,
         httpx.AsyncClient(base_url=listening.url) as client,
@@ -36,7 +36,7 @@ async def hung() -> None:
 
 
 async def test_a_process_whose_checks_pass_is_ready() -> None:
-    async with asking(Operations({"postgres": fine, "rabbitmq": fine}, roles=["api"])) as client:
+    async with asking(HealthApp({"postgres": fine, "rabbitmq": fine}, roles=["api"])) as client:
         answer = await client.get("/health/ready")
 
     assert answer.status_code == 200
@@ -45,7 +45,7 @@ async def test_a_process_whose_checks_pass_is_ready() -> None:
 
 
 async def test_one_failed_check_makes_it_unready_and_says_why() -> None:
-    async with asking(Operations({"postgres": refused, "rabbitmq": fine}, roles=["api"])) as client:
+    async with asking(HealthApp({"postgres": refused, "rabbitmq": fine}, roles=["api"])) as client:
         answer = await client.get("/health/ready")
 
     assert answer.status_code == 503
@@ -59,7 +59,7 @@ async def test_one_failed_check_makes_it_unready_and_says_why() -> None:
 
 
 async def test_a_check_without_an_answer_fails_in_time() -> None:
-    async with asking(Operations({"redis": hung}, roles=["fleet"], check_seconds=0.05)) as client:
+    async with asking(HealthApp({"redis": hung}, roles=["fleet"], check_seconds=0.05)) as client:
         answer = await client.get("/health/ready")
 
     assert answer.status_code == 503
@@ -72,14 +72,14 @@ async def test_checks_run_side_by_side() -> None:
     async def meet() -> None:
         await everyone.wait()  # one after another they would never meet
 
-    checks: dict[str, Check] = {"one": meet, "two": meet, "three": meet}
-    async with asking(Operations(checks, roles=["api"])) as client:
+    checks: dict[str, HealthCheck] = {"one": meet, "two": meet, "three": meet}
+    async with asking(HealthApp(checks, roles=["api"])) as client:
         assert (await client.get("/health/ready")).status_code == 200
 
 
 async def test_a_stopping_process_is_alive_but_not_ready() -> None:
     stopping = asyncio.Event()
-    async with asking(Operations({"postgres": fine}, roles=["api"], stopping=stopping.is_set)) as client:
+    async with asking(HealthApp({"postgres": fine}, roles=["api"], stopping=stopping.is_set)) as client:
         before = await client.get("/health/ready")
         stopping.set()
         after = await client.get("/health/ready")
@@ -90,20 +90,20 @@ async def test_a_stopping_process_is_alive_but_not_ready() -> None:
 
 
 async def test_a_process_is_alive_whatever_its_checks_say() -> None:
-    async with asking(Operations({"postgres": refused, "redis": hung}, roles=["api"])) as client:
+    async with asking(HealthApp({"postgres": refused, "redis": hung}, roles=["api"])) as client:
         assert (await client.get("/health/live")).json() == {"status": "alive"}
 
 
 async def test_health_tells_version_and_roles() -> None:
-    async with asking(Operations({"postgres": fine}, roles=["api", "relay"])) as client:
+    async with asking(HealthApp({"postgres": fine}, roles=["api", "relay"])) as client:
         health = (await client.get("/health")).json()
 
     assert (health["status"], health["version"], health["roles"]) == ("ready", __version__, ["api", "relay"])
 
 
 async def test_a_check_that_a_part_adds_later_counts() -> None:
-    checks: dict[str, Check] = {}
-    async with asking(Operations(checks, roles=["api"])) as client:
+    checks: dict[str, HealthCheck] = {}
+    async with asking(HealthApp(checks, roles=["api"])) as client:
         before = await client.get("/health/ready")
         checks["rabbitmq"] = refused
         after = await client.get("/health/ready")
@@ -112,7 +112,7 @@ async def test_a_check_that_a_part_adds_later_counts() -> None:
 
 
 async def test_reasons_are_for_the_operations_port_only() -> None:
-    async with asking(Operations({"postgres": refused}, roles=["api"], explain=False)) as client:
+    async with asking(HealthApp({"postgres": refused}, roles=["api"], explain=False)) as client:
         answer = await client.get("/health")
 
     assert answer.status_code == 503
@@ -121,7 +121,7 @@ async def test_reasons_are_for_the_operations_port_only() -> None:
 
 
 async def test_prometheus_finds_our_metrics() -> None:
-    async with asking(Operations({}, roles=["api"])) as client:
+    async with asking(HealthApp({}, roles=["api"])) as client:
         answer = await client.get("/metrics")
 
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -130,5 +130,5 @@ async def test_prometheus_finds_our_metrics() -> None:
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("POST", "/health", 405)])
 async def test_nothing_else_is_here(method: str, path: str, status: int) -> None:
-    async with asking(Operations({}, roles=["api"])) as client:
+    async with asking(HealthApp({}, roles=["api"])) as client:
         assert (await client.request(method, path)).status_code == status

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from gofleet.adapters.http.app import routed
+from gofleet.adapters.http.app import litestar_app
 from gofleet.adapters.http.asgi import ASGIApp, Message
 from gofleet.adapters.http.fast_path import FastPath
 from gofleet.adapters.http.middleware import RequestMiddleware
-from gofleet.adapters.http.request_limits import LARGEST_BODY
+from gofleet.adapters.http.request_limits import BODY_BYTES_MAX
 from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.domain.principal import Actor
@@ -92,8 +92,8 @@ ASKED = [
     Asked("host that begins with a dot", host=hosted(b".example")),
     Asked("IPv6 host", host=hosted(b"[::1]:8000")),
     Asked("bad host", host=hosted(b"a/b")),
-    Asked("too large", [b"x" * (LARGEST_BODY + 1)]),
-    Asked("larger than announced", [b"x" * LARGEST_BODY, b"x"], length=b"10"),
+    Asked("too large", [b"x" * (BODY_BYTES_MAX + 1)]),
+    Asked("larger than announced", [b"x" * BODY_BYTES_MAX, b"x"], length=b"10"),
     Asked("smaller than announced", [GOOD, GONE], length=b"500"),
     Asked("gone in the middle", [GOOD[:10], GONE]),
     Asked("gone at once", [GONE], length=b"80"),
@@ -125,7 +125,7 @@ ASKED_TO_DELIVER = [
     delivering("delivery with a bad tag", DELIVER, (b"if-match", b"3")),
     delivering("delivery with a body", pieces=[b"{}"], length=b"auto"),
     delivering("delivery in chunks", DELIVER, (b"transfer-encoding", b"chunked")),
-    delivering("delivery too large", pieces=[b"x" * (LARGEST_BODY + 1)], length=b"auto"),
+    delivering("delivery too large", pieces=[b"x" * (BODY_BYTES_MAX + 1)], length=b"auto"),
     delivering("delivery with a query", query=b"a=1"),
     delivering("delivery with a slash", f"{DELIVER}/"),
     delivering("delivery of nothing", f"{PATH}//deliver"),
@@ -210,7 +210,7 @@ class Ways:
 def ways() -> Ways:
     creating, delivering = Creating(), Delivering()
     api = replace(World().api(), create_order=creating, deliver_order=delivering)
-    return Ways(creating, delivering, cast("ASGIApp", routed(api)))
+    return Ways(creating, delivering, cast("ASGIApp", litestar_app(api)))
 
 
 async def answer(asked: Asked, app: ASGIApp) -> Heard:

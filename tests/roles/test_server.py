@@ -11,7 +11,7 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
-from gofleet.adapters.http.server import Listening, PortTaken, serving
+from gofleet.adapters.http.server import Listening, PortInUse, serving
 from gofleet.domain.order import Order
 from tests.roles.conftest import World
 from tests.roles.raw import exchange
@@ -50,14 +50,14 @@ async def test_the_first_request_of_the_block_is_answered(host: str) -> None:
 async def test_a_port_that_somebody_else_has_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"127.0.0.1 port {port}"):
+        with pytest.raises(PortInUse, match=f"127.0.0.1 port {port}"):
             async with serving(Gate(), "127.0.0.1", port):
                 pytest.fail("must not start")
 
 
 async def test_two_of_us_never_share_a_port() -> None:
     async with serving(Gate(), "127.0.0.1", 0) as first:
-        with pytest.raises(PortTaken):
+        with pytest.raises(PortInUse):
             async with serving(Gate(), "127.0.0.1", first.port):
                 pytest.fail("must not start")
 
@@ -164,7 +164,10 @@ async def test_giant_headers_are_refused() -> None:
 
 
 async def test_idle_connections_keep_nobody_out() -> None:
-    async with serving(Gate(), "127.0.0.1", 0, connections=500) as listening, httpx.AsyncClient(timeout=2) as client:
+    async with (
+        serving(Gate(), "127.0.0.1", 0, connections_max=500) as listening,
+        httpx.AsyncClient(timeout=2) as client,
+    ):
         idle = [await asyncio.open_connection(listening.host, listening.port) for _ in range(300)]
         try:
             assert (await client.get(listening.url)).text == "done"
@@ -174,7 +177,7 @@ async def test_idle_connections_keep_nobody_out() -> None:
 
 
 async def test_more_connections_than_allowed_wait_until_there_is_room() -> None:
-    async with serving(Gate(), "127.0.0.1", 0, connections=3) as listening, httpx.AsyncClient(timeout=1) as client:
+    async with serving(Gate(), "127.0.0.1", 0, connections_max=3) as listening, httpx.AsyncClient(timeout=1) as client:
         idle = [await asyncio.open_connection(listening.host, listening.port) for _ in range(4)]
         with pytest.raises(httpx.ReadTimeout):
             await client.get(listening.url)
