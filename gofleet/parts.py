@@ -31,7 +31,8 @@ from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.acl import acl_file
 from gofleet.adapters.redis.connection import redis_client
-from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.redis.stream_consumer import StreamsConsumer
+from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import jittered
 from gofleet.adapters.tls import client_tls_context
 from gofleet.domain.place import Place

@@ -39,7 +39,7 @@ async def of_redis(case: Case, found: CheckResults) -> None:
     if state.now:
         compare_clocks(found, before, state.now, case.clock())
     _commands(state, found)
-    if state.told:
+    if state.has_info:
         _version(state, found)
         _memory(state, found, carries_events=carries_events)
     else:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.redis.streams import StreamsPublisher
+from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
 from gofleet.embedded import Postgres, Valkey

@@ -15,8 +15,9 @@ from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.stream_wire import DATA, StreamNames, encode_entry
-from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.redis.stream import DATA, StreamNames, encode_entry
+from gofleet.adapters.redis.stream_consumer import StreamsConsumer
+from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Delivery, parking_queue
 from gofleet.embedded import RabbitAddress

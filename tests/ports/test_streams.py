@@ -8,8 +8,9 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.stream_wire import StreamNames
-from gofleet.adapters.redis.streams import StreamsConsumer, StreamsPublisher
+from gofleet.adapters.redis.stream import StreamNames
+from gofleet.adapters.redis.stream_consumer import StreamsConsumer
+from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.domain import events
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Message, Outcome, Retry

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.redis.stream_wire import GROUP
+from gofleet.adapters.redis.stream import GROUP
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology

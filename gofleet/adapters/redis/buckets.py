@@ -1,4 +1,4 @@
-"""Token buckets in Redis, by its own clock: every process that asks sees the same."""
+"""Token buckets in Redis, by the server's clock, shared by all processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gofleet.guards.limiter import Rate, TokenGrant
 
 
 class RedisBuckets:
-    """`Buckets`, in keys `<prefix>bucket:<key>` that vanish when they are full."""
+    """`Buckets`, in keys `<prefix>bucket:<key>` that expire when the bucket is full."""
 
     def __init__(self, redis: Redis, *, prefix: str) -> None:
         self._prefix = prefix
@@ -17,5 +17,5 @@ class RedisBuckets:
 
     async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
         interval = max(1, round(1_000_000 / rate.per_second))
-        given, left, wait = await self._take([f"{self._prefix}bucket:{key}"], interval, rate.burst, most)
-        return TokenGrant(int(given), int(left), int(wait) / 1_000_000)
+        granted, remaining, wait_us = await self._take([f"{self._prefix}bucket:{key}"], interval, rate.burst, most)
+        return TokenGrant(int(granted), int(remaining), int(wait_us) / 1_000_000)

@@ -1,29 +1,36 @@
-"""The one way we reach Redis or Valkey."""
+"""Connections to Redis or Valkey: the client, one batch of commands on the wire, and the translation of errors.
+
+This is the only module that uses undocumented parts of redis-py and hiredis, checked by
+`tests/ports/test_redis_pipelines.py` and `tests/ports/test_redis_unavailable.py` on real servers:
+`Connection._connection_arguments` (replaced), the pool's `get_connection()` and `release()`, and on a connection
+`retry.call_with_retry`, `send_packed_command`, `read_response(timeout=)`, `socket_timeout` and `disconnect`;
+`hiredis.pack_command`.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from math import inf
 from ssl import SSLContext
 from typing import Any, cast
 
+import hiredis
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import RedisError, ResponseError
 
+from gofleet.domain.errors import Unavailable
+from gofleet.telemetry.tracing import client_span
+
+Command = tuple[str | bytes | float, ...]
 RETRIES = 1
-"""A connection that died while it lay in the pool is replaced at once. Everything else is the caller's decision: its
-message is delivered again, its order is announced again; a retry inside would only multiply theirs."""
-
-
-class Encrypted(Connection):
-    """redis-py's own would trust whom this machine trusts besides whom `tls` does."""
-
-    def __init__(self, *, tls: SSLContext, **arguments: Any) -> None:
-        self._tls = tls
-        cast("Any", super()).__init__(**arguments)
-
-    def _connection_arguments(self) -> Any:
-        return {**cast("Any", super())._connection_arguments(), "ssl": self._tls}
+"""A connection that died in the pool is replaced at once. Everything else is retried by the caller (a message is
+redelivered, an order re-published); a retry here would multiply theirs."""
 
 
 def redis_client(
@@ -39,10 +46,10 @@ def redis_client(
 ) -> Redis:
     """A client that connects when it is used, encrypted by `tls`; close it with `aclose()`.
 
-    `timeout_seconds` bounds each step: waiting for one of `max_connections`, connecting, and every answer.
+    `timeout_seconds` bounds each step: waiting for one of `max_connections`, connecting, and every response.
     The retry is safe for all our scripts: each of them gives the same result when it runs twice.
     """
-    encrypted: dict[str, Any] = {"connection_class": Encrypted, "tls": tls} if tls else {}
+    encrypted: dict[str, Any] = {"connection_class": _EncryptedConnection, "tls": tls} if tls else {}
     pool = BlockingConnectionPool(
         host=host,
         port=port,
@@ -53,12 +60,82 @@ def redis_client(
         max_connections=max_connections,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        # `Redis()` would retry ten times and `from_url()` never, so it is said here. Not after a timeout: the
-        # server may be at work on it still.
+        # Explicit, because `Redis()` would retry ten times and `from_url()` never. Not after a timeout: the server may
+        # still be executing the command.
         retry=Retry(NoBackoff(), RETRIES, supported_errors=(ConnectionLost,)),
         protocol=2,
         decode_responses=True,
-        driver_info=None,  # its two CLIENT SETINFO a connection are unknown to Redis 7.0
+        driver_info=None,  # Redis 7.0 does not know CLIENT SETINFO, sent twice for each connection
         **encrypted,
     )
     return Redis.from_pool(pool)
+
+
+async def execute_batch(redis: Redis, commands: Sequence[Command]) -> list[object]:
+    """Write all commands at once and read their responses, in order; an error response is a `ResponseError` in the
+    list. Raises RedisError or OSError when the connection fails.
+
+    redis-py's pipeline examines every command and response more often, and takes twice as long.
+    """
+    pool = cast("Any", redis.connection_pool)  # its own types are incomplete
+    packed = b"".join(map(_pack, commands))
+    connection = await pool.get_connection()
+    try:
+        exchange = partial(_exchange, connection, packed, len(commands))
+        return await connection.retry.call_with_retry(exchange, partial(_disconnect, connection))
+    finally:
+        await pool.release(connection)
+
+
+@contextmanager
+def redis_span(command: str, target: str = "", **attributes: str) -> Generator[None]:
+    """A client span around a command, without its values, which may be positions; errors become `Unavailable`."""
+    name = f"{command} {target}".rstrip()
+    attributes |= {"db.system.name": "redis", "db.operation.name": command, "db.query.summary": name}
+    with translate_redis_errors(), client_span(name, **attributes):
+        yield
+
+
+@contextmanager
+def translate_redis_errors() -> Generator[None]:
+    """Raise `Unavailable` for every error that Redis or the connection to it reports."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise to_unavailable(error) from error
+
+
+def to_unavailable(error: Exception) -> Unavailable:
+    return Unavailable("redis", str(error) or type(error).__name__)
+
+
+class _EncryptedConnection(Connection):
+    """Trusts exactly what `tls` trusts; redis-py's own class would also trust this machine's authorities."""
+
+    def __init__(self, *, tls: SSLContext, **arguments: Any) -> None:
+        self._tls = tls
+        cast("Any", super()).__init__(**arguments)
+
+    def _connection_arguments(self) -> Any:
+        return {**cast("Any", super())._connection_arguments(), "ssl": self._tls}
+
+
+# hiredis's stubs declare a tuple of one element.
+_pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)
+
+
+async def _exchange(connection: Any, packed: bytes, count: int) -> list[object]:
+    # An interruption while reading closes the connection, so that no caller reads the response to another's command.
+    await connection.send_packed_command([packed])
+    responses = list[object]()
+    async with asyncio.timeout(connection.socket_timeout):
+        for _ in range(count):
+            try:
+                responses.append(await connection.read_response(timeout=inf))  # bounded by the timeout around it
+            except ResponseError as error:
+                responses.append(error)
+    return responses
+
+
+async def _disconnect(connection: Any, _: Exception) -> None:
+    await connection.disconnect()

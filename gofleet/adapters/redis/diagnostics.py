@@ -1,4 +1,4 @@
-"""What a Redis or Valkey is like; nothing is changed."""
+"""The state of a Redis or Valkey server, read without changing it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from gofleet.domain.errors import LoginRefused, Unavailable
 
 REDIS = "Redis"
-SCRIPT = "return 1"
-SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+PROBE_SCRIPT = "return 1"
+PROBE_SHA = sha1(PROBE_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
 class RedisState:
-    """`product` is Redis or Valkey; `version` is of Redis, whose commands a Valkey speaks; `refused` tells which
-    commands that we need are not taken, and why; `persistent` is None if it does not tell. To a user who may not ask it
-    tells nothing (`told`), and perhaps not even the time."""
+    """`product` is Redis or Valkey; `version` is the Redis version, which Valkey reports for compatibility. `refused`
+    maps the commands that our user needs and may not call to the reason. `persistent` is None if it is unknown. Without
+    permission to call INFO (`has_info`) the other fields are unknown, and `now` may be None."""
 
-    told: bool
+    has_info: bool
     product: str
     version: str
     now: datetime | None
@@ -35,8 +35,8 @@ class RedisState:
 
 
 async def redis_state(redis: Redis, prefix: str, *, searches: bool = True, scripts: bool = True) -> RedisState:
-    """`LoginRefused` if it does not let us in, `Unavailable` without an answer. Our user must be able to search if it
-    `searches`, and to run scripts if it has any."""
+    """`LoginRefused` if Redis rejects the credentials, `Unavailable` without an answer. `searches` and `scripts` tell
+    whether our user needs permission to search and to run scripts."""
     client = cast("Any", redis)
     try:
         await client.ping()
@@ -49,7 +49,7 @@ async def redis_state(redis: Redis, prefix: str, *, searches: bool = True, scrip
     except (RedisError, OSError) as error:
         raise Unavailable(REDIS, str(error) or type(error).__name__) from error
     return RedisState(
-        told=bool(info),
+        has_info=bool(info),
         product=str(info.get("server_name", "redis")).capitalize(),
         version=str(info.get("redis_version", "")),
         now=datetime.fromtimestamp(int(time[0]) + int(time[1]) / 1e6, UTC) if time else None,
@@ -60,9 +60,9 @@ async def redis_state(redis: Redis, prefix: str, *, searches: bool = True, scrip
     )
 
 
-async def _unless_forbidden(answer: Awaitable[Any]) -> Any:
+async def _unless_forbidden(response: Awaitable[Any]) -> Any:
     try:
-        return await answer
+        return await response
     except NoPermissionError:
         return None
 
@@ -72,21 +72,21 @@ async def _persistent(client: Any, info: dict[str, Any]) -> bool | None:
         return True
     try:
         return bool((await client.config_get("save")).get("save"))
-    except ResponseError:  # it may be forbidden, or renamed
+    except ResponseError:  # CONFIG may be forbidden or renamed
         return None
 
 
 async def _refused(client: Any, prefix: str, *, searches: bool, scripts: bool) -> dict[str, str]:
-    asked = dict[str, tuple[str | int, ...]]()
+    commands = dict[str, tuple[str | int, ...]]()
     if searches:
-        asked["GEOSEARCH"] = ("GEOSEARCH", f"{prefix}drivers:free", "FROMLONLAT", 0, 0, "BYRADIUS", 1, "km")
+        commands["GEOSEARCH"] = ("GEOSEARCH", f"{prefix}drivers:free", "FROMLONLAT", 0, 0, "BYRADIUS", 1, "km")
     if scripts:
-        # As we send our own; EVAL is not among them, and a user need not be able to use it.
-        asked["SCRIPT LOAD"], asked["EVALSHA"] = ("SCRIPT LOAD", SCRIPT), ("EVALSHA", SHA, 0)
+        # As GoFleet calls its scripts; it does not use EVAL, which our user need not be able to call.
+        commands["SCRIPT LOAD"], commands["EVALSHA"] = ("SCRIPT LOAD", PROBE_SCRIPT), ("EVALSHA", PROBE_SHA, 0)
     refused = dict[str, str]()
-    for name, words in asked.items():
+    for name, arguments in commands.items():
         try:
-            await client.execute_command(*words)
+            await client.execute_command(*arguments)
         except ResponseError as error:
             refused[name] = str(error)
     return refused

@@ -1,4 +1,4 @@
-"""Leases in Redis: who works on what right now, and what was finished lately."""
+"""Leases in Redis: the events that are being handled now, and those handled recently."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gofleet.telemetry.metrics import LEASES_BUSY
 
 
 class RedisLeases:
-    """`Leases`; `Unavailable` from any method when Redis is.
+    """`Leases`; every method raises `Unavailable` when Redis is unavailable.
 
-    The key `<prefix>lease:<key>` holds `p:<token>` for `lease_ms` while somebody works, then `done` for
-    `done_seconds`. Nothing may rest on it: it is forgotten whenever Redis forgets.
+    The key `<prefix>lease:<key>` holds `p:<token>` for `lease_ms` while a consumer works, then `done` for
+    `done_seconds`. No guarantee may depend on it: it is lost whenever Redis loses its data.
     """
 
     def __init__(self, redis: Redis, *, prefix: str, lease_ms: int = 15_000, done_seconds: float = 86_400) -> None:
         self._prefix = prefix
         self._lease_ms = lease_ms
         self._done_ms = round(done_seconds * 1000)
-        line = ScriptPipeline(redis)
-        self._acquire = Script(line, "lease_acquire")
-        self._take_over = Script(line, "lease_take_over")
-        self._finish = Script(line, "lease_finish")
-        self._release = Script(line, "lease_release")
+        pipeline = ScriptPipeline(redis)
+        self._acquire = Script(pipeline, "lease_acquire")
+        self._take_over = Script(pipeline, "lease_take_over")
+        self._finish = Script(pipeline, "lease_finish")
+        self._release = Script(pipeline, "lease_release")
 
     async def acquire(self, key: str, token: str) -> Lease:
         """ACQUIRED for `lease_ms` from now (again, if it was ours), BUSY with the time it has left, or DONE."""

@@ -1,18 +1,19 @@
--- The nearest free drivers, the first one claimed for the order.
--- KEYS  the free set, which driver the order holds a claim on
--- ARGV  prefix, order, lng, lat, radius in m, limit, stale after ms, claim for ms, excluded driver...
--- gives id, name, lat, lng, distance in m of each, in one flat list, as JSON: a client reads many values one by one
+-- Finds the nearest free drivers and claims the first for the order.
+-- KEYS  index of free drivers, the driver claimed for the order
+-- ARGV  prefix, order, lng, lat, radius in m, limit, stale after ms, claim duration in ms, excluded driver ids...
+-- Returns id, name, lat, lng, distance in m of each driver, as one flat JSON list: a client decodes an array of many
+-- values one by one.
 --
--- It also touches <prefix>driver:<id> and <prefix>claim:<id> of drivers whom nobody can name before it has run, so
--- they are not among the KEYS: right on one server, and in a cluster only with a hash tag in the prefix.
+-- It also uses <prefix>driver:<id> and <prefix>claim:<id> of drivers that are unknown before it runs, so these keys are
+-- not among the KEYS: correct on a single server, and in a cluster only with a hash tag in the prefix.
 local free, mine = KEYS[1], KEYS[2]
 local prefix, order, lng, lat, radius_m = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local limit, stale_ms, claim_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local excluded = {}
 for i = 9, #ARGV do excluded[ARGV[i]] = true end
 
-local before = redis.call('GET', mine) -- whom this order was given by an earlier call
--- It comes first wherever it is, so the search goes on until it is met, but not for one who cannot be.
+local before = redis.call('GET', mine) -- the driver that an earlier call claimed for this order
+-- It comes first wherever it is, so the search continues until it is found, unless it cannot be found.
 local awaited = before and not excluded[before] and redis.call('ZSCORE', free, before)
 local own, others, silent, met = nil, {}, {}, {}
 
@@ -33,9 +34,9 @@ local function meet(id, distance)
     end
 end
 
--- GEOSEARCH looks at everybody within its radius, however few it is to give: so begin near and reach further only
--- while it takes. It cannot go on where it stopped either: each page begins anew, and whoever was met before is known
--- by id, not by place, for drivers at the same spot change places from page to page.
+-- GEOSEARCH measures every driver within its radius, whatever its COUNT, so the radius starts small and grows as
+-- needed. It has no cursor either: each page begins anew, and drivers of earlier pages are recognised by id, not by
+-- rank, because drivers at the same place change ranks between pages.
 local reach, count = radius_m / 64, 2 * limit + 8
 local exhausted
 local function enough() return #others >= limit and (own or not awaited) end
@@ -59,7 +60,7 @@ until enough() or exhausted
 
 for _, id in ipairs(silent) do redis.call('ZREM', free, id) end
 
-if before and not own then -- excluded or gone: let others have it
+if before and not own then -- excluded or no longer free: release the claim
     if redis.call('GET', prefix .. 'claim:' .. before) == order then
         redis.call('DEL', prefix .. 'claim:' .. before)
     end

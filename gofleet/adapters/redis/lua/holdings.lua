@@ -1,6 +1,6 @@
--- A part of who holds what.
--- ARGV  a glob of the drivers' order hashes, what stands before the driver's id in it, where to go on (0 = begin), keys at once
--- gives where to go on (0 = that was all), then driver, order, sequence of each
+-- One page of the orders that drivers hold.
+-- ARGV  glob of the drivers' order hashes, the key prefix before the driver id, SCAN cursor (0 = begin), SCAN count
+-- Returns the next cursor (0 = end), then driver, order, sequence of each holding
 local pattern, before, cursor, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local found = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', count)
 local answer = {found[1]}

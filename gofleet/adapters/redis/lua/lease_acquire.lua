@@ -1,5 +1,5 @@
--- KEYS  the lease     ARGV  p:<token>, for ms
--- gives the state, and for a busy one the ms until it ends
+-- KEYS  the lease     ARGV  p:<token>, duration in ms
+-- Returns the state, and for a busy lease the ms until it expires
 local lease, token, lease_ms = KEYS[1], ARGV[1], ARGV[2]
 local value = redis.call('GET', lease)
 if value == 'done' then return {'done', 0} end

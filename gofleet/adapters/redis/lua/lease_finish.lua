@@ -1,4 +1,4 @@
--- KEYS  the lease     ARGV  p:<token>, remember for ms
+-- KEYS  the lease     ARGV  p:<token>, keep `done` for ms
 local lease, token, done_ms = KEYS[1], ARGV[1], ARGV[2]
 local value = redis.call('GET', lease)
 if value and value ~= token then return 0 end

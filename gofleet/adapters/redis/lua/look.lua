@@ -1,8 +1,8 @@
--- Where drivers are, and whether they are free.
+-- The positions of drivers, and whether they are free.
 -- KEYS  for each driver: the driver, its orders
 -- ARGV  stale after ms
--- gives name, lat, lng, recorded at, on duty, free of each, in one flat list, as JSON; all empty if it is not known where
--- it is
+-- Returns name, lat, lng, recorded at, on duty, free of each, as one flat JSON list;
+-- all empty if the position is unknown
 local stale_ms, answer = tonumber(ARGV[1]), {}
 for i = 1, #KEYS, 2 do
     local name, lat, lng, recorded_at, on_duty =

@@ -1,9 +1,9 @@
--- New positions; one older than what is known is dropped.
--- KEYS  the free set, the set of all who were seen, the same by when they were heard of
--- ARGV  prefix, stale after ms, forget after ms, as MessagePack: id, lat, lng, recorded at ms of each in one flat list
--- gives a 1 or a 0 (older) for each, in one text: a client reads many numbers one by one
+-- Stores new positions; a position older than the stored one is dropped.
+-- KEYS  index of free drivers, index of all drivers, all drivers by the time of their last update
+-- ARGV  prefix, stale after ms, forget after ms, id, lat, lng, recorded at ms of each as one flat MessagePack list
+-- Returns 1 (stored) or 0 (older) for each, as one string: a client decodes an array of many numbers one by one
 --
--- The drivers' own keys are made here, as in claim_nearest: naming and sending them took longer than all the rest.
+-- The drivers' keys are built here, as in claim_nearest: building and sending them took longer than everything else.
 local free, seen, heard = KEYS[1], KEYS[2], KEYS[3]
 local prefix, stale_ms, forget_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local fixes = cmsgpack.unpack(ARGV[4])
@@ -15,7 +15,7 @@ for i = 1, #fixes / 4 do
     if known and tonumber(known) > recorded_at then
         applied[i] = 0
     else
-        if not known then -- it may be registered all the same
+        if not known then -- it may be registered already
             redis.call('HSETNX', driver, 'name', id)
             redis.call('HSETNX', driver, 'on_duty', '1')
             on_duty = on_duty or '1'
@@ -32,8 +32,8 @@ for i = 1, #fixes / 4 do
     end
 end
 
--- All into the sets at once; whoever comes twice is there with what came last. Nobody who was waiting before stops
--- waiting by a newer position, so those who are not go first.
+-- All updates of the indexes at once; for a repeated driver the last one counts. A newer position never makes a free
+-- driver busy, so the removals go first.
 if #moved > 0 then
     redis.call('GEOADD', seen, unpack(moved))
     redis.call('ZADD', heard, unpack(times))
@@ -41,7 +41,7 @@ end
 if #others > 0 then redis.call('ZREM', free, unpack(others)) end
 if #waiting > 0 then redis.call('GEOADD', free, unpack(waiting)) end
 
--- What expires by itself leaves its places in the sets behind: twice as many are looked for as can have come.
+-- Hashes that expire leave their members in the indexes: each call removes up to twice as many as it can have added.
 local gone = redis.call('ZRANGEBYSCORE', heard, '-inf', now - forget_ms, 'LIMIT', 0, 2 * #applied)
 if #gone > 0 then
     for _, set in ipairs({free, seen, heard}) do redis.call('ZREM', set, unpack(gone)) end

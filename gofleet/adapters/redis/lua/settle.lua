@@ -2,18 +2,18 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
--- Free is who is on duty, was seen lately and holds no order.
+-- A driver is free if it is on duty, has a fresh position and holds no order.
 local function is_free(busy, on_duty, recorded_at, stale_ms)
     local fresh = recorded_at and now - tonumber(recorded_at) <= stale_ms
     return on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0
 end
 
--- A set takes the longitude 180 and never finds it again: a hand's breadth before it is near enough for an index.
+-- A geo index accepts longitude 180 and never finds it again: 0.1 m less is precise enough for an index.
 local function markable(lng)
     return tonumber(lng) > 179.999999 and '179.999999' or lng
 end
 
--- The free set holds exactly them (and some who have gone silent since), so that a search never meets the busy ones.
+-- The index holds exactly the free drivers (and some whose position has become stale), so searches meet no busy ones.
 local function settle(free, driver, busy, id, stale_ms)
     local on_duty, lat, lng, recorded_at = unpack(redis.call('HMGET', driver, 'on_duty', 'lat', 'lng', 'recorded_at'))
     if is_free(busy, on_duty, recorded_at, stale_ms) then

@@ -1,5 +1,5 @@
--- Take over entries whose consumer has been silent, and park those that were delivered too often.
--- KEYS: stream, parking; ARGV: group, consumer, silent for ms, at most so many, delivery limit (-1 = none).
+-- Claims entries of idle consumers, and parks those beyond the delivery limit.
+-- KEYS: stream, parking; ARGV: group, consumer, idle for ms, count, delivery limit (-1 = none).
 -- Returns {number parked, entry, ...}.
 local taken = {0}
 local limit = tonumber(ARGV[5])

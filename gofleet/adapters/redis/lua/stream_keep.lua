@@ -1,4 +1,4 @@
--- Say that we are still at work on these entries, unless somebody has taken them over.
+-- Resets the idle time of these entries, unless another consumer has claimed them.
 -- KEYS: stream; ARGV: group, consumer, entry...
 for i = 3, #ARGV do
   if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) > 0 then

@@ -1,4 +1,4 @@
--- Put what has waited long enough back into the stream. KEYS: stream, later; ARGV: at most so many.
+-- Moves due retries back into the stream. KEYS: stream, later; ARGV: count.
 local now = redis.call('TIME')
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now[1] * 1000 + math.floor(now[2] / 1000),
   'LIMIT', 0, ARGV[1])

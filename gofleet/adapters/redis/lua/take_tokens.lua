@@ -1,11 +1,11 @@
--- KEYS[1] a bucket: the time, in microseconds of this server's clock, at which it would be full again (GCRA: one number
--- says it all). ARGV: microseconds that one token takes to grow, tokens of a full bucket, tokens that are wanted at most.
--- Returns the tokens given, those left, and after how many microseconds there will be one if there was none.
+-- Token bucket (GCRA). KEYS[1]: the time at which the bucket is full again, in microseconds of this server's clock.
+-- ARGV: microseconds for one token, tokens of a full bucket, largest number of tokens to take.
+-- Returns the tokens taken, those left, and the microseconds until the next token if none was taken.
 local interval, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
--- After a server's clock was set back a bucket is empty at the worst, and not for hours.
+-- After the server's clock was set back, a bucket is empty at most, and not for hours.
 full_at = math.min(full_at, now + burst * interval)
 local there = math.floor((burst * interval - (full_at - now)) / interval)
 local given = math.min(there, wanted)
