@@ -1,4 +1,4 @@
-"""`just rules`: write the rules, their tests and the dashboards that follow from the objectives."""
+"""`just rules`: generate the alert rules, their tests and the dashboards from the objectives."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.observability.objectives import ROOT
 
 
 def main() -> None:
-    for path, made in FILES.items():
-        text = made()
+    for path, generate in FILES.items():
+        text = generate()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

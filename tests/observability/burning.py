@@ -1,4 +1,4 @@
-"""From objectives to Prometheus: recorded ratios over each window, and alerts on how fast a budget burns."""
+"""Burn-rate rules for Prometheus, from the objectives: recorded error ratios over each window, and alerts on them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ RUNBOOKS = "config/prometheus/runbooks.md"
 
 @dataclass(frozen=True)
 class Burn:
-    """Alert when the budget burns too fast over both windows: the long one says that it matters, the short one that it
-    still goes on."""
+    """A multi-window burn-rate alert: the long window shows that the burn matters, the short one that it continues."""
 
     long: str
     short: str
     severity: str
-    patience: str
+    pending: str
 
 
 BURNS = (
@@ -38,7 +37,7 @@ def seconds(window: str) -> float:
 
 
 def scaled(window: str, scale: float) -> str:
-    """The window, so many times shorter; as it is written for people when it stays as it is."""
+    """The window divided by `scale`; in its original notation when `scale` is 1."""
     return window if scale == 1 else f"{max(1, round(seconds(window) / scale))}s"
 
 
@@ -47,19 +46,18 @@ def alert_name(slo: Slo, burn: Burn) -> str:
 
 
 def burning(slos: Sequence[Slo], period_days: int, *, scale: float = 1, every: str = "30s") -> dict[str, Any]:
-    """The rule file. With a `scale` all windows are that many times shorter, under the names of the long ones, so that
-    what takes an hour can be tried in a minute."""
+    """The rule file. A `scale` divides all windows and keeps their names, so that a test needs a minute for an hour."""
     budgets = [_budget(slo, f"{period_days}d", scale) for slo in slos]
-    # Alerts in the group of what they ask for: groups are evaluated side by side, the rules of one in their order.
+    # An alert stays in the group of its records: groups are evaluated concurrently, the rules of a group in order.
     return {
         "groups": [
-            *({"name": f"slo-{slo.name}", "interval": every, "rules": _of(slo, scale)} for slo in slos),
+            *({"name": f"slo-{slo.name}", "interval": every, "rules": _rules_of(slo, scale)} for slo in slos),
             {"name": "slo-budgets", "interval": "5m" if scale == 1 else every, "rules": budgets},
         ]
     }
 
 
-def _of(slo: Slo, scale: float) -> list[dict[str, Any]]:
+def _rules_of(slo: Slo, scale: float) -> list[dict[str, Any]]:
     return [*_recorded(slo, scale), *_alerts(slo, scale)]
 
 
@@ -75,7 +73,7 @@ def _recorded(slo: Slo, scale: float) -> list[dict[str, Any]]:
 
 
 def _ratio(bad: str, valid: str) -> str:
-    # No bad case ever seen is a 0; nothing valid is no ratio at all.
+    # Without any bad case the ratio is 0; without valid cases there is no ratio.
     return f"(({bad}) or vector(0)) / (({valid}) > 0)"
 
 
@@ -84,7 +82,7 @@ def _rule(record: str, expr: str, slo: Slo) -> dict[str, Any]:
 
 
 def _budget(slo: Slo, period: str, scale: float) -> dict[str, Any]:
-    """What is left of the budget of the whole period: 1 = all of it, below 0 = overspent."""
+    """The remaining share of the period's budget: 1 = all of it, below 0 = overspent."""
     bad, valid = (each.replace("$window", scaled(period, scale)) for each in (slo.bad, slo.valid))
     return _rule(BUDGET, f"1 - {_ratio(bad, valid)} / {slo.budget:g}", slo)
 
@@ -94,19 +92,19 @@ def _alerts(slo: Slo, scale: float) -> list[dict[str, Any]]:
 
 
 def _alert(slo: Slo, burn: Burn, factor: float, scale: float) -> dict[str, Any]:
-    bound, which = f"{factor * slo.budget:.6g}", f'{{slo="{slo.name}"}}'
+    bound, selector = f"{factor * slo.budget:.6g}", f'{{slo="{slo.name}"}}'
     expr = (
-        f"{RATIO}{burn.long}{which} > {bound} and {RATIO}{burn.short}{which} > {bound}"
-        f" and {EVENTS}{burn.long}{which} >= {slo.floor:g}"
+        f"{RATIO}{burn.long}{selector} > {bound} and {RATIO}{burn.short}{selector} > {bound}"
+        f" and {EVENTS}{burn.long}{selector} >= {slo.floor:g}"
     )
     return {
         "alert": alert_name(slo, burn),
         "expr": expr,
-        "for": scaled(burn.patience, scale),
+        "for": scaled(burn.pending, scale),
         "labels": {"severity": burn.severity},
         "annotations": {
             "summary": f"{slo.title}: over {factor * slo.budget:.3%} bad in {burn.long}, and in the last {burn.short}",
-            "description": f"Promised for {slo.target:.1%}: {slo.about}. The budget burns {factor:g} times too fast.",
+            "description": f"Objective {slo.target:.1%}: {slo.about}. The budget burns {factor:g} times too fast.",
             "runbook_url": f"{RUNBOOKS}#{slo.name}-burns",
         },
     }

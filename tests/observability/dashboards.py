@@ -1,4 +1,4 @@
-"""What an on-call engineer sees: are customers hurt, where do orders wait, what does it depend on."""
+"""The dashboards for on-call engineers: objectives, the flow of orders, dependencies and runtime."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GREEN_BELOW = {bound: ((None, "green"), (bound, "red")) for bound in (1.0, 30.0,
 
 
 def rate(metric: str, by: str = "", where: str = "") -> str:
-    """A counter's rate, added up over all processes."""
+    """A counter's rate, summed over all processes."""
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{f'{{{where}}}' if where else ''}{OVER}))"
 
 
@@ -23,14 +23,14 @@ def p99(buckets: str, by: str) -> str:
 
 
 def quantiles(buckets: str, where: str = "") -> list[Query]:
-    """Median, and how bad it is for one of twenty, and of a hundred."""
+    """The median and the 95th and 99th percentiles."""
     return [Query(f"histogram_quantile({q}, {rate(buckets, 'le', where)})", f"p{100 * q:g}") for q in (0.5, 0.95, 0.99)]
 
 
 def slo() -> dict[str, Any]:
-    promised = [
+    targets = [
         Panel(
-            f"{slo.title}: promised {slo.target:.1%}",
+            f"{slo.title}: objective {slo.target:.1%}",
             [Query(f'1 - {RATIO}1h{{slo="{slo.name}"}}')],
             f"The last hour: {slo.about}.",
             "percentunit",
@@ -41,43 +41,43 @@ def slo() -> dict[str, Any]:
         for slo in objectives()
     ]
     budgets = Panel(
-        "Budget left",
+        "Remaining error budget",
         [Query(BUDGET, "{{slo}}")],
-        "Of the whole period; below 0 it is overspent, and releases should wait.",
+        "Of the whole period. Below 0 the budget is overspent, and releases should wait.",
         "percentunit",
         12,
     )
     burning = Panel(
-        "How fast it burns",
+        "Burn rate",
         [Query(f'{RATIO}1h{{slo="{slo.name}"}} / {slo.budget:g}', slo.name) for slo in objectives()],
-        "1 uses it up exactly at the end of the period; alerts wake somebody from 6 or 14.4 on.",
+        "At 1 the budget is used up exactly at the end of the period; pages start at 6 or 14.4.",
         width=12,
     )
-    hurt = (
+    symptoms = (
         Panel(
-            "Alerts that fire",
+            "Firing alerts",
             [
                 Query(
                     'count by (alertname, severity) (ALERTS{alertstate="firing"}) or vector(0)',
                     "{{alertname}} {{severity}}",
                 )
             ],
-            "What they mean and what to do: config/prometheus/runbooks.md.",
+            "Meaning and response: config/prometheus/runbooks.md.",
             width=12,
         ),
         Panel(
-            "The order that waits longest",
+            "Oldest pending order",
             [Query("max(gofleet_oldest_pending_seconds)")],
-            "Asked of PostgreSQL, so it tells even when nothing else works.",
+            "Read from PostgreSQL, so it is known even when nothing else works.",
             "s",
             6,
             "stat",
             GREEN_BELOW[60.0],
         ),
         Panel(
-            "The oldest unpublished event",
+            "Oldest unpublished event",
             [Query("max(gofleet_outbox_oldest_seconds)")],
-            "New orders of which nobody has heard yet.",
+            "Age of the oldest event that is not published yet.",
             "s",
             6,
             "stat",
@@ -85,51 +85,51 @@ def slo() -> dict[str, Any]:
         ),
     )
     rows = [
-        ("Are promises kept?", promised),
-        ("For how long can this go on?", [budgets, burning]),
-        ("What hurts?", hurt),
+        ("Objectives", targets),
+        ("Error budgets", [budgets, burning]),
+        ("Symptoms", symptoms),
     ]
-    return dashboard("gofleet-slo", "GoFleet: SLO overview", "Whether customers are hurt.", rows)
+    return dashboard("gofleet-slo", "GoFleet: SLO overview", "Service level objectives and symptoms.", rows)
 
 
 def orders() -> dict[str, Any]:
-    coming = (
+    requests = (
         Panel(
             "Requests", [Query(rate(HTTP + "_count", "method, route"), "{{method}} {{route}}")], "By route.", "reqps", 6
         ),
         Panel(
-            "Requests that failed",
+            "Failed requests",
             [Query(rate(HTTP + "_count", "route, status", 'status=~"5.."'), "{{route}} {{status}}")],
-            "Our fault: 5xx.",
+            "Responses with a 5xx status.",
             "reqps",
             6,
         ),
         Panel(
-            "Requests refused",
+            "Rejected requests",
             [Query(rate("gofleet_requests_refused_total", "requests"), "{{requests}}")],
-            "More at once than can be answered in time: start more APIs, or find what they wait for.",
+            "Shed because the server was overloaded: start more APIs, or find what they wait for.",
             "reqps",
             6,
         ),
         Panel(
             "Time to accept an order",
             quantiles(HTTP + "_bucket", 'method="POST",route="/api/v1/orders"'),
-            "Promised: 95 % within 0.2 s.",
+            "Objective: 95 % within 0.2 s.",
             "s",
             6,
         ),
     )
-    becoming = (
+    outcomes = (
         Panel(
-            "What becomes of orders",
+            "Outcomes of orders",
             [Query(rate("gofleet_order_outcomes_total", "outcome, by"), "{{outcome}} by {{by}}")],
-            "Counted right behind each commit.",
+            "Counted after each commit.",
             "ops",
         ),
         Panel(
             "Created to dispatched",
             quantiles("gofleet_order_dispatch_seconds_bucket"),
-            "Of those that were dispatched; those that wait for ever are in the next panel.",
+            "Dispatched orders only; orders that stay pending are in the next panel.",
             "s",
         ),
         Panel(
@@ -138,13 +138,13 @@ def orders() -> dict[str, Any]:
                 Query(rate("gofleet_orders_due_total"), "due"),
                 Query(rate("gofleet_orders_deadline_missed_total"), "missed"),
             ],
-            "Every order is judged once, by the sweeper.",
+            "The sweeper counts every order once.",
             "ops",
         ),
     )
-    waiting = (
+    queues = (
         Panel(
-            "Events to be published",
+            "Unpublished events",
             [Query("max(gofleet_outbox_unpublished)", "unpublished"), Query("max(gofleet_outbox_failed)", "failed")],
             "The outbox.",
         ),
@@ -152,15 +152,15 @@ def orders() -> dict[str, Any]:
             "Ages",
             [
                 Query("max(gofleet_outbox_oldest_seconds)", "oldest event"),
-                Query("max(gofleet_oldest_pending_seconds)", "oldest waiting order"),
+                Query("max(gofleet_oldest_pending_seconds)", "oldest pending order"),
             ],
-            "Of what waits.",
+            "Oldest event and oldest order.",
             "s",
         ),
         Panel(
             "Messages handled",
             [Query(rate("gofleet_messages_handled_total", "queue, verdict"), "{{queue}} {{verdict}}")],
-            "Later is no failure: nobody was near, or somebody else is at work on it.",
+            "`later` is a retry without a failure: no driver nearby, or another worker holds the order.",
             "ops",
         ),
         Panel(
@@ -169,53 +169,58 @@ def orders() -> dict[str, Any]:
                 Query(rate("gofleet_messages_published_total", "answer"), "{{answer}}"),
                 Query(rate("gofleet_messages_unroutable_total"), "unroutable"),
             ],
-            "By the broker's answer.",
+            "By the broker's confirmation.",
             "ops",
         ),
         Panel(
-            "Tried again",
+            "Retries",
             [
                 Query(rate("gofleet_messages_retried_total", "queue, tier"), "{{queue}} tier {{tier}}"),
-                Query(rate("gofleet_orders_announced_again_total"), "announced again"),
+                Query(rate("gofleet_orders_announced_again_total"), "re-published"),
             ],
-            "Failed tries, and orders whose news had no effect.",
+            "Retried messages, and orders whose events were re-published.",
             "ops",
         ),
         Panel(
-            "Twice",
+            "Duplicates",
             [
                 Query(rate("gofleet_inbox_duplicates_total", "consumer"), "handled before ({{consumer}})"),
-                Query(rate("gofleet_leases_busy_total"), "at work elsewhere"),
+                Query(rate("gofleet_leases_busy_total"), "leased by another worker"),
             ],
-            "Messages that came more than once and had one effect.",
+            "Messages delivered more than once, with one effect.",
             "ops",
         ),
         Panel(
             "Parked",
             [
-                Query("max(gofleet_parked_messages)", "waiting for people"),
-                Query(f"sum by (queue) (increase(gofleet_messages_parked_total{OVER}))", "new of {{queue}}"),
+                Query("max(gofleet_parked_messages)", "parked"),
+                Query(f"sum by (queue) (increase(gofleet_messages_parked_total{OVER}))", "new from {{queue}}"),
             ],
             "See the runbook of MessagesParked.",
         ),
     )
-    rows = [("What comes in?", coming), ("What becomes of it?", becoming), ("What waits, and where?", waiting)]
-    return dashboard("gofleet-orders", "GoFleet: order flow", "Where orders are, and where they wait.", rows)
+    rows = [("Requests", requests), ("Outcomes", outcomes), ("Queues", queues)]
+    return dashboard("gofleet-orders", "GoFleet: order flow", "Requests, outcomes and queues.", rows)
 
 
 def dependencies() -> dict[str, Any]:
     fleet = (
         Panel(
-            "Calls of the fleet service",
+            "Calls to the fleet service",
             [Query(rate(GRPC + "_count", "method, status"), "{{method}} {{status}}")],
-            "NOT_FOUND is an answer: nobody near.",
+            "NOT_FOUND is a regular response: no driver nearby.",
             "reqps",
         ),
-        Panel("Time of a search", quantiles(GRPC + "_bucket", 'method="SearchDriver"'), "Callers wait for 1.5 s.", "s"),
         Panel(
-            "Breakers that are not closed",
+            "Search duration",
+            quantiles(GRPC + "_bucket", 'method="SearchDriver"'),
+            "The timeout is 1.5 s.",
+            "s",
+        ),
+        Panel(
+            "Circuit breakers not closed",
             [Query("sum(gofleet_breaker_state > bool 0)")],
-            "While it is open orders go to people.",
+            "While the breaker is open, orders are escalated to manual dispatch.",
             "short",
             8,
             "stat",
@@ -224,16 +229,16 @@ def dependencies() -> dict[str, Any]:
     )
     database = (
         Panel(
-            "Time until a connection was free",
+            "Wait for a connection",
             [Query(p99("gofleet_pool_wait_seconds_bucket", "role"), "p99 {{role}}")],
             "Each process has DB_POOL_SIZE of them.",
             "s",
             12,
         ),
         Panel(
-            "None free in time",
+            "Connection timeouts",
             [Query(rate("gofleet_pool_timeouts_total", "role"), "{{role}}")],
-            "Work that had to wait outside.",
+            "No connection became free in time.",
             "ops",
             12,
         ),
@@ -242,11 +247,11 @@ def dependencies() -> dict[str, Any]:
         Panel(
             "Event-loop lag",
             [Query(p99("gofleet_event_loop_lag_seconds_bucket", "role"), "p99 {{role}}")],
-            "What blocks it blocks everything a process does.",
+            "A blocked event loop blocks the whole process.",
             "s",
         ),
         Panel(
-            "Processor",
+            "CPU",
             [Query(rate("process_cpu_seconds_total", "role", 'job="gofleet"'), "{{role}}")],
             "Cores in use.",
             "short",
@@ -260,32 +265,37 @@ def dependencies() -> dict[str, Any]:
         Panel(
             "Use cases",
             [Query(rate("gofleet_use_case_duration_seconds_count", "use_case, outcome"), "{{use_case}} {{outcome}}")],
-            "By how they ended.",
+            "By outcome.",
             "ops",
         ),
-        Panel("Streams", [Query("sum(gofleet_open_streams)", "open")], "Clients that follow orders."),
+        Panel("Streams", [Query("sum(gofleet_open_streams)", "open")], "Clients connected to an event stream."),
         Panel(
             "Processes",
             [
                 Query("sum by (roles, version) (gofleet_build_info)", "{{roles}} {{version}}"),
                 Query('count(up{job="gofleet"} == 0) or vector(0)', "down"),
             ],
-            "What runs, in which version.",
+            "Running processes by role and version.",
         ),
     )
-    rows = [("Does the fleet answer?", fleet), ("Does PostgreSQL keep up?", database), ("Do the processes?", runtime)]
-    return dashboard("gofleet-dependencies", "GoFleet: dependencies and runtime", "What it stands on.", rows)
+    rows = [("Fleet service", fleet), ("PostgreSQL", database), ("Processes", runtime)]
+    return dashboard(
+        "gofleet-dependencies",
+        "GoFleet: dependencies and runtime",
+        "The fleet service, PostgreSQL and the processes.",
+        rows,
+    )
 
 
 DASHBOARDS = {"slo": slo, "orders": orders, "dependencies": dependencies}
-"""File name -> dashboard; the first is home."""
+"""File name -> dashboard; the first is Grafana's home."""
 
 
 def queries() -> list[tuple[str, str]]:
     """Panel and expression of every query."""
     return [
-        (f"{made()['title']} / {panel['title']}", target["expr"])
-        for made in DASHBOARDS.values()
-        for panel in made()["panels"]
+        (f"{dashboard['title']} / {panel['title']}", target["expr"])
+        for dashboard in (build() for build in DASHBOARDS.values())
+        for panel in dashboard["panels"]
         for target in panel.get("targets", [])
     ]

@@ -1,6 +1,6 @@
-"""Time series of invented days, in promtool's words, and when each burn alert must fire in them and when not.
+"""Synthetic time series in promtool's notation, and when each burn alert must or must not fire.
 
-The bounds stand here once more, as numbers: what slo.yaml makes of its factors is compared with them by the outcome.
+The bounds stand here a second time, as numbers, so that the tests check what slo.yaml computes from its factors.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FIRES_ABOVE = {
 """The share of bad cases, over 1 h, 6 h, 1 d and 3 d."""
 FLOORS = {"ingest": 100, "availability": 100, "dispatch": 20, "success": 20}
 BUSY = 10_000.0
-"""Valid cases in a minute of a busy day."""
+"""Valid cases per minute of a busy day."""
 SEVERITIES = ("page", "page", "ticket", "ticket")
 STEPS = (60, 300, 600, 3600)
-"""Seconds between two scrapes of an invented history: days would take minutes otherwise."""
+"""Seconds between two samples of a history; shorter steps make the tests of days take minutes."""
 
 HTTP = "gofleet_http_request_duration_seconds"
 ORDERS = 'method="POST",route="/api/v1/orders"'
-# What is counted and must not matter, in great numbers: clients' own mistakes, streams, health, what people did.
+# Series that must not count, with many cases: client errors, event streams, health checks, manual transitions.
 DECOYS = (
     f'{HTTP}_count{{{ORDERS},status="422"}}',
     f'{HTTP}_count{{method="GET",route="/api/v1/orders/stream",status="500"}}',
@@ -50,48 +50,49 @@ SERIES = {
         None,
     ),
 }
-"""The series of good, bad and valid cases, as far as there is one."""
+"""The series of good, bad and valid cases, where one exists."""
 
 Piece = tuple[float, float]
-"""For so many seconds, this share is bad."""
+"""A duration in seconds, and the share of bad cases during it."""
 
 
 def history_of(slo: Slo, pieces: Sequence[Piece], step: int, per_minute: float = BUSY) -> list[dict[str, str]]:
-    """What Prometheus would have scraped every `step` seconds."""
+    """The series as Prometheus would scrape them every `step` seconds."""
     valid = per_minute * step / 60
-    cases = [(length, (1 - wrong) * valid, wrong * valid, valid) for length, wrong in pieces]
-    found = [
-        _written(series, [(case[0], case[which]) for case in cases], step)
-        for which, series in enumerate(SERIES[slo.name], start=1)
+    cases = [(length, (1 - bad) * valid, bad * valid, valid) for length, bad in pieces]
+    counted = [
+        _written(series, [(case[0], case[column]) for case in cases], step)
+        for column, series in enumerate(SERIES[slo.name], start=1)
         if series is not None
     ]
     whole = sum(length for length, _ in pieces)
-    decoys = [one for one in DECOYS if slo.name != "availability" or "422" not in one]  # there it is a case, and good
-    return found + [_written(decoy, [(whole, 20 * valid)], step) for decoy in decoys]
+    # For availability a 422 is a good case.
+    decoys = [series for series in DECOYS if slo.name != "availability" or "422" not in series]
+    return counted + [_written(decoy, [(whole, 20 * valid)], step) for decoy in decoys]
 
 
 def _written(series: str, pieces: Sequence[tuple[float, float]], step: int) -> dict[str, str]:
-    total, words = 0.0, list[str]()
+    total, values = 0.0, list[str]()
     for length, increment in pieces:
         count = round(length / step)
-        words.append(f"{total + increment:.10g}+{increment:.10g}x{count - 1}")
+        values.append(f"{total + increment:.10g}+{increment:.10g}x{count - 1}")
         total += increment * count
-    return {"series": series, "values": " ".join(words)}
+    return {"series": series, "values": " ".join(values)}
 
 
 def tests_of(slo: Slo, burn: Burn, rules: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of one alert of this objective; `rules` are the alerts by name."""
-    name, which = alert_name(slo, burn), BURNS.index(burn)
-    bound, severity = FIRES_ABOVE[slo.name][which], SEVERITIES[which]
+    """promtool's tests of one alert of this objective; `rules` are the alerts by name."""
+    name, number = alert_name(slo, burn), BURNS.index(burn)
+    bound, severity = FIRES_ABOVE[slo.name][number], SEVERITIES[number]
     firing = {"exp_labels": {"severity": severity, "slo": slo.name}, "exp_annotations": rules[name]["annotations"]}
-    history = History(slo, burn, name, STEPS[which], firing)
-    found = [history.steady(bound), history.just_below(bound), history.coming_and_going(bound)]
-    return [*found, history.quiet(0.9, None), history.quiet(1.2, firing)] if severity == "page" else found
+    history = History(slo, burn, name, STEPS[number], firing)
+    tests = [history.steady(bound), history.just_below(bound), history.passing(bound)]
+    return [*tests, history.quiet(0.9, None), history.quiet(1.2, firing)] if severity == "page" else tests
 
 
 @dataclass(frozen=True)
 class History:
-    """What happened, minute by minute or in steps of so many seconds, and whether the alert fires then."""
+    """Histories of one objective, in steps of `step` seconds, with the times at which the alert fires."""
 
     slo: Slo
     burn: Burn
@@ -100,36 +101,36 @@ class History:
     firing: dict[str, Any]
 
     @property
-    def patience(self) -> float:
-        return seconds(self.burn.patience)
+    def pending(self) -> float:
+        return seconds(self.burn.pending)
 
     def steady(self, bound: float) -> dict[str, Any]:
-        """A little too bad, all the time: silent at first, for that may pass."""
-        series = history_of(self.slo, [(self.patience + 9 * self.step, bound * 1.02)], self.step)
-        expected = [(self.step, None), (self.patience + 5 * self.step, self.firing)]
+        """Constantly just above the bound: pending first, then firing."""
+        series = history_of(self.slo, [(self.pending + 9 * self.step, bound * 1.02)], self.step)
+        expected = [(self.step, None), (self.pending + 5 * self.step, self.firing)]
         return self._test(f"{bound * 1.02:.4%} bad", series, expected)
 
     def just_below(self, bound: float) -> dict[str, Any]:
-        series = history_of(self.slo, [(self.patience + 9 * self.step, bound * 0.98)], self.step)
-        expected = [(self.patience + 5 * self.step, None), (self.patience + 8 * self.step, None)]
+        series = history_of(self.slo, [(self.pending + 9 * self.step, bound * 0.98)], self.step)
+        expected = [(self.pending + 5 * self.step, None), (self.pending + 8 * self.step, None)]
         return self._test(f"{bound * 0.98:.4%} bad", series, expected)
 
-    def coming_and_going(self, bound: float) -> dict[str, Any]:
-        """After a healthy time twice the bound: it fires when that fills half of the long window, and ends with the
-        short one, long before the long one forgets."""
+    def passing(self, bound: float) -> dict[str, Any]:
+        """Twice the bound after a healthy time: it fires once that fills half of the long window, and stops with the
+        short window, long before the long one is clean."""
         long, short = seconds(self.burn.long), seconds(self.burn.short)
         series = history_of(self.slo, [(long, 0), (0.7 * long, 2 * bound), (short, 0)], self.step)
         ended = 1.7 * long
         expected = [
             (1.4 * long, None),
-            (1.6 * long + self.patience, self.firing),
+            (1.6 * long + self.pending, self.firing),
             (ended + 0.1 * short, self.firing),
             (ended + 0.9 * short, None),
         ]
-        return self._test("comes and goes", series, expected)
+        return self._test("passes", series, expected)
 
     def quiet(self, share: float, firing: dict[str, Any] | None) -> dict[str, Any]:
-        """At night everything may fail without waking anybody, as long as it is next to nothing."""
+        """With very few cases, as at night, even a complete failure does not page."""
         long, cases = seconds(self.burn.long), share * FLOORS[self.slo.name]
         series = history_of(self.slo, [(1.2 * long, 1.0)], self.step, per_minute=cases / long * 60)
         return self._test(f"{cases:g} cases", series, [(1.15 * long, firing)])
@@ -141,10 +142,10 @@ class History:
             "input_series": series,
             "alert_rule_test": [
                 {
-                    "eval_time": f"{round(at / self.step) * self.step}s",
+                    "eval_time": f"{round(second / self.step) * self.step}s",
                     "alertname": self.alert,
                     "exp_alerts": [firing] if firing else [],
                 }
-                for at, firing in expected
+                for second, firing in expected
             ],
         }

@@ -1,4 +1,4 @@
-"""The service level objectives as config/prometheus/slo.yaml has them."""
+"""The service level objectives in config/prometheus/slo.yaml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRAFANA = ROOT / "config/grafana"
 
 @dataclass(frozen=True)
 class Slo:
-    """`bad` and `valid` are rates over `$window`; `burn` are the factors that alert over 1 h, 6 h, 1 d and 3 d."""
+    """An objective. `bad` and `valid` are rates over `$window`, `burn` the alert factors over 1 h, 6 h, 1 d and 3 d."""
 
     name: str
     target: float
@@ -37,9 +37,9 @@ class Slo:
 
 def objectives() -> list[Slo]:
     text = (PROMETHEUS / "slo.yaml").read_text(encoding="utf-8")
-    said: dict[str, Any] = yaml.safe_load(text)
-    found = [Slo(**one) for one in said["objectives"]]
-    return [replace(slo, burn=tuple(slo.burn)) for slo in found]
+    document: dict[str, Any] = yaml.safe_load(text)
+    slos = [Slo(**fields) for fields in document["objectives"]]
+    return [replace(slo, burn=tuple(slo.burn)) for slo in slos]
 
 
 def period_days() -> int:

@@ -1,4 +1,4 @@
-"""Grafana's panels as plain dictionaries, with what every one of ours has in common said once."""
+"""Grafana dashboards and panels as dictionaries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ WIDTH = 24
 
 
 class Query(NamedTuple):
-    """`legend` may name labels: `{{role}}`."""
+    """A PromQL expression; `legend` may contain labels: `{{role}}`."""
 
     expr: str
     legend: str = ""
 
 
 class Panel(NamedTuple):
-    """`bounds` colour a value: from each number on, that colour."""
+    """A panel; `bounds` are the values from which on it has a colour."""
 
     title: str
     queries: Sequence[Query]
@@ -29,17 +29,17 @@ class Panel(NamedTuple):
 
 
 def dashboard(uid: str, title: str, about: str, rows: Sequence[tuple[str, Sequence[Panel]]]) -> dict[str, Any]:
-    """A dashboard with a row of panels for each question; ids follow from the order, so nothing changes by itself."""
-    panels, at = list[dict[str, Any]](), 0
-    for question, members in rows:
-        panels.append(_row(len(panels) + 1, question, at))
-        at, left = at + 1, 0
+    """A dashboard with titled rows of panels; ids follow from the order, so that the file is reproducible."""
+    panels, top = list[dict[str, Any]](), 0
+    for heading, members in rows:
+        panels.append(_row(len(panels) + 1, heading, top))
+        top, left = top + 1, 0
         for panel in members:
             if left + panel.width > WIDTH:
-                at, left = at + 8, 0
-            panels.append(_panel(len(panels) + 1, panel, left, at))
+                top, left = top + 8, 0
+            panels.append(_panel(len(panels) + 1, panel, left, top))
             left += panel.width
-        at += 8
+        top += 8
     return {
         "uid": uid,
         "title": title,
@@ -61,12 +61,12 @@ def dashboard(uid: str, title: str, about: str, rows: Sequence[tuple[str, Sequen
     }
 
 
-def _row(id: int, title: str, at: int) -> dict[str, Any]:
-    place = {"x": 0, "y": at, "w": WIDTH, "h": 1}
-    return {"id": id, "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []}
+def _row(id: int, title: str, top: int) -> dict[str, Any]:
+    position = {"x": 0, "y": top, "w": WIDTH, "h": 1}
+    return {"id": id, "type": "row", "title": title, "collapsed": False, "gridPos": position, "panels": []}
 
 
-def _panel(id: int, panel: Panel, left: int, at: int) -> dict[str, Any]:
+def _panel(id: int, panel: Panel, left: int, top: int) -> dict[str, Any]:
     steps = [{"value": value, "color": colour} for value, colour in panel.bounds]
     return {
         "id": id,
@@ -74,7 +74,7 @@ def _panel(id: int, panel: Panel, left: int, at: int) -> dict[str, Any]:
         "title": panel.title,
         "description": panel.about,
         "datasource": SOURCE,
-        "gridPos": {"x": left, "y": at, "w": panel.width, "h": 8},
+        "gridPos": {"x": left, "y": top, "w": panel.width, "h": 8},
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}},
             "overrides": [],

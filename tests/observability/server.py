@@ -1,4 +1,4 @@
-"""A real Prometheus server that scrapes a live run."""
+"""A real Prometheus server that scrapes a running installation."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Prometheus:
             return False
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
-        """Labels and value of each series; AssertionError if Prometheus does not understand it."""
-        answer = self.http.get("/api/v1/query", params={"query": expr}).json()
-        assert answer["status"] == "success", f"{expr}: {answer}"
-        return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]]
+        """Labels and value of each series; AssertionError if Prometheus refuses the query."""
+        response = self.http.get("/api/v1/query", params={"query": expr}).json()
+        assert response["status"] == "success", f"{expr}: {response}"
+        return [(series["metric"], float(series["value"][1])) for series in response["data"]["result"]]
 
     def has_data(self, expr: str) -> bool:
-        """Whether it tells anything: an empty graph does not, and 0/0 does not either."""
+        """Whether the query has a value other than NaN (0/0)."""
         return any(not math.isnan(value) for _, value in self.query(expr))
 
     def firing(self) -> set[str]:
@@ -53,13 +53,13 @@ class Prometheus:
 
 @contextmanager
 def a_prometheus(place: Path, targets: Mapping[str, int]) -> Generator[Prometheus]:
-    """Scrapes those roles (role -> metrics port) every second; the windows of our rules are `SCALE` times shorter."""
+    """Scrape `targets` (role -> metrics port) every second, with the windows of the rules divided by `SCALE`."""
     rules: dict[str, Any] = {
         "slo.yml": burning(objectives(), period_days(), scale=SCALE, every="1s"),
         "symptoms.yml": symptoms(scale=SCALE, every="1s"),
     }
-    for name, said in rules.items():
-        (place / name).write_text(as_yaml(said), encoding="utf-8")
+    for name, document in rules.items():
+        (place / name).write_text(as_yaml(document), encoding="utf-8")
     static = [{"targets": [f"127.0.0.1:{port}"], "labels": {"role": role}} for role, port in targets.items()]
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -68,9 +68,9 @@ def a_prometheus(place: Path, targets: Mapping[str, int]) -> Generator[Prometheu
     }
     (place / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     port, log = port_from(19_090), place / "prometheus.log"
-    words = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
+    options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
     with log.open("wb") as out, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as http:
-        popen = subprocess.Popen([tool("prometheus"), *words], cwd=place, stdout=out, stderr=subprocess.STDOUT)
+        popen = subprocess.Popen([tool("prometheus"), *options], cwd=place, stdout=out, stderr=subprocess.STDOUT)
         try:
             yield Prometheus(http, popen, log)
         finally:

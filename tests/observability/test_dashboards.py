@@ -1,4 +1,4 @@
-"""Dashboards that Grafana finds where it is told to look, under names that never change."""
+"""The provisioned dashboards and data sources, with stable uids."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SOURCES: list[dict[str, Any]] = yaml.safe_load(
     (GRAFANA / "provisioning/datasources/datasources.yml").read_text(encoding="utf-8")
 )["datasources"]
 UIDS = {"slo": "gofleet-slo", "orders": "gofleet-orders", "dependencies": "gofleet-dependencies"}
-"""Links that people keep."""
+"""Parts of bookmarked URLs."""
 
 
 def committed(name: str) -> dict[str, Any]:
     return json.loads((GRAFANA / f"dashboards/{name}.json").read_text(encoding="utf-8"))
 
 
-def test_the_dashboards_are_these() -> None:
+def test_dashboards_have_stable_uids() -> None:
     files = {path.stem for path in (GRAFANA / "dashboards").glob("*.json")}
 
     assert {name: committed(name)["uid"] for name in files} == UIDS
     assert next(iter(DASHBOARDS)) == "slo"
 
 
-def test_datasources_have_the_uids_that_others_name() -> None:
+def test_datasources_have_the_referenced_uids() -> None:
     assert {source["type"]: source["uid"] for source in SOURCES} == {
         "prometheus": "prometheus",
         "loki": "loki",
@@ -38,7 +38,7 @@ def test_datasources_have_the_uids_that_others_name() -> None:
     assert [source["name"] for source in SOURCES if source.get("isDefault")] == ["Prometheus"]
 
 
-def test_dashboards_are_looked_for_where_compose_puts_them() -> None:
+def test_dashboards_are_provisioned_from_the_path_in_compose() -> None:
     text = (GRAFANA / "provisioning/dashboards/dashboards.yml").read_text(encoding="utf-8")
     [provider] = yaml.safe_load(text)["providers"]
 
@@ -47,14 +47,14 @@ def test_dashboards_are_looked_for_where_compose_puts_them() -> None:
 
 
 @pytest.mark.parametrize("name", UIDS)
-def test_panels_ask_a_source_that_there_is_and_do_not_cover_each_other(name: str) -> None:
+def test_panels_use_an_existing_source_and_do_not_overlap(name: str) -> None:
     panels: list[dict[str, Any]] = committed(name)["panels"]
-    places = [panel["gridPos"] for panel in panels]
+    positions = [panel["gridPos"] for panel in panels]
     cells = [
         (x, y)
-        for place in places
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
+        for position in positions
+        for x in range(position["x"], position["x"] + position["w"])
+        for y in range(position["y"], position["y"] + position["h"])
     ]
 
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -66,7 +66,7 @@ def test_panels_ask_a_source_that_there_is_and_do_not_cover_each_other(name: str
             assert panel["description"], panel["title"]
 
 
-def test_home_tells_of_every_objective() -> None:
+def test_home_shows_every_objective() -> None:
     titles = " ".join(panel["title"] for panel in committed("slo")["panels"])
 
     assert all(slo.title in titles for slo in objectives())

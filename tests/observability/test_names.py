@@ -19,7 +19,7 @@ from tests.observability.dashboards import queries
 from tests.observability.files import SLO_RULES, SYMPTOM_RULES
 from tests.observability.objectives import PROMETHEUS, ROOT, objectives
 
-DECLARED = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+DECLARED = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
 ADDED_BY_SCRAPING = {"job", "instance", "role"}
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 OTHERS = {"up", "ALERTS", "process_cpu_seconds_total", "process_resident_memory_bytes"}
@@ -28,13 +28,13 @@ NAME = re.compile(r"\b(?:gofleet|process|python|up|ALERTS)\w*(?::\w+)*")
 
 def _labels() -> dict[str, set[str]]:
     """Every series name, with its labels."""
-    found: dict[str, set[str]] = {}
+    labels: dict[str, set[str]] = {}
     for metric in DECLARED:
         [described] = metric.describe()
         own = set(cast("tuple[str, ...]", vars(metric)["_labelnames"]))  # prometheus_client has no public access to it
         for suffix in SUFFIXES[described.type]:
-            found[described.name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
-    return found
+            labels[described.name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
+    return labels
 
 
 LABELS = _labels()
@@ -86,7 +86,7 @@ def test_an_unknown_metric_is_noticed() -> None:
     "path", [ROOT / "README.md", PROMETHEUS / "runbooks.md", PROMETHEUS / "slo.yaml"], ids=lambda path: path.name
 )
 def test_texts_name_existing_metrics(path: Path) -> None:
-    told = set(re.findall(r"\bgofleet_[a-z_]+\b", path.read_text(encoding="utf-8")))
+    named = set(re.findall(r"\bgofleet_[a-z_]+\b", path.read_text(encoding="utf-8")))
     bare = {re.sub(r"_(bucket|count|sum)$", "", name) for name in LABELS}
 
-    assert told - {group_of(role) for role in ORDER} <= LABELS.keys() | bare
+    assert named - {group_of(role) for role in ORDER} <= LABELS.keys() | bare

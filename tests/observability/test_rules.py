@@ -1,4 +1,4 @@
-"""What is committed under config/ is what the objectives say, and Prometheus itself agrees with it."""
+"""The committed rules and dashboards equal the generated ones, and pass Prometheus's own checks."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ import pytest
 
 from gofleet.domain.indicators import OBJECTIVES
 from tests.observability.burning import RUNBOOKS, burning
-from tests.observability.crises import CRISES
 from tests.observability.files import FILES, SLO_RULES, SLO_TESTS, SYMPTOM_RULES, SYMPTOM_TESTS, alerts_of
+from tests.observability.incidents import INCIDENTS
 from tests.observability.objectives import PROMETHEUS, ROOT, objectives, period_days
 from tests.observability.symptoms import SYMPTOMS, symptoms
-from tests.observability.tools import said_by
+from tests.observability.tools import output_of
 
 ALERTS = {**alerts_of(burning(objectives(), period_days())), **alerts_of(symptoms())}
 RUNBOOK = (ROOT / RUNBOOKS).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_is_committed_is_what_just_rules_writes(path: Path) -> None:
+def test_committed_files_equal_the_generated_ones(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == FILES[path](), "run `just rules`"
 
 
-def test_the_objectives_are_those_of_the_domain() -> None:
-    promised = [(one.name, one.target, one.about) for one in OBJECTIVES]
+def test_objectives_equal_those_of_the_domain() -> None:
+    expected = [(each.name, each.target, each.about) for each in OBJECTIVES]
 
-    assert [(slo.name, slo.target, slo.about) for slo in objectives()] == promised
-
-
-def test_prometheus_takes_its_configuration() -> None:
-    code, said = said_by("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
-
-    assert code == 0, said
-    assert "2 rule files found" in said
-    assert all(f"Checking {rules}\n  SUCCESS" in said for rules in (SLO_RULES, SYMPTOM_RULES)), said
+    assert [(slo.name, slo.target, slo.about) for slo in objectives()] == expected
 
 
-def test_alertmanager_takes_its_configuration() -> None:
-    code, said = said_by("amtool", "check-config", PROMETHEUS / "alertmanager.yml")
+def test_promtool_accepts_the_configuration() -> None:
+    code, output = output_of("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
 
-    assert code == 0, said
+    assert code == 0, output
+    assert "2 rule files found" in output
+    assert all(f"Checking {rules}\n  SUCCESS" in output for rules in (SLO_RULES, SYMPTOM_RULES)), output
+
+
+def test_amtool_accepts_the_configuration() -> None:
+    code, output = output_of("amtool", "check-config", PROMETHEUS / "alertmanager.yml")
+
+    assert code == 0, output
 
 
 @pytest.mark.parametrize("path", [*SLO_TESTS.values(), SYMPTOM_TESTS], ids=lambda path: path.stem)
-def test_alerts_fire_and_stay_silent_in_invented_histories(path: Path) -> None:
-    code, said = said_by("promtool", "test", "rules", path)
+def test_alerts_fire_and_stay_silent_in_synthetic_histories(path: Path) -> None:
+    code, output = output_of("promtool", "test", "rules", path)
 
-    assert code == 0, said
+    assert code == 0, output
 
 
-def test_every_symptom_is_tried_out_firing_and_silent() -> None:
-    assert {one.alert for one in CRISES if one.fires} == {one.name for one in SYMPTOMS}
-    assert {one.alert for one in CRISES if one.silent} == {one.name for one in SYMPTOMS}
+def test_every_symptom_has_firing_and_silent_incidents() -> None:
+    assert {incident.alert for incident in INCIDENTS if incident.fires} == {symptom.name for symptom in SYMPTOMS}
+    assert {incident.alert for incident in INCIDENTS if incident.silent} == {symptom.name for symptom in SYMPTOMS}
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_leads_to_what_to_do(name: str) -> None:
+def test_alerts_link_to_a_complete_runbook(name: str) -> None:
     alert = ALERTS[name]
     path, anchor = alert["annotations"]["runbook_url"].split("#")
     sections = {heading.replace(" ", "-"): text for heading, text in _sections().items()}
@@ -70,7 +70,7 @@ def test_an_alert_leads_to_what_to_do(name: str) -> None:
     assert alert["labels"]["severity"] in {"page", "ticket"}
 
 
-def test_every_section_belongs_to_an_alert() -> None:
+def test_every_runbook_section_belongs_to_an_alert() -> None:
     anchors = {alert["annotations"]["runbook_url"].split("#")[1] for alert in ALERTS.values()}
 
     assert {heading.replace(" ", "-") for heading in _sections()} == anchors
@@ -83,18 +83,18 @@ def _sections() -> dict[str, str]:
 
 
 def _commands() -> list[str]:
-    """Every call of gofleet that the runbooks tell to make, without repetitions."""
-    found = re.findall(r"(?:^|`)gofleet ((?!\.\.\.)[^`\n]+)", RUNBOOK, flags=re.M)
-    return sorted({words.strip() for words in found})
+    """The distinct gofleet commands in the runbooks."""
+    commands = re.findall(r"(?:^|`)gofleet ((?!\.\.\.)[^`\n]+)", RUNBOOK, flags=re.M)
+    return sorted({words.strip() for words in commands})
 
 
 @pytest.mark.parametrize("words", _commands())
-def test_a_command_of_the_runbooks_exists(words: str) -> None:
+def test_commands_of_the_runbooks_exist(words: str) -> None:
     command = re.match(r"[a-z]+(?: [a-z]+)?(?= |$)", words)
     assert command is not None
-    asked = [*command.group().split(), "--help"]
-    told = subprocess.run([sys.executable, "-m", "gofleet", *asked], capture_output=True, text=True, check=True).stdout
+    program = [sys.executable, "-m", "gofleet", *command.group().split(), "--help"]
+    usage = subprocess.run(program, capture_output=True, text=True, check=True).stdout
 
-    assert f"Usage: gofleet {command.group()}" in told
+    assert f"Usage: gofleet {command.group()}" in usage
     for option in re.findall(r"--[\w-]+", words):
-        assert option in told, f"gofleet {command.group()} has no {option}"
+        assert option in usage, f"gofleet {command.group()} has no {option}"

@@ -1,4 +1,4 @@
-"""Rules that are wrong in one place each, and promtool's tests that find every one of them."""
+"""Mutation tests: rules that are wrong in one place fail promtool's tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from tests.observability.files import SLO_RULES, SLO_TESTS, SYMPTOM_RULES, SYMPTOM_TESTS
-from tests.observability.tools import said_by
+from tests.observability.tools import output_of
 
 
 class Mutant(NamedTuple):
-    """`slo` has `was` replaced by `becomes` in its rules, and the tests of the alerts over `long` find it."""
+    """A change of the rules of `slo` from `was` to `becomes`, which the tests of the alerts over `long` must detect."""
 
     title: str
     slo: str
@@ -34,12 +34,12 @@ MUTANTS = (
     Mutant("the short window is long", "dispatch", r"\[5m\]", "[30m]"),
     Mutant("no floor", "dispatch", " and gofleet:slo_events[^']* >= 20", ""),
     Mutant("a floor of one", "dispatch", ">= 20", ">= 1"),
-    Mutant("no patience", "dispatch", "for: 2m", "for: 0s"),
-    Mutant("nobody is woken", "dispatch", "severity: page", "severity: ticket"),
-    Mutant("clients' mistakes are ours", "ingest", r',status!~"4.."', ""),
-    Mutant("a bucket beside the objective", "ingest", 'le="0.2"', 'le="0.25"'),
+    Mutant("no pending time", "dispatch", "for: 2m", "for: 0s"),
+    Mutant("a ticket instead of a page", "dispatch", "severity: page", "severity: ticket"),
+    Mutant("client errors count as failures", "ingest", r',status!~"4.."', ""),
+    Mutant("another bucket than the objective's", "ingest", 'le="0.2"', 'le="0.25"'),
     Mutant("streams are requests", "availability", r"orders/stream\|", ""),
-    Mutant("what people dispatched is a success", "success", ',by="worker"', ""),
+    Mutant("manual dispatch counts as success", "success", ',by="worker"', ""),
     Mutant("cancelled orders count", "success", 'outcome="manual_dispatch"', 'outcome=~"manual_dispatch|cancelled"'),
     Mutant("the long window of a ticket", "dispatch", r"\[3d\]", "[1d]", "3d"),
     Mutant("the short window of a ticket", "dispatch", r"\[2h\]", "[6h]", "1d"),
@@ -48,54 +48,54 @@ MUTANTS = (
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.title)
-def test_a_wrong_burn_rule_is_found(mutant: Mutant, tmp_path: Path) -> None:
-    rules = _of_one(yaml.safe_load(SLO_RULES.read_text(encoding="utf-8")), "groups", f"slo-{mutant.slo}")
+def test_a_wrong_burn_rule_is_detected(mutant: Mutant, tmp_path: Path) -> None:
+    rules = _only(yaml.safe_load(SLO_RULES.read_text(encoding="utf-8")), "groups", f"slo-{mutant.slo}")
     right = yaml.safe_dump(rules, width=100_000)
     wrong = re.sub(mutant.was, mutant.becomes, right)
     assert wrong != right, "there is nothing to mutate"
     [path] = [path for burn, path in SLO_TESTS.items() if burn.long == mutant.long]
-    tests = _of_one(yaml.safe_load(path.read_text(encoding="utf-8")), "tests", mutant.slo.capitalize())
+    tests = _only(yaml.safe_load(path.read_text(encoding="utf-8")), "tests", mutant.slo.capitalize())
 
-    assert _judged(tmp_path, right, tests) == 0
-    assert _judged(tmp_path, wrong, tests) != 0
+    assert _exit_code(tmp_path, right, tests) == 0
+    assert _exit_code(tmp_path, wrong, tests) != 0
 
 
-def _of_one(file: dict[str, Any], what: str, name: str) -> dict[str, Any]:
-    return {**file, what: [one for one in file[what] if one["name"].startswith(name)]}
+def _only(file: dict[str, Any], key: str, prefix: str) -> dict[str, Any]:
+    return {**file, key: [each for each in file[key] if each["name"].startswith(prefix)]}
 
 
 def _thresholds() -> list[tuple[str, Callable[[str], str]]]:
-    """Each symptom's bound raised, its patience taken away or made long."""
-    found: list[tuple[str, Callable[[str], str]]] = []
+    """Mutations of each symptom: a higher bound, no pending time or a long one."""
+    mutations: list[tuple[str, Callable[[str], str]]] = []
     for name, bound in re.findall(r"alert: (\w+)\n\s+expr: .*> (\d+)", SYMPTOM_RULES.read_text(encoding="utf-8")):
-        found.append((f"{name}-bound", _replacing(name, rf"> {bound}\n", f"> {int(bound) + 30}\n")))
-    for name, patience in re.findall(
+        mutations.append((f"{name}-bound", _replacing(name, rf"> {bound}\n", f"> {int(bound) + 30}\n")))
+    for name, pending in re.findall(
         r"alert: (\w+)\n\s+expr: .*\n\s+for: (\w+)", SYMPTOM_RULES.read_text(encoding="utf-8")
     ):
-        other = "3m" if patience == "0m" else "0m"
-        found.append((f"{name}-patience", _replacing(name, rf"for: {patience}\n", f"for: {other}\n")))
-    return found
+        other = "3m" if pending == "0m" else "0m"
+        mutations.append((f"{name}-pending", _replacing(name, rf"for: {pending}\n", f"for: {other}\n")))
+    return mutations
 
 
 def _replacing(name: str, was: str, becomes: str) -> Callable[[str], str]:
     return lambda text: re.sub(rf"(alert: {name}\n(?:.*\n)??.*?){was}", rf"\g<1>{becomes}", text, count=1)
 
 
-@pytest.mark.parametrize(("title", "mutate"), [pytest.param(*one, id=one[0]) for one in _thresholds()])
-def test_a_wrong_symptom_is_found(title: str, mutate: Callable[[str], str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("title", "mutate"), [pytest.param(*each, id=each[0]) for each in _thresholds()])
+def test_a_wrong_symptom_is_detected(title: str, mutate: Callable[[str], str], tmp_path: Path) -> None:
     right = SYMPTOM_RULES.read_text(encoding="utf-8")
     wrong = mutate(right)
     assert wrong != right, title
-    tests = _of_one(yaml.safe_load(SYMPTOM_TESTS.read_text(encoding="utf-8")), "tests", title.split("-", maxsplit=1)[0])
+    tests = _only(yaml.safe_load(SYMPTOM_TESTS.read_text(encoding="utf-8")), "tests", title.split("-", maxsplit=1)[0])
 
-    assert _judged(tmp_path, right, tests) == 0
-    assert _judged(tmp_path, wrong, tests) != 0
+    assert _exit_code(tmp_path, right, tests) == 0
+    assert _exit_code(tmp_path, wrong, tests) != 0
 
 
-def _judged(place: Path, rules: str, tests: dict[str, Any]) -> int:
-    assert tests["tests"], "no test would look at it"
+def _exit_code(place: Path, rules: str, tests: dict[str, Any]) -> int:
+    assert tests["tests"], "no test covers it"
     (place / "rules.yml").write_text(rules, encoding="utf-8")
     (place / "tests.yml").write_text(yaml.safe_dump({**tests, "rule_files": ["rules.yml"]}), encoding="utf-8")
-    code, said = said_by("promtool", "test", "rules", "tests.yml", cwd=place)
-    assert "error" not in said.lower() or "parse" not in said.lower(), said  # a rule that is no rule proves nothing
+    code, output = output_of("promtool", "test", "rules", "tests.yml", cwd=place)
+    assert "error" not in output.lower() or "parse" not in output.lower(), output  # invalid rules prove nothing
     return code
