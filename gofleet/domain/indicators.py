@@ -28,7 +28,7 @@ AVAILABILITY = Objective(
 DISPATCH = Objective(
     "dispatch", 0.99, "orders with a driver within 5 s, of all older orders that were not cancelled first"
 )
-SUCCESS = Objective("success", 0.995, "orders assigned to a driver, of those and the ones escalated to manual dispatch")
+SUCCESS = Objective("success", 0.995, "orders assigned to a driver, of all assigned or escalated to manual dispatch")
 OBJECTIVES = (INGEST, AVAILABILITY, DISPATCH, SUCCESS)
 
 

@@ -47,7 +47,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 @dataclass(frozen=True)
 class Owner:
-    """Owner of orders: the customer who created them, or the driver who has them or had them when they ended."""
+    """Owner of orders: the customer that created them, or the driver assigned to them, now or when they ended."""
 
     customer_id: str | None = None
     driver_id: str | None = None

@@ -157,7 +157,7 @@ class _HalfOpen(_State):
         self._running += 1
         try:
             return await super().run(act)
-        finally:  # cancelled probes too, or the breaker would stay half-open for ever
+        finally:  # cancelled probes too, or the breaker would never leave this state
             self._running -= 1
 
     def on_success(self) -> None:

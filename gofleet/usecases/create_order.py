@@ -16,8 +16,8 @@ class CreateOrder:
     """Use case that accepts an order, in one commit with its `orders.created` event.
 
     Returns the stored order and whether it is new: a repeated request with the same content returns the stored one.
-    `OrderIdConflict` if the id belongs to an order with other content. For a caller who creates orders of their own
-    (`own`), `OpenOrderLimitReached` above `most_open` open orders; concurrent requests may exceed it slightly.
+    `OrderIdConflict` if the id belongs to an order with other content. For a customer's own order
+    (`own`), `OpenOrderLimitReached` at `most_open` open orders; concurrent requests may exceed it slightly.
     """
 
     orders: Orders

@@ -88,8 +88,8 @@ class Member:
         self.in_rotation = False
         if not self.alive:
             return None
-        self.tell(signal.SIGCONT)
-        self.tell(signal.SIGTERM)
+        self.send_signal(signal.SIGCONT)
+        self.send_signal(signal.SIGTERM)
         return await self.ended(STOP_SECONDS)
 
     async def ended(self, within: float) -> int | None:
@@ -108,19 +108,19 @@ class Member:
         """SIGKILL; gone when this returns."""
         self.in_rotation = False
         if self.alive:
-            self.tell(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
             await self.ended(STOP_SECONDS)
 
-    def tell(self, sign: signal.Signals) -> None:
+    def send_signal(self, sign: signal.Signals) -> None:
         if self.running is not None:
-            self.running.tell(sign)
+            self.running.send_signal(sign)
 
     async def heal(self) -> None:
         """Mend its edges, wake it, and start it if it is gone, unless it was there to die."""
         for edge in self.all_edges():
             await edge.heal()
         if self.alive:
-            self.tell(signal.SIGCONT)
+            self.send_signal(signal.SIGCONT)
         elif "GOFLEET_FAILPOINTS" not in self.own:
             await self.start()
 

@@ -51,7 +51,7 @@ class Running:
         finally:
             link.close()
 
-    def tell(self, sign: signal.Signals) -> None:
+    def send_signal(self, sign: signal.Signals) -> None:
         self.popen.send_signal(sign)
 
     def ended(self, within: float = 30.0) -> int:
@@ -113,7 +113,7 @@ class Installation:
         """SIGTERM to all that still run; their exit codes by name."""
         alive = [process for process in self.processes if process.popen.poll() is None]
         for process in alive:
-            process.tell(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
         return {process.name: process.ended() for process in alive}
 
     def kill(self) -> None:

@@ -56,7 +56,7 @@ async def test_panels_show_and_alerts_tell(installation: Installation, town: Tow
             await _panels(prometheus)
             assert not NOTICED & prometheus.firing()
 
-            started["fleet"].tell(signal.SIGKILL)
+            started["fleet"].send_signal(signal.SIGKILL)
 
             await eventually(lambda: prometheus.firing() >= NOTICED, within=90, every=0.5)
             await _panels(prometheus)

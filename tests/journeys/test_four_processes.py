@@ -64,7 +64,7 @@ async def test_a_killed_role_loses_nothing(
     # Somewhere in the middle, with work in hand.
     await eventually(lambda: count(clean_database) > 60, within=60, every=0.1)
 
-    processes[victim].tell(signal.SIGKILL)
+    processes[victim].send_signal(signal.SIGKILL)
     processes[victim].ended()
     installation.launch(victim)
 
@@ -135,7 +135,7 @@ async def test_several_roles_share_a_process(installation: Installation, town: T
         return await town.status("o-1") == "DISPATCHED"
 
     await eventually(dispatched)
-    everything.tell(signal.SIGTERM)
+    everything.send_signal(signal.SIGTERM)
     assert everything.ended() == 0
 
 

@@ -87,7 +87,7 @@ async def test_open_streams_do_not_hold_up_the_end_of_the_process(
         await lives(client, "o-1")
         assert [await heard(stream, 2) for stream in streams] == [[("o-1", 1), ("o-1", 2)]] * 3
         began = time.monotonic()
-        api.tell(signal.SIGTERM)
+        api.send_signal(signal.SIGTERM)
         for stream in streams:
             await stream.end()
         code = await asyncio.to_thread(api.ended)

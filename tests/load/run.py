@@ -91,7 +91,7 @@ async def outage(load: K6, installation: Installation, fleet: Running, conninfo:
         return load.runs() and _customers(conninfo, condition) >= customers
 
     await eventually(lambda: reached_by_all("status in ('DISPATCHED', 'DELIVERED')"), within=120, every=0.1)
-    fleet.report(signal.SIGKILL)
+    fleet.send_signal(signal.SIGKILL)
     fleet.ended()
     await eventually(lambda: reached_by_all("reason = 'fleet_unavailable'"), within=180, every=0.1)
     (restarted,) = installation.start("fleet")

@@ -80,7 +80,7 @@ async def lives_with_and_without_a_fleet(installation: Installation) -> None:
         await town.order("o-1")
         await until(town, "o-1", "DISPATCHED")
         assert await town.deliver_all() == 1
-        fleet.tell(signal.SIGKILL)
+        fleet.send_signal(signal.SIGKILL)
         fleet.ended()
         await town.order("o-2")
         await until(town, "o-2", "MANUAL_DISPATCH")

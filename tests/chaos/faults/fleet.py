@@ -47,7 +47,7 @@ async def _killed(trial: Trial) -> None:
 
 async def _frozen(trial: Trial) -> None:
     for member in trial.world.of("fleet"):
-        member.tell(signal.SIGSTOP)
+        member.send_signal(signal.SIGSTOP)
     await asyncio.sleep(AWAY_SECONDS)
     if trial.background is None:
         states = [await breaker_state(member) for member in trial.world.of("worker")]

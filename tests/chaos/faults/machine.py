@@ -110,7 +110,7 @@ async def _asleep(trial: Trial, members: Sequence[Member]) -> AsyncGenerator[Non
     """Frozen for the block, and nobody is sent to them: cheaper than to stop and start them all."""
     for member in members:
         trial.world.members.pop(member.name)
-        member.tell(signal.SIGSTOP)
+        member.send_signal(signal.SIGSTOP)
     for edge in trial.world.edges("fleet", "worker", "api"):
         edge.reset()  # who was connected to a frozen fleet connects anew, to one that is awake
     try:
@@ -118,7 +118,7 @@ async def _asleep(trial: Trial, members: Sequence[Member]) -> AsyncGenerator[Non
     finally:
         for member in members:
             trial.world.members[member.name] = member
-            member.tell(signal.SIGCONT)
+            member.send_signal(signal.SIGCONT)
 
 
 def _faketime() -> Path | None:
