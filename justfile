@@ -70,7 +70,8 @@ test-all *args: (test args) (test-system args)
 # Domain, use cases and guards in memory: starts in a second or two
 [group('check')]
 quick *args:
-    uv run pytest tests/domain tests/usecases tests/guards {{args}}
+    @# without Hypothesis's plugin, which imports all of it at the end of a run
+    uv run pytest -p no:hypothesispytest tests/domain tests/usecases tests/guards {{args}}
 
 # The promises of every port, on memory and on the real servers
 [group('check')]
