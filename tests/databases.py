@@ -50,11 +50,11 @@ def make_logins(conninfo: str) -> None:
     from gofleet.adapters.postgres.privileges import group_of
     from gofleet.roles import ORDER
 
-    with psycopg.connect(conninfo, autocommit=True) as link:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         for role in ORDER:
             login, group = sql.Identifier(login_of(role)), sql.Identifier(group_of(role))
             with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-                link.execute(sql.SQL("create role {} login in role {}").format(login, group))
+                connection.execute(sql.SQL("create role {} login in role {}").format(login, group))
 
 
 @pytest.fixture(scope="session")
@@ -85,14 +85,14 @@ def clean_database(postgres_server: Postgres, migrated_template: str) -> Generat
 
 async def waits_for_a_lock(pool: Pool) -> bool:
     """Whether any session of this database waits for a lock of another one."""
-    async with pool.connection() as link:
+    async with pool.connection() as connection:
         query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-        row = await (await link.execute(query)).fetchone()
+        row = await (await connection.execute(query)).fetchone()
     return row is not None and row[0] > 0
 
 
 def _administer(server: Postgres, statement: Composed) -> None:
     import psycopg
 
-    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
-        link.execute(statement)
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)

@@ -38,7 +38,7 @@ def an_order(
     return order
 
 
-def to(driver_id: str) -> Transition:
+def dispatch_to(driver_id: str) -> Transition:
     """The verb that gives an order to that driver, as `Order.cancel` is the one that cancels it."""
 
     def give(order: Order, /, *, by: Actor) -> None:
@@ -47,7 +47,7 @@ def to(driver_id: str) -> Transition:
     return give
 
 
-def to_people(order: Order, /, *, by: Actor) -> None:
+def escalate(order: Order, /, *, by: Actor) -> None:
     order.send_to_manual(Reason.NO_DRIVER, by=by)
 
 

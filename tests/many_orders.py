@@ -28,8 +28,8 @@ from (
 
 def fill(conninfo: str, many: int = MANY) -> None:
     """Put so many orders of the last day or so into the table, settled, of 500 drivers."""
-    with psycopg.connect(conninfo, autocommit=True, options="-c statement_timeout=0") as link:
-        link.execute("alter table orders disable trigger user")
-        link.execute(_FILL, {"many": many, "drivers": DRIVERS})
-        link.execute("alter table orders enable trigger user")
-        link.execute("vacuum analyze orders")
+    with psycopg.connect(conninfo, autocommit=True, options="-c statement_timeout=0") as connection:
+        connection.execute("alter table orders disable trigger user")
+        connection.execute(_FILL, {"many": many, "drivers": DRIVERS})
+        connection.execute("alter table orders enable trigger user")
+        connection.execute("vacuum analyze orders")

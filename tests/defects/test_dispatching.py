@@ -21,7 +21,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.transitions import Transition, transition_order
 from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
-from tests.makers import CENTRE, a_position, an_order, in_status, to
+from tests.makers import CENTRE, a_position, an_order, dispatch_to, in_status
 
 EVENT = "018f0000-0000-7000-8000-00000000000{}"
 COUNT = 5
@@ -85,7 +85,7 @@ async def joao_da_silva(search: Search) -> list[Candidate]:
 
 
 @both_ways
-@pytest.mark.parametrize("verb", [Order.cancel, to("by-hand")])
+@pytest.mark.parametrize("verb", [Order.cancel, dispatch_to("by-hand")])
 async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
     pool: Pool, stored: PostgresOrders, verb: Transition, way: Way
 ) -> None:

@@ -12,11 +12,11 @@ from gofleet.domain.order import TRANSITIONS, Order, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import Transition
-from tests.makers import an_order, to, to_people
+from tests.makers import an_order, dispatch_to, escalate
 
 VERBS: dict[Status, Transition] = {
-    Status.DISPATCHED: to("bia"),
-    Status.MANUAL_DISPATCH: to_people,
+    Status.DISPATCHED: dispatch_to("bia"),
+    Status.MANUAL_DISPATCH: escalate,
     Status.DELIVERED: Order.deliver,
     Status.CANCELLED: Order.cancel,
     Status.PENDING: Order.redispatch,

@@ -15,7 +15,7 @@ from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
 from tests.auth.provider import a_provider
 from tests.fuzz.hooks import CUSTOMER, MARKER
 from tests.fuzz.run import an_api, furnish, let_loose
-from tests.makers import an_order, to
+from tests.makers import an_order, dispatch_to
 
 EXAMPLES = 8
 SEED = 1
@@ -31,7 +31,7 @@ async def strangers(conninfo: str) -> None:
             await orders.add(an_order(id, customer_id=f"{FOREIGN}-customer"))
             if number % 2:
                 order = await orders.get(id)
-                to(f"{FOREIGN}-driver-{number}")(order, by="worker")
+                dispatch_to(f"{FOREIGN}-driver-{number}")(order, by="worker")
                 await orders.save(order)
 
 

@@ -39,7 +39,7 @@ from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.relay import ReplayParked
 from gofleet.usecases.transitions import Transition
-from tests.makers import CENTRE, an_order, to, to_people
+from tests.makers import CENTRE, an_order, dispatch_to, escalate
 from tests.waiting import eventually
 
 EVERYTHING = ParkedFilter()
@@ -187,10 +187,10 @@ async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is
 @pytest.mark.parametrize("redis_forgot", [False, True])
 async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_forgot: bool) -> None:
     ends: dict[str, list[Transition]] = {
-        "dispatched": [to("ana")],
-        "delivered": [to("bia"), Order.deliver],
+        "dispatched": [dispatch_to("ana")],
+        "delivered": [dispatch_to("bia"), Order.deliver],
         "cancelled": [Order.cancel],
-        "by-hand": [to_people],
+        "by-hand": [escalate],
     }
     for order_id, verbs in ends.items():
         order = an_order(order_id)

@@ -101,6 +101,6 @@ async def outage(load: K6, installation: Installation, fleet: Running, conninfo:
 def _customers(conninfo: str, condition: str) -> int:
     """The number of k6's customers with an order that meets `condition`; the third part of its id is the customer."""
     query = f"select count(distinct split_part(id, '-', 3)) from orders where {condition}"
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        row = link.execute(query.encode()).fetchone()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        row = connection.execute(query.encode()).fetchone()
     return int(row[0]) if row else 0

@@ -55,21 +55,21 @@ QUERIES = {
 
 def findings(conninfo: str) -> set[str]:
     """`<kind>: <some offenders>` for each kind that was found."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         return {
             f"{kind}: {', '.join(str(row[0]) for row in rows[:5])}"
             for kind, query in QUERIES.items()
-            if (rows := link.execute(query.encode()).fetchall())
+            if (rows := connection.execute(query.encode()).fetchall())
         }
 
 
 def published(conninfo: str) -> set[str]:
     """The ids of the events that the outbox believes to have been published."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        return {str(row[0]) for row in link.execute("select event_id from outbox where published_at is not null")}
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return {str(row[0]) for row in connection.execute("select event_id from outbox where published_at is not null")}
 
 
 def unpublished(conninfo: str) -> int:
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        row = link.execute("select count(*) from outbox where published_at is null").fetchone()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        row = connection.execute("select count(*) from outbox where published_at is null").fetchone()
     return int(row[0]) if row else 0

@@ -37,9 +37,9 @@ class Patient:
         self.patch.setitem(queries.statements, name, cast("LiteralString", mutated))
 
     def drop(self, *what: LiteralString) -> None:
-        with psycopg.connect(self.conninfo, autocommit=True) as link:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
             for each in what:
-                link.execute(b"drop " + each.encode())
+                connection.execute(b"drop " + each.encode())
 
 
 def save_whatever_was_read(patient: Patient) -> None:

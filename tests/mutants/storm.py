@@ -187,7 +187,7 @@ class Storm:
 
 async def a_storm(conninfo: str, redis: Redis, seed: int, weather: Weather) -> set[str]:
     """What was found after the storm of that seed, in a database that is emptied first."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        link.execute("truncate orders, outbox, inbox, order_log, parked")
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("truncate orders, outbox, inbox, order_log, parked")
     async with create_pool(conninfo, size=12, wait_seconds=10) as pool:
         return await Storm(pool, redis, conninfo, Random(seed), weather).rage()  # noqa: S311  a storm, not a secret

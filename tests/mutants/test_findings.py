@@ -10,7 +10,7 @@ from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import transition_order
 from tests.journeys.truth import truth
-from tests.makers import an_order, in_status, to
+from tests.makers import an_order, dispatch_to, in_status
 from tests.mutants.findings import findings
 from tests.waiting import eventually
 
@@ -23,15 +23,15 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
         orders = PostgresOrders(pool)
         await orders.add(an_order("first"))
         await orders.add(an_order("second"))
-        await transition_order(orders, "first", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
+        await transition_order(orders, "first", dispatch_to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
 
         async with pool.connection() as sweeper, sweeper.transaction():
             await sweeper.execute("select from orders where id = 'second' for update")
             waiting = asyncio.create_task(
-                transition_order(orders, "second", to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
+                transition_order(orders, "second", dispatch_to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
             )
-            async with pool.connection() as link:
-                await eventually(lambda: _somebody_waits(link))
+            async with pool.connection() as connection:
+                await eventually(lambda: _somebody_waits(connection))
             await transition_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
         await waiting
 
@@ -39,6 +39,6 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
     assert [finding for finding in found if finding.startswith(OVERLAPS)] == []
 
 
-async def _somebody_waits(link: Connection) -> bool:
+async def _somebody_waits(connection: Connection) -> bool:
     query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    return bool(await (await link.execute(query)).fetchone())
+    return bool(await (await connection.execute(query)).fetchone())

@@ -30,7 +30,7 @@ from gofleet.domain.messages import QUEUES
 from gofleet.domain.order import Order
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.usecases.relay import RelayOutbox
-from tests.makers import to, to_people
+from tests.makers import dispatch_to, escalate
 from tests.ports.stores import Store
 from tests.services import a_vhost
 
@@ -146,8 +146,8 @@ async def test_the_readmes_consumer_receives_every_event(store: Store, vhost: Ra
 
 async def every_move(store: Store, relay: RelayOutbox) -> None:
     """One event at least of each type, published."""
-    await store.kept("o-1", to("ana"), Order.deliver)
-    await store.kept("o-2", to_people, Order.redispatch, Order.cancel)
+    await store.kept("o-1", dispatch_to("ana"), Order.deliver)
+    await store.kept("o-2", escalate, Order.redispatch, Order.cancel)
     await store.kept("o-3")
     await publish_all(relay)
     assert await store.orders.republish_pending(0, 10) == ["o-3"]

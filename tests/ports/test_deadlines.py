@@ -14,7 +14,7 @@ from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import Transition
-from tests.makers import an_order, to, to_people
+from tests.makers import an_order, dispatch_to, escalate
 from tests.telemetry.moved import moved
 
 
@@ -46,11 +46,11 @@ async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited
 @pytest.mark.parametrize(
     ("moves", "waited", "judged"),
     [
-        pytest.param([to("ana")], 4.0, (1, 0), id="in time"),
-        pytest.param([to("ana")], 6.0, (1, 1), id="late"),
+        pytest.param([dispatch_to("ana")], 4.0, (1, 0), id="in time"),
+        pytest.param([dispatch_to("ana")], 6.0, (1, 1), id="late"),
         pytest.param([], 0.0, (1, 1), id="still waiting, and nowhere else to be seen"),
-        pytest.param([to_people], 2.0, (1, 1), id="handed to people"),
-        pytest.param([to_people, to("ana")], 2.0, (1, 1), id="by people, who are not what was promised"),
+        pytest.param([escalate], 2.0, (1, 1), id="handed to people"),
+        pytest.param([escalate, dispatch_to("ana")], 2.0, (1, 1), id="by people, who are not what was promised"),
         pytest.param([Order.cancel], 2.0, (0, 0), id="cancelled in time"),
         pytest.param([Order.cancel], 7.0, (1, 1), id="cancelled after waiting too long"),
     ],

@@ -18,7 +18,7 @@ from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import History
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.tracing import current_trace_id, span
-from tests.makers import an_order, to, to_people
+from tests.makers import an_order, dispatch_to, escalate
 from tests.ports.stores import Store, store
 
 __all__ = ["store"]
@@ -72,8 +72,8 @@ async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) ->
 
 
 async def test_every_sort_of_move_has_its_name(store: Store) -> None:
-    await store.kept("o-1", to("ana"), Order.deliver)
-    await store.kept("o-2", to_people, Order.cancel)
+    await store.kept("o-1", dispatch_to("ana"), Order.deliver)
+    await store.kept("o-2", escalate, Order.cancel)
 
     assert said(await everything(store.history)) == [
         "o-1 created",
@@ -106,7 +106,7 @@ async def test_a_move_leads_to_its_trace(store: Store) -> None:
 
 
 async def test_reading_on_repeats_nothing_and_misses_nothing(store: Store) -> None:
-    await store.kept("o-1", to("ana"))
+    await store.kept("o-1", dispatch_to("ana"))
     now = await store.history.now()
 
     assert await everything(store.history, now) == []
@@ -132,8 +132,8 @@ async def test_what_was_looked_at_in_vain_need_not_be_looked_at_again(store: Sto
 
 
 async def test_what_is_read_can_be_narrowed(store: Store) -> None:
-    await store.kept("o-1", to("ana"), Order.deliver)
-    await store.kept("o-2", to("bia"))
+    await store.kept("o-1", dispatch_to("ana"), Order.deliver)
+    await store.kept("o-2", dispatch_to("bia"))
 
     ended = HistoryFilter(kinds=frozenset({ChangeKind.DELIVERED, ChangeKind.CANCELLED}))
     first = HistoryFilter(order_id="o-1")
@@ -186,7 +186,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
             for number in range(orders_each):
                 order = an_order(f"w{writer}-{number}")
                 await orders.add(order)
-                for verb in (to(f"driver-{writer}"), Order.deliver):
+                for verb in (dispatch_to(f"driver-{writer}"), Order.deliver):
                     verb(order, by=WORKER)
                     await orders.save(order)
 

@@ -20,7 +20,7 @@ from gofleet.ports import Indicators, Orders
 from gofleet.testing.indicators import MemoryIndicators
 from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.transitions import Transition
-from tests.makers import an_order, to, to_people
+from tests.makers import an_order, dispatch_to, escalate
 
 WINDOW = 900.0
 
@@ -105,16 +105,16 @@ async def test_requests_of_all_processes_count_together_and_once(books: Books) -
 
 
 async def test_what_became_of_orders_first_counts(books: Books) -> None:
-    await books.kept("delivered", to("ana"), Order.deliver)
-    await books.kept("late", to("bia"), waited=5.5)
-    await books.kept("redispatched", to("cid"), Order.redispatch, to("dora"), Order.deliver)
-    await books.kept("by-hand", to_people, to("eva"))
+    await books.kept("delivered", dispatch_to("ana"), Order.deliver)
+    await books.kept("late", dispatch_to("bia"), waited=5.5)
+    await books.kept("redispatched", dispatch_to("cid"), Order.redispatch, dispatch_to("dora"), Order.deliver)
+    await books.kept("by-hand", escalate, dispatch_to("eva"))
     await books.kept("cancelled", Order.cancel)
-    await books.kept("cancelled-later", to("fabio"), Order.cancel)
+    await books.kept("cancelled-later", dispatch_to("fabio"), Order.cancel)
     await books.kept("stranded")
     await books.kept("too-young-to-be-late", age=1.0)
-    await books.kept("young-and-dispatched", to("gil"), age=1.0, waited=0.5)
-    await books.kept("long-ago", to("hugo"), age=WINDOW + 1)
+    await books.kept("young-and-dispatched", dispatch_to("gil"), age=1.0, waited=0.5)
+    await books.kept("long-ago", dispatch_to("hugo"), age=WINDOW + 1)
 
     shares = await books.shares()
 

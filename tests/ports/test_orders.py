@@ -18,13 +18,13 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.ports import OrderFilter
-from tests.makers import an_order, to
+from tests.makers import an_order, dispatch_to
 from tests.ports.stores import Store, store
 
 __all__ = ["store"]
 
 
-to_ana = to("ana")
+to_ana = dispatch_to("ana")
 
 
 def a_receipt() -> Receipt:

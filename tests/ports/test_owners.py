@@ -8,7 +8,7 @@ from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.order import Order, Owner
 from gofleet.ports import OrderFilter
 from gofleet.usecases.transitions import transition_order
-from tests.makers import an_order, to
+from tests.makers import an_order, dispatch_to
 from tests.ports.stores import Store, store
 
 __all__ = ["store"]
@@ -21,7 +21,7 @@ async def settled(store: Store) -> None:
     for id, (customer, driver) in ORDERS.items():
         await store.orders.add(an_order(id, customer_id=customer))
         if driver is not None:
-            await transition_order(store.orders, id, to(driver), by="worker", done=lambda _: False)
+            await transition_order(store.orders, id, dispatch_to(driver), by="worker", done=lambda _: False)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_pages_of_ones_own(store: Store) -> None:
 async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner: Owner, told: list[str]) -> None:
     await settled(store)
     await transition_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
-    await transition_order(store.orders, "o-1", to("z"), by="worker", done=lambda _: False)
+    await transition_order(store.orders, "o-1", dispatch_to("z"), by="worker", done=lambda _: False)
     page = await store.history.after(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
     said = [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in page.entries]
     assert said == told

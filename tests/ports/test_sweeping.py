@@ -16,7 +16,7 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.ports import Holding
-from tests.makers import an_order, to, to_people
+from tests.makers import an_order, dispatch_to, escalate
 from tests.ports.stores import Store, store
 from tests.ports.test_orders import a_receipt, to_ana
 
@@ -62,9 +62,9 @@ async def test_what_is_not_even_published_once_is_not_announced_again(store: Sto
 
 async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
     await store.kept("dispatched", to_ana)
-    await store.kept("by-hand", to_people)
+    await store.kept("by-hand", escalate)
     await store.kept("cancelled", Order.cancel)
-    await store.kept("delivered", to("bia"), Order.deliver)
+    await store.kept("delivered", dispatch_to("bia"), Order.deliver)
     await store.kept("waiting")
     await store.published()
 
@@ -163,10 +163,10 @@ async def test_receipts_are_forgotten_in_time(store: Store) -> None:
 
 @pytest.mark.parametrize("page", [1, 2, 10])
 async def test_live_orders_are_listed_once_with_their_drivers(store: Store, page: int) -> None:
-    await store.kept("o-1", to("ana"))
-    await store.kept("o-2", to("bia"), Order.redispatch, to("eva"))
-    await store.kept("o-3", to("cai"), Order.deliver)
-    await store.kept("o-4", to("dan"))
+    await store.kept("o-1", dispatch_to("ana"))
+    await store.kept("o-2", dispatch_to("bia"), Order.redispatch, dispatch_to("eva"))
+    await store.kept("o-3", dispatch_to("cai"), Order.deliver)
+    await store.kept("o-4", dispatch_to("dan"))
     await store.kept("o-5")
     found: list[Holding] = []
     while some := await store.orders.live(found[-1] if found else None, page):

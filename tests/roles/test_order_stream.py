@@ -18,7 +18,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.domain.order import Order
 from gofleet.testing.history import MemoryHistory
-from tests.makers import an_order, to
+from tests.makers import an_order, dispatch_to
 from tests.roles.conftest import World
 from tests.roles.listener import STREAM, Listener, listening_to
 from tests.roles.test_api import slug
@@ -88,7 +88,7 @@ async def test_a_stream_opens_at_once_and_tells_what_the_timeline_will(client: h
         assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert stream.answer.headers["cache-control"] == "no-store"
         assert stream.retry == 2000
-        await moved(world, "o-1", to("ana"))
+        await moved(world, "o-1", dispatch_to("ana"))
 
         events = await stream.events(2)
 
@@ -105,7 +105,7 @@ async def test_a_stream_can_be_narrowed(client: httpx.AsyncClient, world: World)
         listening_to(client, order_id="o-1", type="orders.delivered") as both,
     ):
         await moved(world, "o-2", Order.cancel)
-        await moved(world, "o-1", to("ana"), Order.deliver)
+        await moved(world, "o-1", dispatch_to("ana"), Order.deliver)
 
         assert await first.told(3) == ["o-1 created", "o-1 dispatched", "o-1 delivered"]
         assert await ended.told(2) == ["o-2 cancelled", "o-1 delivered"]
@@ -115,7 +115,7 @@ async def test_a_stream_can_be_narrowed(client: httpx.AsyncClient, world: World)
 @pytest.mark.parametrize("way", ["header", "query"])
 async def test_a_stream_goes_on_where_it_was_cut(client: httpx.AsyncClient, world: World, way: str) -> None:
     async with listening_to(client) as stream:
-        await moved(world, "o-1", to("ana"))
+        await moved(world, "o-1", dispatch_to("ana"))
         assert await stream.told(1) == ["o-1 created"]
         last_id = stream.last_id
     assert last_id

@@ -11,7 +11,7 @@ from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.drivers import ReconcileDrivers
 from gofleet.usecases.transitions import Transition
-from tests.makers import CENTRE, a_position, an_order, to
+from tests.makers import CENTRE, a_position, an_order, dispatch_to
 
 
 def reconciling(
@@ -22,7 +22,7 @@ def reconciling(
 
 async def dispatched(orders: MemoryOrders, order_id: str, driver_id: str) -> None:
     await orders.add(an_order(order_id))
-    await moved(orders, order_id, to(driver_id))
+    await moved(orders, order_id, dispatch_to(driver_id))
 
 
 async def moved(orders: MemoryOrders, order_id: str, move: Transition) -> None:
@@ -70,7 +70,7 @@ async def test_an_order_given_to_somebody_else_frees_the_first_driver_only() -> 
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
     await moved(orders, "o-1", Order.redispatch)
-    await moved(orders, "o-1", to("bia"))
+    await moved(orders, "o-1", dispatch_to("bia"))
 
     await reconciling(orders, positions)()
 
@@ -82,7 +82,7 @@ async def test_an_order_given_again_to_its_driver_stays() -> None:
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
     await moved(orders, "o-1", Order.redispatch)
-    await moved(orders, "o-1", to("ana"))
+    await moved(orders, "o-1", dispatch_to("ana"))
 
     await reconciling(orders, positions)()
 

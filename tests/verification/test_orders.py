@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gofleet.domain.order import Order
-from tests.makers import to
+from tests.makers import dispatch_to
 from tests.verification.world import World
 
 EVENT = "insert into outbox (event_id, aggregate_id, seq, event_type, payload) values (gen_random_uuid(), {})"
@@ -101,7 +101,7 @@ async def test_i4_a_driver_exchanged_on_the_way(world: World) -> None:
 
 async def test_i5_a_driver_with_two_orders(world: World) -> None:
     world.sql("drop index one_live_order_per_driver")
-    await world.move("o-manual", to("ana"))
+    await world.move("o-manual", dispatch_to("ana"))
     await world.settle()
 
     await world.finds("I5", "ana", says="o-manual")
@@ -109,7 +109,7 @@ async def test_i5_a_driver_with_two_orders(world: World) -> None:
 
 async def test_i5_also_when_it_is_long_over(world: World) -> None:
     world.sql("drop index one_live_order_per_driver")
-    await world.move("o-manual", to("ana"))
+    await world.move("o-manual", dispatch_to("ana"))
     for order_id in ("o-manual", "o-dispatched"):
         await world.move(order_id, Order.deliver)
     await world.settle()

@@ -27,15 +27,15 @@ from gofleet.settings import Settings
 from gofleet.usecases.drivers import FollowOrders
 from gofleet.usecases.transitions import Transition
 from gofleet.verification import Inputs, Report, Verdict, verify
-from tests.makers import a_position, an_order, to, to_people
+from tests.makers import a_position, an_order, dispatch_to, escalate
 
 Moves = tuple[Transition, ...]
 HISTORIES: dict[str, Moves] = {
-    "o-delivered": (to("ana"), Order.deliver),
-    "o-dispatched": (to("ana"),),
-    "o-again": (to("bea"), Order.redispatch, to("bea")),
-    "o-manual": (to_people,),
-    "o-cancelled": (to("caio"), Order.cancel),
+    "o-delivered": (dispatch_to("ana"), Order.deliver),
+    "o-dispatched": (dispatch_to("ana"),),
+    "o-again": (dispatch_to("bea"), Order.redispatch, dispatch_to("bea")),
+    "o-manual": (escalate,),
+    "o-cancelled": (dispatch_to("caio"), Order.cancel),
 }
 
 
