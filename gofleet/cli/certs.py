@@ -20,7 +20,7 @@ def certs(
     year. GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY name those of a role; DB_SSLROOTCERT, RABBITMQ_TLS_CA and
     REDIS_TLS_CA the authority of the servers.
     """
-    from gofleet.embedded.certificates import make
+    from gofleet.embedded.certificates import make_certificates
 
-    for file in make(folder):
+    for file in make_certificates(folder):
         print(file)

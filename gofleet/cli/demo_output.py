@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from gofleet.simulation.client import Counts
-from gofleet.simulation.tally import Summary
+from gofleet.simulation.summary import Summary
 
 CURL = """curl -i -X POST {base}/api/v1/orders -H 'Content-Type: application/json' \\
      -d '{{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}}'"""

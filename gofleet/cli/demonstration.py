@@ -97,12 +97,12 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
         people = SimulatedClient(
             City(centre, wishes.seed, wishes.drivers), http, fleet, wishes.per_minute, wishes.orders
         )
-        await people.sign_on()
+        await people.register_drivers()
         story.step(f"{wishes.drivers} drivers on the road")
         story.urls(base, settings.telemetry.metrics_port, log)
 
         async def live(stop: asyncio.Event) -> None:
-            await people.live(stop)
+            await people.run(stop)
             if wishes.exits:
                 process.stopping.set()
             await stop.wait()  # without --exit the servers stay, for you to look around
@@ -114,7 +114,7 @@ async def _city(process: Process, wishes: Wishes, story: Story, log: Path) -> As
             async with process.keeping(live), process.keeping(lambda stop: repeat(show, SHOW_SECONDS, stop)):
                 yield people
         finally:
-            story.summary(await people.told())
+            story.summary(await people.summarize())
 
 
 def _at_home(settings: Settings) -> dict[str, str]:

@@ -32,13 +32,13 @@ def doctor(
     import asyncio
     import logging
 
-    from gofleet.doctor import Case, diagnose
+    from gofleet.doctor import DoctorOptions, diagnose
     from gofleet.settings import load
 
     logging.disable()  # clients log what the diagnosis tells anyway
-    diagnosis = asyncio.run(diagnose(Case(load(), chosen(role), url, seconds)))
+    diagnosis = asyncio.run(diagnose(DoctorOptions(load(), chosen(role), url, seconds)))
     if json:
-        for finding in diagnosis.findings:
+        for finding in diagnosis.results:
             say({name: str(getattr(finding, name)) for name in finding.__struct_fields__})
     else:
         _show(diagnosis)
@@ -51,7 +51,7 @@ def _show(diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
     table = Table("state", "what", "", "seen, and what to do", box=None, padding=(0, 1), header_style="dim")
-    for finding in diagnosis.findings:
+    for finding in diagnosis.results:
         state = Text(finding.state.value, style=STYLES[finding.state.value])
         seen = Text(harmless(finding.seen))
         if finding.fix:

@@ -17,7 +17,7 @@ from gofleet.cli.output import Json, say
 from gofleet.cli.params import POINT, Point
 
 if TYPE_CHECKING:
-    from gofleet.simulation.city import Courier
+    from gofleet.simulation.city import SimulatedDriver
 
 BATCH = 500
 """Positions in one request, as many as the API takes."""
@@ -45,12 +45,12 @@ def simulate(
 
     city = City(Place(around.lat, around.lng), seed, count, radius_km)
     with Remote(url) as remote:
-        _register(remote, list(city.couriers.values()), json=json)
+        _register(remote, list(city.drivers.values()), json=json)
         rounds = Rounds(remote)
         began = time.monotonic()
         for number in range(max(1, round(seconds / every))):
             time.sleep(max(0.0, began + number * every - time.monotonic()))
-            rounds.send(city.drive(time.monotonic()))
+            rounds.send(city.advance(time.monotonic()))
             _progress(rounds, time.monotonic() - began, json=json)
     _ended(rounds, json=json)
 
@@ -65,7 +65,7 @@ class Rounds:
         self.failing = False
         self._remote = remote
 
-    def send(self, couriers: Sequence[Courier]) -> None:
+    def send(self, couriers: Sequence[SimulatedDriver]) -> None:
         for batch in _batches(couriers):
             self.batches += 1
             self.sent += len(batch)
@@ -86,7 +86,7 @@ class Rounds:
         }
 
 
-def _register(remote: Remote, couriers: Sequence[Courier], *, json: bool) -> None:
+def _register(remote: Remote, couriers: Sequence[SimulatedDriver], *, json: bool) -> None:
     for courier in couriers:
         remote.ask("PUT", f"/drivers/{quoted(courier.id)}", body={"name": courier.name})
     if json:
@@ -95,7 +95,7 @@ def _register(remote: Remote, couriers: Sequence[Courier], *, json: bool) -> Non
         print(f"{len(couriers)} drivers on the road")
 
 
-def _batches(couriers: Sequence[Courier]) -> Iterator[list[Item]]:
+def _batches(couriers: Sequence[SimulatedDriver]) -> Iterator[list[Item]]:
     positions = [{"driver_id": each.id, "lat": each.place.lat, "lng": each.place.lng} for each in couriers]
     for first in range(0, len(positions), BATCH):
         yield positions[first : first + BATCH]

@@ -47,7 +47,7 @@ def verify(
         print(msgspec.json.encode(report.as_dict()).decode())
     else:
         _show(report)
-    for why in dict.fromkeys(why for finding in report.findings for why in finding.unreadable):
+    for why in dict.fromkeys(why for finding in report.results for why in finding.unreadable):
         print(Failure("not everything could be read", why, FIXES), file=sys.stderr)
     sys.exit(report.exit_code)
 
@@ -59,7 +59,7 @@ def _show(report: Report) -> None:
 
     console = Console()
     table = Table("", "invariant", "verdict", "who, and what else is to be said")
-    for finding in report.findings:
+    for finding in report.results:
         verdict = Text(_verdict(finding), style=STYLES[finding.verdict.value])
         table.add_row(finding.id, Text(finding.title), verdict, Text("\n".join(_details(finding))))
     console.print(table)

@@ -1,76 +1,158 @@
-"""Roles that run already: the fleet that others ask, and an API that somebody named."""
+"""Checks of the roles: settings, local ports, the fleet service, and an API given by its URL."""
 
 from __future__ import annotations
 
+import errno
+import socket
 from typing import Any, cast
 
 import httpx
 import msgspec
 
-from gofleet import __version__
+from gofleet import __version__, failpoints
 from gofleet.adapters.grpc.health import fleet_serves
-from gofleet.doctor.findings import API, FLEET, WORKER, Case, CheckResults
-from gofleet.doctor.probes import knock
+from gofleet.doctor.results import API, FLEET, WORKER, CheckResults, DoctorOptions, probe_tcp
 from gofleet.domain.errors import FleetUnavailable
+from gofleet.settings import unsafe
 
-HEALTH_SECONDS = 3.0
-
-
-async def of_fleet(case: Case, found: CheckResults) -> None:
-    """Who plays the fleet role too will start it, so that it may be missing still."""
-    if not case.plays(API, WORKER):
-        return
-    fleet = case.settings.fleet
-    where = f"{fleet.host}:{fleet.port}"
-    if (why := await knock(fleet.host, fleet.port) or await _why_not(fleet.host, fleet.port)) is None:
-        found.ok("serves", where)
-    elif case.plays(FLEET):
-        found.warning("serves", f"{where}: {why}", "`gofleet run --role fleet` starts one")
-    else:
-        fix = "`gofleet run --role fleet` starts one; or set FLEET_HOST and GRPC_PORT to where it is"
-        found.failed("serves", f"{where}: {why}", fix)
+HEALTH_TIMEOUT_SECONDS = 3.0
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  address to probe a wildcard listener
+FLEET_START = "`gofleet run --role fleet` starts one"
 
 
-async def _why_not(host: str, port: int) -> str | None:
-    """Why a fleet that listens does not serve."""
+async def check_settings(options: DoctorOptions, results: CheckResults) -> None:
+    general, sources = options.settings.general, options.settings.sources
+    production = general.environment == "production"
+    results.ok("environment", general.environment)
+    if general.failpoints:
+        _check_failpoints(general.failpoints, results, production=production)
+    for error in unsafe(options.settings, options.roles):
+        results.failed("safety", f"{error.what}: {error.why}", f"{error.fix}; the role does not start otherwise")
+    if production and options.has_role(API) and options.settings.auth.mode == "off":
+        fix = "set AUTH=oidc and AUTH_ISSUER before other machines can reach it"
+        seen = f"off ({sources['AUTH']}): every client that reaches the API has all permissions"
+        results.warning("AUTH", seen, fix)
+
+
+def _check_failpoints(spec: str, results: CheckResults, *, production: bool) -> None:
     try:
-        serves = await fleet_serves(host, port, timeout_seconds=HEALTH_SECONDS)
+        failpoints.parsed(spec)
+    except failpoints.WrongFailpoint as error:
+        results.failed("failpoints", str(error), "correct GOFLEET_FAILPOINTS, or leave it empty")
+        return
+    if production:
+        results.failed("failpoints", f"{spec} in production", "unset GOFLEET_FAILPOINTS: no role starts with it")
+    else:
+        seen = f"{spec}: roles fail deliberately"
+        results.warning("failpoints", seen, "unset GOFLEET_FAILPOINTS after the experiment")
+
+
+async def check_ports(options: DoctorOptions, results: CheckResults) -> None:
+    settings = options.settings
+    if options.has_role(API):
+        await _check_port(results, "WEB_SERVER_PORT", settings.web.host, settings.web.port)
+    if options.has_role(FLEET):
+        await _check_port(results, "GRPC_PORT", settings.fleet.listen_host, settings.fleet.port)
+    metrics, fixed = settings.telemetry, settings.given("METRICS_PORT")
+    await _check_port(results, "METRICS_PORT", metrics.metrics_host, metrics.metrics_port, next_port_serves=not fixed)
+
+
+async def _check_port(
+    results: CheckResults, setting: str, host: str, port: int, *, next_port_serves: bool = False
+) -> None:
+    """Whether the port is free, or a GoFleet process already listens on it."""
+    address = f"{host}:{port}"
+    if (code := _bind_errno(host, port)) is None:
+        results.ok(setting, f"{address} is free")
+    elif code != errno.EADDRINUSE:
+        fix = f"set {setting} to a port above 1023, and its host to an address of this machine"
+        results.failed(setting, f"{address}: {errno.errorcode.get(code, code)}", fix)
+    elif process := await _gofleet_at(LOOPBACK.get(host, host), port):
+        results.ok(setting, f"{address}: {process} already listens on it")
+    elif next_port_serves:
+        results.ok(setting, f"{address} is in use; the next free port is used")
+    else:
+        fix = f"stop it, or set {setting} to another port"
+        results.failed(setting, f"{address} is in use by another program", fix)
+
+
+def _bind_errno(host: str, port: int) -> int | None:
+    """None if a server could listen on the port now, otherwise the errno of bind."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno or errno.EINVAL
+    return None
+
+
+async def _gofleet_at(host: str, port: int) -> str | None:
+    """Description of the GoFleet process that listens on the port; None if it is another program."""
+    health = await fetch_health(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    if not isinstance(health, str):
+        return f"gofleet {', '.join(map(str, health.get('roles', [])))}"
+    try:
+        return "a fleet" if await fleet_serves(host, port, timeout_seconds=HEALTH_TIMEOUT_SECONDS) else None
+    except FleetUnavailable:
+        return None
+
+
+async def check_fleet(options: DoctorOptions, results: CheckResults) -> None:
+    """Only a warning if the selected roles include the fleet, because its process will start one."""
+    if not options.has_role(API, WORKER):
+        return
+    fleet = options.settings.fleet
+    address = f"{fleet.host}:{fleet.port}"
+    if (why := await probe_tcp(fleet.host, fleet.port) or await _not_serving(fleet.host, fleet.port)) is None:
+        results.ok("serves", address)
+    elif options.has_role(FLEET):
+        results.warning("serves", f"{address}: {why}", FLEET_START)
+    else:
+        results.failed("serves", f"{address}: {why}", f"{FLEET_START}; or set FLEET_HOST and GRPC_PORT to its address")
+
+
+async def _not_serving(host: str, port: int) -> str | None:
+    """Reason why a fleet that accepts connections does not serve; None if it serves."""
+    try:
+        serves = await fleet_serves(host, port, timeout_seconds=HEALTH_TIMEOUT_SECONDS)
     except FleetUnavailable as error:
         return error.why
-    return None if serves else "it says that it does not serve, for it stops"
+    return None if serves else "it reports NOT_SERVING, because it is stopping"
 
 
-async def of_api(case: Case, found: CheckResults) -> None:
-    if case.url is None:
+async def check_api(options: DoctorOptions, results: CheckResults) -> None:
+    if options.url is None:
         return
-    health = await health_of(case.url)
+    health = await fetch_health(options.url)
     if isinstance(health, str):
-        found.failed("reachable", f"{case.url}: {health}", "start the api role there, or correct --url")
+        results.failed("reachable", f"{options.url}: {health}", "start the api role there, or correct --url")
         return
-    found.ok("reachable", case.url)
-    bad = [name for name, check in health.get("checks", {}).items() if not check.get("ok")]
+    results.ok("reachable", options.url)
+    failed = [name for name, check in health.get("checks", {}).items() if not check.get("ok")]
     if health.get("status") == "ready":
-        found.ok("ready", f"plays {', '.join(map(str, health.get('roles', [])))}")
+        results.ok("ready", f"runs {', '.join(map(str, health.get('roles', [])))}")
     else:
-        why = f"{health.get('status')}: {', '.join(bad) or 'no check failed'}"
-        found.failed("ready", why, "its operations port tells the reason: /health/ready on METRICS_PORT")
+        why = f"{health.get('status')}: {', '.join(failed) or 'no check failed'}"
+        results.failed("ready", why, "its operations port reports the reason: /health/ready on METRICS_PORT")
     if health.get("version") == __version__:
-        found.ok("version", __version__)
+        results.ok("version", __version__)
     else:
-        seen = f"it is {health.get('version')}, this is {__version__}"
-        found.warning("version", seen, "run the same version everywhere")
+        seen = f"it runs {health.get('version')}, this is {__version__}"
+        results.warning("version", seen, "run the same version everywhere")
 
 
-async def health_of(url: str) -> dict[str, Any] | str:
-    """What a role says of itself; or why there is none."""
+async def fetch_health(url: str) -> dict[str, Any] | str:
+    """Health document of a GoFleet process, or the reason why there is none."""
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=HEALTH_SECONDS, trust_env=False) as http:
-            answer = await http.get("/health")
-        found = msgspec.json.decode(answer.content)
+        async with httpx.AsyncClient(base_url=url, timeout=HEALTH_TIMEOUT_SECONDS, trust_env=False) as http:
+            response = await http.get("/health")
+        document = msgspec.json.decode(response.content)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error) or type(error).__name__
     except msgspec.MsgspecError:
-        found = None
-    if not isinstance(found, dict) or "checks" not in found:
-        return "somebody answers, who is no GoFleet"
-    return cast("dict[str, Any]", found)
+        document = None
+    if not isinstance(document, dict) or "checks" not in document:
+        return "another program answers, not GoFleet"
+    return cast("dict[str, Any]", document)

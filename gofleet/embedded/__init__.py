@@ -1,10 +1,9 @@
-"""Private servers as child processes, for the demo and for tests: no service to install, nothing left behind."""
+"""Embedded PostgreSQL, Valkey and RabbitMQ servers as child processes, for the demo and for tests."""
 
-from gofleet.embedded.errors import EmbeddedError
 from gofleet.embedded.postgres import Postgres, PostgresAddress
 from gofleet.embedded.rabbitmq import RabbitAddress, RabbitMQ
-from gofleet.embedded.running import all_running, running
-from gofleet.embedded.server import Server
+from gofleet.embedded.resources import EmbeddedError
+from gofleet.embedded.server import Server, all_running, running
 from gofleet.embedded.valkey import Valkey, ValkeyAddress
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""Certificates for development and for tests: an authority, and one certificate for each role and server that needs it.
+"""Development and test certificates: a certificate authority and a certificate for each role and server.
 
-The authority's key is thrown away at once, so nobody can add to what was made here; make all of them anew instead.
+The authority's private key is never stored, so further certificates require a new set.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-AUTHORITY = "authority.pem"
-HERE = ("localhost", "127.0.0.1")
-NAMES: Mapping[str, Sequence[str]] = {
-    "fleet": ("fleet", *HERE),
+AUTHORITY_FILE = "authority.pem"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1")
+CERTIFICATE_NAMES: Mapping[str, Sequence[str]] = {
+    "fleet": ("fleet", *LOOPBACK_NAMES),
     "api": ("api",),
     "worker": ("worker",),
-    **{server: (server, *HERE) for server in ("postgres", "rabbitmq", "redis")},
+    **{server: (server, *LOOPBACK_NAMES) for server in ("postgres", "rabbitmq", "redis")},
 }
-"""Role or server -> the names of its certificate; those that are called by one have those of this machine, too."""
-DAYS = 365.0
+"""Role or server -> subject alternative names; listeners also have the names of the loopback interface."""
+VALID_DAYS = 365.0
 
 
 class Authority:
-    """Signs certificates for as long as it is in memory."""
+    """Certificate authority with its private key in memory only."""
 
     def __init__(self, name: str = "GoFleet development") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -47,24 +47,27 @@ class Authority:
             decipher_only=False,
         )
         self._certificate = (
-            _builder(self._name, self._name, public, DAYS)
+            _builder(self._name, self._name, public, VALID_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .sign(self._key, hashes.SHA256())
         )
 
-    def write(self, file: Path) -> None:
-        """What others must trust."""
+    def write_certificate(self, file: Path) -> None:
+        """Write the CA certificate, which clients and servers must trust."""
         file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, names: Sequence[str], certificate: Path, key: Path, *, days: float = DAYS) -> None:
-        """One for these names (DNS or addresses), for both ends of a link; negative days: one that is over."""
+    def issue(self, names: Sequence[str], certificate: Path, key: Path, *, days: float = VALID_DAYS) -> None:
+        """Issue a certificate for these DNS names or IP addresses, for server and client authentication.
+
+        Negative `days` make an expired certificate.
+        """
         secret = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         issued = (
             _builder(subject, self._name, secret.public_key(), days)
-            .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
@@ -82,17 +85,17 @@ class Authority:
         )
 
 
-def make(folder: Path) -> list[Path]:
-    """`authority.pem`, and `<owner>.pem` with `<owner>.key` for each of `NAMES`; what was made, in that order."""
+def make_certificates(folder: Path) -> list[Path]:
+    """Write `authority.pem`, and `<owner>.pem` and `<owner>.key` for each of `CERTIFICATE_NAMES`; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     authority = Authority()
-    authority.write(folder / AUTHORITY)
-    made = [folder / AUTHORITY]
-    for owner, names in NAMES.items():
+    authority.write_certificate(folder / AUTHORITY_FILE)
+    files = [folder / AUTHORITY_FILE]
+    for owner, names in CERTIFICATE_NAMES.items():
         certificate, key = folder / f"{owner}.pem", folder / f"{owner}.key"
         authority.issue(names, certificate, key)
-        made += [certificate, key]
-    return made
+        files += [certificate, key]
+    return files
 
 
 def _builder(
@@ -111,7 +114,7 @@ def _builder(
     )
 
 
-def _general(name: str) -> x509.GeneralName:
+def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
@@ -119,7 +122,7 @@ def _general(name: str) -> x509.GeneralName:
 
 
 def _write_secret(file: Path, content: bytes) -> None:
-    """For its owner alone, from the first byte on."""
+    """Create the file with mode 0600, so that its content is never readable by others."""
     file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(content)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
+        output.write(content)

@@ -1,11 +1,11 @@
-"""Become a server: take its identity, tie its life to our parent's, and exec it.
+"""Launcher script: switches the user, sets the parent-death signal, and executes a server.
 
-Run as a script of its own (`python -I -S launch.py PARENT SIGNAL WHO DIRECTORY COMMAND...`) because a
-`preexec_fn` runs Python between fork and exec, which may deadlock in a program that has threads.
-Imports the standard library only.
+Usage: `python -I -S launch.py PARENT SIGNAL USER DIRECTORY COMMAND...`. It is a separate script because a `preexec_fn`
+runs Python between fork and exec, which may deadlock in a program that has threads. It imports only the standard
+library.
 
-The kernel sends SIGNAL when the *thread* that started us ends, not the process: start servers from a
-thread that lives as long as they should, which is the main thread.
+The kernel sends SIGNAL when the *thread* that started this process ends, not when the parent process ends. Therefore
+servers are started from the main thread.
 """
 
 import ctypes
@@ -14,61 +14,61 @@ import signal
 import sys
 from pathlib import Path
 
-AS_WE_ARE = "self"
-IN_NAMESPACE = "namespace"
-"""A user namespace in which root is 65534 (nobody): for PostgreSQL, which refuses to run as root."""
-NOBODY = 65534
+CURRENT_USER = "self"
+USER_NAMESPACE = "namespace"
+"""A user namespace in which root is user 65534 (nobody), for PostgreSQL, which refuses to run as root."""
+NOBODY_UID = 65534
 
-CANNOT_LAUNCH = 126
+LAUNCH_FAILED = 126
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
 
 
-def become(who: str) -> None:
-    """Take the identity `who`: AS_WE_ARE, IN_NAMESPACE, or a user id in digits."""
-    if who == AS_WE_ARE:
+def switch_user(user: str) -> None:
+    """Switch to `user`: CURRENT_USER, USER_NAMESPACE, or a numeric user id."""
+    if user == CURRENT_USER:
         return
-    if who == IN_NAMESPACE:
-        enter_namespace()
+    if user == USER_NAMESPACE:
+        enter_user_namespace()
         return
     os.setgroups([])
-    os.setgid(int(who))
-    os.setuid(int(who))
+    os.setgid(int(user))
+    os.setuid(int(user))
 
 
-def enter_namespace() -> None:
-    """Appear as 65534 to ourselves; on disk our files stay root's, so nothing is chowned."""
+def enter_user_namespace() -> None:
+    """Become user 65534 inside a new namespace; files on disk still belong to root, so no chown is needed."""
     uid, gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER):
-        raise OSError(ctypes.get_errno(), "a user namespace was refused")
+        raise OSError(ctypes.get_errno(), "cannot create a user namespace")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{NOBODY} {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{NOBODY} {gid} 1", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY_UID} {uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY_UID} {gid} 1", encoding="ascii")
 
 
-def die_with(parent: int, number: int) -> None:
-    """Ask for the signal `number` when `parent` dies, however it dies. Linux only; elsewhere nothing."""
+def set_parent_death_signal(parent: int, number: int) -> None:
+    """Make the kernel send the signal `number` when `parent` dies. Only on Linux; no effect elsewhere."""
     if sys.platform != "linux":
         return
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it died before we asked, so no signal will come
-        raise SystemExit(CANNOT_LAUNCH)
+    if os.getppid() != parent:  # the parent died before prctl, so no signal would be sent
+        raise SystemExit(LAUNCH_FAILED)
 
 
-def main(parent: str, number: str, who: str, directory: str, *command: str) -> None:
-    """Exec `command` in `directory`; on failure say why on stderr and exit with CANNOT_LAUNCH."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it, and we would inherit that
+def exec_server(parent: str, number: str, user: str, directory: str, *command: str) -> None:
+    """Execute `command` in `directory`; on failure print the reason to stderr and exit with LAUNCH_FAILED."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore SIGINT
     try:
-        become(who)  # first: a change of identity takes back the death signal
-        die_with(int(parent), int(number))
+        switch_user(user)  # first, because a change of user clears the parent-death signal
+        set_parent_death_signal(int(parent), int(number))
         os.chdir(directory)
         os.execv(command[0], command)  # noqa: S606  no shell is the point
     except OSError as error:
-        sys.stderr.write(f"cannot launch {command[0]} in {directory} as {who}: {error}\n")
-        raise SystemExit(CANNOT_LAUNCH) from error
+        sys.stderr.write(f"cannot launch {command[0]} in {directory} as {user}: {error}\n")
+        raise SystemExit(LAUNCH_FAILED) from error
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    exec_server(*sys.argv[1:])

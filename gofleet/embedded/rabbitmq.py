@@ -1,4 +1,4 @@
-"""A private RabbitMQ node, from the programs of an installed package; never the system's own node."""
+"""Embedded RabbitMQ node, from the programs of an installed package; never the system's own node."""
 
 import os
 import shutil
@@ -9,19 +9,18 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from gofleet.embedded.child import Child, clean_environment
-from gofleet.embedded.errors import EmbeddedError
-from gofleet.embedded.loopback import HOST, ask
+from gofleet.embedded.resources import HOST, EmbeddedError, exchange
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
 
-PLACES = (
+BIN_PATTERNS = (
     "/usr/lib/rabbitmq/bin",
     "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
     "/opt/homebrew/opt/rabbitmq/sbin",
     "/usr/local/opt/rabbitmq/sbin",
 )
-"""Of the plain scripts. Debian's /usr/sbin ones change to the user of the system's node."""
-EPMD_PLACES = ("/usr/lib/erlang/erts-*/bin",)
+"""Directories of the plain scripts. The ones in Debian's /usr/sbin change to the user of the system's node."""
+EPMD_PATTERNS = ("/usr/lib/erlang/erts-*/bin",)
 
 CONFIGURATION = """\
 listeners.tcp.1 = {host}:{amqp}
@@ -40,26 +39,26 @@ management.tcp.port = {management}
 
 @dataclass(frozen=True)
 class RabbitAddress:
-    """How to reach a RabbitMQ; `management_url` is empty without the management plugin."""
+    """Connection parameters; `management_url` is empty without the management plugin."""
 
     host: str
     port: int
     user: str = "gofleet"
-    password: str = "gofleet"  # noqa: S105  a private node's
+    password: str = "gofleet"  # noqa: S105  only of an embedded node
     vhost: str = "/"
     management_url: str = ""
 
     @property
     def url(self) -> str:
-        """For AMQP 0-9-1 clients."""
+        """URI for AMQP 0-9-1 clients."""
         return f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
 
 
 class RabbitMQ(Server[RabbitAddress]):
-    """A RabbitMQ node with an epmd of its own; 3.10 and later.
+    """RabbitMQ node (3.10 or later) with its own epmd.
 
-    `management` adds the HTTP API, and 5 s to an orderly stop. `bin_dir` holds rabbitmq-server.
-    `settings` are added to ours, as rabbitmq.conf names them.
+    `management` adds the HTTP API, and 5 s to an orderly stop. `bin_dir` contains rabbitmq-server. `settings` are added
+    to the defaults, with the names of rabbitmq.conf.
     """
 
     name: ClassVar[str] = "RabbitMQ"
@@ -77,12 +76,12 @@ class RabbitMQ(Server[RabbitAddress]):
     ) -> None:
         super().__init__(data, port, start_seconds)
         self._management = management
-        self._given_bin_dir = bin_dir
+        self._custom_bin_dir = bin_dir
         self._settings = dict(settings or {})
         self._bin_dir = Path()
 
-    def control(self, *words: str) -> tuple[list[str], dict[str, str]]:
-        """The command that makes rabbitmqctl do `words` to this node, and the environment it needs."""
+    def ctl_command(self, *words: str) -> tuple[list[str], dict[str, str]]:
+        """Command line and environment that run rabbitmqctl with `words` against this node."""
         return [str(self._bin_dir / "rabbitmqctl"), *words], self._environment()
 
     def _address(self) -> RabbitAddress:
@@ -90,7 +89,7 @@ class RabbitMQ(Server[RabbitAddress]):
         return RabbitAddress(HOST, amqp, management_url=f"http://{HOST}:{http}" if self._management else "")
 
     def _prepare(self) -> Steps:
-        self._bin_dir = self._given_bin_dir or _installed_bin_dir()
+        self._bin_dir = self._custom_bin_dir or _installed_bin_dir()
         for name in ("home", "conf"):
             (self._directory.path / name).mkdir(mode=0o700, exist_ok=True)
         yield
@@ -99,10 +98,10 @@ class RabbitMQ(Server[RabbitAddress]):
         self._write_configuration()
         environment = self._environment()
         epmd_port = self._ports.chosen[3]
-        # Ours and in the foreground, else Erlang starts one that outlives the node.
+        # Started here in the foreground; otherwise Erlang starts an epmd that outlives the node.
         epmd = self._spawn([_epmd(), "-address", HOST, "-port", str(epmd_port)], environment)
         self._companions.append(epmd)
-        while epmd.exit_code is None and not ask(epmd_port, b"\0\1n"):  # NAMES
+        while epmd.exit_code is None and not exchange(epmd_port, b"\0\1n"):  # NAMES request
             yield
         if epmd.exit_code is not None:
             return epmd
@@ -111,9 +110,9 @@ class RabbitMQ(Server[RabbitAddress]):
     def _write_configuration(self) -> None:
         amqp, http, *_ = self._ports.chosen
         text = CONFIGURATION + (MANAGEMENT if self._management else "")
-        more = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
+        extra = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
         conf = self._directory.path / "conf"
-        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http) + more)
+        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http) + extra)
         (conf / "advanced.config").write_text("[].\n")
         (conf / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
 
@@ -122,11 +121,11 @@ class RabbitMQ(Server[RabbitAddress]):
         dist, epmd = self._ports.chosen[2:]
         return clean_environment(
             "RABBITMQ_", "ERL_", "NOTIFY_SOCKET",
-            HOME=str(path / "home"),  # of .erlang.cookie
+            HOME=str(path / "home"),  # contains .erlang.cookie
             LANG="C.UTF-8",
-            # The script then becomes the node instead of watching it, so signals reach the node itself.
+            # The script then executes the node instead of supervising it, so signals reach the node itself.
             RUNNING_UNDER_SYSTEMD="true",
-            RABBITMQ_NODENAME="gofleet@localhost",  # part of the data's path: it must not change with the ports
+            RABBITMQ_NODENAME="gofleet@localhost",  # part of the data path, so it must not depend on the ports
             RABBITMQ_DIST_PORT=str(dist),
             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}",
             RABBITMQ_CONF_ENV_FILE=os.devnull,
@@ -142,26 +141,26 @@ class RabbitMQ(Server[RabbitAddress]):
             ERL_CRASH_DUMP_SECONDS="0",
         )  # fmt: skip
 
-    def _answers(self, process: Child) -> bool:
+    def _is_ready(self, process: Child) -> bool:
         # Frame type 1 (method), class 10, method 10: Connection.Start.
-        greeting = ask(self._ports.chosen[0], b"AMQP\0\0\x09\x01", enough=11)
+        greeting = exchange(self._ports.chosen[0], b"AMQP\0\0\x09\x01", bytes_min=11)
         if greeting[:1] + greeting[7:11] != b"\1\0\x0a\0\x0a":
             return False
-        return not self._management or bool(ask(self._ports.chosen[1], b"HEAD / HTTP/1.0\r\n\r\n"))
+        return not self._management or bool(exchange(self._ports.chosen[1], b"HEAD / HTTP/1.0\r\n\r\n"))
 
-    def _ask_to_stop(self, process: Child) -> None:
-        if self._directory.temporary:  # nothing to keep, so no reason to wait for it
+    def _request_stop(self, process: Child) -> None:
+        if self._directory.temporary:  # its data is deleted anyway
             process.kill()
         else:
-            super()._ask_to_stop(process)
+            super()._request_stop(process)
 
 
 def _installed_bin_dir() -> Path:
-    if found := _first("rabbitmq-server", PLACES):
+    if found := _find("rabbitmq-server", BIN_PATTERNS):
         return found.parent
     raise EmbeddedError(
         "RabbitMQ cannot be started",
-        f"no rabbitmq-server in {', '.join(PLACES)}",
+        f"no rabbitmq-server in {', '.join(BIN_PATTERNS)}",
         "apt-get install -y --no-install-recommends rabbitmq-server",
     )
 
@@ -169,14 +168,14 @@ def _installed_bin_dir() -> Path:
 def _epmd() -> Path:
     if found := shutil.which("epmd"):
         return Path(found)
-    if found := _first("epmd", EPMD_PLACES):
+    if found := _find("epmd", EPMD_PATTERNS):
         return found
     raise EmbeddedError(
-        "RabbitMQ cannot be started", "no epmd in the PATH", "apt-get install -y --no-install-recommends erlang-base"
+        "RabbitMQ cannot be started", "no epmd in PATH", "apt-get install -y --no-install-recommends erlang-base"
     )
 
 
-def _first(name: str, places: Sequence[str]) -> Path | None:
-    """The program `name` in the first of `places`, which are patterns."""
-    found = (path for place in places for path in sorted(Path("/").glob(f"{place[1:]}/{name}")))
-    return next(found, None)
+def _find(name: str, patterns: Sequence[str]) -> Path | None:
+    """The program `name` in the first matching directory."""
+    paths = (path for pattern in patterns for path in sorted(Path("/").glob(f"{pattern[1:]}/{name}")))
+    return next(paths, None)

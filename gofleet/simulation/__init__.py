@@ -1,1 +1,1 @@
-"""A small city to try GoFleet in: seeded, so that it is the same city every time."""
+"""Simulated drivers and customers in a small city, reproducible from a seed."""

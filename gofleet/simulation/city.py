@@ -1,4 +1,4 @@
-"""Streets without a network: drivers on a map, and trips between places on it. No clock, no input or output."""
+"""Simulated drivers on a map and their trips. Without a clock, input or output."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ LAST_NAMES = ("Alves", "Braga", "Costa", "Dias", "Lima", "Melo", "Nunes", "Pires
 
 @dataclass(frozen=True)
 class Trip:
-    """A driver's way for one order: from where they were to the pickup, and on to the dropoff."""
+    """A driver's route for one order: from the current position to the pickup, and then to the dropoff."""
 
     order_id: str
     start: Place
     pickup: Place
     dropoff: Place
-    began: float
+    started_at: float
     seconds: float
 
     def at(self, now: float) -> Place:
-        """Where the driver is at `now`, in seconds of the same clock as `began`."""
-        share = min(max((now - self.began) / self.seconds, 0.0), 1.0)
+        """Position of the driver at `now`, in seconds of the same clock as `started_at`."""
+        share = min(max((now - self.started_at) / self.seconds, 0.0), 1.0)
         if share < 0.5:
             return _between(self.start, self.pickup, share * 2)
         return _between(self.pickup, self.dropoff, share * 2 - 1)
 
     def over(self, now: float) -> bool:
-        return now >= self.began + self.seconds
+        return now >= self.started_at + self.seconds
 
 
 @dataclass
-class Courier:
-    """A simulated driver: stands somewhere or is on a trip."""
+class SimulatedDriver:
+    """A driver who is idle or on a trip."""
 
     id: str
     name: str
@@ -47,52 +47,52 @@ class Courier:
 
 @dataclass
 class City:
-    """`radius_km` around `centre`; everything random in it comes from `seed`."""
+    """A circle of `radius_km` around `centre`; all random values are derived from `seed`."""
 
     centre: Place
     seed: int
-    drivers: int
+    driver_count: int
     radius_km: float = 2.5
-    couriers: dict[str, Courier] = field(default_factory=dict[str, Courier])
+    drivers: dict[str, SimulatedDriver] = field(default_factory=dict[str, SimulatedDriver])
 
     def __post_init__(self) -> None:
-        self.chance = Random(self.seed)  # noqa: S311  a game, not a secret
-        for number in range(1, self.drivers + 1):
-            name = f"{self.chance.choice(FIRST_NAMES)} {self.chance.choice(LAST_NAMES)}"
-            courier = Courier(f"driver-{number:03}", name, self.somewhere())
-            self.couriers[courier.id] = courier
+        self.random = Random(self.seed)  # noqa: S311  not a secret
+        for number in range(1, self.driver_count + 1):
+            name = f"{self.random.choice(FIRST_NAMES)} {self.random.choice(LAST_NAMES)}"
+            driver = SimulatedDriver(f"driver-{number:03}", name, self.random_place())
+            self.drivers[driver.id] = driver
 
-    def somewhere(self) -> Place:
-        """A place in the city; all are equally likely."""
-        angle, distance_km = self.chance.uniform(0, 2 * math.pi), self.radius_km * math.sqrt(self.chance.random())
+    def random_place(self) -> Place:
+        """A uniformly distributed random place in the city."""
+        angle, distance_km = self.random.uniform(0, 2 * math.pi), self.radius_km * math.sqrt(self.random.random())
         lat = self.centre.lat + distance_km * math.cos(angle) / KM_PER_DEGREE
         lng = self.centre.lng + distance_km * math.sin(angle) / (KM_PER_DEGREE * math.cos(math.radians(lat)))
         return Place(round(lat, 6), round(lng, 6))
 
     def price(self) -> tuple[float, float]:
-        """Price and tax of the next order."""
-        price = round(self.chance.uniform(8, 120), 2)
+        """Random price and tax of an order."""
+        price = round(self.random.uniform(8, 120), 2)
         return price, round(price * 0.1, 2)
 
-    def send(self, courier_id: str, order_id: str, pickup: Place, dropoff: Place, now: float) -> Trip | None:
-        """Let the courier drive; None if they do so already."""
-        courier = self.couriers[courier_id]
-        if courier.trip is not None and courier.trip.order_id == order_id:
+    def start_trip(self, driver_id: str, order_id: str, pickup: Place, dropoff: Place, now: float) -> Trip | None:
+        """Start the driver's trip for an order; None if it has already started."""
+        driver = self.drivers[driver_id]
+        if driver.trip is not None and driver.trip.order_id == order_id:
             return None
-        courier.trip = Trip(order_id, courier.place, pickup, dropoff, now, self.chance.uniform(0.5, 1.5))
-        return courier.trip
+        driver.trip = Trip(order_id, driver.place, pickup, dropoff, now, self.random.uniform(0.5, 1.5))
+        return driver.trip
 
-    def drive(self, now: float) -> list[Courier]:
-        """Move everybody to where they are at `now`; idle ones wander a little."""
-        for courier in self.couriers.values():
-            if courier.trip is not None:
-                courier.place = courier.trip.at(now)
+    def advance(self, now: float) -> list[SimulatedDriver]:
+        """Update all positions to the time `now`; idle drivers move a little."""
+        for driver in self.drivers.values():
+            if driver.trip is not None:
+                driver.place = driver.trip.at(now)
             else:
-                courier.place = _between(courier.place, self.somewhere(), 0.01)
-        return list(self.couriers.values())
+                driver.place = _between(driver.place, self.random_place(), 0.01)
+        return list(self.drivers.values())
 
 
-def _between(here: Place, there: Place, share: float) -> Place:
+def _between(start: Place, end: Place, share: float) -> Place:
     return Place(
-        round(here.lat + (there.lat - here.lat) * share, 6), round(here.lng + (there.lng - here.lng) * share, 6)
+        round(start.lat + (end.lat - start.lat) * share, 6), round(start.lng + (end.lng - start.lng) * share, 6)
     )

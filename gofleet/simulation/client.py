@@ -1,4 +1,4 @@
-"""Customers who order and couriers who drive, from outside: over HTTP, and the fleet's position stream."""
+"""Simulated customers and drivers that use the API over HTTP and send positions over the fleet's gRPC stream."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.domain.driver import Position
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
-from gofleet.simulation.city import City, Courier
-from gofleet.simulation.tally import Ending, Summary, summary
+from gofleet.simulation.city import City, SimulatedDriver
+from gofleet.simulation.summary import OrderOutcome, Summary, summarize_orders
 from gofleet.waiting import first_of
 
-PING_SECONDS = 1.0
-LOOK_SECONDS = 0.2
-AT_ONCE = 20
-SETTLE_SECONDS = 60.0
-"""After the last order was placed, all must have ended within this; those that have not are lost."""
-SETTLED = frozenset({"DELIVERED", "MANUAL_DISPATCH", "CANCELLED"})
+POSITION_INTERVAL_SECONDS = 1.0
+POLL_SECONDS = 0.2
+CONCURRENT_READS_MAX = 20
+SETTLE_TIMEOUT_SECONDS = 60.0
+"""Time after the last order within which all orders must be final; the others count as lost."""
+FINAL_STATUSES = frozenset({"DELIVERED", "MANUAL_DISPATCH", "CANCELLED"})
 
 
 @dataclass
 class Counts:
-    """What the people know so far; `waiting` are orders neither on their way nor ended."""
+    """Orders by state; `waiting` are neither under way nor final, `by_hand` are escalated to manual dispatch."""
 
     created: int = 0
     under_way: int = 0
@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass
 class SimulatedClient:
-    """Everybody in `city`; `http` has the API's base address, `orders` is how many there will be (None = no end)."""
+    """Customers and drivers of `city`; `http` has the base URL of the API, `orders` None = unlimited."""
 
     city: City
     http: httpx.AsyncClient
@@ -51,135 +51,139 @@ class SimulatedClient:
     per_minute: float
     orders: int | None = None
     accepted: list[str] = field(default_factory=list[str])
-    endings: dict[str, Ending] = field(default_factory=dict[str, Ending])
+    outcomes: dict[str, OrderOutcome] = field(default_factory=dict[str, OrderOutcome])
     under_way: set[str] = field(default_factory=set[str])
-    began: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
 
-    async def sign_on(self) -> None:
-        """Make every courier known and put them on the map, before the first order."""
-        for courier in self.city.couriers.values():
-            answer = await self.http.put(f"/api/v1/drivers/{courier.id}", json={"name": courier.name})
-            answer.raise_for_status()
-        for position in self._positions(self.city.drive(0)):
+    async def register_drivers(self) -> None:
+        """Register every driver and send its position, before the first order."""
+        for driver in self.city.drivers.values():
+            response = await self.http.put(f"/api/v1/drivers/{driver.id}", json={"name": driver.name})
+            response.raise_for_status()
+        for position in self._positions(self.city.advance(0)):
             await self.fleet.update_position(position)
-        self.began = time.monotonic()
+        self.started_at = time.monotonic()
 
-    async def live(self, stop: asyncio.Event) -> None:
-        """Order, drive and deliver until `stop`; with a limit, until all have ended."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Create orders, drive and deliver until `stop`; with a limited number also until all orders are final."""
         async with asyncio.TaskGroup() as group:
-            driving = group.create_task(self._ping())
-            delivering = group.create_task(self._follow())
-            ordering = group.create_task(self._order())
-            ending = group.create_task(self._until_settled(ordering))
-            await first_of(ending, stop)
-            for task in (driving, delivering, ordering, ending):
+            driving = group.create_task(self._send_positions())
+            delivering = group.create_task(self._deliver_orders())
+            ordering = group.create_task(self._create_orders())
+            settled = group.create_task(self._until_settled(ordering))
+            await first_of(settled, stop)
+            for task in (driving, delivering, ordering, settled):
                 task.cancel()
 
     def counts(self) -> Counts:
-        by_hand = sum(ending.status == "MANUAL_DISPATCH" for ending in self.endings.values())
-        return Counts(len(self.accepted), len(self.under_way), len(self.endings) - by_hand, by_hand)
+        manual = sum(outcome.status == "MANUAL_DISPATCH" for outcome in self.outcomes.values())
+        return Counts(len(self.accepted), len(self.under_way), len(self.outcomes) - manual, manual)
 
-    async def told(self) -> Summary:
-        """The summary, from what the API says now: about each accepted order if their number was limited, and else
-        about those that have not ended, for a long life has many."""
+    async def summarize(self) -> Summary:
+        """Summary from the API's current state.
+
+        With a limited number of orders all of them are read again; otherwise only those that are not final, because a
+        long run has many.
+        """
         final = self.orders is not None and len(self.accepted) == self.orders
-        endings = {} if final else dict(self.endings)
-        asked = [order_id for order_id in self.accepted if order_id not in endings]
-        for first in range(0, len(asked), AT_ONCE):
-            found = await asyncio.gather(*(self._read(order_id) for order_id in asked[first : first + AT_ONCE]))
-            endings |= {str(order["id"]): _ending(order) for order in found if order is not None}
-        return summary(self.accepted, endings, time.monotonic() - self.began, final=final)
+        outcomes = {} if final else dict(self.outcomes)
+        unread = [order_id for order_id in self.accepted if order_id not in outcomes]
+        for first in range(0, len(unread), CONCURRENT_READS_MAX):
+            batch = unread[first : first + CONCURRENT_READS_MAX]
+            orders = await asyncio.gather(*(self._read(order_id) for order_id in batch))
+            outcomes |= {str(order["id"]): _outcome(order) for order in orders if order is not None}
+        return summarize_orders(self.accepted, outcomes, time.monotonic() - self.started_at, final=final)
 
-    async def _order(self) -> None:
+    async def _create_orders(self) -> None:
         due = time.monotonic()
         while self.orders is None or len(self.accepted) < self.orders:
             price, tax = self.city.price()
-            pickup, dropoff = self.city.somewhere(), self.city.somewhere()
-            body = {"price": price, "tax": tax, "pickup": _json(pickup), "dropoff": _json(dropoff)}
-            answer = await self.http.post("/api/v1/orders", json=body)
-            answer.raise_for_status()
-            self.accepted.append(str(answer.json()["id"]))
+            pickup, dropoff = self.city.random_place(), self.city.random_place()
+            body = {"price": price, "tax": tax, "pickup": _to_json(pickup), "dropoff": _to_json(dropoff)}
+            response = await self.http.post("/api/v1/orders", json=body)
+            response.raise_for_status()
+            self.accepted.append(str(response.json()["id"]))
             due += 60 / self.per_minute
             await asyncio.sleep(max(due - time.monotonic(), 0))
 
-    async def _follow(self) -> None:
-        """Send couriers on their trips and deliver when they arrive; note whom people have to look after."""
+    async def _deliver_orders(self) -> None:
+        """Start trips for dispatched orders, deliver on arrival, and record orders escalated to manual dispatch."""
         while True:
             for order in await self._list("DISPATCHED"):
-                self._set_out(order)
+                self._start_trip(order)
             now = time.monotonic()
-            arrived = [c for c in self.city.couriers.values() if c.trip is not None and c.trip.over(now)]
-            await asyncio.gather(*(self._deliver(courier) for courier in arrived))
+            arrived = [d for d in self.city.drivers.values() if d.trip is not None and d.trip.over(now)]
+            await asyncio.gather(*(self._deliver(driver) for driver in arrived))
             for order in await self._list("MANUAL_DISPATCH"):
-                self.endings[order["id"]] = _ending(order)
-            await asyncio.sleep(LOOK_SECONDS)
+                self.outcomes[order["id"]] = _outcome(order)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _set_out(self, order: dict[str, Any]) -> None:
-        if order["driver_id"] not in self.city.couriers or order["id"] in self.endings:
+    def _start_trip(self, order: dict[str, Any]) -> None:
+        if order["driver_id"] not in self.city.drivers or order["id"] in self.outcomes:
             return
-        pickup = _place(order["pickup"]) or self.city.centre
-        dropoff = _place(order["dropoff"]) or self.city.somewhere()
-        if self.city.send(order["driver_id"], order["id"], pickup, dropoff, time.monotonic()):
+        pickup = _from_json(order["pickup"]) or self.city.centre
+        dropoff = _from_json(order["dropoff"]) or self.city.random_place()
+        if self.city.start_trip(order["driver_id"], order["id"], pickup, dropoff, time.monotonic()):
             self.under_way.add(order["id"])
 
-    async def _deliver(self, courier: Courier) -> None:
-        trip = courier.trip
+    async def _deliver(self, driver: SimulatedDriver) -> None:
+        trip = driver.trip
         if trip is None:
             return
-        answer = await self.http.post(f"/api/v1/orders/{trip.order_id}/deliver")
-        courier.place, courier.trip = trip.dropoff, None
+        response = await self.http.post(f"/api/v1/orders/{trip.order_id}/deliver")
+        driver.place, driver.trip = trip.dropoff, None
         self.under_way.discard(trip.order_id)
-        if answer.is_success:
-            self.endings[trip.order_id] = _ending(answer.json())
+        if response.is_success:
+            self.outcomes[trip.order_id] = _outcome(response.json())
 
-    async def _ping(self) -> None:
+    async def _send_positions(self) -> None:
         while True:
             try:
-                await self.fleet.stream_positions(self._batches())
+                await self.fleet.stream_positions(self._position_batches())
             except FleetUnavailable:
-                await asyncio.sleep(PING_SECONDS)
+                await asyncio.sleep(POSITION_INTERVAL_SECONDS)
 
-    async def _batches(self) -> AsyncGenerator[Sequence[Position]]:
-        for _ in range(10):  # a stream of ten pings, then its counts are read and a new one begins
-            yield self._positions(self.city.drive(time.monotonic()))
-            await asyncio.sleep(PING_SECONDS)
+    async def _position_batches(self) -> AsyncGenerator[Sequence[Position]]:
+        for _ in range(10):  # the server returns its counts at the end of a stream, so streams are short
+            yield self._positions(self.city.advance(time.monotonic()))
+            await asyncio.sleep(POSITION_INTERVAL_SECONDS)
 
     async def _until_settled(self, ordering: asyncio.Task[None]) -> None:
-        """Return once nothing is left to wait for."""
+        """Return when all orders are final, or after the timeout."""
         await ordering
-        until = time.monotonic() + SETTLE_SECONDS
-        while (open_orders := [id for id in self.accepted if id not in self.endings]) and time.monotonic() < until:
+        deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS
+        while (open_orders := [id for id in self.accepted if id not in self.outcomes]) and time.monotonic() < deadline:
             for order_id in open_orders:
                 order = await self._read(order_id)
-                if order is None or order["status"] in SETTLED:
-                    self.endings[order_id] = _ending(order or {"status": "LOST"})
-            await asyncio.sleep(LOOK_SECONDS)
+                if order is None or order["status"] in FINAL_STATUSES:
+                    self.outcomes[order_id] = _outcome(order or {"status": "LOST"})
+            await asyncio.sleep(POLL_SECONDS)
 
-    def _positions(self, couriers: Sequence[Courier]) -> list[Position]:
+    def _positions(self, drivers: Sequence[SimulatedDriver]) -> list[Position]:
         now = datetime.now(UTC)
-        return [Position(courier.id, courier.place, now) for courier in couriers]
+        return [Position(driver.id, driver.place, now) for driver in drivers]
 
     async def _list(self, status: str) -> list[dict[str, Any]]:
-        answer = await self.http.get("/api/v1/orders", params={"status": status, "limit": 100})
-        answer.raise_for_status()
-        return answer.json()["items"]
+        response = await self.http.get("/api/v1/orders", params={"status": status, "limit": 100})
+        response.raise_for_status()
+        return response.json()["items"]
 
     async def _read(self, order_id: str) -> dict[str, Any] | None:
-        answer = await self.http.get(f"/api/v1/orders/{order_id}")
-        return answer.json() if answer.is_success else None
+        response = await self.http.get(f"/api/v1/orders/{order_id}")
+        return response.json() if response.is_success else None
 
 
-def _ending(order: dict[str, Any]) -> Ending:
+def _outcome(order: dict[str, Any]) -> OrderOutcome:
     waited = None
     if order.get("dispatched_at"):
         dispatched, created = (datetime.fromisoformat(order[key]) for key in ("dispatched_at", "created_at"))
         waited = (dispatched - created).total_seconds()
-    return Ending(order["status"], waited)
+    return OrderOutcome(order["status"], waited)
 
 
-def _json(place: Place) -> dict[str, float]:
+def _to_json(place: Place) -> dict[str, float]:
     return {"lat": place.lat, "lng": place.lng}
 
 
-def _place(found: dict[str, float] | None) -> Place | None:
-    return Place(found["lat"], found["lng"]) if found else None
+def _from_json(place: dict[str, float] | None) -> Place | None:
+    return Place(place["lat"], place["lng"]) if place else None

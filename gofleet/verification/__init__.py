@@ -1,6 +1,6 @@
-"""Proof that no accepted order was lost, dispatched twice or left unexplained: the invariants, checked."""
+"""Verification of an installation: invariants that show that no accepted order was lost or dispatched twice."""
 
-from gofleet.verification.findings import InvariantResult, Offender, Report, Verdict
+from gofleet.verification.checks import InvariantResult, Offender, Report, Verdict
 from gofleet.verification.sources import Inputs
 from gofleet.verification.verify import verify
 

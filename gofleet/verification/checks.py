@@ -1,47 +1,119 @@
-"""What an invariant is made of: parts that each need certain sources and name whoever breaks it."""
+"""Checks that make up the invariants, and the results of a verification."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import LiteralString
 
-from gofleet.verification.findings import InvariantResult
+import msgspec
+
 from gofleet.verification.sources import Source, Sources
+
+OFFENDERS_SHOWN_MAX = 20
+"""Offenders listed for one invariant; further ones are only counted."""
+
+
+class Verdict(StrEnum):
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    UNKNOWN = "unknown"
+    NOT_CHECKED = "not checked"
+
+
+class Offender(msgspec.Struct, frozen=True):
+    """Subject that violates an invariant (an order, an event, a queue ...) and the reason."""
+
+    subject: str
+    why: str
+
+
+class InvariantResult(msgspec.Struct, kw_only=True):
+    """Result for one invariant.
+
+    `checks` counts its completed checks. `lacking` names sources that were not given or do not apply, `unreadable` the
+    errors of sources that failed.
+    """
+
+    id: str
+    title: str
+    checks: int = 0
+    total: int = 0
+    offenders: list[Offender] = []
+    lacking: list[str] = []
+    unreadable: list[str] = []
+    notes: list[str] = []
+
+    def add(self, subject: object, why: str) -> None:
+        self.total += 1
+        if len(self.offenders) < OFFENDERS_SHOWN_MAX:
+            self.offenders.append(Offender(str(subject), why))
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.total:
+            return Verdict.VIOLATED
+        if self.unreadable:
+            return Verdict.UNKNOWN
+        return Verdict.HOLDS if self.checks else Verdict.NOT_CHECKED
+
+
+class Report(msgspec.Struct, frozen=True):
+    results: list[InvariantResult]
+
+    @property
+    def verdict(self) -> Verdict:
+        """A violation takes precedence over an unreadable source, because it is certain."""
+        verdicts = {result.verdict for result in self.results}
+        for worst in (Verdict.VIOLATED, Verdict.UNKNOWN):
+            if worst in verdicts:
+                return worst
+        return Verdict.HOLDS
+
+    @property
+    def exit_code(self) -> int:
+        return {Verdict.VIOLATED: 1, Verdict.UNKNOWN: 3}.get(self.verdict, 0)
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON form of the report."""
+        rows = [{"verdict": result.verdict, **msgspec.structs.asdict(result)} for result in self.results]
+        return {"verdict": self.verdict, "invariants": rows}
+
 
 Run = Callable[[Sources, InvariantResult], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """A part of the invariant `of`. With `at_rest` it is true only when nothing is under way."""
+    """One check of an invariant; with `at_rest` it applies only when no order or event is in flight."""
 
-    of: str
+    invariant: str
     needs: frozenset[Source]
     run: Run
     at_rest: bool = False
 
 
-def check(of: str, *needs: Source, at_rest: bool = False) -> Callable[[Run], Check]:
-    """Makes a function a part of an invariant."""
+def invariant_check(invariant: str, *needs: Source, at_rest: bool = False) -> Callable[[Run], Check]:
+    """Decorator that makes a function a check of an invariant."""
 
-    def made(run: Run) -> Check:
-        return Check(of, frozenset(needs), run, at_rest)
+    def decorate(run: Run) -> Check:
+        return Check(invariant, frozenset(needs), run, at_rest)
 
-    return made
+    return decorate
 
 
 def no_rows(
-    of: str,
+    invariant: str,
     query: LiteralString,
     values: Callable[[Sources], Mapping[str, object]] = lambda _: {},
     *,
     at_rest: bool = False,
 ) -> Check:
-    """A part that holds if the query finds nobody; its rows are (who, what is wrong)."""
+    """Check that passes if the query returns no rows; each row is (subject, reason)."""
 
-    async def run(sources: Sources, finding: InvariantResult) -> None:
+    async def run(sources: Sources, result: InvariantResult) -> None:
         async for subject, why in sources.rows(query, **values(sources)):
-            finding.add(subject, why)
+            result.add(subject, why)
 
-    return Check(of, frozenset({Source.POSTGRES}), run, at_rest)
+    return Check(invariant, frozenset({Source.POSTGRES}), run, at_rest)

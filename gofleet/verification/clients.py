@@ -1,4 +1,4 @@
-"""What clients were told: I1 durability, I10 idempotent creation, I11 a cancel wins once, I15 nobody else's orders."""
+"""Invariants of client responses: I1 durability, I10 idempotent creation, I11 final cancels, I15 no foreign orders."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ from typing import Any, cast
 from gofleet.adapters.postgres.snapshot import VERIFY
 from gofleet.domain.order import Status
 from gofleet.domain.values import IDENTIFIER
-from gofleet.verification.checks import check
-from gofleet.verification.findings import InvariantResult
-from gofleet.verification.records import Act
-from gofleet.verification.sources import Source, Sources
+from gofleet.verification.checks import InvariantResult, invariant_check
+from gofleet.verification.sources import LedgerEntry, Source, Sources
 
 Content = tuple[Any, ...]
 CONFLICT = 409
-OTHER_PEOPLES = {"driver_id", "type", "title", "status", "reason", "request_id", "trace_id"}
-"""Fields of an answer that name no order; a driver may be called like one."""
+UNRELATED_FIELDS = {"driver_id", "type", "title", "status", "reason", "request_id", "trace_id"}
+"""Response fields that contain no order id; a driver may have the same id as an order."""
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """An order as PostgreSQL has it; `content` is what was asked for."""
+class StoredOrder:
+    """An order in PostgreSQL; `content` is what its create request contained."""
 
     content: Content
     status: Status
 
 
-async def _accepted(sources: Sources, acts: list[Act]) -> dict[str, Accepted]:
-    ids = list({act.order_id for act in acts})
+async def _stored_orders(sources: Sources, entries: list[LedgerEntry]) -> dict[str, StoredOrder]:
+    ids = list({entry.order_id for entry in entries})
     return {
-        row[0]: Accepted((row[1], row[2], *row[3:7]), Status(row[7]))
+        row[0]: StoredOrder((row[1], row[2], *row[3:7]), Status(row[7]))
         async for row in sources.rows(VERIFY.accepted, ids=ids)
     }
 
 
-def _content(act: Act) -> Content:
-    """What a create asks for, as `Accepted` has it; None where the request says nothing that can be read."""
-    asked = act.request or {}
-    pickup, dropoff = asked.get("pickup"), asked.get("dropoff")
-    return (_number(asked.get("price")), _number(asked.get("tax")), *_place(pickup), *_place(dropoff))
+def _content(entry: LedgerEntry) -> Content:
+    """Content of a create request, comparable with `StoredOrder.content`; None for values that are not readable."""
+    request = entry.request or {}
+    pickup, dropoff = request.get("pickup"), request.get("dropoff")
+    return (_number(request.get("price")), _number(request.get("tax")), *_place(pickup), *_place(dropoff))
 
 
-def _body(act: Act) -> dict[str, object]:
-    """The answer; empty if it was no JSON object."""
-    return cast("dict[str, object]", act.response) if isinstance(act.response, dict) else {}
+def _body(entry: LedgerEntry) -> dict[str, object]:
+    """Response body; empty if it is not a JSON object."""
+    return cast("dict[str, object]", entry.response) if isinstance(entry.response, dict) else {}
 
 
 def _number(value: object) -> Decimal | None:
@@ -62,100 +60,104 @@ def _place(value: object) -> tuple[float | None, float | None]:
     return None if lat is None else float(lat), None if lng is None else float(lng)
 
 
-@check("I1", Source.POSTGRES, Source.LEDGER)
-async def durable(sources: Sources, finding: InvariantResult) -> None:
-    """Each create that was answered 2xx has its order, with the money and the places that were asked for."""
+@invariant_check("I1", Source.POSTGRES, Source.LEDGER)
+async def creates_durable(sources: Sources, result: InvariantResult) -> None:
+    """Each create answered with 2xx has an order with the requested amounts and places."""
     for page in sources.ledger.pages():
-        creates = [act for act in page if act.act == "create" and act.done]
-        accepted = await _accepted(sources, creates)
-        for act in creates:
-            if (order := accepted.get(act.order_id)) is None:
-                finding.add(act.order_id, f"was answered {act.status} at {act.at} and does not exist")
-            elif order.content != _content(act):
-                finding.add(act.order_id, f"was asked for with {_content(act)} and is kept with {order.content}")
+        creates = [entry for entry in page if entry.act == "create" and entry.succeeded]
+        orders = await _stored_orders(sources, creates)
+        for entry in creates:
+            if (order := orders.get(entry.order_id)) is None:
+                result.add(entry.order_id, f"was answered {entry.status} at {entry.at} and does not exist")
+            elif order.content != _content(entry):
+                result.add(entry.order_id, f"was requested with {_content(entry)} and is stored with {order.content}")
 
 
-@check("I1", Source.POSTGRES, Source.LEDGER)
-async def deliveries_durable(sources: Sources, finding: InvariantResult) -> None:
-    """Each deliver that was answered 2xx is in the history."""
+@invariant_check("I1", Source.POSTGRES, Source.LEDGER)
+async def deliveries_durable(sources: Sources, result: InvariantResult) -> None:
+    """Each deliver answered with 2xx is in the history."""
     for page in sources.ledger.pages():
-        ids = {act.order_id for act in page if act.act == "deliver" and act.done}
-        kept = {row[0] async for row in sources.rows(VERIFY.delivered, ids=list(ids))}
-        for order_id in sorted(ids - kept):
-            finding.add(order_id, "was answered to be delivered and never became DELIVERED")
+        ids = {entry.order_id for entry in page if entry.act == "deliver" and entry.succeeded}
+        delivered = {row[0] async for row in sources.rows(VERIFY.delivered, ids=list(ids))}
+        for order_id in sorted(ids - delivered):
+            result.add(order_id, "was reported as delivered and never became DELIVERED")
 
 
-@check("I10", Source.LEDGER)
-async def replays_alike(sources: Sources, finding: InvariantResult) -> None:
-    """All creates of one id that were answered 2xx asked for the same, and were answered the same: as it was created.
-    The first answer of each order is kept in memory."""
+@invariant_check("I10", Source.LEDGER)
+async def creates_idempotent(sources: Sources, result: InvariantResult) -> None:
+    """All successful creates of an id have the same content and the same response: the order as it was created.
+
+    The first response for each order is kept in memory.
+    """
     first = dict[str, tuple[Content, dict[str, object]]]()
-    for act in sources.ledger:
-        if act.act != "create" or not act.done:
+    for entry in sources.ledger:
+        if entry.act != "create" or not entry.succeeded:
             continue
-        answer = _body(act)
-        content, body = first.setdefault(act.order_id, (_content(act), answer))
-        if content != _content(act):
-            finding.add(act.order_id, f"was accepted with {content} and again with {_content(act)}")
-        elif body != answer:
-            finding.add(act.order_id, f"was answered differently the second time (at {act.at})")
-        elif (answer.get("status"), answer.get("version")) != (Status.PENDING.value, 1):
-            finding.add(act.order_id, f"was answered as {answer.get('status')}, version {answer.get('version')}")
+        response = _body(entry)
+        content, body = first.setdefault(entry.order_id, (_content(entry), response))
+        if content != _content(entry):
+            result.add(entry.order_id, f"was accepted with {content} and again with {_content(entry)}")
+        elif body != response:
+            result.add(entry.order_id, f"was answered differently the second time (at {entry.at})")
+        elif (response.get("status"), response.get("version")) != (Status.PENDING.value, 1):
+            why = f"was answered as {response.get('status')}, version {response.get('version')}"
+            result.add(entry.order_id, why)
 
 
-@check("I10", Source.POSTGRES, Source.LEDGER)
-async def conflicts_real(sources: Sources, finding: InvariantResult) -> None:
-    """A create is refused with 409 only if the order has other content."""
+@invariant_check("I10", Source.POSTGRES, Source.LEDGER)
+async def conflicts_real(sources: Sources, result: InvariantResult) -> None:
+    """A create is answered with 409 only if the order has different content."""
     for page in sources.ledger.pages():
-        refused = [act for act in page if act.act == "create" and act.status == CONFLICT]
-        accepted = await _accepted(sources, refused)
-        for act in refused:
-            if (order := accepted.get(act.order_id)) is None:
-                finding.add(act.order_id, f"was answered 409 at {act.at} and does not exist")
-            elif order.content == _content(act):
-                finding.add(act.order_id, f"was answered 409 at {act.at} and has the content that was asked for")
+        conflicts = [entry for entry in page if entry.act == "create" and entry.status == CONFLICT]
+        orders = await _stored_orders(sources, conflicts)
+        for entry in conflicts:
+            if (order := orders.get(entry.order_id)) is None:
+                result.add(entry.order_id, f"was answered 409 at {entry.at} and does not exist")
+            elif order.content == _content(entry):
+                result.add(entry.order_id, f"was answered 409 at {entry.at} and has the requested content")
 
 
-@check("I11", Source.POSTGRES, Source.LEDGER)
-async def cancels_final(sources: Sources, finding: InvariantResult) -> None:
-    """A cancel that was answered 2xx stays; one that was refused came too late."""
+@invariant_check("I11", Source.POSTGRES, Source.LEDGER)
+async def cancels_final(sources: Sources, result: InvariantResult) -> None:
+    """A cancel answered with 2xx is final; a refused one came too late."""
     for page in sources.ledger.pages():
-        cancels = [act for act in page if act.act == "cancel" and (act.done or _too_late(act))]
-        accepted = await _accepted(sources, cancels)
-        ids = [act.order_id for act in cancels if act.done]
-        undone = {row[0] async for row in sources.rows(VERIFY.dispatched_after_cancel, ids=ids)}
-        for act in cancels:
-            order = accepted.get(act.order_id)
-            now = order.status if order else "nowhere"
-            if act.done and act.order_id in undone:
-                finding.add(act.order_id, f"was answered to be cancelled at {act.at}, and was dispatched after that")
-            elif act.done and now != Status.CANCELLED:
-                finding.add(act.order_id, f"was answered to be cancelled at {act.at}, and is {now}")
-            elif not act.done and now not in {Status.DELIVERED, Status.CANCELLED}:
-                finding.add(act.order_id, f"could not be cancelled at {act.at}, and is {now}")
+        cancels = [entry for entry in page if entry.act == "cancel" and (entry.succeeded or _too_late(entry))]
+        orders = await _stored_orders(sources, cancels)
+        ids = [entry.order_id for entry in cancels if entry.succeeded]
+        dispatched = {row[0] async for row in sources.rows(VERIFY.dispatched_after_cancel, ids=ids)}
+        for entry in cancels:
+            order = orders.get(entry.order_id)
+            status = order.status if order else "missing"
+            cancelled = f"was reported as cancelled at {entry.at}"
+            if entry.succeeded and entry.order_id in dispatched:
+                result.add(entry.order_id, f"{cancelled}, and was dispatched after that")
+            elif entry.succeeded and status != Status.CANCELLED:
+                result.add(entry.order_id, f"{cancelled}, and is {status}")
+            elif not entry.succeeded and status not in {Status.DELIVERED, Status.CANCELLED}:
+                result.add(entry.order_id, f"could not be cancelled at {entry.at}, and is {status}")
 
 
-def _too_late(act: Act) -> bool:
-    """Refused for its status. The other 409 is a lost race, after which nothing is certain."""
-    return act.status == CONFLICT and not str(_body(act).get("type", "")).endswith("stale-order")
+def _too_late(entry: LedgerEntry) -> bool:
+    """Whether the order's status was the reason of the refusal. The other 409 is a lost race, which proves nothing."""
+    return entry.status == CONFLICT and not str(_body(entry).get("type", "")).endswith("stale-order")
 
 
-@check("I15", Source.LEDGER)
-async def own_orders_only(sources: Sources, finding: InvariantResult) -> None:
-    """An answer speaks of no order but the one that was asked for. The ids of all orders are kept in memory."""
-    orders = {act.order_id for act in sources.ledger}
-    for act in sources.ledger:
-        said = _body(act)
-        if act.done and said.get("id") != act.order_id:
-            finding.add(act.order_id, f"{act.act} was answered with order {said.get('id')}")
-        elif others := {word for text in _texts(said) for word in _words(text)} & orders - {act.order_id}:
-            finding.add(act.order_id, f"{act.act} was answered with words about {', '.join(sorted(others))}")
+@invariant_check("I15", Source.LEDGER)
+async def own_orders_only(sources: Sources, result: InvariantResult) -> None:
+    """A response mentions only the requested order. The ids of all orders are kept in memory."""
+    orders = {entry.order_id for entry in sources.ledger}
+    for entry in sources.ledger:
+        response = _body(entry)
+        if entry.succeeded and response.get("id") != entry.order_id:
+            result.add(entry.order_id, f"{entry.act} was answered with order {response.get('id')}")
+        elif others := {word for text in _texts(response) for word in _words(text)} & orders - {entry.order_id}:
+            result.add(entry.order_id, f"the response to {entry.act} mentions {', '.join(sorted(others))}")
 
 
 def _texts(value: object, field: str = "") -> Iterator[str]:
-    """All strings of an answer that could speak of an order."""
+    """All strings of a response that could contain an order id."""
     match value:
-        case str() if field not in OTHER_PEOPLES:
+        case str() if field not in UNRELATED_FIELDS:
             yield value
         case dict():
             for name, inner in cast("dict[str, object]", value).items():
@@ -170,7 +172,7 @@ def _texts(value: object, field: str = "") -> Iterator[str]:
 def _words(text: str) -> Iterator[str]:
     for word in re.findall(IDENTIFIER, text):
         yield word
-        yield word.rstrip(".:")  # the end of a sentence
+        yield word.rstrip(".:")  # an id at the end of a sentence
 
 
-CHECKS = (durable, deliveries_durable, replays_alike, conflicts_real, cancels_final, own_orders_only)
+CHECKS = (creates_durable, deliveries_durable, creates_idempotent, conflicts_real, cancels_final, own_orders_only)

@@ -1,65 +1,67 @@
-"""The servers around the orders: I14 who is busy in Redis, I17 queues at rest, I18 nothing piles up in PostgreSQL.
+"""Invariants of the servers: I14 busy drivers in Redis, I17 empty queues, I18 no stuck sessions in PostgreSQL.
 
-The outbox's backlog is I7's business. The number of connections is not judged: a database does not know how many
-processes of ours there should be, but one that forgot its transaction, or waits for ever, shows.
+The backlog of the outbox belongs to I7. The number of connections is not checked, because the database does not know
+how many processes there should be; idle transactions and long lock waits are visible.
 """
 
 from __future__ import annotations
 
 from gofleet.adapters.postgres.snapshot import VERIFY
-from gofleet.verification.checks import check, no_rows
-from gofleet.verification.findings import InvariantResult
+from gofleet.verification.checks import InvariantResult, invariant_check, no_rows
 from gofleet.verification.sources import Queues, Source, Sources
 
 IDLE_SECONDS = 5.0
-"""The longest pause that a transaction of ours makes on purpose is waiting for a broker's confirmations, as long."""
+"""The longest intentional pause inside a transaction, the wait for a broker's confirmations, is as long."""
 
 
-@check("I14", Source.POSTGRES, Source.REDIS, at_rest=True)
-async def busy_as_dispatched(sources: Sources, finding: InvariantResult) -> None:
-    """Who is busy in Redis is who has a DISPATCHED order in PostgreSQL, order by order."""
+@invariant_check("I14", Source.POSTGRES, Source.REDIS, at_rest=True)
+async def busy_as_dispatched(sources: Sources, result: InvariantResult) -> None:
+    """The busy drivers in Redis are those with a DISPATCHED order in PostgreSQL, order by order."""
     busy = {(holding.driver_id, holding.order_id) for holding in await sources.redis.holdings()}
-    live = {(row[0], row[1]) async for row in sources.rows(VERIFY.holdings)}
-    for driver_id, order_id in sorted(live - busy):
-        finding.add(driver_id, f"has {order_id}, and Redis does not know")
-    for driver_id, order_id in sorted(busy - live):
-        finding.add(driver_id, f"is busy with {order_id} in Redis, which is not DISPATCHED with that driver")
+    dispatched = {(row[0], row[1]) async for row in sources.rows(VERIFY.holdings)}
+    for driver_id, order_id in sorted(dispatched - busy):
+        result.add(driver_id, f"has {order_id}, but is not busy in Redis")
+    for driver_id, order_id in sorted(busy - dispatched):
+        result.add(driver_id, f"is busy with {order_id} in Redis, which is not DISPATCHED with that driver")
 
 
-@check("I14", Source.REDIS)
-async def busy_not_free(sources: Sources, finding: InvariantResult) -> None:
+@invariant_check("I14", Source.REDIS)
+async def busy_not_free(sources: Sources, result: InvariantResult) -> None:
+    """No busy driver is in the index of free drivers."""
     busy = {holding.driver_id for holding in await sources.redis.holdings()}
-    for driver_id in sorted({found async for found in sources.redis.free_drivers()} & busy):
-        finding.add(driver_id, "is busy and would be found as free")
+    for driver_id in sorted({driver_id async for driver_id in sources.redis.free_drivers()} & busy):
+        result.add(driver_id, "is busy and indexed as free")
 
 
-@check("I14", Source.REDIS)
-async def claims_end(sources: Sources, finding: InvariantResult) -> None:
+@invariant_check("I14", Source.REDIS)
+async def claims_expire(sources: Sources, result: InvariantResult) -> None:
+    """Every claim has a time to live."""
     async for key in sources.redis.lasting_claims():
-        finding.add(key, "is a claim that never ends")
+        result.add(key, "is a claim that never expires")
 
 
-@check("I17", Source.BROKER, at_rest=True)
-async def queues_empty(sources: Sources, finding: InvariantResult) -> None:
-    for queue in sources.queues.lacking:
-        finding.add(queue, "does not exist")
-    _empty(sources.queues, finding)
+@invariant_check("I17", Source.BROKER, at_rest=True)
+async def queues_empty(sources: Sources, result: InvariantResult) -> None:
+    """Every queue exists and is empty."""
+    for queue in sources.queues.missing:
+        result.add(queue, "does not exist")
+    _check_empty(sources.queues, result)
 
 
-@check("I17", Source.MANAGEMENT, at_rest=True)
-async def nothing_held(sources: Sources, finding: InvariantResult) -> None:
-    """Also what consumers hold unacknowledged, which AMQP does not tell."""
-    _empty(Queues([depth for depth in sources.managed.depths if depth.held], []), finding)
+@invariant_check("I17", Source.MANAGEMENT, at_rest=True)
+async def nothing_unacknowledged(sources: Sources, result: InvariantResult) -> None:
+    """Consumers hold no unacknowledged messages, which AMQP itself does not report."""
+    _check_empty(Queues([depth for depth in sources.management_queues.depths if depth.held], []), result)
 
 
-def _empty(queues: Queues, finding: InvariantResult) -> None:
+def _check_empty(queues: Queues, result: InvariantResult) -> None:
     for depth in queues.depths:
         if depth.ready or depth.held:
             held = f" and {depth.held} held by consumers" if depth.held else ""
-            finding.add(depth.queue, f"has {depth.ready} messages ready{held}")
+            result.add(depth.queue, f"has {depth.ready} messages ready{held}")
 
 
-def _idle(_: Sources) -> dict[str, object]:
+def _idle_limit(_: Sources) -> dict[str, object]:
     return {"seconds": IDLE_SECONDS}
 
 
@@ -70,9 +72,9 @@ def _lock_timeout(sources: Sources) -> dict[str, object]:
 CHECKS = (
     busy_as_dispatched,
     busy_not_free,
-    claims_end,
+    claims_expire,
     queues_empty,
-    nothing_held,
-    no_rows("I18", VERIFY.forgotten_transactions, _idle),
+    nothing_unacknowledged,
+    no_rows("I18", VERIFY.forgotten_transactions, _idle_limit),
     no_rows("I18", VERIFY.stuck_waits, _lock_timeout),
 )

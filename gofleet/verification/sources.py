@@ -1,15 +1,17 @@
-"""What is compared: each source is opened if it is given, and remembered with the reason if it cannot be."""
+"""Data sources of a verification: servers, queues, and records written outside GoFleet (ledger and tap)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any, Generic, Literal, LiteralString, TypeVar
 
+import msgspec
 import psycopg
 
 from gofleet import parts
@@ -21,9 +23,12 @@ from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import QUEUES
 from gofleet.ports import Depth
 from gofleet.settings import Settings
-from gofleet.verification.records import Act, Records, Tapped
 
-Part = TypeVar("Part")
+REDIS_TIMEOUT_SECONDS = 5.0
+"""Longer than for a dispatch, because a verification is not urgent."""
+
+Record = TypeVar("Record")
+Opened = TypeVar("Opened")
 
 
 class Source(StrEnum):
@@ -37,8 +42,11 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What is given besides the settings. `live` = the installation is at work, so that what is only true at rest is
-    not asked; `broker_lost_data` = what the broker never delivered is explained by that."""
+    """Inputs besides the settings.
+
+    `live`: the installation is in use, so checks that hold only at rest are skipped. `broker_lost_data`: the broker
+    lost messages, which explains undelivered events.
+    """
 
     ledger: Path | None = None
     tap: Path | None = None
@@ -49,64 +57,135 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Queues:
-    """What lies in the broker's queues, and which of them do not exist."""
+    """Depths of the broker's queues, and the names of missing queues."""
 
     depths: list[Depth]
-    lacking: list[str]
+    missing: list[str]
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One client request, written after its last attempt. Without a `status` its outcome is unknown."""
+
+    at: str
+    act: Literal["create", "cancel", "deliver", "dispatch", "redispatch", "get"]
+    order_id: str
+    request: dict[str, Any] | None = None
+    status: int | None = None
+    response: Any = None
+    tries: int = 1
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+class TapEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the broker delivered it."""
+
+    event_id: str
+    type: str
+    order_id: str
+    sequence: int
+
+
+class UnreadableRecord(GoFleetError):
+    """A record that cannot be read; the message contains the file and the line."""
+
+    code = "unreadable"
+
+
+class Records(Generic[Record]):
+    """Records of a JSON lines file, in order, read anew per iteration; `UnreadableRecord` for a bad line or file."""
+
+    def __init__(self, path: Path, kind: type[Record]) -> None:
+        self.path = path
+        self._decoder = msgspec.json.Decoder(kind, float_hook=Decimal)  # exact amounts of money
+
+    def __iter__(self) -> Iterator[Record]:
+        try:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield self._read(number, line)
+        except OSError as error:
+            raise UnreadableRecord(f"{self.path}: {error.strerror}") from error
+
+    def pages(self, size: int = 500) -> Iterator[list[Record]]:
+        page: list[Record] = []
+        for record in self:
+            page.append(record)
+            if len(page) == size:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def validate(self) -> None:
+        """Read all records once; `UnreadableRecord` for the first bad line."""
+        for _ in self:
+            pass
+
+    def _read(self, number: int, line: bytes) -> Record:
+        try:
+            return self._decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UnreadableRecord(f"{self.path}, line {number}: {error}") from error
 
 
 @dataclass
 class Sources:
+    """Opened sources, and the errors of those that could not be opened."""
+
     settings: Settings
     inputs: Inputs
     opened: dict[Source, object] = field(default_factory=dict[Source, object])
     failed: dict[Source, str] = field(default_factory=dict[Source, str])
 
     async def rows(self, query: LiteralString, **values: object) -> AsyncGenerator[tuple[Any, ...]]:
-        """From PostgreSQL."""
-        async for row in self._part(Source.POSTGRES, Snapshot).rows(query, values):
+        """Rows of a query in the PostgreSQL snapshot."""
+        async for row in self._get(Source.POSTGRES, Snapshot).rows(query, values):
             yield row
 
     @property
     def redis(self) -> RedisAudit:
-        return self._part(Source.REDIS, RedisAudit)
+        return self._get(Source.REDIS, RedisAudit)
 
     @property
     def queues(self) -> Queues:
-        return self._part(Source.BROKER, Queues)
+        return self._get(Source.BROKER, Queues)
 
     @property
-    def managed(self) -> Queues:
-        return self._part(Source.MANAGEMENT, Queues)
+    def management_queues(self) -> Queues:
+        return self._get(Source.MANAGEMENT, Queues)
 
     @property
-    def ledger(self) -> Records[Act]:
-        return self._part(Source.LEDGER, Records[Act])
+    def ledger(self) -> Records[LedgerEntry]:
+        return self._get(Source.LEDGER, Records[LedgerEntry])
 
     @property
-    def tap(self) -> Records[Tapped]:
-        return self._part(Source.TAP, Records[Tapped])
+    def tap(self) -> Records[TapEntry]:
+        return self._get(Source.TAP, Records[TapEntry])
 
-    def _part(self, source: Source, kind: type[Part]) -> Part:
-        part = self.opened[source]
-        assert isinstance(part, getattr(kind, "__origin__", kind))  # noqa: S101  each is put in by `sources` below
-        return part  # pyright: ignore[reportReturnType]  # a generic's parameters are not there to be checked
+    def _get(self, source: Source, kind: type[Opened]) -> Opened:
+        opened = self.opened[source]
+        assert isinstance(opened, getattr(kind, "__origin__", kind))  # noqa: S101  `open_sources` stores this type
+        return opened  # pyright: ignore[reportReturnType]  # type parameters do not exist at run time
 
 
 @asynccontextmanager
-async def sources(settings: Settings, inputs: Inputs) -> AsyncGenerator[Sources]:
-    """All that are given, for the block; those that cannot be read are in `failed`."""
-    found = Sources(settings, inputs)
+async def open_sources(settings: Settings, inputs: Inputs) -> AsyncGenerator[Sources]:
+    """All sources that the settings and inputs name, for the block; errors are in `failed`."""
+    sources = Sources(settings, inputs)
     async with AsyncExitStack() as stack:
-        for source, opening in _openings(settings, inputs, stack).items():
+        for source, open_source in _openers(settings, inputs, stack).items():
             try:
-                found.opened[source] = await opening()
+                sources.opened[source] = await open_source()
             except GoFleetError as error:
-                found.failed[source] = str(error)
-        yield found
+                sources.failed[source] = str(error)
+        yield sources
 
 
-def _openings(
+def _openers(
     settings: Settings, inputs: Inputs, stack: AsyncExitStack
 ) -> dict[Source, Callable[[], Awaitable[object]]]:
     rabbit = settings.general.broker == "rabbitmq"
@@ -117,7 +196,7 @@ def _openings(
         return await stack.enter_async_context(snapshot(dsn))
 
     async def redis() -> RedisAudit:
-        client = parts.a_redis(settings, REDIS_SECONDS)
+        client = parts.a_redis(settings, REDIS_TIMEOUT_SECONDS)
         stack.push_async_callback(client.aclose)
         audit = RedisAudit(client, parts.key_prefix(settings))
         await audit.check()
@@ -132,32 +211,28 @@ def _openings(
         url, server = inputs.management or "", parts.rabbit_server(settings)
         return Queues(await held_by_consumers(url, server, parts.topology(settings)), [])
 
-    async def ledger() -> Records[Act]:
-        return _checked(Records(inputs.ledger or Path(), Act))
+    async def ledger() -> Records[LedgerEntry]:
+        return _validated(Records(inputs.ledger or Path(), LedgerEntry))
 
-    async def tap() -> Records[Tapped]:
-        return _checked(Records(inputs.tap or Path(), Tapped))
+    async def tap() -> Records[TapEntry]:
+        return _validated(Records(inputs.tap or Path(), TapEntry))
 
-    given: dict[Source, Callable[[], Awaitable[object]]] = {
+    openers: dict[Source, Callable[[], Awaitable[object]]] = {
         Source.POSTGRES: postgres,
         Source.REDIS: redis,
         Source.BROKER: broker,
     }
     if inputs.management and rabbit:
-        given[Source.MANAGEMENT] = management
+        openers[Source.MANAGEMENT] = management
     if inputs.ledger:
-        given[Source.LEDGER] = ledger
+        openers[Source.LEDGER] = ledger
     if inputs.tap:
-        given[Source.TAP] = tap
-    return given
+        openers[Source.TAP] = tap
+    return openers
 
 
-REDIS_SECONDS = 5.0
-"""Nobody waits for a verification as for a dispatch."""
-
-
-def _checked(records: Records[Part]) -> Records[Part]:
-    records.check()
+def _validated(records: Records[Record]) -> Records[Record]:
+    records.validate()
     return records
 
 

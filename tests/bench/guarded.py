@@ -15,7 +15,7 @@ from pathlib import Path
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.tls import Certificates
 from gofleet.domain.place import Place
-from gofleet.embedded.certificates import make
+from gofleet.embedded.certificates import make_certificates
 from gofleet.parts import free_port
 from gofleet.ports import Search
 from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
@@ -96,7 +96,7 @@ def _started(measured: Measured, door: Mapping[str, str]) -> int:
 async def _links(at: Bench) -> list[Figure]:
     seconds = 0.3 if at.smoke else 3.0
     with at.servers.installation(f"{CASE}-links") as measured:
-        made = {file.name: str(file) for file in make(Path(at.servers.place) / "certificates")}
+        made = {file.name: str(file) for file in make_certificates(Path(at.servers.place) / "certificates")}
         fleet, worker = (
             Certificates(made["authority.pem"], made[f"{role}.pem"], made[f"{role}.key"])
             for role in ("fleet", "worker")

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from dataclasses import dataclass, field
 
-from gofleet.embedded.loopback import free_ports
+from gofleet.embedded.resources import free_ports
 from tests.chaos.proxy import HOST, Edge
 from tests.journeys.installation import Installation, Running
 from tests.waiting import eventually

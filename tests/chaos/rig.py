@@ -16,7 +16,7 @@ import psycopg
 
 from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import RabbitAddress
-from gofleet.embedded.loopback import free_ports
+from gofleet.embedded.resources import free_ports
 from tests.chaos.bounds import BOUNDS
 from tests.chaos.ledger import Ledger
 from tests.chaos.member import NEEDS, Member

@@ -47,7 +47,7 @@ class Servers:
 
     async def rabbitmqctl(self, *words: str) -> str:
         """What it printed; RuntimeError with that if it failed."""
-        command, environment = self.rabbit.control(*words)
+        command, environment = self.rabbit.ctl_command(*words)
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )

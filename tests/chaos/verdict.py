@@ -32,7 +32,7 @@ async def _found(world: World) -> list[str]:
         broker_lost_data=world.broker_lost_data,
     )
     report = await verify(settings_of(world), inputs)
-    return [_words(finding) for finding in report.findings if finding.verdict is not Verdict.HOLDS]
+    return [_words(finding) for finding in report.results if finding.verdict is not Verdict.HOLDS]
 
 
 def _words(finding: InvariantResult) -> str:

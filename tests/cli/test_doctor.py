@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gofleet.embedded.loopback import free_ports
+from gofleet.embedded.resources import free_ports
 from tests.cli.typed import gofleet, three_lines
 from tests.verification.conftest import environment
 

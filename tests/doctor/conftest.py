@@ -13,9 +13,9 @@ from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.doctor import Case, CheckResult, CheckState, Diagnosis, diagnose
+from gofleet.doctor import CheckResult, CheckState, Diagnosis, DoctorOptions, diagnose
 from gofleet.embedded import RabbitAddress, RabbitMQ
-from gofleet.embedded.loopback import free_ports
+from gofleet.embedded.resources import free_ports
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
@@ -41,7 +41,7 @@ class Patient:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
     async def examined(self) -> Diagnosis:
-        case = Case(load(self.environment, dotenv=None), self.roles, self.url, clock=self.clock)
+        case = DoctorOptions(load(self.environment, dotenv=None), self.roles, self.url, clock=self.clock)
         return await diagnose(replace(case, **self.more))
 
     async def finds(
@@ -49,7 +49,7 @@ class Patient:
     ) -> Diagnosis:
         """Assert that this, and nothing else, is found to be wrong."""
         diagnosis = await self.examined()
-        wrong = [finding for finding in diagnosis.findings if finding.state is not CheckState.OK]
+        wrong = [finding for finding in diagnosis.results if finding.state is not CheckState.OK]
         assert [(each.subject, each.check, each.state) for each in wrong] == [(subject, check, state)], wrong
         [found] = wrong
         assert says in found.seen, found
@@ -60,7 +60,7 @@ class Patient:
 
 def seen(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
     """By check."""
-    return {finding.check: finding for finding in diagnosis.findings if finding.subject == subject}
+    return {finding.check: finding for finding in diagnosis.results if finding.subject == subject}
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from tests.doctor.conftest import ROLES, Patient, seen
 async def test_a_healthy_installation(patient: Patient) -> None:
     diagnosis = await patient.examined()
 
-    assert [each for each in diagnosis.findings if each.state is not CheckState.OK] == []
+    assert [each for each in diagnosis.results if each.state is not CheckState.OK] == []
     assert diagnosis.healthy
-    subjects = list(dict.fromkeys(each.subject for each in diagnosis.findings))
+    subjects = list(dict.fromkeys(each.subject for each in diagnosis.results))
     assert subjects == ["settings", "PostgreSQL", "RabbitMQ", "Redis", "fleet", "api", "this machine"]
-    assert "runs there already" in seen(diagnosis, "this machine")["GRPC_PORT"].seen
+    assert "already listens on it" in seen(diagnosis, "this machine")["GRPC_PORT"].seen
     assert "is free" in seen(diagnosis, "this machine")["WEB_SERVER_PORT"].seen
 
 
@@ -38,7 +38,7 @@ async def test_each_role_needs_its_own(
 
     diagnosis = await patient.examined()
 
-    assert {each.subject for each in diagnosis.findings} == subjects | {"settings", "this machine"}
+    assert {each.subject for each in diagnosis.results} == subjects | {"settings", "this machine"}
     ports = {"api": "WEB_SERVER_PORT", "fleet": "GRPC_PORT"}
     assert set(seen(diagnosis, "this machine")) == {ports[role] for role in roles if role in ports} | {"METRICS_PORT"}
 
@@ -49,4 +49,4 @@ async def test_an_examination_that_takes_too_long_is_ended_and_told(patient: Pat
     diagnosis = await patient.examined()
 
     assert not diagnosis.healthy
-    assert {each.check for each in diagnosis.findings if each.subject == "PostgreSQL"} == {"answers"}
+    assert {each.check for each in diagnosis.results if each.subject == "PostgreSQL"} == {"answers"}

@@ -28,7 +28,7 @@ async def test_a_role_that_declares_nothing_sees_that_all_is_there(patient: Pati
     found = seen(await patient.examined(), "RabbitMQ")
 
     assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
-    assert "made by somebody else" in found["topology"].seen
+    assert "declared externally" in found["topology"].seen
 
 
 async def test_it_names_what_others_have_to_make(patient: Patient, logins: Logins) -> None:
@@ -39,13 +39,13 @@ async def test_it_names_what_others_have_to_make(patient: Patient, logins: Login
         (await http.delete(url)).raise_for_status()
     patient.environment |= logins["worker"]
 
-    await patient.finds("RabbitMQ", "topology", says=f"{queue} not there", fix="gofleet topology")
+    await patient.finds("RabbitMQ", "topology", says=f"{queue} missing", fix="gofleet topology")
 
 
 async def test_who_should_declare_and_may_not_is_told_so(patient: Patient, logins: Logins) -> None:
     patient.environment |= {**logins["worker"], "RABBITMQ_DECLARE": "on"}
 
-    await patient.finds("RabbitMQ", "topology", says="we may not declare", fix="RABBITMQ_DECLARE=off")
+    await patient.finds("RabbitMQ", "topology", says="not allowed to declare", fix="RABBITMQ_DECLARE=off")
 
 
 ALONE = {"worker": ("worker",), "fleet": ("fleet",)}
@@ -69,7 +69,7 @@ async def test_a_role_at_redis_is_told_that_it_can_work_and_little_else(
 
     assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
     assert f"as {at_redis[role]['REDIS_USER']}" in found["reachable"].seen
-    assert "not told to our user" in found["version"].seen
+    assert "not visible to this user" in found["version"].seen
     assert "eviction" not in found
 
 

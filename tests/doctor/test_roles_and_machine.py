@@ -13,7 +13,7 @@ from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.server import serving
 from gofleet.doctor import CheckState
-from gofleet.embedded.loopback import free_ports
+from gofleet.embedded.resources import free_ports
 from gofleet.settings import startup_checks as safe
 from tests.doctor.conftest import Patient, seen
 from tests.roles.conftest import World
@@ -62,7 +62,7 @@ async def test_somebody_else_where_the_api_should_be(patient: Patient) -> None:
 
     async with serving(somebody_else, "127.0.0.1", 0, grace_seconds=2) as listening:
         patient.url = listening.url
-        await patient.finds("api", "reachable", says="no GoFleet", fix="--url")
+        await patient.finds("api", "reachable", says="not GoFleet", fix="--url")
 
 
 async def test_an_api_that_is_not_ready(patient: Patient) -> None:
@@ -79,7 +79,7 @@ async def test_an_api_that_is_not_ready(patient: Patient) -> None:
 async def test_a_port_that_another_program_has(patient: Patient, setting: str, taken: int) -> None:
     patient.environment[setting] = str(taken)
 
-    await patient.finds("this machine", setting, says="taken by another program", fix=setting)
+    await patient.finds("this machine", setting, says="in use by another program", fix=setting)
 
 
 async def test_a_port_that_we_have_already(patient: Patient) -> None:
@@ -87,7 +87,7 @@ async def test_a_port_that_we_have_already(patient: Patient) -> None:
 
     found = seen(await patient.examined(), "this machine")["WEB_SERVER_PORT"]
 
-    assert (found.state, "gofleet api runs there already" in found.seen) == (CheckState.OK, True)
+    assert (found.state, "gofleet api already listens on it" in found.seen) == (CheckState.OK, True)
 
 
 async def test_an_address_that_is_not_ours(patient: Patient) -> None:
@@ -116,4 +116,4 @@ async def test_what_keeps_a_role_from_starting_in_production(patient: Patient, m
     del patient.environment["AUTH_ISSUER"]
     await patient.finds("settings", "safety", says="AUTH_ISSUER is missing", fix="AUTH=off")
     patient.environment["AUTH"] = "off"
-    await patient.finds("settings", "AUTH", CheckState.WARNING, says="anybody", fix="AUTH_ISSUER")
+    await patient.finds("settings", "AUTH", CheckState.WARNING, says="every client", fix="AUTH_ISSUER")

@@ -39,7 +39,7 @@ async def test_a_server_that_listens_and_says_nothing(patient: Patient, subject:
         patient.environment["DB_CONNECT_TIMEOUT_SECONDS"] = "2"
         began = asyncio.get_running_loop().time()
 
-        await patient.finds(subject, "reachable", says=str(port), fix="listens and does not answer")
+        await patient.finds(subject, "reachable", says=str(port), fix="accepts connections but does not answer")
 
         assert asyncio.get_running_loop().time() - began < 30
 
@@ -195,15 +195,15 @@ async def test_a_missing_queue(patient: Patient) -> None:
     async with a_channel(patient) as channel:
         await channel.queue_delete(queue)
 
-    await patient.finds("RabbitMQ", "topology", says=f"{queue} not there", fix="start a relay or a worker")
-    await patient.finds("RabbitMQ", "topology", says=f"{queue} not there", fix="start")  # and it did not come back
+    await patient.finds("RabbitMQ", "topology", says=f"{queue} missing", fix="start a relay or a worker")
+    await patient.finds("RabbitMQ", "topology", says=f"{queue} missing", fix="start")  # and it did not come back
 
 
 async def test_a_missing_exchange(patient: Patient) -> None:
     async with a_channel(patient) as channel:
         await channel.exchange_delete(name_of(patient, "orders"))
 
-    await patient.finds("RabbitMQ", "topology", says="orders not there", fix="start a relay or a worker")
+    await patient.finds("RabbitMQ", "topology", says="orders missing", fix="start a relay or a worker")
 
 
 async def test_a_queue_of_another_type(patient: Patient) -> None:
@@ -220,7 +220,7 @@ async def test_a_queue_with_another_argument(patient: Patient) -> None:
 
     diagnosis = await patient.examined()
 
-    wrong = [each for each in diagnosis.findings if each.state is not CheckState.OK]
+    wrong = [each for each in diagnosis.results if each.state is not CheckState.OK]
     assert [each.check for each in wrong] == ["topology"] * 2
     assert all("x-delivery-limit" in each.seen for each in wrong)
 
@@ -258,7 +258,7 @@ async def test_a_redis_that_forgets_what_it_pleases(patient: Patient) -> None:
 async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Patient) -> None:
     patient.environment["BROKER"] = "redis"
 
-    await patient.finds("Redis", "persistence", CheckState.WARNING, says="forgets all events", fix="appendonly")
+    await patient.finds("Redis", "persistence", CheckState.WARNING, says="all events are lost", fix="appendonly")
 
 
 async def test_a_redis_that_refuses_a_command(patient: Patient) -> None:

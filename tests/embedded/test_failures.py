@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gofleet.embedded import EmbeddedError, Postgres, RabbitMQ, Valkey, loopback, rabbitmq, running
-from gofleet.embedded.loopback import HOST, free_ports
+from gofleet.embedded import EmbeddedError, Postgres, RabbitMQ, Valkey, rabbitmq, resources, running
+from gofleet.embedded.resources import HOST, free_ports
 from tests.embedded.processes import a_program
 
 
@@ -43,7 +43,7 @@ def test_the_lock_of_a_program_that_is_gone_is_taken_over(tmp_path: Path) -> Non
 
 
 def test_a_port_taken_by_another_program_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loopback, "PORT_SECONDS", 0.05)
+    monkeypatch.setattr(resources, "PORT_SECONDS", 0.05)
     with socket.socket() as other:
         other.bind((HOST, 0))
         other.listen()
@@ -62,15 +62,15 @@ def test_a_port_lost_between_choosing_and_listening_is_replaced(
         other.listen()
         taken = int(other.getsockname()[1])
         choices = [[taken], free_ports(1)]
-        monkeypatch.setattr(loopback, "is_free", lambda port: True)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
-        monkeypatch.setattr(loopback, "free_ports", lambda count: choices.pop(0))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        monkeypatch.setattr(resources, "is_free", lambda port: True)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+        monkeypatch.setattr(resources, "free_ports", lambda count: choices.pop(0))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
 
         with running(server := kind(durable=False)):
             assert server.address.port != taken
 
 
 def test_without_rabbitmq_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rabbitmq, "PLACES", ("/nowhere",))
+    monkeypatch.setattr(rabbitmq, "BIN_PATTERNS", ("/nowhere",))
 
     with (
         pytest.raises(EmbeddedError, match="apt-get install -y --no-install-recommends rabbitmq-server"),

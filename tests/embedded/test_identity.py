@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from gofleet.embedded import EmbeddedError, Postgres, identity, launch, postgres, running
-from gofleet.embedded.child import launcher
+from gofleet.embedded.child import launch_command
 from tests.embedded.processes import REPOSITORY, a_program
 
 WE_ARE_ROOT = os.geteuid() == 0
@@ -32,7 +32,7 @@ def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     trial = identity.can_run
 
     def can_run(command: Sequence[str | Path], directory: Path, who: str) -> bool:
-        return who != launch.IN_NAMESPACE and trial(command, directory, who)
+        return who != launch.USER_NAMESPACE and trial(command, directory, who)
 
     monkeypatch.setattr(identity, "can_run", can_run)
 
@@ -49,14 +49,14 @@ def test_an_ordinary_user_runs_them_as_themselves() -> None:
 
 def test_root_runs_it_in_a_namespace_and_keeps_its_files() -> None:
     with running(server := Postgres(durable=False)):
-        assert owner_of(server) == (os.geteuid() if not WE_ARE_ROOT or namespaces_allowed() else launch.NOBODY)
+        assert owner_of(server) == (os.geteuid() if not WE_ARE_ROOT or namespaces_allowed() else launch.NOBODY_UID)
         assert answers(server)
 
 
 @pytest.mark.usefixtures("no_namespaces")
 def test_root_without_namespaces_runs_it_as_nobody() -> None:
     with running(server := Postgres(durable=False)):
-        assert owner_of(server) == (launch.NOBODY if WE_ARE_ROOT else os.geteuid())
+        assert owner_of(server) == (launch.NOBODY_UID if WE_ARE_ROOT else os.geteuid())
         assert answers(server)
 
 
@@ -103,13 +103,13 @@ def as_ordinary_user() -> tuple[str, ...]:
     if not WE_ARE_ROOT:
         return ()
     # In a namespace it is 65534 to itself, and can still read a Python that lies under /root.
-    who = launch.IN_NAMESPACE if namespaces_allowed() else str(launch.NOBODY)
-    return tuple(launcher([], directory=REPOSITORY, who=who))
+    who = launch.USER_NAMESPACE if namespaces_allowed() else str(launch.NOBODY_UID)
+    return tuple(launch_command([], directory=REPOSITORY, user=who))
 
 
 def namespaces_allowed() -> bool:
     """Whether this machine lets root make a user namespace."""
-    return identity.can_run(["/bin/sh", "-c", ":"], REPOSITORY, launch.IN_NAMESPACE)
+    return identity.can_run(["/bin/sh", "-c", ":"], REPOSITORY, launch.USER_NAMESPACE)
 
 
 def owner_of(server: Postgres) -> int:

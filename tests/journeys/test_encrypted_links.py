@@ -52,9 +52,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     not."""
     folder = tmp_path_factory.mktemp("certificates")
     authority = Authority()
-    authority.write(folder / "authority.pem")
+    authority.write_certificate(folder / "authority.pem")
     authority.issue([HOST], folder / "server.pem", folder / "server.key")
-    Authority("somebody else").write(folder / "other.pem")
+    Authority("somebody else").write_certificate(folder / "other.pem")
     return folder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gofleet.embedded import Valkey
 from gofleet.embedded.child import Child
-from gofleet.embedded.loopback import ask
+from gofleet.embedded.resources import exchange
 from gofleet.embedded.steps import Steps
 from tests.rights.files import ROOT
 
@@ -49,7 +49,7 @@ class Guarded(Valkey):
         program.chmod(0o755)
         self._binary = program
 
-    def _answers(self, process: Child) -> bool:
+    def _is_ready(self, process: Child) -> bool:
         question = f"AUTH {PASSWORDS['ADMIN_PASSWORD']}\r\nPING\r\nINFO server\r\nQUIT\r\n".encode()
-        answer = ask(self._ports.chosen[0], question, enough=1_000_000)
+        answer = exchange(self._ports.chosen[0], question, bytes_min=1_000_000)
         return answer.startswith(b"+OK\r\n+PONG") and b"process_id:%d\r" % process.pid in answer

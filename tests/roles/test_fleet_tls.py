@@ -14,7 +14,7 @@ from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.grpc.tls import Certificates
 from gofleet.domain.errors import FleetUnavailable
-from gofleet.embedded.certificates import Authority, make
+from gofleet.embedded.certificates import Authority, make_certificates
 from gofleet.testing.positions import MemoryPositions
 from tests.logs import logged
 from tests.makers import CENTRE, a_position
@@ -34,7 +34,7 @@ class Workshop:
         certificate, key = self.folder / f"{self.name}-{role}.pem", self.folder / f"{self.name}-{role}.key"
         self.authority.issue(names, certificate, key, days=days)
         trusted = self.folder / f"{self.name}.pem"
-        self.authority.write(trusted)
+        self.authority.write_certificate(trusted)
         return Certificates(str(trusted), str(certificate), str(key))
 
 
@@ -158,7 +158,7 @@ async def test_files_that_cannot_be_used_are_told_at_the_start(ours: Workshop) -
 
 
 async def test_development_certificates_do_for_all_roles(tmp_path: Path) -> None:
-    made = {file.name: str(file) for file in make(tmp_path / "certs")}
+    made = {file.name: str(file) for file in make_certificates(tmp_path / "certs")}
 
     def of(role: str) -> Certificates:
         return Certificates(made["authority.pem"], made[f"{role}.pem"], made[f"{role}.key"])

@@ -60,7 +60,7 @@ async def test_i10_a_conflict_about_the_same_content(world: World) -> None:
     accepted = world.lines("create", "o-manual")[0]
     world.ledger.append(again(accepted, status=409, response={"type": "urn:gofleet:problem:order-taken"}))
 
-    await world.finds("I10", "o-manual", says="has the content that was asked for")
+    await world.finds("I10", "o-manual", says="has the requested content")
 
 
 async def test_i10_two_contents_of_one_id(world: World) -> None:

@@ -138,11 +138,11 @@ async def test_i13_parked_messages_are_told_and_no_fault(world: World) -> None:
 
     report = await world.holds()
 
-    (parked,) = [each for each in report.findings if each.id == "I13"]
+    (parked,) = [each for each in report.results if each.id == "I13"]
     assert parked.verdict is Verdict.HOLDS
     assert parked.notes == [
-        "1 parked from fleet.drivers.parking, such as: poison",
-        "1 parked from orders.created, such as: poison",
+        "1 parked from fleet.drivers.parking, for example: poison",
+        "1 parked from orders.created, for example: poison",
     ]
 
 

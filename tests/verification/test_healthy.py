@@ -9,15 +9,15 @@ from tests.verification.world import World
 async def test_nothing_is_found_where_all_was_kept(world: World) -> None:
     report = await world.verify()
 
-    assert [each for each in report.findings if each.total or each.unreadable] == []
-    assert {each.verdict for each in report.findings} == {Verdict.HOLDS}
-    assert [each.id for each in report.findings] == [f"I{number}" for number in range(1, 19)]
+    assert [each for each in report.results if each.total or each.unreadable] == []
+    assert {each.verdict for each in report.results} == {Verdict.HOLDS}
+    assert [each.id for each in report.results] == [f"I{number}" for number in range(1, 19)]
     assert report.exit_code == 0
 
 
 async def test_what_is_not_given_is_not_checked(world: World) -> None:
     report = await world.verify(ledger=False, tap=False)
 
-    unchecked = {each.id for each in report.findings if each.verdict is Verdict.NOT_CHECKED}
+    unchecked = {each.id for each in report.results if each.verdict is Verdict.NOT_CHECKED}
     assert unchecked == {"I1", "I8", "I9", "I10", "I11", "I15"}
     assert report.exit_code == 0

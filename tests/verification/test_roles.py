@@ -52,8 +52,8 @@ async def test_everything_holds_after_a_day_at_work(
 
         report = await verify(load(environment, dotenv=None), inputs)
 
-    assert [each for each in report.findings if each.total or each.unreadable] == []
-    checked = [each.id for each in report.findings if each.verdict is Verdict.HOLDS]
+    assert [each for each in report.results if each.total or each.unreadable] == []
+    checked = [each.id for each in report.results if each.verdict is Verdict.HOLDS]
     assert len(checked) == (18 if broker == "rabbitmq" else 16)  # without a tap I8 and I9 cannot be
 
 

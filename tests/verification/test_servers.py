@@ -17,8 +17,7 @@ from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
-from gofleet.verification import Verdict
-from gofleet.verification import servers as of_servers
+from gofleet.verification import Verdict, servers
 from tests.services import a_vhost
 from tests.verification.world import World
 from tests.waiting import eventually
@@ -32,7 +31,7 @@ async def command(world: World, *words: str | int) -> None:
 async def test_i14_a_busy_driver_whom_redis_forgot(world: World) -> None:
     await command(world, "DEL", f"{world.prefix}busy:ana")
 
-    await world.finds("I14", "ana", says="has o-dispatched, and Redis does not know")
+    await world.finds("I14", "ana", says="has o-dispatched, but is not busy in Redis")
     await world.holds(live=True)  # its news may be on the way
 
 
@@ -45,7 +44,7 @@ async def test_i14_a_driver_who_is_busy_with_nothing(world: World) -> None:
 async def test_i14_a_busy_driver_who_looks_free(world: World) -> None:
     await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "ana")
 
-    await world.finds("I14", "ana", says="would be found as free")
+    await world.finds("I14", "ana", says="indexed as free")
 
 
 @pytest.mark.parametrize("key", ["claim:ana", "claimed:o-1"])
@@ -54,7 +53,7 @@ async def test_i14_a_claim_that_never_ends(world: World, key: str) -> None:
     await world.holds()
     await command(world, "PERSIST", f"{world.prefix}{key}")
 
-    await world.finds("I14", f"{world.prefix}{key}", says="never ends")
+    await world.finds("I14", f"{world.prefix}{key}", says="never expires")
 
 
 @pytest.mark.parametrize("queue", ["orders.created", "fleet.drivers", "orders.created.parking"])
@@ -127,7 +126,7 @@ async def test_i17_a_message_held_by_a_consumer(world: World, rabbit: RabbitAddr
 
 async def _sees(world: World, rabbit: RabbitAddress) -> bool:
     report = await world.verify(management=rabbit.management_url)
-    return report.findings[16].total > 0
+    return report.results[16].total > 0
 
 
 async def test_i17_a_management_api_that_is_away_is_unknown(world: World, rabbit: RabbitAddress) -> None:
@@ -135,8 +134,8 @@ async def test_i17_a_management_api_that_is_away_is_unknown(world: World, rabbit
 
     report = await world.verify(management="http://127.0.0.1:1")
 
-    assert report.findings[16].verdict is Verdict.UNKNOWN
-    assert "management API is unavailable" in report.findings[16].unreadable[0]
+    assert report.results[16].verdict is Verdict.UNKNOWN
+    assert "management API is unavailable" in report.results[16].unreadable[0]
     assert report.exit_code == 3
 
 
@@ -144,7 +143,7 @@ async def test_i18_a_forgotten_transaction(world: World, monkeypatch: pytest.Mon
     async with await psycopg.AsyncConnection.connect(world.dsn) as link:
         await link.execute("select 1")
         await world.holds()  # not for long
-        monkeypatch.setattr(of_servers, "IDLE_SECONDS", 0.0)
+        monkeypatch.setattr(servers, "IDLE_SECONDS", 0.0)
 
         await world.finds("I18", str(link.info.backend_pid), says="idle in transaction (gofleet)")
 

@@ -140,7 +140,7 @@ class World:
     async def finds(self, ids: str, *subjects: str, says: str = "", **inputs: Any) -> None:
         """Exactly these invariants are violated, the last one by exactly these."""
         report = await self.verify(**inputs)
-        found = {each.id: each.offenders for each in report.findings if each.verdict is Verdict.VIOLATED}
+        found = {each.id: each.offenders for each in report.results if each.verdict is Verdict.VIOLATED}
         assert set(found) == set(ids.split()), found
         offenders = found[ids.rsplit(maxsplit=1)[-1]]
         assert {offender.subject for offender in offenders} == set(subjects), found
@@ -149,7 +149,7 @@ class World:
 
     async def holds(self, **inputs: Any) -> Report:
         report = await self.verify(**inputs)
-        assert [each for each in report.findings if each.total or each.unreadable] == []
+        assert [each for each in report.results if each.total or each.unreadable] == []
         return report
 
     def write(self, name: str, lines: list[dict[str, Any]]) -> Path:

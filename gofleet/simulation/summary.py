@@ -1,4 +1,4 @@
-"""What became of the orders, told by the API at the end."""
+"""Summary of a simulation: order counts and dispatch times."""
 
 from __future__ import annotations
 
@@ -24,28 +24,32 @@ class Summary:
 
     @property
     def good(self) -> bool:
-        """Every order ended where it should: delivered, or with people and a reason."""
+        """Whether every order was delivered or escalated to manual dispatch."""
         return self.lost == 0 and self.delivered + self.by_hand == self.created
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, `good` included."""
+        """JSON form, including `good`."""
         return {**vars(self), "good": self.good}
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How one order stands: its status, and how long it waited for its driver in seconds, if it got one."""
+class OrderOutcome:
+    """Status of one order, and its time until dispatch in seconds (None if it was not dispatched)."""
 
     status: str
     waited_seconds: float | None
 
 
-def summary(accepted: Sequence[str], endings: dict[str, Ending], seconds: float, *, final: bool) -> Summary:
-    """Of the orders that the API accepted, one that it no longer knows is lost; at the `final` end of all also one
-    that still waits."""
-    known = [endings[order_id] for order_id in accepted if order_id in endings]
-    waits = sorted(ending.waited_seconds for ending in known if ending.waited_seconds is not None)
-    statuses = Counter(ending.status for ending in known)
+def summarize_orders(
+    accepted: Sequence[str], outcomes: dict[str, OrderOutcome], seconds: float, *, final: bool
+) -> Summary:
+    """Summarize the accepted orders.
+
+    An order that the API no longer knows is lost; with `final`, an order that is still waiting is lost, too.
+    """
+    known = [outcomes[order_id] for order_id in accepted if order_id in outcomes]
+    waits = sorted(outcome.waited_seconds for outcome in known if outcome.waited_seconds is not None)
+    statuses = Counter(outcome.status for outcome in known)
     return Summary(
         created=len(accepted),
         waiting=statuses["PENDING"],
@@ -60,7 +64,7 @@ def summary(accepted: Sequence[str], endings: dict[str, Ending], seconds: float,
 
 
 def _percentile(waits: Sequence[float], share: float) -> float | None:
-    """Nearest rank, in milliseconds."""
+    """Nearest-rank percentile, in milliseconds."""
     if not waits:
         return None
     return round(waits[min(int(share * len(waits)), len(waits) - 1)] * 1000, 1)
