@@ -44,7 +44,7 @@ async def test_each_role_needs_its_own(
 
 
 async def test_an_examination_that_takes_too_long_is_ended_and_told(patient: Patient) -> None:
-    patient.more = {"seconds": 0.001}
+    patient.more = {"timeout_seconds": 0.001}
 
     diagnosis = await patient.examined()
 
