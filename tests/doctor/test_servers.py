@@ -136,7 +136,7 @@ async def test_a_database_from_the_future(patient: Patient, clean_database: str)
     with psycopg.connect(clean_database, autocommit=True) as link:
         link.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
 
-    await patient.finds("PostgreSQL", "schema", says="9999_flight", fix="the program that this database belongs to")
+    await patient.finds("PostgreSQL", "schema", says="9999_flight", fix="program version that this database belongs to")
 
 
 async def test_a_read_only_database(patient: Patient, postgres_server: Postgres) -> None:

@@ -94,7 +94,7 @@ def test_a_directory_nobody_may_enter_is_said(tmp_path: Path) -> None:
             assert not WE_ARE_ROOT
     except EmbeddedError as error:
         assert WE_ARE_ROOT
-        assert "may not enter there" in error.why
+        assert "may not enter that directory" in error.why
         assert "run as an ordinary user" in error.fix
 
 
