@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -59,12 +58,12 @@ def make_logins(conninfo: str) -> None:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres_server: Postgres) -> str:
-    """The name of an empty database with our schema; each worker of pytest-xdist has its own."""
+    """The name of an empty database with our schema."""
     from psycopg import sql
 
     from gofleet.adapters.postgres.migrate import apply_migrations
 
-    name = f"gofleet_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    name = "gofleet_template"
     _administer(postgres_server, sql.SQL("create database {}").format(sql.Identifier(name)))
     apply_migrations(conninfo_of(postgres_server, name))
     make_logins(conninfo_of(postgres_server, name))

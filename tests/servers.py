@@ -11,21 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gofleet.embedded import Postgres, PostgresAddress, RabbitAddress, RabbitMQ, Valkey, ValkeyAddress, running
+from gofleet.embedded import Postgres, RabbitAddress, RabbitMQ, Valkey, ValkeyAddress, running
 from gofleet.embedded.postgres import bin_dir_from_wheel
 from gofleet.embedded.server import Server
-
-
-class PostgresElsewhere(Postgres):
-    """A server of another process: only `address` may be used."""
-
-    def __init__(self, address: PostgresAddress) -> None:
-        super().__init__()
-        self._elsewhere = address
-
-    @property
-    def address(self) -> PostgresAddress:
-        return self._elsewhere
 
 
 class ValkeyElsewhere(Valkey):
@@ -78,10 +66,9 @@ def new_rabbit() -> RabbitMQ:
 
 
 @contextmanager
-def all_servers(file: Path) -> Generator[None]:
-    """Run one of each during the block, with their addresses in `file`."""
+def shared_servers(file: Path) -> Generator[None]:
+    """Run Valkey, Redis and RabbitMQ during the block, with their addresses in `file`."""
     servers: dict[str, Server[Any]] = {
-        "postgres": new_postgres(),
         "valkey": new_valkey(),
         "redis": new_redis(),
         "rabbit": new_rabbit(),
@@ -92,6 +79,6 @@ def all_servers(file: Path) -> Generator[None]:
 
 
 def address_in(file: Path, name: str) -> dict[str, Any]:
-    """The fields of the address that `all_servers` wrote."""
+    """The fields of the address that `shared_servers` wrote."""
     addresses: dict[str, dict[str, Any]] = json.loads(file.read_text())
     return addresses[name]

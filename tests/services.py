@@ -1,8 +1,11 @@
 """Fixtures for real servers, one of each for the whole run.
 
-Without pytest-xdist a server starts when a test first needs it. Under pytest-xdist the controller starts all of them
-once, and the workers read their addresses from a file. The fixtures are synchronous because every asynchronous test
-has its own event loop; imports are inside them because tests without servers should start fast.
+Without pytest-xdist a server starts when a test first needs it. Under pytest-xdist the controller starts Valkey, Redis
+and RabbitMQ once, and the workers read their addresses from a file. PostgreSQL is one per worker: it starts fast, and
+an open transaction of one database delays the history feed of every other database of its cluster.
+
+The fixtures are synchronous because every asynchronous test has its own event loop; imports are inside them because
+tests without servers should start fast.
 """
 
 from __future__ import annotations
@@ -60,22 +63,19 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     file = config.stash[ADDRESSES]
     if file.exists() or all(test.startswith(WITHOUT_SERVERS) for test in ids):
         return
-    from tests.servers import all_servers
+    from tests.servers import shared_servers
 
     servers = ExitStack()
-    servers.enter_context(all_servers(file))
+    servers.enter_context(shared_servers(file))
     config.add_cleanup(servers.close)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(pytestconfig: pytest.Config) -> Generator[Postgres]:
+def postgres_server() -> Generator[Postgres]:
     """A PostgreSQL without durability; its database `gofleet` is empty."""
-    from gofleet.embedded import PostgresAddress, running
-    from tests.servers import PostgresElsewhere, address_in, new_postgres
+    from gofleet.embedded import running
+    from tests.servers import new_postgres
 
-    if file := _addresses(pytestconfig):
-        yield PostgresElsewhere(PostgresAddress(**address_in(file, "postgres")))
-        return
     with running(server := new_postgres()):
         yield server
 

@@ -1,5 +1,5 @@
 """`python -m tests.chart`: writes the settings into the chart's schema."""
 
-from tests.chart.settings_schema import write_down
+from tests.chart.settings_schema import write_schema
 
-write_down()
+write_schema()

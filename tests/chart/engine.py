@@ -1,4 +1,4 @@
-"""The chart through the real Helm, and what comes out through the real descriptions of Kubernetes' objects."""
+"""Renders the chart with Helm, and validates the manifests against Kubernetes's schemas."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chart.settings_schema import CHART
 
 Manifest = dict[str, Any]
 OTHERS = ("ScaledObject", "ServiceMonitor")
-"""Kinds that operators bring; Kubernetes itself has no description of them."""
+"""Kinds defined by operators, without a schema in Kubernetes."""
 KUBERNETES = ("1.28", "1.37")
-"""The oldest that the chart takes, and the newest that is described."""
+"""The oldest supported version, and the newest with schemas."""
 
 
 class Refused(Exception):
-    """What Helm says against the values or the templates."""
+    """The reason why Helm or Kubernetes rejects values or templates."""
 
 
 def installed(name: str) -> Any:
@@ -28,7 +28,7 @@ def installed(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise AssertionError(f"{name} is missing: `uv sync --group chart`, or run the tests by `just test`") from error
+        raise AssertionError(f"{name} is missing: `uv sync --group chart`, or use `just test-system`") from error
 
 
 def values_file(name: str) -> Manifest:
@@ -45,14 +45,14 @@ def render(values: Mapping[str, Any] | None = None, *, release: str = "gofleet",
         raise Refused(str(error)) from error
     manifests = (text for path, text in texts.items() if path.endswith(".yaml"))
     try:
-        return [found for text in manifests for found in yaml.load_all(text, yaml.CSafeLoader) if found]
+        return [each for text in manifests for each in yaml.load_all(text, yaml.CSafeLoader) if each]
     except yaml.YAMLError as error:
         raise Refused(str(error)) from error
 
 
 @cache
 def default() -> list[Manifest]:
-    """The release with nothing but the chart's own values."""
+    """The release with the chart's default values."""
     return render()
 
 
@@ -62,13 +62,13 @@ def notes(values: Mapping[str, Any] | None = None) -> str:
 
 
 def lint(values: Mapping[str, Any], *, chart: Path = CHART) -> list[str]:
-    """What `helm lint --strict` finds; not that a chart should have an icon."""
+    """The errors of `helm lint --strict`, without the advice to add an icon."""
     report = installed("helm_python").lint(chart, dict(values), strict=True)
     return [message["error"] for message in report["messages"] if message["severity"] > 1]
 
 
 def check(manifests: Sequence[Manifest], version: str) -> None:
-    """`Refused` for whatever Kubernetes would not take, unknown fields included."""
+    """`Refused` for manifests that Kubernetes would reject, unknown fields included."""
     kubernetes = installed("kubernetes_validate")
     for manifest in manifests:
         if manifest["kind"] not in OTHERS:
@@ -79,13 +79,13 @@ def check(manifests: Sequence[Manifest], version: str) -> None:
 
 
 def of_kind(manifests: Sequence[Manifest], kind: str) -> dict[str, Manifest]:
-    """By name."""
-    return {found["metadata"]["name"]: found for found in manifests if found["kind"] == kind}
+    """The objects of a kind, by name."""
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind}
 
 
 def pods(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
-    """The pod templates by the one container's name: the roles, and `migrate`."""
-    templates = [found["spec"]["template"] for found in manifests if found["kind"] in ("Deployment", "Job")]
+    """The pod templates by the name of their container: the roles, and `migrate`."""
+    templates = [each["spec"]["template"] for each in manifests if each["kind"] in ("Deployment", "Job")]
     return {template["spec"]["containers"][0]["name"]: template for template in templates}
 
 
@@ -95,10 +95,10 @@ def container(template: Manifest) -> Manifest:
 
 
 def environment(manifests: Sequence[Manifest], name: str) -> dict[str, str]:
-    """What that container is told, with `secret` for each password."""
+    """The environment variables of a container, with `secret` for each password."""
     only = container(pods(manifests)[name])
     maps = of_kind(manifests, "ConfigMap")
-    told: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for source in only.get("envFrom", []):
-        told |= maps[source["configMapRef"]["name"]]["data"]
-    return told | {entry["name"]: entry.get("value", "secret") for entry in only["env"]}
+        variables |= maps[source["configMapRef"]["name"]]["data"]
+    return variables | {entry["name"]: entry.get("value", "secret") for entry in only["env"]}

@@ -1,4 +1,4 @@
-"""Who finds whom, and who may talk to whom."""
+"""Services, network policies, monitoring and disruption budgets: which pods reach which."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def ports(rules: list[dict[str, Any]]) -> set[int]:
 
 
 def peers(rules: list[dict[str, Any]], port: int, side: str) -> list[dict[str, Any]]:
-    """Of the one rule about that port; empty = anybody."""
-    [rule] = [rule for rule in rules if port in {found["port"] for found in rule["ports"]}]
+    """The peers of the rule on that port; empty = any peer."""
+    [rule] = [rule for rule in rules if port in {each["port"] for each in rule["ports"]}]
     return rule.get(side, [])
 
 
@@ -48,7 +48,7 @@ def matches(selector: dict[str, str], name: str, manifests: list[Manifest] | Non
     return selector.items() <= labels.items()
 
 
-def test_nothing_is_allowed_that_is_not_said() -> None:
+def test_traffic_is_denied_by_default() -> None:
     nothing = policy("nothing")
 
     assert set(nothing["policyTypes"]) == {"Ingress", "Egress"}
@@ -57,21 +57,21 @@ def test_nothing_is_allowed_that_is_not_said() -> None:
 
 
 @pytest.mark.parametrize("role", OUT)
-def test_a_role_reaches_what_it_needs_and_nothing_else(role: str) -> None:
+def test_a_role_reaches_only_the_servers_it_needs(role: str) -> None:
     assert ports(policy(role)["egress"]) == OUT[role]
     assert ports(policy(role).get("ingress", [])) == IN[role]
     assert [name for name in OUT if matches(policy(role)["podSelector"]["matchLabels"], name)] == [role]
 
 
 @pytest.mark.parametrize("role", OUT)
-def test_with_redis_for_a_broker_nobody_reaches_rabbitmq(role: str) -> None:
+def test_no_role_reaches_rabbitmq_when_redis_is_the_broker(role: str) -> None:
     manifests = render({"settings": {"BROKER": "redis"}})
     needs = {REDIS if port == RABBITMQ else port for port in OUT[role]}
 
     assert ports(policy(role, manifests)["egress"]) == needs
 
 
-def test_traces_leave_where_a_collector_is_named() -> None:
+def test_traces_may_leave_only_with_a_collector() -> None:
     manifests = render({"settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:14317"}})
 
     assert all(14317 in ports(policy(role, manifests)["egress"]) for role in ORDER)
@@ -86,7 +86,7 @@ def test_traces_leave_where_a_collector_is_named() -> None:
         ({"AUTH_ISSUER": "https://login.example.com/x", "AUTH_KEYS_URL": "http://keycloak:8080/keys"}, 8080),
     ],
 )
-def test_the_api_reaches_the_issuer_whose_tokens_it_takes(settings: dict[str, str], port: int) -> None:
+def test_the_api_reaches_the_token_issuer(settings: dict[str, str], port: int) -> None:
     manifests = render({"settings": settings})
 
     assert ports(policy("api", manifests)["egress"]) == OUT["api"] | {port}
@@ -96,21 +96,21 @@ def test_the_api_reaches_the_issuer_whose_tokens_it_takes(settings: dict[str, st
 
 
 def test_only_api_and_worker_call_the_fleet() -> None:
-    callers = [
+    allowed = [
         peer["podSelector"]["matchLabels"][SELECTED] for peer in peers(policy("fleet")["ingress"], FLEET, "from")
     ]
-    calling = [role for role in ORDER if FLEET in ports(policy(role)["egress"])]
+    callers = [role for role in ORDER if FLEET in ports(policy(role)["egress"])]
 
-    assert sorted(callers) == sorted(calling) == ["api", "worker"]
-    for role in calling:
+    assert sorted(allowed) == sorted(callers) == ["api", "worker"]
+    for role in callers:
         [to] = peers(policy(role)["egress"], FLEET, "to")
         assert matches(to["podSelector"]["matchLabels"], "fleet")
 
 
-def test_in_production_every_server_is_where_it_was_said() -> None:
+def test_production_names_the_namespace_of_every_server() -> None:
     manifests = render(PRODUCTION)
-    where = {POSTGRES: "databases", RABBITMQ: "messaging", REDIS: "caches", COLLECTOR: "monitoring"}
-    for port, namespace in where.items():
+    namespaces = {POSTGRES: "databases", RABBITMQ: "messaging", REDIS: "caches", COLLECTOR: "monitoring"}
+    for port, namespace in namespaces.items():
         [peer] = peers(policy("worker", manifests)["egress"], port, "to")
         assert peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == namespace
     [client] = peers(policy("api", manifests)["ingress"], 8000, "from")
@@ -118,32 +118,32 @@ def test_in_production_every_server_is_where_it_was_said() -> None:
 
 
 @pytest.mark.parametrize("role", ["api", "fleet"])
-def test_a_service_leads_to_its_role(role: str) -> None:
+def test_a_service_selects_the_pods_of_its_role(role: str) -> None:
     service = of_kind(default(), "Service")[f"gofleet-{role}"]["spec"]
     [port] = service["ports"]
     [only] = pods(default())[role]["spec"]["containers"]
-    named = {found["name"]: found["containerPort"] for found in only["ports"]}
-    told = load(environment(default(), role), dotenv=None)
+    named = {each["name"]: each["containerPort"] for each in only["ports"]}
+    settings = load(environment(default(), role), dotenv=None)
 
     assert [name for name in ORDER if matches(service["selector"], name)] == [role]
-    assert named[port["targetPort"]] == {"api": told.web.port, "fleet": told.fleet.port}[role]
+    assert named[port["targetPort"]] == {"api": settings.web.port, "fleet": settings.fleet.port}[role]
 
 
-def test_the_fleet_is_where_others_look_for_it() -> None:
+def test_roles_find_the_fleet_service() -> None:
     for release in ("gofleet", "shop"):
         manifests = render(release=release)
-        at = load(environment(manifests, "worker"), dotenv=None).fleet
-        assert of_kind(manifests, "Service")[at.host]["spec"]["ports"][0]["port"] == at.port
+        fleet = load(environment(manifests, "worker"), dotenv=None).fleet
+        assert of_kind(manifests, "Service")[fleet.host]["spec"]["ports"][0]["port"] == fleet.port
 
 
-def test_a_headless_fleet_shows_its_pods() -> None:
+def test_a_headless_fleet_service_resolves_to_its_pods() -> None:
     headless = render({"roles": {"fleet": {"service": {"headless": True}}}})
 
     assert of_kind(headless, "Service")["gofleet-fleet"]["spec"]["clusterIP"] == "None"
     assert "clusterIP" not in of_kind(default(), "Service")["gofleet-fleet"]["spec"]
 
 
-def test_prometheus_finds_every_role_also_when_it_is_not_ready() -> None:
+def test_prometheus_finds_every_role_even_when_it_is_not_ready() -> None:
     manifests = render(PRODUCTION)
     service = of_kind(manifests, "Service")["gofleet-metrics"]
     monitor = of_kind(manifests, "ServiceMonitor")["gofleet"]["spec"]
@@ -155,7 +155,7 @@ def test_prometheus_finds_every_role_also_when_it_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize("role", ORDER)
-def test_an_eviction_takes_one_pod_at_a_time(role: str) -> None:
+def test_one_pod_of_a_role_is_evicted_at_a_time(role: str) -> None:
     budget = of_kind(default(), "PodDisruptionBudget")[f"gofleet-{role}"]["spec"]
 
     assert budget["maxUnavailable"] == 1
@@ -163,8 +163,8 @@ def test_an_eviction_takes_one_pod_at_a_time(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ORDER)
-def test_pods_of_a_role_are_spread(role: str) -> None:
+def test_pods_of_a_role_are_spread_over_zones_and_nodes(role: str) -> None:
     spread = pods(default())[role]["spec"]["topologySpreadConstraints"]
 
-    assert [found["topologyKey"] for found in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
-    assert all(matches(found["labelSelector"]["matchLabels"], role) for found in spread)
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert all(matches(each["labelSelector"]["matchLabels"], role) for each in spread)

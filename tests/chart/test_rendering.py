@@ -1,4 +1,4 @@
-"""What the chart makes of values is what Kubernetes takes, and a slip in a template is caught."""
+"""The rendered manifests are valid, and an error in a template is detected."""
 
 from __future__ import annotations
 
@@ -48,45 +48,45 @@ any_values = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 
 @any_values
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_kubernetes_takes_all_of_it(values: dict[str, Any], version: str) -> None:
+def test_manifests_are_valid(values: dict[str, Any], version: str) -> None:
     check(render(values), version)
 
 
 @any_values
-def test_helm_has_nothing_against_it(values: dict[str, Any]) -> None:
+def test_helm_lint_finds_nothing(values: dict[str, Any]) -> None:
     assert lint(values) == []
 
 
 @any_values
-def test_no_name_is_given_twice(values: dict[str, Any]) -> None:
-    names = [(found["kind"], found["metadata"]["name"]) for found in render(values)]
+def test_names_are_unique(values: dict[str, Any]) -> None:
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in render(values)]
 
     assert len(names) == len(set(names)) > 5
 
 
-def test_what_belongs_to_operators_is_off_by_default_and_on_in_production() -> None:
-    default, production = ({found["kind"] for found in render(values)} for values in ({}, PRODUCTION))
+def test_objects_of_operators_are_off_by_default_and_on_in_production() -> None:
+    default, production = ({manifest["kind"] for manifest in render(values)} for values in ({}, PRODUCTION))
 
     assert default.isdisjoint(OTHERS)
     assert production >= set(OTHERS)
 
 
-def test_a_long_release_name_fits_and_another_one_is_told_apart() -> None:
+def test_object_names_contain_the_release_name_and_fit() -> None:
     longest = render(PRODUCTION, release="r" * 53)
     check(longest, KUBERNETES[0])
 
-    assert max(len(found["metadata"]["name"]) for found in longest) <= 63
-    assert "other-gofleet-api" in {found["metadata"]["name"] for found in render(release="other")}
+    assert max(len(manifest["metadata"]["name"]) for manifest in longest) <= 63
+    assert "other-gofleet-api" in {manifest["metadata"]["name"] for manifest in render(release="other")}
 
 
-def test_the_notes_say_which_secret_and_how_to_order() -> None:
-    said = notes({"existingSecret": "mine"})
+def test_notes_name_the_secret_and_the_forwarded_port() -> None:
+    text = notes({"existingSecret": "mine"})
 
-    assert "create secret generic mine" in said
-    assert "svc/gofleet-api 8000:8000" in said
+    assert "create secret generic mine" in text
+    assert "svc/gofleet-api 8000:8000" in text
 
 
-SLIPS = {
+ERRORS = {
     "unclosed": ("deployments.yaml", "{{ $values.replicas }}", "{{ $values.replicas"),
     "unknown function": ("services.yaml", "| nindent 4 }}", "| indented 4 }}"),
     "missing value": ("migrate.yaml", ".Values.migrate.deadlineSeconds", ".Values.migrated.deadlineSeconds"),
@@ -99,9 +99,9 @@ SLIPS = {
 }
 
 
-@pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
-def test_a_slip_in_a_template_is_caught(tmp_path: Path, slip: tuple[str, str, str]) -> None:
-    file, right, wrong = slip
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+def test_an_error_in_a_template_is_detected(tmp_path: Path, error: tuple[str, str, str]) -> None:
+    file, right, wrong = error
     broken = tmp_path / "gofleet"
     shutil.copytree(CHART, broken)
     text = (broken / "templates" / file).read_text(encoding="utf-8")

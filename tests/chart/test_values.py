@@ -1,4 +1,4 @@
-"""Values that make no sense are refused before anything is installed."""
+"""Invalid values are rejected before anything is installed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gofleet.settings.load import catalogue, load
 from tests.chart.engine import Refused, render, values_file
 from tests.chart.settings_schema import (
     CHART,
-    EVERYBODYS,
     FIXED,
     REQUIRED,
+    SHARED,
     WITHHELD,
     own_settings_schema,
     settings_schema,
@@ -59,49 +59,49 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("values", "named"), WRONG.values(), ids=WRONG)
-def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+def test_invalid_values_are_rejected_by_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(Refused, match=named):
         render(values)
 
 
-def test_what_templates_read_for_all_roles_no_role_has_for_itself() -> None:
+def test_roles_cannot_override_settings_that_templates_share() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (CHART / "templates").iterdir()]
     read = {name for text in texts for name in re.findall(r"Values\.settings\.([A-Z_]+)", text)}
 
-    assert read <= set(EVERYBODYS)
+    assert read <= set(SHARED)
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
-    open_ones = [path for path, found in _objects(SCHEMA, "values") if "additionalProperties" not in found]
+    unclosed = [path for path, each in _objects(SCHEMA, "values") if "additionalProperties" not in each]
 
-    assert sorted(open_ones) == ["values.global", "values.peers.matchExpressions[]"]
+    assert sorted(unclosed) == ["values.global", "values.peers.matchExpressions[]"]
 
 
-def test_every_value_of_the_schema_is_of_some_kind() -> None:
-    said = {"type", "enum", "$ref", "anyOf", "const"}
-    values = [value for _, found in _objects(SCHEMA, "values") for value in found.get("properties", {}).items()]
+def test_every_value_of_the_schema_has_a_type() -> None:
+    keywords = {"type", "enum", "$ref", "anyOf", "const"}
+    values = [value for _, each in _objects(SCHEMA, "values") for value in each.get("properties", {}).items()]
 
     assert len(values) > 100
-    assert [name for name, value in values if not said & set(value)] == []
+    assert [name for name, value in values if not keywords & set(value)] == []
 
 
 def _objects(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
-    found = [(path, schema)] if schema.get("type") == "object" else []
+    objects = [(path, schema)] if schema.get("type") == "object" else []
     for name, inner in schema.get("properties", {}).items():
-        found += _objects(inner, f"{path}.{name}")
+        objects += _objects(inner, f"{path}.{name}")
     for name, inner in schema.get("$defs", {}).items():
-        found += _objects(inner, f"{path}.{name}" if name != "selector" else f"{path}.peers")
+        objects += _objects(inner, f"{path}.{name}" if name != "selector" else f"{path}.peers")
     if "items" in schema:
-        found += _objects(schema["items"], f"{path}[]")
-    return found
+        objects += _objects(schema["items"], f"{path}[]")
+    return objects
 
 
-def test_settings_are_those_of_gofleet_with_their_bounds() -> None:
+def test_settings_equal_those_of_the_product_with_their_bounds() -> None:
     assert SCHEMA["$defs"]["settings"] == settings_schema(), "run `just chart`"
     assert SCHEMA["$defs"]["ownSettings"] == own_settings_schema(), "run `just chart`"
 
 
-def test_every_setting_is_offered_given_withheld_or_a_password() -> None:
+def test_every_setting_is_offered_fixed_withheld_or_a_password() -> None:
     offered = set(SCHEMA["$defs"]["settings"]["properties"])
     secret = {entry.name for entry in catalogue() if entry.secret}
     groups = [offered, set(FIXED), set(WITHHELD), secret]
@@ -111,12 +111,12 @@ def test_every_setting_is_offered_given_withheld_or_a_password() -> None:
     assert set(REQUIRED) <= offered
 
 
-def test_what_the_values_repeat_of_the_defaults_is_the_same() -> None:
-    said = values_file("values.yaml")["settings"]
+def test_defaults_repeated_in_the_values_equal_those_of_the_product() -> None:
+    settings = values_file("values.yaml")["settings"]
     defaults = load({}, dotenv=None)
 
-    assert said["GRACE_SECONDS"] == defaults.general.grace_seconds
-    assert (said["DB_PORT"], said["AMQP_PORT"], said["REDIS_PORT"]) == (
+    assert settings["GRACE_SECONDS"] == defaults.general.grace_seconds
+    assert (settings["DB_PORT"], settings["AMQP_PORT"], settings["REDIS_PORT"]) == (
         defaults.postgres.port,
         defaults.broker.port,
         defaults.redis.port,
