@@ -16,7 +16,6 @@ from loguru import logger
 from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.grpc.tls import Certificates
 from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.server import Listening, PortInUse, serving
 from gofleet.adapters.postgres.batched_orders import BatchLimits
@@ -34,7 +33,7 @@ from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import jittered
-from gofleet.adapters.tls import client_tls_context
+from gofleet.adapters.tls import Certificates, client_tls_context
 from gofleet.domain.place import Place
 from gofleet.guards.chain import ChainSettings
 from gofleet.guards.manual_fallback import WaitLimits

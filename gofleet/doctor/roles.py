@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from gofleet import __version__, failpoints
-from gofleet.adapters.grpc.health import fleet_serves
+from gofleet.adapters.grpc.connection import fleet_serves
 from gofleet.doctor.results import API, FLEET, WORKER, CheckResults, DoctorOptions, probe_tcp
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.settings import unsafe

@@ -53,7 +53,7 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
             default_radius_km=settings.radius_km,
             max_radius_km=settings.max_radius_km,
             claim_ms=round(settings.claim_seconds * 1000),
-            most_bytes=settings.max_message_bytes,
+            message_bytes_max=settings.max_message_bytes,
             grace_seconds=process.settings.general.grace_seconds,
             certificates=parts.fleet_certificates(process.settings),
             callers=settings.callers,

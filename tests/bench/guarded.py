@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.grpc.tls import Certificates
+from gofleet.adapters.tls import Certificates
 from gofleet.domain.place import Place
 from gofleet.embedded.certificates import make_certificates
 from gofleet.parts import free_port

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from gofleet.adapters.grpc.tls import Certificates
+from gofleet.adapters.tls import Certificates
 from gofleet.embedded import Postgres
 from tests.cli.typed import gofleet, three_lines
 

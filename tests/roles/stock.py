@@ -142,7 +142,7 @@ async def serving(
         default_radius_km=5,
         max_radius_km=50,
         claim_ms=10_000,
-        most_bytes=most_bytes,
+        message_bytes_max=most_bytes,
         grace_seconds=grace_seconds,
     ) as bound:
         yield bound

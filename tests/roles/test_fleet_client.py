@@ -46,7 +46,7 @@ from tests.makers import CENTRE, a_position
 
 async def main():
     positions = MemoryPositions()
-    await positions.move([a_position("ana")])
+    await positions.update_positions([a_position("ana")])
     async with fleet_server(positions, host="127.0.0.1", port=int(sys.argv[1]), depot=CENTRE,
                             default_radius_km=5, max_radius_km=50, claim_ms=10_000) as port:
         print(port, flush=True)

@@ -15,8 +15,10 @@ from grpclib import GRPCError, Status
 from grpclib.events import RecvRequest, listen
 from grpclib.server import Server
 
-from gofleet.adapters.grpc import connection, searches
+from gofleet.adapters.grpc import client as fleet_client
+from gofleet.adapters.grpc import connection
 from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.adapters.grpc.columns import SEARCHES_MAX
 from gofleet.adapters.grpc.connection import UNANSWERED_MAX
 from gofleet.adapters.grpc.pb import (
     FleetServiceBase,
@@ -25,7 +27,6 @@ from gofleet.adapters.grpc.pb import (
     SearchDriversRequest,
     SearchDriversResponse,
 )
-from gofleet.adapters.grpc.search_columns import SEARCHES_MAX
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Candidate
@@ -269,7 +270,7 @@ async def test_an_older_service_is_asked_one_by_one_and_the_rest_not_again_for_a
         assert sorted(made) == ["SearchDriver"] * 6 + ["SearchDrivers"]
         assert sorted(older.asked) == ["o-1"] * 3 + ["o-2"] * 3
 
-    monkeypatch.setattr(searches, "SINGLY_SECONDS", 0.0)
+    monkeypatch.setattr(fleet_client, "SINGLE_SEARCHES_SECONDS", 0.0)
     async with answering(older) as (fleet, made):
         await two(fleet)
         await two(fleet)

@@ -12,7 +12,7 @@ import pytest
 
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.grpc.server import fleet_server
-from gofleet.adapters.grpc.tls import Certificates
+from gofleet.adapters.tls import Certificates
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.embedded.certificates import Authority, make_certificates
 from gofleet.testing.positions import MemoryPositions

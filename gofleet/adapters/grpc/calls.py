@@ -1,4 +1,4 @@
-"""What surrounds every call of the fleet service: its span, its status, and its orderly end when the server stops."""
+"""Every call of the fleet service on the server: its span, its status, message validation, and the final drain."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any, TypeVar
 
 from grpclib import GRPCError, Status
 from grpclib.events import RecvRequest
+from grpclib.server import Stream
 from loguru import logger
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
-from gofleet.adapters.grpc.requests import RequestStream, limit
 from gofleet.adapters.grpc.statuses import EXPECTED_STATUSES, to_grpc_error
+from gofleet.adapters.grpc.transport import limit_message_size
 from gofleet.domain.errors import GoFleetError
 from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import TRACEPARENT, record_error, span
 
 SERVICE = "/pb.FleetService/"
 STREAMING = SERVICE + "StreamPositions"
-CARRYING = {"SearchDrivers"}
-"""Calls that are no work of themselves, but bring that of many traces."""
+BATCH_CALLS = {"SearchDrivers"}
+"""Calls that carry the work of many traces and have no trace of their own."""
 CUT_SECONDS = 1.0
-"""How long calls that were cut off may take to say so to their callers."""
+"""How long the calls that were ended by the server may take to send their status."""
 
 T = TypeVar("T")
 # The grpclib stream that a generated handler takes; we only pass it on.
@@ -32,20 +33,129 @@ Handler = Callable[[Any], Awaitable[None]]
 
 
 async def instrument_call(method: str, traceparent: str | None, act: Callable[[], Awaitable[T]]) -> T | GRPCError:
-    """What `act` gives, or how it failed in gRPC's words; counted, and a span of its caller's trace."""
-    with _part(method, traceparent) as current:
-        began = perf_counter()
+    """The result of `act`, or its error as a GRPCError; recorded as a metric and a span of the caller's trace."""
+    with _server_span(method, traceparent) as current:
+        started = perf_counter()
         outcome = await _outcome(method, act)
         status = outcome.status if isinstance(outcome, GRPCError) else Status.OK
-        GRPC_SECONDS.labels(method, status.name).observe(perf_counter() - began)
+        GRPC_SECONDS.labels(method, status.name).observe(perf_counter() - started)
         current.set_attribute("rpc.grpc.status_code", status.value)
         if isinstance(outcome, GRPCError) and status not in EXPECTED_STATUSES:
             record_error(outcome.__cause__ or outcome, current)
     return outcome
 
 
-def _part(method: str, traceparent: str | None) -> AbstractContextManager[Span]:
-    if method in CARRYING and traceparent is None:
+class ActiveCalls:
+    """The calls in flight. While the server stops, new calls are refused with UNAVAILABLE, which clients retry
+    elsewhere."""
+
+    def __init__(self, message_bytes_max: int) -> None:
+        self._message_bytes_max = message_bytes_max
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._cuts: dict[asyncio.Timeout, str] = {}
+        self._stopping = False
+
+    async def admit(self, request: RecvRequest) -> None:
+        """A listener of grpclib's RecvRequest. Health and reflection only get the size limit, and work to the end."""
+        handler, name = request.method_func, request.method_name
+        ours = name.startswith(SERVICE)
+        if ours and self._stopping:
+            GRPC_SECONDS.labels(name.removeprefix(SERVICE), Status.UNAVAILABLE.name).observe(0)
+            raise GRPCError(Status.UNAVAILABLE, "stopping")
+        header = request.metadata.get(TRACEPARENT)
+        traceparent = header if isinstance(header, str) else None
+
+        async def handle(stream: Any) -> None:
+            limit_message_size(stream, self._message_bytes_max)
+            if ours:
+                await self._handle(name, traceparent, handler, stream)
+            else:
+                await handler(stream)
+
+        request.method_func = handle
+
+    async def drain(self, grace_seconds: float) -> None:
+        """End streams at once, for they may never end by themselves; wait for the other calls, then end them too."""
+        self._stopping = True
+        self._cut(lambda name: name == STREAMING)
+        await self._wait_ended(grace_seconds)
+        self._cut(lambda _: True)
+        await self._wait_ended(CUT_SECONDS)
+
+    async def _handle(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
+        cut = asyncio.timeout(None)
+
+        async def act() -> None:
+            try:
+                async with self._tracked(name, cut):
+                    await handler(_RequestStream(stream))
+            except TimeoutError as error:
+                if not cut.expired():
+                    raise
+                raise GRPCError(Status.UNAVAILABLE, "stopping") from error
+
+        error = await instrument_call(name.removeprefix(SERVICE), traceparent, act)
+        if error:
+            raise error
+
+    @asynccontextmanager
+    async def _tracked(self, name: str, cut: asyncio.Timeout) -> AsyncGenerator[None]:
+        # The task is tracked, not only this block: the status is sent after the handler has returned.
+        if task := asyncio.current_task():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        async with cut:
+            self._cuts[cut] = name
+            try:
+                yield
+            finally:
+                del self._cuts[cut]
+
+    def _cut(self, criteria: Callable[[str], bool]) -> None:
+        now = asyncio.get_running_loop().time()
+        for cut, name in self._cuts.items():
+            if criteria(name) and not cut.expired():
+                cut.reschedule(now)
+
+    async def _wait_ended(self, seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+
+class _RequestStream:
+    """A call's stream as the generated code uses it, with a status for callers that send no valid message.
+
+    grpclib raises AssertionError for a truncated message and NotImplementedError for a compressed one, and betterproto
+    passes a missing message on as None; none of these may look like an error of the service.
+    """
+
+    def __init__(self, stream: Stream[Any, Any]) -> None:
+        self._stream = stream
+
+    async def recv_message(self) -> Any:
+        """The one request of a unary call."""
+        if (message := await self._next()) is None:
+            raise GRPCError(Status.INVALID_ARGUMENT, "no message")
+        return message
+
+    async def __aiter__(self) -> AsyncGenerator[Any]:
+        while (message := await self._next()) is not None:
+            yield message
+
+    async def send_message(self, message: Any) -> None:
+        await self._stream.send_message(message)
+
+    async def _next(self) -> Any:
+        try:
+            return await self._stream.recv_message()
+        except AssertionError as error:
+            raise GRPCError(Status.INVALID_ARGUMENT, "truncated message") from error
+        except NotImplementedError as error:
+            raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported") from error
+
+
+def _server_span(method: str, traceparent: str | None) -> AbstractContextManager[Span]:
+    if method in BATCH_CALLS and traceparent is None:
         return nullcontext(INVALID_SPAN)
     service = SERVICE.strip("/")
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
@@ -58,85 +168,9 @@ async def _outcome(method: str, act: Callable[[], Awaitable[T]]) -> T | GRPCErro
     except GRPCError as error:
         return error
     except Exception as error:
-        failure = to_grpc_error(error) if isinstance(error, GoFleetError) else None
-        if failure is None:
+        translated = to_grpc_error(error) if isinstance(error, GoFleetError) else None
+        if translated is None:
             logger.bind(rpc=method).exception("rpc failed")
-            failure = GRPCError(Status.INTERNAL, "internal error")
-        failure.__cause__ = error
-        return failure
-
-
-class ActiveCalls:
-    """The calls in hand. While it stops, new ones are refused with UNAVAILABLE, which tells callers to go elsewhere."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._open: set[asyncio.Task[Any]] = set()
-        self._cuts: dict[asyncio.Timeout, str] = {}
-        self._stopping = False
-
-    async def admit(self, request: RecvRequest) -> None:
-        """Listens to grpclib's RecvRequest. Health and reflection are only limited: they answer to the end."""
-        handler, name = request.method_func, request.method_name
-        ours = name.startswith(SERVICE)
-        if ours and self._stopping:
-            GRPC_SECONDS.labels(name.removeprefix(SERVICE), Status.UNAVAILABLE.name).observe(0)
-            raise GRPCError(Status.UNAVAILABLE, "stopping")
-        header = request.metadata.get(TRACEPARENT)
-        traceparent = header if isinstance(header, str) else None
-
-        async def answer(stream: Any) -> None:
-            limit(stream, self._most_bytes)
-            if ours:
-                await self._answer(name, traceparent, handler, stream)
-            else:
-                await handler(stream)
-
-        request.method_func = answer
-
-    async def drain(self, grace_seconds: float) -> None:
-        """End streams at once, for they may never end by themselves; wait for the other calls, then cut them off."""
-        self._stopping = True
-        self._cut(lambda name: name == STREAMING)
-        await self._ended(grace_seconds)
-        self._cut(lambda _: True)
-        await self._ended(CUT_SECONDS)
-
-    async def _answer(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
-        cut = asyncio.timeout(None)
-
-        async def act() -> None:
-            try:
-                async with self._held(name, cut):
-                    await handler(RequestStream(stream))
-            except TimeoutError as error:
-                if not cut.expired():
-                    raise
-                raise GRPCError(Status.UNAVAILABLE, "stopping") from error
-
-        failure = await instrument_call(name.removeprefix(SERVICE), traceparent, act)
-        if failure:
-            raise failure
-
-    @asynccontextmanager
-    async def _held(self, name: str, cut: asyncio.Timeout) -> AsyncGenerator[None]:
-        # Its task, not merely the block, is waited for: the status is sent after the handler has returned.
-        if task := asyncio.current_task():
-            self._open.add(task)
-            task.add_done_callback(self._open.discard)
-        async with cut:
-            self._cuts[cut] = name
-            try:
-                yield
-            finally:
-                del self._cuts[cut]
-
-    def _cut(self, which: Callable[[str], bool]) -> None:
-        now = asyncio.get_running_loop().time()
-        for cut, name in self._cuts.items():
-            if which(name) and not cut.expired():
-                cut.reschedule(now)
-
-    async def _ended(self, seconds: float) -> None:
-        if self._open:
-            await asyncio.wait(tuple(self._open), timeout=seconds)
+            translated = GRPCError(Status.INTERNAL, "internal error")
+        translated.__cause__ = error
+        return translated

@@ -1,4 +1,4 @@
-"""The fleet service as the other roles see it."""
+"""The client of the fleet service. Concurrent searches share a call."""
 
 from __future__ import annotations
 
@@ -6,31 +6,52 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from types import TracebackType
 
-from grpclib import Status
+from grpclib import GRPCError, Status
 
-from gofleet.adapters.grpc.answers import decode_batch_result, decode_nearest, decode_sightings
-from gofleet.adapters.grpc.columns import encode_positions, to_epoch_ms
-from gofleet.adapters.grpc.connection import FleetConnection
+from gofleet.adapters.batcher import Batcher
+from gofleet.adapters.grpc.columns import (
+    SEARCHES_MAX,
+    SearchItem,
+    SearchOutcome,
+    decode_batch_result,
+    decode_candidates,
+    decode_nearest,
+    decode_outcomes,
+    decode_sightings,
+    encode_positions,
+    encode_searches,
+    to_epoch_ms,
+)
+from gofleet.adapters.grpc.connection import FleetConnection, metadata
 from gofleet.adapters.grpc.pb import (
     FindDriversRequest,
     LocateDriversRequest,
     NearestDriversRequest,
     RegisterDriverRequest,
+    SearchDriverRequest,
     StreamPositionsRequest,
     UpdatePositionRequest,
 )
-from gofleet.adapters.grpc.searches import Searches
-from gofleet.adapters.grpc.tls import Certificates
+from gofleet.adapters.tls import Certificates
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
+from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.ports import Search
 
+SEARCH_CONCURRENCY = 2
+SINGLE_SEARCHES_SECONDS = 30.0
+"""How long an older service, which does not implement batches of searches, is not sent another one."""
+BATCH_REFUSED = {Status.UNIMPLEMENTED, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
+"""The service accepts no batch, or none of this size; no single search is at fault."""
+GRACE_SECONDS = 0.05
+"""Lets the call, which knows and counts the reason, time out before its callers."""
+
 
 class GrpcFleet:
-    """`Fleet` over one connection, made at the first call and made again whenever it is lost.
+    """`Fleet` over one connection, opened at the first call and reopened when lost.
 
-    Create it inside a running event loop. Every call ends within `timeout_seconds`. With `certificates` the link is
-    encrypted, and each end proves who it is.
+    Create it inside a running event loop. Every call ends within `timeout_seconds`. With `certificates` the connection
+    uses mutual TLS.
     """
 
     def __init__(
@@ -38,7 +59,7 @@ class GrpcFleet:
     ) -> None:
         self._connection = FleetConnection(host, port, timeout_seconds, certificates and certificates.for_client())
         self._stub = self._connection.stub
-        self._searches = Searches(self._connection)
+        self._searches = _Searches(self._connection)
         self._timeout_seconds = timeout_seconds
 
     async def __aenter__(self) -> GrpcFleet:
@@ -50,48 +71,47 @@ class GrpcFleet:
         self.close()
 
     def close(self) -> None:
-        """Calls in hand fail; a later call would connect again."""
+        """Calls in flight fail; a later call reconnects."""
         self._connection.close()
 
     async def search(self, search: Search) -> list[Candidate]:
         """As `Fleet.search`; `Invalid` if the service refuses the search itself."""
-        with self._connection.telling("SearchDriver", nobody=Status.NOT_FOUND) as traceparent:
+        with self._connection.call_span("SearchDriver", empty=Status.NOT_FOUND) as traceparent:
             return await self._searches(search, traceparent)
         return []
 
     async def register(self, driver: Driver) -> None:
         """As `Fleet.register`; `Invalid` if the service refuses the driver."""
         request = RegisterDriverRequest(driver_id=driver.id, name=driver.name, on_duty=driver.on_duty)
-        with self._connection.calling("RegisterDriver") as metadata:
+        with self._connection.call("RegisterDriver") as metadata:
             await self._stub.register_driver(request, timeout=self._timeout_seconds, metadata=metadata)
 
     async def update_position(self, position: Position) -> bool:
-        """As `Fleet.move`; `Invalid` if the service refuses the position."""
+        """As `Fleet.update_position`; `Invalid` if the service refuses the position."""
         request = UpdatePositionRequest(
             driver_id=position.driver_id,
             lat=position.place.lat,
             lng=position.place.lng,
             recorded_at_ms=to_epoch_ms(position.recorded_at),
         )
-        with self._connection.calling("UpdatePosition") as metadata:
-            answer = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
-        return answer.applied
+        with self._connection.call("UpdatePosition") as metadata:
+            response = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
+        return response.applied
 
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
-        """As `Fleet.move_all`; `Invalid` if there are more than 1000."""
-        with self._connection.calling("StreamPositions") as metadata:
-            answer = await self._stub.stream_positions(
+        """As `Fleet.update_positions`; `Invalid` if there are more than 1000."""
+        with self._connection.call("StreamPositions") as metadata:
+            response = await self._stub.stream_positions(
                 [encode_positions(positions)], timeout=self._timeout_seconds, metadata=metadata
             )
-        return decode_batch_result(answer)
+        return decode_batch_result(response)
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
-        """As `Fleet.nearest`; `Invalid` if the service refuses the question, such as a radius beyond its largest."""
+        """As `Fleet.nearest`; `Invalid` if the service refuses the request, such as a radius above its maximum."""
         request = NearestDriversRequest(lat=place.lat, lng=place.lng, radius_km=radius_km, limit=limit)
-        with self._connection.calling("NearestDrivers") as metadata:
-            return decode_nearest(
-                await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
-            )
+        with self._connection.call("NearestDrivers") as metadata:
+            response = await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            return decode_nearest(response)
 
     async def within(self, area: AreaQuery) -> list[Sighting]:
         """As `Fleet.within`; `Invalid` if the service refuses the box."""
@@ -105,37 +125,91 @@ class GrpcFleet:
             on_duty=area.on_duty,
             limit=area.limit,
         )
-        with self._connection.calling("FindDrivers") as metadata:
-            return decode_sightings(
-                await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
-            )
+        with self._connection.call("FindDrivers") as metadata:
+            response = await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            return decode_sightings(response)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
-        """As `Fleet.locate`; `Invalid` if the service refuses an id, or that many."""
+        """As `Fleet.locate`; `Invalid` if the service refuses an id, or the number of ids."""
         request = LocateDriversRequest(driver_ids=list(driver_ids))
-        with self._connection.calling("LocateDrivers") as metadata:
-            return decode_sightings(
-                await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
-            )
+        with self._connection.call("LocateDrivers") as metadata:
+            response = await self._stub.locate_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
+            return decode_sightings(response)
 
     async def stream_positions(self, batches: AsyncIterable[Sequence[Position]]) -> PositionBatchResult:
-        """Send batches (of at most 1000) for as long as they come; `FleetUnavailable` as soon as the service is away.
+        """Send batches (of at most 1000) until `batches` ends; `FleetUnavailable` as soon as the service is.
 
-        The timeout bounds each sending and the final answer, not the pauses between batches.
+        The timeout bounds sending each batch and the final response, not the pauses between batches.
         """
-        with self._connection.calling("StreamPositions") as metadata:
-            async with asyncio.timeout(None) as limit:
-                return decode_batch_result(
-                    await self._stub.stream_positions(self._bounded(batches, limit), metadata=metadata)
-                )
+        with self._connection.call("StreamPositions") as metadata:
+            async with asyncio.timeout(None) as deadline:
+                requests = self._bounded(batches, deadline)
+                return decode_batch_result(await self._stub.stream_positions(requests, metadata=metadata))
 
     async def _bounded(
-        self, batches: AsyncIterable[Sequence[Position]], limit: asyncio.Timeout
+        self, batches: AsyncIterable[Sequence[Position]], deadline: asyncio.Timeout
     ) -> AsyncGenerator[StreamPositionsRequest]:
-        """The batches as messages; `limit` runs while we wait for the service, and stands still while it waits."""
+        """The batches as messages; `deadline` applies while the service is awaited, and not while the next batch is."""
         loop = asyncio.get_running_loop()
         async for batch in batches:
-            limit.reschedule(loop.time() + self._timeout_seconds)
+            deadline.reschedule(loop.time() + self._timeout_seconds)
             yield encode_positions(batch)
-            limit.reschedule(None)
-        limit.reschedule(loop.time() + self._timeout_seconds)
+            deadline.reschedule(None)
+        deadline.reschedule(loop.time() + self._timeout_seconds)
+
+
+class _Searches:
+    """Sends searches that are made while others are in flight as one call. Each ends within the connection's
+    `timeout_seconds`, and fails as if it had a call of its own; a lone search has one."""
+
+    def __init__(self, connection: FleetConnection) -> None:
+        self._connection = connection
+        self._batcher = Batcher(self._send, max_size=SEARCHES_MAX, concurrency=SEARCH_CONCURRENCY)
+        self._single_until = 0.0
+
+    async def __call__(self, search: Search, traceparent: str | None) -> list[Candidate]:
+        """Raises the search's status as a GRPCError, or `FleetUnavailable`."""
+        lat, lng = search.pickup.lat, search.pickup.lng
+        item = SearchItem(search.order_id, lat, lng, search.radius_km, search.limit, search.exclude, traceparent)
+        try:
+            async with asyncio.timeout(self._connection.timeout_seconds + GRACE_SECONDS):
+                return await self._batcher(item)
+        except TimeoutError as error:
+            raise FleetUnavailable("no answer in time") from error
+
+    async def _send(self, searches: Sequence[SearchItem]) -> Sequence[SearchOutcome]:
+        now = asyncio.get_running_loop().time()
+        if len(searches) == 1 or now < self._single_until:
+            return await asyncio.gather(*map(self._send_one, searches))
+        connection = self._connection
+        try:
+            with connection.exchange(len(searches)):
+                response = await connection.stub.search_drivers(
+                    encode_searches(searches), timeout=connection.timeout_seconds
+                )
+        except GRPCError as error:
+            if error.status is Status.UNIMPLEMENTED:
+                self._single_until = now + SINGLE_SEARCHES_SECONDS
+            if error.status in BATCH_REFUSED:
+                return await asyncio.gather(*map(self._send_one, searches))
+            return [error] * len(searches)
+        return decode_outcomes(response, len(searches))
+
+    async def _send_one(self, search: SearchItem) -> SearchOutcome:
+        connection = self._connection
+        request = SearchDriverRequest(
+            order_id=search.order_id,
+            pickup_lat=search.pickup_lat,
+            pickup_lng=search.pickup_lng,
+            radius_km=search.radius_km,
+            limit=search.limit,
+            exclude=list(search.exclude),
+        )
+        try:
+            with connection.exchange():
+                response = await connection.stub.search_driver(
+                    request, timeout=connection.timeout_seconds, metadata=metadata(search.traceparent)
+                )
+            return decode_candidates(response)
+        except (GRPCError, FleetUnavailable) as error:
+            return error

@@ -1,4 +1,4 @@
-"""The one table from what went wrong to the status that a caller of the fleet service is told."""
+"""Maps domain errors to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from gofleet.domain.errors import (
     VersionMismatch,
 )
 
-# An error is what its nearest ancestor in this table is. What the caller can do about it decides, as gRPC's own list
-# has it: FAILED_PRECONDITION = not as things stand; ABORTED = read again, then retry.
+# An error has the status of its nearest ancestor in this table. As in gRPC's own definitions, the status tells what the
+# caller can do: FAILED_PRECONDITION = nothing until the state changes; ABORTED = read again, then retry.
 STATUSES: Mapping[type[GoFleetError], Status] = {
     Invalid: Status.INVALID_ARGUMENT,
     Malformed: Status.INVALID_ARGUMENT,
@@ -64,11 +64,11 @@ STATUSES: Mapping[type[GoFleetError], Status] = {
 }
 
 EXPECTED_STATUSES = {Status.OK, Status.NOT_FOUND, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
-"""The caller's affair, not a fault: their spans are not errors."""
+"""Outcomes that are no fault of the service: their spans are not marked as errors."""
 
 
 def to_grpc_error(error: GoFleetError) -> GRPCError | None:
-    """What the caller is told; None if the table does not know the error, which is then our fault."""
+    """The error as a status; None if the table does not contain it, which means an internal error."""
     for ancestor in type(error).__mro__:
         if status := STATUSES.get(ancestor):
             return GRPCError(status, str(error))
