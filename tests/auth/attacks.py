@@ -24,9 +24,9 @@ from tests.auth.mint import (
 )
 
 HEADER = {"typ": "at+jwt", "kid": "first", "alg": "RS256"}
-SIGNATURE, CLAIMS, KIND, FORBIDDEN = "signature does not hold", "the token's claims", "no access token", "header must"
-ALGORITHM, NO_KEY, NO_JWT, UNIQUE = "another algorithm", "issuer does not have", "no signed JWT", "unique names"
-NO_KID, WHOLE, LIFE, NAME = "which key", "no whole number", "lives for more", "cannot be the name"
+SIGNATURE, CLAIMS, KIND, FORBIDDEN = "signature is invalid", "the token's claims", "not an access token", "header must"
+ALGORITHM, NO_KEY, NO_JWT, UNIQUE = "neither RS256 nor", "issuer does not have", "not a signed JWT", "unique names"
+NO_KID, WHOLE, LIFE, NAME = "does not name the key", "not an integer", "is valid for more", "cannot be the name"
 
 
 def _now(seconds: float = 0) -> int:
@@ -72,8 +72,8 @@ ROWS: dict[str, Row] = {
     "RS256 header on an HS256 signature": (lambda: by_secret(HEADER, claims(), PEM), SIGNATURE),
     "PS256 by the right key": (lambda: token(alg="PS256"), ALGORITHM),
     "RS512 by the right key": (lambda: token(alg="RS512"), ALGORITHM),
-    "ES256 by the name of an RSA key": (lambda: token(key=CURVE, kid="first"), "not its key's"),
-    "RS256 by the name of a curve's key": (lambda: token(kid="curve"), "not its key's"),
+    "ES256 by the name of an RSA key": (lambda: token(key=CURVE, kid="first"), "not that of its key"),
+    "RS256 by the name of a curve's key": (lambda: token(kid="curve"), "not that of its key"),
     "signature stripped": (_stripped, SIGNATURE),
     "signature changed": (_flipped, SIGNATURE),
     "payload swapped": (_swapped, SIGNATURE),
@@ -145,11 +145,11 @@ ROWS: dict[str, Row] = {
     "roles twice": (lambda: token(_twice("roles", ["admin"])), UNIQUE),
     "alg twice": (lambda: signed(b'{"alg":"none",' + _header()[1:], _payload(), FIRST, "RS256"), UNIQUE),
     "kid twice": (lambda: signed(b'{"kid":"x",' + _header()[1:], _payload(), FIRST, "RS256"), UNIQUE),
-    "payload a list": (lambda: token(b"[]"), "no JSON object"),
+    "payload a list": (lambda: token(b"[]"), "not a JSON object"),
     "payload no JSON": (lambda: token(b"sub=ana"), UNIQUE),
     "payload in UTF-16": (lambda: token(_payload().decode().encode("utf-16")), UNIQUE),
     "payload nested deeply": (lambda: token(b'{"a":' + b"[" * 2500 + b"]" * 2500 + b"}"), "the token's"),
-    "header a list": (lambda: signed(b"[]", _payload(), FIRST, "RS256"), "no JSON object"),
+    "header a list": (lambda: signed(b"[]", _payload(), FIRST, "RS256"), "not a JSON object"),
     "header no JSON": (lambda: signed(b"alg=none", _payload(), FIRST, "RS256"), UNIQUE),
     # what is no token
     "empty": (lambda: "", NO_JWT),

@@ -1,1 +1,1 @@
-"""Access tokens of an OpenID provider, and the keys that they are signed with."""
+"""Verification of an OpenID provider's access tokens."""

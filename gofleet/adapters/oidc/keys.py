@@ -1,4 +1,4 @@
-"""The issuer's public keys, kept while they are fresh, and while the issuer is away."""
+"""Cache of the issuer's public keys, refreshed in the background and usable while the issuer is unavailable."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gofleet.waiting import cancel_and_wait
 
 Key = RSAKey | ECKey
 Fetch = Callable[[], Awaitable[Mapping[str, Key]]]
-"""The keys by their `kid`. `Unavailable`, or anything else, when they cannot be had."""
+"""Returns the keys by their `kid`; raises `Unavailable`, or any other error, if they cannot be fetched."""
 
 
 @dataclass(frozen=True)
 class RefreshPolicy:
-    """After `fresh_seconds` keys are fetched again; at most one fetch is begun in `between_seconds`, whatever tokens
-    come (`first_seconds` until there are any keys); keys are trusted for `keep_seconds` without the issuer."""
+    """After `fresh_seconds` keys are fetched again; at most one fetch starts within `between_seconds`, whatever tokens
+    arrive (`first_seconds` until there are keys); keys are trusted for `keep_seconds` without the issuer."""
 
     fresh_seconds: float = 600.0
     between_seconds: float = 30.0
@@ -31,38 +31,38 @@ class RefreshPolicy:
 
 
 class JwksCache:
-    """Nobody who has a key waits for the issuer: what is no longer fresh is fetched beside the requests."""
+    """A request whose key is cached never waits for the issuer: stale keys are refreshed in the background."""
 
     def __init__(
-        self, fetch: Fetch, patience: RefreshPolicy | None = None, clock: Callable[[], float] = monotonic
+        self, fetch: Fetch, policy: RefreshPolicy | None = None, clock: Callable[[], float] = monotonic
     ) -> None:
         self._fetch = fetch
-        self._patience = patience or RefreshPolicy()
+        self._policy = policy or RefreshPolicy()
         self._clock = clock
         self._keys: Mapping[str, Key] = {}
         self._fetched_at = self._tried_at = -inf
         self._fetching: asyncio.Task[None] | None = None
 
     def cached(self, kid: str) -> Key | None:
-        """The key of that name, if it is here and can be trusted; what is not fresh is fetched meanwhile."""
-        if self._age() > self._patience.fresh_seconds:
-            self._fetched()
-        return self._keys.get(kid) if self._age() <= self._patience.keep_seconds else None
+        """The cached key of that id, if it may still be trusted; starts a fetch if the keys are not fresh."""
+        if self._age() > self._policy.fresh_seconds:
+            self._fetch_started()
+        return self._keys.get(kid) if self._age() <= self._policy.keep_seconds else None
 
     async def get(self, kid: str) -> Key:
-        """The key of that name. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be had."""
-        found = self.cached(kid)
-        if found is None and (fetching := self._fetched()) is not None:
-            await asyncio.shield(fetching)  # whoever gives up waiting must not take it from the others
-            found = self.cached(kid)
-        if found is not None:
-            return found
-        if self._age() > self._patience.keep_seconds:
-            raise Unavailable("the issuer of tokens", "its keys could not be fetched", self._patience.first_seconds)
+        """The key of that id. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be fetched."""
+        key = self.cached(kid)
+        if key is None and (fetching := self._fetch_started()) is not None:
+            await asyncio.shield(fetching)  # a cancelled caller must not cancel the fetch of the others
+            key = self.cached(kid)
+        if key is not None:
+            return key
+        if self._age() > self._policy.keep_seconds:
+            raise Unavailable("the token issuer", "its keys could not be fetched", self._policy.first_seconds)
         raise Unauthenticated("the token is signed with a key that the issuer does not have")
 
     async def wait_settled(self) -> None:
-        """When no fetch is under way."""
+        """Wait until no fetch is in flight."""
         if self._fetching is not None:
             await asyncio.wait({self._fetching})
 
@@ -73,10 +73,10 @@ class JwksCache:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
-    def _fetched(self) -> asyncio.Task[None] | None:
-        """The fetch that is under way, begun now if one may; None if it is too early for the next."""
+    def _fetch_started(self) -> asyncio.Task[None] | None:
+        """The fetch in flight, started now if the policy allows it; None if it is too early for the next one."""
         if self._fetching is None or self._fetching.done():
-            pause = self._patience.between_seconds if self._keys else self._patience.first_seconds
+            pause = self._policy.between_seconds if self._keys else self._policy.first_seconds
             if self._clock() - self._tried_at < pause:
                 return None
             self._tried_at = self._clock()
@@ -86,9 +86,9 @@ class JwksCache:
     async def _refresh(self) -> None:
         try:
             keys = await self._fetch()
-        except Exception as error:  # however the issuer fails, those who have a key go on
-            logger.warning("the issuer's keys could not be fetched: {}", str(error) or type(error).__name__)
+        except Exception as error:  # whatever the failure, cached keys stay in use
+            logger.warning("cannot fetch the issuer's keys: {}", str(error) or type(error).__name__)
             return
         if keys.keys() != self._keys.keys():
-            logger.bind(kids=sorted(keys)).info("keys of the issuer")
+            logger.bind(kids=sorted(keys)).info("fetched new issuer keys")
         self._keys, self._fetched_at = keys, self._clock()
