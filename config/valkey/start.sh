@@ -1,8 +1,8 @@
 #!/bin/sh
 # start.sh FILE COMMAND...: writes the ACL that Valkey reads at its start into FILE, then becomes the command.
 #
-# Users and rights stand in users.acl beside this file (`just rights` writes it). Passwords come from the environment,
-# whatever characters they have, and are written as Valkey keeps them itself: SHA-256.
+# Users and permissions are in users.acl (written by `just rights`). Passwords come from the environment, may contain any
+# characters, and are written in Valkey's own form: SHA-256.
 set -eu
 
 refuse() {
@@ -21,7 +21,7 @@ while IFS= read -r line; do
     api) variable=API_PASSWORD password=${API_PASSWORD:-} ;;
     worker) variable=WORKER_PASSWORD password=${WORKER_PASSWORD:-} ;;
     fleet) variable=FLEET_PASSWORD password=${FLEET_PASSWORD:-} ;;
-    *) refuse "users.acl has a user $user, for whom there is no password" ;;
+    *) refuse "users.acl has a user $user without a password" ;;
     esac
     [ -n "$password" ] || refuse "$variable is missing: it is the password of the user $user"
     printf '%s #%s\n' "$line" "$(printf '%s' "$password" | sha256sum | cut -d' ' -f1)"

@@ -24,11 +24,11 @@ def mappers(client: str) -> list[dict[str, Any]]:
     return [one for name in CLIENTS[client]["defaultClientScopes"] for one in SCOPES[name].get("protocolMappers", [])]
 
 
-def test_the_issuer_is_the_one_that_the_readme_tells_the_api_of() -> None:
+def test_the_issuer_is_the_documented_one() -> None:
     keycloak = composed(AUTH).services["keycloak"]
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    page = (Path(__file__).parents[2] / "config" / "README.md").read_text()
     issuer = f"{keycloak.environment['KC_HOSTNAME']}/realms/{REALM['realm']}"
-    assert f"AUTH_ISSUER={issuer}\n" in readme
+    assert f"AUTH_ISSUER={issuer}\n" in page
     assert keycloak.ports[0].published == issuer.split(":")[2].split("/", maxsplit=1)[0]
 
 

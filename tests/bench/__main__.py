@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     # Here, because every process of the generator reads this module, and needs none of these.
     from tests.bench.machine import described  # noqa: PLC0415
     from tests.bench.plot import draw  # noqa: PLC0415
-    from tests.bench.readme import write_into_readme  # noqa: PLC0415
+    from tests.bench.readme import write_into_pages  # noqa: PLC0415
     from tests.bench.report import Report, summary  # noqa: PLC0415
     from tests.bench.servers import Bench, serving  # noqa: PLC0415
 
@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
         report = Report(described(servers), len(bench.rounds))
         asyncio.run(_measured(bench, given.cases, report))
     if given.readme:
-        write_into_readme(report)
+        write_into_pages(report)
     report.write(given.out)
     draw(report, given.out / "report.svg")
     print(report.markdown())  # noqa: T201
@@ -55,7 +55,7 @@ def _given(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3, help="of each thing, in alternating order (default 3)")
     parser.add_argument("--smoke", action="store_true", help="seconds of each: whether it is right, not how fast")
     parser.add_argument("--out", type=Path, default=Path("dist/bench"), help="where the report goes (dist/bench)")
-    parser.add_argument("--readme", action="store_true", help="put the report into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the report into the pages")
     given = parser.parse_args(words)
     if unknown := [case for case in given.cases if case not in CASES]:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")

@@ -117,7 +117,7 @@ def _figures(storms: list[_Storm]) -> list[Figure]:
     outcomes = [storm.outcome for storm in storms]
     return [
         _figure("sustained by all roles", "orders/s", [storm.sustained for storm in storms], better_high=True),
-        _figure("asked for", "orders/s", [TIMES * storm.sustained for storm in storms], better_high=True),
+        _figure("offered", "orders/s", [TIMES * storm.sustained for storm in storms], better_high=True),
         _figure("accepted", "orders/s", [outcome.rate for outcome in outcomes], better_high=True),
         _figure("refused", "ratio", [storm.refused / len(storm.outcome.statuses) for storm in storms]),
         _figure(
@@ -135,7 +135,7 @@ def _figures(storms: list[_Storm]) -> list[Figure]:
             Aim("none", most=0),
         ),
         _figure(
-            "neither taken nor politely refused",
+            "neither accepted nor refused with Retry-After",
             "answers",
             [float(storm.other) for storm in storms],
             Aim("none", most=0),

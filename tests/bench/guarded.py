@@ -66,9 +66,9 @@ async def _doors(at: Bench) -> list[Figure]:
             asking = {"AUTH": "oidc", "AUTH_ISSUER": provider.url, "AUTH_AUDIENCE": AUDIENCE}
             given = token(claims(iss=provider.url, sub="bench", roles=["service"], exp=claims()["iat"] + 3500))
             doors: Mapping[str, Mapping[str, str]] = {
-                "asks nobody": {"AUTH": "off", "LIMITS": "off"},
-                "reads tokens": {**asking, "LIMITS": "off"},
-                "reads tokens and counts": {**asking, **COUNTING},
+                "without authentication": {"AUTH": "off", "LIMITS": "off"},
+                "with tokens": {**asking, "LIMITS": "off"},
+                "with tokens and rate limits": {**asking, **COUNTING},
             }
             apis = [_Api(name, _started(measured, door), given) for name, door in doors.items()]
             for api in apis:
@@ -78,7 +78,7 @@ async def _doors(at: Bench) -> list[Figure]:
                 for api in apis if number % 2 else reversed(apis):
                     await api.burst(orders)
         measured.installation.stop()
-    open_, reading, counting = (Figure(CASE, f"an api that {api.name}", "orders/s", tuple(api.rates)) for api in apis)
+    open_, reading, counting = (Figure(CASE, f"an api {api.name}", "orders/s", tuple(api.rates)) for api in apis)
     aim = Aim("at least 95 %: limits cost less than 5 %", least=LEAST_LEFT)
     return [
         *(open_, reading, counting),

@@ -1,4 +1,4 @@
-"""The report in the README: what must be and what is, the picture, and every figure for who unfolds them."""
+"""Writes a report into the pages: all of it into tests/bench/README.md, the headline rows into README.md."""
 
 from __future__ import annotations
 
@@ -8,26 +8,50 @@ from tests.bench.plot import draw
 from tests.bench.report import Report
 
 ROOT = Path(__file__).parents[2]
+REPORT_PAGE, FRONT_PAGE = Path("tests/bench/README.md"), Path("README.md")
 PICTURE = Path("tests/bench/report.svg")
 BEGIN, END = "<!-- bench: written by `just bench --readme` -->", "<!-- bench: end -->"
+HEADLINES_BEGIN, HEADLINES_END = "<!-- headlines: written by `just bench --readme` -->", "<!-- headlines: end -->"
+HEADLINES = (
+    ("ingest", "one api, of pgbench"),
+    ("ingest", "one api, of the peer"),
+    ("latency", "create to dispatched at 50 orders/s p99"),
+    ("throughput", "created, dispatched, delivered"),
+    ("drain", "relay, backlog of 100,000"),
+    ("backpressure", "all answers, p95"),
+)
+"""Case and name of each figure that the README shows."""
 
 
-def write_into_readme(report: Report, root: Path = ROOT) -> None:
-    """Between its two marks, and the picture beside the bench; ValueError if a mark is missing."""
-    readme = root / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"{readme} has no {BEGIN} ... {END}")
+def write_into_pages(report: Report, root: Path = ROOT) -> None:
+    """Replaces what is between the marks of both pages, and draws the picture; ValueError if a mark is missing."""
+    full = _replaced(root / REPORT_PAGE, BEGIN, END, _section(report))
+    front = _replaced(root / FRONT_PAGE, HEADLINES_BEGIN, HEADLINES_END, headlines(report.aims()))
     draw(report, root / PICTURE)
-    readme.write_text(f"{before}{BEGIN}\n\n{_section(report)}\n{END}{after}", encoding="utf-8")
+    (root / REPORT_PAGE).write_text(full, encoding="utf-8")
+    (root / FRONT_PAGE).write_text(front, encoding="utf-8")
+
+
+def headlines(aims: str) -> str:
+    """The rows of the README, and the head of the table of targets that they are taken from."""
+    lines = aims.splitlines()
+    wanted = tuple(f"| {case} | {name} |" for case, name in HEADLINES)
+    return "\n".join([*lines[:2], *(line for line in lines if line.startswith(wanted))]) + "\n"
+
+
+def _replaced(page: Path, begin: str, end: str, text: str) -> str:
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{page} has no {begin} ... {end}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def _section(report: Report) -> str:
     return "\n".join(
         [
             report.aims(),
-            f"![How much of its ceiling each thing reaches, and how far each aim is met]({PICTURE})\n",
+            f"![Each figure relative to its ceiling, and each target]({PICTURE.name})\n",
             "<details><summary>Every figure, and the machine</summary>\n",
             report.details(),
             "</details>\n",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench.figures import Figure
 
-VERDICTS = {None: "", True: "kept", False: "**missed**"}
+VERDICTS = {None: "", True: "met", False: "**missed**"}
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Report:
         aimed = [figure for figure in self.figures if figure.aim]
         if not aimed:
             return
-        yield from ("| case | measured | must be | is | |", "| --- | --- | --- | --- | --- |")
+        yield from ("| case | measured | target | result | |", "| --- | --- | --- | --- | --- |")
         for figure in aimed:
             says = figure.aim.says if figure.aim else ""
             found = f"{_number(figure.median)} {_unit(figure)}".rstrip()

@@ -45,7 +45,7 @@ async def measure(at: Bench) -> list[Figure]:
 
 
 def _speed(spells: list[Spell]) -> list[Figure]:
-    aim = Aim(f"at least {LEAST_RATE:.0f} orders/s, 800 hoped for", least=LEAST_RATE)
+    aim = Aim(f"at least {LEAST_RATE:.0f} orders/s, goal 800", least=LEAST_RATE)
     return [
         Figure(CASE, "created, dispatched, delivered", "orders/s", tuple(each.rate for each in spells), BARE, aim=aim),
         _waited(spells, 50, None),

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.report import table, write_into_readme
+from tests.chaos.report import table, write_into_page
 from tests.chaos.run import all_tried, nemesis_tried, say
 from tests.chaos.trial import FAULTS, Fault, Outcome
 
@@ -32,7 +32,7 @@ def main() -> int:
     outcomes = asyncio.run(_gathered(trials))
     print(json.dumps([asdict(outcome) for outcome in outcomes]) if given.json else table(outcomes))  # noqa: T201
     if given.readme:
-        write_into_readme(outcomes)
+        write_into_page(outcomes)
     return int(any(outcome.violations for outcome in outcomes))
 
 
@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long nemesis goes on")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into the page")
     return parser.parse_args()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.chaos.trial import Outcome
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- chaos: written by `just chaos all --readme` -->", "<!-- chaos: end -->"
 HEAD = "| fault | what happens | runs | orders | violations | seconds |\n| --- | --- | --- | --- | --- | --- |"
 
@@ -22,10 +22,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(rows)
 
 
-def write_into_readme(outcomes: Sequence[Outcome], readme: Path = README) -> None:
+def write_into_page(outcomes: Sequence[Outcome], page: Path = PAGE) -> None:
     """Replace what stands between the two markers; ValueError if they are not there."""
-    before, _, rest = readme.read_text().partition(BEGIN)
+    before, _, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"{readme} has no {BEGIN} ... {END}")
-    readme.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n\n{END}{after}")
+        raise ValueError(f"{page} has no {BEGIN} ... {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{table(outcomes)}\n\n{END}{after}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import faults  # noqa: F401  # pyright: ignore[reportUnusedImport]  registers them
-from tests.chaos.report import BEGIN, END, README, table, write_into_readme
+from tests.chaos.report import BEGIN, END, PAGE, table, write_into_page
 from tests.chaos.trial import FAULTS, Outcome
 
 TWICE = [
@@ -29,11 +29,11 @@ def test_runs_of_a_fault_are_added_up() -> None:
 
 
 def test_the_readme_has_a_place_for_the_table_and_keeps_the_rest(tmp_path: Path) -> None:
-    text = README.read_text()
+    text = PAGE.read_text()
     copy = tmp_path / "README.md"
     copy.write_text(text)
 
-    write_into_readme(TWICE, copy)
+    write_into_page(TWICE, copy)
 
     written = copy.read_text()
     assert table(TWICE) in written
@@ -44,4 +44,4 @@ def test_the_readme_has_a_place_for_the_table_and_keeps_the_rest(tmp_path: Path)
 def test_a_readme_without_a_place_for_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing here")
     with pytest.raises(ValueError, match="has no"):
-        write_into_readme(TWICE, tmp_path / "README.md")
+        write_into_page(TWICE, tmp_path / "README.md")

@@ -83,7 +83,9 @@ def test_an_unknown_metric_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", PROMETHEUS / "runbooks.md", PROMETHEUS / "slo.yaml"], ids=lambda path: path.name
+    "path",
+    [ROOT / "README.md", ROOT / "config" / "README.md", PROMETHEUS / "runbooks.md", PROMETHEUS / "slo.yaml"],
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_texts_name_existing_metrics(path: Path) -> None:
     named = set(re.findall(r"\bgofleet_[a-z_]+\b", path.read_text(encoding="utf-8")))

@@ -65,7 +65,7 @@ def test_alerts_link_to_a_complete_runbook(name: str) -> None:
     sections = {heading.replace(" ", "-"): text for heading, text in _sections().items()}
 
     assert (ROOT / path).is_file()
-    for word in ("**Means:**", "**Look:**", "**Do:**"):
+    for word in ("**Meaning:**", "**Investigate:**", "**Remedy:**"):
         assert word in sections[anchor], f"{anchor} lacks {word}"
     assert alert["labels"]["severity"] in {"page", "ticket"}
 

@@ -36,7 +36,7 @@ from tests.services import a_vhost
 
 DOCUMENT: dict[str, Any] = asyncapi_document()
 MESSAGES: dict[str, Any] = {message["name"]: message for message in DOCUMENT["components"]["messages"].values()}
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "proto" / "README.md").read_text(encoding="utf-8")
 SECONDS = 20.0
 
 
@@ -124,8 +124,8 @@ async def test_what_arrives_is_what_is_promised(store: Store, vhost: RabbitAddre
             check({**headers, "x-event-type": "orders.exploded"}, MESSAGES[name]["headers"])
 
 
-async def test_the_readmes_consumer_receives_every_event(store: Store, vhost: RabbitAddress) -> None:
-    (example,) = re.findall(r"```python consumer\n(.*?)```", README, re.DOTALL)
+async def test_the_documented_consumer_receives_every_event(store: Store, vhost: RabbitAddress) -> None:
+    (example,) = re.findall(r"```python consumer\n(.*?)```", PAGE, re.DOTALL)
     environment = {**os.environ, "RABBITMQ_URL": vhost.url}
     consumer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", example, env=environment, stdout=asyncio.subprocess.PIPE

@@ -4,7 +4,7 @@
 {{- $name | trunc 50 | trimSuffix "-" -}}
 {{- end }}
 
-{{/* What selects the pods; with a role (`dict "root" . "role" "api"`) only its own. */}}
+{{/* Selector of the pods; with a role (`dict "root" . "role" "api"`) only of its own. */}}
 {{- define "gofleet.selector" -}}
 app.kubernetes.io/name: gofleet
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* Whom a role talks to, as a JSON list. */}}
+{{/* Servers and roles that a role connects to, as a JSON list. */}}
 {{- define "gofleet.needs" -}}
 {{- $broker := .root.Values.settings.BROKER -}}
 {{- $counts := ternary (list) (list "redis") (eq (.root.Values.settings.LIMITS | default "on") "off") -}}

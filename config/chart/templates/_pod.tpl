@@ -1,9 +1,9 @@
-{{/* What the values say of a role, or of the migrations, alone. */}}
+{{/* Values of one role, or of the migrations. */}}
 {{- define "gofleet.own" -}}
 {{- ternary .root.Values.migrate (get .root.Values.roles .role) (eq .role "migrate") | toJson -}}
 {{- end }}
 
-{{/* The one container, as `{root, role}`; what it runs and asks is the caller's. */}}
+{{/* The container, for `{root, role}`; command and probes are the caller's. */}}
 {{- define "gofleet.container" -}}
 name: {{ .role }}
 image: {{ include "gofleet.image" .root | quote }}
@@ -23,14 +23,14 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* A role's own settings, which win over everybody's. */}}
+{{/* A role's own settings, which override the common ones. */}}
 {{- define "gofleet.settings" -}}
 {{- range $name, $value := (include "gofleet.own" . | fromJson).settings }}
 - {name: {{ $name }}, value: {{ include "gofleet.text" $value }}}
 {{- end }}
 {{- end }}
 
-{{/* The passwords that a role needs, from its Secret or everybody's. */}}
+{{/* The passwords that a role needs, from its own Secret or the common one. */}}
 {{- define "gofleet.passwords" -}}
 {{- $secret := (include "gofleet.own" . | fromJson).existingSecret | default .root.Values.existingSecret -}}
 {{- $passwords := dict "postgres" "DB_PASSWORD" "rabbitmq" "RABBITMQ_PASSWORD" "redis" "REDIS_PASSWORD" -}}
@@ -42,7 +42,7 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
-{{/* What holds for every pod, as `{root, role}`. Kubernetes would else set REDIS_PORT=tcp://... for a Service called redis. */}}
+{{/* Common part of every pod, for `{root, role}`. Service links are off: for a Service named redis Kubernetes would set REDIS_PORT=tcp://... */}}
 {{- define "gofleet.pod" -}}
 enableServiceLinks: false
 automountServiceAccountToken: false

@@ -1,9 +1,9 @@
-{{/* A setting's value as its text: never 1.048576e+06 for 1048576. */}}
+{{/* A setting's value as text, without exponents: 1048576, not 1.048576e+06. */}}
 {{- define "gofleet.text" -}}
 {{- if kindIs "string" . }}{{ . | quote }}{{ else }}{{ . | toJson | quote }}{{ end -}}
 {{- end }}
 
-{{/* What every role is told; the passwords are not in it. */}}
+{{/* Settings of every role, without the passwords. */}}
 {{- define "gofleet.config" -}}
 {{- range $name, $value := .Values.settings }}
 {{ $name }}: {{ include "gofleet.text" $value }}
