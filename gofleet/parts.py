@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import psycopg
 from loguru import logger
+from opentelemetry.trace import set_tracer_provider
 from redis.asyncio import Redis
 
 from gofleet.adapters.grpc.client import GrpcFleet
@@ -42,8 +43,7 @@ from gofleet.ports import Consumer, Publisher
 from gofleet.process import Process
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.loop_lag import measure_loop_lag
-from gofleet.telemetry.metrics import set_build_info
+from gofleet.telemetry.metrics import measure_loop_lag, set_build_info
 from gofleet.waiting import first_of
 
 NEXT_PORTS = 20
@@ -94,7 +94,9 @@ async def tracing(process: Process) -> AsyncGenerator[None]:
     telemetry = process.settings.telemetry
     name = f"gofleet-{process.roles[0]}" if len(process.roles) == 1 else "gofleet"
     service, endpoint = telemetry.service_name or name, telemetry.otlp_endpoint
-    async with exporting(service, endpoint, telemetry.traces_sampler, telemetry.traces_sampler_arg):
+    async with exporting(service, endpoint, telemetry.traces_sampler, telemetry.traces_sampler_arg) as provider:
+        if provider is not None:
+            set_tracer_provider(provider)  # for instrumentations of other libraries; OpenTelemetry takes the first only
         yield
 
 

@@ -22,7 +22,7 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process, repeat
 from gofleet.roles.relay_loop import WakeUp, relay_loop
 from gofleet.roles.retries import log_and_retry, retry_on_outage
-from gofleet.telemetry.instrumentation import CountedPublisher, observed
+from gofleet.telemetry.instrumentation import InstrumentedPublisher, observed
 from gofleet.telemetry.metrics import (
     FIGURES_TIMESTAMP,
     OLDEST_PENDING_SECONDS,
@@ -31,7 +31,6 @@ from gofleet.telemetry.metrics import (
     OUTBOX_UNPUBLISHED,
     PARKED_MESSAGES,
 )
-from gofleet.telemetry.published import TracedPublisher
 from gofleet.usecases.maintenance import PruneMessages, RepublishPending, Retention, SweepOrders
 from gofleet.usecases.relay import RelayOutbox, ReplayParked
 
@@ -44,8 +43,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.operations)
     await process.use(parts.tracing)
     outbox = PostgresOutbox(await process.use(parts.postgres), max_attempts=settings.max_attempts)
-    traced = TracedPublisher(await process.use(parts.publisher), process.settings.general.broker)
-    publisher = CountedPublisher(traced)
+    publisher = InstrumentedPublisher(await process.use(parts.publisher), process.settings.general.broker)
     relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
     bell = WakeUp()
     listening = partial(listen, parts.conninfo(process.settings), bell.notify)

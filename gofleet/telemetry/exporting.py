@@ -1,54 +1,70 @@
-"""Where spans go, and how many of them are recorded at all."""
+"""Export of spans to an OTLP collector, and the samplers that choose which traces are recorded."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    DEFAULT_OFF,
+    DEFAULT_ON,
+    ParentBasedTraceIdRatio,
+    Sampler,
+    TraceIdRatioBased,
+)
 
 from gofleet import __version__
-from gofleet.telemetry.sampling import SAMPLERS, DrawnIds, Sampled
-from gofleet.telemetry.tracing import tracing_by
-from gofleet.telemetry.unrecorded import Unrecorded
+from gofleet.telemetry.tracing import start_unrecorded_span, tracing_by
+from gofleet.waiting import first_of
 
 FLUSH_SECONDS = 3.0
-LONGEST_ATTRIBUTE = 4096
-"""Names in headers of messages are whatever somebody put there."""
+ATTRIBUTE_CHARS_MAX = 4096
+"""Headers of messages hold whatever their publisher wrote."""
+
+SAMPLERS: dict[str, Callable[[float], Sampler]] = {
+    "always_on": lambda _: ALWAYS_ON,
+    "always_off": lambda _: ALWAYS_OFF,
+    "traceidratio": TraceIdRatioBased,
+    "parentbased_always_on": lambda _: DEFAULT_ON,
+    "parentbased_always_off": lambda _: DEFAULT_OFF,
+    "parentbased_traceidratio": ParentBasedTraceIdRatio,
+}
+"""By their names in OpenTelemetry's specification; the number is the share of traces."""
 
 
 @asynccontextmanager
 async def exporting(
     service: str, endpoint: str, sampler: str = "parentbased_always_on", share: float = 1.0
-) -> AsyncGenerator[None]:
-    """Record spans as `service` and send them to the OTLP/gRPC collector at `endpoint` (`host:port`), if one is given.
+) -> AsyncGenerator[TracerProvider | None]:
+    """Record spans as `service` and send them to the OTLP/gRPC collector at `endpoint` (`host:port`).
 
-    Without one nothing is recorded; logs and problems still carry trace ids.
+    Yields the provider of these spans, for instrumentations of other libraries. With an empty endpoint nothing is
+    recorded and the provider is None; logs and problems still carry trace ids.
     """
     if not endpoint:
-        with tracing_by(Unrecorded()):
-            yield
+        with tracing_by(start_unrecorded_span):
+            yield None
         return
-    # Imported here: it brings grpcio, which nobody without a collector should wait for.
+    # Imported late: it loads grpcio, which a process without a collector does not need.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
-    ids = DrawnIds()
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.version": __version__}),
-        sampler=ALWAYS_ON,
-        id_generator=ids,
-        span_limits=SpanLimits(max_attribute_length=LONGEST_ATTRIBUTE),
+        sampler=SAMPLERS[sampler](share),
+        span_limits=SpanLimits(max_attribute_length=ATTRIBUTE_CHARS_MAX),
         shutdown_on_exit=False,
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
-        with tracing_by(Sampled(provider, ids, SAMPLERS[sampler](share))):
-            yield
+        with tracing_by(provider.get_tracer("gofleet", __version__).start_span):
+            yield provider
     finally:
-        # With the collector away this blocks for seconds: in a thread, and with a bound.
-        await asyncio.wait({asyncio.create_task(asyncio.to_thread(provider.shutdown))}, timeout=FLUSH_SECONDS)
+        # With the collector unavailable this blocks for seconds: in a thread, and with a bound.
+        await first_of(asyncio.create_task(asyncio.to_thread(provider.shutdown)), timeout=FLUSH_SECONDS)

@@ -1,7 +1,8 @@
-"""Every metric of GoFleet, on one screen."""
+"""Every Prometheus metric of GoFleet."""
 
 from __future__ import annotations
 
+import asyncio
 import platform
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -9,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from gofleet import __version__
 from gofleet.domain.messages import QUEUES
 from gofleet.domain.order import Status
+from gofleet.waiting import sleep_unless
 
 HTTP_SECONDS = Histogram(
     "gofleet_http_request_duration_seconds",
@@ -17,68 +19,81 @@ HTTP_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5),  # 0.2 is the SLO's bound
 )
 REQUESTS_REFUSED = Counter(
-    "gofleet_requests_refused_total", "Requests refused because as many were in hand as there may be.", ["requests"]
+    "gofleet_requests_refused_total", "Requests rejected because too many were in flight.", ["requests"]
 )
 GRPC_SECONDS = Histogram(
     "gofleet_grpc_request_duration_seconds",
     "Time to answer a gRPC call.",
     ["method", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.5, 5),  # 1.5 is how long callers wait
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.5, 5),  # 1.5 is the callers' timeout
 )
 OPEN_STREAMS = Gauge("gofleet_open_streams", "Streams of order events that clients hold open.")
 USE_CASE_SECONDS = Histogram("gofleet_use_case_duration_seconds", "Time a use case took.", ["use_case", "outcome"])
 DISPATCH_SECONDS = Histogram(
     "gofleet_order_dispatch_seconds",
-    "Time an order waited for its driver, by the database's clock.",
+    "Time an order waited for its driver, by the clock of the database.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 120),  # 5 is the SLO's bound
 )
-ORDERS_DUE = Counter("gofleet_orders_due_total", "Orders that were to have a driver within 5 s, counted when late.")
-ORDERS_DEADLINE_MISSED = Counter("gofleet_orders_deadline_missed_total", "Of those, the ones that had none by then.")
+ORDERS_DUE = Counter("gofleet_orders_due_total", "Orders whose 5 s to get a driver are over.")
+ORDERS_DEADLINE_MISSED = Counter("gofleet_orders_deadline_missed_total", "Orders that had no driver within 5 s.")
 MESSAGES_PUBLISHED = Counter("gofleet_messages_published_total", "Events offered to the broker.", ["answer"])
-MESSAGES_UNROUTABLE = Counter("gofleet_messages_unroutable_total", "Messages returned because no queue takes them.")
-MESSAGES_HANDLED = Counter("gofleet_messages_handled_total", "Deliveries by what became of them.", ["queue", "verdict"])
-MESSAGES_RETRIED = Counter("gofleet_messages_retried_total", "Failed tries, by which one it was.", ["queue", "tier"])
-MESSAGES_PARKED = Counter("gofleet_messages_parked_total", "Messages given up and kept for people.", ["queue"])
-PARKED_MESSAGES = Gauge("gofleet_parked_messages", "Parked messages that are not back in their queues.")
-LEASES_BUSY = Counter("gofleet_leases_busy_total", "Messages that somebody else was at work on.")
-INBOX_DUPLICATES = Counter("gofleet_inbox_duplicates_total", "Messages that had been handled before.", ["consumer"])
+MESSAGES_UNROUTABLE = Counter("gofleet_messages_unroutable_total", "Messages returned as unroutable.")
+MESSAGES_HANDLED = Counter("gofleet_messages_handled_total", "Handled deliveries, by outcome.", ["queue", "verdict"])
+MESSAGES_RETRIED = Counter("gofleet_messages_retried_total", "Failed attempts, by attempt number.", ["queue", "tier"])
+MESSAGES_PARKED = Counter("gofleet_messages_parked_total", "Messages moved to dead-letter storage.", ["queue"])
+PARKED_MESSAGES = Gauge("gofleet_parked_messages", "Messages in dead-letter storage that have not been replayed.")
+LEASES_BUSY = Counter("gofleet_leases_busy_total", "Messages whose lease another worker held.")
+INBOX_DUPLICATES = Counter("gofleet_inbox_duplicates_total", "Messages that had already been handled.", ["consumer"])
 OUTBOX_UNPUBLISHED = Gauge("gofleet_outbox_unpublished", "Events committed and not yet published.")
-OUTBOX_FAILED = Gauge("gofleet_outbox_failed", "Events refused so often that no relay tries them any more.")
-OUTBOX_OLDEST_SECONDS = Gauge("gofleet_outbox_oldest_seconds", "Age of the oldest of them.")
-OLDEST_PENDING_SECONDS = Gauge("gofleet_oldest_pending_seconds", "How long the longest waiting order has waited.")
-FIGURES_TIMESTAMP = Gauge("gofleet_figures_timestamp_seconds", "When what waits was last counted, as a Unix time.")
-ORDERS_ANNOUNCED_AGAIN = Counter("gofleet_orders_announced_again_total", "Orders whose news had no effect in time.")
-ORDER_OUTCOMES = Counter("gofleet_order_outcomes_total", "Moves of orders, by where they ended.", ["outcome", "by"])
-BREAKER_STATE = Gauge("gofleet_breaker_state", "The fleet breaker: 0 closed, 1 open, 2 half open.")
+OUTBOX_FAILED = Gauge("gofleet_outbox_failed", "Events that the broker refused too often; no relay retries them.")
+OUTBOX_OLDEST_SECONDS = Gauge("gofleet_outbox_oldest_seconds", "Age of the oldest unpublished event.")
+OLDEST_PENDING_SECONDS = Gauge("gofleet_oldest_pending_seconds", "Age of the oldest pending order.")
+FIGURES_TIMESTAMP = Gauge(
+    "gofleet_figures_timestamp_seconds",
+    "Unix time of the last measurement of backlogs.",
+)
+ORDERS_ANNOUNCED_AGAIN = Counter("gofleet_orders_announced_again_total", "Orders whose event was re-published.")
+ORDER_OUTCOMES = Counter("gofleet_order_outcomes_total", "Transitions, by status and actor.", ["outcome", "by"])
+BREAKER_STATE = Gauge("gofleet_breaker_state", "The fleet circuit breaker: 0 closed, 1 open, 2 half open.")
 POOL_WAIT_SECONDS = Histogram(
     "gofleet_pool_wait_seconds",
-    "Time until a connection to PostgreSQL was free.",
+    "Time to acquire a connection from the PostgreSQL pool.",
     buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2),
 )
-POOL_TIMEOUTS = Counter("gofleet_pool_timeouts_total", "How often none was free in time.")
+POOL_TIMEOUTS = Counter("gofleet_pool_timeouts_total", "Timeouts of acquiring a connection from the PostgreSQL pool.")
 LOOP_LAG_SECONDS = Histogram(
     "gofleet_event_loop_lag_seconds",
-    "How late the event loop was.",
+    "Delay of the event loop.",
     buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
-BUILD_INFO = Gauge("gofleet_build_info", "Always 1: what runs here.", ["version", "python", "roles"])
+BUILD_INFO = Gauge("gofleet_build_info", "Always 1; labels of this process.", ["version", "python", "roles"])
 
+LAG_INTERVAL_SECONDS = 0.5
 TIERS = 9
-"""The most that are told apart: a message says itself how often it was tried, and may say anything."""
+"""Bounds the label: the attempt number comes from a header of the message, which may hold anything."""
 
 
 def tier(attempt: int) -> str:
-    """The label of the try after so many counted ones."""
+    """The label of the attempt after `attempt` counted ones."""
     return str(min(attempt + 1, TIERS))
 
 
+async def measure_loop_lag(stop: asyncio.Event) -> None:
+    """Sleep again and again until `stop`, and observe by how much too late each sleep ends."""
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        due = loop.time() + LAG_INTERVAL_SECONDS
+        if not await sleep_unless(stop, LAG_INTERVAL_SECONDS):
+            LOOP_LAG_SECONDS.observe(max(loop.time() - due, 0.0))
+
+
 def set_build_info(roles: tuple[str, ...]) -> None:
-    """In each scrape from now on: without it nobody could tell a role that is missing from one that is quiet."""
+    """Name this process's roles in each scrape, which tells a missing role from an idle one."""
     BUILD_INFO.labels(__version__, platform.python_version(), ",".join(sorted(roles))).set(1)
 
 
-# A rate needs a value before the first event: what alerts ask for starts at 0 instead of being absent. Set here for
-# every process, whatever it plays, for a series that never moves costs nothing.
+# A rate needs a value before the first event: the series that alerts use start at 0 instead of being absent. They exist
+# in every process, whatever its roles: an unused series costs nothing.
 for _status in (200, 201, 500, 503):
     HTTP_SECONDS.labels("POST", "/api/v1/orders", _status)
 for _outcome in Status:

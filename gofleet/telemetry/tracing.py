@@ -1,56 +1,56 @@
-"""One trace from the HTTP request to the driver: spans, and their W3C `traceparent` across every hop.
+"""Spans of one trace from the HTTP request to the driver, and their W3C `traceparent` across every hop.
 
-Nothing but `traceparent` is taken from outside or sent on: baggage and tracestate would travel through every process
-and every stored event, and nobody here reads them.
+The current span stands in OpenTelemetry's own context, so `trace.get_current_span()` and any instrumentation find it.
+Only `traceparent` is read from outside and sent on: baggage and tracestate would travel through every process and every
+stored event, and nothing here reads them.
 """
 
 from __future__ import annotations
 
-import re
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from random import getrandbits
 from types import TracebackType
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     INVALID_SPAN,
     NonRecordingSpan,
+    NoOpTracer,
     Span,
     SpanContext,
     SpanKind,
     StatusCode,
-    TraceFlags,
     get_current_span,
+    set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gofleet.domain.errors import GoFleetError
-from gofleet.telemetry.unrecorded import Unrecorded, Untraced, unrecorded
 
 TRACEPARENT = "traceparent"
 ORDER_ID = "gofleet.order_id"
 Attributes = Mapping[str, str | float]
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-"""What nearly all of them look like; the rest is for OpenTelemetry's own, slower, reader."""
+StartSpan = Callable[[str, Context | None, SpanKind, Attributes], Span]
+"""`Tracer.start_span`: name, context of the parent (None = the current one), kind, attributes."""
+
 _w3c = TraceContextTextMapPropagator()
-_tracers: list[Unrecorded] = [Untraced()]
-"""The last one is in use. Not OpenTelemetry's global provider, which can be set once in a process's life."""
-_current: ContextVar[Span] = ContextVar("span", default=INVALID_SPAN)
-"""Not OpenTelemetry's context, which no library that we use reads: a dictionary is copied for whatever is put there."""
+_start_span: list[StartSpan] = [NoOpTracer().start_span]
+"""The last one is in use. At first no span has ids, except those taken over from a `traceparent`."""
 
 
 @dataclass
-class Subject:
-    """Which order a piece of work is about, known at its beginning or found out later."""
+class _Subject:
+    """The order that a piece of work is about, known at its beginning or set later."""
 
-    whole: Span
+    span: Span
     order_id: str | None = None
 
 
-_subject: ContextVar[Subject | None] = ContextVar("subject", default=None)
+_subject: ContextVar[_Subject | None] = ContextVar("subject", default=None)
 
 
 def span(
@@ -65,46 +65,58 @@ def span(
 
     It has a trace id whether it is recorded or not.
     """
-    one = continue_trace(name, kind, traceparent, attributes) if traceparent else start_span(name, kind, attributes)
-    return _Piece(one, order_id)
+    started = continue_trace(name, kind, traceparent, attributes) if traceparent else start_span(name, kind, attributes)
+    return _use_work_span(started, order_id)
 
 
 def client_span(name: str, **attributes: str | float) -> AbstractContextManager[Span]:
-    """A call of somebody else, as a span within a recorded one. Elsewhere it is none and costs nothing: what runs by
-    itself makes no traces."""
+    """A call to another service, as a span within a recorded one.
+
+    Without a recorded parent it is no span and costs nothing: periodic work starts no traces.
+    """
     if not is_recording():
-        return _NO_STEP
+        return _NO_SPAN
     if order_id := current_order_id():
         attributes[ORDER_ID] = order_id
-    return current(start_span(name, SpanKind.CLIENT, attributes))
+    return use_span(start_span(name, SpanKind.CLIENT, attributes))
 
 
-def start_span(name: str, kind: SpanKind, attributes: Attributes, parent: Span | None = None) -> Span:
-    """A span that does not become the current one, a child of `parent` or of the current one; to be ended."""
-    return _tracers[-1].begun(name, kind, attributes, _current.get() if parent is None else parent)
+def start_span(name: str, kind: SpanKind, attributes: Attributes) -> Span:
+    """A child of the current span that does not become the current one; the caller ends it."""
+    return _start_span[-1](name, None, kind, attributes)
 
 
 def continue_trace(name: str, kind: SpanKind, traceparent: str | None, attributes: Attributes) -> Span:
-    """As `begun`, but a child of `traceparent`, or without one the first of its trace."""
-    found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found:
-        trace_id, flags = int(found[1], 16), TraceFlags(int(found[3], 16))
-        if not _tracers[-1].wants(trace_id, flags):
-            return unrecorded(trace_id)  # most of them: what others do with a parent would cost more than the rest
-    return start_span(name, kind, attributes, _parent(traceparent))
+    """As `start_span`, but a child of `traceparent`, or without one the first span of a new trace.
+
+    The current span is no parent here: the work may run inside the trace of something else.
+    """
+    parent = _w3c.extract({TRACEPARENT: traceparent}, Context()) if traceparent else Context()
+    return _start_span[-1](name, parent, kind, attributes)
+
+
+def start_unrecorded_span(name: str, context: Context | None, kind: SpanKind, attributes: Attributes) -> Span:
+    """A span that only carries ids through logs, problems and other processes.
+
+    It takes a third of the time of the SDK's sampler `always_off`.
+    """
+    parent = get_current_span(context).get_span_context()
+    trace_id = parent.trace_id if parent.is_valid else getrandbits(128) or 1  # 0 is invalid; ids are no secrets
+    return NonRecordingSpan(SpanContext(trace_id, getrandbits(64) or 1, is_remote=False))
 
 
 def set_order_id(order_id: str) -> None:
-    """Say which order the present piece of work is about: its span, the steps from here on and its log lines tell."""
+    """Set the order of the current piece of work on its span, the client spans from here on, and its log lines."""
     subject = _subject.get()
     if subject is not None and subject.order_id != order_id:
         subject.order_id = order_id
-        subject.whole.set_attribute(ORDER_ID, order_id)
+        subject.span.set_attribute(ORDER_ID, order_id)
 
 
 def record_error(error: BaseException, at: Span | None = None) -> None:
-    """Record `error` in the current span by its kind and place. Never its words, which may hold anybody's data."""
-    at = at or _current.get()
+    """Record `error` by its type and place in the span `at`, or in the current one. Its message is left out: it may
+    hold personal data."""
+    at = at or get_current_span()
     if at.is_recording():
         cause = error.__cause__ or error
         kind = f"{type(cause).__module__}.{type(cause).__qualname__}"
@@ -115,8 +127,7 @@ def record_error(error: BaseException, at: Span | None = None) -> None:
 
 
 def is_recording() -> bool:
-    """Whether what happens now is part of a trace that somebody will see."""
-    return _current.get().is_recording()
+    return get_current_span().is_recording()
 
 
 def current_order_id() -> str | None:
@@ -126,12 +137,12 @@ def current_order_id() -> str | None:
 
 def current_traceparent() -> str | None:
     """The current span as a `traceparent` header, or None outside any."""
-    return traceparent_of(_current.get())
+    return traceparent_of(get_current_span())
 
 
-def traceparent_of(one: Span) -> str | None:
-    """That span as a `traceparent` header; None if it has no trace."""
-    context = one.get_span_context()
+def traceparent_of(span: Span) -> str | None:
+    """The span as a `traceparent` header; None if it has no trace."""
+    context = span.get_span_context()
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
@@ -144,61 +155,55 @@ def current_trace_id() -> str | None:
 
 
 def current_ids() -> tuple[str, str] | None:
-    """The trace's and the span's, 32 and 16 hex digits, or None outside any span."""
-    context = _current.get().get_span_context()
+    """The trace id and the span id, 32 and 16 hex digits, or None outside any span."""
+    context = get_current_span().get_span_context()
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
 @contextmanager
-def tracing_by(tracer: Unrecorded) -> Generator[None]:
-    """Spans are made by `tracer` while the block runs."""
-    _tracers.append(tracer)
+def tracing_by(start: StartSpan) -> Generator[None]:
+    """Spans are started by `start` while the block runs."""
+    _start_span.append(start)
     try:
         yield
     finally:
-        _tracers.remove(tracer)
+        _start_span.remove(start)
 
 
-def _parent(traceparent: str | None) -> Span:
-    if not traceparent:
-        return INVALID_SPAN  # not the current one: whatever runs this may itself stand in some trace
-    if not (found := _TRACEPARENT.fullmatch(traceparent)):
-        return get_current_span(_w3c.extract({TRACEPARENT: traceparent}, Context()))
-    trace_id, span_id, flags = (int(digits, 16) for digits in found.groups())
-    return NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags)))
+# Entered for every request and message: a generator would cost three times as much.
+class use_span:  # noqa: N801  as OpenTelemetry's function
+    """Makes a span the current one for the block and ends it afterwards.
 
+    An error that ends the block is recorded by `record_error`; OpenTelemetry's function would record its message.
+    """
 
-# What follows is entered for every request and message: generators would cost three times as much.
-class current:  # noqa: N801  read as a word: `with current(span)`
-    """Makes a span the current one for the block, and ends it at its end, with the error that ended it."""
+    __slots__ = ("_span", "_token")
 
-    __slots__ = ("_one", "_token")
-
-    def __init__(self, one: Span) -> None:
-        self._one = one
+    def __init__(self, span: Span) -> None:
+        self._span = span
 
     def __enter__(self) -> Span:
-        self._token: Token[Span] = _current.set(self._one)
-        return self._one
+        self._token: Token[Context] = attach(set_span_in_context(self._span))
+        return self._span
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if isinstance(error, Exception):
-            record_error(error, self._one)
-        _current.reset(self._token)
-        self._one.end()
+            record_error(error, self._span)
+        detach(self._token)
+        self._span.end()
 
 
-class _Piece(current):
-    """Is also what the block's order is told to."""
+class _use_work_span(use_span):  # noqa: N801
+    """Is also the span that `set_order_id` annotates."""
 
     __slots__ = ("_order_id", "_outer")
 
-    def __init__(self, one: Span, order_id: str | None) -> None:
-        super().__init__(one)
+    def __init__(self, span: Span, order_id: str | None) -> None:
+        super().__init__(span)
         self._order_id = order_id
 
     def __enter__(self) -> Span:
-        self._outer = _subject.set(Subject(self._one))
+        self._outer = _subject.set(_Subject(self._span))
         if self._order_id:
             set_order_id(self._order_id)
         return super().__enter__()
@@ -208,4 +213,4 @@ class _Piece(current):
         _subject.reset(self._outer)
 
 
-_NO_STEP: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
+_NO_SPAN: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)

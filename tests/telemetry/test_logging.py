@@ -13,9 +13,8 @@ from collections.abc import Generator
 import pytest
 from loguru import logger
 
-from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.exporting import exporting
-from gofleet.telemetry.logging import log_to, wants_json
+from gofleet.telemetry.logging import EventLog, log_to, wants_json
 from gofleet.telemetry.tracing import span
 
 
@@ -80,10 +79,9 @@ def test_each_line_is_out_when_it_was_told() -> None:
     """Whatever kills the process next."""
     program = """
 import os, sys
-from gofleet.telemetry.event_log import Lines
-from gofleet.telemetry.logging import log_to
+from gofleet.telemetry.logging import EventLog, log_to
 log_to(sys.stdout, level="INFO", json=True, context={})
-Lines("a").tell("the last word")
+EventLog("a").info("the last word")
 os.kill(os.getpid(), 9)
 """
     killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, timeout=60, check=False)

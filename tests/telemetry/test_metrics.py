@@ -25,8 +25,7 @@ from gofleet.domain.order import Reason
 from gofleet.domain.principal import SWEEPER, WORKER
 from gofleet.embedded import RabbitMQ
 from gofleet.telemetry.instrumentation import handled
-from gofleet.telemetry.loop_lag import measure_loop_lag
-from gofleet.telemetry.metrics import TIERS, set_build_info, tier
+from gofleet.telemetry.metrics import TIERS, measure_loop_lag, set_build_info, tier
 from tests.makers import CENTRE, an_order
 from tests.ports.redises import a_client
 from tests.roles.stock import OURS, StockClient, WilfulPositions, serving

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
-from opentelemetry.trace import SpanKind, TraceFlags
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.trace import INVALID_SPAN, SpanKind, TraceFlags, get_current_span
 from psycopg.errors import NotNullViolation
 
 from gofleet.adapters.postgres.pool import acquire, create_pool
@@ -15,7 +17,7 @@ from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import GoFleetError, MessageRefused
 from gofleet.domain.messages import Delivery, Message
 from gofleet.telemetry.exporting import SAMPLERS, exporting
-from gofleet.telemetry.published import TracedPublisher
+from gofleet.telemetry.instrumentation import InstrumentedPublisher
 from gofleet.telemetry.tracing import (
     ORDER_ID,
     client_span,
@@ -75,6 +77,43 @@ async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> No
     assert (whole.name, whole.trace_id, whole.parent_id) == ("a request", TRACE_ID, "00f067aa0ba902b7")
     assert (part.name, part.kind, part.parent_id) == ("orders.get", "CLIENT", whole.span_id)
     assert whole.attributes[ORDER_ID] == part.attributes[ORDER_ID] == "o-1"
+
+
+async def test_other_instrumentations_find_the_current_span_as_their_parent(collector: Collector) -> None:
+    seen: list[httpx.Request] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(204)
+
+    transport = httpx.MockTransport(respond)
+    async with exporting("test", collector.endpoint) as provider, httpx.AsyncClient(transport=transport) as client:
+        HTTPXClientInstrumentor.instrument_client(client, tracer_provider=provider)
+        with span("a request", SpanKind.SERVER, traceparent=SAMPLED) as whole:
+            assert get_current_span() is whole
+            await client.get("http://elsewhere.example/")
+            with client_span("a step") as part:
+                assert get_current_span() is part
+                await client.get("http://elsewhere.example/")
+        assert get_current_span() is INVALID_SPAN
+
+    spans = {one.span_id: one for one in collector.spans()}
+    calls = [one for one in spans.values() if one.name == "GET"]
+    assert [spans[one.parent_id].name for one in calls] == ["a request", "a step"]
+    assert {one.trace_id for one in spans.values()} == {TRACE_ID}
+    assert [request.headers["traceparent"].split("-")[2] for request in seen] == [one.span_id for one in calls]
+    assert not any("tracestate" in request.headers or "baggage" in request.headers for request in seen)
+
+
+async def test_without_a_collector_other_instrumentations_still_send_the_trace_id() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(204, headers=request.headers))
+    async with exporting("test", "") as provider, httpx.AsyncClient(transport=transport) as client:
+        assert provider is None
+        HTTPXClientInstrumentor.instrument_client(client)
+        with span("a request") as whole:
+            assert get_current_span() is whole
+            response = await client.get("http://elsewhere.example/")
+            assert response.headers["traceparent"].split("-")[1] == current_trace_id()
 
 
 async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector: Collector) -> None:
@@ -216,7 +255,7 @@ async def test_each_message_goes_on_in_its_own_trace(collector: Collector) -> No
         Message("e-2", "orders.created", "o-2", 1, b"{}"),
     ]
     async with exporting("test", collector.endpoint):
-        await TracedPublisher(shelf, "rabbitmq").publish(messages)
+        await InstrumentedPublisher(shelf, "rabbitmq").publish(messages)
 
     first, second = collector.spans()
     assert (first.trace_id, first.parent_id, first.kind) == (TRACE_ID, "00f067aa0ba902b7", "PRODUCER")

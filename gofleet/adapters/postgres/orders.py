@@ -17,11 +17,11 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.event_log import EventLog
+from gofleet.telemetry.logging import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import set_order_id
 
-lines = EventLog(__name__)
+events = EventLog(__name__)
 
 
 class PostgresOrders:
@@ -150,4 +150,4 @@ def _count(order: Order) -> None:
 
 def _tell(order: Order) -> None:
     """One line for each commit, so that a query for an order's id shows its life."""
-    lines.info(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)
+    events.info(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)
