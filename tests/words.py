@@ -76,6 +76,11 @@ def exemptions(table: Path = TABLE) -> list[Exemption]:
     return [Exemption(**each) for each in tomllib.loads(table.read_text(encoding="utf-8")).get("exception", [])]
 
 
+def unfinished(key: str = "unfinished", table: Path = TABLE) -> set[str]:
+    """Files, or with "unfinished_names" public names, that are still to be rewritten."""
+    return set(tomllib.loads(table.read_text(encoding="utf-8")).get(key, []))
+
+
 def sources(root: Path = ROOT) -> list[Path]:
     """The product's modules, without generated code."""
     every = sorted((root / "gofleet").rglob("*.py"))
@@ -95,7 +100,7 @@ def check(paths: Iterable[Path], root: Path = ROOT) -> list[Finding]:
         finding
         for path in paths
         for finding in check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)), table)
-        if not any(fnmatch(finding.path, each.path) and each.found == finding.found for each in allowed)
+        if not any(_allows(each, finding) for each in allowed)
     ]
 
 
@@ -106,15 +111,39 @@ def check_text(text: str, path: str, table: list[Row]) -> list[Finding]:
     return list(_prose(_document_prose(text, Path(path).suffix), path, table))
 
 
+def unused_exemptions(paths: Iterable[Path], root: Path = ROOT) -> list[Exemption]:
+    """The exceptions that nothing needs any more."""
+    table, listed = rows(), list(paths)
+    findings = [
+        finding
+        for path in listed
+        for finding in check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)), table)
+    ]
+    twice = _defined_twice([path for path in listed if path.suffix == ".py"], root)
+    return [
+        each
+        for each in exemptions()
+        if each.found not in twice and not any(_allows(each, finding) for finding in findings)
+    ]
+
+
 def duplicates(paths: Iterable[Path], root: Path = ROOT) -> dict[str, list[str]]:
-    """Public classes and functions that are defined in two modules or more, with those modules."""
+    """Public classes and functions that two modules or more define, with the modules; without the exceptions."""
+    allowed = {each.found for each in exemptions()}
+    return {name: modules for name, modules in _defined_twice(paths, root).items() if name not in allowed}
+
+
+def _allows(exemption: Exemption, finding: Finding) -> bool:
+    return fnmatch(finding.path, exemption.path) and exemption.found == finding.found
+
+
+def _defined_twice(paths: Iterable[Path], root: Path) -> dict[str, list[str]]:
     places = defaultdict[str, list[str]](list)
     for path in paths:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
                 places[node.name].append(str(path.relative_to(root)))
-    allowed = {each.found for each in exemptions()}
-    return {name: of for name, of in sorted(places.items()) if len(of) > 1 and name not in allowed}
+    return {name: modules for name, modules in sorted(places.items()) if len(modules) > 1}
 
 
 def _matches(path: Path, patterns: Iterable[str]) -> bool:

@@ -40,8 +40,8 @@ KEYCLOAK_TYPE = "Bearer"
 @dataclass(frozen=True)
 class TokenRules:
     """Accepts tokens of `issuer` for `audience` that are valid for at most `most_seconds`. Roles are read from the
-    paths `role_claims`, each of which leads through objects to a list (`("resource_access", "gofleet-api", "roles")`). Up to
-    `remembered` verified tokens are cached."""
+    paths `role_claims`, each of which leads through objects to a list (`("resource_access", "gofleet-api", "roles")`).
+    Up to `remembered` verified tokens are cached."""
 
     issuer: str
     audience: str
