@@ -1,4 +1,4 @@
-"""A broker inside the process: the promises of the others, for tests and the simulation; it forgets at exit."""
+"""An in-memory broker with the guarantees of the others, for tests and the simulation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ GRACE_SECONDS = 20.0
 
 
 @dataclass
-class Entry:
-    """A message in a queue, and how often a consumer had it."""
+class QueuedMessage:
+    """A message in a queue, and how often it was delivered."""
 
     delivery: Delivery
     deliveries: int = 0
@@ -28,26 +28,26 @@ class Entry:
 
 @dataclass
 class MemoryQueue:
-    """`waiting` in their order, `held` by a consumer, and those put off until later."""
+    """Messages `waiting` in order, `held` by consumers, and the timers of retries."""
 
-    waiting: deque[Entry] = field(default_factory=deque[Entry])
-    held: dict[int, Entry] = field(default_factory=dict[int, Entry])
-    later: set[asyncio.TimerHandle] = field(default_factory=set[asyncio.TimerHandle])
+    waiting: deque[QueuedMessage] = field(default_factory=deque[QueuedMessage])
+    held: dict[int, QueuedMessage] = field(default_factory=dict[int, QueuedMessage])
+    retries: set[asyncio.TimerHandle] = field(default_factory=set[asyncio.TimerHandle])
     consumers: set[Dispatcher] = field(default_factory=set[Dispatcher])
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     numbers: count[int] = field(default_factory=count)
 
-    def put(self, entry: Entry, *, first: bool = False) -> None:
-        (self.waiting.appendleft if first else self.waiting.append)(entry)
+    def put(self, message: QueuedMessage, *, first: bool = False) -> None:
+        (self.waiting.appendleft if first else self.waiting.append)(message)
         self.arrived.set()
 
-    def put_later(self, entry: Entry, seconds: float) -> None:
+    def put_later(self, message: QueuedMessage, seconds: float) -> None:
         def due() -> None:
-            self.later.discard(timer)
-            self.put(entry)
+            self.retries.discard(timer)
+            self.put(message)
 
         timer = asyncio.get_running_loop().call_later(seconds, due)
-        self.later.add(timer)
+        self.retries.add(timer)
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ class MemoryIncomingMessage:
         if retry.counted:
             headers[ATTEMPT] = str(self.delivery.attempt + 1)
         if self.queue.held.pop(self.number, None):
-            self.queue.put_later(Entry(replace(self.delivery, headers=headers)), retry.seconds)
+            self.queue.put_later(QueuedMessage(replace(self.delivery, headers=headers)), retry.seconds)
 
     async def nack(self) -> None:
-        if entry := self.queue.held.pop(self.number, None):
-            self.queue.put(entry, first=True)
+        if message := self.queue.held.pop(self.number, None):
+            self.queue.put(message, first=True)
 
 
 class MemoryBroker:
-    """Publisher and Consumer, unreachable between `disconnect` and `reconnect`."""
+    """`Publisher` and `Consumer`, unavailable between `disconnect` and `reconnect`."""
 
     def __init__(self, *, delivery_limit: int = 10, grace_seconds: float = GRACE_SECONDS) -> None:
         self.supervisor = Supervisor()
@@ -96,9 +96,9 @@ class MemoryBroker:
         return [self._put_back(delivery) for delivery in deliveries]
 
     async def check(self) -> None:
-        """Whether it could publish now: Unavailable if not."""
+        """Unavailable if publishing is impossible now."""
         if not self._connected.is_set():
-            raise Unavailable("the broker", "it is away")
+            raise Unavailable("the broker", "it is disconnected")
 
     @asynccontextmanager
     async def consuming(self, queue: str, handler: Handler, *, concurrency: int, prefetch: int) -> AsyncGenerator[None]:
@@ -107,7 +107,7 @@ class MemoryBroker:
 
         async def consume(stop: asyncio.Event, begun: asyncio.Event) -> None:
             begun.set()
-            mine: set[int] = set()
+            own: set[int] = set()
             self.queue(queue).consumers.add(dispatcher)
             try:
                 while not stop.is_set():
@@ -115,17 +115,17 @@ class MemoryBroker:
                         await first_of(self._connected, stop)
                         continue
                     with self.supervisor.consuming(queue):
-                        await self._hand_out(queue, dispatcher, mine, prefetch, stop)
+                        await self._deliver(queue, dispatcher, own, prefetch, stop)
                 await dispatcher.finish(self.grace_seconds)
             finally:
                 self.queue(queue).consumers.discard(dispatcher)
-                self._redeliver(queue, mine)
+                self._redeliver(queue, own)
 
         async with self.supervisor.running(queue, consume):
             yield
 
     def disconnect(self) -> None:
-        """Break every connection there is: what consumers hold is delivered again, to those that come later."""
+        """Break every connection: messages in flight are redelivered after `reconnect`."""
         self._connected.clear()
         for name, queue in self._queues.items():
             self._lost |= queue.consumers
@@ -139,53 +139,53 @@ class MemoryBroker:
 
     def _publish(self, message: Message) -> GoFleetError | None:
         if not self._connected.is_set():
-            return Unavailable("the broker", "it is away")
+            return Unavailable("the broker", "it is disconnected")
         queues = [queue for queue, types in self._types.items() if message.type in types]
         for name in queues:
-            self.queue(name).put(Entry(Delivery(name, message.body, message.headers())))
+            self.queue(name).put(QueuedMessage(Delivery(name, message.body, message.headers())))
         return None if queues else MessageRefused(f"no queue takes {message.type}")
 
     def _put_back(self, delivery: Delivery) -> GoFleetError | None:
         if not self._connected.is_set():
-            return Unavailable("the broker", "it is away")
+            return Unavailable("the broker", "it is disconnected")
         if delivery.queue not in self._types:
             return MessageRefused(f"{delivery.queue} is no queue of ours")
-        self.queue(delivery.queue).put(Entry(delivery))
+        self.queue(delivery.queue).put(QueuedMessage(delivery))
         return None
 
-    async def _hand_out(
-        self, name: str, dispatcher: Dispatcher, mine: set[int], prefetch: int, stop: asyncio.Event
+    async def _deliver(
+        self, name: str, dispatcher: Dispatcher, own: set[int], prefetch: int, stop: asyncio.Event
     ) -> None:
         queue = self.queue(name)
         if not queue.waiting:
             queue.arrived.clear()
             await first_of(queue.arrived, stop)
         while queue.waiting and len(dispatcher) < prefetch and dispatcher not in self._lost:
-            number, entry = next(queue.numbers), queue.waiting.popleft()
-            entry.deliveries += 1
-            queue.held[number] = entry
-            mine.add(number)
-            dispatcher.accept(MemoryIncomingMessage(entry.delivery, queue, number))
+            number, message = next(queue.numbers), queue.waiting.popleft()
+            message.deliveries += 1
+            queue.held[number] = message
+            own.add(number)
+            dispatcher.accept(MemoryIncomingMessage(message.delivery, queue, number))
         if queue.waiting:
-            await _room_or(stop, dispatcher, prefetch)
-        mine &= set(queue.held)
+            await _wait_for_room(stop, dispatcher, prefetch)
+        own &= set(queue.held)
 
     def _redeliver(self, name: str, numbers: set[int]) -> None:
-        """Put back what was held and not answered; what was delivered too often is parked."""
+        """Requeue messages that were held and not settled; park those beyond the delivery limit."""
         queue = self.queue(name)
         queue.arrived.set()
         for number in sorted(numbers, reverse=True):
-            entry = queue.held.pop(number, None)
-            if entry is None:
+            message = queue.held.pop(number, None)
+            if message is None:
                 continue
-            if name in self._types and entry.deliveries > self._delivery_limit:
+            if name in self._types and message.deliveries > self._delivery_limit:
                 parked = parking_queue(name)
-                self.queue(parked).put(Entry(replace(entry.delivery, queue=parked)))
+                self.queue(parked).put(QueuedMessage(replace(message.delivery, queue=parked)))
             else:
-                queue.put(entry, first=True)
+                queue.put(message, first=True)
 
 
-async def _room_or(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
+async def _wait_for_room(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
     room = asyncio.create_task(dispatcher.fewer_than(prefetch))
     try:
         await first_of(room, stop)

@@ -1,4 +1,4 @@
-"""Leases in memory: what `RedisLeases` does, within one process."""
+"""In-memory `Leases` for one process, equivalent to `RedisLeases`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DONE = "done"
 
 
 class MemoryLeases:
-    """`Leases`, by a `clock` in seconds."""
+    """`Leases` with a `clock` in seconds."""
 
     def __init__(
         self, *, lease_ms: int = 15_000, done_seconds: float = 86_400, clock: Callable[[], float] = time.monotonic
@@ -19,10 +19,10 @@ class MemoryLeases:
         self._lease_seconds = lease_ms / 1000
         self._done_seconds = done_seconds
         self._clock = clock
-        self._kept: dict[str, tuple[str, float]] = {}
+        self._values: dict[str, tuple[str, float]] = {}
 
     async def acquire(self, key: str, token: str) -> Lease:
-        """ACQUIRED (again, if it was ours), BUSY with the time it has left, or DONE."""
+        """ACQUIRED (prolonged, if it was ours), BUSY with its remaining time, or DONE."""
         value, left = self._read(key)
         if value == DONE:
             return Lease(LeaseState.DONE)
@@ -32,24 +32,24 @@ class MemoryLeases:
         return Lease(LeaseState.ACQUIRED)
 
     async def take_over(self, key: str, token: str) -> None:
-        """Ours, whatever stood there: for a `done` that the database does not confirm."""
-        self._keep(key, f"p:{token}", self._lease_seconds)
+        """Take the lease unconditionally, for a `done` that the database does not confirm."""
+        self._set(key, f"p:{token}", self._lease_seconds)
 
     async def finish(self, key: str, token: str) -> None:
-        """Done, unless somebody else holds it by now."""
+        """Mark as done, unless another consumer has taken the lease over."""
         if self._read(key)[0] in (None, f"p:{token}"):
-            self._keep(key, DONE, self._done_seconds)
+            self._set(key, DONE, self._done_seconds)
 
     async def release(self, key: str, token: str) -> None:
-        """Gone, if it is ours."""
+        """Delete the lease, if it is ours."""
         if self._read(key)[0] == f"p:{token}":
-            del self._kept[key]
+            del self._values[key]
 
     def _read(self, key: str) -> tuple[str | None, float]:
-        """What stands there and for how many seconds."""
-        value, until = self._kept.get(key, ("", 0.0))
+        """The value and its remaining seconds; None if it has expired."""
+        value, until = self._values.get(key, ("", 0.0))
         left = until - self._clock()
         return (value, left) if value and left > 0 else (None, 0.0)
 
-    def _keep(self, key: str, value: str, seconds: float) -> None:
-        self._kept[key] = (value, self._clock() + seconds)
+    def _set(self, key: str, value: str, seconds: float) -> None:
+        self._values[key] = (value, self._clock() + seconds)

@@ -1,4 +1,4 @@
-"""Where drivers are, in memory: what `RedisPositions` does, in plain Python."""
+"""In-memory `Positions`, equivalent to `RedisPositions`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def _utc_now() -> datetime:
 
 
 @dataclass
-class _Known:
-    """What is known of one driver; `orders` are those it holds, with their sequences."""
+class _DriverState:
+    """The state of one driver; `orders` are the orders it holds, with their sequences."""
 
     name: str
     on_duty: bool = True
@@ -34,7 +34,7 @@ class _Claim:
 
 
 class MemoryPositions:
-    """`Positions`; it never forgets but where a driver was that nobody hears of, and is never unavailable."""
+    """`Positions` that are never unavailable; only the position of a driver without updates expires."""
 
     def __init__(
         self,
@@ -48,52 +48,53 @@ class MemoryPositions:
         self._stale = timedelta(seconds=stale_seconds)
         self._claim = timedelta(milliseconds=claim_ms)
         self._clock = clock
-        self._drivers: dict[str, _Known] = {}
+        self._drivers: dict[str, _DriverState] = {}
         self._claims: dict[str, _Claim] = {}
         self._remembers = False
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
-        """Free drivers by distance; the first is claimed for the order, or again if it was before."""
+        """Free drivers by distance; the first is claimed for the order, or its claim is prolonged."""
         now = self._clock()
         self._claims = {driver_id: claim for driver_id, claim in self._claims.items() if claim.until > now}
-        mine = {driver_id for driver_id, claim in self._claims.items() if claim.order_id == search.order_id}
+        own = {driver_id for driver_id, claim in self._claims.items() if claim.order_id == search.order_id}
         near = [
             candidate
-            for driver_id in self._drivers.keys() - set(search.exclude) - (self._claims.keys() - mine)
+            for driver_id in self._drivers.keys() - set(search.exclude) - (self._claims.keys() - own)
             if (candidate := self._candidate(driver_id, search.pickup, now))
             and candidate.distance_m <= search.radius_km * 1000
         ]
-        near.sort(key=lambda one: (one.driver_id not in mine, one.distance_m))
-        for driver_id in mine:
+        near.sort(key=lambda candidate: (candidate.driver_id not in own, candidate.distance_m))
+        for driver_id in own:
             del self._claims[driver_id]
         if near:
             self._claims[near[0].driver_id] = _Claim(search.order_id, now + self._claim)
         return near[: search.limit]
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
-        """Who is on duty near `place`, nearest first, free or not."""
-        near = [one for one in self._sightings(place) if one.on_duty and one.distance_m <= radius_km * 1000]
+        """Drivers on duty near `place`, nearest first, free or not."""
+        radius_m = radius_km * 1000
+        near = [each for each in self._sightings(place) if each.on_duty and each.distance_m <= radius_m]
         return near[:limit]
 
     async def within(self, area: AreaQuery) -> list[Sighting]:
-        """Who is inside, nearest to the middle first."""
-        return [one for one in self._sightings(area.box.center) if area.matches(one)][: area.limit]
+        """Drivers inside the area, nearest to its centre first."""
+        return [each for each in self._sightings(area.box.center) if area.matches(each)][: area.limit]
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
-        """Those of them whose position is known, each once."""
-        return [one for driver_id in dict.fromkeys(driver_ids) if (one := self._sighting(driver_id))]
+        """Those drivers whose position is known, each once."""
+        return [each for driver_id in dict.fromkeys(driver_ids) if (each := self._sighting(driver_id))]
 
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
-        """Checked positions in; False for each that is older than what is known."""
+        """Store validated positions; False for each one that is older than the stored one."""
         return [self._move(position) for position in positions]
 
     async def register(self, driver: Driver) -> None:
-        """Off duty means never found; back on duty, the known position counts if it is fresh."""
+        """A driver off duty is never found; back on duty, its stored position counts if it is fresh."""
         known = self._known(driver.id)
         known.name, known.on_duty, known.heard_at = driver.name, driver.on_duty, self._clock()
 
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
-        """The driver holds the order since its event number `sequence`, unless a later one has ended that already."""
+        """The driver holds the order since event `sequence`, unless a later event has freed it already."""
         known = self._known(driver_id)
         if known.freed.get(order_id, 0) >= sequence:
             return
@@ -102,14 +103,14 @@ class MemoryPositions:
             del self._claims[driver_id]
 
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None:
-        """The driver does not hold the order any more since its event number `sequence`; other orders stay."""
+        """The driver no longer holds the order since event `sequence`; its other orders stay."""
         known = self._known(driver_id)
         if known.orders.get(order_id, 0) <= sequence:
             known.orders.pop(order_id, None)
         known.freed[order_id] = max(sequence, known.freed.get(order_id, 0))
 
     async def holdings(self) -> Sequence[Holding]:
-        """Who holds what, as far as is known here."""
+        """The orders of all drivers."""
         return [
             Holding(driver_id, order_id, sequence)
             for driver_id, known in self._drivers.items()
@@ -122,8 +123,8 @@ class MemoryPositions:
     async def mark_initialized(self) -> None:
         self._remembers = True
 
-    def _known(self, driver_id: str) -> _Known:
-        return self._drivers.setdefault(driver_id, _Known(name=driver_id))
+    def _known(self, driver_id: str) -> _DriverState:
+        return self._drivers.setdefault(driver_id, _DriverState(name=driver_id))
 
     def _move(self, position: Position) -> bool:
         known = self._known(position.driver_id)
@@ -133,10 +134,10 @@ class MemoryPositions:
         return True
 
     def _sightings(self, place: Place) -> list[Sighting]:
-        """Everybody whose position is known, nearest first."""
-        found = [one for driver_id in self._drivers if (one := self._sighting(driver_id))]
-        measured = [replace(one, distance_m=distance_m(one.position.place, place)) for one in found]
-        return sorted(measured, key=lambda one: one.distance_m)
+        """All drivers whose position is known, nearest first."""
+        sightings = [each for driver_id in self._drivers if (each := self._sighting(driver_id))]
+        measured = [replace(each, distance_m=distance_m(each.position.place, place)) for each in sightings]
+        return sorted(measured, key=lambda sighting: sighting.distance_m)
 
     def _sighting(self, driver_id: str) -> Sighting | None:
         known, now = self._drivers.get(driver_id), self._clock()
@@ -144,8 +145,8 @@ class MemoryPositions:
             return None
         return Sighting(known.position, known.name, known.on_duty, self._is_free(known, now))
 
-    def _is_free(self, known: _Known, now: datetime) -> bool:
-        """On duty, seen lately, and without an order."""
+    def _is_free(self, known: _DriverState, now: datetime) -> bool:
+        """On duty, with a fresh position, and without an order."""
         seen = known.position and now - known.position.recorded_at <= self._stale
         return bool(seen) and known.on_duty and not known.orders
 

@@ -34,7 +34,7 @@ from gofleet.guards.chain import ChainSettings, dispatch_chain, drain_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import ParkedFilter, Publisher, Search
-from gofleet.testing.broker import Entry, MemoryBroker
+from gofleet.testing.broker import MemoryBroker, QueuedMessage
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.relay import ReplayParked
@@ -125,7 +125,7 @@ class Works:
         self.handled.clear()
         async with self.broker.consuming(DISPATCH_QUEUE, self.worker(), concurrency=4, prefetch=8):
             queue = self.broker.queue(DISPATCH_QUEUE)
-            await eventually(lambda: not queue.waiting and not queue.held and not queue.later)
+            await eventually(lambda: not queue.waiting and not queue.held and not queue.retries)
         assert len(self.handled) == count
 
     async def park(self, order: Order) -> Delivery:
@@ -270,7 +270,7 @@ async def test_what_never_was_an_event_comes_back_as_what_it_was(works: Works, h
 
 async def test_an_order_whose_message_killed_its_workers_is_dispatched_by_a_replay(works: Works) -> None:
     order, parking = an_order("o-1"), parking_queue(DISPATCH_QUEUE)
-    works.broker.queue(parking).put(Entry(created(order, parking)))
+    works.broker.queue(parking).put(QueuedMessage(created(order, parking)))
     await works.orders.add(order)
     async with works.broker.consuming(
         parking, drain_chain(works.parked, rules=RULES, stopping=asyncio.Event()), concurrency=1, prefetch=1

@@ -10,7 +10,7 @@ from random import Random
 from gofleet.domain import events
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery, Message
-from gofleet.testing.broker import Entry, MemoryBroker
+from gofleet.testing.broker import MemoryBroker, QueuedMessage
 
 
 @dataclass
@@ -50,7 +50,7 @@ class BadBroker(MemoryBroker):
     def at_rest(self) -> bool:
         """Whether nothing will ever be delivered any more."""
         queue = self.queue(DISPATCH_QUEUE)
-        return not (queue.waiting or queue.held or queue.later)
+        return not (queue.waiting or queue.held or queue.retries)
 
     async def _receive(self, message: Message) -> GoFleetError | None:
         await asyncio.sleep(self.random.random() * self.day.delay_seconds)
@@ -68,7 +68,7 @@ class BadBroker(MemoryBroker):
             return  # nobody in this storm listens to it
         copies = 1 + self._happens(self.day.repeated) * self.random.randint(1, 2)
         for _ in range(copies):
-            entry = Entry(Delivery(DISPATCH_QUEUE, message.body, message.headers()))
+            entry = QueuedMessage(Delivery(DISPATCH_QUEUE, message.body, message.headers()))
             self.queue(DISPATCH_QUEUE).put_later(entry, self.random.random() * self.day.delay_seconds)
 
     def _happens(self, probability: float) -> bool:

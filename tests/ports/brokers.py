@@ -22,7 +22,7 @@ from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Delivery, parking_queue
 from gofleet.embedded import RabbitAddress
 from gofleet.ports import Consumer, Publisher
-from gofleet.testing.broker import Entry, MemoryBroker
+from gofleet.testing.broker import MemoryBroker, QueuedMessage
 from tests.ports.proxy import a_proxy
 
 DELIVERY_LIMIT = 2
@@ -82,11 +82,11 @@ class MemoryBench:
         yield self._broker, MemoryWay(self._broker)
 
     async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
-        self._broker.queue(queue).put(Entry(Delivery(queue, body, dict(headers))))
+        self._broker.queue(queue).put(QueuedMessage(Delivery(queue, body, dict(headers))))
 
     async def size(self, queue: str) -> int:
         found = self._broker.queue(queue)
-        return len(found.waiting) + len(found.held) + len(found.later)
+        return len(found.waiting) + len(found.held) + len(found.retries)
 
 
 @dataclass

@@ -32,7 +32,7 @@ class SearchDriverRequest(betterproto.Message):
 
     pickup_lat: Optional[float] = betterproto.double_field(2, optional=True)
     """
-    Where the goods are: latitude, degrees (WGS 84). Both or neither; neither = the service's depot.
+    Pickup place: latitude, degrees (WGS 84). Both or neither; neither = the service's depot.
     """
 
     pickup_lng: Optional[float] = betterproto.double_field(3, optional=True)
@@ -40,20 +40,20 @@ class SearchDriverRequest(betterproto.Message):
 
     radius_km: float = betterproto.double_field(4)
     """
-    How far from the pickup a driver may be, kilometres as the crow flies; 0 = the service's default.
+    Largest great-circle distance between driver and pickup, kilometres; 0 = the service's default.
     """
 
     limit: int = betterproto.uint32_field(5)
-    """How many candidates at most, 1 to 50; 0 = 5."""
+    """Largest number of candidates, 1 to 50; 0 = 5."""
 
     exclude: List[str] = betterproto.string_field(6)
-    """Ids of drivers not to be offered, at most 100."""
+    """Ids of drivers to exclude, at most 100."""
 
 
 @dataclass(eq=False, repr=False)
 class SearchDriverResponse(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
-    """The nearest one, who is claimed for the order."""
+    """The nearest driver, claimed for the order."""
 
     name: str = betterproto.string_field(2)
     lat: float = betterproto.double_field(3)
@@ -63,13 +63,13 @@ class SearchDriverResponse(betterproto.Message):
     """Longitude, degrees (WGS 84)."""
 
     distance_m: float = betterproto.double_field(5)
-    """From the pickup, metres as the crow flies."""
+    """Great-circle distance from the pickup, metres."""
 
     claim_expires_in_ms: int = betterproto.uint32_field(6)
-    """For how long the claim holds, milliseconds from now."""
+    """How long the claim holds, milliseconds from now."""
 
     candidate_ids: List[str] = betterproto.string_field(7)
-    """Further candidates, nearest first, unclaimed; columns."""
+    """Further candidates, nearest first, not claimed; columns."""
 
     candidate_names: List[str] = betterproto.string_field(8)
     candidate_lats: List[float] = betterproto.double_field(9)
@@ -79,14 +79,14 @@ class SearchDriverResponse(betterproto.Message):
     """Longitudes, degrees (WGS 84)."""
 
     candidate_distances_m: List[float] = betterproto.double_field(11)
-    """Metres as the crow flies."""
+    """Great-circle distances, metres."""
 
 
 @dataclass(eq=False, repr=False)
 class SearchDriversRequest(betterproto.Message):
     """
-    At most 32 searches; columns, whose fields are those of SearchDriverRequest, and the pickup is needed. A column from
-     radii_km on may be left out: then it is 0 or empty for each search.
+    At most 32 searches, as columns with the fields of SearchDriverRequest; the pickup is required. Columns from radii_km
+     on may be omitted: then the value is 0 or empty for each search.
     """
 
     order_ids: List[str] = betterproto.string_field(1)
@@ -99,36 +99,36 @@ class SearchDriversRequest(betterproto.Message):
     radii_km: List[float] = betterproto.double_field(4)
     limits: List[int] = betterproto.uint32_field(5)
     exclude_counts: List[int] = betterproto.uint32_field(6)
-    """How many of `excluded` belong to each search."""
+    """Number of entries of `excluded` that belong to each search."""
 
     excluded: List[str] = betterproto.string_field(7)
-    """Those of the first search, then those of the second, ..."""
+    """Excluded drivers of the first search, then those of the second, ..."""
 
     traceparents: List[str] = betterproto.string_field(8)
     """
-    W3C `traceparent` of each search, for a call has only one: the work for a search is part of its own trace.
+    W3C `traceparent` of each search: the work for a search is part of its own trace, not of the call's.
     """
 
 
 @dataclass(eq=False, repr=False)
 class SearchDriversResponse(betterproto.Message):
-    """Columns, the first three by search, the others by candidate."""
+    """Columns: the first three by search, the others by candidate."""
 
     statuses: List[int] = betterproto.uint32_field(1)
     """
-    What a SearchDriver would have been answered, in gRPC's numbers: 0 = OK.
+    The gRPC status code that a SearchDriver would have returned: 0 = OK.
     """
 
     messages: List[str] = betterproto.string_field(2)
-    """The words that belong to each status; empty for OK."""
+    """The message of each status; empty for OK."""
 
     counts: List[int] = betterproto.uint32_field(3)
     """
-    How many of the candidates belong to each search; the first of them is claimed for its order.
+    Number of candidates that belong to each search; the first of them is claimed for its order.
     """
 
     claim_expires_in_ms: int = betterproto.uint32_field(4)
-    """For how long these claims hold, milliseconds from now."""
+    """How long these claims hold, milliseconds from now."""
 
     driver_ids: List[str] = betterproto.string_field(5)
     """
@@ -143,14 +143,14 @@ class SearchDriversResponse(betterproto.Message):
     """Longitudes, degrees (WGS 84)."""
 
     distances_m: List[float] = betterproto.double_field(9)
-    """From the pickup, metres as the crow flies."""
+    """Great-circle distance from the pickup, metres."""
 
 
 @dataclass(eq=False, repr=False)
 class UpdatePositionRequest(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
     """
-    1 to 64 characters of A-Z a-z 0-9 . _ : -; an unknown driver is taken to be on duty.
+    1 to 64 characters of A-Z a-z 0-9 . _ : -; an unknown driver counts as on duty.
     """
 
     lat: float = betterproto.double_field(2)
@@ -161,14 +161,14 @@ class UpdatePositionRequest(betterproto.Message):
 
     recorded_at_ms: int = betterproto.int64_field(4)
     """
-    When the device measured it, milliseconds since 1970-01-01 UTC by the device's clock; 0 = now.
+    Time of the measurement by the device's clock, milliseconds since 1970-01-01 UTC; 0 = now.
     """
 
 
 @dataclass(eq=False, repr=False)
 class UpdatePositionResponse(betterproto.Message):
     applied: bool = betterproto.bool_field(1)
-    """False: a newer position is known, this one was dropped."""
+    """False: a newer position is stored, this one was dropped."""
 
 
 @dataclass(eq=False, repr=False)
@@ -191,14 +191,14 @@ class StreamPositionsRequest(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class StreamPositionsResponse(betterproto.Message):
     accepted: int = betterproto.uint64_field(1)
-    """Positions that are known now."""
+    """Positions that were stored."""
 
     older: int = betterproto.uint64_field(2)
-    """Dropped because a newer one was known."""
+    """Dropped because a newer one was stored."""
 
     refused: int = betterproto.uint64_field(3)
     """
-    Refused as impossible: a bad id, off the map, 0/0, or from the future.
+    Invalid: a malformed id, coordinates out of range, 0/0, or a time in the future.
     """
 
 
@@ -229,11 +229,11 @@ class NearestDriversRequest(betterproto.Message):
 
     radius_km: float = betterproto.double_field(3)
     """
-    How far away a driver may be, kilometres as the crow flies; 0 = the service's default.
+    Largest great-circle distance, kilometres; 0 = the service's default.
     """
 
     limit: int = betterproto.uint32_field(4)
-    """How many at most, 1 to 50; 0 = 5."""
+    """Largest number of drivers, 1 to 50; 0 = 5."""
 
 
 @dataclass(eq=False, repr=False)
@@ -249,16 +249,14 @@ class NearestDriversResponse(betterproto.Message):
     """Longitudes, degrees (WGS 84)."""
 
     distances_m: List[float] = betterproto.double_field(5)
-    """From the place, metres as the crow flies."""
+    """Great-circle distances from the place, metres."""
 
     seen_at_ms: List[int] = betterproto.int64_field(6)
-    """
-    When the devices measured their positions, milliseconds since 1970-01-01 UTC.
-    """
+    """Times of the measurements, milliseconds since 1970-01-01 UTC."""
 
     free: List[bool] = betterproto.bool_field(7)
     """
-    On duty, seen lately, and without an order. A soft claim does not count: it ends in a moment, either way.
+    On duty, with a fresh position, and without an order. A claim does not count: it ends soon either way.
     """
 
 
@@ -266,20 +264,20 @@ class NearestDriversResponse(betterproto.Message):
 class FindDriversRequest(betterproto.Message):
     min_lng: float = betterproto.double_field(1)
     """
-    Degrees (WGS 84), all four, and the edges belong to the box. Across the antimeridian are two boxes.
+    Degrees (WGS 84), all four required, edges included. An area across the antimeridian needs two boxes.
     """
 
     min_lat: float = betterproto.double_field(2)
     max_lng: float = betterproto.double_field(3)
     max_lat: float = betterproto.double_field(4)
     free: Optional[bool] = betterproto.bool_field(5, optional=True)
-    """Only those who are free, or only those who are not; absent = both."""
+    """Only free drivers, or only drivers that are not free; absent = both."""
 
     on_duty: Optional[bool] = betterproto.bool_field(6, optional=True)
-    """Only those on duty, or only those who are not; absent = both."""
+    """Only drivers on duty, or only drivers off duty; absent = both."""
 
     limit: int = betterproto.uint32_field(7)
-    """How many at most, 1 to 500; 0 = 100."""
+    """Largest number of drivers, 1 to 500; 0 = 100."""
 
 
 @dataclass(eq=False, repr=False)
