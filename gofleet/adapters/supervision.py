@@ -1,4 +1,4 @@
-"""Consuming goes on beside the block that asked for it; here is how its end is noticed."""
+"""Supervision of consumers, which run beside the block that started them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.waiting import cancel_and_wait, first_of
 
 Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
-"""Sets the second event when it has begun or has to wait, and ends in order when the first is set."""
+"""Sets the second event once it consumes or has to wait, and returns in order after the first is set."""
 
 
 class Supervisor:
@@ -39,7 +39,7 @@ class Supervisor:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why consuming ended for good, if it did."""
+        """The error that ended consuming for good, if any."""
         return self._failure
 
     async def __call__(self, stop: asyncio.Event) -> None:
@@ -74,12 +74,12 @@ class Supervisor:
 
 
 def jittered(seconds: float) -> float:
-    """About so long, so that those who lost the same server do not all come back at the same moment."""
+    """`seconds` +- 50 %, so that clients that lost the same server do not all reconnect at the same moment."""
     return seconds * random.uniform(0.5, 1.5)  # noqa: S311  jitter, not a secret
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    """Wait for the task, and raise what ended it; when we are cancelled, so is it."""
+    """Wait for the task and raise its error; cancelled together with the caller."""
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:

@@ -1,15 +1,15 @@
-"""The roles a process can play."""
+"""The roles that a process can run."""
 
 from __future__ import annotations
 
 from gofleet.process import Part
 
 ORDER = ("fleet", "relay", "worker", "api")
-"""Servers before their callers; closed the other way round."""
+"""Servers before their callers; closed in reverse."""
 
 
 def role(name: str) -> Part[None]:
-    """The role of that name. Imported only now: a worker should not wait for a web framework."""
+    """The role of that name. Imported only now, so that a worker does not load a web framework."""
     from importlib import import_module  # noqa: PLC0415
 
     return getattr(import_module(f"gofleet.roles.{name}"), name)

@@ -1,4 +1,4 @@
-"""Where drivers are and which of them are free: gRPC in, Redis behind, order events to learn from."""
+"""The fleet role: positions and searches of drivers over gRPC, kept in Redis and updated from order events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.messages import FLEET_QUEUE, parking_queue
 from gofleet.guards.chain import drain_chain, follow_chain
-from gofleet.process import Process, repeat
-from gofleet.roles.retries import log_and_retry
+from gofleet.process import Process
+from gofleet.roles.retries import Periodic
 from gofleet.telemetry.instrumentation import handled, observed
 from gofleet.usecases.drivers import FollowOrders, ReconcileDrivers
 
@@ -35,14 +35,13 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     )
     pool = await process.use(parts.postgres)
     reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
-    reconciling = log_and_retry(observed(reconcile), "reconciler", again=False)
     parked, rules = PostgresParked(pool), parts.rules(process.settings)
     follow = follow_chain(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
     drain = drain_chain(parked, rules=rules, stopping=process.stopping)
     consumer = await process.use(parts.consumer)
     watched = partial(handled, system=process.settings.general.broker)
     async with (
-        process.keeping(partial(repeat, reconciling, settings.reconcile_seconds)),
+        process.keeping(Periodic("reconciler", observed(reconcile), settings.reconcile_seconds, again=False)),
         consumer.consuming(parking_queue(FLEET_QUEUE), watched(drain), concurrency=1, prefetch=1),
         consumer.consuming(FLEET_QUEUE, watched(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(

@@ -1,12 +1,12 @@
-"""Publishes what the outbox promised, sweeps what has waited for too long, forgets what is long over.
+"""The relay role: publishes the outbox, escalates orders that waited too long, deletes expired rows.
 
 Any number of relays share the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from loguru import logger
@@ -19,9 +19,9 @@ from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.process import Process, repeat
+from gofleet.process import Process, Work
 from gofleet.roles.relay_loop import WakeUp, relay_loop
-from gofleet.roles.retries import log_and_retry, retry_on_outage
+from gofleet.roles.retries import Periodic, retry_on_outage
 from gofleet.telemetry.instrumentation import InstrumentedPublisher, observed
 from gofleet.telemetry.metrics import (
     FIGURES_TIMESTAMP,
@@ -44,58 +44,51 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.tracing)
     outbox = PostgresOutbox(await process.use(parts.postgres), max_attempts=settings.max_attempts)
     publisher = InstrumentedPublisher(await process.use(parts.publisher), process.settings.general.broker)
-    relay_outbox = RelayOutbox(outbox, publisher, settings.batch)
-    bell = WakeUp()
-    listening = partial(listen, parts.conninfo(process.settings), bell.notify)
-    one, other = (
-        partial(relay_loop, retry_on_outage(observed(relay_outbox), name), settings.batch, bell, settings.poll_seconds)
-        for name in ("relay", "second relay")
-    )
     pool, orders = await process.use(parts.postgres), await process.use(parts.orders)
-    republish_pending = RepublishPending(orders, settings.announce_again_seconds, settings.batch)
-    sweep_orders = SweepOrders(orders, process.settings.worker.t_max_seconds, settings.batch)
     inbox, parked = PostgresInbox(pool), PostgresParked(pool)
+    wake_up, batch = WakeUp(), settings.batch
+    relay_outbox = observed(RelayOutbox(outbox, publisher, batch))
     retention = Retention(settings.outbox_keep_days, settings.inbox_keep_days, settings.parked_keep_days)
-    prune_messages = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
-    replay = log_and_retry(observed(ReplayParked(parked, publisher, settings.replay_batch)), "replay")
-    measure = measuring(
-        outbox, parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool, settings.judge_batch)
-    )
-    async with (
-        process.keeping(listening),
-        process.keeping(one),
-        process.keeping(other),
-        process.keeping(partial(repeat, replay, settings.poll_seconds)),
-        process.keeping(
-            partial(repeat, log_and_retry(observed(republish_pending), "announcer"), settings.sweep_seconds)
-        ),
-        process.keeping(partial(repeat, log_and_retry(observed(sweep_orders), "sweeper"), settings.sweep_seconds)),
-        process.keeping(partial(repeat, log_and_retry(observed(prune_messages), "pruner"), settings.prune_seconds)),
-        process.keeping(partial(repeat, measure, MEASURE_SECONDS)),
-    ):
+    replay = ReplayParked(parked, publisher, settings.replay_batch)
+    republish = RepublishPending(orders, settings.announce_again_seconds, batch)
+    sweep = SweepOrders(orders, process.settings.worker.t_max_seconds, batch)
+    prune = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
+    deadlines = PostgresDeadlines(pool, settings.judge_batch)
+    measure = partial(measure_backlog, outbox, parked, orders, PostgresFailedEvents(pool), deadlines)
+    loops: list[Work] = [
+        partial(listen, parts.conninfo(process.settings), wake_up.notify),
+        partial(relay_loop, retry_on_outage(relay_outbox, "relay"), batch, wake_up, settings.poll_seconds),
+        partial(relay_loop, retry_on_outage(relay_outbox, "second relay"), batch, wake_up, settings.poll_seconds),
+        Periodic("replay", observed(replay), settings.poll_seconds),
+        Periodic("republisher", observed(republish), settings.sweep_seconds),
+        Periodic("sweeper", observed(sweep), settings.sweep_seconds),
+        Periodic("pruner", observed(prune), settings.prune_seconds),
+        Periodic("measurement", measure, MEASURE_SECONDS),
+    ]
+    async with AsyncExitStack() as stack:
+        for loop in loops:
+            await stack.enter_async_context(process.keeping(loop))
         logger.info("relaying")
         yield
 
 
-def measuring(
+async def measure_backlog(
     outbox: PostgresOutbox,
     parked: PostgresParked,
     orders: PostgresOrders,
     failed_events: PostgresFailedEvents,
     deadlines: PostgresDeadlines,
-) -> Callable[[], Awaitable[int]]:
-    """What an operator watches; while PostgreSQL is away the last figures stand, and their time tells it. Not 0 as long
-    as orders are left to be judged."""
+) -> int:
+    """Set the gauges of what waits. Nonzero as long as orders are left whose deadline was not evaluated.
 
-    async def measure() -> int:
-        unpublished, oldest_seconds = await outbox.lag()
-        OUTBOX_UNPUBLISHED.set(unpublished)
-        OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
-        OUTBOX_FAILED.set(await failed_events.count())
-        PARKED_MESSAGES.set(await parked.count())
-        OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
-        judged = await deadlines.evaluate()
-        FIGURES_TIMESTAMP.set_to_current_time()
-        return int(judged.more)
-
-    return log_and_retry(measure, "figures")
+    While PostgreSQL is unavailable the gauges keep their last values, and FIGURES_TIMESTAMP shows how old they are.
+    """
+    unpublished, oldest_seconds = await outbox.lag()
+    OUTBOX_UNPUBLISHED.set(unpublished)
+    OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
+    OUTBOX_FAILED.set(await failed_events.count())
+    PARKED_MESSAGES.set(await parked.count())
+    OLDEST_PENDING_SECONDS.set(await orders.oldest_pending_seconds())
+    evaluated = await deadlines.evaluate()
+    FIGURES_TIMESTAMP.set_to_current_time()
+    return int(evaluated.more)

@@ -1,4 +1,4 @@
-"""How a relay goes on: at once when the bell rings, with more than one batch under way, and seldom looking in vain."""
+"""The loop of a relay: woken by notifications or polling, it publishes batch after batch. Two loops run at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Act = Callable[[], Awaitable[int]]
 
 
 class WakeUp:
-    """Rung when there may be news. It wakes one of those who wait, for what it finds is gone for the others; rung while
-    nobody waits, it is heard by who looks next."""
+    """Passes notifications of pending events to the waiting loops, each to one of them: the events that the first loop
+    claims are gone for the others. A notification while no loop waits is kept for the next one."""
 
     def __init__(self) -> None:
         self.notifications = 0
-        self._unheard = False
+        self._pending = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def notify(self) -> None:
@@ -25,16 +25,16 @@ class WakeUp:
         if self._waiting:
             self._waiting.popleft().set_result(None)
         else:
-            self._unheard = True
+            self._pending = True
 
     def consume(self) -> int:
-        """Whoever looks now sees what was rung for until now: the number of rings."""
-        self._unheard = False
+        """Drop a kept notification before the outbox is read; the number of notifications until now."""
+        self._pending = False
         return self.notifications
 
     async def wait(self, seconds: float, stop: asyncio.Event) -> None:
-        """Until it rings for us, `stop` is set, or the time is up."""
-        if self._unheard:
+        """Return on a notification, when `stop` is set, or after `seconds`."""
+        if self._pending:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -45,16 +45,16 @@ class WakeUp:
                 self._waiting.remove(waiter)
 
 
-async def relay_loop(act: Act, full: int, bell: WakeUp, poll_seconds: float, stop: asyncio.Event) -> None:
-    """Call `act` at every ring that is not another lane's, and every `poll_seconds`, until `stop`; again at once when
-    there is more than one batch of `full`, or when it was rung meanwhile.
+async def relay_loop(act: Act, full: int, wake_up: WakeUp, poll_seconds: float, stop: asyncio.Event) -> None:
+    """Call `act` at each notification and every `poll_seconds`, until `stop`; again at once while batches are at least
+    half `full`, or when a notification arrived during a call that published something.
 
-    For what another lane or another relay has in hand holds the later events of its orders back: who has published
-    something looks after those, and one who found nothing need not.
+    Events in flight in another loop or relay hold back the later events of the same orders: the loop that published
+    them looks for those, and a loop that found nothing need not.
     """
     while not stop.is_set():
-        heard = bell.consume()
+        before = wake_up.consume()
         done = await act()
-        more = 2 * done >= full  # not all of it need have been taken
-        if not more and not (done and bell.notifications > heard):
-            await bell.wait(poll_seconds, stop)
+        more = 2 * done >= full  # the broker may have refused some of the batch
+        if not more and not (done and wake_up.notifications > before):
+            await wake_up.wait(poll_seconds, stop)

@@ -1,54 +1,75 @@
-"""What a role does again and again must outlive what it needs being away."""
+"""Periodic work that survives outages of the servers it needs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from loguru import logger
 
 from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
+from gofleet.process import repeat
 
-REST_SECONDS = 0.5
-"""On average. New orders ring the bell all the while; without a rest each ring would be a try."""
+PAUSE_SECONDS = 0.5
+"""Mean pause after a failed attempt. Each new order wakes the relay, and without a pause would cause an attempt."""
 
 Act = Callable[[], Awaitable[int]]
+"""Does one batch and returns how much it did."""
 
 
 def retry_on_outage(act: Act, name: str) -> Act:
-    """The act, answering 0 while what it needs is away: an outage only delays."""
-    away = False
+    """The act, returning 0 while a server it needs is unavailable."""
+    unavailable = False
 
-    async def tried() -> int:
-        nonlocal away
+    async def attempt() -> int:
+        nonlocal unavailable
         try:
             done = await act()
         except Unavailable as error:
-            if not away:
+            if not unavailable:
                 logger.warning("{} waits: {}", name, error)
-            away = True
-            await asyncio.sleep(jittered(REST_SECONDS))
+            unavailable = True
+            await asyncio.sleep(jittered(PAUSE_SECONDS))
             return 0
-        if away:
-            logger.info("{} goes on", name)
-        away = False
+        if unavailable:
+            logger.info("{} resumes", name)
+        unavailable = False
         return done
 
-    return tried
+    return attempt
 
 
-def log_and_retry(act: Act, name: str, *, again: bool = True) -> Act:
-    """The act, outliving outages and its own failures, which are logged: one order that nobody foresaw must not keep
-    all others from being looked after. With `again` it says how much was done, else 0: not to be repeated at once."""
+def log_and_retry(act: Act, name: str) -> Act:
+    """The act, surviving outages and its own failures, which are logged: one unforeseen order must not block others."""
     patient = retry_on_outage(act, name)
 
-    async def tried() -> int:
+    async def attempt() -> int:
         try:
-            done = await patient()
+            return await patient()
         except Exception:
             logger.exception("{} failed and will try again", name)
             return 0
-        return done if again else 0
 
-    return tried
+    return attempt
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """Work for `Process.keeping`: calls `act` every `seconds`, and with `again` once more at once after any result but
+    0. `on_error` decides which errors it survives."""
+
+    name: str
+    act: Act
+    seconds: float
+    on_error: Callable[[Act, str], Act] = log_and_retry
+    again: bool = True
+
+    async def __call__(self, stop: asyncio.Event) -> None:
+        attempt = self.on_error(self.act, self.name)
+
+        async def once() -> bool:
+            return bool(await attempt()) and self.again
+
+        await repeat(once, self.seconds, stop)

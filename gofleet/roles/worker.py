@@ -1,4 +1,4 @@
-"""Gives every announced order its driver, or hands it to people."""
+"""The worker role: dispatches the order of each event, or escalates it to manual dispatch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def worker(process: Process) -> AsyncGenerator[None]:
 
 
 def breaker(settings: Settings) -> RatioBreaker:
-    """The breaker around the fleet service, its state shown as a metric."""
+    """The circuit breaker around the fleet service, its state exported as a metric."""
     at = settings.breaker
 
     def show(_: BreakerState, now: BreakerState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import psycopg
 
@@ -14,7 +15,8 @@ from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery
 from gofleet.domain.parked import CRASH_LOOP
-from gofleet.roles.relay import measuring
+from gofleet.roles.relay import measure_backlog
+from gofleet.roles.retries import log_and_retry
 from tests.makers import an_order
 from tests.telemetry.moved import moved, sample
 
@@ -22,7 +24,10 @@ from tests.telemetry.moved import moved, sample
 async def test_what_waits_is_counted_and_stands_while_postgres_is_away(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=0.2) as pool:
         orders, parked = PostgresOrders(pool), PostgresParked(pool)
-        measure = measuring(PostgresOutbox(pool), parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool))
+        act = partial(
+            measure_backlog, PostgresOutbox(pool), parked, orders, PostgresFailedEvents(pool), PostgresDeadlines(pool)
+        )
+        measure = log_and_retry(act, "measurement")
         for number in range(3):
             await orders.add(an_order(f"o-{number}"))
         with moved("gofleet_messages_parked_total", queue=DISPATCH_QUEUE):
