@@ -150,14 +150,14 @@ def nobody(url: str, why: str) -> CommandFailed:
 
 def _refusal(status: int, problem: Item) -> Failure:
     """The problem's own words."""
-    from gofleet.adapters.http.problem_types import problem_type_of
+    from gofleet.adapters.http.problem_types import problem_type_of_uri
 
     faults = problem.get("errors")
     known = cast("list[Item]", faults) if isinstance(faults, list) else []
     where = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in known]
     why = "; ".join(where) or str(problem.get("detail") or f"status {status}")
-    slug = problem_type_of(problem.get("type"))
-    hint = slug.meaning.hint if slug else "try again later" if status >= SERVER_ERROR else "see `--help`"
-    fix = FIXES.get(slug or "", hint)
+    kind = problem_type_of_uri(problem.get("type"))
+    hint = kind.hint if kind else "try again later" if status >= SERVER_ERROR else "see `--help`"
+    fix = FIXES.get(kind.slug, hint) if kind else hint
     code = NOT_THERE if status in AWAY else REFUSED
     return Failure(harmless(problem.get("title", "refused")), harmless(why), fix, code)

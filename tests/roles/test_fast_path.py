@@ -10,10 +10,16 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
 
-from gofleet.adapters.http.app import litestar_app
+from gofleet.adapters.http import app as application
+from gofleet.adapters.http.app import api_app, litestar_app
 from gofleet.adapters.http.asgi import ASGIApp, Message
-from gofleet.adapters.http.fast_path import FastPath
+from gofleet.adapters.http.auth import Authenticator
+from gofleet.adapters.http.fast_path import FastPath, with_fast_path
 from gofleet.adapters.http.middleware import RequestMiddleware
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX
 from gofleet.domain.errors import InvalidTransition, OrderIdConflict, OrderNotFound, StaleOrder, Unavailable
@@ -251,7 +257,7 @@ async def answer(asked: Asked, app: ASGIApp) -> Heard:
     }
     with logged() as lines:
         async with exporting("test", ""):
-            await RequestMiddleware(app, body_seconds=0.05, count=count)(scope, receive, send)
+            await RequestMiddleware(app, body_seconds=0.05, on_response=count)(scope, receive, send)
     heard.logged = [line.split("Traceback")[0] for line in lines]
     return heard
 
@@ -292,3 +298,51 @@ async def test_an_ordinary_delivery_takes_the_short_way(length: bytes | None) ->
     heard = await answer(delivering("ordinary", length=length), short)
 
     assert heard.counted == [("POST", f"{PATH}/{{order_id}}/deliver", 200)]
+
+
+def test_the_api_uses_the_fast_path() -> None:
+    api, authenticator = World().api(), Authenticator()
+
+    app = with_fast_path(litestar_app(api, authenticator), api.create_order, api.deliver_order, authenticator)
+
+    assert isinstance(app, FastPath)
+
+
+class Recorder(ASGIMiddleware):
+    """Counts the requests that pass it, as a middleware and as a guard."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def handle(self, scope: Any, receive: Any, send: Any, next_app: Any) -> None:
+        self.paths.append(scope["path"])
+        await next_app(scope, receive, send)
+
+    def guard(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        self.paths.append(connection.url.path)
+
+    async def before_send(self, message: Any, scope: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.paths.append(scope["path"])
+
+
+@pytest.mark.parametrize("hook", ["guards", "middleware", "before_send"])
+async def test_a_hook_added_to_the_application_runs_for_the_hot_routes(
+    monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    """The fast path steps aside instead of bypassing the addition."""
+    recorder = Recorder()
+    added = {"guards": recorder.guard, "middleware": recorder, "before_send": recorder.before_send}[hook]
+
+    def extended(*args: Any, **options: Any) -> Litestar:
+        return Litestar(*args, **{**options, hook: [*options.get(hook, ()), added]})
+
+    monkeypatch.setattr(application, "Litestar", extended)
+    api = replace(World().api(), create_order=Creating(), deliver_order=Delivering())
+    app = api_app(api)
+
+    created = await answer(Asked("good"), app)
+    delivered = await answer(delivering("delivery"), app)
+
+    assert [created.start["status"], delivered.start["status"]] == [201, 200]
+    assert recorder.paths == [PATH, DELIVER]

@@ -139,7 +139,7 @@ def _check_problems(route: str) -> None:
         assert list(response["content"]) == [MEDIA_TYPE]
         assert response["content"][MEDIA_TYPE]["schema"]["$ref"] == f"{REFERENCE}Problem"
         assert {slug.uri for slug in ProblemType if slug.uri in slugs(response)} == set(slugs(response))
-        assert {slug.meaning.status for slug in ProblemType if slug.uri in slugs(response)} == {status}
+        assert {slug.status for slug in ProblemType if slug.uri in slugs(response)} == {status}
         assert set(response["content"][MEDIA_TYPE]["examples"]) == {uri.rpartition("/")[2] for uri in slugs(response)}
     assert slugs(OPERATIONS[route]["responses"]["500"]) == [ProblemType.INTERNAL.uri]
     assert ProblemType.UNAVAILABLE.uri in slugs(OPERATIONS[route]["responses"]["503"])

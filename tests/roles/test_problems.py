@@ -1,4 +1,4 @@
-"""Every way in which the API says no has a word of its own, and the word is explained."""
+"""Every error of the API has a problem type, and every problem type is documented."""
 
 from __future__ import annotations
 
@@ -7,35 +7,132 @@ from http import HTTPStatus
 
 import httpx
 import pytest
+from litestar.exceptions import (
+    ClientException,
+    InternalServerException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 
-from gofleet.adapters.http.problem_types import MEANINGS, ProblemType, problem_type_of
-from gofleet.adapters.http.problems import SLUGS, problem_type_for
-from gofleet.domain.errors import FleetBreakerOpen, GoFleetError
+from gofleet.adapters.http.etags import MalformedTag, MissingTag
+from gofleet.adapters.http.load_shedding import Overloaded
+from gofleet.adapters.http.problem_types import ProblemType, RequestError, problem_type, problem_type_of_uri
+from gofleet.adapters.http.problems import problem_type_for
+from gofleet.adapters.http.request_limits import BadHost, BodyIncomplete, BodyTooLarge, BodyTooSlow, MisdirectedRequest
+from gofleet.adapters.http.sse import TooManyStreams
+from gofleet.adapters.http.validation import MalformedJson, UnsupportedMediaType
+from gofleet.domain.errors import (
+    AlreadyHandled,
+    CountMismatch,
+    DeadlineExceeded,
+    DriverBusy,
+    DriverNotFound,
+    FleetBreakerOpen,
+    FleetUnavailable,
+    GoFleetError,
+    Invalid,
+    InvalidTransition,
+    Malformed,
+    MessageRefused,
+    NoDriverNearby,
+    NoPickup,
+    NoPosition,
+    NotReplayable,
+    OpenOrderLimitReached,
+    OrderIdConflict,
+    OrderNotFound,
+    ParkedMessageNotFound,
+    PermissionDenied,
+    RateLimitExceeded,
+    StaleOrder,
+    Unauthenticated,
+    Unavailable,
+    UnknownCursor,
+    UnknownDriver,
+    VersionMismatch,
+)
+
+# Every error that the API documents, and the slug that clients match on.
+SLUGS: dict[type[Exception], str] = {
+    Invalid: "invalid",
+    UnknownDriver: "unknown-driver",
+    MalformedJson: "malformed-json",
+    UnsupportedMediaType: "unsupported-media-type",
+    BodyTooLarge: "too-large",
+    BodyTooSlow: "too-slow",
+    BodyIncomplete: "incomplete",
+    BadHost: "bad-host",
+    MisdirectedRequest: "misdirected",
+    Unauthenticated: "unauthenticated",
+    PermissionDenied: "forbidden",
+    OrderNotFound: "no-such-order",
+    DriverNotFound: "no-such-driver",
+    NoPosition: "no-position",
+    NoPickup: "no-pickup",
+    MalformedTag: "malformed-tag",
+    MissingTag: "precondition-required",
+    VersionMismatch: "version-mismatch",
+    OrderIdConflict: "order-taken",
+    OpenOrderLimitReached: "too-many-open-orders",
+    InvalidTransition: "invalid-transition",
+    StaleOrder: "stale-order",
+    DriverBusy: "driver-busy",
+    ParkedMessageNotFound: "no-such-parked-message",
+    NotReplayable: "not-replayable",
+    CountMismatch: "count-mismatch",
+    RateLimitExceeded: "too-many-requests",
+    TooManyStreams: "too-many-streams",
+    Overloaded: "overcrowded",
+    Unavailable: "unavailable",
+    FleetUnavailable: "fleet-unavailable",
+    FleetBreakerOpen: "fleet-unavailable",
+}
+FRAMEWORK = {
+    ValidationException: ProblemType.INVALID,
+    NotFoundException: ProblemType.NOT_FOUND,
+    MethodNotAllowedException: ProblemType.METHOD_NOT_ALLOWED,
+    ClientException: ProblemType.BAD_REQUEST,
+    InternalServerException: ProblemType.INTERNAL,
+}
 
 
-def test_every_slug_has_a_meaning_and_something_that_leads_to_it() -> None:
-    for_others = {ProblemType.BAD_REQUEST, ProblemType.INTERNAL}
+def test_every_problem_type_is_well_formed_and_has_an_error() -> None:
+    of_errors = {problem_type(slug) for slug in SLUGS.values()}
 
-    assert set(MEANINGS) == set(ProblemType)
-    assert set(SLUGS.values()) | for_others == set(ProblemType)
-    for slug, meaning in MEANINGS.items():
-        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", slug)
-        assert HTTPStatus(meaning.status) >= HTTPStatus.BAD_REQUEST
-        assert meaning.title[0].isupper()
-        assert meaning.hint[0] == meaning.hint[0].lower()
-
-
-def test_a_domain_error_goes_by_its_own_code() -> None:
-    errors = [error for error in SLUGS if issubclass(error, GoFleetError) and "code" in vars(error)]
-
-    assert len(errors) > 12
-    assert {error: error.code for error in errors} == {error: SLUGS[error].value for error in errors}
-    assert problem_type_for(FleetBreakerOpen(1)) is ProblemType.FLEET_UNAVAILABLE
+    assert of_errors | set(FRAMEWORK.values()) == set(ProblemType)
+    assert len({problem.slug for problem in ProblemType}) == len(ProblemType)
+    for problem in ProblemType:
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", problem.slug)
+        assert problem.slug == problem.name.lower().replace("_", "-")
+        assert HTTPStatus(problem.status) >= HTTPStatus.BAD_REQUEST
+        assert problem.title[0].isupper()
+        assert problem.hint[0] in "`" or problem.hint[0] == problem.hint[0].lower()
 
 
-def test_a_type_that_is_none_of_ours_is_no_slug() -> None:
-    assert problem_type_of("/problems/order-taken") is ProblemType.ORDER_TAKEN
-    assert [problem_type_of(other) for other in (None, "", "order-taken", "/problems/nonsense", 7)] == [None] * 5
+def test_an_error_maps_to_the_problem_type_of_its_code() -> None:
+    for error, slug in SLUGS.items():
+        assert problem_type_for(error.__new__(error)).slug == slug, error
+    assert _subclasses(RequestError) <= set(SLUGS)
+    undocumented = {
+        error for error in _subclasses(GoFleetError) if problem_type_for(error.__new__(error)) is ProblemType.INTERNAL
+    }
+    assert {NoDriverNearby, AlreadyHandled, Malformed, MessageRefused, DeadlineExceeded, UnknownCursor} <= undocumented
+
+
+def test_an_error_of_the_framework_maps_by_its_class() -> None:
+    assert {error: problem_type_for(error()) for error in FRAMEWORK} == FRAMEWORK
+    assert problem_type_for(RuntimeError()) is ProblemType.INTERNAL
+
+
+def _subclasses(error: type[Exception]) -> set[type[Exception]]:
+    direct = {found for found in error.__subclasses__() if found.__module__.startswith("gofleet.")}
+    return direct | {below for found in direct for below in _subclasses(found)}
+
+
+def test_an_unknown_type_has_no_problem_type() -> None:
+    assert problem_type_of_uri("/problems/order-taken") is ProblemType.ORDER_TAKEN
+    assert [problem_type_of_uri(other) for other in (None, "", "order-taken", "/problems/nonsense", 7)] == [None] * 5
 
 
 @pytest.mark.parametrize("slug", list(ProblemType))
@@ -43,8 +140,7 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncC
     answer = await client.get(slug.uri)
 
     assert answer.status_code == 200
-    title, status, hint = slug.meaning.title, slug.meaning.status, slug.meaning.hint
-    assert answer.json() == {"type": slug.uri, "title": title, "status": status, "hint": hint}
+    assert answer.json() == {"type": slug.uri, "title": slug.title, "status": slug.status, "hint": slug.hint}
 
 
 @pytest.mark.parametrize(
@@ -85,8 +181,8 @@ async def test_what_the_framework_refuses_has_a_slug_too(
 ) -> None:
     answer = await client.request(method, path)
 
-    assert answer.status_code == slug.meaning.status
+    assert answer.status_code == slug.status
     assert answer.headers["content-type"] == "application/problem+json"
     assert ("allow" in answer.headers) == (slug is ProblemType.METHOD_NOT_ALLOWED)
     if method != "HEAD":
-        assert (answer.json()["type"], answer.json()["title"]) == (slug.uri, slug.meaning.title)
+        assert (answer.json()["type"], answer.json()["title"]) == (slug.uri, slug.title)

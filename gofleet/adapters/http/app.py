@@ -1,4 +1,4 @@
-"""The REST API as one Litestar application."""
+"""The REST API as one ASGI application, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.auth import PUBLIC_ROUTE, Authenticator, Caller, caller_of
 from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
-from gofleet.adapters.http.fast_path import FastPath
+from gofleet.adapters.http.fast_path import with_fast_path
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
@@ -47,25 +47,25 @@ from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Ord
 
 PREFIX = "/api/v1"
 DESCRIPTION = """\
-Bodies are JSON; a field nobody knows is refused. Every error is `application/problem+json` (RFC 9457): programs match
-on its `type`, whose address explains it. Ids are 1 to 64 characters of `A-Z a-z 0-9 . _ : -`. Lists come in pages: ask
-with `cursor` for the ones after, as long as there is a `next_cursor`. Times are UTC, in RFC 3339."""
+Bodies are JSON; unknown fields are rejected. Every error is `application/problem+json` (RFC 9457): programs match on
+its `type`, and `GET` of that URL documents it. Ids are 1 to 64 characters of `A-Z a-z 0-9 . _ : -`. Lists are
+paginated: repeat the request with `cursor` as long as the response has a `next_cursor`. Times are UTC, in RFC 3339."""
 TAGS = {
-    "orders": "Deliveries, from the asking to the end. Asking again for the same is safe everywhere.",
-    "drivers": "Who delivers, and where they are.",
-    "parked messages": "Messages that no retry cured: look, mend the cause, have them replayed.",
-    "outbox": "Events that the broker refused for good.",
-    "operations": "How the service is doing.",
-    "problems": "What the `type` of a problem means.",
+    "orders": "Delivery orders from creation to delivery. Every request can be repeated safely.",
+    "drivers": "Drivers, their duty and their positions.",
+    "parked messages": "Messages that could not be processed (dead-letter storage): inspect and replay them.",
+    "outbox": "Events that the broker rejected permanently.",
+    "operations": "Service level indicators and API metadata.",
+    "problems": "Documentation of the problem types.",
 }
 HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
 
 
 @dataclass(frozen=True)
 class Api:
-    """What the routes need; handlers name these fields as their parameters.
+    """Dependencies of the routes; handlers receive them as parameters of the same names.
 
-    `operations` answers the health routes (and only those: metrics are not for the API's port).
+    `operations` serves the health routes only: metrics do not belong on the API's port.
     """
 
     orders: Orders
@@ -99,25 +99,25 @@ def api_app(
     counter: RequestCounter | None = None,
     authenticator: Authenticator | None = None,
 ) -> ASGIApp:
-    """The API over `api`. It needs no ASGI lifespan: who made the parts closes them.
+    """The complete API. It needs no ASGI lifespan: the creator of the dependencies closes them.
 
-    `allowed_hosts` are the names it answers to, empty = any; `counter` is told of every answer; without a `door`
-    whoever asks may do everything.
+    `allowed_hosts` are the accepted host names, empty = any; `counter` counts every response; without an
+    `authenticator` every request is anonymous and unrestricted.
     """
     authenticator = authenticator or Authenticator()
-    # Litestar's own middleware runs inside the routing: it would miss what no route answers.
+    # Litestar's own middleware runs inside the routing and would miss requests that match no route.
     return RequestMiddleware(
-        FastPath(cast("ASGIApp", litestar_app(api, authenticator)), api.create_order, api.deliver_order, authenticator),
+        with_fast_path(litestar_app(api, authenticator), api.create_order, api.deliver_order, authenticator),
         body_bytes_max=body_bytes_max,
         body_seconds=body_seconds,
         load_shedder=load_shedder,
         allowed_hosts=allowed_hosts,
-        count=(counter or RequestCounter()).count,
+        on_response=(counter or RequestCounter()).count,
     )
 
 
 def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litestar:
-    """The routes over `api`, for requests that have passed the middleware."""
+    """The routes, for requests that have passed the middleware."""
     authenticator = authenticator or Authenticator()
     routes = Router(
         PREFIX,
@@ -139,10 +139,11 @@ def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litest
         [routes, get_problem, protected_resource_route(authenticator.issuer), _health(api.operations)],
         request_class=StrictRequest,
         guards=[authenticator.guard],
-        request_max_body_size=None,  # LimitedBody counts, and lets the client finish so that it hears the answer
+        # LimitedBody limits the body, and lets the client finish sending so that it reads the response.
+        request_max_body_size=None,
         exception_handlers={Exception: problem_response},
         logging_config=None,
-        openapi_config=_openapi(guarded=authenticator.auth_required),
+        openapi_config=_openapi(auth_required=authenticator.auth_required),
     )
 
 
@@ -166,22 +167,22 @@ def _health(operations: ASGIApp) -> ASGIRouteHandler:
     return health
 
 
-def _openapi(*, guarded: bool) -> OpenAPIConfig:
+def _openapi(*, auth_required: bool) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="GoFleet",
         version=__version__,
-        summary="Delivery orders in, each one given the nearest free driver.",
+        summary="Delivery orders, each dispatched to the nearest free driver.",
         description=DESCRIPTION,
         license=License("MIT", identifier="MIT"),
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
-        render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=guarded)],
+        render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=auth_required)],
         openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=PUBLIC_ROUTE),
     )
 
 
 class _DocumentOnly(Router):
-    """Litestar also registers an HTML page for every other path below; here those are problems like any 404."""
+    """Registers the document only: Litestar would serve an HTML page for every other path below the prefix."""
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
         if isinstance(value, HTTPRouteHandler) and value.name == OPENAPI_JSON_HANDLER_NAME:
@@ -190,7 +191,10 @@ class _DocumentOnly(Router):
 
 
 def options_routes(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-    """A handler for each path of `handlers`, which tells what methods it takes."""
+    """An OPTIONS handler for each path of `handlers`.
+
+    Litestar's own one lists only the methods of one handler when a path has several.
+    """
     allowed: dict[str, set[str]] = defaultdict(lambda: {HttpMethod.OPTIONS.value})
     for handler in handlers:
         for path in handler.paths:
@@ -207,6 +211,6 @@ def _options(path: str, methods: str) -> HTTPRouteHandler:
 
 
 def openapi_document() -> dict[str, Any]:
-    """The description of all routes (OpenAPI 3.1), for which nothing is opened or asked."""
-    nothing = cast("Any", dict.fromkeys(field.name for field in fields(Api)))
-    return openapi_of(litestar_app(Api(**nothing)))
+    """The OpenAPI 3.1 document of all routes, generated without any dependency."""
+    no_dependencies = cast("Any", dict.fromkeys(field.name for field in fields(Api)))
+    return openapi_of(litestar_app(Api(**no_dependencies)))

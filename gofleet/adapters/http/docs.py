@@ -13,7 +13,7 @@ from litestar.params import PathParameter
 
 from gofleet.adapters.http.auth import PUBLIC_ROUTE
 from gofleet.adapters.http.fields import described
-from gofleet.adapters.http.problem_types import PROBLEMS_PATH, ProblemType
+from gofleet.adapters.http.problem_types import PROBLEMS_PATH, ProblemType, problem_type_of_uri
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
 from gofleet.domain.principal import Scope
 
@@ -49,9 +49,9 @@ class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
     """What a sort of problem means."""
 
     type: Annotated[str, described("The `type` of such problems.", ProblemType.ORDER_TAKEN.uri)]
-    title: Annotated[str, described("What is wrong.", ProblemType.ORDER_TAKEN.meaning.title)]
+    title: Annotated[str, described("What is wrong.", ProblemType.ORDER_TAKEN.title)]
     status: Annotated[int, described("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
-    hint: Annotated[str, described("What to do about it.", ProblemType.ORDER_TAKEN.meaning.hint)]
+    hint: Annotated[str, described("What to do about it.", ProblemType.ORDER_TAKEN.hint)]
 
 
 EXPLAINED = {200: ResponseDoc(ProblemTypeView, description="What it means and what to do about it.")}
@@ -69,17 +69,14 @@ async def get_problem(
     slug: Annotated[
         str,
         PathParameter(
-            description="The end of the problem's `type`.", schema_extra={"enum": [s.value for s in ProblemType]}
+            description="The end of the problem's `type`.", schema_extra={"enum": [known.slug for known in ProblemType]}
         ),
     ],
 ) -> ProblemTypeView:
     """What the `type` of a problem means. The words may change, the slugs never do."""
-    try:
-        found = ProblemType(slug)
-    except ValueError as error:
-        raise NotFoundException from error
-    title, status, hint = found.meaning.title, found.meaning.status, found.meaning.hint
-    return ProblemTypeView(type=found.uri, title=title, status=status, hint=hint)
+    if not (problem := problem_type_of_uri(PROBLEMS_PATH + slug)):
+        raise NotFoundException
+    return ProblemTypeView(type=problem.uri, title=problem.title, status=problem.status, hint=problem.hint)
 
 
 PATH = "/.well-known/oauth-protected-resource"

@@ -1,4 +1,4 @@
-"""From an exception to the problem that the client is answered."""
+"""Conversion of exceptions to problem responses, and the pre-rendered 503 for shed requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from msgspec import structs
 from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
 from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.load_shedding import Overloaded
-from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problem_types import ProblemType, RequestError
 from gofleet.adapters.http.problems import MEDIA_TYPE, InvalidValue, Problem, problem_type_for
 from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
 from gofleet.adapters.http.sse import TooManyStreams
@@ -35,27 +35,29 @@ from gofleet.telemetry.tracing import current_trace_id, record_error
 
 CHALLENGE = 'Bearer realm="gofleet"'
 
+_Pair = tuple[bytes, bytes]
+_PLACEHOLDER = new_text_id()
+"""Stands for the request id in the pre-rendered 503."""
+
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """The answer to whatever a handler, or Litestar itself, raised."""
-    found = problem_of(error, request.scope["state"].get("request_id"))
-    return Response(found, status_code=found.status, media_type=MEDIA_TYPE, headers=problem_headers(error))
+    """Litestar exception handler for every error of a handler or of Litestar itself."""
+    problem = problem_of(error, request.scope["state"].get("request_id"))
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=problem_headers(error))
 
 
 def problem_of(error: Exception, request_id: str | None) -> Problem:
-    """What to tell the client; what it must not know is logged instead."""
-    slug = problem_type_for(error)
-    meaning = slug.meaning
-    if (
-        meaning.status >= HTTPStatus.INTERNAL_SERVER_ERROR and slug is not ProblemType.OVERCROWDED
-    ):  # which tells for itself
-        _log(error, slug, request_id)
+    """The problem details of `error`; what the client must not see is logged instead."""
+    kind = problem_type_for(error)
+    # An overloaded server counts and logs its rejections by itself.
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and kind is not ProblemType.OVERCROWDED:
+        _log(error, kind, request_id)
     return Problem(
-        type=slug.uri,
-        title=meaning.title,
-        status=meaning.status,
-        detail=_detail(error, slug),
-        errors=_faults(error),
+        type=kind.uri,
+        title=kind.title,
+        status=kind.status,
+        detail=_detail(error, kind),
+        errors=_invalid_values(error),
         actual_count=error.actual if isinstance(error, CountMismatch) else None,
         request_id=request_id,
         trace_id=current_trace_id(),
@@ -63,7 +65,7 @@ def problem_of(error: Exception, request_id: str | None) -> Problem:
 
 
 def problem_headers(error: Exception) -> dict[str, str]:
-    """The headers that go with the problem."""
+    """The headers that accompany the problem."""
     match error:
         case HTTPException():
             return dict(error.headers or {})
@@ -74,13 +76,38 @@ def problem_headers(error: Exception) -> dict[str, str]:
         case VersionMismatch():
             return {"ETag": etag_of(error.version)} if error.version else {}
         case BodyTooLarge() | BodyTooSlow():
-            return {"Connection": "close"}  # the rest of that body must not be taken for the next request
+            return {"Connection": "close"}  # the unread rest of the body must not be parsed as the next request
         case _:
             return {}
 
 
+async def send_overloaded(send: Send, limit: int, request_id: str) -> int:
+    """Send the problem of `Overloaded(limit)` and return its status.
+
+    The response is rendered in advance: under overload the API sends more of these than anything else, and each must
+    stay far cheaper than the request that it replaces.
+    """
+    status, headers, before, after = _rendered(limit)
+    encoded_id = request_id.encode("ascii")
+    body = b"".join((before, encoded_id, after))
+    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", encoded_id), NOSNIFF]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    return status
+
+
+@cache  # one entry for each value of the concurrency limit, so its size is bounded
+def _rendered(limit: int) -> tuple[int, list[_Pair], bytes, bytes]:
+    """The status, the constant headers, and the body before and after the request id."""
+    error = Overloaded(limit)
+    problem = structs.replace(problem_of(error, _PLACEHOLDER), trace_id=None)  # shed requests have no trace
+    before, _, after = msgspec.json.encode(problem).partition(_PLACEHOLDER.encode())
+    headers = raw_headers(*problem_headers(error).items(), ("content-type", MEDIA_TYPE))
+    return problem.status, headers, before, after
+
+
 def _challenge(error: Unauthenticated | PermissionDenied) -> str | None:
-    """RFC 6750, section 3."""
+    """The WWW-Authenticate challenge (RFC 6750, section 3)."""
     match error:
         case Unauthenticated():
             return CHALLENGE + (', error="invalid_token"' if error.given else "")
@@ -88,46 +115,49 @@ def _challenge(error: Unauthenticated | PermissionDenied) -> str | None:
             return error.scope and f'{CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
 
 
-def _log(error: Exception, slug: ProblemType, request_id: str | None) -> None:
+def _log(error: Exception, kind: ProblemType, request_id: str | None) -> None:
     record_error(error)
-    bound = logger.bind(request_id=request_id, problem=slug.value)
-    if isinstance(error, (Unavailable, TooManyStreams)):
-        bound.bind(why=str(error)).warning("request refused")
+    bound = logger.bind(request_id=request_id, problem=kind.slug)
+    if isinstance(error, (Unavailable, RequestError)):
+        bound.bind(why=str(error)).warning("request rejected")
     else:
         bound.opt(exception=error).error("request failed")
 
 
-def _detail(error: Exception, slug: ProblemType) -> str | None:
+def _detail(error: Exception, kind: ProblemType) -> str | None:
     match error:
         case Unavailable():
-            return f"{error.what} cannot be reached, try again later"  # `why` may name hosts and users
+            return f"{error.what} is unavailable, retry later"  # `why` may name hosts and users
         case ValidationException():
-            return None  # its own detail repeats the URL; `errors` says it
-        case HTTPException() if slug is not ProblemType.INTERNAL:
+            return None  # Litestar's detail repeats the URL; `errors` lists the values
+        case HTTPException() if kind is not ProblemType.INTERNAL:
             return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
         case _:
-            return None if slug is ProblemType.INTERNAL else str(error)
+            return None if kind is ProblemType.INTERNAL else str(error)
 
 
-def _faults(error: Exception) -> list[InvalidValue]:
+def _invalid_values(error: Exception) -> list[InvalidValue]:
     match error:
         case InvalidParameter():
             return [InvalidValue(parameter=error.field, detail=error.why)]
         case InvalidBody():
             return [InvalidValue(pointer=error.pointer, detail=error.why)]
         case InvalidItems():
-            return [InvalidValue(pointer=one.pointer, detail=one.why) for one in error.faults]
+            return [InvalidValue(pointer=item.pointer, detail=item.why) for item in error.faults]
         case Invalid():
             return [InvalidValue(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():
-            found = cast("list[dict[str, str]]", error.extra or [])
-            return [InvalidValue(parameter=_parameter(each), detail=plain_message(each["message"])) for each in found]
+            extras = cast("list[dict[str, str]]", error.extra or [])
+            return [
+                InvalidValue(parameter=_parameter(extra), detail=plain_message(extra["message"])) for extra in extras
+            ]
         case _:
             return []
 
 
 def _parameter(extra: dict[str, str]) -> str | None:
-    """As the client wrote it; Litestar tells our handler's name, which cannot be `state`, a word of Litestar's own."""
+    """The parameter's name in the request. Litestar reports the handler's argument, which cannot be `state` because
+    Litestar reserves that name."""
     name = extra.get("key")
     return "state" if name == "stage" else name
 
@@ -135,29 +165,3 @@ def _parameter(extra: dict[str, str]) -> str | None:
 def _pointer(field: str) -> str:
     """`pickup.lat` as the JSON pointer `/pickup/lat`."""
     return "".join("/" + step for step in field.split(".") if step)
-
-
-_Pair = tuple[bytes, bytes]
-_SOMEBODY = new_text_id()
-"""Stands where the id of the request will be."""
-
-
-async def send_overloaded(send: Send, most: int, request_id: str) -> int:
-    """Answer as to `Overloaded(most)`; the status."""
-    status, headers, before, behind = _written(most)
-    own = request_id.encode("ascii")
-    body = b"".join((before, own, behind))
-    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", own), NOSNIFF]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-    return status
-
-
-@cache  # no more of them than there may be requests in hand
-def _written(most: int) -> tuple[int, list[_Pair], bytes, bytes]:
-    """The status, the headers that all of them have, and the body before and behind the request's id."""
-    error = Overloaded(most)
-    problem = structs.replace(problem_of(error, _SOMEBODY), trace_id=None)  # none has begun
-    before, _, behind = msgspec.json.encode(problem).partition(_SOMEBODY.encode())
-    headers = raw_headers(*problem_headers(error).items(), ("content-type", MEDIA_TYPE))
-    return problem.status, headers, before, behind

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from gofleet.adapters.http.problem_types import RequestError
 from gofleet.domain.driver import Driver
 from gofleet.usecases.transitions import Versions
 
@@ -17,12 +18,16 @@ _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
 _DRIVER_VERSION = re.compile(r'"([1-9][0-9]{0,9})(?:/[^"]*)?"')
 
 
-class MalformedTag(Exception):
+class MalformedTag(RequestError):
+    code = "malformed-tag"
+
     def __init__(self) -> None:
         super().__init__('it must be like "3", with the quotes')
 
 
-class MissingTag(Exception):
+class MissingTag(RequestError):
+    code = "precondition-required"
+
     def __init__(self) -> None:
         super().__init__("send the ETag of the order as you saw it")
 

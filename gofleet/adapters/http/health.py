@@ -1,4 +1,4 @@
-"""How a process is doing, for orchestrators and Prometheus. Plain ASGI: every role serves it, few need more."""
+"""Health and metrics endpoints of every role, as a plain ASGI application."""
 
 from __future__ import annotations
 
@@ -22,18 +22,16 @@ HealthCheck = Callable[[], Awaitable[object]]
 
 
 class HealthCheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one check found."""
-
     ok: bool
     why: str | None = None
 
 
 @dataclass(frozen=True)
 class HealthApp:
-    """An ASGI application for `/health`, `/health/live`, `/health/ready` and `/metrics`.
+    """ASGI application for `/health`, `/health/live`, `/health/ready` and `/metrics`.
 
-    `checks` is read at every request, so parts may add theirs later. With `explain` off, failed checks are named
-    without their reason: reasons name hosts and users, which is for the operations port only.
+    `checks` is read at each request, so that parts can add theirs after the start. With `explain` off, failed checks
+    are listed without a reason: reasons name hosts and users and belong on the operations port only.
     """
 
     checks: Mapping[str, HealthCheck]
@@ -46,7 +44,7 @@ class HealthApp:
         if scope["type"] != "http":
             return
         if scope["method"] not in ("GET", "HEAD"):
-            await _refuse(send, ProblemType.METHOD_NOT_ALLOWED, ("allow", "GET, HEAD"))
+            await _send_problem(send, ProblemType.METHOD_NOT_ALLOWED, ("allow", "GET, HEAD"))
             return
         match scope["path"].rstrip("/"):
             case "/health/live":
@@ -58,36 +56,35 @@ class HealthApp:
             case "/metrics":
                 await respond(send, 200, CONTENT_TYPE_LATEST, generate_latest())
             case _:
-                await _refuse(send, ProblemType.NOT_FOUND)
+                await _send_problem(send, ProblemType.NOT_FOUND)
 
     async def _report(self, send: Send, **more: object) -> None:
         names = list(self.checks)
-        findings = await asyncio.gather(*(self._find(self.checks[name]) for name in names))
+        results = await asyncio.gather(*(self._run(self.checks[name]) for name in names))
         stopping = self.stopping()
-        ready = not stopping and all(finding.ok for finding in findings)
+        ready = not stopping and all(result.ok for result in results)
         body = {
             "status": "stopping" if stopping else "ready" if ready else "not ready",
             **more,
-            "checks": dict(zip(names, findings, strict=True)),
+            "checks": dict(zip(names, results, strict=True)),
         }
-        # A stale answer would keep traffic coming: no cache on the way may keep it.
+        # A cached response would keep traffic coming to a process that is not ready.
         await respond(send, 200 if ready else 503, JSON, msgspec.json.encode(body), ("cache-control", "no-store"))
 
-    async def _find(self, check: HealthCheck) -> HealthCheckResult:
+    async def _run(self, check: HealthCheck) -> HealthCheckResult:
         try:
             async with asyncio.timeout(self.check_seconds):
                 await check()
         except TimeoutError:
-            return self._bad(f"no answer within {self.check_seconds:g} s")
-        except Exception as error:  # a check may fail in any way; each is an answer
-            return self._bad(f"{type(error).__name__}: {error}".splitlines()[0][:REASON_CHARS_MAX])
+            return self._failure(f"no answer within {self.check_seconds:g} s")
+        except Exception as error:  # any failure of a check is a result
+            return self._failure(f"{type(error).__name__}: {error}".splitlines()[0][:REASON_CHARS_MAX])
         return HealthCheckResult(ok=True)
 
-    def _bad(self, why: str) -> HealthCheckResult:
+    def _failure(self, why: str) -> HealthCheckResult:
         return HealthCheckResult(ok=False, why=why if self.explain else None)
 
 
-async def _refuse(send: Send, slug: ProblemType, *headers: tuple[str, str]) -> None:
-    status, title = slug.meaning.status, slug.meaning.title
-    body = msgspec.json.encode({"type": slug.uri, "title": title, "status": status})
-    await respond(send, status, PROBLEM, body, *headers)
+async def _send_problem(send: Send, kind: ProblemType, *headers: tuple[str, str]) -> None:
+    body = msgspec.json.encode({"type": kind.uri, "title": kind.title, "status": kind.status})
+    await respond(send, kind.status, PROBLEM, body, *headers)

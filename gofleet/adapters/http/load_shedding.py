@@ -1,8 +1,8 @@
-"""How many requests are in hand. One more than can be answered in time is refused at once and costs next to nothing;
-otherwise all of them would wait for each other, and none would be answered in time.
+"""Adaptive concurrency limits (AIMD) that shed load.
 
-How many new orders that is depends on what else the machine does, so it is found out: while they take too long the room
-for them shrinks by a part, and while they do not it grows by so much again (as TCP finds out how much a network takes).
+A request beyond the limit is rejected at once and at almost no cost; otherwise all requests would wait for each other
+and none would be answered in time. The right limit for new orders depends on what else the machine does, so it adapts:
+it shrinks by a factor with each slow order and grows by a constant with each fast one, as TCP's congestion window does.
 """
 
 from __future__ import annotations
@@ -13,122 +13,127 @@ from time import monotonic
 from loguru import logger
 
 from gofleet.adapters.http.asgi import Scope, header
+from gofleet.adapters.http.problem_types import RequestError
 from gofleet.telemetry.metrics import REQUESTS_REFUSED
 
 REQUESTS_MAX = 256
 TARGET_SECONDS = 0.05
-"""A quarter of what the objective allows: where all of the machine is busy, 95 % of all answers took up to two or three
-times this, for they wait before they are here, too."""
+"""A quarter of the latency objective: on a saturated machine the 95th percentile was two to three times this value,
+because requests also wait before they reach this process."""
 REQUESTS_MIN = 16
-"""Below that it is not their number that makes them slow."""
+"""Below this number, concurrency is not what makes requests slow."""
 SHRINK, GROW = 0.98, 0.125
-"""By each order that took too long, and by each that did not: with room for 64 about one of ten is too slow."""
+"""Factor for each slow order, increment for each fast one: at a limit of 64 about one order in ten is slow."""
 RETRY_DELAY_SECONDS = 1.0
 LOG_INTERVAL_SECONDS = 10.0
-"""As often as the log tells of it: a line for each would be a load of its own."""
-API = "/api/v1"
-NEW_ORDERS = "/api/v1/orders"
+"""Minimum time between two log lines about rejections: a line for each would be a load of its own."""
+_API = "/api/v1"
+_NEW_ORDERS = "/api/v1/orders"
 
 
-class Overloaded(Exception):
+class Overloaded(RequestError):
+    code = "overcrowded"
+
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} such requests are in hand, which is as many as there may be")
+        super().__init__(f"the limit of {limit} concurrent requests is reached")
         self.retry_after_seconds = RETRY_DELAY_SECONDS
 
 
 class ConcurrencyLimit:
-    """Requests that wait for the same: `most` of them, and fewer, down to `least`, while they take longer than
-    `target_seconds`. `route` is what metrics call those that were refused: nobody has looked yet where they would have
-    led."""
+    """Limit of the concurrent requests that compete for the same resource.
+
+    It lies between `minimum` and `maximum` and falls while requests take longer than `target_seconds`. `requests` and
+    `route` are the metric labels of rejected requests, which are not routed.
+    """
 
     def __init__(
         self, requests: str, route: str, maximum: int, minimum: int = REQUESTS_MIN, target_seconds: float = inf
     ) -> None:
         self.route = route
         self.in_flight = 0
-        self._most, self._least = maximum, min(minimum, maximum)
-        self._present = float(maximum)
+        self._maximum, self._minimum = maximum, min(minimum, maximum)
+        self._current = float(maximum)
         self._target_seconds = target_seconds
-        self._refused = REQUESTS_REFUSED.labels(requests)
+        self._rejections = REQUESTS_REFUSED.labels(requests)
         self._requests = requests
-        self._told_at = -LOG_INTERVAL_SECONDS
+        self._logged_at = -LOG_INTERVAL_SECONDS
 
     @property
     def current(self) -> int:
-        """How many there is room for at present."""
-        return int(self._present)
-
-    def finish(self, seconds: float) -> None:
-        """One that took so long is answered."""
-        self.in_flight -= 1
-        if seconds > self._target_seconds:
-            self._present = max(self._present * SHRINK, self._least)
-        else:
-            self._present = min(self._present + GROW, self._most)
+        return int(self._current)
 
     @property
     def is_full(self) -> bool:
         return self.in_flight >= self.current
 
     def check(self) -> None:
-        """`Overloaded` when it is full."""
+        """`Overloaded` when the limit is reached."""
         if self.is_full:
             raise Overloaded(self.record_rejection())
 
+    def finish(self, seconds: float) -> None:
+        """Release one request, and adapt the limit to the time it took."""
+        self.in_flight -= 1
+        if seconds > self._target_seconds:
+            self._current = max(self._current * SHRINK, self._minimum)
+        else:
+            self._current = min(self._current + GROW, self._maximum)
+
     def record_rejection(self) -> int:
-        """Count one that is refused; how many there is room for."""
-        self._refused.inc()
-        if monotonic() - self._told_at >= LOG_INTERVAL_SECONDS:
-            self._told_at = monotonic()
-            logger.bind(requests=self._requests, most=self.current).warning("too many requests, some are refused")
+        """Count one rejected request; returns the current limit."""
+        self._rejections.inc()
+        if monotonic() - self._logged_at >= LOG_INTERVAL_SECONDS:
+            self._logged_at = monotonic()
+            logger.bind(requests=self._requests, limit=self.current).warning("server overloaded, requests rejected")
         return self.current
 
 
 class Slot:
-    """Of one request, which takes it at most once. Whoever is slow to send a body keeps nobody out: it is taken when
-    all of the body is there."""
+    """A request's share of a limit, acquired at most once.
 
-    __slots__ = ("_asked", "_room", "_since")
+    It is acquired when the whole body has been received, so that slow senders do not hold slots.
+    """
 
-    def __init__(self, room: ConcurrencyLimit) -> None:
-        self._room = room
-        self._asked = False
-        self._since: float | None = None
+    __slots__ = ("_acquired_at", "_limit", "_requested")
+
+    def __init__(self, limit: ConcurrencyLimit) -> None:
+        self._limit = limit
+        self._requested = False
+        self._acquired_at: float | None = None
 
     def acquire(self) -> None:
-        """`Overloaded` when there is none left."""
-        if not self._asked:
-            self._asked = True
-            self._room.check()
-            self._room.in_flight += 1
-            self._since = monotonic()
+        """`Overloaded` when the limit is reached."""
+        if not self._requested:
+            self._requested = True
+            self._limit.check()
+            self._limit.in_flight += 1
+            self._acquired_at = monotonic()
 
     def release(self) -> None:
-        if self._since is not None:
-            self._room.finish(monotonic() - self._since)
-            self._since = None
+        if self._acquired_at is not None:
+            self._limit.finish(monotonic() - self._acquired_at)
+            self._acquired_at = None
 
 
 class LoadShedder:
-    """`most` new orders, fewer, down to `least`, while they take longer than `target_seconds`; and `most` others.
+    """Separate limits for new orders, which adapts, and for all other requests, which is fixed at `maximum`.
 
-    Those may wait for the fleet, and must not keep orders out.
+    Other requests may wait for the fleet service and must not keep orders out.
     """
 
     def __init__(
         self, maximum: int = REQUESTS_MAX, minimum: int = REQUESTS_MIN, target_seconds: float = TARGET_SECONDS
     ) -> None:
-        self._orders = ConcurrencyLimit("new orders", NEW_ORDERS, maximum, minimum, target_seconds)
-        self._others = ConcurrencyLimit("others", API, maximum)
+        self._orders = ConcurrencyLimit("new orders", _NEW_ORDERS, maximum, minimum, target_seconds)
+        self._others = ConcurrencyLimit("others", _API, maximum)
 
     def limit_for(self, scope: Scope) -> ConcurrencyLimit | None:
-        """None for what waits for nobody, and for health: a process that is busy is not ill."""
+        """The limit of a request. None for static responses and for health checks: a busy process is not unhealthy."""
         path: str = scope["path"]
-        if scope["method"] == "POST" and path == NEW_ORDERS:
+        if scope["method"] == "POST" and path == _NEW_ORDERS:
             return self._orders
-        return self._others if path.startswith(API) else None
+        return self._others if path.startswith(_API) else None
 
 
 def has_body(scope: Scope) -> bool:
-    """Whether one is to come."""
     return (header(scope, b"content-length") or "0") != "0" or header(scope, b"transfer-encoding") is not None

@@ -1,4 +1,4 @@
-"""What every request passes first: its id, its trace, its time in the metrics, its limits."""
+"""Outermost middleware: request id, tracing, metrics, load shedding, body and host limits."""
 
 from __future__ import annotations
 
@@ -25,63 +25,55 @@ from gofleet.ports import Indicators
 from gofleet.telemetry.metrics import HTTP_SECONDS
 from gofleet.telemetry.tracing import record_error, span
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods that may become metric labels or span names: clients can invent any number of others."""
 API = "/api/"
 INGEST_ROUTE = ("POST", "/api/v1/orders")
 UNCOUNTED = ("/api/v1/orders/stream", "/api/v1/docs", "/api/v1/openapi.json")
-"""They are no answers to a customer's question, or last for hours."""
+"""Routes outside the service level objectives: documentation, and streams that last for hours."""
+
+OnResponse = Callable[[str, str, int, float], None]
+"""Called for each response with method, route template, status and duration in seconds."""
 
 
 class RequestCounter:
-    """The counts of one process. What could not be handed over is kept, and handed over with the next."""
+    """Counts the responses of one process for the service level objectives.
+
+    Counts that could not be flushed are kept and flushed with the next ones.
+    """
 
     def __init__(self) -> None:
         self._process = new_text_id()
         self._number = 1
         self._answered = self._failed = self._ingests = self._fast = 0
-        self._offered: RequestCounts | None = None
+        self._unconfirmed: RequestCounts | None = None
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
-        """An answered request; `route` is the template, which requests that no route answers have none of."""
-        counted, failed, ingest = _meaning(method, route, status)
+        """Count a response; `route` is the route template, `none` for an unrouted request."""
+        counted, failed, ingest = _classify(method, route, status)
         self._answered += counted
         self._failed += failed
         self._ingests += ingest
         self._fast += ingest and not failed and seconds <= INGEST_SECONDS
 
     async def flush(self, indicators: Indicators) -> int:
-        """Keep what was counted since the last time; 0: nobody need call again at once. May raise `Unavailable`.
+        """Store the counts since the last flush; returns 0, so that a periodic caller waits. `Unavailable`.
 
-        Without an answer nobody knows whether it was kept: the same number is then said again with the same counts.
+        After a failure it is unknown whether the counts were stored: the retry repeats the same number and counts,
+        and the receiver ignores duplicates.
         """
-        if self._offered is None:
+        if self._unconfirmed is None:
             if not self._answered:
                 return 0
-            self._offered = RequestCounts(self._answered, self._failed, self._ingests, self._fast)
+            self._unconfirmed = RequestCounts(self._answered, self._failed, self._ingests, self._fast)
             self._answered = self._failed = self._ingests = self._fast = 0
-        await indicators.count(self._process, self._number, self._offered)
-        self._number, self._offered = self._number + 1, None
+        await indicators.count(self._process, self._number, self._unconfirmed)
+        self._number, self._unconfirmed = self._number + 1, None
         return 0
 
 
-@cache  # few, and finding it out each time costs more than the counting
-def _meaning(method: str, route: str, status: int) -> tuple[bool, bool, bool]:
-    """Whether it counts at all, is our failure, and is an order that was ours to take."""
-    if not route.startswith(API) or route.startswith(UNCOUNTED):
-        return False, False, False
-    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return True, failed, (method, route.rstrip("/")) == INGEST_ROUTE and not refused
-
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Those that may become a label or a span's name: a client can invent others without end."""
-
-Count = Callable[[str, str, int, float], None]
-"""Told of every answer: method, route (its template), status, and how many seconds it took."""
-
-
 class RequestMiddleware:
-    """Wraps the whole application, so that it also sees what no route answers."""
+    """Wraps the whole application, so that it also covers requests that match no route."""
 
     def __init__(
         self,
@@ -91,13 +83,13 @@ class RequestMiddleware:
         body_seconds: float = BODY_SECONDS,
         allowed_hosts: Collection[str] = (),
         load_shedder: LoadShedder | None = None,
-        count: Count,
+        on_response: OnResponse,
     ) -> None:
         self._app = app
-        self._crowd = load_shedder or LoadShedder()
+        self._load_shedder = load_shedder or LoadShedder()
         self._allowed_hosts = allowed_hosts
-        self._count = count
-        self._largest_body = body_bytes_max
+        self._on_response = on_response
+        self._body_bytes_max = body_bytes_max
         self._deadlines = BodyDeadlines(body_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,83 +97,64 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        room = self._crowd.limit_for(scope)
-        if room is not None and room.is_full:
-            await self._refuse(scope, send, room, request_id)
+        limit = self._load_shedder.limit_for(scope)
+        if limit is not None and limit.is_full:
+            await self._shed(scope, send, limit, request_id)
             return
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id, scope["state"])
-        if room is None:
-            await self._handle(scope, receive, answer)
+        response = _ResponseSender(send, request_id, scope["state"])
+        if limit is None:
+            await self._handle(scope, receive, response)
             return
-        place = answer.place = Slot(room)
+        slot = response.slot = Slot(limit)
         try:
-            await self._handle(scope, receive, answer)
+            await self._handle(scope, receive, response)
         finally:
-            place.release()
+            slot.release()
 
-    async def _refuse(self, scope: Scope, send: Send, room: ConcurrencyLimit, request_id: str) -> None:
-        """Before anything else is done for the request: under such a load nothing is cheap."""
+    async def _shed(self, scope: Scope, send: Send, limit: ConcurrencyLimit, request_id: str) -> None:
+        """Reject before any other work is done for the request: under overload nothing is cheap."""
         started = perf_counter()
-        status = await send_overloaded(send, room.record_rejection(), request_id)
-        self._note(_method(scope), room.route, status, perf_counter() - started)
+        status = await send_overloaded(send, limit.record_rejection(), request_id)
+        self._record(_method(scope), limit.route, status, perf_counter() - started)
 
-    async def _handle(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        method, take = _method(scope), answer.place.acquire if answer.place else _nothing
-        limited = LimitedBody(scope, receive, bytes_max=self._largest_body, deadlines=self._deadlines, on_complete=take)
+    async def _handle(self, scope: Scope, receive: Receive, response: _ResponseSender) -> None:
+        method, acquire = _method(scope), response.slot.acquire if response.slot else _do_nothing
+        body = LimitedBody(
+            scope, receive, bytes_max=self._body_bytes_max, deadlines=self._deadlines, on_complete=acquire
+        )
         started = perf_counter()
         with span(method, SpanKind.SERVER, traceparent=header(scope, b"traceparent")) as current:
             try:
                 if not has_body(scope):
-                    take()
+                    acquire()
                 check_host(scope, self._allowed_hosts)
-                await self._app(scope, limited, answer)
+                await self._app(scope, body, response)
             except asyncio.CancelledError:
-                if not answer.started:
-                    await answer.fail(Unavailable("this server", "it is stopping"))
+                if not response.started:
+                    await response.fail(Unavailable("this server", "it is stopping"))
                 raise
             except Exception as error:
-                # Litestar answers every error itself; this is for what it never saw, its own failures, half answers.
+                # Litestar handles errors of its routes; this covers earlier ones, its own failures and half responses.
                 record_error(error)
-                await answer.fail(error)
+                await response.fail(error)
             finally:
-                # The route's template, which is known only now; never the path, whose values have no end.
+                # The route template, known only now; never the path, whose values are unbounded.
                 route = scope.get("path_template") or "none"
-                seconds = (answer.streams_since or perf_counter()) - started
-                self._note(method, route, answer.status, seconds)
-                _describe(current, method, route, answer.status)
+                seconds = (response.stream_started_at or perf_counter()) - started
+                self._record(method, route, response.status, seconds)
+                _describe(current, method, route, response.status)
 
-    def _note(self, method: str, route: str, status: int, seconds: float) -> None:
-        _seconds_of(method, route, status).observe(seconds)
-        self._count(method, route, status, seconds)
-
-
-_seconds_of = cache(HTTP_SECONDS.labels)  # few, and looking one up costs more than what is noted in it
+    def _record(self, method: str, route: str, status: int, seconds: float) -> None:
+        _histogram(method, route, status).observe(seconds)
+        self._on_response(method, route, status, seconds)
 
 
-def _method(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in METHODS else "OTHER"
+class _ResponseSender:
+    """An ASGI `send` that adds the common headers and remembers the status, 500 until a response starts.
 
-
-def _nothing() -> None:
-    pass
-
-
-def _describe(current: Span, method: str, route: str, status: int) -> None:
-    """Never the path or the query, which may name anybody's place: the route says enough."""
-    if not current.is_recording():
-        return
-    current.update_name(f"{method} {route}")
-    current.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        current.set_status(StatusCode.ERROR)
-
-
-class _Answer:
-    """An ASGI `send` that adds the request's id and remembers the status; 500 until there is one.
-
-    `place` is the request's, which a stream leaves when it begins: there may be other numbers of those.
-    `streams_since` is when an answer began that has no end of its own: only until then a client waits for it.
+    `slot` is released when an event stream starts, because the number of streams has its own limit.
+    `stream_started_at` is the time at which an event stream started: the client waits only until then.
     """
 
     def __init__(self, send: Send, request_id: str, state: Mapping[str, Any]) -> None:
@@ -190,25 +163,26 @@ class _Answer:
         self._state = state
         self._request_id = request_id
         self.started = False
-        self.place: Slot | None = None
-        self.streams_since: float | None = None
+        self.slot: Slot | None = None
+        self.stream_started_at: float | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
-            if _streams(message):
-                self.streams_since = perf_counter()
-                if self.place:
-                    self.place.release()
-            named = (b"x-request-id", self._request_id.encode("ascii"))
-            message["headers"] = [*message.get("headers", ()), named, NOSNIFF]
-            if standing := self._state.get(RATE_LIMIT_STATUS):
-                message["headers"] += rate_limit_headers(standing)
+            if _is_event_stream(message):
+                self.stream_started_at = perf_counter()
+                if self.slot:
+                    self.slot.release()
+            request_id = (b"x-request-id", self._request_id.encode("ascii"))
+            message["headers"] = [*message.get("headers", ()), request_id, NOSNIFF]
+            if rate_limit_status := self._state.get(RATE_LIMIT_STATUS):
+                message["headers"] += rate_limit_headers(rate_limit_status)
         await self._send(message)
 
     async def fail(self, error: Exception) -> None:
-        """Answer with a problem; raise `error` if an answer has begun, for the server to cut the connection."""
+        """Respond with a problem; re-raise `error` if a response has started, so that the server closes the
+        connection."""
         problem = problem_of(error, self._request_id)
         if self.started:
             raise error
@@ -216,11 +190,42 @@ class _Answer:
         await respond(self, problem.status, MEDIA_TYPE, body, *problem_headers(error).items())
 
 
-def _streams(start: Message) -> bool:
+_histogram = cache(HTTP_SECONDS.labels)  # few label sets, and each lookup costs more than the observation
+
+
+@cache  # few combinations, and classifying costs more than counting
+def _classify(method: str, route: str, status: int) -> tuple[bool, bool, bool]:
+    """Whether a response counts, is a server failure, and is an order that the server should have accepted."""
+    if not route.startswith(API) or route.startswith(UNCOUNTED):
+        return False, False, False
+    failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    rejected = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return True, failed, (method, route.rstrip("/")) == INGEST_ROUTE and not rejected
+
+
+def _describe(current: Span, method: str, route: str, status: int) -> None:
+    """Set the span's attributes, without path and query, which may contain locations of customers."""
+    if not current.is_recording():
+        return
+    current.update_name(f"{method} {route}")
+    current.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        current.set_status(StatusCode.ERROR)
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in METHODS else "OTHER"
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _is_event_stream(start: Message) -> bool:
     return (header(start, b"content-type") or "").startswith("text/event-stream")
 
 
 def _request_id(scope: Scope) -> str:
-    """The client's, if it could be one of ours: it goes to logs and headers."""
-    given = header(scope, b"x-request-id") or ""
-    return given if IDENTIFIER.fullmatch(given) else new_text_id()
+    """The client's X-Request-Id if it is a valid identifier, because it goes to logs and headers; else a new id."""
+    request_id = header(scope, b"x-request-id") or ""
+    return request_id if IDENTIFIER.fullmatch(request_id) else new_text_id()

@@ -67,7 +67,7 @@ def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
                 media["example"] = example_of(media["schema"], schemas)
     document["components"] = {
         "examples": _referred(
-            "examples", {slug.value: _problem_example(slug) for slug in ProblemType}, document["paths"]
+            "examples", {problem.slug: _problem_example(problem) for problem in ProblemType}, document["paths"]
         ),
         "headers": _referred("headers", RESPONSE_HEADERS, document["paths"]),
         "schemas": referenced_schemas(schemas, document["paths"]),
@@ -108,7 +108,7 @@ def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
     if schema.get("type") == "integer":
         schema |= {name: int(schema[name]) for name in ("minimum", "maximum") if name in schema}
     if parameter["name"] == "If-Match" and any(
-        ProblemType.PRECONDITION_REQUIRED in a.slugs for a in _answers(handler).values()
+        ProblemType.PRECONDITION_REQUIRED in a.problems for a in _answers(handler).values()
     ):
         parameter["required"] = True
     return parameter
@@ -127,9 +127,11 @@ def _response(answer: ResponseDoc, response: Json, schemas: Json, more: Sequence
     headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *more)}
     response |= {"description": answer.description, "headers": headers}
     for name, media in response.get("content", {}).items():
-        if answer.slugs:
-            media["schema"]["properties"] = {"type": {"enum": [slug.uri for slug in answer.slugs]}}
-            media["examples"] = {slug.value: {"$ref": f"#/components/examples/{slug}"} for slug in answer.slugs}
+        if answer.problems:
+            media["schema"]["properties"] = {"type": {"enum": [problem.uri for problem in answer.problems]}}
+            media["examples"] = {
+                problem.slug: {"$ref": f"#/components/examples/{problem.slug}"} for problem in answer.problems
+            }
         else:
             media["example"] = example_of(media["schema"], schemas)
         if name == EVENT_STREAM:
@@ -174,15 +176,14 @@ def _link(operation: str, parameters: Mapping[str, str]) -> Json:
     return {"operationId": operation, "parameters": dict(parameters)}
 
 
-def _problem_example(slug: ProblemType) -> Json:
-    meaning = slug.meaning
+def _problem_example(kind: ProblemType) -> Json:
     problem = Problem(
-        type=slug.uri,
-        title=meaning.title,
-        status=meaning.status,
+        type=kind.uri,
+        title=kind.title,
+        status=kind.status,
         request_id=str(RESPONSE_HEADERS[REQUEST_ID]["example"]),
     )
-    return {"summary": meaning.hint, "value": msgspec.to_builtins(problem)}
+    return {"summary": kind.hint, "value": msgspec.to_builtins(problem)}
 
 
 def _drop_noise(value: Json) -> None:

@@ -1,178 +1,177 @@
-"""What can be wrong with a request: one word for each, which never changes, its status, and what to do about it.
+"""Problem types of the API (RFC 9457): slug, status, title and hint of each.
 
-Imports no framework, so that the command line may use it too.
+The module imports no framework, so that the command line can use it too.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple
+from enum import Enum
+from typing import ClassVar
 
 PROBLEMS_PATH = "/problems/"
 
 
-class ProblemType(StrEnum):
-    """Clients match on these; `GET /problems/{slug}` explains one."""
+class ProblemType(Enum):
+    """One kind of problem.
 
-    MALFORMED_JSON = "malformed-json"
-    INCOMPLETE = "incomplete"
-    MALFORMED_TAG = "malformed-tag"
-    BAD_REQUEST = "bad-request"
-    BAD_HOST = "bad-host"
-    UNAUTHENTICATED = "unauthenticated"
-    FORBIDDEN = "forbidden"
-    NOT_FOUND = "not-found"
-    NO_SUCH_ORDER = "no-such-order"
-    NO_SUCH_DRIVER = "no-such-driver"
-    NO_SUCH_PARKED_MESSAGE = "no-such-parked-message"
-    NO_POSITION = "no-position"
-    METHOD_NOT_ALLOWED = "method-not-allowed"
-    TOO_SLOW = "too-slow"
-    ORDER_TAKEN = "order-taken"
-    INVALID_TRANSITION = "invalid-transition"
-    TOO_MANY_OPEN_ORDERS = "too-many-open-orders"
-    STALE_ORDER = "stale-order"
-    DRIVER_BUSY = "driver-busy"
-    NO_PICKUP = "no-pickup"
-    NOT_REPLAYABLE = "not-replayable"
-    COUNT_MISMATCH = "count-mismatch"
-    VERSION_MISMATCH = "version-mismatch"
-    MISDIRECTED = "misdirected"
-    TOO_LARGE = "too-large"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
-    INVALID = "invalid"
-    UNKNOWN_DRIVER = "unknown-driver"
-    PRECONDITION_REQUIRED = "precondition-required"
-    TOO_MANY_REQUESTS = "too-many-requests"
-    INTERNAL = "internal"
-    TOO_MANY_STREAMS = "too-many-streams"
-    OVERCROWDED = "overcrowded"
-    UNAVAILABLE = "unavailable"
-    FLEET_UNAVAILABLE = "fleet-unavailable"
+    Clients match on the slug, which never changes; an error's `code` is its slug. `title` says
+    what went wrong and `hint` what the caller can do; both are prose and may change.
+    `GET /problems/{slug}` documents a type.
+    The gRPC adapter has its own statuses: adapters do not import each other, and the two cover different errors.
+    """
+
+    MALFORMED_JSON = ("malformed-json", 400, "Malformed JSON", "send one JSON document in UTF-8")
+    INCOMPLETE = ("incomplete", 400, "Incomplete body", "keep the connection open until the whole body is sent")
+    MALFORMED_TAG = (
+        "malformed-tag",
+        400,
+        "Malformed If-Match header",
+        'send an ETag as the API returned it, such as "3"',
+    )
+    BAD_REQUEST = ("bad-request", 400, "Bad request", "compare the request with the OpenAPI document")
+    BAD_HOST = ("bad-host", 400, "Invalid Host header", "send one Host header: a name or an address, optionally a port")
+    UNAUTHENTICATED = (
+        "unauthenticated",
+        401,
+        "Authentication required",
+        "send `Authorization: Bearer` with a valid, unexpired access token; `gofleet login` gets one",
+    )
+    FORBIDDEN = ("forbidden", 403, "Permission denied", "use a token with the required scope and role")
+    NOT_FOUND = ("not-found", 404, "Not found", "look up the route in the OpenAPI document")
+    NO_SUCH_ORDER = ("no-such-order", 404, "Order not found", "check the id; `GET /api/v1/orders` lists orders")
+    NO_SUCH_DRIVER = ("no-such-driver", 404, "Driver not found", "register the driver first, or check the id")
+    NO_SUCH_PARKED_MESSAGE = (
+        "no-such-parked-message",
+        404,
+        "Parked message not found",
+        "check the id; `gofleet parked list` and `GET /api/v1/parked` list parked messages",
+    )
+    NO_POSITION = (
+        "no-position",
+        404,
+        "Driver position unknown",
+        "wait for the driver's next position update, or send one",
+    )
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "Method not allowed", "use a method that the Allow header lists")
+    TOO_SLOW = ("too-slow", 408, "Request timeout", "send the body again over a faster connection")
+    ORDER_TAKEN = (
+        "order-taken",
+        409,
+        "Order id already in use",
+        "choose another id, or omit it to have one generated",
+    )
+    INVALID_TRANSITION = (
+        "invalid-transition",
+        409,
+        "Invalid status transition",
+        "read the current order and decide again",
+    )
+    TOO_MANY_OPEN_ORDERS = (
+        "too-many-open-orders",
+        409,
+        "Open order limit reached",
+        "wait until an order is delivered, or cancel one",
+    )
+    STALE_ORDER = ("stale-order", 409, "Concurrent update", "read the current order and retry")
+    DRIVER_BUSY = ("driver-busy", 409, "Driver busy", "choose another driver, or wait until the driver's order ends")
+    NO_PICKUP = (
+        "no-pickup",
+        409,
+        "Order has no pickup",
+        "choose a driver by other means; `GET /api/v1/drivers?bbox=` searches by location",
+    )
+    NOT_REPLAYABLE = (
+        "not-replayable",
+        409,
+        "Message not replayable",
+        "leave it out: no consumer of this service reads the queue that it came from",
+    )
+    COUNT_MISMATCH = (
+        "count-mismatch",
+        409,
+        "Count mismatch",
+        "read the current number and send it as the expected one",
+    )
+    VERSION_MISMATCH = (
+        "version-mismatch",
+        412,
+        "Version mismatch",
+        "read the current version and decide again with its ETag",
+    )
+    MISDIRECTED = (
+        "misdirected",
+        421,
+        "Misdirected request",
+        "use a host name that the server allows (WEB_ALLOWED_HOSTS)",
+    )
+    TOO_LARGE = ("too-large", 413, "Body too large", "split the request into smaller ones")
+    UNSUPPORTED_MEDIA_TYPE = (
+        "unsupported-media-type",
+        415,
+        "Unsupported media type",
+        "send JSON, with `Content-Type: application/json`",
+    )
+    INVALID = ("invalid", 422, "Invalid request", "correct the values that `errors` lists and send the request again")
+    UNKNOWN_DRIVER = ("unknown-driver", 422, "Unknown driver", "register the driver first, or check the id")
+    PRECONDITION_REQUIRED = (
+        "precondition-required",
+        428,
+        "If-Match header required",
+        "read the order and send its ETag as If-Match",
+    )
+    TOO_MANY_REQUESTS = (
+        "too-many-requests",
+        429,
+        "Rate limit exceeded",
+        "retry after the number of seconds in Retry-After; the RateLimit header shows the remaining quota",
+    )
+    INTERNAL = ("internal", 500, "Internal error", "retry later, and report the `request_id` to the operator")
+    TOO_MANY_STREAMS = (
+        "too-many-streams",
+        503,
+        "Too many open streams",
+        "close a stream, or retry after the number of seconds in Retry-After",
+    )
+    OVERCROWDED = (
+        "overcrowded",
+        503,
+        "Server overloaded",
+        "retry after the number of seconds in Retry-After, with exponential backoff",
+    )
+    UNAVAILABLE = ("unavailable", 503, "Dependency unavailable", "retry after the number of seconds in Retry-After")
+    FLEET_UNAVAILABLE = (
+        "fleet-unavailable",
+        503,
+        "Fleet service unavailable",
+        "retry after the number of seconds in Retry-After",
+    )
+
+    def __init__(self, slug: str, status: int, title: str, hint: str) -> None:
+        self.slug = slug
+        self.status = status
+        self.title = title
+        self.hint = hint
 
     @property
     def uri(self) -> str:
         """The `type` of the problem, relative to the API's host."""
-        return PROBLEMS_PATH + self
-
-    @property
-    def meaning(self) -> Meaning:
-        return MEANINGS[self]
+        return PROBLEMS_PATH + self.slug
 
 
-class Meaning(NamedTuple):
-    """`title` is for people and may change; `hint` is what the caller should do."""
+class RequestError(Exception):
+    """A request that the HTTP adapter itself rejects; `code` is the slug of its problem type."""
 
-    status: int
-    title: str
-    hint: str
+    code: ClassVar[str]
 
 
-MEANINGS: dict[ProblemType, Meaning] = {
-    ProblemType.MALFORMED_JSON: Meaning(400, "The body is not JSON", "send one JSON document in UTF-8"),
-    ProblemType.INCOMPLETE: Meaning(
-        400, "The body is incomplete", "keep the connection open until the whole body is sent"
-    ),
-    ProblemType.MALFORMED_TAG: Meaning(
-        400, "The If-Match header is not a list of entity tags", 'send an ETag as it was answered, such as "3"'
-    ),
-    ProblemType.BAD_REQUEST: Meaning(400, "The request cannot be read", "compare it with the API's description"),
-    ProblemType.BAD_HOST: Meaning(
-        400, "The Host header is not one name", "send one Host: a name or an address, perhaps with a port"
-    ),
-    ProblemType.UNAUTHENTICATED: Meaning(
-        401,
-        "It is not known who asks",
-        "send `Authorization: Bearer` with an access token that is not over; `gofleet login` gets one",
-    ),
-    ProblemType.FORBIDDEN: Meaning(
-        403, "Whoever asks may not do this", "ask somebody who may, or for a token with the scope and the role it takes"
-    ),
-    ProblemType.NOT_FOUND: Meaning(
-        404, "There is nothing at this address", "look for the route in the API's description"
-    ),
-    ProblemType.NO_SUCH_ORDER: Meaning(
-        404, "There is no such order", "check the id; `GET /api/v1/orders` lists orders"
-    ),
-    ProblemType.NO_SUCH_DRIVER: Meaning(404, "There is no such driver", "register the driver first, or check the id"),
-    ProblemType.NO_SUCH_PARKED_MESSAGE: Meaning(
-        404, "There is no such parked message", "`gofleet parked list` and `GET /api/v1/parked` show the ids"
-    ),
-    ProblemType.NO_POSITION: Meaning(
-        404, "It is not known where the driver is", "wait for the driver's next position, or send one"
-    ),
-    ProblemType.METHOD_NOT_ALLOWED: Meaning(
-        405, "This address does not take this method", "use one of those that the Allow header names"
-    ),
-    ProblemType.TOO_SLOW: Meaning(408, "The body came too slowly", "send it again, over a better connection"),
-    ProblemType.ORDER_TAKEN: Meaning(
-        409, "The id belongs to another order", "choose another id, or leave it out to be given one"
-    ),
-    ProblemType.TOO_MANY_OPEN_ORDERS: Meaning(
-        409, "You have too many orders that are not over", "wait until one is delivered, or cancel one"
-    ),
-    ProblemType.INVALID_TRANSITION: Meaning(
-        409, "The order's status does not allow this", "look at the order as it is now, and decide anew"
-    ),
-    ProblemType.STALE_ORDER: Meaning(
-        409, "The order was changed by somebody else meanwhile", "look at the order as it is now, and try again"
-    ),
-    ProblemType.DRIVER_BUSY: Meaning(
-        409, "The driver already holds a live order", "choose another driver, or wait until that order is over"
-    ),
-    ProblemType.NO_PICKUP: Meaning(
-        409, "The order has no pickup", "choose a driver by other means; `GET /api/v1/drivers?bbox=` shows a map"
-    ),
-    ProblemType.NOT_REPLAYABLE: Meaning(
-        409,
-        "The message came from a queue that nobody here consumes",
-        "leave it out; only a program that consumes that queue can take it",
-    ),
-    ProblemType.COUNT_MISMATCH: Meaning(
-        409, "There are not as many as expected", "look at them again, and expect as many as there are"
-    ),
-    ProblemType.VERSION_MISMATCH: Meaning(
-        412,
-        "It is not at the version of the If-Match header",
-        "look at it as it is now, and decide anew with its ETag",
-    ),
-    ProblemType.MISDIRECTED: Meaning(
-        421, "The Host header names another server", "use a name that this server answers to (WEB_ALLOWED_HOSTS)"
-    ),
-    ProblemType.TOO_LARGE: Meaning(413, "The body is too large", "send less at once"),
-    ProblemType.UNSUPPORTED_MEDIA_TYPE: Meaning(
-        415, "The body must be application/json", "send JSON, with `Content-Type: application/json`"
-    ),
-    ProblemType.INVALID: Meaning(
-        422, "The request's content is not valid", "correct what `errors` names, and send it again"
-    ),
-    ProblemType.UNKNOWN_DRIVER: Meaning(422, "There is no such driver", "register the driver first, or check the id"),
-    ProblemType.PRECONDITION_REQUIRED: Meaning(
-        428, "The If-Match header is required", "look at the order, and send its ETag as If-Match"
-    ),
-    ProblemType.TOO_MANY_REQUESTS: Meaning(
-        429, "You ask more often than you may", "wait for the seconds of the Retry-After header; RateLimit tells ahead"
-    ),
-    ProblemType.INTERNAL: Meaning(
-        500, "Something went wrong on our side", "try again later; tell whoever runs it the `request_id`"
-    ),
-    ProblemType.TOO_MANY_STREAMS: Meaning(
-        503, "Too many streams are open", "close one, or try again after the seconds of the Retry-After header"
-    ),
-    ProblemType.OVERCROWDED: Meaning(
-        503,
-        "More is asked for than can be answered in time",
-        "try again after the seconds of the Retry-After header, and later each time",
-    ),
-    ProblemType.UNAVAILABLE: Meaning(
-        503, "Something we depend on is unavailable", "try again after the seconds of the Retry-After header"
-    ),
-    ProblemType.FLEET_UNAVAILABLE: Meaning(
-        503, "The fleet service is unavailable", "try again after the seconds of the Retry-After header"
-    ),
-}
+_BY_SLUG = {problem.slug: problem for problem in ProblemType}
 
 
-def problem_type_of(type: object) -> ProblemType | None:
-    """The one that a problem's `type` names; None if it is none of ours."""
-    return next((slug for slug in ProblemType if slug.uri == type), None)
+def problem_type(code: str) -> ProblemType:
+    """The problem type of an error's `code`; `INTERNAL` for a code that the API does not document."""
+    return _BY_SLUG.get(code, ProblemType.INTERNAL)
+
+
+def problem_type_of_uri(uri: object) -> ProblemType | None:
+    """The problem type that a response's `type` names, if any."""
+    return next((problem for problem in ProblemType if problem.uri == uri), None)

@@ -1,4 +1,8 @@
-"""Who may ask how often, and how they are told (draft-ietf-httpapi-ratelimit-headers-10)."""
+"""Rate limits per caller and per client address (draft-ietf-httpapi-ratelimit-headers-10).
+
+The client address honours `X-Forwarded-For` behind trusted proxies only. The header holds whatever its sender wrote,
+except for what our own proxies appended: it is read from the end, and only as far as its writers are trusted.
+"""
 
 from __future__ import annotations
 
@@ -15,78 +19,46 @@ from gofleet.guards.limiter import Limiter, Rate, RateLimitStatus
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"
-ONE_SITE = 64
-"""Bits of an IPv6 address that name a site: whoever has one address has all of its 2^64."""
+SITE_PREFIX_BITS = 64
+"""IPv6 prefix that counts as one client: the holder of one address has all 2^64 of it."""
+STAFF = frozenset({Role.DISPATCHER, Role.ADMIN, Role.SERVICE})
+RATE_LIMIT_STATUS = "rate_limit"
+"""Key of the request's `RateLimitStatus` in its state."""
 
 
 class ClientAddresses:
-    """Names peers, given the networks of trusted `proxies`."""
+    """Resolves client addresses, given the networks of trusted `proxies`."""
 
     def __init__(self, proxies: Sequence[Network] = ()) -> None:
         self._proxies = tuple(proxies)
 
     def name(self, scope: Scope) -> str:
-        """The address that is nearest to us and no proxy of ours; of IPv6 the site; `unknown` without any."""
+        """The nearest address that is not a trusted proxy; for IPv6 its /64; `unknown` without a valid address."""
         client: Sequence[str] | None = scope.get("client")
         if not client:
             return UNKNOWN
         if not self._proxies:
-            return _name(client[0])
-        at = _address(client[0])
-        if at is None:
+            return _client_name(client[0])
+        address = _parse_address(client[0])
+        if address is None:
             return UNKNOWN
-        if self._trusted(at):
-            for hop in reversed(_hops(scope)):
-                if (before := _address(hop)) is None:
-                    break  # a proxy of ours writes addresses; whatever this is, nothing behind it can be believed
-                at = before
-                if not self._trusted(at):
+        if self._is_trusted(address):
+            for hop in reversed(_forwarded_hops(scope)):
+                if (previous := _parse_address(hop)) is None:
+                    break  # our proxies write valid addresses, so nothing before this entry can be trusted
+                address = previous
+                if not self._is_trusted(address):
                     break
-        return _named(at)
+        return _name_of(address)
 
-    def _trusted(self, address: Address) -> bool:
+    def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._proxies)
-
-
-def _hops(scope: Scope) -> list[str]:
-    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return [hop.strip() for line in lines for hop in line.split(",")]
-
-
-def _address(text: str) -> Address | None:
-    """With a port or without, IPv6 in brackets or not; IPv4 written as IPv6 is IPv4."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
-
-
-@lru_cache(4096)  # to read an address takes longer than all else that is done here
-def _name(text: str) -> str:
-    address = _address(text)
-    return UNKNOWN if address is None else _named(address)
-
-
-def _named(address: Address) -> str:
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(IPv6Network((address, ONE_SITE), strict=False))
-
-
-STAFF = frozenset({Role.DISPATCHER, Role.ADMIN, Role.SERVICE})
-RATE_LIMIT_STATUS = "standing"
-"""Where a request's state has it."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """`peer` is for an address of which nobody known asks, `person` for customers and drivers, `staff` for others."""
+    """`peer` is for unauthenticated requests, per client address; `person` for customers and drivers; `staff` for
+    dispatchers, admins and services."""
 
     peer: Rate
     person: Rate
@@ -94,9 +66,10 @@ class Rates:
 
 
 class RateLimits:
-    """A known caller has a bucket of their own, wherever they ask from; whoever is not known has that of their address.
+    """Token buckets per principal, or per client address while a request is unauthenticated.
 
-    So many who share an address do not take from each other, and who sends wrong tokens is soon no longer listened to.
+    Authenticated callers behind one address therefore do not share a bucket, and a sender of invalid tokens is
+    rejected before the tokens are verified.
     """
 
     def __init__(self, limiter: Limiter, rates: Rates, peers: ClientAddresses) -> None:
@@ -105,28 +78,59 @@ class RateLimits:
         self._peers = peers
 
     def check(self, scope: Scope) -> None:
-        """`RateLimitExceeded` if nothing is left for that address; takes nothing."""
-        self._limiter.check(self._peer(scope))
+        """`RateLimitExceeded` if the bucket of the client address is empty; consumes nothing."""
+        self._limiter.check(self._peer_key(scope))
 
     async def take_for_peer(self, scope: Scope) -> None:
-        """For a request of nobody known. `RateLimitExceeded`."""
-        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(self._peer(scope), self._rates.peer)
+        """Consume for an unauthenticated request. `RateLimitExceeded`."""
+        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(self._peer_key(scope), self._rates.peer)
 
     async def take_for(self, principal: Principal, scope: Scope) -> None:
-        """`RateLimitExceeded`."""
+        """Consume for an authenticated request. `RateLimitExceeded`."""
         rate = self._rates.staff if principal.roles & STAFF else self._rates.person
         scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(f"principal:{principal.subject}", rate)
 
-    def _peer(self, scope: Scope) -> str:
+    def _peer_key(self, scope: Scope) -> str:
         return f"peer:{self._peers.name(scope)}"
 
 
-def rate_limit_headers(standing: RateLimitStatus) -> Collection[tuple[bytes, bytes]]:
-    """What an answer says about it."""
-    left = f'"default";r={standing.left};t={ceil(standing.full_seconds)}'
-    return ((b"ratelimit-policy", _policy(standing.rate)), (b"ratelimit", left.encode("ascii")))
+def rate_limit_headers(status: RateLimitStatus) -> Collection[tuple[bytes, bytes]]:
+    """The response headers RateLimit-Policy and RateLimit."""
+    left = f'"default";r={status.left};t={ceil(status.full_seconds)}'
+    return ((b"ratelimit-policy", _policy(status.rate)), (b"ratelimit", left.encode("ascii")))
 
 
 @cache
 def _policy(rate: Rate) -> bytes:
     return f'"default";q={rate.burst};w={ceil(rate.burst / rate.per_second)}'.encode("ascii")
+
+
+def _forwarded_hops(scope: Scope) -> list[str]:
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return [hop.strip() for line in lines for hop in line.split(",")]
+
+
+def _parse_address(text: str) -> Address | None:
+    """An address with or without a port, IPv6 with or without brackets; IPv4-mapped IPv6 becomes IPv4."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+@lru_cache(4096)  # parsing an address takes longer than everything else here
+def _client_name(text: str) -> str:
+    address = _parse_address(text)
+    return UNKNOWN if address is None else _name_of(address)
+
+
+def _name_of(address: Address) -> str:
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((address, SITE_PREFIX_BITS), strict=False))

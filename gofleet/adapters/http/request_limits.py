@@ -1,4 +1,9 @@
-"""How much of a request we take, and for how long."""
+"""Limits on a request before it is handled: body size, body time, and the Host header (RFC 9112, 3.2).
+
+Exactly one Host header is required, and an allowed one if hosts are configured. Without that check, an attacker who
+makes a victim's client or cache resolve a foreign name to this server could have it send requests under that name
+(DNS rebinding, cache poisoning).
+"""
 
 from __future__ import annotations
 
@@ -7,36 +12,58 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
+from gofleet.adapters.http.problem_types import RequestError
 
 BODY_BYTES_MAX = 128 * 1024
-"""What 500 positions with the longest ids need."""
+"""Enough for 500 positions with ids of the maximum length."""
 BODY_SECONDS = 5.0
 DISCARDED_BYTES_MAX = 1024 * 1024
-"""So much of a body that is too large is still read, because a client hears no answer while it is sending."""
+"""How much of an oversized body is still read: a client does not read the response while it is sending."""
+# A registered name or an IPv4 address, or an IPv6 address in brackets; then optionally a port.
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 
 
-class BodyTooLarge(Exception):
+class BodyTooLarge(RequestError):
+    code = "too-large"
+
     def __init__(self, bytes_max: int) -> None:
-        super().__init__(f"the body may have at most {bytes_max} bytes")
+        super().__init__(f"the body exceeds {bytes_max} bytes")
 
 
-class BodyTooSlow(Exception):
+class BodyTooSlow(RequestError):
+    code = "too-slow"
+
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the body was not complete within {seconds:g} s")
 
 
-class BodyIncomplete(Exception):
-    """The client went away in the middle of its body."""
+class BodyIncomplete(RequestError):
+    """The client disconnected before the end of its body."""
+
+    code = "incomplete"
 
     def __init__(self) -> None:
         super().__init__("the connection was closed before the body was complete")
 
 
-class BodyDeadlines:
-    """When bodies must be complete: `seconds` after somebody began to wait for them.
+class BadHost(RequestError):
+    code = "bad-host"
 
-    As all have the same time, whoever began first is due first, and one timer does for all of them. One for each would
-    cost more than all the rest of reading a body.
+
+class MisdirectedRequest(RequestError):
+    """The Host is not one of this server's (RFC 9110, 15.5.20)."""
+
+    code = "misdirected"
+
+    def __init__(self) -> None:
+        super().__init__("this server does not serve the requested host")
+
+
+class BodyDeadlines:
+    """Deadlines of the bodies being received: `seconds` after the first read.
+
+    All bodies have the same time, so they expire in the order in which they began, and one timer serves all of them. A
+    timer for each would cost more than the rest of reading a body.
     """
 
     def __init__(self, seconds: float = BODY_SECONDS) -> None:
@@ -48,16 +75,16 @@ class BodyDeadlines:
         loop = asyncio.get_running_loop()
         self._due[body] = loop.time() + self.seconds
         if self._timer is None:
-            self._timer = loop.call_at(self._due[body], self._look, loop)
+            self._timer = loop.call_at(self._due[body], self._expire_due, loop)
 
     def end(self, body: LimitedBody) -> None:
         self._due.pop(body, None)
 
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _expire_due(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         for body, due in list(self._due.items()):
             if due > loop.time():
-                self._timer = loop.call_at(due, self._look, loop)
+                self._timer = loop.call_at(due, self._expire_due, loop)
                 return
             del self._due[body]
             body.expire()
@@ -66,7 +93,7 @@ class BodyDeadlines:
 class LimitedBody:
     """An ASGI `receive` that raises `BodyTooLarge`, `BodyTooSlow` or `BodyIncomplete`.
 
-    `complete` is called when the whole body is there; what it raises is raised here.
+    `on_complete` is called when the whole body has been received; its exceptions propagate to the reader.
     """
 
     def __init__(
@@ -79,49 +106,49 @@ class LimitedBody:
         on_complete: Callable[[], None] = lambda: None,
     ) -> None:
         self._receive = receive
-        self._largest = bytes_max
+        self._bytes_max = bytes_max
         self._deadlines = deadlines
-        self._tell = on_complete
-        self._announced = _announced(scope)
+        self._on_complete = on_complete
+        self._declared = _declared_length(scope)
         self._received = 0
         self._begun = self._complete = self._expired = False
-        self._waiting: asyncio.Task[object] | None = None
+        self._reader: asyncio.Task[object] | None = None
 
     async def __call__(self) -> Message:
         if self._complete:
-            return await self._receive()  # what remains to come is the disconnect
+            return await self._receive()  # only the disconnect follows
         if not self._begun:
             self._begun = True
             self._deadlines.begin(self)
         try:
-            return await self._one()
+            return await self._next_within_limits()
         except BaseException:
             self._end()
             raise
 
     def expire(self) -> None:
-        """Its time is over: whoever waits for it is told."""
+        """The deadline has passed: the waiting reader gets `BodyTooSlow`."""
         self._expired = True
-        if self._waiting is not None:
-            self._waiting.cancel()
+        if self._reader is not None:
+            self._reader.cancel()
 
-    async def _one(self) -> Message:
-        if self._announced > self._largest:
-            await self._refuse()
+    async def _next_within_limits(self) -> Message:
+        if self._declared > self._bytes_max:
+            await self._reject()
         message = await self._next()
-        if self._received > self._largest:
-            await self._refuse()
+        if self._received > self._bytes_max:
+            await self._reject()
         if self._complete:
-            self._tell()
+            self._on_complete()
         return message
 
-    async def _refuse(self) -> None:
+    async def _reject(self) -> None:
         while not self._complete and self._received < DISCARDED_BYTES_MAX:
             await self._next()
-        raise BodyTooLarge(self._largest)
+        raise BodyTooLarge(self._bytes_max)
 
     async def _next(self) -> Message:
-        message = await self._in_time()
+        message = await self._before_deadline()
         if message["type"] == "http.disconnect":
             raise BodyIncomplete
         self._received += len(message.get("body", b""))
@@ -129,12 +156,12 @@ class LimitedBody:
             self._end()
         return message
 
-    async def _in_time(self) -> Message:
-        """The next message. As `asyncio.timeout` does it: a cancellation is ours only if nobody else asked for one."""
+    async def _before_deadline(self) -> Message:
+        """The next message. As in `asyncio.timeout`, a cancellation is ours only if no other one was requested."""
         if self._expired:
             raise BodyTooSlow(self._deadlines.seconds)
-        self._waiting = task = asyncio.current_task()
-        assert task is not None  # noqa: S101  a coroutine that runs is run by a task
+        self._reader = task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a running coroutine belongs to a task
         others = task.cancelling()
         try:
             return await self._receive()
@@ -143,43 +170,30 @@ class LimitedBody:
                 raise BodyTooSlow(self._deadlines.seconds) from error
             raise
         finally:
-            self._waiting = None
+            self._reader = None
 
     def _end(self) -> None:
         self._complete = True
         self._deadlines.end(self)
 
 
-def _announced(scope: Scope) -> int:
-    length = header(scope, b"content-length") or "0"
-    return int(length) if length.isdecimal() and length.isascii() else 0  # what is no number the server refuses
-
-
-# A registered name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
-_HOST = re.compile(r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
-
-
-class BadHost(Exception):
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-
-
-class MisdirectedRequest(Exception):
-    """It means somebody else (RFC 9110, 15.5.20)."""
-
-    def __init__(self) -> None:
-        super().__init__("this server does not answer to that name")
-
-
 def check_host(scope: Scope, allowed: Collection[str]) -> None:
-    """`BadHost`, or `Misdirected` unless `allowed` is empty or has the name, in lower case and without a port."""
+    """`BadHost` for an invalid Host header; `MisdirectedRequest` for a name outside `allowed`.
+
+    `allowed` holds names in lower case without a port; empty = any name.
+    """
     headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
     hosts = [value for key, value in headers if key == b"host"]
     if scope["http_version"] in ("1", "1.0") and not any(hosts):
-        return  # it knows none; Granian puts an empty one there, and calls it version 1
+        return  # HTTP/1.0 has no Host header; Granian reports version 1 and adds an empty one
     if len(hosts) != 1:
-        raise BadHost(f"there must be one, not {len(hosts)}")
-    if not (found := _HOST.fullmatch(hosts[0].decode("latin-1"))):
-        raise BadHost("it must be a name or an address, perhaps with a port")
-    if allowed and found["name"].lower() not in allowed:
+        raise BadHost(f"exactly one Host header is required, got {len(hosts)}")
+    if not (match := _HOST.fullmatch(hosts[0].decode("latin-1"))):
+        raise BadHost("it must be a name or an address, optionally with a port")
+    if allowed and match["name"].lower() not in allowed:
         raise MisdirectedRequest
+
+
+def _declared_length(scope: Scope) -> int:
+    length = header(scope, b"content-length") or "0"
+    return int(length) if length.isdecimal() and length.isascii() else 0  # the server rejects non-numeric lengths

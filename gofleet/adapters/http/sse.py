@@ -18,6 +18,7 @@ from gofleet.adapters.http.asgi import Receive, Scope, Send
 from gofleet.adapters.http.auth import ANONYMOUS_CALLER, Caller
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.pagination import resume_token
+from gofleet.adapters.http.problem_types import RequestError
 from gofleet.adapters.http.schemas.events import EventView
 from gofleet.domain.errors import RateLimitExceeded, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter
@@ -142,8 +143,10 @@ async def _gone(receive: Receive) -> None:
 _encoder = msgspec.json.Encoder()
 
 
-class TooManyStreams(Exception):
+class TooManyStreams(RequestError):
     """This process holds as many as it may."""
+
+    code = "too-many-streams"
 
     def __init__(self, most: int, retry_after_seconds: float) -> None:
         super().__init__(f"{most} streams are open, which is as many as there may be")

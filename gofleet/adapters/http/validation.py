@@ -17,6 +17,7 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from msgspec import inspect
 
 from gofleet.adapters.http.fields import ID, NUMBER_TEXT
+from gofleet.adapters.http.problem_types import RequestError
 from gofleet.domain.driver import driver_identifier
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import BoundingBox
@@ -28,11 +29,13 @@ ECHO_CHARS_MAX = 64
 FAULTS_MAX = 20
 
 
-class MalformedJson(Exception):
-    pass
+class MalformedJson(RequestError):
+    code = "malformed-json"
 
 
-class UnsupportedMediaType(Exception):
+class UnsupportedMediaType(RequestError):
+    code = "unsupported-media-type"
+
     def __init__(self, given: str) -> None:
         super().__init__(f"got {given}" if given else "the Content-Type is missing")
 
