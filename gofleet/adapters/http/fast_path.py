@@ -1,8 +1,9 @@
 """Fast path of the two hot routes: creating and delivering an order without the framework.
 
-Litestar's dependency injection, argument models and response objects cost more CPU than everything else the API does for an order (2026-11-25, 42667da).
-does for an order: FIGURES
-Re-measure with `just bench ingest`, with and without `with_fast_path` in `api_app`.
+Litestar's dependency injection, argument models and response objects cost more CPU than everything else that the API
+does for an order. In one process, behind the middleware and without a database, creating an order takes 38 instead of
+241 microseconds of CPU and delivering one 38 instead of 220 (medians of five runs, 2026-11-30, on 3552e21; the fast
+path came with 42667da). Re-measure with `just bench ingest`, with and without `with_fast_path` in `api_app`.
 
 Requests and responses are identical to the byte; a request with anything unusual goes to the framework, which owns the
 routes. tests/roles/test_fast_path.py compares both for a table of requests.
