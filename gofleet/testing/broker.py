@@ -105,8 +105,8 @@ class MemoryBroker:
         """As `ports.Consumer`."""
         dispatcher = Dispatcher(handler, concurrency)
 
-        async def consume(stop: asyncio.Event, begun: asyncio.Event) -> None:
-            begun.set()
+        async def consume(stop: asyncio.Event, started: asyncio.Event) -> None:
+            started.set()
             own: set[int] = set()
             self.queue(queue).consumers.add(dispatcher)
             try:
@@ -167,7 +167,7 @@ class MemoryBroker:
             own.add(number)
             dispatcher.accept(MemoryIncomingMessage(message.delivery, queue, number))
         if queue.waiting:
-            await _wait_for_room(stop, dispatcher, prefetch)
+            await _wait_below_prefetch(stop, dispatcher, prefetch)
         own &= set(queue.held)
 
     def _redeliver(self, name: str, numbers: set[int]) -> None:
@@ -185,9 +185,9 @@ class MemoryBroker:
                 queue.put(message, first=True)
 
 
-async def _wait_for_room(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
-    room = asyncio.create_task(dispatcher.fewer_than(prefetch))
+async def _wait_below_prefetch(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
+    below_prefetch = asyncio.create_task(dispatcher.fewer_than(prefetch))
     try:
-        await first_of(room, stop)
+        await first_of(below_prefetch, stop)
     finally:
-        await cancel_and_wait(room)
+        await cancel_and_wait(below_prefetch)

@@ -65,7 +65,7 @@ class FleetConnection:
 
     @contextmanager
     def exchange(self, calls: int = 1) -> Generator[None]:
-        """Around a request and its response, which serve so many calls; `FleetUnavailable` without a response."""
+        """Around a request and its response, which serve `calls` calls; `FleetUnavailable` without a response."""
         try:
             yield
             self._unanswered = 0

@@ -51,7 +51,7 @@ def limit_message_size(stream: Stream[Any, Any], max_bytes: int) -> None:
 
 class ClosingServer(Server):
     """A server that closes its connections: grpclib's `close()` leaves them open, and clients would call a stopped
-    server for ever. With `callers` only connections whose certificate has one of these names are accepted."""
+    server forever. With `callers` only connections whose certificate has one of these names are accepted."""
 
     def __init__(self, callers: frozenset[str] | None, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # pyright: ignore[reportArgumentType]

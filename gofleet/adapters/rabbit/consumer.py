@@ -82,27 +82,27 @@ class _Subscription:
     reconnect_seconds: float
     supervisor: Supervisor
 
-    async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
+    async def consume(self, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Consume until `stop`, reconnecting when necessary; then finish the messages in flight."""
         last_error = ""
         while not stop.is_set():
             try:
-                await self._consume_once(stop, begun)
+                await self._consume_once(stop, started)
             except Unavailable as error:
                 if str(error) != last_error:  # not every second of a long outage
                     last_error = str(error)
                     logger.bind(queue=self.queue).warning("cannot consume, reconnecting: {}", error)
-            begun.set()
+            started.set()
             await sleep_unless(stop, jittered(self.reconnect_seconds))
         await self.dispatcher.finish(self.grace_seconds)
 
-    async def _consume_once(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
+    async def _consume_once(self, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Consume over a new connection until it is lost, or until `stop`."""
         session = await Session.open(self.server, self.topology, Channel(prefetch_count=self.prefetch))
         ended = asyncio.Event()
         try:
             await self._subscribe(session, ended)
-            begun.set()
+            started.set()
             logger.bind(queue=self.queue).info("consuming")
             with self.supervisor.consuming(self.queue):
                 await first_of(session.lost, stop)

@@ -59,7 +59,7 @@ async def rabbit_state(server: RabbitServer, topology: Topology) -> RabbitState:
 
 
 async def queue_depths(server: RabbitServer, topology: Topology) -> tuple[list[Depth], list[str]]:
-    """The depth of each queue (AMQP does not report `held`), and the names of those that do not exist."""
+    """The depth of each queue (AMQP does not report `held`), and the names of missing queues."""
     depths, missing = list[Depth](), list[str]()
     try:
         async with asyncio.timeout(10 * server.connect_seconds):

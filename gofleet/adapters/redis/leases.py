@@ -27,21 +27,21 @@ class RedisLeases:
         self._release = Script(pipeline, "lease_release")
 
     async def acquire(self, key: str, token: str) -> Lease:
-        """ACQUIRED for `lease_ms` from now (again, if it was ours), BUSY with the time it has left, or DONE."""
+        """ACQUIRED for `lease_ms` from now (prolonged, if it was ours), BUSY with its remaining time, or DONE."""
         state, left_ms = await self._acquire([self._key(key)], f"p:{token}", self._lease_ms)
         LEASES_BUSY.inc(LeaseState(state) is LeaseState.BUSY)
         return Lease(LeaseState(state), max(0, int(left_ms)) / 1000)
 
     async def take_over(self, key: str, token: str) -> None:
-        """Ours for `lease_ms`, whatever stood there: for a `done` that the database does not confirm."""
+        """Take the lease unconditionally, for a `done` that the database does not confirm."""
         await self._take_over([self._key(key)], f"p:{token}", self._lease_ms)
 
     async def finish(self, key: str, token: str) -> None:
-        """Done, unless somebody else holds it by now."""
+        """Mark as done, unless another consumer has taken the lease over."""
         await self._finish([self._key(key)], f"p:{token}", self._done_ms)
 
     async def release(self, key: str, token: str) -> None:
-        """Gone, if it is ours."""
+        """Delete the lease, if it is ours."""
         await self._release([self._key(key)], f"p:{token}")
 
     def _key(self, key: str) -> str:

@@ -113,7 +113,7 @@ class _StreamIncomingMessage:
 
 
 class _StreamSubscription:
-    """Consumes one stream. It reads only while there is room, so that `prefetch` bounds the messages in flight."""
+    """Consumes one stream. It reads only while below `prefetch`, so that it bounds the messages in flight."""
 
     def __init__(
         self,
@@ -135,27 +135,27 @@ class _StreamSubscription:
         self._kept_at = time.monotonic()
         self._last_error = ""
 
-    async def consume(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
+    async def consume(self, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Consume until `stop`, through outages of Redis; then finish the messages in flight."""
         await self._stream.open()
         try:
             while not stop.is_set():
-                await self._consume_until_error(stop, begun)
+                await self._consume_until_error(stop, started)
             await self._leave()
         finally:
             await self._stream.close()
 
-    async def _consume_until_error(self, stop: asyncio.Event, begun: asyncio.Event) -> None:
+    async def _consume_until_error(self, stop: asyncio.Event, started: asyncio.Event) -> None:
         try:
             await self._stream.prepare()
-            begun.set()
+            started.set()
             logger.bind(queue=self._queue).info("consuming")
             with self._supervisor.consuming(self._queue):
                 while not stop.is_set():
                     await self._maintain()
                     await self._read()
         except (RedisError, OSError) as error:
-            begun.set()
+            started.set()
             if str(error) != self._last_error:  # not every second of a long outage
                 self._last_error = str(error)
                 logger.bind(queue=self._queue).warning("cannot consume, Redis is unavailable: {}", error)
@@ -165,26 +165,26 @@ class _StreamSubscription:
         """Deliver retries that are due, redeliver entries of idle consumers, park what exceeds the delivery limit."""
         await self._stream.move_due()
         await self._keep()
-        if (room := self._prefetch - len(self._dispatcher)) > 0:
+        if (free := self._prefetch - len(self._dispatcher)) > 0:
             limits = self._limits
-            parked, entries = await self._stream.claim(room, limits.min_idle_seconds, limits.delivery_limit)
+            parked, entries = await self._stream.claim(free, limits.min_idle_seconds, limits.delivery_limit)
             if parked:
                 logger.bind(queue=self._queue, messages=parked).error("parked messages beyond the delivery limit")
             for id, entry in entries:
                 self._accept(id, entry)
 
     async def _read(self) -> None:
-        """Accept new entries for `poll_seconds`, as far as there is room."""
+        """Accept new entries for `poll_seconds`, as far as `prefetch` allows."""
         until = time.monotonic() + self._limits.poll_seconds
         while (remaining := until - time.monotonic()) > 0:
-            if not await self._has_room(remaining):
+            if not await self._below_prefetch(remaining):
                 return
             entry = await self._stream.read(remaining)
             if entry is None:
                 return
             self._accept(*entry)
 
-    async def _has_room(self, timeout_seconds: float) -> bool:
+    async def _below_prefetch(self, timeout_seconds: float) -> bool:
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._dispatcher.fewer_than(self._prefetch)
