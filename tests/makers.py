@@ -1,4 +1,4 @@
-"""Things to test with, in one line each."""
+"""Builders of orders, positions and transitions for tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def an_order(
     driver_id: str = "ana",
     customer_id: str | None = None,
 ) -> Order:
-    """An order that was never kept, moved to `status` by its own verbs."""
+    """An unsaved order, brought to `status` by its own transitions."""
     order = Order.create(id, Decimal(price), Decimal(tax), by=CLIENT, pickup=pickup, customer_id=customer_id)
     if status in {Status.DISPATCHED, Status.DELIVERED}:
         order.dispatch(driver_id, by=WORKER)
@@ -39,12 +39,12 @@ def an_order(
 
 
 def dispatch_to(driver_id: str) -> Transition:
-    """The verb that gives an order to that driver, as `Order.cancel` is the one that cancels it."""
+    """The transition that dispatches an order to that driver, as `Order.cancel` cancels it."""
 
-    def give(order: Order, /, *, by: Actor) -> None:
+    def dispatch(order: Order, /, *, by: Actor) -> None:
         order.dispatch(driver_id, by=by)
 
-    return give
+    return dispatch
 
 
 def escalate(order: Order, /, *, by: Actor) -> None:
@@ -54,11 +54,11 @@ def escalate(order: Order, /, *, by: Actor) -> None:
 def a_position(
     driver_id: str = "ana", *, near: Place = CENTRE, metres_north: float = 0, age_seconds: float = 0
 ) -> Position:
-    """A fix of `driver_id`, some metres north of `near` (a degree of latitude is 111,195 m)."""
+    """A position of `driver_id`, some metres north of `near` (a degree of latitude is 111,195 m)."""
     place = Place(near.lat + metres_north / 111_195, near.lng)
     return Position(driver_id, place, datetime.now(UTC) - timedelta(seconds=age_seconds))
 
 
 def in_status(status: Status) -> Callable[[Order], bool]:
-    """Whether an order is in it, for `move_order`."""
+    """Whether an order is in that status, for `transition_order`."""
     return lambda order: order.status is status

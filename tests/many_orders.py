@@ -1,13 +1,13 @@
-"""A table that is as full as after a long time, made in a moment."""
+"""A large orders table, filled in seconds."""
 
 from __future__ import annotations
 
 import psycopg
 
-MANY = 200_000
+ORDERS = 200_000
 DRIVERS = 500
 
-# Half a second apart, newest last; two of ten are not delivered. Without history and events: nobody lists them.
+# Half a second apart, newest last; two of ten are not delivered. Without history and events, which no test lists.
 _FILL = """
 insert into orders (id, price, tax, final_price, status, driver_id, reason, version, created_at, pending_since,
                     dispatched_at, delivered_at, cancelled_at)
@@ -26,10 +26,10 @@ from (
 """
 
 
-def fill(conninfo: str, many: int = MANY) -> None:
-    """Put so many orders of the last day or so into the table, settled, of 500 drivers."""
+def fill(conninfo: str, count: int = ORDERS) -> None:
+    """Insert `count` settled orders of 500 drivers, created during the last day or so."""
     with psycopg.connect(conninfo, autocommit=True, options="-c statement_timeout=0") as connection:
         connection.execute("alter table orders disable trigger user")
-        connection.execute(_FILL, {"many": many, "drivers": DRIVERS})
+        connection.execute(_FILL, {"many": count, "drivers": DRIVERS})
         connection.execute("alter table orders enable trigger user")
         connection.execute("vacuum analyze orders")

@@ -1,4 +1,4 @@
-"""A broker on a bad day: it repeats, reorders, does not answer, loses if told to, and breaks its connections."""
+"""A faulty broker in memory: duplicates, other orders, lost confirmations, lost messages, broken connections."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from gofleet.testing.broker import MemoryBroker, QueuedMessage
 
 
 @dataclass
-class BadDay:
-    """Probabilities, for each message."""
+class BrokerFaults:
+    """Probabilities of a fault, per message."""
 
-    unheard: float = 0.1  # it never reached the broker, and the publisher is told that nobody knows
-    unconfirmed: float = 0.1  # the broker has it, and the publisher is told that nobody knows
+    request_lost: float = 0.1  # the broker does not receive it; the publisher gets Unavailable
+    confirmation_lost: float = 0.1  # the broker has it; the publisher gets Unavailable
     repeated: float = 0.3
-    lost: float = 0.0  # confirmed and then gone, as with a broken disk
+    lost: float = 0.0  # confirmed and then lost, as with a broken disk
     delay_seconds: float = 0.01
 
 
 @dataclass(eq=False)
-class BadBroker(MemoryBroker):
-    """`arrived` are the events it ever had, in that order, the first time of each."""
+class FaultyBroker(MemoryBroker):
+    """`arrived` has every event that the broker received, in the order of their first arrival."""
 
     random: Random
-    day: BadDay = field(default_factory=BadDay)
+    faults: BrokerFaults = field(default_factory=BrokerFaults)
     arrived: dict[str, Message] = field(default_factory=dict[str, Message])
 
     def __post_init__(self) -> None:
-        super().__init__(delivery_limit=10**6)  # its connections break without end, which says nothing of a message
+        super().__init__(
+            delivery_limit=10**6
+        )  # its connections break all the time, which is not the fault of a message
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        """Each message of a batch takes as long as it takes."""
+        """Each message of a batch has its own delay."""
         return list(await asyncio.gather(*(self._receive(message) for message in messages)))
 
     def lose_connection(self, delivery: Delivery) -> None:
-        """Who has this in hand is gone: unless it was answered, it comes again."""
+        """The consumer's connection breaks: an unacknowledged delivery is requeued."""
         queue = self.queue(delivery.queue)
         for number, entry in list(queue.held.items()):
             if entry.delivery is delivery:
@@ -48,41 +50,41 @@ class BadBroker(MemoryBroker):
                 queue.put(entry, first=self.random.random() < 0.5)
 
     def at_rest(self) -> bool:
-        """Whether nothing will ever be delivered any more."""
+        """Whether no message is waiting, in flight or delayed."""
         queue = self.queue(DISPATCH_QUEUE)
         return not (queue.waiting or queue.held or queue.retries)
 
     async def _receive(self, message: Message) -> GoFleetError | None:
-        await asyncio.sleep(self.random.random() * self.day.delay_seconds)
-        if self._happens(self.day.unheard):
+        await asyncio.sleep(self.random.random() * self.faults.delay_seconds)
+        if self._strikes(self.faults.request_lost):
             return Unavailable("the broker", "the request was lost")
         self.arrived.setdefault(message.event_id, message)
-        if not self._happens(self.day.lost):
+        if not self._strikes(self.faults.lost):
             self._enqueue(message)
-        if self._happens(self.day.unconfirmed):
+        if self._strikes(self.faults.confirmation_lost):
             return Unavailable("the broker", "the confirmation was lost")
         return None
 
     def _enqueue(self, message: Message) -> None:
         if message.type not in self._types[DISPATCH_QUEUE]:
-            return  # nobody in this storm listens to it
-        copies = 1 + self._happens(self.day.repeated) * self.random.randint(1, 2)
+            return  # no queue of this storm is bound to it
+        copies = 1 + self._strikes(self.faults.repeated) * self.random.randint(1, 2)
         for _ in range(copies):
             entry = QueuedMessage(Delivery(DISPATCH_QUEUE, message.body, message.headers()))
-            self.queue(DISPATCH_QUEUE).put_later(entry, self.random.random() * self.day.delay_seconds)
+            self.queue(DISPATCH_QUEUE).put_later(entry, self.random.random() * self.faults.delay_seconds)
 
-    def _happens(self, probability: float) -> bool:
+    def _strikes(self, probability: float) -> bool:
         return self.random.random() < probability
 
 
 def published_out_of_order(arrived: Sequence[Message]) -> list[str]:
-    """Orders of which an event arrived before one that happened earlier, or of which one is missing in between."""
+    """Ids of orders with an event that arrived before an earlier one, or with a gap."""
     last: dict[str, int] = {}
-    wrong: list[str] = []
+    unordered: list[str] = []
     for message in arrived:
         if message.type == events.ORDERS_DISPATCH_REQUESTED:
-            continue  # a command says again what was said before
+            continue  # a command repeats the sequence of an event
         if message.sequence != last.get(message.order_id, 0) + 1:
-            wrong.append(message.order_id)
+            unordered.append(message.order_id)
         last[message.order_id] = message.sequence
-    return wrong
+    return unordered

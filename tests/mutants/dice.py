@@ -1,4 +1,4 @@
-"""Whether the next step of a handler goes well: it may pause, stall for longer than its lease, fail, or be killed."""
+"""Random faults at the steps of a handler: a pause, a stall longer than its lease, an exception, or a kill."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from dataclasses import dataclass, field
 from random import Random
 
 STALL_SECONDS = 0.3
-"""Longer than the leases of the storm: who stalls wakes up as a zombie."""
+"""Longer than the leases of the storm: a stalled handler continues without its lease, as a zombie."""
 
 
 class Killed(BaseException):
-    """As SIGKILL ends a process: no `except Exception` hears of it, and what cleans up finds that nothing works."""
+    """Stands for SIGKILL: no `except Exception` catches it, and every later step of the handler fails."""
 
 
-class Struck(Exception):
-    """A failure that nobody foresaw."""
+class UnexpectedError(Exception):
+    """A failure that the code does not handle specifically."""
 
 
 @dataclass
 class Life:
-    """Of one handler at work; once dead, each further step is refused."""
+    """The life of one handler call; once dead, every further step raises Killed."""
 
     dead: bool = False
 
 
 @dataclass(frozen=True)
 class Weather:
-    """Probabilities: the first three of each step of a handler, the others of each message."""
+    """Probabilities: `killed`, `stalled` and `failed` per step of a handler, `repeated` and `lost` per message."""
 
     orders: int = 60
     killed: float = 0.03
     stalled: float = 0.02
-    struck: float = 0.02
+    failed: float = 0.02
     repeated: float = 0.3
     lost: float = 0.0
     pause_seconds: float = 0.003
 
     @property
     def sweeps(self) -> bool:
-        """Whether the sweeper is at work, without which a lost message is an order that waits for ever."""
+        """Whether the sweeper runs; without it the order of a lost message stays PENDING forever."""
         return self.lost > 0
 
 
 REPEATING = Weather()
 LOSING = Weather(lost=0.2)
-FULL_OF_ZOMBIES = Weather(orders=25, stalled=0.05, struck=0.05, repeated=0.8, pause_seconds=0.01)
+FULL_OF_ZOMBIES = Weather(orders=25, stalled=0.05, failed=0.05, repeated=0.8, pause_seconds=0.01)
 
 
 @dataclass
 class Dice:
-    """By the storm's own random numbers; `counts` tells what was thrown."""
+    """Draws faults from the storm's random numbers; `counts` has the number of each kind."""
 
     random: Random
     weather: Weather
@@ -62,7 +62,7 @@ class Dice:
 
     @contextmanager
     def life(self) -> Generator[Life]:
-        """Steps within the block are at risk; `Killed` ends it."""
+        """Expose the steps in the block to faults; `Killed` ends the block."""
         life = Life()
         token = self._life.set(life)
         try:
@@ -73,28 +73,28 @@ class Dice:
             self._life.reset(token)
 
     async def step(self) -> None:
-        """Something is about to happen, or has just happened: `Killed`, `Struck`, or a pause."""
+        """A point before or after an effect: raises `Killed` or `UnexpectedError`, stalls or pauses."""
         life = self._life.get()
         if life is None:
             return
         if life.dead:
             raise Killed
-        thrown, weather = self.random.random(), self.weather
-        if thrown > weather.killed + weather.stalled + weather.struck:
+        draw, weather = self.random.random(), self.weather
+        if draw > weather.killed + weather.stalled + weather.failed:
             await asyncio.sleep(self.random.random() * weather.pause_seconds)
-        elif thrown < weather.killed:
+        elif draw < weather.killed:
             life.dead = True
             self._count("killed")
             raise Killed
-        elif thrown < weather.killed + weather.stalled:
+        elif draw < weather.killed + weather.stalled:
             self._count("stalled")
             await asyncio.sleep(STALL_SECONDS)
         else:
-            self._count("struck")
-            raise Struck
+            self._count("failed")
+            raise UnexpectedError
 
     def happens(self, probability: float) -> bool:
         return self.random.random() < probability
 
-    def _count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
+    def _count(self, fault: str) -> None:
+        self.counts[fault] = self.counts.get(fault, 0) + 1

@@ -1,4 +1,4 @@
-"""What must be true at the end, asked of PostgreSQL: more than tests/journeys/truth.py, for an order may move often."""
+"""Invariants checked in PostgreSQL after a storm; stricter than tests/journeys/truth.py: orders change often here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import psycopg
 
 from gofleet.domain.order import TRANSITIONS
 
-LEGAL = ", ".join(f"('{was}', '{became}')" for was, all_became in TRANSITIONS.items() for became in all_became)
+LEGAL = ", ".join(f"('{was}', '{became}')" for was, targets in TRANSITIONS.items() for became in targets)
 
 QUERIES = {
-    "an order left waiting": "select id from orders where status = 'PENDING'",
-    "an illegal move": f"select order_id from order_log where was is not null and (was, became) not in ({LEGAL})",
-    "a move that does not begin where the last one ended": """
+    "an order left pending": "select id from orders where status = 'PENDING'",
+    "an illegal transition": f"select order_id from order_log where was is not null and (was, became) not in ({LEGAL})",
+    "a transition that does not start where the last one ended": """
         select order_id from (
             select order_id, was, version, lag(became) over moves as stood, lag(version) over moves as before
             from order_log window moves as (partition by order_id order by id)
@@ -21,13 +21,13 @@ QUERIES = {
         select o.id from orders o
         left join lateral (select * from order_log where order_id = o.id order by id desc limit 1) l on true
         where (o.status, o.version) is distinct from (l.became, l.version)""",
-    "dispatched twice without having waited again": """
+    "dispatched twice without being pending in between": """
         select order_id from (
             select order_id, became, lag(became) over (partition by order_id order by id) as last
             from order_log where became in ('DISPATCHED', 'PENDING')
         ) as move
         where became = 'DISPATCHED' and last is distinct from 'PENDING'""",
-    # By the numbers of the log, not by its times: who waits for a driver's row to be freed began before it was.
+    # By the ids of the log, not by its times: a transaction that waits for the driver's row began before it was freed.
     "a driver with two orders at once": """
         with held as (
             select l.order_id, l.driver_id, l.id as since,
@@ -48,13 +48,13 @@ QUERIES = {
             select count(*) from inbox i join outbox e using (event_id)
             where e.aggregate_id = l.order_id and i.consumer = 'dispatch' and i.outcome = 'dispatched'
         )""",
-    "an order handed to people without a reason": """
+    "an order in manual dispatch without a reason": """
         select id from orders where status = 'MANUAL_DISPATCH' and reason is null""",
 }
 
 
 def findings(conninfo: str) -> set[str]:
-    """`<kind>: <some offenders>` for each kind that was found."""
+    """`<kind>: <first five offenders>` for each violated invariant."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return {
             f"{kind}: {', '.join(str(row[0]) for row in rows[:5])}"
@@ -64,7 +64,7 @@ def findings(conninfo: str) -> set[str]:
 
 
 def published(conninfo: str) -> set[str]:
-    """The ids of the events that the outbox believes to have been published."""
+    """The ids of the events that the outbox has marked as published."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return {str(row[0]) for row in connection.execute("select event_id from outbox where published_at is not null")}
 

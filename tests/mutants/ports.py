@@ -1,4 +1,4 @@
-"""The ports as the handlers of the storm meet them: each call may go wrong before and after, and some are watched."""
+"""Ports with faults before and after each call; the leases are also checked while the storm runs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.mutants.dice import Dice
 
 @dataclass
 class Witness:
-    """What was seen to go wrong while it happened; the database does not tell of it afterwards."""
+    """Violations observed during the storm that leave no trace in the database."""
 
     findings: set[str] = field(default_factory=set[str])
 
-    def saw(self, finding: str, who: str) -> None:
-        self.findings.add(f"{finding}: {who}")
+    def record(self, finding: str, subject: str) -> None:
+        self.findings.add(f"{finding}: {subject}")
 
 
 @dataclass(frozen=True)
-class RiskyOrders:
+class FaultyOrders:
     orders: Orders
     dice: Dice
     witness: Witness
@@ -45,9 +45,9 @@ class RiskyOrders:
         try:
             await self.orders.save(order, receipt)
         except GoFleetError:
-            raise  # which is how a lost race is told
+            raise  # the expected result of a lost race
         except Exception as error:
-            self.witness.saw("a lost race that nobody foresaw", f"{order.id} {type(error).__name__}")
+            self.witness.record("a lost race with an unexpected error", f"{order.id} {type(error).__name__}")
             raise
         await self.dice.step()
 
@@ -68,7 +68,7 @@ class RiskyOrders:
 
 
 @dataclass(frozen=True)
-class RiskyInbox:
+class FaultyInbox:
     inbox: Inbox
     dice: Dice
 
@@ -86,8 +86,8 @@ class RiskyInbox:
 
 
 @dataclass
-class WatchedLeases:
-    """Risky, and compared with what was promised: one holder at a time, and a mark only on what is in the inbox."""
+class CheckedLeases:
+    """Faulty leases, checked for their contract: one holder at a time, and a done mark only for a recorded receipt."""
 
     leases: Leases
     inbox: Inbox
@@ -104,7 +104,7 @@ class WatchedLeases:
             holder, until = self._held.get(key, (token, 0.0))
             now = time.monotonic()
             if holder != token and before < now < min(until, before + self.lease_seconds):
-                self.witness.saw("a lease held by two", key)
+                self.witness.record("a lease held by two", key)
             self._held[key] = (token, before + self.lease_seconds)
         await self.dice.step()
         return lease
@@ -117,7 +117,7 @@ class WatchedLeases:
     async def finish(self, key: str, token: str) -> None:
         await self.dice.step()
         if await self.inbox.outcome(Receipt(*key.split(":", 1))) is None:
-            self.witness.saw("a done mark before the commit", key)
+            self.witness.record("a done mark before the commit", key)
         await self._end(key, token, self.leases.finish)
 
     async def release(self, key: str, token: str) -> None:
@@ -126,10 +126,10 @@ class WatchedLeases:
         holder, until = self._held.get(key, (token, 0.0))
         if holder == token or until < time.monotonic():
             return
-        if (await self.leases.acquire(key, "witness")).state is LeaseState.ACQUIRED:  # which it must not be
+        if (await self.leases.acquire(key, "witness")).state is LeaseState.ACQUIRED:  # it must not be
             await self.leases.release(key, "witness")
             if self._held.get(key) == (holder, until) and until > time.monotonic():
-                self.witness.saw("a lease held by two", key)
+                self.witness.record("a lease held by two", key)
 
     async def _end(self, key: str, token: str, end: Callable[[str, str], Awaitable[None]]) -> None:
         if self._held.get(key, ("", 0.0))[0] == token:
@@ -138,8 +138,8 @@ class WatchedLeases:
 
 
 @dataclass(frozen=True)
-class ForgetfulFleet:
-    """Who is busy was forgotten, by all of Redis: everybody is free, always. Only the database knows better."""
+class AllFreeFleet:
+    """A fleet whose index has lost all assignments: every driver is free. Only the database knows the busy ones."""
 
     drivers: Sequence[str]
     dice: Dice
@@ -148,11 +148,11 @@ class ForgetfulFleet:
     async def search(self, search: Search) -> list[Candidate]:
         await self.dice.step()
         if self.dice.happens(self.fails):
-            raise FleetUnavailable("it is a bad day")
-        near = [driver for driver in self.drivers if driver not in search.exclude]
-        self.dice.random.shuffle(near)
+            raise FleetUnavailable("a simulated outage")
+        free = [driver for driver in self.drivers if driver not in search.exclude]
+        self.dice.random.shuffle(free)
         await self.dice.step()
-        return [Candidate(driver, driver, Place(1, 1), 100) for driver in near[: search.limit]]
+        return [Candidate(driver, driver, Place(1, 1), 100) for driver in free[: search.limit]]
 
     async def register(self, driver: Driver) -> None: ...
     async def update_position(self, position: Position) -> bool:

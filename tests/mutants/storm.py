@@ -1,4 +1,4 @@
-"""Everything at once and everything failing, for a second or two: what is found at the end is a broken promise."""
+"""A storm: concurrent customers, relays and workers with faults for a second or two, then a check of invariants."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from gofleet.usecases.maintenance import RepublishPending, SweepOrders
 from gofleet.usecases.relay import RelayOutbox
 from gofleet.usecases.transitions import Transition, transition_order
 from tests.makers import an_order, in_status
-from tests.mutants.broker import BadBroker, BadDay, published_out_of_order
+from tests.mutants.broker import BrokerFaults, FaultyBroker, published_out_of_order
 from tests.mutants.dice import Dice, Weather
 from tests.mutants.findings import findings, published, unpublished
-from tests.mutants.ports import ForgetfulFleet, RiskyInbox, RiskyOrders, WatchedLeases, Witness
+from tests.mutants.ports import AllFreeFleet, CheckedLeases, FaultyInbox, FaultyOrders, Witness
 from tests.waiting import eventually
 
 DRIVERS, RELAYS, WORKERS = 8, 2, 3
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
-# Tries without end: an order given up after so many would be somebody's answer, too, and hide what was lost.
+# Unlimited attempts: an order parked after a number of attempts would hide a lost one.
 RULES = ChainSettings(RetryRules(10**6, (0.02, 0.05)), WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
 VERBS: list[tuple[Status, Transition]] = [
     (Status.CANCELLED, Order.cancel),
@@ -64,40 +64,40 @@ class Storm:
 
     def __post_init__(self) -> None:
         self.dice = Dice(self.random, self.weather)
-        self.broker = BadBroker(self.random, BadDay(repeated=self.weather.repeated, lost=self.weather.lost))
-        self.orders = RiskyOrders(PostgresOrders(self.pool), self.dice, self.witness)
+        self.broker = FaultyBroker(self.random, BrokerFaults(repeated=self.weather.repeated, lost=self.weather.lost))
+        self.orders = FaultyOrders(PostgresOrders(self.pool), self.dice, self.witness)
         self.outbox = PostgresOutbox(self.pool)
         self.inbox = PostgresInbox(self.pool)
         leases = RedisLeases(self.redis, prefix=f"storm-{uuid4().hex}:", lease_ms=round(LEASE_SECONDS * 1000))
-        self.leases = WatchedLeases(leases, self.inbox, LEASE_SECONDS, self.dice, self.witness)
+        self.leases = CheckedLeases(leases, self.inbox, LEASE_SECONDS, self.dice, self.witness)
 
-    async def rage(self) -> set[str]:
-        """Until all is quiet; what was found."""
+    async def run(self) -> set[str]:
+        """Run until nothing moves any more; returns the violations."""
         async with self._beside(*[self._relay] * RELAYS, *([self._sweep] if self.weather.sweeps else [])):
             async with self._workers():
                 async with self._beside(self._deliver):
                     await asyncio.gather(*(self._customer(f"o-{number}") for number in range(self.weather.orders)))
                 await eventually(self._quiet, within=40, every=0.05)
                 if self.weather.sweeps:
-                    with suppress(AssertionError):  # then the findings tell
-                        await eventually(self._nobody_waits, within=2.5 * T_MAX_SECONDS)
+                    with suppress(AssertionError):  # reported by the findings
+                        await eventually(self._none_pending, within=2.5 * T_MAX_SECONDS)
             await eventually(lambda: unpublished(self.conninfo) == 0)
-        assert self.dice.counts.keys() == {"killed", "stalled", "struck"}, f"a calm day: {self.dice.counts}"
-        return await asyncio.to_thread(self._found)
+        assert self.dice.counts.keys() == {"killed", "stalled", "failed"}, f"not all faults: {self.dice.counts}"
+        return await asyncio.to_thread(self._violations)
 
-    def _found(self) -> set[str]:
-        found = findings(self.conninfo) | self.witness.findings
+    def _violations(self) -> set[str]:
+        violations = findings(self.conninfo) | self.witness.findings
         if never := published(self.conninfo) - self.broker.arrived.keys():
-            found.add(f"marked as published, and the broker never had it: {sorted(never)[:5]}")
-        if wrong := published_out_of_order(list(self.broker.arrived.values())):
-            found.add(f"published out of order: {wrong[:5]}")
-        return found
+            violations.add(f"marked as published, and the broker never had it: {sorted(never)[:5]}")
+        if unordered := published_out_of_order(list(self.broker.arrived.values())):
+            violations.add(f"published out of order: {unordered[:5]}")
+        return violations
 
     def _quiet(self) -> bool:
-        """Whether nothing will move by itself any more; asked in one go, so that nothing does in between."""
+        """Whether no message and no event is left; both are read without a pause, so that none moves in between."""
         return self.broker.at_rest() and unpublished(self.conninfo) == 0
 
-    async def _nobody_waits(self) -> bool:
+    async def _none_pending(self) -> bool:
         return not await self.orders.list(OrderFilter(status=Status.PENDING), 1)
 
     async def _customer(self, order_id: str) -> None:
@@ -105,26 +105,26 @@ class Storm:
         await CreateOrder(self.orders)(an_order(order_id))
         for _ in range(self.random.randint(0, 4)):
             await asyncio.sleep(self.random.random() * 0.15)
-            await self._move(order_id, *self.random.choice(VERBS))
+            await self._transition(order_id, *self.random.choice(VERBS))
 
-    async def _move(self, order_id: str, wanted: Status, verb: Transition) -> None:
-        with suppress(InvalidTransition, StaleOrder, psycopg.Error):  # the last are among the findings already
-            await transition_order(self.orders, order_id, verb, by=CLIENT, done=in_status(wanted))
+    async def _transition(self, order_id: str, target: Status, transition: Transition) -> None:
+        with suppress(InvalidTransition, StaleOrder, psycopg.Error):  # the invariants report the last
+            await transition_order(self.orders, order_id, transition, by=CLIENT, done=in_status(target))
 
     async def _deliver(self) -> None:
-        """Drivers hand over what they have, so that others may have them."""
+        """Deliver some orders, so that their drivers become free."""
         for order in await self.orders.list(OrderFilter(status=Status.DISPATCHED), 3):
-            await self._move(order.id, Status.DELIVERED, Order.deliver)
+            await self._transition(order.id, Status.DELIVERED, Order.deliver)
         await asyncio.sleep(0.02)
 
     async def _relay(self) -> None:
-        """One act of a relay, which may be killed in the middle: its transaction is rolled back."""
-        act = asyncio.create_task(RelayOutbox(self.outbox, self.broker, 20)())
+        """One batch of a relay, sometimes killed in the middle: its transaction is rolled back."""
+        batch = asyncio.create_task(RelayOutbox(self.outbox, self.broker, 20)())
         if self.dice.happens(0.2):
-            await asyncio.wait({act}, timeout=self.random.random() * 0.03)
-            act.cancel()
-        await asyncio.wait({act})
-        if not act.cancelled() and not isinstance(act.exception(), Unavailable) and act.result():
+            await asyncio.wait({batch}, timeout=self.random.random() * 0.03)
+            batch.cancel()
+        await asyncio.wait({batch})
+        if not batch.cancelled() and not isinstance(batch.exception(), Unavailable) and batch.result():
             return
         await asyncio.sleep(0.005)
 
@@ -144,12 +144,12 @@ class Storm:
             yield
 
     def _handler(self) -> Handler:
-        risky = RiskyInbox(self.inbox, self.dice)
-        fleet = ForgetfulFleet([f"driver-{number}" for number in range(DRIVERS)], self.dice)
+        inbox = FaultyInbox(self.inbox, self.dice)
+        fleet = AllFreeFleet([f"driver-{number}" for number in range(DRIVERS)], self.dice)
         return dispatch_chain(
-            DispatchOrder(self.orders, risky, fleet, SearchRadius(5, 10, 0.5)),
+            DispatchOrder(self.orders, inbox, fleet, SearchRadius(5, 10, 0.5)),
             orders=self.orders,
-            inbox=risky,
+            inbox=inbox,
             leases=self.leases,
             parked=MemoryParked(),
             rules=RULES,
@@ -158,27 +158,27 @@ class Storm:
 
     def _mortal(self, handler: Handler) -> Handler:
         async def handle(delivery: Delivery) -> Outcome:
-            if self.dice.happens(0.1):  # it works on, as a zombie, while the message is given to somebody else
+            if self.dice.happens(0.1):  # it continues as a zombie while the message is redelivered
                 asyncio.get_running_loop().call_later(0.05, self.broker.lose_connection, delivery)
             with self.dice.life():
                 return await handler(delivery)
             self.broker.lose_connection(delivery)
-            return ACK  # over a connection that is no more
+            return ACK  # over the broken connection
 
         return handle
 
     @asynccontextmanager
     async def _beside(self, *acts: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-        """Each act again and again, until the block ends."""
+        """Repeat each act until the block ends."""
         stop = asyncio.Event()
 
-        async def again(act: Callable[[], Awaitable[None]]) -> None:
+        async def repeat(act: Callable[[], Awaitable[None]]) -> None:
             while not stop.is_set():
                 await act()
 
         async with asyncio.TaskGroup() as group:
             for act in acts:
-                group.create_task(again(act))
+                group.create_task(repeat(act))
             try:
                 yield
             finally:
@@ -186,8 +186,8 @@ class Storm:
 
 
 async def a_storm(conninfo: str, redis: Redis, seed: int, weather: Weather) -> set[str]:
-    """What was found after the storm of that seed, in a database that is emptied first."""
+    """The violations after the storm of that seed, in an emptied database."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("truncate orders, outbox, inbox, order_log, parked")
     async with create_pool(conninfo, size=12, wait_seconds=10) as pool:
-        return await Storm(pool, redis, conninfo, Random(seed), weather).rage()  # noqa: S311  a storm, not a secret
+        return await Storm(pool, redis, conninfo, Random(seed), weather).run()  # noqa: S311  a storm, not a secret

@@ -1,4 +1,4 @@
-"""What is no fault must not be found."""
+"""The invariants report no false positives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.waiting import eventually
 OVERLAPS = ("a driver with two orders at once", "two overlapping orders of one driver")
 
 
-async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(clean_database: str) -> None:
-    """It had to wait for the order's row, as it does for a sweeper, and by the times it began too early."""
+async def test_a_dispatch_that_waited_for_its_driver_is_no_overlap(clean_database: str) -> None:
+    """It waited for a lock on the order's row, as for a sweeper; by the times of the log it began too early."""
     async with create_pool(clean_database, size=5, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         await orders.add(an_order("first"))
@@ -31,14 +31,14 @@ async def test_a_dispatch_that_began_before_its_driver_was_free_is_no_overlap(cl
                 transition_order(orders, "second", dispatch_to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))
             )
             async with pool.connection() as connection:
-                await eventually(lambda: _somebody_waits(connection))
+                await eventually(lambda: _waits_for_a_lock(connection))
             await transition_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
         await waiting
 
-    found = [*findings(clean_database), *truth(clean_database).faults]
-    assert [finding for finding in found if finding.startswith(OVERLAPS)] == []
+    violations = [*findings(clean_database), *truth(clean_database).faults]
+    assert [each for each in violations if each.startswith(OVERLAPS)] == []
 
 
-async def _somebody_waits(connection: Connection) -> bool:
+async def _waits_for_a_lock(connection: Connection) -> bool:
     query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     return bool(await (await connection.execute(query)).fetchone())
