@@ -42,7 +42,7 @@ Answer = Callable[[Search], Awaitable[list[Candidate]]]
 
 @dataclass
 class ScriptedFleet:
-    """Answers each search by the next of `script`, the last one for ever."""
+    """Answers each search with the next entry of `script`, and with the last one from then on."""
 
     script: Sequence[Answer]
     searches: int = 0
@@ -62,7 +62,7 @@ async def a_driver(search: Search) -> list[Candidate]:
     return [Candidate(f"driver-of-{search.order_id}", "", Place(1, 1), 100)]
 
 
-async def nobody(search: Search) -> list[Candidate]:
+async def no_driver(search: Search) -> list[Candidate]:
     return []
 
 
@@ -83,7 +83,7 @@ class Desk:
         return MemoryInbox(self.orders)
 
     async def announced(self, order_id: str = "o-1") -> Delivery:
-        """The news of an order that was just accepted."""
+        """The event of an order that was just accepted."""
         message = await self._accepted(order_id)
         return Delivery(DISPATCH_QUEUE, message.body, message.headers())
 
@@ -95,7 +95,7 @@ class Desk:
         await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
         return ACK
 
-    def guarded(self, redis: Redis, prefix: str, rules: ChainSettings = RULES) -> Handler:
+    def guarded_handler(self, redis: Redis, prefix: str, rules: ChainSettings = RULES) -> Handler:
         """Dispatch behind our guards."""
         return dispatch_chain(
             self._dispatch_order(),

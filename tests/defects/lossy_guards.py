@@ -20,7 +20,7 @@ DAY_SECONDS = 86_400
 class Dedup:
     """SETNX for a day before the work; deleted when the work has failed, on the context of the request.
 
-    A Redis client in Go refuses a context that is done, and nobody looked at its error: so after a timeout or a
+    A Redis client in Go refuses a context that is done, and the error was ignored: so after a timeout or a
     cancellation the key stays.
     """
 
@@ -43,7 +43,7 @@ class Dedup:
 
 @dataclass(frozen=True)
 class FallbackOnlyOnOpen:
-    """People take over when the breaker is open, and for no other reason."""
+    """Orders are escalated when the breaker is open, and for no other reason."""
 
     handler: Handler
     orders: Orders
@@ -59,7 +59,7 @@ class FallbackOnlyOnOpen:
 
 
 @dataclass(frozen=True)
-class NobodyIsAFailure:
+class NoDriverIsAFailure:
     """`NoDriverNearby` as an error like any other: tried again a few times, then parked."""
 
     handler: Handler

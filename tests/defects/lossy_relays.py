@@ -28,17 +28,17 @@ class FailedForEver:
     publisher: Publisher
 
     async def __call__(self) -> int:
-        async with self.pool.connection() as link, link.transaction():
-            rows = await selected(link, "failed_at is null for update skip locked")
+        async with self.pool.connection() as connection, connection.transaction():
+            rows = await selected(connection, "failed_at is null for update skip locked")
             for id, message in rows:
                 (failure,) = await self.publisher.publish([message])
                 column = b"failed_at" if failure else b"published_at"
-                await link.execute(b"update outbox set " + column + b" = now() where id = %s", [id])
+                await connection.execute(b"update outbox set " + column + b" = now() where id = %s", [id])
         return len(rows)
 
     async def purge(self) -> None:
-        async with self.pool.connection() as link:
-            await link.execute("delete from outbox where published_at <= now() or failed_at <= now()")
+        async with self.pool.connection() as connection:
+            await connection.execute("delete from outbox where published_at <= now() or failed_at <= now()")
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,11 @@ class AllAtOnce:
     publisher: Publisher
 
     async def __call__(self) -> int:
-        async with self.pool.connection() as link, link.transaction():
-            rows = await selected(link, "true order by id for update skip locked")
+        async with self.pool.connection() as connection, connection.transaction():
+            rows = await selected(connection, "true order by id for update skip locked")
             await asyncio.gather(*(self.publisher.publish([message]) for _, message in rows))
-            await link.execute("update outbox set published_at = now() where id = any(%s)", [[id for id, _ in rows]])
+            ids = [id for id, _ in rows]
+            await connection.execute("update outbox set published_at = now() where id = any(%s)", [ids])
         return len(rows)
 
 
@@ -64,23 +65,23 @@ class MarkedAsProcessing:
     publisher: Publisher
 
     async def __call__(self) -> int:
-        async with self.pool.connection() as link:
-            await link.execute("alter table outbox add column if not exists processing_since timestamptz")
-            await link.execute(
+        async with self.pool.connection() as connection:
+            await connection.execute("alter table outbox add column if not exists processing_since timestamptz")
+            await connection.execute(
                 "update outbox set processing_since = null where processing_since < now() - interval '5 minutes'"
             )
-            async with link.transaction():
-                rows = await selected(link, "processing_since is null for update skip locked")
+            async with connection.transaction():
+                rows = await selected(connection, "processing_since is null for update skip locked")
                 ids = [id for id, _ in rows]
-                await link.execute("update outbox set processing_since = now() where id = any(%s)", [ids])
+                await connection.execute("update outbox set processing_since = now() where id = any(%s)", [ids])
             await self.publisher.publish([message for _, message in rows])
-            await link.execute("update outbox set published_at = now() where id = any(%s)", [ids])
+            await connection.execute("update outbox set published_at = now() where id = any(%s)", [ids])
         return len(rows)
 
 
-async def selected(link: Connection, where: str) -> list[Row]:
+async def selected(connection: Connection, where: str) -> list[Row]:
     query = f"select {COLUMNS} from outbox where published_at is null and {where}"
-    found = await link.execute(query.encode())
+    found = await connection.execute(query.encode())
     return [(row[0], Message(row[1], row[2], row[3], row[4], row[5].encode())) for row in await found.fetchall()]
 
 

@@ -29,7 +29,7 @@ def consuming(way: Way, broker: MemoryBroker, handler: Handler) -> AbstractAsync
 
 @asynccontextmanager
 async def loops(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
-    """Workers in a row, each recovering around its whole loop; whoever started them only waits to be stopped."""
+    """Workers in a row, each recovering around its whole loop; the starting task only waits for the stop signal."""
     messages: asyncio.Queue[Delivery | None] = asyncio.Queue()
 
     async def receive(delivery: Delivery) -> Outcome:

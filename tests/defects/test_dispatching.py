@@ -1,4 +1,4 @@
-"""The races of dispatch: a driver for each order, and of two who move an order at once one finds it moved."""
+"""The races of dispatch: one driver per order, and of two concurrent transitions one fails."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ class BlindOrders(PostgresOrders):
     """`UPDATE ... WHERE id`: no version, no event, nothing looked at, over a table that refuses nothing."""
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
-        async with self._pool.connection() as link:
+        async with self._pool.connection() as connection:
             values = [order.status.value, order.driver_id, order.version, order.id]
-            await link.execute("update orders set status = %s, driver_id = %s, version = %s where id = %s", values)
+            statement = "update orders set status = %s, driver_id = %s, version = %s where id = %s"
+            await connection.execute(statement, values)
 
 
 @pytest.fixture
 def stored(clean_database: str, pool: Pool, way: Way) -> PostgresOrders:
     if way is Way.OURS:
         return PostgresOrders(pool)
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("drop index one_live_order_per_driver")
-        link.execute("drop trigger refuse_illegal_move on orders")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("drop index one_live_order_per_driver")
+        connection.execute("drop trigger refuse_illegal_move on orders")
     return BlindOrders(pool)
 
 
@@ -65,7 +66,7 @@ def dispatching(orders: PostgresOrders, pool: Pool, fleet: Searching) -> Dispatc
 
 
 @both_ways
-async def test_not_everybody_gets_the_same_driver(pool: Pool, stored: PostgresOrders, way: Way) -> None:
+async def test_orders_get_different_drivers(pool: Pool, stored: PostgresOrders, way: Way) -> None:
     positions = MemoryPositions()
     await positions.update_positions([a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
     fleet = Searching(positions.claim_nearest if way is Way.OURS else joao_da_silva)
@@ -112,7 +113,7 @@ async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way:
     await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))
     await transition_order(stored, "o-1", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
 
-    async with pool.connection() as link:
-        types = await (await link.execute("select event_type from outbox order by seq")).fetchall()
+    async with pool.connection() as connection:
+        types = await (await connection.execute("select event_type from outbox order by seq")).fetchall()
     with way.fails("orders.created"):
         assert [type for (type,) in types] == ["orders.created", "orders.dispatched", "orders.delivered"]

@@ -1,4 +1,4 @@
-"""L7 and L8: nobody near is an answer, a dead fleet is a failure, and whatever it is, somebody gets the order."""
+"""L7 and L8: no driver nearby is a response, a dead fleet is a failure, and in both cases the order is handled."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gofleet.guards.parking import Parking
 from gofleet.guards.retries import Backoff
 from gofleet.ports import DriverSearch, Search
 from gofleet.usecases.dispatch_order import SendToManual
-from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, nobody
-from tests.defects.lossy_guards import FallbackOnlyOnOpen, NobodyIsAFailure
+from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, no_driver
+from tests.defects.lossy_guards import FallbackOnlyOnOpen, NoDriverIsAFailure
 from tests.defects.ways import Way, both_ways
 from tests.makers import CENTRE
 
@@ -25,10 +25,10 @@ SUBURB, CITY = Place(-23.9, -46.9), CENTRE
 
 
 @both_ways
-async def test_l7_an_order_with_nobody_near_goes_to_people_unparked(redis: Redis, prefix: str, way: Way) -> None:
-    desk = Desk(ScriptedFleet([nobody]))
-    lossy = Parking(NobodyIsAFailure(desk.act), desk.parked, RULES.retry)
-    handler: Handler = desk.guarded(redis, prefix) if way is Way.OURS else lossy
+async def test_l7_an_order_without_a_driver_nearby_is_escalated(redis: Redis, prefix: str, way: Way) -> None:
+    desk = Desk(ScriptedFleet([no_driver]))
+    lossy = Parking(NoDriverIsAFailure(desk.act), desk.parked, RULES.retry)
+    handler: Handler = desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy
 
     await handled(handler, await desk.announced())
 
@@ -38,13 +38,13 @@ async def test_l7_an_order_with_nobody_near_goes_to_people_unparked(redis: Redis
 
 
 @both_ways
-async def test_l7_an_order_with_nobody_near_is_given_the_driver_who_comes_later(
+async def test_l7_an_order_without_a_driver_nearby_gets_one_that_comes_later(
     redis: Redis, prefix: str, way: Way
 ) -> None:
-    desk = Desk(ScriptedFleet([nobody] * 3 + [a_driver]))  # with three attempts the fourth search is one too many
-    lossy = Parking(NobodyIsAFailure(desk.act), desk.parked, RULES.retry)
+    desk = Desk(ScriptedFleet([no_driver] * 3 + [a_driver]))  # with three attempts the fourth search is one too many
+    lossy = Parking(NoDriverIsAFailure(desk.act), desk.parked, RULES.retry)
 
-    await handled(desk.guarded(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+    await handled(desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
 
     with way.fails("Status.PENDING"):
         assert desk.status() is Status.DISPATCHED
@@ -92,7 +92,7 @@ class NoneFoundIsAnError(GuardedFleet):
 
 
 @both_ways
-async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_people(
+async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_operator_reads(
     redis: Redis, prefix: str, way: Way
 ) -> None:
     """Too few calls to open the breaker: the attempts run out first."""
@@ -102,7 +102,7 @@ async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_people(
     fallback = FallbackOnlyOnOpen(Backoff(desk.act), desk.orders, SendToManual(desk.orders, desk.inbox))
     lossy = Parking(as_any_error(fallback), desk.parked, RULES.retry)
 
-    await handled(desk.guarded(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+    await handled(desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
 
     assert (breaker.state, 0 < dead.searches < 10) == (BreakerState.CLOSED, True)
     with way.fails("Status.PENDING"):

@@ -21,12 +21,12 @@ AT_ONCE = 10
 
 
 class PlainInserts(PostgresOrders):
-    """What the database says about a second one is nobody's concern."""
+    """Ignores the database's error about a duplicate."""
 
     async def add(self, order: Order) -> bool:
-        async with self._pool.connection() as link:
+        async with self._pool.connection() as connection:
             values = [order.id, order.price, order.tax, order.final_price]
-            await link.execute("insert into orders (id, price, tax, final_price) values (%s, %s, %s, %s)", values)
+            await connection.execute("insert into orders (id, price, tax, final_price) values (%s, %s, %s, %s)", values)
         return True
 
 

@@ -27,13 +27,13 @@ from tests.waiting import eventually
 @pytest.mark.parametrize(
     ("script", "becomes"),
     [([never, a_driver], Status.DISPATCHED), ([never], Status.MANUAL_DISPATCH)],
-    ids=["hangs once", "hangs for ever"],
+    ids=["hangs once", "hangs always"],
 )
 async def test_l1_a_hung_fleet_delays_an_order_and_strands_none(
     redis: Redis, prefix: str, script: list[Answer], becomes: Status, way: Way
 ) -> None:
     desk = Desk(ScriptedFleet(script))
-    handler = desk.guarded(redis, prefix) if way is Way.OURS else two_layers(desk, redis, prefix)
+    handler = desk.guarded_handler(redis, prefix) if way is Way.OURS else two_layers(desk, redis, prefix)
 
     await handled(handler, await desk.announced())
 
@@ -51,12 +51,12 @@ def two_layers(desk: Desk, redis: Redis, prefix: str) -> Handler:
 async def test_l2_a_worker_killed_between_lease_and_commit_strands_nothing(redis: Redis, prefix: str, way: Way) -> None:
     desk = Desk(ScriptedFleet([never, a_driver]))
     rules = replace(RULES, deadline_seconds=60.0)
-    guarded = desk.guarded(redis, prefix, rules) if way is Way.OURS else Dedup(desk.act, redis, prefix)
+    handler = desk.guarded_handler(redis, prefix, rules) if way is Way.OURS else Dedup(desk.act, redis, prefix)
     delivery = await desk.announced()
-    killed = asyncio.ensure_future(guarded(delivery))
+    killed = asyncio.ensure_future(handler(delivery))
     await eventually(lambda: desk.fleet.searches == 1)  # from here on it does nothing any more, nor does it clean up
 
-    await handled(guarded, delivery)
+    await handled(handler, delivery)
 
     with way.fails("Status.PENDING"):
         assert desk.status() is Status.DISPATCHED
@@ -66,7 +66,7 @@ async def test_l2_a_worker_killed_between_lease_and_commit_strands_nothing(redis
 
 @both_ways
 @pytest.mark.parametrize("grace_seconds", [10, 0.05], ids=["enough time", "too little time"])
-async def test_l3_a_worker_told_to_stop_strands_nothing_that_it_has_in_hand(
+async def test_l3_a_stopping_worker_strands_no_message_in_flight(
     redis: Redis, prefix: str, grace_seconds: float, way: Way
 ) -> None:
     searching = asyncio.Event()
@@ -79,7 +79,8 @@ async def test_l3_a_worker_told_to_stop_strands_nothing_that_it_has_in_hand(
     desk, broker = Desk(ScriptedFleet([slowly])), MemoryBroker(grace_seconds=grace_seconds)
     await desk.announced_on(broker, *(f"o-{number}" for number in range(10)))
     ours = way is Way.OURS
-    handler = desk.guarded(redis, prefix) if ours else Parking(Dedup(desk.act, redis, prefix), desk.parked, RULES.retry)
+    lossy = Parking(Dedup(desk.act, redis, prefix), desk.parked, RULES.retry)
+    handler = desk.guarded_handler(redis, prefix) if ours else lossy
 
     async with (
         broker.consuming(DISPATCH_QUEUE, handler, concurrency=5, prefetch=10)

@@ -32,11 +32,11 @@ class ScriptedPublisher:
     taken: list[Message] = field(default_factory=list[Message])
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        """All at once, as a batch is sent: which arrives first is nobody's promise."""
+        """Concurrently, as a batch is sent: the order of arrival is not guaranteed."""
         return list(await asyncio.gather(*(self._publish(message) for message in messages)))
 
     async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
-        raise AssertionError("nobody asked for a replay")
+        raise AssertionError("no replay was requested")
 
     async def _publish(self, message: Message) -> GoFleetError | None:
         if self.answers:
@@ -50,15 +50,15 @@ class HungPublisher:
     """Never answers."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.claimed = asyncio.Event()
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
-        self.asked.set()
+        self.claimed.set()
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 
     async def put_back(self, deliveries: Sequence[Delivery]) -> list[GoFleetError | None]:
-        raise AssertionError("nobody asked for a replay")
+        raise AssertionError("no replay was requested")
 
 
 @both_ways
@@ -81,7 +81,7 @@ async def test_l4_an_event_that_could_not_be_published_is_published_later(
 
 
 @both_ways
-async def test_l4_an_event_that_was_given_up_is_kept_for_people(pool: Pool, way: Way) -> None:
+async def test_l4_an_event_that_was_given_up_is_kept_for_operator_reads(pool: Pool, way: Way) -> None:
     refusing = ScriptedPublisher([MessageRefused("no queue takes it")])
     outbox, lossy = PostgresOutbox(pool, max_attempts=1), FailedForEver(pool, refusing)
     await PostgresOrders(pool).add(an_order())
@@ -106,9 +106,10 @@ async def test_l11_what_a_killed_relay_had_claimed_is_published_by_another_at_on
         return RelayOutbox(PostgresOutbox(pool), through, 10) if way is Way.OURS else MarkedAsProcessing(pool, through)
 
     killed = asyncio.ensure_future(relay(hung)())
-    await hung.asked.wait()
-    async with pool.connection() as link:  # as its socket would end with it
-        await link.execute("select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'")
+    await hung.claimed.wait()
+    async with pool.connection() as connection:  # as its socket would end with it
+        query = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
+        await connection.execute(query)
 
     async def relayed() -> bool:
         await relay(publisher)()

@@ -32,7 +32,7 @@ def main() -> int:
     for group in arguments.only or groups:
         _say(f"\n{TITLES[group]}")
         for run in GROUPS[group]:
-            wrong += not _shown(run, arguments.most_states, traces=arguments.traces)
+            wrong += not _shown(run, arguments.states_max, traces=arguments.traces)
     _say(f"\n{wrong} came out otherwise than they should" if wrong else "\nall as they should be")
     return 1 if wrong else 0
 
@@ -48,10 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shown(run: Run, most_states: int, *, traces: bool) -> bool:
+def _shown(run: Run, states_max: int, *, traces: bool) -> bool:
     """Print a line for the run; whether it came out as it should."""
     try:
-        result = run(most_states)
+        result = run(states_max)
     except TooManyStates as error:
         _say(f"  ?         {run.name}: {error}")
         return False

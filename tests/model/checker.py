@@ -1,6 +1,6 @@
 """A small explicit-state model checker: every state that can be reached is looked at, nearest first.
 
-Two questions are asked of a model:
+A model is checked for two properties:
 
 - safety: is any reachable state broken? The answer is the shortest way there, for the search goes breadth first.
 - liveness, in the form "from wherever we are, we can still get home": does a path without further faults lead from
@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Hashable)
 
 
 class Step(NamedTuple, Generic[S]):
-    """One thing that may happen next. `fault` = the world may do it, but nobody may count on it."""
+    """One possible next step. A `fault` may happen, but no property may depend on it."""
 
     label: str
     state: S
@@ -69,10 +69,10 @@ class Result:
         return f"{found}  {self.what}{steps}".rstrip()
 
 
-def check(model: Model[S], most_states: int = 5_000_000) -> Result:
-    """Look at everything; stops at the first broken state. `TooManyStates` beyond `most_states`."""
+def check(model: Model[S], states_max: int = 5_000_000) -> Result:
+    """Look at everything; stops at the first broken state. `TooManyStates` beyond `states_max`."""
     with _without_garbage():
-        return _Search(model, most_states).run()
+        return _Search(model, states_max).run()
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def _without_garbage() -> Generator[None]:
 class _Search(Generic[S]):
     """States are numbered as they are found, so a lower number is never farther from the start."""
 
-    def __init__(self, model: Model[S], most_states: int) -> None:
-        self.model, self.most_states = model, most_states
+    def __init__(self, model: Model[S], states_max: int) -> None:
+        self.model, self.states_max = model, states_max
         self.began = time.perf_counter()
         self.states: list[S] = [model.start]
         self.numbers: dict[Hashable, int] = {model.alike(model.start): 0}
@@ -119,8 +119,8 @@ class _Search(Generic[S]):
         number = self.numbers.get(key)
         if number is None:
             number = len(self.states)
-            if number >= self.most_states:
-                raise TooManyStates(f"more than {self.most_states:,} states")
+            if number >= self.states_max:
+                raise TooManyStates(f"more than {self.states_max:,} states")
             self.numbers[key] = number
             self.states.append(state)
             self.parents.append(parent)

@@ -9,7 +9,7 @@ from tests.model.protocol import (
     CANCELLED,
     DELIVERED,
     DISPATCHED,
-    NOBODY,
+    NO_HOLDER,
     WAITING,
     Database,
     Order,
@@ -27,7 +27,7 @@ KEPT, STALE, BUSY, HANDLED, REFUSED = "kept", "StaleOrder", "DriverBusy", "Alrea
 CANCELLED_MOVED = "a cancelled order moved"
 DELIVERED_MOVED = "a delivered order moved"
 DISPATCHED_TWICE = "a dispatched order was dispatched again"
-OVERWRITTEN = "a move was overwritten by one who had not seen it"
+OVERWRITTEN = "a transition was overwritten by one that had not read it"
 DRIVER_TWICE = "a driver holds two live orders"
 EVENT_TWICE = "one event moved its order twice"
 
@@ -45,11 +45,11 @@ def save(
     to: tuple[str, int],
     seen: int,
     *,
-    event: int = NOBODY,
-    new: int = NOBODY,
+    event: int = NO_HOLDER,
+    new: int = NO_HOLDER,
 ) -> Saved:
-    """`Orders.save` of a move `to` (status, driver) by somebody who read version `seen`; `event` is the receipt, `new`
-    the announcement that the move makes."""
+    """`Orders.save` of a transition `to` (status, driver) by a caller that read version `seen`; `event` is the receipt,
+    `new` the announcement of the transition."""
     wanted, driver = to
     guards, stored = setting.guards, db.orders[order]
     if guards.version_check and stored.version != seen:
@@ -59,15 +59,15 @@ def save(
     twice = wanted == DISPATCHED and _holds_another(db, order, driver)
     if twice and guards.one_order_per_driver:
         return Saved(BUSY, db)
-    if guards.inbox and guards.inbox_with_move and event != NOBODY and has(db.inbox, event):
+    if guards.inbox and guards.inbox_with_move and event != NO_HOLDER and has(db.inbox, event):
         return Saved(HANDLED, db)
     if guards.one_event_per_version and seen < stored.version:
         return Saved(REFUSED, db)  # the event of version `seen` + 1 exists
     moved = Order(wanted, driver, seen + 1)
-    bit = 1 << event if event != NOBODY else 0
+    bit = 1 << event if event != NO_HOLDER else 0
     after = Database(
         (*db.orders[:order], moved, *db.orders[order + 1 :]),
-        put(db.outbox, new, WAITING) if new != NOBODY else db.outbox,
+        put(db.outbox, new, WAITING) if new != NO_HOLDER else db.outbox,
         db.inbox | bit if guards.inbox else db.inbox,
         db.applied | bit,
     )
@@ -94,4 +94,4 @@ def _wrong(stored: Order, wanted: str, seen: int) -> str:
 
 
 def _again(db: Database, event: int) -> str:
-    return EVENT_TWICE if event != NOBODY and has(db.applied, event) else ""
+    return EVENT_TWICE if event != NO_HOLDER and has(db.applied, event) else ""

@@ -1,4 +1,4 @@
-"""Relay, broker, Redis, PostgreSQL, sweeper and people around the workers: the whole of what may happen next."""
+"""Relay, broker, Redis, PostgreSQL, sweeper and operators around the workers: all possible next steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.model.protocol import (
     DONE,
     IDLE,
     MANUAL,
-    NOBODY,
+    NO_HOLDER,
     NOTHING,
     ORPHAN,
     PENDING,
     PUBLISHED,
     WAITING,
-    Person,
+    Operator,
     Setting,
     State,
     committed,
@@ -29,7 +29,7 @@ from tests.model.protocol import (
 )
 from tests.model.worker import Steps, worker_steps
 
-ACTS = {"cancel": CANCELLED, "deliver": DELIVERED, "redispatch": PENDING, "by_hand": DISPATCHED}
+ACTS = {"cancel": CANCELLED, "deliver": DELIVERED, "redispatch": PENDING, "manual": DISPATCHED}
 
 
 def dispatching(setting: Setting) -> Model[State]:
@@ -41,7 +41,7 @@ def dispatching(setting: Setting) -> Model[State]:
         yield from _redis(setting, state)
         yield from _postgres(setting, state)
         yield from _sweeper(setting, state)
-        yield from _people(setting, state)
+        yield from _operator_reads(setting, state)
         for w in range(setting.workers):
             yield from worker_steps(setting, state, w)
 
@@ -49,11 +49,11 @@ def dispatching(setting: Setting) -> Model[State]:
 
 
 def _at_rest(state: State) -> bool:
-    """Nothing is under way, and no order waits: each has a driver, or people, or is over."""
+    """No message is under way and no order is pending: each has a driver, is in manual dispatch, or is over."""
     return (
         not any(state.queue)
-        and state.relay == NOBODY
-        and state.person is None
+        and state.relay == NO_HOLDER
+        and state.operator is None
         and state.sweeper is None
         and all(worker == IDLE for worker in state.workers)
         and WAITING not in state.db.outbox
@@ -71,11 +71,11 @@ def _alike(state: State) -> Hashable:
 
 def _relay(setting: Setting, state: State) -> Steps:
     """It publishes, and marks after the confirmation; the order of events is relay.py's matter."""
-    if state.relay != NOBODY:
+    if state.relay != NO_HOLDER:
         marked = state.db._replace(outbox=put(state.db.outbox, state.relay, PUBLISHED))
-        yield Step(f"the relay marks e{state.relay} published", committed(state, marked)._replace(relay=NOBODY))
+        yield Step(f"the relay marks e{state.relay} published", committed(state, marked)._replace(relay=NO_HOLDER))
         if state.faults.relay_crash:
-            dead = state._replace(relay=NOBODY, faults=state.faults.less("relay_crash"))
+            dead = state._replace(relay=NO_HOLDER, faults=state.faults.less("relay_crash"))
             yield Step(f"the relay DIES before it marks e{state.relay}", dead, fault=True)
         return
     for order in range(setting.orders):
@@ -102,7 +102,7 @@ def _broker(setting: Setting, state: State) -> Steps:
 
 
 def _redis(setting: Setting, state: State) -> Steps:
-    """Any key may vanish at any moment, and as often as it likes. Of these only what nobody owns is sure to run out."""
+    """Any key may vanish at any time. Only keys without an owner are certain to expire."""
     for event, mark in enumerate(state.redis):
         if mark != NOTHING:
             label = "Redis FORGETS that e{} is done" if mark == DONE else "the lease of e{} runs out"
@@ -131,9 +131,9 @@ def _sweeper(setting: Setting, state: State) -> Steps:
     if setting.announces_again:
         yield from _announces_again(setting, state)
     if state.sweeper is not None:
-        saved = save(setting, state.db, state.swept, (MANUAL, NOBODY), state.sweeper.version)
-        after = committed(state, saved.db, saved.broken)._replace(sweeper=None, swept=NOBODY)
-        yield Step(f"the sweeper hands o{state.swept} to people: {saved.how}", after)
+        saved = save(setting, state.db, state.swept, (MANUAL, NO_HOLDER), state.sweeper.version)
+        after = committed(state, saved.db, saved.broken)._replace(sweeper=None, swept=NO_HOLDER)
+        yield Step(f"the sweeper escalates o{state.swept}: {saved.how}", after)
     elif setting.t_max:
         for o, order in enumerate(state.db.orders):
             if order.status == PENDING:
@@ -152,40 +152,40 @@ def _announces_again(setting: Setting, state: State) -> Steps:
             yield Step(f"the sweeper announces o{o} again by e{event}", committed(state, db)._replace(announced=used))
 
 
-def _people(setting: Setting, state: State) -> Steps:
-    """They read, decide, and save; whoever was too slow reads again, as in usecases/transitions.py."""
-    if state.person is not None:
-        yield from _person_saves(setting, state, state.person)
+def _operator_reads(setting: Setting, state: State) -> Steps:
+    """An operator reads, decides and saves; after a lost race it reads again, as in usecases/transitions.py."""
+    if state.operator is not None:
+        yield from _operator_saves(setting, state, state.operator)
         return
     for act, wanted in ACTS.items():
         if not getattr(state.faults, act):
             continue
         for o, order in enumerate(state.db.orders):
-            if (order.status, wanted) not in LEGAL or (act == "by_hand" and order.status != MANUAL):
+            if (order.status, wanted) not in LEGAL or (act == "manual" and order.status != MANUAL):
                 continue
             if act == "redispatch" and state.announced[o] >= setting.announcements:
                 continue
-            for driver in range(setting.drivers) if act == "by_hand" else (NOBODY,):
-                person = Person(o, wanted, order.version, driver)
-                begun = state._replace(person=person, faults=state.faults.less(act))
-                yield Step(f"somebody reads o{o}, which is {order.status}, to {act} it", begun, fault=True)
+            for driver in range(setting.drivers) if act == "manual" else (NO_HOLDER,):
+                operator = Operator(o, wanted, order.version, driver)
+                reading = state._replace(operator=operator, faults=state.faults.less(act))
+                yield Step(f"an operator reads o{o}, which is {order.status}, to {act} it", reading, fault=True)
 
 
-def _person_saves(setting: Setting, state: State, person: Person) -> Steps:
-    o, stored = person.order, state.db.orders[person.order]
-    again = person.wanted == PENDING
+def _operator_saves(setting: Setting, state: State, operator: Operator) -> Steps:
+    o, stored = operator.order, state.db.orders[operator.order]
+    again = operator.wanted == PENDING
     if again and state.announced[o] >= setting.announcements:
         yield Step("the person gives up: the model has no event left", state._replace(person=None))
         return
-    new = setting.events_of(o)[state.announced[o]] if again else NOBODY
-    saved = save(setting, state.db, o, (person.wanted, person.driver), person.version, new=new)
-    if saved.how == database.STALE and (stored.status, person.wanted) in LEGAL:
-        yield Step(f"the person finds o{o} moved", state._replace(person=person._replace(version=stored.version)))
+    new = setting.events_of(o)[state.announced[o]] if again else NO_HOLDER
+    saved = save(setting, state.db, o, (operator.wanted, operator.driver), operator.version, new=new)
+    if saved.how == database.STALE and (stored.status, operator.wanted) in LEGAL:
+        yield Step(f"the person finds o{o} moved", state._replace(operator=operator._replace(version=stored.version)))
         return
     after = committed(state, saved.db, saved.broken)._replace(person=None)
     if saved.how == database.KEPT:
         if again:
             after = after._replace(announced=put(state.announced, o, state.announced[o] + 1))
-        if state.locks and stored.driver != NOBODY:
+        if state.locks and stored.driver != NO_HOLDER:
             after = after._replace(locks=(*state.locks[: stored.driver], False, *state.locks[stored.driver + 1 :]))
-    yield Step(f"the person saves o{o} as {person.wanted}: {saved.how}", after)
+    yield Step(f"the person saves o{o} as {operator.wanted}: {saved.how}", after)

@@ -2,7 +2,7 @@
 
 Modelled is what several processes share, step by step: PostgreSQL (orders, inbox, outbox), the broker's queue of
 announcements, Redis (leases and done marks), and for each process where it stands and what it has read. One step is
-one statement, one call or one message, and anybody may be interrupted between two. Time is not modelled: whatever
+one statement, one call or one message, and every process may be interrupted between two. Time is not modelled: whatever
 waits may end at any moment, so what holds here holds for every choice of timeouts.
 """
 
@@ -16,16 +16,16 @@ MANUAL: Final = "MANUAL_DISPATCH"
 DELIVERED: Final = "DELIVERED"
 CANCELLED: Final = "CANCELLED"
 
-# An announcement ("event") in the outbox: an order was created, redispatched, or is announced again by the sweeper.
+# An announcement ("event") in the outbox: an order was created, redispatched, or is re-published by the sweeper.
 ABSENT, WAITING, PUBLISHED = 0, 1, 2
 # What Redis knows about an event besides a lease held by a live worker, which is kept with the worker.
 NOTHING, ORPHAN, DONE = 0, 1, 2
-NOBODY: Final = -1
+NO_HOLDER: Final = -1
 
 
 class Order(NamedTuple):
     status: str = PENDING
-    driver: int = NOBODY
+    driver: int = NO_HOLDER
     version: int = 1
 
 
@@ -44,18 +44,18 @@ class Worker(NamedTuple):
     its token; `driver` and `version` are what it found and read."""
 
     at: str = "idle"
-    event: int = NOBODY
+    event: int = NO_HOLDER
     owned: bool = False
     leased: bool = False
-    driver: int = NOBODY
+    driver: int = NO_HOLDER
     version: int = 0
 
 
 IDLE: Final = Worker()
 
 
-class Person(NamedTuple):
-    """Somebody who has read an order and is about to save it as `wanted`."""
+class Operator(NamedTuple):
+    """An operator's request that has read an order and is about to save it as `wanted`."""
 
     order: int
     wanted: str
@@ -64,18 +64,18 @@ class Person(NamedTuple):
 
 
 class Faults(NamedTuple):
-    """How often each fault, and each act of people, may still happen."""
+    """How often each fault, and each manual transition, may still happen."""
 
     crash: int = 0
-    redelivery: int = 0  # the broker gives a message to somebody else while its worker lives on as a zombie
+    redelivery: int = 0  # the broker redelivers a message while its worker continues as a zombie
     relay_crash: int = 0
-    fleet: int = 0  # it fails, or finds nobody
+    fleet: int = 0  # it fails, or finds no driver
     loss: int = 0  # the broker loses a message
     failover: int = 0  # PostgreSQL comes back without its last commit
     cancel: int = 0
     redispatch: int = 0
     deliver: int = 0
-    by_hand: int = 0
+    manual: int = 0
 
     def less(self, name: str) -> Faults:
         return self._replace(**{name: getattr(self, name) - 1})
@@ -90,10 +90,10 @@ class State(NamedTuple):
     workers: tuple[Worker, ...]
     faults: Faults
     announced: tuple[int, ...]
-    relay: int = NOBODY  # the event that is published and not yet marked so
-    person: Person | None = None
-    sweeper: Order | None = None  # what it read of the order it is about to hand to people
-    swept: int = NOBODY  # which order that is
+    relay: int = NO_HOLDER  # the event that is published and not yet marked so
+    operator: Operator | None = None
+    sweeper: Order | None = None  # the order as it read it, before it escalates it
+    swept: int = NO_HOLDER  # which order that is
     locks: tuple[bool, ...] = ()  # drivers locked in Redis, for the mutant that does so
     before: Database | None = None  # what a failover would bring back
     broken: str = ""
@@ -119,7 +119,7 @@ class Guards(NamedTuple):
 
 class Setting(NamedTuple):
     """The size of the world. `announcements` = events each order may have; what `redispatch` leaves of them the
-    sweeper may use. `t_max` = the sweeper hands to people what waits for too long. `failover_between` = PostgreSQL
+    sweeper may use. `t_max` = the sweeper escalates orders that wait too long. `failover_between` = PostgreSQL
     fails over only while no worker works, and forgets nothing whose message was acknowledged."""
 
     faults: Faults
@@ -140,7 +140,7 @@ class Setting(NamedTuple):
 
 
 def start(setting: Setting) -> State:
-    """Every order was just accepted, its first event waits in the outbox, and nobody has done anything yet."""
+    """Every order was just accepted, its first event waits in the outbox, and no process has acted yet."""
     events = setting.orders * setting.announcements
     first = {setting.events_of(order)[0] for order in range(setting.orders)}
     return State(

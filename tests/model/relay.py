@@ -2,7 +2,7 @@
 
 `Claims` tells how rows are chosen: HEADS is ours (sql/queries/outbox.sql, `claim`), SKIP_LOCKED the same without
 "only the oldest unpublished of each order", PROCESSING the way of the first GoFleet: rows are marked as being worked
-on, published by many at once outside of any transaction, and a failure ends in a state that nobody reads again.
+on, published by many at once outside of any transaction, and a failure ends in a state that no process reads again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.model.checker import Model, Step
 
 ROWS: Final = ((0, 1), (0, 2), (0, 3), (1, 1))
 """(order, sequence) of each row of the outbox, by its id."""
-MOST_ATTEMPTS: Final = 2
+ATTEMPTS_MAX: Final = 2
 
 NEW, TAKEN, FAILED, OUT = "new", "processing", "failed", "published"
 
@@ -80,7 +80,7 @@ def relaying(claims: Claims, faults: Faults, *, order_matters: bool = True, batc
 
 
 def _at_rest(state: State) -> bool:
-    """All is out, but for what stands behind a row that was refused too often, which people look at."""
+    """Everything is published, except rows behind one that failed too often, which needs an operator."""
     return state.relays == (FREE, FREE) and all(
         row.status == OUT or any(_refused_too_often(state, earlier) for earlier in (*_earlier(i), i))
         for i, row in enumerate(state.rows)
@@ -88,7 +88,7 @@ def _at_rest(state: State) -> bool:
 
 
 def _refused_too_often(state: State, i: int) -> bool:
-    return state.rows[i].attempts >= MOST_ATTEMPTS
+    return state.rows[i].attempts >= ATTEMPTS_MAX
 
 
 def _earlier(i: int) -> list[int]:

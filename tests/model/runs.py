@@ -19,7 +19,7 @@ from tests.model.dispatch import dispatching
 from tests.model.protocol import Faults, Guards, Setting
 from tests.model.relay import Claims, relaying
 
-STRANDED_FOR_EVER: Final = "no way home without a further fault"
+STRANDED_FOREVER: Final = "no way home without a further fault"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Run:
     verdict: Verdict = Verdict.HOLDS
     what: str = ""
 
-    def __call__(self, most_states: int = 5_000_000) -> Result:
+    def __call__(self, states_max: int = 5_000_000) -> Result:
         model: Model[Hashable] = self.model()
-        return check(model, most_states)
+        return check(model, states_max)
 
 
 def ours(name: str, setting: Setting) -> Run:
@@ -45,7 +45,7 @@ def broken(name: str, what: str, setting: Setting) -> Run:
 
 
 def stranded(name: str, setting: Setting) -> Run:
-    return Run(name, lambda: dispatching(setting), Verdict.STRANDED, STRANDED_FOR_EVER)
+    return Run(name, lambda: dispatching(setting), Verdict.STRANDED, STRANDED_FOREVER)
 
 
 SMALL: Final = (
@@ -55,9 +55,9 @@ SMALL: Final = (
     ours("two orders, two drivers: death", Setting(Faults(crash=1), orders=2, drivers=2)),
     ours("two orders, two drivers: cancel, deliver", Setting(Faults(cancel=1, deliver=1), orders=2, drivers=2)),
     ours("redispatch: death, zombie", Setting(Faults(crash=1, redelivery=1, redispatch=1), announcements=2)),
-    ours("by hand: fleet, cancel", Setting(Faults(fleet=1, by_hand=1, cancel=1), orders=2)),
+    ours("manual: fleet, cancel", Setting(Faults(fleet=1, manual=1, cancel=1), orders=2)),
     ours(
-        "announced again: the broker loses a message, death",
+        "re-published: the broker loses a message, death",
         Setting(Faults(crash=1, loss=1), announcements=2, announces_again=True),
     ),
     ours("T_max alone: loss, failover, death", Setting(Faults(crash=1, loss=1, failover=1), t_max=True)),
@@ -81,15 +81,15 @@ LARGE: Final = (
         Setting(Faults(crash=1, redelivery=1, relay_crash=1, redispatch=1), announcements=2),
     ),
     ours(
-        "redispatched twice, by hand once",
-        Setting(Faults(redelivery=1, fleet=1, redispatch=2, by_hand=1), announcements=3),
+        "redispatched twice, manually once",
+        Setting(Faults(redelivery=1, fleet=1, redispatch=2, manual=1), announcements=3),
     ),
     ours(
         "both sweepers: loss, failover, death",
         Setting(Faults(crash=1, loss=1, failover=1), announcements=2, announces_again=True, t_max=True),
     ),
     ours(
-        "T_max alone, with people: loss, failover",
+        "T_max alone, with operators: loss, failover",
         Setting(Faults(loss=1, failover=1, redispatch=1, cancel=1), announcements=2, t_max=True),
     ),
     Run("two relays, heads only, three of each fault", lambda: relaying(Claims.HEADS, relay.Faults(3, 3, 3))),
@@ -147,7 +147,7 @@ MUTANTS: Final = (
     stranded("no sweeper, and the broker loses a message", Setting(Faults(loss=1))),
     stranded("no sweeper, and PostgreSQL forgets a commit", Setting(Faults(failover=1))),
     stranded(
-        "no T_max: what is announced again may be used up too early",
+        "no T_max: the re-publications may be used up too early",
         Setting(Faults(failover=1), announcements=2, announces_again=True),
     ),
     stranded(
@@ -176,7 +176,7 @@ NOT_LOAD_BEARING: Final = (
         Setting(Faults(crash=1, redelivery=1, relay_crash=1, cancel=1), guards=ALL_UP._replace(lease=False)),
     ),
     ours(
-        "a lease released by whoever likes only costs work",
+        "a lease released without its token only costs work",
         Setting(Faults(crash=1, redelivery=1, fleet=1), guards=ALL_UP._replace(own_release=False)),
     ),
     ours(
@@ -200,7 +200,7 @@ SEED: Final = (
         "S1 a worker dies",
         lambda: seed.seed(seed.Faults(crash=1), workers=1),
         Verdict.STRANDED,
-        STRANDED_FOR_EVER,
+        STRANDED_FOREVER,
     ),
     Run(
         "S2 a customer cancels",
@@ -218,13 +218,13 @@ SEED: Final = (
         "S4 with the updates its README claims, a worker dies",
         lambda: seed.seed(seed.Faults(crash=1), orders=2, drivers=2, repairs=CLAIMED),
         Verdict.STRANDED,
-        STRANDED_FOR_EVER,
+        STRANDED_FOREVER,
     ),
     Run(
-        "S5 with the updates its README claims, nobody dies: a zombie whose fleet fails",
+        "S5 with the updates its README claims, no process dies: a zombie whose fleet fails",
         lambda: seed.seed(seed.Faults(redelivery=1, fleet=1), repairs=CLAIMED),
         Verdict.STRANDED,
-        STRANDED_FOR_EVER,
+        STRANDED_FOREVER,
     ),
     Run(
         "S6 its relay, order matters, no fault at all",
@@ -236,6 +236,6 @@ SEED: Final = (
         "S7 its relay, order does not matter, one failure",
         lambda: relaying(Claims.PROCESSING, relay.Faults(0, 1, 0), order_matters=False),
         Verdict.STRANDED,
-        STRANDED_FOR_EVER,
+        STRANDED_FOREVER,
     ),
 )

@@ -1,8 +1,8 @@
-"""The protocol that GoFleet began with, kept to show why ours differs. Nothing here is used by the product.
+"""The protocol of the original system, kept to show why ours differs. The product does not use it.
 
-A Redis key is set for a day before the work, and whoever finds it acknowledges the message as a duplicate; an error
-deletes the key; the order is written by its id alone, whatever became of it since it was read; no event is kept with
-the move, and nothing prevents a driver from holding two orders.
+A Redis key is set for a day before the work, and a process that finds it acknowledges the message as a duplicate; an
+error deletes the key; the order is written by its id alone, without regard to changes since it was read; no event is
+stored with the transition, and nothing prevents a driver from holding two orders.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from tests.model.checker import Model, Step
 from tests.model.database import CANCELLED_MOVED, DISPATCHED_TWICE, DRIVER_TWICE
-from tests.model.protocol import CANCELLED, DISPATCHED, MANUAL, NOBODY, PENDING, put
+from tests.model.protocol import CANCELLED, DISPATCHED, MANUAL, NO_HOLDER, PENDING, put
 
 
 class Faults(NamedTuple):
@@ -25,9 +25,9 @@ class Faults(NamedTuple):
 
 class Worker(NamedTuple):
     at: str = "idle"
-    order: int = NOBODY
+    order: int = NO_HOLDER
     owned: bool = False
-    driver: int = NOBODY
+    driver: int = NO_HOLDER
     read: str = ""
 
 
@@ -53,7 +53,7 @@ class State(NamedTuple):
     keys: tuple[int, ...]
     workers: tuple[Worker, ...]
     faults: Faults
-    relay: int = NOBODY
+    relay: int = NO_HOLDER
     broken: str = ""
 
 
@@ -74,23 +74,23 @@ def seed(
                 yield from _suffers(state, w)
 
     none = (0,) * orders
-    begin = State(((PENDING, NOBODY),) * orders, (1,) * orders, none, none, (IDLE,) * workers, faults)
+    begin = State(((PENDING, NO_HOLDER),) * orders, (1,) * orders, none, none, (IDLE,) * workers, faults)
     return Model(begin, steps, lambda state: state.broken, _at_rest)
 
 
 def _at_rest(state: State) -> bool:
-    under_way = any(state.unpublished) or any(state.queue) or state.relay != NOBODY
+    under_way = any(state.unpublished) or any(state.queue) or state.relay != NO_HOLDER
     working = any(worker != IDLE for worker in state.workers)
     return not under_way and not working and all(status != PENDING for status, _ in state.orders)
 
 
 def _relay(state: State) -> Steps:
-    if state.relay != NOBODY:
-        marked = state._replace(unpublished=put(state.unpublished, state.relay, 0), relay=NOBODY)
+    if state.relay != NO_HOLDER:
+        marked = state._replace(unpublished=put(state.unpublished, state.relay, 0), relay=NO_HOLDER)
         yield Step(f"the relay marks e{state.relay} published", marked)
         if state.faults.relay_crash:
             left = state.faults._replace(relay_crash=state.faults.relay_crash - 1)
-            yield Step("the relay DIES before it marks", state._replace(relay=NOBODY, faults=left), fault=True)
+            yield Step("the relay DIES before it marks", state._replace(relay=NO_HOLDER, faults=left), fault=True)
         return
     for e, unpublished in enumerate(state.unpublished):
         if unpublished:
@@ -103,7 +103,7 @@ def _customer(state: State) -> Steps:
         left = state._replace(faults=state.faults._replace(cancel=state.faults.cancel - 1))
         for o, (status, _) in enumerate(state.orders):
             if status != CANCELLED:
-                yield Step(f"the customer cancels o{o}", _written(left, o, CANCELLED, NOBODY), fault=True)
+                yield Step(f"the customer cancels o{o}", _written(left, o, CANCELLED, NO_HOLDER), fault=True)
 
 
 def _receives(state: State, w: int) -> Steps:
@@ -148,8 +148,8 @@ def _writes(state: State, w: int, repairs: Repairs) -> Steps:
     elif repairs.conditional_update and state.orders[o][0] != PENDING:
         yield Step(f"w{w} updates no row", _now(state, w, worker._replace(at="ack")))
     elif repairs.one_order_per_driver and taken:
-        by_hand = _now(_written(state, o, MANUAL, NOBODY), w, worker._replace(at="ack"))
-        yield Step(f"w{w} is refused d{driver}: fallback", by_hand)
+        manual = _now(_written(state, o, MANUAL, NO_HOLDER), w, worker._replace(at="ack"))
+        yield Step(f"w{w} is refused d{driver}: fallback", manual)
     else:
         written = _written(state, o, DISPATCHED, driver)
         yield Step(f"w{w} gives o{o} to d{driver}", _now(written, w, worker._replace(at="ack")))

@@ -1,4 +1,4 @@
-"""The checker itself, on models whose answers anybody can see."""
+"""The checker itself, on models with evident results."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_world_without_an_end_is_not_called_sound() -> None:
     model = Model(0, lambda number: [Step("+1", number + 1)], lambda _: "", lambda _: True)
 
     with pytest.raises(TooManyStates):
-        check(model, most_states=1000)
+        check(model, states_max=1000)
 
 
 def test_states_alike_are_looked_at_once() -> None:
@@ -55,7 +55,7 @@ def test_states_alike_are_looked_at_once() -> None:
         yield from [Step("left", (left + 1, right))] if left < 2 else []
         yield from [Step("right", (left, right + 1))] if right < 2 else []
 
-    apart = Model((0, 0), steps, lambda _: "", lambda pair: pair == (2, 2))
+    separate = Model((0, 0), steps, lambda _: "", lambda pair: pair == (2, 2))
     alike = Model((0, 0), steps, lambda _: "", lambda pair: pair == (2, 2), lambda pair: tuple(sorted(pair)))
 
-    assert (check(apart).states, check(alike).states) == (9, 6)
+    assert (check(separate).states, check(alike).states) == (9, 6)

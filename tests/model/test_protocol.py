@@ -34,7 +34,7 @@ def test_a_protocol_without_one_of_its_guards_is_caught(run: Run) -> None:
 
 @pytest.mark.parametrize("run", NOT_LOAD_BEARING, ids=name_of)
 def test_what_saves_work_is_not_what_keeps_promises(run: Run) -> None:
-    """Written down so that nobody rests anything on these: without them the promises hold all the same."""
+    """Documents that no property depends on these: without them all of them hold as well."""
     result = run()
 
     assert result.verdict is Verdict.HOLDS, str(result)

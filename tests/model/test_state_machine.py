@@ -53,7 +53,7 @@ ORDER_IDS = ("o-1", "o-2", "o-3")
 DRIVERS = ("ana", "ben", "cleo")
 BATCH = 2
 EXPECTED = (InvalidTransition, OrderNotFound, OrderIdConflict, DriverBusy)
-"""What the use cases of people may answer instead of moving an order."""
+"""Errors of the manual use cases that leave the order unchanged."""
 
 order_ids = st.sampled_from(ORDER_IDS)
 found = st.one_of(
@@ -85,13 +85,13 @@ class Wire:
 
     async def publish(self, messages: Sequence[Message]) -> list[GoFleetError | None]:
         self.claimed = list(messages)
-        told = self.answers[: len(messages)]
+        results = self.answers[: len(messages)]
         self.out += [
-            message for message, answer in zip(messages, told, strict=True) if answer in {"confirmed", "unheard"}
+            message for message, answer in zip(messages, results, strict=True) if answer in {"confirmed", "unheard"}
         ]
         if self.dies:
             raise Died
-        return [_ANSWERS[answer] for answer in told]
+        return [_ANSWERS[answer] for answer in results]
 
     async def put_back(self, deliveries: Sequence[object]) -> list[GoFleetError | None]:
         raise AssertionError("a relay of events puts nothing back")
@@ -112,7 +112,7 @@ _ANSWERS: dict[str, GoFleetError | None] = {
 class Machine(RuleBasedStateMachine):
     """`picture` = what must be true now.
 
-    Who wins a race in PostgreSQL is not for us to choose, so no precondition may ask for what a race decides: the
+    PostgreSQL decides races, so no precondition may depend on the result of one: the
     same choices must be possible however it went. Rules with nothing to do then do nothing.
     """
 
@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
         self.runner = runner
         self.world = World(store, DRIVERS)
         self.picture = Picture()
-        self.zombies: list[Order] = []  # orders as somebody read them, who has not saved yet
+        self.zombies: list[Order] = []  # orders as read by requests that have not saved yet
         self.first_heard: dict[str, list[int]] = {}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         try:
             answer = self.run(self.world.perform(act))
             if isinstance(act, Work) and not act.patient:
-                assert answer in {None, ACK}, answer  # without patience every message is settled at once
+                assert answer in {None, ACK}, answer  # without a search time every message is settled at once
         except EXPECTED as error:
             assert not isinstance(act, Work | Sweep), error
 
@@ -200,14 +200,14 @@ class Machine(RuleBasedStateMachine):
         assert actual in possible, f"{actual}\nis none of\n" + "\n".join(map(str, possible))
         self.picture = actual
 
-    @rule(told=answers, dies=st.sampled_from((False, False, False, True)))
-    def relay_publishes(self, told: list[str], dies: bool) -> None:
-        wire = Wire(told, dies)
+    @rule(results=answers, dies=st.sampled_from((False, False, False, True)))
+    def relay_publishes(self, results: list[str], dies: bool) -> None:
+        wire = Wire(results, dies)
         with suppress(Unavailable, Died):
             self.run(RelayOutbox(self.world.store.outbox, wire, BATCH)())
         self.run(self.world.store.let_backoffs_pass())
         self._was_claimed(wire.claimed)
-        for message, answer in zip(wire.claimed, told, strict=False):
+        for message, answer in zip(wire.claimed, results, strict=False):
             if answer == "confirmed" and not dies:
                 self.picture.published(_row(message))
         for message in wire.out:
@@ -253,7 +253,7 @@ class Machine(RuleBasedStateMachine):
         self.world.redis = [MemoryLeases(), MemoryLeases()]
 
     @rule(number=st.integers(0, 2))
-    def somebody_reads(self, number: int) -> None:
+    def operator_reads(self, number: int) -> None:
         order_id = sorted(self.picture.orders)[number % len(self.picture.orders)]
         self.zombies.append(self.run(self.world.store.orders.get(order_id)))
 

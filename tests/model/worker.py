@@ -4,7 +4,7 @@ usecases/dispatch_order.py, usecases/send_to_manual.py, and the answer to the br
     lease -> read -> save -> finish -> ack          the order has a driver
     read -> note -> finish -> ack                   it needed none
     read | save -> copy -> ack                      later: a copy waits in the broker, then the original is forgotten
-    read | save -> give_read -> give_save -> ack    given up: people take over
+    read | save -> give_read -> give_save -> ack    given up: escalated to manual dispatch
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.model.protocol import (
     DONE,
     IDLE,
     MANUAL,
-    NOBODY,
+    NO_HOLDER,
     NOTHING,
     ORPHAN,
     PENDING,
@@ -86,7 +86,7 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
             found = _now(state, w, worker._replace(at=at, driver=driver, version=order.version))
             yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", _locked(found, driver, True))
     if state.locks and all(state.locks):
-        yield from _tries_later(setting, state, w, "finds nobody")
+        yield from _tries_later(setting, state, w, "finds no driver")
     if state.faults.fleet:
         failed = state._replace(faults=state.faults.less("fleet"))
         yield from _tries_later(setting, failed, w, "gets no driver from the fleet", fault=True)
@@ -117,7 +117,7 @@ def _save(setting: Setting, state: State, w: int) -> Steps:
             for other in range(setting.drivers):
                 if other != driver:
                     yield Step(f"w{w} passes over d{driver}", _now(state, w, worker._replace(driver=other)))
-            yield from _tries_later(setting, freed, w, f"finds d{driver} busy, and nobody else")
+            yield from _tries_later(setting, freed, w, f"finds d{driver} busy, and no other driver")
         case _:
             yield from _tries_later(setting, freed, w, "is refused by the database")
 
@@ -129,7 +129,7 @@ def _note(setting: Setting, state: State, w: int) -> Steps:
 
 
 def _finish(setting: Setting, state: State, w: int) -> Steps:
-    """`Leases.finish`: done, unless somebody else holds it by now. `Unavailable` is passed over, the lease runs out."""
+    """`Leases.finish`: done, unless another worker holds it now. `Unavailable` is ignored, the lease expires."""
     worker = state.workers[w]
     event = worker.event
     answering = _now(state, w, worker._replace(at="ack", leased=False))
@@ -156,7 +156,7 @@ def _ack(setting: Setting, state: State, w: int) -> Steps:
     forgotten = _now(state, w, IDLE)
     if setting.failover_between:
         forgotten = forgotten._replace(before=None)
-    yield Step(f"w{w} acks e{worker.event}" + ("" if worker.owned else ", which nobody hears"), forgotten)
+    yield Step(f"w{w} acks e{worker.event}" + ("" if worker.owned else ", which no broker receives"), forgotten)
 
 
 def _give_read(setting: Setting, state: State, w: int) -> Steps:
@@ -175,10 +175,10 @@ def _give_read(setting: Setting, state: State, w: int) -> Steps:
 def _give_save(setting: Setting, state: State, w: int) -> Steps:
     worker = state.workers[w]
     event, o = worker.event, setting.order_of(worker.event)
-    saved = save(setting, state.db, o, (MANUAL, NOBODY), worker.version, event=event)
+    saved = save(setting, state.db, o, (MANUAL, NO_HOLDER), worker.version, event=event)
     if saved.how == database.KEPT:
         after = committed(state, saved.db, saved.broken)
-        yield Step(f"w{w} hands o{o} to people", _now(after, w, worker._replace(at="ack")))
+        yield Step(f"w{w} escalates o{o}", _now(after, w, worker._replace(at="ack")))
     else:
         at = {database.STALE: "give_read", database.HANDLED: "ack"}.get(saved.how, "copy")
         yield Step(f"w{w} cannot give up o{o}, {saved.how}", _now(state, w, worker._replace(at=at)))
@@ -199,7 +199,7 @@ _ACTS = {
 
 
 def _tries_later(setting: Setting, state: State, w: int, why: str, *, fault: bool = False) -> Steps:
-    """The lease is released, then patience decides: again later, or people take over."""
+    """The lease is released, then the search time decides: a retry, or manual dispatch."""
     worker = state.workers[w]
     redis = state.redis
     if not setting.guards.own_release:
@@ -212,7 +212,7 @@ def _tries_later(setting: Setting, state: State, w: int, why: str, *, fault: boo
 
 
 def _dies(state: State, w: int) -> State:
-    """What it had not answered is delivered again; its lease stays, and is nobody's."""
+    """Its unacknowledged messages are redelivered; its lease stays without an owner."""
     worker = state.workers[w]
     dead = _now(state, w, IDLE)
     return dead._replace(

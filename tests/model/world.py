@@ -83,32 +83,33 @@ class PostgresStore:
         self.orders, self.outbox, self.inbox = PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool)
 
     async def clear(self) -> None:
-        async with acquire(self.pool) as link:
-            await link.execute("truncate orders, outbox, inbox, order_log")
+        async with acquire(self.pool) as connection:
+            await connection.execute("truncate orders, outbox, inbox, order_log")
 
     async def look(self) -> Picture:
         """By statements of its own: the adapters are what is under test."""
-        async with acquire(self.pool) as link:
-            orders = await link.execute(
+        async with acquire(self.pool) as connection:
+            orders = await connection.execute(
                 "select id, price, pickup_lat is not null, status, version, driver_id, reason from orders"
             )
             known = {
                 id: Known(int(price), pickup, Status(status), version, driver, Reason(reason) if reason else None)
                 for id, price, pickup, status, version, driver, reason in await orders.fetchall()
             }
-            outbox = await link.execute("select aggregate_id, seq, event_type, published_at is not null from outbox")
+            query = "select aggregate_id, seq, event_type, published_at is not null from outbox"
+            outbox = await connection.execute(query)
             rows = sorted(Row(*row) for row in await outbox.fetchall())
-            inbox = await link.execute("select event_id::text, outcome from inbox where consumer = 'dispatch'")
+            inbox = await connection.execute("select event_id::text, outcome from inbox where consumer = 'dispatch'")
             return Picture(known, rows, dict(await inbox.fetchall()))
 
     async def log(self) -> Sequence[LogRow]:
-        async with acquire(self.pool) as link:
-            found = await link.execute("select order_id, was, became, version from order_log order by id")
+        async with acquire(self.pool) as connection:
+            found = await connection.execute("select order_id, was, became, version from order_log order by id")
             return [(order_id, was, became, version) for order_id, was, became, version in await found.fetchall()]
 
     async def let_backoffs_pass(self) -> None:
-        async with acquire(self.pool) as link:
-            await link.execute("update outbox set next_attempt_at = now() where next_attempt_at > now()")
+        async with acquire(self.pool) as connection:
+            await connection.execute("update outbox set next_attempt_at = now() where next_attempt_at > now()")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Fleet:
     async def search(self, search: Search) -> list[Candidate]:
         if self.drivers is None:
             raise FleetBreakerOpen(1.0)
-        await asyncio.sleep(0)  # time for somebody else
+        await asyncio.sleep(0)  # lets other tasks run
         return [Candidate(name, name, CENTRE, 10.0) for name in self.drivers if name not in search.exclude]
 
     async def register(self, driver: Driver) -> None:
