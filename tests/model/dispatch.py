@@ -175,17 +175,17 @@ def _operator_saves(setting: Setting, state: State, operator: Operator) -> Steps
     o, stored = operator.order, state.db.orders[operator.order]
     again = operator.wanted == PENDING
     if again and state.announced[o] >= setting.announcements:
-        yield Step("the person gives up: the model has no event left", state._replace(person=None))
+        yield Step("the operator gives up: the model has no event left", state._replace(operator=None))
         return
     new = setting.events_of(o)[state.announced[o]] if again else NO_HOLDER
     saved = save(setting, state.db, o, (operator.wanted, operator.driver), operator.version, new=new)
     if saved.how == database.STALE and (stored.status, operator.wanted) in LEGAL:
-        yield Step(f"the person finds o{o} moved", state._replace(operator=operator._replace(version=stored.version)))
+        yield Step(f"the operator finds o{o} moved", state._replace(operator=operator._replace(version=stored.version)))
         return
-    after = committed(state, saved.db, saved.broken)._replace(person=None)
+    after = committed(state, saved.db, saved.broken)._replace(operator=None)
     if saved.how == database.KEPT:
         if again:
             after = after._replace(announced=put(state.announced, o, state.announced[o] + 1))
         if state.locks and stored.driver != NO_HOLDER:
             after = after._replace(locks=(*state.locks[: stored.driver], False, *state.locks[stored.driver + 1 :]))
-    yield Step(f"the person saves o{o} as {operator.wanted}: {saved.how}", after)
+    yield Step(f"the operator saves o{o} as {operator.wanted}: {saved.how}", after)

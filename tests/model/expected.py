@@ -27,7 +27,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Move:
-    """A person's wish; `Status.PENDING` is a redispatch."""
+    """An operator's request; `Status.PENDING` is a redispatch."""
 
     order_id: str
     wanted: Status
@@ -35,7 +35,7 @@ class Move:
 
 @dataclass(frozen=True)
 class ByHand:
-    """A person gives the order to a driver."""
+    """An operator dispatches the order to a driver."""
 
     order_id: str
     driver: str
