@@ -1,4 +1,4 @@
-"""The command line. Commands are named, not imported: each is loaded when it is called."""
+"""The command line. Each command is loaded when it is called, which keeps the start fast."""
 
 from __future__ import annotations
 
@@ -10,70 +10,74 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from gofleet import __version__
-from gofleet.cli.credentials import given
-from gofleet.cli.errors import Failure, explain
+from gofleet.cli.api_client import extract_token
+from gofleet.cli.errors import CliError, to_cli_error
 
-EXIT_CODES = (
-    "Whatever asks an API takes --token TOKEN (or GOFLEET_TOKEN), and without it what `gofleet login` has kept.\n\n"
-    "Exit codes: 0 done, 1 refused or failed, 2 wrong call or setting, 3 not reachable or not healthy."
+EPILOGUE = (
+    "Commands that call an API accept --token TOKEN (or GOFLEET_TOKEN); the default is the token stored by"
+    " `gofleet login`.\n\n"
+    "Exit codes: 0 success, 1 rejected or failed, 2 invalid usage or setting, 3 unreachable or unhealthy."
 )
 COMMANDS = {
     "": {
-        "demo": "demo:demo",
-        "run": "run:run",
-        "migrate": "migrate:migrate",
-        "config": "config:app",
-        "doctor": "doctor:doctor",
-        "health": "health:health",
-        "verify": "verify:verify",
-        "openapi": "documents:openapi",
-        "asyncapi": "documents:asyncapi",
-        "topology": "documents:topology",
-        "acl": "documents:acl",
-        "certs": "certs:certs",
-        "login": "login:login",
-        "logout": "login:logout",
-        "completion": "completion:completion",
+        "demo": "demo:demo_command",
+        "run": "run:run_command",
+        "migrate": "run:migrate_command",
+        "config": "config:config_app",
+        "doctor": "doctor:doctor_command",
+        "health": "doctor:health_command",
+        "verify": "verify:verify_command",
+        "openapi": "documents:openapi_command",
+        "asyncapi": "documents:asyncapi_command",
+        "topology": "documents:topology_command",
+        "acl": "documents:acl_command",
+        "certs": "documents:certs_command",
+        "login": "login:login_command",
+        "logout": "login:logout_command",
+        "completion": "documents:completion_command",
     },
     "orders": {
-        "create": "orders:create",
-        "get": "orders:get",
-        "list": "orders:listed",
-        "watch": "watch:watch",
-        "cancel": "order_transitions:cancel",
-        "deliver": "order_transitions:deliver",
-        "dispatch": "order_transitions:dispatch",
-        "redispatch": "order_transitions:redispatch",
-        "events": "orders:events",
-        "candidates": "orders:candidates",
+        "create": "orders:create_order_command",
+        "get": "orders:get_order_command",
+        "list": "orders:list_orders_command",
+        "watch": "watch:watch_orders_command",
+        "cancel": "orders:cancel_order_command",
+        "deliver": "orders:deliver_order_command",
+        "dispatch": "orders:dispatch_order_command",
+        "redispatch": "orders:redispatch_order_command",
+        "events": "orders:list_order_events_command",
+        "candidates": "orders:list_candidates_command",
     },
     "drivers": {
-        "list": "drivers:listed",
-        "show": "drivers:shown",
-        "set": "drivers:registered",
-        "duty": "drivers:duty",
-        "move": "drivers:move",
-        "simulate": "simulate:simulate",
+        "list": "drivers:list_drivers_command",
+        "show": "drivers:show_driver_command",
+        "set": "drivers:set_driver_command",
+        "duty": "drivers:set_duty_command",
+        "move": "drivers:update_position_command",
+        "simulate": "simulate:simulate_drivers_command",
     },
     "parked": {
-        "list": "parked:listed",
-        "groups": "parked:groups",
-        "show": "parked:opened",
-        "replay": "parked:replay",
+        "list": "parked:list_parked_command",
+        "groups": "parked:list_parked_groups_command",
+        "show": "parked:show_parked_command",
+        "replay": "parked:replay_parked_command",
     },
-    "outbox": {"list": "outbox:listed", "retry": "outbox:retry"},
+    "outbox": {
+        "list": "parked:list_failed_events_command",
+        "retry": "parked:retry_failed_events_command",
+    },
 }
-"""Group -> command -> where in gofleet.cli it is."""
+"""Group -> command -> its function or app in gofleet.cli."""
 GROUPS = {
-    "orders": "Create orders, look at them, follow them, and move them by hand.",
-    "drivers": "Register drivers, look at them, and move them.",
-    "parked": "Messages that were given up: look at them, have them replayed.",
-    "outbox": "Events that the broker refused for good: look at them, have them tried again.",
+    "orders": "Create orders, read them, follow them, and change their status.",
+    "drivers": "Register drivers, read them, and update their positions.",
+    "parked": "Parked messages (dead-letter storage): inspect and replay them.",
+    "outbox": "Events that could not be published: inspect and retry them.",
 }
 
 
-class Commands(App):
-    """A group of commands; to tell what each is for, its help loads them."""
+class CommandGroup(App):
+    """A group of commands; only its help page loads all of them, for their summaries."""
 
     def help_print(
         self,
@@ -87,39 +91,41 @@ class Commands(App):
         super().help_print(tokens, console=console)
 
 
-app = Commands(
+app = CommandGroup(
     name="gofleet",
-    help="A delivery-dispatch engine: orders in over REST, each one given the nearest free driver.",
-    help_epilogue=EXIT_CODES,
-    help_format="plaintext",  # Markdown would cost a third of the time
+    help="A delivery-dispatch engine: accepts orders over REST and assigns the nearest free driver.",
+    help_epilogue=EPILOGUE,
+    help_format="plaintext",  # Markdown takes a third of the start time
     version=__version__,
 )
 for group, commands in COMMANDS.items():
-    home = app
+    parent = app
     if group:
-        home = Commands(name=group, help=GROUPS[group])
-        app.command(home)
-    for name, place in commands.items():
-        home.command(f"gofleet.cli.{place}", name=name)
+        parent = CommandGroup(name=group, help=GROUPS[group])
+        app.command(parent)
+    for name, target in commands.items():
+        parent.command(f"gofleet.cli.{target}", name=name)
 
 
 def main() -> None:
-    """Run the command in sys.argv. Exit codes: 0 done, 1 refused or failed, 2 wrong call or setting, 3 not reachable or
-    not healthy, 130 Ctrl-C."""
+    """Run the command in sys.argv.
+
+    Exit codes: 0 success, 1 rejected or failed, 2 invalid usage or setting, 3 unreachable or unhealthy, 130 interrupt.
+    """
     try:
-        sys.exit(app(given(sys.argv[1:]), exit_on_error=False, print_error=False) or 0)
-    except BrokenPipeError:  # `| head` has seen enough
+        sys.exit(app(extract_token(sys.argv[1:]), exit_on_error=False, print_error=False) or 0)
+    except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        failure: Failure | None = explain(error)
-        if failure is None:
+        cli_error: CliError | None = to_cli_error(error)
+        if cli_error is None:
             raise
-        print(failure, file=sys.stderr)
-        sys.exit(failure.exit_code)
+        print(cli_error, file=sys.stderr)
+        sys.exit(cli_error.exit_code)
     except BaseException as error:
         if type(error).__name__ != "CancelledError":
             raise
-        sys.exit(130)  # the second Ctrl-C or SIGTERM: somebody is in a hurry
+        sys.exit(130)  # a second Ctrl-C or SIGTERM cancels the graceful stop

@@ -1,45 +1,53 @@
-"""What commands ask of a running API."""
+"""Client of a running API, and the access token that it sends.
+
+The token is `--token`, or GOFLEET_TOKEN, or the one that `gofleet login` has stored for the API's URL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from gofleet.cli.credentials import headers_for
-from gofleet.cli.errors import NOT_THERE, REFUSED, CommandFailed, Failure, harmless
+from gofleet.cli.errors import FAILED, INVALID_USAGE, UNREACHABLE, CliError, printable
+from gofleet.cli.output import JsonObject
 
 if TYPE_CHECKING:
     import httpx
 
-Url = Annotated[str, Parameter(help="Where the API is.", env_var="GOFLEET_URL")]
-HERE = "http://127.0.0.1:8000"
-PREFIX = "/api/v1"
-PAGE = 100
-SECONDS = 15.0
+Url = Annotated[str, Parameter(help="Base URL of the API.", env_var="GOFLEET_URL")]
+DEFAULT_URL = "http://127.0.0.1:8000"
+PATH_PREFIX = "/api/v1"
+PAGE_SIZE = 100
+TIMEOUT_SECONDS = 15.0
 
 SERVER_ERROR = 500
-AWAY = frozenset({502, 503, 504})
-"""Answers of an API that cannot reach what it needs, or of somebody before it."""
+UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
+"""Statuses of an API that cannot reach a dependency, or of a proxy in front of it."""
 FIXES = {
-    "no-such-order": "`gofleet orders list` shows the ids",
-    "no-such-driver": "`gofleet drivers list` shows the ids; `gofleet drivers set` registers one",
-    "unknown-driver": "`gofleet drivers list` shows the ids; `gofleet drivers set` registers one",
-    "no-such-parked-message": "`gofleet parked list` shows the ids",
-    "invalid-transition": "`gofleet orders events ID` tells what became of it",
-    "version-mismatch": "look at it as it is now, and decide anew: --if-match takes its version",
+    "no-such-order": "`gofleet orders list` lists the ids",
+    "no-such-driver": "`gofleet drivers list` lists the ids; `gofleet drivers set` registers one",
+    "unknown-driver": "`gofleet drivers list` lists the ids; `gofleet drivers set` registers one",
+    "no-such-parked-message": "`gofleet parked list` lists the ids",
+    "invalid-transition": "`gofleet orders events ID` shows its history",
+    "version-mismatch": "read it again, and pass its current version as --if-match",
     "driver-busy": "choose another driver: `gofleet orders candidates ID`",
-    "fleet-unavailable": "is a fleet role running? `gofleet doctor` looks",
+    "fleet-unavailable": "check that a fleet role is running: `gofleet doctor`",
 }
-"""What to do about a problem with a command; what the API itself says of the others is good enough."""
+"""Problem slug -> fix that names a command; for other problems the API's own hint is printed."""
 
-Item = dict[str, Any]
+TOKEN_VARIABLE, TOKEN_OPTION = "GOFLEET_TOKEN", "--token"
+EXPIRY_MARGIN_SECONDS = 5.0
+"""A token that expires within this time counts as expired."""
 
 
-class Remote:
-    """The API at `url`, over one connection; close it, or use it as a context."""
+class ApiClient:
+    """The API at `url`, over one connection; use it as a context manager."""
 
     def __init__(self, url: str) -> None:
         import httpx
@@ -47,17 +55,17 @@ class Remote:
         self.url = url
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         try:
-            self._http = httpx.Client(base_url=url, timeout=SECONDS, trust_env=False, headers=headers_for(url))
+            self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, headers=auth_headers(url))
         except self._errors as error:
             raise unreachable(url, error) from error
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> ApiClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
@@ -65,24 +73,26 @@ class Remote:
         query: Mapping[str, object] | None = None,
         body: object = None,
         if_match: int | None = None,
-    ) -> Item:
-        """The JSON that it answers (an empty one if there is no content); `CommandFailed` when there is none, or it is
-        a refusal. `if_match` is the version that the order must have."""
+    ) -> JsonObject:
+        """JSON object of the response, empty if it has no content; `CliError` for a problem or if there is no response.
+
+        `if_match` is the required version of the resource.
+        """
         import msgspec
 
-        asking = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
         content = None if body is None else msgspec.json.Encoder(decimal_format="number").encode(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
         try:
-            answer = self._http.request(method, PREFIX + path, params=asking, content=content, headers=headers)
+            response = self._http.request(method, PATH_PREFIX + path, params=params, content=content, headers=headers)
         except self._errors as error:
             raise unreachable(self.url, error) from error
-        return answered(self.url, answer)
+        return decode_response(self.url, response)
 
 
-def asked(
+def call_api(
     method: str,
     url: str,
     path: str,
@@ -90,74 +100,150 @@ def asked(
     query: Mapping[str, object] | None = None,
     body: object = None,
     if_match: int | None = None,
-) -> Item:
-    """One question, as `Remote.ask`."""
-    with Remote(url) as remote:
-        return remote.ask(method, path, query=query, body=body, if_match=if_match)
+) -> JsonObject:
+    """A single request, as `ApiClient.request`."""
+    with ApiClient(url) as client:
+        return client.request(method, path, query=query, body=body, if_match=if_match)
 
 
-def all_items(url: str, path: str, query: Mapping[str, object], limit: int) -> tuple[list[Item], bool]:
-    """Up to `limit` items, over as many pages as that takes, and whether there are more."""
-    items: list[Item] = []
+def fetch_items(url: str, path: str, query: Mapping[str, object], limit: int) -> tuple[list[JsonObject], bool]:
+    """Up to `limit` items, over as many pages as necessary, and whether there are more."""
+    items: list[JsonObject] = []
     cursor: str | None = None
-    with Remote(url) as remote:
+    with ApiClient(url) as client:
         while len(items) < limit:
-            asking = {**query, "limit": min(PAGE, limit - len(items)), "cursor": cursor}
-            page = remote.ask("GET", path, query=asking)
-            items += items_of(url, page)
+            params = {**query, "limit": min(PAGE_SIZE, limit - len(items)), "cursor": cursor}
+            page = client.request("GET", path, query=params)
+            items += items_from(url, page)
             cursor = page.get("next_cursor")
             if cursor is None:
                 return items, False
     return items, True
 
 
-def items_of(url: str, said: Item) -> list[Item]:
-    """What an answer lists."""
-    found = said.get("items")
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in cast("list[object]", found)):
-        raise nobody(url, "it answers with something else than a list")
-    return cast("list[Item]", found)
+def items_from(url: str, body: JsonObject) -> list[JsonObject]:
+    """Items of a list response."""
+    items = body.get("items")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in cast("list[object]", items)):
+        raise not_gofleet(url, "its response is not a list")
+    return cast("list[JsonObject]", items)
 
 
-def quoted(id: str) -> str:
-    """An id as a step of a path, whatever is in it."""
+def quote_id(id: str) -> str:
+    """An id as a path segment."""
     return quote(id, safe="")
 
 
-def answered(url: str, answer: httpx.Response) -> Item:
-    """What a whole answer says; `CommandFailed` if it is a refusal, or not of a GoFleet."""
+def decode_response(url: str, response: httpx.Response) -> JsonObject:
+    """JSON object of a complete response; `CliError` if it is a problem, or not from GoFleet."""
     import msgspec
 
-    if answer.is_success and not answer.content:
+    if response.is_success and not response.content:
         return {}
     try:
-        said = msgspec.json.decode(answer.content, type=Item)
+        body = msgspec.json.decode(response.content, type=JsonObject)
     except msgspec.MsgspecError as error:
-        raise nobody(url, f"it answers {answer.status_code} and no JSON object") from error
-    if not answer.is_success:
-        raise CommandFailed(_refusal(answer.status_code, said))
-    return said
+        raise not_gofleet(url, f"it answers {response.status_code} without a JSON object") from error
+    if not response.is_success:
+        raise _problem_error(response.status_code, body)
+    return body
 
 
-def unreachable(url: str, error: Exception) -> CommandFailed:
-    fix = "is the api role running there? --url or GOFLEET_URL say where it is"
-    return CommandFailed(Failure(f"no answer from {url}", str(error) or type(error).__name__, fix, NOT_THERE))
+def unreachable(url: str, error: Exception) -> CliError:
+    fix = "start the api role there, or correct --url or GOFLEET_URL"
+    return CliError(f"no answer from {url}", str(error) or type(error).__name__, fix, UNREACHABLE)
 
 
-def nobody(url: str, why: str) -> CommandFailed:
-    return CommandFailed(Failure(f"there is no GoFleet at {url}", why, "check --url or GOFLEET_URL", NOT_THERE))
+def not_gofleet(url: str, why: str) -> CliError:
+    return CliError(f"{url} is not a GoFleet API", why, "check --url or GOFLEET_URL", UNREACHABLE)
 
 
-def _refusal(status: int, problem: Item) -> Failure:
-    """The problem's own words."""
+def _problem_error(status: int, problem: JsonObject) -> CliError:
+    """The problem's title and detail, with a fix."""
     from gofleet.adapters.http.problem_types import problem_type_of_uri
 
-    faults = problem.get("errors")
-    known = cast("list[Item]", faults) if isinstance(faults, list) else []
-    where = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in known]
-    why = "; ".join(where) or str(problem.get("detail") or f"status {status}")
+    errors = problem.get("errors")
+    faults = cast("list[JsonObject]", errors) if isinstance(errors, list) else []
+    details = [f"{fault.get('parameter') or fault.get('pointer')} {fault.get('detail')}" for fault in faults]
+    why = "; ".join(details) or str(problem.get("detail") or f"status {status}")
     kind = problem_type_of_uri(problem.get("type"))
     hint = kind.hint if kind else "try again later" if status >= SERVER_ERROR else "see `--help`"
     fix = FIXES.get(kind.slug, hint) if kind else hint
-    code = NOT_THERE if status in AWAY else REFUSED
-    return Failure(harmless(problem.get("title", "refused")), harmless(why), fix, code)
+    exit_code = UNREACHABLE if status in UNAVAILABLE_STATUSES else FAILED
+    return CliError(printable(problem.get("title", "request rejected")), printable(why), fix, exit_code)
+
+
+def extract_token(arguments: Sequence[str]) -> list[str]:
+    """The arguments without `--token TOKEN`, whose value is put into the environment for all commands."""
+    remaining: list[str] = []
+    iterator = iter(arguments)
+    for argument in iterator:
+        if argument == TOKEN_OPTION:
+            if (token := next(iterator, None)) is None:
+                raise CliError("--token has no value", "it is the last argument", "pass --token TOKEN", INVALID_USAGE)
+            os.environ[TOKEN_VARIABLE] = token
+        elif argument.startswith(f"{TOKEN_OPTION}="):
+            os.environ[TOKEN_VARIABLE] = argument.partition("=")[2]
+        else:
+            remaining.append(argument)
+    return remaining
+
+
+def auth_headers(url: str) -> dict[str, str]:
+    """Authorization header for the API at `url`; empty without a token."""
+    token = _token_for(url)
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def store_token(url: str, token: str, seconds: float) -> Path:
+    """Store the token until it expires, in a file with mode 0600; returns its path."""
+    import msgspec
+
+    now, file = time.time(), _token_file()
+    tokens = {base: entry for base, entry in _stored_tokens().items() if float(entry["until"]) > now}
+    tokens[_token_key(url)] = {"token": token, "until": str(now + seconds)}
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
+        output.write(msgspec.json.encode(tokens))
+    temporary.replace(file)
+    return file
+
+
+def delete_token(url: str) -> bool:
+    """Delete the stored token; whether there was one."""
+    import msgspec
+
+    tokens = _stored_tokens()
+    if tokens.pop(_token_key(url), None) is None:
+        return False
+    _token_file().write_bytes(msgspec.json.encode(tokens))
+    return True
+
+
+def _token_for(url: str) -> str | None:
+    if (token := os.environ.get(TOKEN_VARIABLE)) is not None:
+        return token or None
+    entry = _stored_tokens().get(_token_key(url))
+    return entry["token"] if entry and float(entry["until"]) - EXPIRY_MARGIN_SECONDS > time.time() else None
+
+
+def _token_key(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _token_file() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "gofleet" / "tokens.json"
+
+
+def _stored_tokens() -> dict[str, dict[str, str]]:
+    """Tokens by the API's URL; empty if the file is missing or invalid."""
+    import msgspec
+
+    try:
+        tokens = msgspec.json.decode(_token_file().read_bytes(), type=dict[str, dict[str, str]])
+        return {base: entry for base, entry in tokens.items() if "token" in entry and float(entry["until"]) > 0}
+    except (OSError, msgspec.MsgspecError, KeyError, ValueError):
+        return {}

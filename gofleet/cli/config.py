@@ -1,4 +1,4 @@
-"""`gofleet config`: every setting, its value here, and where that came from; and whether all of them are right."""
+"""`gofleet config`: shows every setting with its value and its source, and validates them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from gofleet.cli.errors import WRONG_CALL, Failure
-from gofleet.cli.output import Json, say, show
+from gofleet.cli.errors import INVALID_USAGE, CliError
+from gofleet.cli.output import Json, print_items, print_json
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -16,82 +16,78 @@ if TYPE_CHECKING:
     from gofleet.settings.load import Entry
 
 COLUMNS = {"name": "setting", "value": "value", "source": "from", "about": "meaning"}
-Role = Annotated[str, Parameter(help="Only what keeps these from starting: roles with commas between.")]
-Markdown = Annotated[bool, Parameter(help="The table of the README: names, defaults, meanings.", negative="")]
+Role = Annotated[str, Parameter(help="Only errors that prevent these roles from starting, separated by commas.")]
+Markdown = Annotated[bool, Parameter(help="Print the reference table: names, defaults, meanings.", negative="")]
 
-app = App(name="config", help="Show the settings that hold here, or check them.")
+config_app = App(name="config", help="Show or validate the settings.")
 
 
-@app.default
-def config(*, json: Json = False, markdown: Markdown = False) -> None:
+@config_app.default
+def config_command(*, json: Json = False, markdown: Markdown = False) -> None:
     """Show every setting with its value and its source, as `config show`."""
     if markdown:
         print(markdown_table())
     else:
-        shown(json=json)
+        show_config_command(json=json)
 
 
-@app.command(name="show")
-def shown(*, json: Json = False) -> None:
-    """Show every setting with its value and its source; secrets stay hidden. Fails as `run` would on a wrong value."""
+@config_app.command(name="show")
+def show_config_command(*, json: Json = False) -> None:
+    """Show every setting with its value and its source; secrets are hidden. Fails as `run` does on an invalid value."""
     from gofleet.settings.load import catalogue, load
 
     settings = load()
     rows = [
         {
             "name": entry.name,
-            "value": value_of(entry, settings),
+            "value": _masked_value(entry, settings),
             "source": settings.sources.get(entry.name, ""),
             "about": entry.about,
         }
         for entry in catalogue()
     ]
-    show(rows, COLUMNS, json=json)
+    print_items(rows, COLUMNS, json=json)
 
 
-@app.command
-def check(*, role: Role = "all", json: Json = False) -> None:
-    """Check every setting and name all that are wrong, each with where it comes from and what would be right; also what
-    no single one is to blame for, and would keep those roles from starting, such as a password that everybody knows.
+@config_app.command(name="check")
+def check_config_command(*, role: Role = "all", json: Json = False) -> None:
+    """Validate all settings and list every invalid one, with its source and the expected value.
 
-    Whether the servers behind them answer, `gofleet doctor` tells.
+    This includes combinations that would prevent the roles from starting, such as a well-known password in production.
+    `gofleet doctor` checks the servers behind the settings.
     """
-    from gofleet.cli.run import chosen
-    from gofleet.settings import check as wrongs
-    from gofleet.settings import load, unsafe
+    from gofleet.cli.run import parse_roles
+    from gofleet.settings import check, load, unsafe
 
-    roles = chosen(role)
-    found = wrongs() or list(unsafe(load(), roles))
+    roles = parse_roles(role)
+    errors = check() or list(unsafe(load(), roles))
     if json:
-        rows = [{"what": wrong.what, "why": wrong.why, "fix": wrong.fix} for wrong in found]
-        say({"ok": not found, "wrong": rows})
-    elif not found:
-        print("every setting is right")
-    for wrong in [] if json else found:
-        print(Failure(wrong.what, wrong.why, wrong.fix), file=sys.stderr)
-    if found:
-        sys.exit(WRONG_CALL)
-
-
-def value_of(entry: Entry, settings: Struct) -> str:
-    """For people; a secret that is set is masked."""
-    value = getattr(getattr(settings, entry.group), entry.attribute)
-    if entry.secret and value:
-        return "(hidden)"
-    return "" if value is None else str(value)
+        rows = [{"what": error.what, "why": error.why, "fix": error.fix} for error in errors]
+        print_json({"ok": not errors, "wrong": rows})
+    elif not errors:
+        print("all settings are valid")
+    for error in [] if json else errors:
+        print(CliError(error.what, error.why, error.fix), file=sys.stderr)
+    if errors:
+        sys.exit(INVALID_USAGE)
 
 
 def markdown_table() -> str:
-    """The settings as the README lists them, with the defaults of development."""
+    """Reference table of the settings, with the defaults of development."""
     from gofleet.settings.load import catalogue, load
 
     defaults = load({}, dotenv=None)
-    rows = [f"| `{entry.name}` | {_code(_default(entry, defaults))} | {entry.about} |" for entry in catalogue()]
+    rows = [f"| `{entry.name}` | {_code(_value(entry, defaults))} | {entry.about} |" for entry in catalogue()]
     return "\n".join(["| setting | default | meaning |", "| --- | --- | --- |", *rows])
 
 
-def _default(entry: Entry, defaults: Struct) -> str:
-    value = getattr(getattr(defaults, entry.group), entry.attribute)
+def _masked_value(entry: Entry, settings: Struct) -> str:
+    value = _value(entry, settings)
+    return "(hidden)" if entry.secret and value else value
+
+
+def _value(entry: Entry, settings: Struct) -> str:
+    value = getattr(getattr(settings, entry.group), entry.attribute)
     return "" if value is None else str(value)
 
 

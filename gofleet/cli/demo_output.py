@@ -1,4 +1,4 @@
-"""How the demo tells what happens: live on a terminal, plain lines in a pipe, JSON for programs."""
+"""Output of the demo: a live table on a terminal, lines in a pipe, or JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ CURL = """curl -i -X POST {base}/api/v1/orders -H 'Content-Type: application/jso
      -d '{{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}}'"""
 
 
-class Story(Protocol):
-    """`told` is the summary once it was given."""
+class DemoOutput(Protocol):
+    """`final` is the summary, once it is known."""
 
-    told: Summary | None
+    final: Summary | None
 
-    def began(self, servers: list[str]) -> None: ...
-    def step(self, what: str) -> None: ...
+    def started(self, servers: list[str]) -> None: ...
+    def step(self, text: str) -> None: ...
     def urls(self, base: str, metrics_port: int, log: Path) -> None: ...
     def progress(self, counts: Counts) -> None: ...
     def summary(self, summary: Summary) -> None: ...
-    def ended(self) -> None: ...
+    def stopped(self) -> None: ...
 
 
-class PlainStory:
-    """A line for each thing that happens; progress only when it changed."""
+class PlainOutput:
+    """One line per step; progress only if it changed."""
 
     def __init__(self) -> None:
-        self.told: Summary | None = None
-        self._since = time.monotonic()
+        self.final: Summary | None = None
+        self._start = time.monotonic()
         self._last: Counts | None = None
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         print(text, flush=True)
 
-    def began(self, servers: list[str]) -> None:
-        self.say(f"starting {', '.join(servers)}" if servers else "using your servers")
+    def started(self, servers: list[str]) -> None:
+        self.print(f"starting {', '.join(servers)}" if servers else "using your servers")
 
-    def step(self, what: str) -> None:
-        self.say(f"{time.monotonic() - self._since:5.1f} s  {what}")
+    def step(self, text: str) -> None:
+        self.print(f"{time.monotonic() - self._start:5.1f} s  {text}")
 
     def urls(self, base: str, metrics_port: int, log: Path) -> None:
-        self.say(f"\norders   {base}/api/v1/orders\nhealth   {base}/health/ready")
-        self.say(
+        self.print(f"\norders   {base}/api/v1/orders\nhealth   {base}/health/ready")
+        self.print(
             f"metrics  http://127.0.0.1:{metrics_port}/metrics\nlog      {log}\n\ntry it:\n  {CURL.format(base=base)}\n"
         )
 
@@ -59,49 +59,50 @@ class PlainStory:
             self._last = counts
             self.step(
                 f"created {counts.created}  waiting {counts.waiting}  under way {counts.under_way}  "
-                f"delivered {counts.delivered}  by hand {counts.by_hand}"
+                f"delivered {counts.delivered}  manual {counts.by_hand}"
             )
 
     def summary(self, summary: Summary) -> None:
-        self.told = summary
-        self.say(
-            f"\ncreated {summary.created}  dispatched {summary.dispatched}  by hand {summary.by_hand}  "
+        self.final = summary
+        self.print(
+            f"\ncreated {summary.created}  dispatched {summary.dispatched}  manual {summary.by_hand}  "
             f"delivered {summary.delivered}  lost {summary.lost}"
         )
         if summary.p50_ms is not None:
-            self.say(f"create->dispatch p50 {summary.p50_ms:g} ms  p95 {summary.p95_ms:g} ms  in {summary.seconds:g} s")
+            times = f"p50 {summary.p50_ms:g} ms  p95 {summary.p95_ms:g} ms  in {summary.seconds:g} s"
+            self.print(f"create->dispatch {times}")
 
-    def ended(self) -> None:
-        self.say("everything stopped")
+    def stopped(self) -> None:
+        self.print("everything stopped")
 
 
-class LiveStory(PlainStory):
-    """Lines first, then one table that is kept up to date."""
+class LiveOutput(PlainOutput):
+    """Lines during the start, then one table that is updated in place."""
 
     def __init__(self) -> None:
         super().__init__()
         self._console = Console()
         self._live: Live | None = None
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
 
     def progress(self, counts: Counts) -> None:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        table = Table("created", "waiting", "under way", "delivered", "by hand", caption="Ctrl-C ends it")
-        shown = (counts.created, counts.waiting, counts.under_way, counts.delivered, counts.by_hand)
-        table.add_row(*map(str, shown))
+        table = Table("created", "waiting", "under way", "delivered", "manual", caption="Ctrl-C ends it")
+        row = (counts.created, counts.waiting, counts.under_way, counts.delivered, counts.by_hand)
+        table.add_row(*map(str, row))
         self._live.update(table, refresh=True)
 
     def summary(self, summary: Summary) -> None:
         self._stop_live()
         super().summary(summary)
 
-    def ended(self) -> None:
+    def stopped(self) -> None:
         self._stop_live()
-        super().ended()
+        super().stopped()
 
     def _stop_live(self) -> None:
         if self._live is not None:
@@ -109,34 +110,36 @@ class LiveStory(PlainStory):
             self._live = None
 
 
-class JsonStory:
-    """One object a line, told apart by `event`."""
+class JsonOutput:
+    """One JSON object per line, distinguished by `event`."""
 
     def __init__(self) -> None:
-        self.told: Summary | None = None
-        self._since = time.monotonic()
+        self.final: Summary | None = None
+        self._start = time.monotonic()
 
-    def began(self, servers: list[str]) -> None:
-        self._say("began", servers=servers)
+    def started(self, servers: list[str]) -> None:
+        self._print("began", servers=servers)
 
-    def step(self, what: str) -> None:
-        self._say("step", what=what)
+    def step(self, text: str) -> None:
+        self._print("step", what=text)
 
     def urls(self, base: str, metrics_port: int, log: Path) -> None:
         metrics = f"http://127.0.0.1:{metrics_port}/metrics"
-        self._say("urls", orders=f"{base}/api/v1/orders", health=f"{base}/health/ready", metrics=metrics, log=str(log))
+        self._print(
+            "urls", orders=f"{base}/api/v1/orders", health=f"{base}/health/ready", metrics=metrics, log=str(log)
+        )
 
     def progress(self, counts: Counts) -> None:
-        self._say("progress", **vars(counts), waiting=counts.waiting)
+        self._print("progress", **vars(counts), waiting=counts.waiting)
 
     def summary(self, summary: Summary) -> None:
-        self.told = summary
+        self.final = summary
 
-    def ended(self) -> None:
-        """The summary comes last, when everything has stopped."""
-        if self.told is not None:
-            self._say("summary", **self.told.as_dict())
+    def stopped(self) -> None:
+        """Prints the summary, as the last line, after everything has stopped."""
+        if self.final is not None:
+            self._print("summary", **self.final.as_dict())
 
-    def _say(self, event: str, **facts: object) -> None:
-        said = {"event": event, "seconds": round(time.monotonic() - self._since, 2), **facts}
-        print(msgspec.json.encode(said).decode(), flush=True)
+    def _print(self, event: str, **fields: object) -> None:
+        line = {"event": event, "seconds": round(time.monotonic() - self._start, 2), **fields}
+        print(msgspec.json.encode(line).decode(), flush=True)

@@ -1,4 +1,4 @@
-"""`gofleet doctor`: whether everything that the roles need is there, and what to do where it is not."""
+"""`gofleet doctor` and `gofleet health`: diagnosis of an installation, and the health check of one role."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.errors import NOT_THERE, harmless
-from gofleet.cli.output import Json, console, say
-from gofleet.cli.run import chosen
+from gofleet.cli.errors import UNREACHABLE, printable
+from gofleet.cli.output import Json, console, print_json
+from gofleet.cli.run import parse_roles
 
 if TYPE_CHECKING:
     from gofleet.doctor import Diagnosis
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
-def doctor(
+def doctor_command(
     *,
-    role: Annotated[str, Parameter(help="Only what these need: roles with commas between.")] = "all",
-    url: Annotated[str | None, Parameter(help="Also look at the API there.", env_var="GOFLEET_URL")] = None,
-    seconds: Annotated[float, Parameter(help="Longest examination of one server.", validator=Number(gt=0))] = 10.0,
+    role: Annotated[str, Parameter(help="Only what these roles need, separated by commas.")] = "all",
+    url: Annotated[str | None, Parameter(help="Also check the API at this URL.", env_var="GOFLEET_URL")] = None,
+    seconds: Annotated[float, Parameter(help="Timeout of the checks of one server.", validator=Number(gt=0))] = 10.0,
     json: Json = False,
 ) -> None:
-    """Look at everything that the roles need: servers, schema, queues, clocks, ports. It changes nothing.
+    """Check everything that the roles need: servers, schema, queues, clocks, ports. Nothing is changed.
 
-    Each line is ok, a warning or failed, with what was seen and what to do about it. It fails if any line does.
+    Each check is ok, a warning or failed, with the observation and a fix. The command fails if any check failed.
     """
     import asyncio
     import logging
@@ -35,27 +35,46 @@ def doctor(
     from gofleet.doctor import DoctorOptions, diagnose
     from gofleet.settings import load
 
-    logging.disable()  # clients log what the diagnosis tells anyway
-    diagnosis = asyncio.run(diagnose(DoctorOptions(load(), chosen(role), url, seconds)))
+    logging.disable()  # clients log the same errors that the diagnosis reports
+    options = DoctorOptions(load(), parse_roles(role), url, seconds)
+    diagnosis = asyncio.run(diagnose(options))
     if json:
-        for finding in diagnosis.results:
-            say({name: str(getattr(finding, name)) for name in finding.__struct_fields__})
+        for result in diagnosis.results:
+            print_json({name: str(getattr(result, name)) for name in result.__struct_fields__})
     else:
-        _show(diagnosis)
+        _print_diagnosis(diagnosis)
     if not diagnosis.healthy:
-        sys.exit(NOT_THERE)
+        sys.exit(UNREACHABLE)
 
 
-def _show(diagnosis: Diagnosis) -> None:
+def health_command(
+    *, url: Annotated[str | None, Parameter(help="Base URL; by default METRICS_PORT on this machine.")] = None
+) -> None:
+    """Exit 0 if the role is ready, otherwise 1 with the reason; for container health checks."""
+    import httpx
+
+    from gofleet.settings import load
+
+    base = url or f"http://127.0.0.1:{load().telemetry.metrics_port}"
+    try:
+        response = httpx.get(f"{base}/health/ready", timeout=3, trust_env=False)
+    except httpx.HTTPError as error:
+        print(f"no answer from {base}: {error}", file=sys.stderr)
+        sys.exit(1)
+    print(printable(response.text))
+    sys.exit(0 if response.is_success else 1)
+
+
+def _print_diagnosis(diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("state", "what", "", "seen, and what to do", box=None, padding=(0, 1), header_style="dim")
-    for finding in diagnosis.results:
-        state = Text(finding.state.value, style=STYLES[finding.state.value])
-        seen = Text(harmless(finding.seen))
-        if finding.fix:
-            seen.append(f"\nfix: {harmless(finding.fix)}", style="bold")
-        table.add_row(state, finding.subject, finding.check, seen)
+    table = Table("state", "subject", "check", "observation and fix", box=None, padding=(0, 1), header_style="dim")
+    for result in diagnosis.results:
+        state = Text(result.state.value, style=STYLES[result.state.value])
+        seen = Text(printable(result.seen))
+        if result.fix:
+            seen.append(f"\nfix: {printable(result.fix)}", style="bold")
+        table.add_row(state, result.subject, result.check, seen)
     console().print(table)
     console().print(f"verdict: {'healthy' if diagnosis.healthy else 'not healthy'}", highlight=False)

@@ -1,61 +1,97 @@
-"""`gofleet openapi`, `asyncapi`, `topology` and `acl`: what goes in and out, described for programs."""
+"""Commands that generate documents and files: OpenAPI, AsyncAPI, RabbitMQ definitions, Redis ACL, certificates and
+shell completion."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+Shell = Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Target shell.")]
 
-def openapi() -> None:
-    """Print the OpenAPI 3.1 document of the REST API, as a running one serves it."""
+
+def openapi_command() -> None:
+    """Print the OpenAPI 3.1 document of the REST API, as a running API serves it."""
     from gofleet.adapters.http.app import openapi_document
 
-    _print(openapi_document())
+    _print_document(openapi_document())
 
 
-def asyncapi(
+def asyncapi_command(
     *,
-    here: Annotated[bool, Parameter(help="With the names of queues that the settings here make.", negative="")] = False,
+    here: Annotated[bool, Parameter(help="With the queue names of the settings here.", negative="")] = False,
 ) -> None:
-    """Print the AsyncAPI 3.0 document of the events that leave GoFleet over RabbitMQ."""
+    """Print the AsyncAPI 3.0 document of the events that GoFleet publishes over RabbitMQ."""
     from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 
     if here:
         from gofleet.parts import topology
         from gofleet.settings import load
 
-        _print(asyncapi_document(topology(load())))
+        _print_document(asyncapi_document(topology(load())))
     else:
-        _print(asyncapi_document())
+        _print_document(asyncapi_document())
 
 
-def topology() -> None:
-    """Print exchange, queues, bindings and the roles' users with their rights, as RabbitMQ imports them.
+def topology_command() -> None:
+    """Print RabbitMQ definitions: exchange, queues, bindings, and a user with its permissions for each role.
 
-    For RABBITMQ_DECLARE=off, by the settings here. Nobody can log in as these users until you give them passwords:
-    `rabbitmqctl change_password`.
+    For RABBITMQ_DECLARE=off, from the settings here. The users have no password, so they cannot log in until
+    `rabbitmqctl change_password` sets one.
     """
     from gofleet.adapters.rabbit.definitions import definitions
-    from gofleet.parts import topology as named_here
+    from gofleet.parts import topology
     from gofleet.settings import load
 
     settings = load()
-    _print(definitions(named_here(settings), settings.broker.vhost))
+    _print_document(definitions(topology(settings), settings.broker.vhost))
 
 
-def acl() -> None:
-    """Print what each role's user may do at Redis or Valkey, as a file that `aclfile` names there.
+def acl_command() -> None:
+    """Print the ACL file of Redis or Valkey (setting `aclfile`), with a user for each role.
 
-    By the settings here. Nobody can log in, not even as the default user, until you give them passwords.
+    From the settings here. No user can log in, including the default user, until passwords are set.
     """
-    from gofleet.parts import acl as acl_here
+    from gofleet.parts import acl
     from gofleet.settings import load
 
-    print(acl_here(load()), end="")
+    print(acl(load()), end="")
 
 
-def _print(document: dict[str, Any]) -> None:
+def certs_command(
+    folder: Annotated[Path, Parameter(help="Target folder; existing files of the same names are replaced.")] = Path(
+        "certs"
+    ),
+) -> None:
+    """Generate development certificates: a CA, and certificates for fleet, api, worker, PostgreSQL, RabbitMQ and Redis.
+
+    The CA's key is not stored, so an additional certificate requires a new set. The certificates are valid for a year.
+    Roles use GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY for gRPC, and DB_SSLROOTCERT, RABBITMQ_TLS_CA and REDIS_TLS_CA
+    for the servers' CA.
+    """
+    from gofleet.embedded.certificates import make_certificates
+
+    for file in make_certificates(folder):
+        print(file)
+
+
+def completion_command(
+    shell: Shell = "bash",
+    /,
+    *,
+    install: Annotated[bool, Parameter(help="Install the script for new shells.", negative="")] = False,
+) -> None:
+    """Print a shell completion script: `source <(gofleet completion bash)`."""
+    from gofleet.cli import app
+
+    if install:
+        print(f"installed {app.install_completion(shell=shell)}; it applies to new shells")
+    else:
+        print(app.generate_completion(shell=shell))
+
+
+def _print_document(document: dict[str, Any]) -> None:
     import msgspec
 
     print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())

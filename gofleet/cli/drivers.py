@@ -1,4 +1,4 @@
-"""`gofleet drivers`: register drivers, look at them, and move them."""
+"""`gofleet drivers`: registers and reads drivers, and updates their positions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from gofleet.cli.api_client import HERE, Remote, Url, all_items, asked, quoted
-from gofleet.cli.output import Json, say, show, show_one
-from gofleet.cli.params import POINT, Id, Limit, Point, Version
+from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, fetch_items, quote_id
+from gofleet.cli.output import Json, print_item, print_items, print_json
+from gofleet.cli.params import COORDINATES, Coordinates, Id, Limit, Version
 
 COLUMNS = {
     "id": "id",
@@ -22,63 +22,62 @@ COLUMNS = {
 Switch = Annotated[Literal["on", "off"], Parameter(help="on or off.")]
 
 
-def listed(
+def list_drivers_command(
     *,
     bbox: Annotated[
         str | None,
-        Parameter(help="Only who is seen inside MIN_LNG,MIN_LAT,MAX_LNG,MAX_LAT.", allow_leading_hyphen=True),
+        Parameter(help="Only drivers inside MIN_LNG,MIN_LAT,MAX_LNG,MAX_LAT.", allow_leading_hyphen=True),
     ] = None,
-    free: Annotated[bool | None, Parameter(help="Only who could take an order, or who could not.")] = None,
-    on_duty: Annotated[bool | None, Parameter(help="Only who is on duty, or who is not.")] = None,
+    free: Annotated[bool | None, Parameter(help="Only drivers that are free, or that are not.")] = None,
+    on_duty: Annotated[bool | None, Parameter(help="Only drivers on duty, or off duty.")] = None,
     limit: Limit = 50,
-    url: Url = HERE,
+    url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """List drivers, by id; inside a box the nearest to its middle first, with their positions."""
+    """List drivers by id; with --bbox by distance from its centre, with their positions."""
     flags = {name: None if flag is None else str(flag).lower() for name, flag in (("free", free), ("on_duty", on_duty))}
-    items, more = all_items(url, "/drivers", {"bbox": bbox, **flags}, limit)
-    show(items, COLUMNS, json=json, more=more)
+    items, more = fetch_items(url, "/drivers", {"bbox": bbox, **flags}, limit)
+    print_items(items, COLUMNS, json=json, more=more)
 
 
-def shown(id: Id, /, *, url: Url = HERE, json: Json = False) -> None:
-    """Show all that is known of a driver."""
-    show_one(asked("GET", url, f"/drivers/{quoted(id)}"), json=json)
+def show_driver_command(id: Id, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """Show all fields of a driver."""
+    print_item(call_api("GET", url, f"/drivers/{quote_id(id)}"), json=json)
 
 
-def registered(
+def set_driver_command(
     id: Id,
     /,
     *,
-    name: Annotated[str, Parameter(help="As people call them.")],
+    name: Annotated[str, Parameter(help="Display name.")],
     duty: Switch = "on",
     if_match: Version = None,
-    url: Url = HERE,
+    url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Register a driver, or change the whole record of one."""
-    with Remote(url) as remote:
-        body = {"name": name, "on_duty": duty == "on"}
-        driver = remote.ask("PUT", f"/drivers/{quoted(id)}", body=body, if_match=if_match)
-    show([driver], COLUMNS, json=json)
+    """Register a driver, or replace an existing one."""
+    body = {"name": name, "on_duty": duty == "on"}
+    driver = call_api("PUT", url, f"/drivers/{quote_id(id)}", body=body, if_match=if_match)
+    print_items([driver], COLUMNS, json=json)
 
 
-def duty(id: Id, switch: Switch, /, *, url: Url = HERE, json: Json = False) -> None:
-    """Say whether a driver is on duty; only who is gets orders."""
-    driver = asked("PUT", url, f"/drivers/{quoted(id)}/duty", body={"on_duty": switch == "on"})
-    show([driver], COLUMNS, json=json)
+def set_duty_command(id: Id, switch: Switch, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
+    """Set a driver on or off duty; only drivers on duty get orders."""
+    driver = call_api("PUT", url, f"/drivers/{quote_id(id)}/duty", body={"on_duty": switch == "on"})
+    print_items([driver], COLUMNS, json=json)
 
 
-def move(
+def update_position_command(
     id: Id,
-    place: Annotated[Point, POINT, Parameter(help="LAT,LNG in degrees.")],
+    place: Annotated[Coordinates, COORDINATES, Parameter(help="LAT,LNG in degrees.")],
     /,
     *,
-    url: Url = HERE,
+    url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Say where a driver is now."""
-    asked("PUT", url, f"/drivers/{quoted(id)}/position", body=place.body())
+    """Update a driver's position."""
+    call_api("PUT", url, f"/drivers/{quote_id(id)}/position", body=place.body())
     if json:
-        say({"driver_id": id, **place.body()})
+        print_json({"driver_id": id, **place.body()})
     else:
         print(f"driver {id} is at {place.lat}, {place.lng}")

@@ -1,62 +1,53 @@
-"""Errors as three lines: what, why, and what to do."""
+"""Errors of commands, printed as three lines: what, why, and how to fix it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from cyclopts import CycloptsError
 
-REFUSED, WRONG_CALL, NOT_THERE = 1, 2, 3
-"""Exit codes: refused or failed; wrong call or setting; not reachable or not healthy."""
+FAILED, INVALID_USAGE, UNREACHABLE = 1, 2, 3
+"""Exit codes: rejected or failed; invalid usage or setting; unreachable or unhealthy."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    what: str
-    why: str
-    fix: str
-    exit_code: int = REFUSED
+class CliError(Exception):
+    """An error with its reason, its fix, and the exit code of the command."""
+
+    def __init__(self, what: str, why: str, fix: str, exit_code: int = FAILED) -> None:
+        super().__init__(what, why, fix)
+        self.what, self.why, self.fix, self.exit_code = what, why, fix, exit_code
 
     def __str__(self) -> str:
         return f"error: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
 
 
-class CommandFailed(Exception):
-    """What a command itself found wrong."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
-
-
-def explain(error: BaseException) -> Failure | None:
-    """What to tell the person who typed the command; None for an error that nobody foresaw."""
-    if isinstance(error, CommandFailed):
-        return error.failure
+def to_cli_error(error: BaseException) -> CliError | None:
+    """The error to print; None for an unexpected exception, which keeps its traceback."""
+    if isinstance(error, CliError):
+        return error
     if isinstance(error, CycloptsError):
-        return _wrong_call(error)
+        return _invalid_usage(error)
     if not isinstance(error, ExceptionGroup):
         return _by_type(error)
     group = cast("ExceptionGroup[Exception]", error)
-    known = [failure for inner in group.exceptions if (failure := explain(inner))]
-    return known[0] if known else Failure(group.message, _first(group), "see the log above; then start it again")
+    known = [cli_error for inner in group.exceptions if (cli_error := to_cli_error(inner))]
+    return known[0] if known else CliError(group.message, _first(group), "see the log above; then start it again")
 
 
-def harmless(value: object) -> str:
-    """Somebody else's text for a terminal: without control characters, which could do anything there."""
+def printable(value: object) -> str:
+    """Untrusted text for a terminal, without control characters."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _wrong_call(error: CycloptsError) -> Failure:
+def _invalid_usage(error: CycloptsError) -> CliError:
     command = " ".join(["gofleet", *(error.command_chain or [])])
-    why = harmless(" ".join(str(error).split()))
-    return Failure("that is no call of a command", why, f"`{command} --help` shows how it goes", WRONG_CALL)
+    why = printable(" ".join(str(error).split()))
+    return CliError("invalid usage", why, f"see `{command} --help`", INVALID_USAGE)
 
 
-def _by_type(error: BaseException) -> Failure | None:
-    from psycopg import Error as PostgresError  # only a failing command waits for these imports
+def _by_type(error: BaseException) -> CliError | None:
+    from psycopg import Error as PostgresError  # imported only when a command fails
 
     from gofleet.adapters.postgres.migrate import MigrationError
     from gofleet.adapters.postgres.privileges import NotGranted
@@ -65,20 +56,22 @@ def _by_type(error: BaseException) -> Failure | None:
 
     match error:
         case SettingsError():
-            return Failure(error.what, error.why, error.fix, WRONG_CALL)
+            return CliError(error.what, error.why, error.fix, INVALID_USAGE)
         case EmbeddedError():
-            return Failure(error.what, error.why, error.fix)
+            return CliError(error.what, error.why, error.fix)
         case MigrationError():
-            return Failure("the database does not fit this program", str(error), "`gofleet migrate --check` tells more")
+            return CliError(
+                "the database schema does not match this program", str(error), "see `gofleet migrate --check`"
+            )
         case NotGranted() | PostgresError():
-            return _of_postgres(error)
+            return _postgres_error(error)
         case OSError() if error.filename is None:
-            return Failure("the system refused", str(error), "free the port, or set another one")
+            return CliError("a system call failed", str(error), "free the port, or set another one")
         case _:
             return None
 
 
-def _of_postgres(error: Exception) -> Failure | None:
+def _postgres_error(error: Exception) -> CliError | None:
     from psycopg import OperationalError
     from psycopg.errors import InsufficientPrivilege
 
@@ -86,14 +79,14 @@ def _of_postgres(error: Exception) -> Failure | None:
 
     match error:
         case NotGranted():
-            fix = f"have an administrator say: {error.fix}"
-            return Failure("PostgreSQL lets this login do too little", str(error), fix)
+            fix = f"as an administrator, run: {error.fix}"
+            return CliError("the PostgreSQL login lacks privileges", str(error), fix)
         case InsufficientPrivilege():
-            fix = "grant the login the role of its process, as in `grant gofleet_api to api`; `migrate` takes the owner"
-            return Failure("PostgreSQL lets this login do too little", str(error).splitlines()[0], fix)
+            fix = "grant the login the role of its process, as in `grant gofleet_api to api`; `migrate` needs the owner"
+            return CliError("the PostgreSQL login lacks privileges", str(error).splitlines()[0], fix)
         case OperationalError():
-            why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT, DB_USER; `gofleet doctor` looks closer"
-            return Failure("PostgreSQL cannot be reached", why, fix, NOT_THERE)
+            why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT and DB_USER; run `gofleet doctor`"
+            return CliError("PostgreSQL is unreachable", why, fix, UNREACHABLE)
         case _:
             return None
 

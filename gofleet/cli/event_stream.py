@@ -1,40 +1,54 @@
-"""The stream of order events, held open: a lost connection is made again, after what was heard last."""
+"""Subscription to the stream of order events, with reconnection, and the parser for server-sent events."""
 
 from __future__ import annotations
 
+import codecs
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from gofleet.cli.api_client import AWAY, PREFIX, Item, answered, nobody, unreachable
-from gofleet.cli.credentials import headers_for
-from gofleet.cli.errors import NOT_THERE, CommandFailed, harmless
-from gofleet.cli.sse import Reader, ServerSent, TooLong
+from gofleet.cli.api_client import (
+    PATH_PREFIX,
+    UNAVAILABLE_STATUSES,
+    auth_headers,
+    decode_response,
+    not_gofleet,
+    unreachable,
+)
+from gofleet.cli.errors import UNREACHABLE, CliError, printable
+from gofleet.cli.output import JsonObject
 
 if TYPE_CHECKING:
     import httpx
 
-PATH = "/orders/stream"
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 60.0
-"""So long without a byte, not even a comment, and the connection counts as lost; a server comments every 15 s."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 15.0
+STREAM_PATH = "/orders/stream"
+CONNECT_TIMEOUT_SECONDS = 10.0
+SILENCE_MAX_SECONDS = 60.0
+"""A connection without a byte for this long counts as lost; the server sends a comment every 15 s."""
+INITIAL_DELAY_SECONDS, DELAY_MAX_SECONDS = 1.0, 15.0
 MEDIA_TYPE = "text/event-stream"
-END_OF_EVENTS = 204
-"""The standard's way to tell a client not to come back."""
+NO_CONTENT = 204
+"""Tells a client to stop reconnecting (HTML Living Standard, 9.2)."""
+EVENT_CHARS_MAX = 1024 * 1024
+"""Characters of one event; events of GoFleet are far smaller."""
 
 
-class Lost(Exception):
-    """The connection is lost, or could not be made for now."""
+class ConnectionLost(Exception):
+    """The connection is lost, or cannot be established for now."""
 
 
-class Stream:
-    """Events of the API at `url`, for as long as it takes.
+class EventTooLong(Exception):
+    """An event or a line exceeds EVENT_CHARS_MAX."""
 
-    `history` is asked after each connection was made and told first: so whoever must not miss anything does not,
-    whatever happened between two connections, but hears some things twice.
+
+class EventStream:
+    """Events of the API at `url`, over as many connections as necessary.
+
+    `history` is called after each connection is established, and its events come first. Therefore no event between two
+    connections is missed, but some are repeated.
     """
 
     def __init__(
@@ -43,99 +57,169 @@ class Stream:
         query: Mapping[str, str],
         *,
         patience_seconds: float,
-        history: Callable[[], Sequence[Item]] = tuple,
+        history: Callable[[], Sequence[JsonObject]] = tuple,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url, self._query, self._history = url, dict(query), history
         self._patience_seconds, self._pause = patience_seconds, pause
         self._last_id = ""
-        self._first_pause = FIRST_PAUSE_SECONDS
+        self._initial_delay = INITIAL_DELAY_SECONDS
         self._connected = False
         self._losses, self._lost_at = 0, 0.0
 
-    def events(self) -> Iterator[Sequence[Item]]:
-        """What comes, the history in one piece.
+    def events(self) -> Iterator[Sequence[JsonObject]]:
+        """Events in batches, the history as one batch.
 
-        `CommandFailed` if the server refuses, cannot be reached at first, or cannot be reached again for
-        `patience_seconds`. It ends only if the server wants nobody to come back.
+        `CliError` if the server rejects the request, is unreachable at first, or cannot be reached again for
+        `patience_seconds`. It ends only if the server answers 204.
         """
         while True:
             try:
                 yield from self._connection()
                 return
-            except Lost as error:
+            except ConnectionLost as error:
                 self._wait(error)
 
-    def _wait(self, error: Lost) -> None:
+    def _wait(self, error: ConnectionLost) -> None:
         now = time.monotonic()
         if self._losses == 0:
             self._lost_at = now
         if not self._connected or now - self._lost_at > self._patience_seconds:
             raise unreachable(self._url, error) from error
-        longest = min(self._first_pause * 2**self._losses, LONGEST_PAUSE_SECONDS)
+        delay_max = min(self._initial_delay * 2**self._losses, DELAY_MAX_SECONDS)
         self._losses += 1
-        seconds = longest * random.uniform(0.5, 1)  # noqa: S311  so that not all come back at once
-        print(f"connection lost ({harmless(error)}), trying again in {seconds:.1f} s", file=sys.stderr)
-        self._pause(seconds)
+        delay = delay_max * random.uniform(0.5, 1)  # noqa: S311  jitter, so that clients do not reconnect together
+        print(f"connection lost ({printable(error)}), reconnecting in {delay:.1f} s", file=sys.stderr)
+        self._pause(delay)
 
-    def _connection(self) -> Iterator[Sequence[Item]]:
-        """One connection to its end, which is always `Lost`, unless the server wants nobody to come back."""
+    def _connection(self) -> Iterator[Sequence[JsonObject]]:
+        """Events of one connection; it ends with `ConnectionLost`, or normally if the server answers 204."""
         import httpx
 
-        headers = {"Accept": MEDIA_TYPE, "Cache-Control": "no-store", **headers_for(self._url)}
+        headers = {"Accept": MEDIA_TYPE, "Cache-Control": "no-store", **auth_headers(self._url)}
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
-        timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)
+        timeout = httpx.Timeout(CONNECT_TIMEOUT_SECONDS, read=SILENCE_MAX_SECONDS)
         try:
             with (
                 httpx.Client(base_url=self._url, timeout=timeout, trust_env=False) as http,
-                http.stream("GET", PREFIX + PATH, params=self._query, headers=headers) as answer,
+                http.stream("GET", PATH_PREFIX + STREAM_PATH, params=self._query, headers=headers) as response,
             ):
-                if answer.status_code == END_OF_EVENTS:
+                if response.status_code == NO_CONTENT:
                     return
-                self._admitted(answer)
-                yield self._told()
+                self._check(response)
+                yield self._fetch_history()
                 self._connected, self._losses = True, 0
-                yield from self._read(answer)
+                yield from self._read(response)
         except httpx.InvalidURL as error:
             raise unreachable(self._url, error) from error
-        except (httpx.HTTPError, TooLong) as error:
-            raise Lost(str(error) or type(error).__name__) from error
-        raise Lost("the server ended it")
+        except (httpx.HTTPError, EventTooLong) as error:
+            raise ConnectionLost(str(error) or type(error).__name__) from error
+        raise ConnectionLost("the server closed it")
 
-    def _told(self) -> Sequence[Item]:
+    def _fetch_history(self) -> Sequence[JsonObject]:
         try:
             return self._history()
-        except CommandFailed as error:
-            if error.failure.exit_code == NOT_THERE and self._connected:
-                raise Lost(error.failure.why) from error
+        except CliError as error:
+            if error.exit_code == UNREACHABLE and self._connected:
+                raise ConnectionLost(error.why) from error
             raise
 
-    def _admitted(self, answer: httpx.Response) -> None:
-        if answer.is_success and answer.headers.get("content-type", "").partition(";")[0].strip() == MEDIA_TYPE:
+    def _check(self, response: httpx.Response) -> None:
+        if response.is_success and response.headers.get("content-type", "").partition(";")[0].strip() == MEDIA_TYPE:
             return
-        answer.read()
-        if answer.status_code in AWAY and self._connected:
-            raise Lost(f"it answers {answer.status_code}")
-        answered(self._url, answer)
-        raise nobody(self._url, "it answers with something else than a stream of events")
+        response.read()
+        if response.status_code in UNAVAILABLE_STATUSES and self._connected:
+            raise ConnectionLost(f"it answers {response.status_code}")
+        decode_response(self._url, response)
+        raise not_gofleet(self._url, "its response is not an event stream")
 
-    def _read(self, answer: httpx.Response) -> Iterator[Sequence[Item]]:
-        reader = Reader(self._last_id)
-        for chunk in answer.iter_bytes():
-            for event in reader.feed(chunk):
-                self._last_id = reader.last_id
-                yield [item_of(event)]
-            if reader.retry_ms is not None:
-                self._first_pause = max(reader.retry_ms, 1) / 1000
+    def _read(self, response: httpx.Response) -> Iterator[Sequence[JsonObject]]:
+        parser = EventParser(self._last_id)
+        for chunk in response.iter_bytes():
+            for event in parser.feed(chunk):
+                self._last_id = parser.last_id
+                yield [_event_data(event)]
+            if parser.retry_ms is not None:
+                self._initial_delay = max(parser.retry_ms, 1) / 1000
 
 
-def item_of(event: ServerSent) -> Item:
-    """An event's data; what is no JSON object is shown as it is."""
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """Type and data of one event; the id to resume after is `EventParser.last_id`."""
+
+    type: str
+    data: str
+
+
+class EventParser:
+    """Incremental parser for server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    `last_id` is the id of the latest event, `retry_ms` the server's reconnection time. Chunks may be cut anywhere.
+
+    httpx-sse 0.4.3 was tried instead (2026-11-30). It reports a comment after an id as an event without data, which
+    cannot be distinguished from an event with empty data (the server sends a comment every 15 s); it does not strip a
+    byte order mark, so the first event is lost; it accepts `retry: -1`; and it does not report an id that is reset. Its
+    line buffer has no bound.
+    """
+
+    def __init__(self, last_id: str = "") -> None:
+        self.last_id = last_id
+        self.retry_ms: int | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._rest = ""
+        self._id, self._type = last_id, ""
+        self._data: list[str] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
+        """Events that are complete with this chunk; `EventTooLong` if an event or a line exceeds the limit."""
+        text = self._rest + self._decoder.decode(chunk)
+        # A CR at the end may be the first half of a CRLF.
+        complete = text[:-1] if text.endswith("\r") else text
+        *lines, rest = complete.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._rest = rest + text[len(complete) :]
+        self._check_size(len(self._rest))
+        for line in lines:
+            if line:
+                self._add_line(line)
+            elif event := self._end_event():
+                yield event
+
+    def _add_line(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "data":
+                self._size += len(value) + 1
+                self._check_size(0)
+                self._data.append(value)
+            case "event":
+                self._type = value
+            case "id" if "\0" not in value:
+                self._id = value
+            case "retry" if value.isascii() and value.isdigit():
+                self.retry_ms = int(value[:9])
+            case _:
+                pass  # a comment, whose name is empty, or an unknown field
+
+    def _end_event(self) -> ServerSentEvent | None:
+        self.last_id = self._id
+        type, data = self._type or "message", self._data
+        self._type, self._data, self._size = "", [], 0
+        return ServerSentEvent(type, "\n".join(data)) if data else None
+
+    def _check_size(self, pending: int) -> None:
+        if self._size + pending > EVENT_CHARS_MAX:
+            raise EventTooLong(f"an event of more than {EVENT_CHARS_MAX} characters")
+
+
+def _event_data(event: ServerSentEvent) -> JsonObject:
+    """Data of an event; an event whose data is not a JSON object is wrapped in one."""
     import msgspec
 
     try:
-        found = msgspec.json.decode(event.data.encode(), type=Any)
+        data = msgspec.json.decode(event.data.encode(), type=Any)
     except msgspec.MsgspecError:
-        found = None
-    return cast("Item", found) if isinstance(found, dict) else {"event": event.type, "data": event.data}
+        data = None
+    return cast("JsonObject", data) if isinstance(data, dict) else {"event": event.type, "data": event.data}

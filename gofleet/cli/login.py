@@ -1,4 +1,4 @@
-"""`gofleet login`: an access token from the issuer that an API trusts."""
+"""`gofleet login` and `logout`: an access token from the issuer that an API trusts (OAuth 2.0)."""
 
 from __future__ import annotations
 
@@ -8,149 +8,167 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from gofleet.cli.api_client import HERE, SECONDS, Item, Url, answered, nobody, unreachable
-from gofleet.cli.credentials import forget, keep
-from gofleet.cli.errors import NOT_THERE, REFUSED, WRONG_CALL, CommandFailed, Failure, harmless
+from gofleet.cli.api_client import (
+    DEFAULT_URL,
+    TIMEOUT_SECONDS,
+    Url,
+    decode_response,
+    delete_token,
+    store_token,
+    unreachable,
+)
+from gofleet.cli.errors import FAILED, INVALID_USAGE, UNREACHABLE, CliError, printable
+from gofleet.cli.output import JsonObject
 
 if TYPE_CHECKING:
     import httpx
 
-RESOURCE = "/.well-known/oauth-protected-resource"
-METADATA = "/.well-known/openid-configuration"
+RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
+ISSUER_METADATA = "/.well-known/openid-configuration"
 SCOPES = "openid orders:read orders:write drivers:read drivers:write operations"
-DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-INTERVAL_SECONDS, SLOWER_SECONDS, LEAST_INTERVAL_SECONDS = 5.0, 5.0, 1.0
-"""Between two questions, and how much more once we are asked for it (RFC 8628, 3.5)."""
+DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+INTERVAL_SECONDS, SLOW_DOWN_SECONDS, INTERVAL_MIN_SECONDS = 5.0, 5.0, 1.0
+"""Polling interval, and its increment after a slow_down error (RFC 8628, 3.5)."""
 
 
-def login(
+def login_command(
     *,
-    client_id: Annotated[str, Parameter(help="Who we are to the issuer.", env_var="GOFLEET_CLIENT_ID")] = "gofleet-cli",
+    client_id: Annotated[
+        str, Parameter(help="OAuth client id at the issuer.", env_var="GOFLEET_CLIENT_ID")
+    ] = "gofleet-cli",
     client_secret: Annotated[
         str | None,
-        Parameter(help="Log in as a service, by its secret; without, as a person.", env_var="GOFLEET_CLIENT_SECRET"),
+        Parameter(
+            help="Use the client credentials grant; by default the device authorization grant.",
+            env_var="GOFLEET_CLIENT_SECRET",
+        ),
     ] = None,
-    scope: Annotated[str, Parameter(help="What to ask for, with spaces between.")] = SCOPES,
+    scope: Annotated[str, Parameter(help="Requested scopes, separated by spaces.")] = SCOPES,
     audience: Annotated[
-        str | None, Parameter(help="The API as its issuer knows it (RFC 8707), where it wants to be told.")
+        str | None, Parameter(help="Resource indicator of the API (RFC 8707), if the issuer requires it.")
     ] = None,
-    url: Url = HERE,
+    url: Url = DEFAULT_URL,
 ) -> None:
-    """Get a token of the issuer that the API at --url trusts, and keep it for the other commands.
+    """Get an access token from the issuer that the API at --url trusts, and store it for the other commands.
 
-    A person opens the address that is shown, in any browser, and says yes there (RFC 8628). The token is kept in
-    ~/.config/gofleet, for its owner alone, until it is over.
+    A user opens the printed address in any browser and confirms the code (RFC 8628). The token is stored in
+    ~/.config/gofleet, readable only by its owner, until it expires.
     """
     import httpx
 
-    with httpx.Client(timeout=SECONDS, trust_env=False) as http:
+    with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
         issuer = _issuer(http, url)
         if not _is_private(issuer):
-            why = f"{harmless(issuer)} is not https, and what goes there could be read on the way"
-            raise CommandFailed(
-                Failure(f"{url} names an issuer that is not safe", why, "use the issuer's https address")
-            )
-        found = _answer(http, "GET", issuer.rstrip("/") + METADATA)
-        if found.get("issuer") != issuer:
-            raise nobody(issuer, f"it calls itself {harmless(found.get('issuer'))}")
-        asking = {"client_id": client_id, "scope": scope} | ({"resource": audience} if audience else {})
+            why = f"{printable(issuer)} does not use https, so credentials could be intercepted"
+            raise CliError(f"{url} names an issuer that is not secure", why, "use the issuer's https address")
+        metadata = _request(http, "GET", issuer.rstrip("/") + ISSUER_METADATA)
+        if metadata.get("issuer") != issuer:
+            raise _unexpected(issuer, f"its metadata names the issuer {printable(metadata.get('issuer'))}")
+        form = {"client_id": client_id, "scope": scope} | ({"resource": audience} if audience else {})
         if client_secret is None:
-            got = _by_device(http, found, asking)
+            tokens = _device_login(http, metadata, form)
         else:
-            asking["scope"] = " ".join(word for word in scope.split() if word != "openid")
-            asking |= {"grant_type": "client_credentials", "client_secret": client_secret}
-            got = _answer(http, "POST", _endpoint(found, "token_endpoint"), asking)
-    if not isinstance(token := got.get("access_token"), str):
-        raise nobody(issuer, "it answers without an access token")
-    seconds = _seconds(got, "expires_in", 60)
-    file = keep(url, token, seconds)
-    print(f"logged in at {harmless(issuer)} for {seconds / 60:.0f} minutes; the token is in {file}")
+            form["scope"] = " ".join(word for word in scope.split() if word != "openid")
+            form |= {"grant_type": "client_credentials", "client_secret": client_secret}
+            tokens = _request(http, "POST", _endpoint(metadata, "token_endpoint"), form)
+    if not isinstance(token := tokens.get("access_token"), str):
+        raise _unexpected(issuer, "its response has no access token")
+    seconds = _seconds(tokens, "expires_in", 60)
+    file = store_token(url, token, seconds)
+    print(f"logged in at {printable(issuer)} for {seconds / 60:.0f} minutes; the token is stored in {file}")
 
 
-def logout(*, url: Url = HERE) -> None:
-    """Forget the token that `gofleet login` has kept for the API at --url."""
-    print("forgotten" if forget(url) else "there was none")
+def logout_command(*, url: Url = DEFAULT_URL) -> None:
+    """Delete the token that `gofleet login` has stored for the API at --url."""
+    print("token deleted" if delete_token(url) else "there is no token")
 
 
 def _issuer(http: httpx.Client, url: str) -> str:
-    """Whom the API trusts, by its own word (RFC 9728)."""
-    said = _answer(http, "GET", url.rstrip("/") + RESOURCE)
-    servers = cast("list[object]", said.get("authorization_servers") or [])
+    """The issuer that the API trusts, from its protected resource metadata (RFC 9728)."""
+    metadata = _request(http, "GET", url.rstrip("/") + RESOURCE_METADATA)
+    servers = cast("list[object]", metadata.get("authorization_servers") or [])
     if not servers:
-        why = "it lets anybody in (AUTH=off)"
-        raise CommandFailed(Failure(f"{url} asks nobody to log in", why, "just ask it", WRONG_CALL))
+        why = "its authentication is off (AUTH=off)"
+        raise CliError(f"{url} requires no login", why, "call it without a token", INVALID_USAGE)
     return str(servers[0])
 
 
 def _is_private(issuer: str) -> bool:
-    """Whether nobody on the way could read a secret that is sent there; on this machine there is no way."""
-    at = urlsplit(issuer)
-    return at.scheme == "https" or (at.scheme == "http" and at.hostname in {"127.0.0.1", "::1", "localhost"})
+    """Whether secrets sent to the issuer cannot be intercepted: it uses https, or runs on this machine."""
+    address = urlsplit(issuer)
+    return address.scheme == "https" or (
+        address.scheme == "http" and address.hostname in {"127.0.0.1", "::1", "localhost"}
+    )
 
 
-def _by_device(http: httpx.Client, found: Item, asking: dict[str, str]) -> Item:
-    begun = _answer(http, "POST", _endpoint(found, "device_authorization_endpoint"), asking)
-    place = begun.get("verification_uri_complete") or begun.get("verification_uri")
-    print(f"open {harmless(place)} and see that it shows {harmless(begun.get('user_code'))}", flush=True)
-    interval = max(_seconds(begun, "interval", INTERVAL_SECONDS), LEAST_INTERVAL_SECONDS)
-    until = time.monotonic() + _seconds(begun, "expires_in", 600)
-    polling = {
-        "grant_type": DEVICE,
-        "device_code": str(begun.get("device_code")),
-        "client_id": asking["client_id"],
+def _device_login(http: httpx.Client, metadata: JsonObject, form: dict[str, str]) -> JsonObject:
+    device = _request(http, "POST", _endpoint(metadata, "device_authorization_endpoint"), form)
+    address = device.get("verification_uri_complete") or device.get("verification_uri")
+    print(f"open {printable(address)} and check that it shows {printable(device.get('user_code'))}", flush=True)
+    interval = max(_seconds(device, "interval", INTERVAL_SECONDS), INTERVAL_MIN_SECONDS)
+    deadline = time.monotonic() + _seconds(device, "expires_in", 600)
+    poll = {
+        "grant_type": DEVICE_CODE_GRANT,
+        "device_code": str(device.get("device_code")),
+        "client_id": form["client_id"],
     }
-    while time.monotonic() < until:
+    while time.monotonic() < deadline:
         time.sleep(interval)
-        got = _answer(http, "POST", _endpoint(found, "token_endpoint"), polling, may_fail=True)
-        match got.get("error"):
+        response = _request(http, "POST", _endpoint(metadata, "token_endpoint"), poll, return_errors=True)
+        match response.get("error"):
             case None:
-                return got
+                return response
             case "authorization_pending":
                 pass
             case "slow_down":
-                interval += SLOWER_SECONDS
+                interval += SLOW_DOWN_SECONDS
             case error:
-                raise _refused(error, got)
-    raise CommandFailed(Failure("nobody said yes in time", "the code is over", "log in again", REFUSED))
+                raise _oauth_error(error, response)
+    raise CliError("the login was not confirmed in time", "the code has expired", "log in again", FAILED)
 
 
-def _seconds(said: Item, name: str, otherwise: float) -> float:
-    value = said.get(name)
-    return float(value) if isinstance(value, int | float) else otherwise
+def _seconds(body: JsonObject, name: str, default: float) -> float:
+    value = body.get(name)
+    return float(value) if isinstance(value, int | float) else default
 
 
-def _endpoint(found: Item, name: str) -> str:
-    if not isinstance(found.get(name), str):
-        why = f"its metadata have no {name}"
-        raise CommandFailed(Failure("the issuer cannot do this", why, "log in by --client-secret, perhaps", REFUSED))
-    return str(found[name])
+def _endpoint(metadata: JsonObject, name: str) -> str:
+    if not isinstance(metadata.get(name), str):
+        why = f"its metadata has no {name}"
+        raise CliError("the issuer does not support this grant", why, "try to log in with --client-secret", FAILED)
+    return str(metadata[name])
 
 
-def _answer(
-    http: httpx.Client, method: str, url: str, form: dict[str, str] | None = None, *, may_fail: bool = False
-) -> Item:
-    """The JSON of it; a refusal as OAuth words it (RFC 6749, 5.2), unless that is an answer, too."""
+def _request(
+    http: httpx.Client, method: str, url: str, form: dict[str, str] | None = None, *, return_errors: bool = False
+) -> JsonObject:
+    """JSON object of the response; an OAuth error (RFC 6749, 5.2) raises `CliError` unless `return_errors`."""
     import httpx
 
     try:
-        answer = http.request(method, url, data=cast("Any", form))
+        response = http.request(method, url, data=cast("Any", form))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise unreachable(url, error) from error
-    if answer.is_success or form is None:
-        return answered(url, answer)
+    if response.is_success or form is None:
+        return decode_response(url, response)
     try:
-        said: object = answer.json()
+        body: object = response.json()
     except ValueError as error:
-        raise nobody(url, f"it answers {answer.status_code} and no JSON") from error
-    if not isinstance(said, dict):
-        raise nobody(url, f"it answers {answer.status_code} and no JSON object")
-    said = cast("Item", said)
-    if may_fail and "error" in said:
-        return said
-    raise _refused(said.get("error"), said)
+        raise _unexpected(url, f"it answers {response.status_code} without JSON") from error
+    if not isinstance(body, dict):
+        raise _unexpected(url, f"it answers {response.status_code} without a JSON object")
+    body = cast("JsonObject", body)
+    if return_errors and "error" in body:
+        return body
+    raise _oauth_error(body.get("error"), body)
 
 
-def _refused(error: object, said: Item) -> CommandFailed:
-    why = harmless(said.get("error_description") or error or "it does not say why")
-    code = NOT_THERE if error == "temporarily_unavailable" else REFUSED
-    return CommandFailed(Failure("the issuer refuses", why, "check --client-id, --client-secret and --scope", code))
+def _unexpected(url: str, why: str) -> CliError:
+    return CliError(f"unexpected response from {url}", why, "check that it is an OAuth issuer", UNREACHABLE)
+
+
+def _oauth_error(error: object, body: JsonObject) -> CliError:
+    why = printable(body.get("error_description") or error or "no reason given")
+    exit_code = UNREACHABLE if error == "temporarily_unavailable" else FAILED
+    fix = "check --client-id, --client-secret and --scope"
+    return CliError("the issuer rejected the request", why, fix, exit_code)

@@ -1,4 +1,4 @@
-"""How answers look: a table for people, a line of JSON for programs; nobody else's text reaches the terminal raw."""
+"""Command output: a table for a terminal, or JSON lines for programs, always without control characters."""
 
 from __future__ import annotations
 
@@ -9,67 +9,69 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
-from gofleet.cli.errors import harmless
+from gofleet.cli.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Json = Annotated[bool, Parameter(help="One JSON object a line.", negative="")]
-Item = dict[str, Any]
-WIDEST = 1000
-"""Columns of a table that nobody looks at, such as one for grep."""
+Json = Annotated[bool, Parameter(help="Print one JSON object per line.", negative="")]
+JsonObject = dict[str, Any]
+WIDTH_MAX = 1000
+"""Columns of a table that is not written to a terminal, for example to grep."""
 
 
-def show(items: list[Item], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
-    """A table of these columns (field -> title), or each whole item as one line of JSON."""
+def print_items(items: list[JsonObject], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
+    """Print a table of the columns (field -> title), or each whole item as a line of JSON."""
     if json:
         for item in items:
-            say(item)
+            print_json(item)
         return
     from rich.table import Column, Table
     from rich.text import Text
 
-    titles = [Column(title, overflow="fold") for title in columns.values()]  # half an id is no use to anybody
+    titles = [Column(title, overflow="fold") for title in columns.values()]  # ids must not be truncated
     table = Table(*titles, caption="there are more: --limit" if more else None)
     for item in items:
-        table.add_row(*(Text(words(item.get(name))) for name in columns))  # Text: it is no markup
+        table.add_row(*(Text(format_value(item.get(name))) for name in columns))  # Text, because values are not markup
     console().print(table)
 
 
-def show_one(item: Item, *, json: bool) -> None:
-    """All fields of one item, a row each, or as one line of JSON."""
-    rows: list[Item] = [item] if json else [{"field": name, "value": value} for name, value in item.items()]
-    show(rows, {"field": "field", "value": "value"}, json=json)
+def print_item(item: JsonObject, *, json: bool) -> None:
+    """Print all fields of one item, one per row, or the item as a line of JSON."""
+    rows: list[JsonObject] = [item] if json else [{"field": name, "value": value} for name, value in item.items()]
+    print_items(rows, {"field": "field", "value": "value"}, json=json)
 
 
-def console() -> Console:
-    """As wide as the terminal; in a pipe as wide as it takes, unless COLUMNS says something else."""
-    from rich.console import Console
-
-    bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if bounded else WIDEST)
-
-
-def say(item: Item) -> None:
-    """The item as one line of JSON, at once. What a terminal might obey is escaped, which means the same in JSON."""
+def print_json(item: JsonObject) -> None:
+    """Print the item as one line of JSON and flush. Characters that are not printable are escaped."""
     import msgspec
 
     text = msgspec.json.encode(item).decode()
-    print("".join(char if char.isprintable() else _escaped(char) for char in text), flush=True)
+    print("".join(char if char.isprintable() else _escape(char) for char in text), flush=True)
 
 
-def words(value: object) -> str:
-    """A value of an answer for people."""
+def format_value(value: object) -> str:
+    """A JSON value as text."""
     match value:
         case bool():
             return "yes" if value else "no"
         case dict():
-            return ", ".join(f"{harmless(name)} {words(each)}" for name, each in cast("Item", value).items())
+            return ", ".join(
+                f"{printable(name)} {format_value(inner)}" for name, inner in cast("JsonObject", value).items()
+            )
         case list():
-            return ", ".join(map(words, cast("list[object]", value)))
+            return ", ".join(map(format_value, cast("list[object]", value)))
         case _:
-            return harmless(value)
+            return printable(value)
 
 
-def _escaped(char: str) -> str:
+def console() -> Console:
+    """As wide as the terminal or COLUMNS; otherwise WIDTH_MAX."""
+    from rich.console import Console
+
+    bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if bounded else WIDTH_MAX)
+
+
+def _escape(char: str) -> str:
     return "".join(f"\\u{unit:04x}" for unit in memoryview(char.encode("utf-16-le")).cast("H"))

@@ -1,4 +1,4 @@
-"""Values that people type, checked before anything is asked: a wrong one is a wrong call."""
+"""Parameter types of commands, validated before any request is sent: a wrong value is invalid usage."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from cyclopts import Token
 
 
-# The domain's own enums would do, at a fifth of the time that a help may take; tests/cli/test_start.py compares.
+# The domain's own enums would take a fifth of the time that help may take; tests/cli/test_start.py compares them.
 StatusName = Literal["pending", "dispatched", "manual-dispatch", "delivered", "cancelled"]
 CauseName = Literal["malformed", "no-such-order", "failed", "crash-loop"]
 StageName = Literal["waiting", "requested", "replayed"]
 
 
-class Point(NamedTuple):
-    """A place in degrees."""
+class Coordinates(NamedTuple):
+    """A position in degrees."""
 
     lat: float
     lng: float
@@ -29,21 +29,21 @@ class Point(NamedTuple):
         return self._asdict()
 
 
-def status(name: StatusName) -> str:
+def to_api_status(name: StatusName) -> str:
     """The status as the API writes it."""
     return name.upper().replace("-", "_")
 
 
-def status_name(type: Any, tokens: Sequence[Token]) -> str:
-    """Reads a status as it is typed or as the API writes it: `manual-dispatch` or `MANUAL_DISPATCH`."""
+def parse_status(type: Any, tokens: Sequence[Token]) -> str:
+    """Parses a status in either spelling: `manual-dispatch` or `MANUAL_DISPATCH`."""
     name = tokens[0].value.lower().replace("_", "-")
     if name not in (names := get_args(StatusName)):
-        raise ValueError(f"{tokens[0].value!r} is none of {', '.join(names)}")
+        raise ValueError(f"{tokens[0].value!r} is not one of {', '.join(names)}")
     return name
 
 
-def point(type: Any, tokens: Sequence[Token]) -> Point:
-    """Reads `LAT,LNG`; ValueError if it is no place where anyone can be."""
+def parse_coordinates(type: Any, tokens: Sequence[Token]) -> Coordinates:
+    """Parses `LAT,LNG`; ValueError if the position is not valid."""
     from gofleet.domain.errors import Invalid
     from gofleet.domain.place import Place
 
@@ -54,20 +54,20 @@ def point(type: Any, tokens: Sequence[Token]) -> Point:
     except Invalid as error:
         raise ValueError(f"{text}: {error.field.removeprefix('it.')} {error.why}") from error
     except ValueError as error:
-        raise ValueError(f"{text!r} is no LAT,LNG in degrees, such as -23.55,-46.63") from error
-    return Point(lat, lng)
+        raise ValueError(f"{text!r} is not LAT,LNG in degrees, such as -23.55,-46.63") from error
+    return Coordinates(lat, lng)
 
 
-def amount(type: Any, tokens: Sequence[Token]) -> Decimal:
-    """Reads an amount of money; the API says whether it may be one."""
+def parse_amount(type: Any, tokens: Sequence[Token]) -> Decimal:
+    """Parses an amount of money; the API validates its range."""
     text = tokens[0].value
     if not (text.isascii() and text.replace(".", "", 1).isdigit()):
-        raise ValueError(f"{text!r} is no amount, such as 12.50")
+        raise ValueError(f"{text!r} is not an amount, such as 12.50")
     return Decimal(text)
 
 
-def is_id(type: Any, value: str | None) -> None:
-    """ValueError unless it may be an id."""
+def validate_id(type: Any, value: str | None) -> None:
+    """ValueError unless the value is a valid id."""
     from gofleet.domain.errors import Invalid
     from gofleet.domain.values import identifier
 
@@ -78,9 +78,9 @@ def is_id(type: Any, value: str | None) -> None:
         raise ValueError(str(error)) from error
 
 
-STATUS = Parameter(converter=status_name, n_tokens=1)
-AMOUNT = Parameter(converter=amount, n_tokens=1)
-POINT = Parameter(converter=point, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
-Id = Annotated[str, Parameter(validator=is_id)]
-Limit = Annotated[int, Parameter(help="How many at most.", validator=Number(gte=1))]
-Version = Annotated[int | None, Parameter(help="Only if it is at this version.", validator=Number(gte=1))]
+STATUS = Parameter(converter=parse_status, n_tokens=1)
+AMOUNT = Parameter(converter=parse_amount, n_tokens=1)
+COORDINATES = Parameter(converter=parse_coordinates, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
+Id = Annotated[str, Parameter(validator=validate_id)]
+Limit = Annotated[int, Parameter(help="Maximum number of items.", validator=Number(gte=1))]
+Version = Annotated[int | None, Parameter(help="Only if the current version is this one.", validator=Number(gte=1))]

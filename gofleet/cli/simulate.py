@@ -1,4 +1,4 @@
-"""`gofleet drivers simulate`: drivers who move about, told to the API in batches."""
+"""`gofleet drivers simulate`: simulated drivers whose position updates are sent to the API in batches."""
 
 from __future__ import annotations
 
@@ -11,117 +11,114 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.api_client import HERE, Item, Remote, Url, quoted
-from gofleet.cli.errors import NOT_THERE, CommandFailed, Failure
-from gofleet.cli.output import Json, say
-from gofleet.cli.params import POINT, Point
+from gofleet.cli.api_client import DEFAULT_URL, ApiClient, Url, quote_id
+from gofleet.cli.errors import FAILED, UNREACHABLE, CliError
+from gofleet.cli.output import Json, JsonObject, print_json
+from gofleet.cli.params import COORDINATES, Coordinates
 
 if TYPE_CHECKING:
     from gofleet.simulation.city import SimulatedDriver
 
-BATCH = 500
-"""Positions in one request, as many as the API takes."""
+BATCH_MAX = 500
+"""Positions in one request, the limit of the API."""
 COUNTS = ("applied", "older", "refused")
-MANY = Number(gt=0)
+POSITIVE = Number(gt=0)
 
 
-def simulate(
+def simulate_drivers_command(
     *,
-    around: Annotated[Point, POINT, Parameter(help="LAT,LNG of the middle.")],
-    count: Annotated[int, Parameter(help="How many drivers.", validator=Number(gte=1, lte=10_000))] = 20,
-    seconds: Annotated[float, Parameter(help="For how long they move.", validator=MANY)] = 60.0,
-    every: Annotated[float, Parameter(help="Seconds between two positions of a driver.", validator=MANY)] = 1.0,
-    radius_km: Annotated[float, Parameter(help="How far from the middle they are.", validator=MANY)] = 2.5,
-    seed: Annotated[int, Parameter(help="Same seed, same drivers and ways.")] = 1,
-    url: Url = HERE,
+    around: Annotated[Coordinates, COORDINATES, Parameter(help="LAT,LNG of the centre.")],
+    count: Annotated[int, Parameter(help="Number of drivers.", validator=Number(gte=1, lte=10_000))] = 20,
+    seconds: Annotated[float, Parameter(help="Duration of the simulation.", validator=POSITIVE)] = 60.0,
+    every: Annotated[float, Parameter(help="Seconds between position updates.", validator=POSITIVE)] = 1.0,
+    radius_km: Annotated[float, Parameter(help="Radius around the centre.", validator=POSITIVE)] = 2.5,
+    seed: Annotated[int, Parameter(help="Random seed; the same seed gives the same drivers and routes.")] = 1,
+    url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Register drivers (driver-001, ...), put them on the map and let them wander, so that orders find somebody.
+    """Register drivers (driver-001, ...) and send their random movements, so that orders find drivers.
 
-    A batch that is not taken is counted, and the next one tried; in the end that is a failure. Ctrl-C ends it early.
+    A rejected batch is counted, the next one is sent, and the command fails at the end. Ctrl-C ends it early.
     """
     from gofleet.domain.place import Place
     from gofleet.simulation.city import City
 
     city = City(Place(around.lat, around.lng), seed, count, radius_km)
-    with Remote(url) as remote:
-        _register(remote, list(city.drivers.values()), json=json)
-        rounds = Rounds(remote)
-        began = time.monotonic()
+    with ApiClient(url) as client:
+        _register(client, list(city.drivers.values()), json=json)
+        updates = PositionUpdates(client)
+        start = time.monotonic()
         for number in range(max(1, round(seconds / every))):
-            time.sleep(max(0.0, began + number * every - time.monotonic()))
-            rounds.send(city.advance(time.monotonic()))
-            _progress(rounds, time.monotonic() - began, json=json)
-    _ended(rounds, json=json)
+            time.sleep(max(0.0, start + number * every - time.monotonic()))
+            updates.send(city.advance(time.monotonic()))
+            _print_progress(updates, time.monotonic() - start, json=json)
+    _finish(updates, json=json)
 
 
-class Rounds:
-    """What the API said to all positions so far."""
+class PositionUpdates:
+    """Sends positions and counts the API's results."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self.sent = self.batches = 0
         self.counts: Counter[str] = Counter()
-        self.failures: list[Failure] = []
-        self.failing = False
-        self._remote = remote
+        self.errors: list[CliError] = []
+        self.last_failed = False
+        self._client = client
 
-    def send(self, couriers: Sequence[SimulatedDriver]) -> None:
-        for batch in _batches(couriers):
+    def send(self, drivers: Sequence[SimulatedDriver]) -> None:
+        for batch in _batches(drivers):
             self.batches += 1
             self.sent += len(batch)
             try:
-                said = self._remote.ask("POST", "/drivers/positions", body={"positions": batch})
-            except CommandFailed as error:
-                self.failures.append(error.failure)
-                self.failing = True
+                body = self._client.request("POST", "/drivers/positions", body={"positions": batch})
+            except CliError as error:
+                self.errors.append(error)
+                self.last_failed = True
                 continue
-            self.failing = False
-            self.counts.update({name: int(said.get(name, 0)) for name in COUNTS})
+            self.last_failed = False
+            self.counts.update({name: int(body.get(name, 0)) for name in COUNTS})
 
-    def item(self) -> Item:
+    def as_dict(self) -> JsonObject:
         return {
             "sent": self.sent,
             **{name: self.counts[name] for name in COUNTS},
-            "failed_batches": len(self.failures),
+            "failed_batches": len(self.errors),
         }
 
 
-def _register(remote: Remote, couriers: Sequence[SimulatedDriver], *, json: bool) -> None:
-    for courier in couriers:
-        remote.ask("PUT", f"/drivers/{quoted(courier.id)}", body={"name": courier.name})
+def _register(client: ApiClient, drivers: Sequence[SimulatedDriver], *, json: bool) -> None:
+    for driver in drivers:
+        client.request("PUT", f"/drivers/{quote_id(driver.id)}", body={"name": driver.name})
     if json:
-        say({"event": "registered", "drivers": len(couriers)})
+        print_json({"event": "registered", "drivers": len(drivers)})
     else:
-        print(f"{len(couriers)} drivers on the road")
+        print(f"{len(drivers)} drivers registered")
 
 
-def _batches(couriers: Sequence[SimulatedDriver]) -> Iterator[list[Item]]:
-    positions = [{"driver_id": each.id, "lat": each.place.lat, "lng": each.place.lng} for each in couriers]
-    for first in range(0, len(positions), BATCH):
-        yield positions[first : first + BATCH]
+def _batches(drivers: Sequence[SimulatedDriver]) -> Iterator[list[JsonObject]]:
+    positions = [{"driver_id": each.id, "lat": each.place.lat, "lng": each.place.lng} for each in drivers]
+    for first in range(0, len(positions), BATCH_MAX):
+        yield positions[first : first + BATCH_MAX]
 
 
-def _progress(rounds: Rounds, elapsed: float, *, json: bool) -> None:
+def _print_progress(updates: PositionUpdates, elapsed: float, *, json: bool) -> None:
     if json:
-        say({"event": "moved", "seconds": round(elapsed, 1), **rounds.item()})
+        print_json({"event": "moved", "seconds": round(elapsed, 1), **updates.as_dict()})
         return
-    # One line that is written over on a terminal, a line each in a pipe.
+    # A terminal shows one line that is overwritten, a pipe one line per round.
     end, begin = ("", "\r\x1b[K") if sys.stdout.isatty() else ("\n", "")
-    print(f"{begin}{elapsed:5.0f} s  {_words(rounds)}", end=end, flush=True)
+    counts = "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in updates.as_dict().items())
+    print(f"{begin}{elapsed:5.0f} s  {counts}", end=end, flush=True)
 
 
-def _ended(rounds: Rounds, *, json: bool) -> None:
+def _finish(updates: PositionUpdates, *, json: bool) -> None:
     if json:
-        say({"event": "ended", **rounds.item()})
+        print_json({"event": "ended", **updates.as_dict()})
     elif sys.stdout.isatty():
         print()
-    if not rounds.failures:
+    if not updates.errors:
         return
-    last = rounds.failures[-1]
-    code = NOT_THERE if rounds.failing and last.exit_code == NOT_THERE else 1
-    what = f"{len(rounds.failures)} of {rounds.batches} batches were not taken"
-    raise CommandFailed(Failure(what, f"{last.what}: {last.why}", last.fix, code))
-
-
-def _words(rounds: Rounds) -> str:
-    return "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in rounds.item().items())
+    last = updates.errors[-1]
+    exit_code = UNREACHABLE if updates.last_failed and last.exit_code == UNREACHABLE else FAILED
+    what = f"{len(updates.errors)} of {updates.batches} batches failed"
+    raise CliError(what, f"{last.what}: {last.why}", last.fix, exit_code)

@@ -1,4 +1,4 @@
-"""`gofleet orders watch`: what happens to orders, as it happens."""
+"""`gofleet orders watch`: follows order events as they happen."""
 
 from __future__ import annotations
 
@@ -7,109 +7,103 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.api_client import HERE, Item, Url, asked, items_of, quoted
-from gofleet.cli.errors import WRONG_CALL, CommandFailed, Failure
-from gofleet.cli.event_stream import Stream
-from gofleet.cli.output import Json, say, words
-from gofleet.cli.params import STATUS, StatusName, is_id, status
+from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, items_from, quote_id
+from gofleet.cli.errors import INVALID_USAGE, CliError
+from gofleet.cli.event_stream import EventStream
+from gofleet.cli.output import Json, JsonObject, format_value, print_json
+from gofleet.cli.params import STATUS, StatusName, to_api_status, validate_id
 
-WAITING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
-NO_ORDER = Failure(
-    "it is not clear which order is to get there",
-    "--until waits for one order",
-    "say `watch ID --until STATUS`",
-    exit_code=WRONG_CALL,
-)
+PENDING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
 
 
-def watch(
-    id: Annotated[str | None, Parameter(help="Only this order, until it is over.", validator=is_id)] = None,
+def watch_orders_command(
+    id: Annotated[str | None, Parameter(help="Only this order, until it is final.", validator=validate_id)] = None,
     /,
     *,
     until: Annotated[
-        StatusName | None, STATUS, Parameter(help="With an ID: end as soon as the order is there.")
+        StatusName | None, STATUS, Parameter(help="With an ID: end as soon as the order has this status.")
     ] = None,
-    type: Annotated[str | None, Parameter(help="Only such events, as orders.dispatched.")] = None,
+    type: Annotated[str | None, Parameter(help="Only events of this type, such as orders.dispatched.")] = None,
     bbox: Annotated[
         str | None,
-        Parameter(help="Also who moves inside MIN_LNG,MIN_LAT,MAX_LNG,MAX_LAT.", allow_leading_hyphen=True),
+        Parameter(help="Also drivers moving inside MIN_LNG,MIN_LAT,MAX_LNG,MAX_LAT.", allow_leading_hyphen=True),
     ] = None,
     patience: Annotated[
-        float, Parameter(help="Seconds after which a lost connection is given up.", validator=Number(gt=0))
+        float, Parameter(help="Seconds of reconnecting before the command fails.", validator=Number(gt=0))
     ] = 120.0,
-    url: Url = HERE,
+    url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
-    """Follow order events, a line each, through lost connections; Ctrl-C ends it.
+    """Follow order events, one per line, and reconnect after connection losses; Ctrl-C ends it.
 
-    With an ID it begins with what became of the order so far, and ends when the order is DELIVERED or CANCELLED, or
-    where --until says; it fails if the order is over and never got there.
+    With an ID it starts with the order's history and ends when the order is DELIVERED or CANCELLED, or has the status
+    of --until; it fails if the order becomes final without that status.
     """
     if id is None and until is not None:
-        raise CommandFailed(NO_ORDER)
-    # With an ID all its events are needed to know when it is over, so that the type is looked at here.
+        raise CliError("--until needs an order", "no ID was given", "use `watch ID --until STATUS`", INVALID_USAGE)
+    # With an ID all of its events are needed to detect its end, so the type is filtered here.
     query = {"order_id": id, "type": None if id else type, "bbox": bbox}
-    stream = Stream(
+    stream = EventStream(
         url,
         {name: value for name, value in query.items() if value is not None},
         patience_seconds=patience,
-        history=(lambda: _timeline(url, id)) if id else tuple,
+        history=(lambda: _fetch_history(url, id)) if id else tuple,
     )
-    course = Course(until and status(until)) if id else None
+    progress = OrderProgress(until and to_api_status(until)) if id else None
     for events in stream.events():
         for event in events:
-            if course is not None and "sequence" in event and not course.goes_on(event):
+            if progress is not None and "sequence" in event and not progress.add(event):
                 continue
             if type is None or event.get("type", type) == type:
-                _tell(event, json=json)
-        if course is not None and course.over:
+                _print_event(event, json=json)
+        if progress is not None and progress.finished:
             break
-    if course is not None and not course.arrived:
-        why = "it is over, and was not where --until says"
-        raise CommandFailed(Failure(f"order {id} never got there", why, f"`gofleet orders events {id}` tells more"))
+    if progress is not None and not progress.reached:
+        why = "it is final, and never had the status of --until"
+        raise CliError(f"order {id} did not get there", why, f"see `gofleet orders events {id}`")
 
 
-class Course:
-    """How far an order has got since it last began to wait."""
+class OrderProgress:
+    """Statuses of an order since it last became PENDING."""
 
     def __init__(self, until: str | None) -> None:
         self._until = until
-        self._seen = 0
-        self._been: set[str] = set()
+        self._last_sequence = 0
+        self._statuses: set[str] = set()
 
-    def goes_on(self, event: Item) -> bool:
-        """Whether the event is news; remembers it."""
+    def add(self, event: JsonObject) -> bool:
+        """Record an event; False if it is a duplicate."""
         sequence = event.get("sequence")
-        if not isinstance(sequence, int) or sequence <= self._seen:
+        if not isinstance(sequence, int) or sequence <= self._last_sequence:
             return False
-        self._seen = sequence
-        if event.get("status") == WAITING:
-            self._been.clear()
-        self._been.add(str(event.get("status")))
+        self._last_sequence = sequence
+        if event.get("status") == PENDING:
+            self._statuses.clear()
+        self._statuses.add(str(event.get("status")))
         return True
 
     @property
-    def over(self) -> bool:
-        """Whether there is nothing to wait for any more."""
-        return self.arrived or bool(FINAL & self._been)
+    def finished(self) -> bool:
+        """Whether the wait is over: the status is reached, or can no longer be."""
+        return self.reached or bool(FINAL & self._statuses)
 
     @property
-    def arrived(self) -> bool:
-        return bool(FINAL & self._been) if self._until is None else self._until in self._been
+    def reached(self) -> bool:
+        return bool(FINAL & self._statuses) if self._until is None else self._until in self._statuses
 
 
-def _timeline(url: str, id: str) -> list[Item]:
-    return items_of(url, asked("GET", url, f"/orders/{quoted(id)}/events"))
+def _fetch_history(url: str, id: str) -> list[JsonObject]:
+    return items_from(url, call_api("GET", url, f"/orders/{quote_id(id)}/events"))
 
 
-def _tell(item: Item, *, json: bool) -> None:
+def _print_event(item: JsonObject, *, json: bool) -> None:
     if json:
-        say(item)
+        print_json(item)
     elif "order_id" in item and "sequence" in item:
-        why = f" ({words(item.get('reason'))})" if item.get("reason") else ""
-        driver = f" {words(item.get('driver_id'))}" if item.get("driver_id") else ""
-        by = f"  by {words(item.get('actor'))}" if item.get("actor") else ""
-        what = f"{words(item.get('order_id'))}  {words(item.get('status'))}{driver}{why}{by}"
-        print(f"{words(item.get('at'))}  {what}".replace("\n", " "), flush=True)
+        reason = f" ({format_value(item.get('reason'))})" if item.get("reason") else ""
+        driver = f" {format_value(item.get('driver_id'))}" if item.get("driver_id") else ""
+        actor = f"  by {format_value(item.get('actor'))}" if item.get("actor") else ""
+        text = f"{format_value(item.get('order_id'))}  {format_value(item.get('status'))}{driver}{reason}{actor}"
+        print(f"{format_value(item.get('at'))}  {text}".replace("\n", " "), flush=True)
     else:
-        print(words(item).replace("\n", " "), flush=True)
+        print(format_value(item).replace("\n", " "), flush=True)

@@ -1,4 +1,4 @@
-"""What tests of commands may ask for."""
+"""Fixtures for tests of commands."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
-from tests.cli.desk import Desk
-from tests.cli.told import Told, a_told_server
+from tests.cli.session import CliSession
+from tests.cli.stub_server import StubServer, running_stub_server
 from tests.roles.conftest import World
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
+async def cli(tmp_path: Path) -> AsyncGenerator[CliSession]:
     world = World()
     async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=2) as listening:
-        yield Desk(world, listening.url, tmp_path)
+        yield CliSession(world, listening.url, tmp_path)
 
 
 @pytest.fixture
-def told() -> Generator[Told]:
-    with a_told_server() as told:
-        yield told
+def stub() -> Generator[StubServer]:
+    with running_stub_server() as stub:
+        yield stub

@@ -1,4 +1,4 @@
-"""The commands as a person would type them."""
+"""Commands that need no API: settings, migrations, certificates and errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.tls import Certificates
 from gofleet.embedded import Postgres
-from tests.cli.typed import gofleet, three_lines
+from tests.cli.program import gofleet, line_labels
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "says"),
+    ("words", "environment", "text"),
     [
         (["run", "--role", "pilot"], {}, "unknown role 'pilot'"),
         (["run", "--role", "api"], {"DB_PORT": "abc"}, "'abc' from the environment"),
@@ -22,24 +22,24 @@ from tests.cli.typed import gofleet, three_lines
         (["demo", "--exit"], {"RETRY_TIERS_SECONDS": "x"}, "whole seconds"),
     ],
 )
-def test_a_wrong_call_or_setting_is_told_in_three_lines(
-    words: list[str], environment: dict[str, str], says: str, tmp_path: Path
+def test_invalid_usage_or_setting_prints_three_lines(
+    words: list[str], environment: dict[str, str], text: str, tmp_path: Path
 ) -> None:
-    ended = gofleet(*words, environment=environment, at=tmp_path)
+    ended = gofleet(*words, environment=environment, cwd=tmp_path)
 
     assert ended.returncode == 2
-    assert three_lines(ended.stderr) == ["error", "why", "fix"]
-    assert says in ended.stderr
+    assert line_labels(ended.stderr) == ["error", "why", "fix"]
+    assert text in ended.stderr
 
 
-def test_a_database_that_is_not_there_is_told_in_three_lines(tmp_path: Path) -> None:
-    ended = gofleet("migrate", environment={"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, at=tmp_path)
+def test_an_unreachable_database_prints_three_lines(tmp_path: Path) -> None:
+    ended = gofleet("migrate", environment={"DB_HOST": "127.0.0.1", "DB_PORT": "1"}, cwd=tmp_path)
 
     assert ended.returncode == 3
-    assert three_lines(ended.stderr) == ["error", "why", "fix"]
+    assert line_labels(ended.stderr) == ["error", "why", "fix"]
 
 
-def test_migrate_says_what_it_did_and_check_changes_nothing(
+def test_migrate_prints_its_migrations_and_check_changes_nothing(
     postgres_server: Postgres, clean_database: str, tmp_path: Path
 ) -> None:
     at = postgres_server.address
@@ -47,39 +47,39 @@ def test_migrate_says_what_it_did_and_check_changes_nothing(
     migrated = {**environment, "DB_NAME": str(conninfo_to_dict(clean_database)["dbname"])}
     empty = {**environment, "DB_NAME": "postgres"}
 
-    assert gofleet("migrate", environment=migrated, at=tmp_path).stdout.strip() == "the schema is up to date"
-    assert gofleet("migrate", "--check", environment=migrated, at=tmp_path).returncode == 0
-    lacking = gofleet("migrate", "--check", environment=empty, at=tmp_path)
+    assert gofleet("migrate", environment=migrated, cwd=tmp_path).stdout.strip() == "the schema is up to date"
+    assert gofleet("migrate", "--check", environment=migrated, cwd=tmp_path).returncode == 0
+    lacking = gofleet("migrate", "--check", environment=empty, cwd=tmp_path)
     assert lacking.returncode == 1
     assert lacking.stdout.splitlines()[0] == "missing 0001_orders"
-    assert gofleet("migrate", "--check", environment=empty, at=tmp_path).returncode == 1
+    assert gofleet("migrate", "--check", environment=empty, cwd=tmp_path).returncode == 1
 
 
 @pytest.mark.parametrize("words", [["config"], ["config", "show"]])
-def test_config_hides_secrets_and_tells_sources(tmp_path: Path, words: list[str]) -> None:
+def test_config_hides_secrets_and_shows_sources(tmp_path: Path, words: list[str]) -> None:
     environment = {"DB_PASSWORD": "hunter2", "DB_HOST": "db"}
-    ended = gofleet(*words, "--json", environment=environment, at=tmp_path)
+    ended = gofleet(*words, "--json", environment=environment, cwd=tmp_path)
 
     rows = {row["name"]: row for row in map(json.loads, ended.stdout.splitlines())}
     assert "hunter2" not in ended.stdout
     assert rows["DB_PASSWORD"]["value"] == "(hidden)"
     assert rows["DB_HOST"] == rows["DB_HOST"] | {"value": "db", "source": "the environment"}
     assert rows["REDIS_HOST"]["source"] == "config/settings.toml"
-    table = gofleet(*words, environment={**environment, "COLUMNS": "200"}, at=tmp_path).stdout
+    table = gofleet(*words, environment={**environment, "COLUMNS": "200"}, cwd=tmp_path).stdout
     assert "hunter2" not in table
     assert "the environment" in table
 
 
-def test_config_check_names_everything_that_is_wrong(tmp_path: Path) -> None:
+def test_config_check_lists_every_invalid_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("REDIS_PORT=0\nDB_HORST=db\n")
     wrong = {"DB_PORT": "abc", "DB_PASSWORD": "hunter2", "WORKER_LEASE_SECONDS": "soon"}
 
-    ended = gofleet("config", "check", environment=wrong, at=tmp_path)
-    said = gofleet("config", "check", "--json", environment=wrong, at=tmp_path)
+    ended = gofleet("config", "check", environment=wrong, cwd=tmp_path)
+    output = gofleet("config", "check", "--json", environment=wrong, cwd=tmp_path)
 
-    assert ended.returncode == said.returncode == 2
-    assert three_lines(ended.stderr) == ["error", "why", "fix"] * 4
-    found = json.loads(said.stdout)
+    assert ended.returncode == output.returncode == 2
+    assert line_labels(ended.stderr) == ["error", "why", "fix"] * 4
+    found = json.loads(output.stdout)
     assert found["ok"] is False
     whats = [each["what"] for each in found["wrong"]]
     assert whats == [
@@ -89,49 +89,49 @@ def test_config_check_names_everything_that_is_wrong(tmp_path: Path) -> None:
         "WORKER_LEASE_SECONDS is wrong",
     ]
     assert found["wrong"][2]["why"] == "'0' from .env"
-    assert "hunter2" not in ended.stdout + ended.stderr + said.stdout
+    assert "hunter2" not in ended.stdout + ended.stderr + output.stdout
 
 
-def test_config_check_of_values_that_do_not_go_together(tmp_path: Path) -> None:
+def test_config_check_lists_inconsistent_settings(tmp_path: Path) -> None:
     together = {"WORKER_LEASE_SECONDS": "1", "WORKER_PREFETCH": "1"}
 
-    ended = gofleet("config", "check", environment=together, at=tmp_path)
+    ended = gofleet("config", "check", environment=together, cwd=tmp_path)
 
     assert ended.returncode == 2
     assert ended.stderr.count("error: ") == 2
 
 
-def test_config_check_of_what_is_right(tmp_path: Path) -> None:
-    ended = gofleet("config", "check", at=tmp_path)
-    said = gofleet("config", "check", "--json", at=tmp_path)
+def test_config_check_accepts_valid_settings(tmp_path: Path) -> None:
+    ended = gofleet("config", "check", cwd=tmp_path)
+    output = gofleet("config", "check", "--json", cwd=tmp_path)
 
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "every setting is right\n", "")
-    assert json.loads(said.stdout) == {"ok": True, "wrong": []}
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "all settings are valid\n", "")
+    assert json.loads(output.stdout) == {"ok": True, "wrong": []}
 
 
-def test_health_of_nobody_fails_with_the_reason(tmp_path: Path) -> None:
-    ended = gofleet("health", "--url", "http://127.0.0.1:1", at=tmp_path)
+def test_health_of_an_unreachable_role_fails_with_the_reason(tmp_path: Path) -> None:
+    ended = gofleet("health", "--url", "http://127.0.0.1:1", cwd=tmp_path)
 
     assert ended.returncode == 1
     assert "no answer from http://127.0.0.1:1" in ended.stderr
 
 
-def test_config_check_also_tells_what_would_keep_a_role_from_starting(tmp_path: Path) -> None:
+def test_config_check_lists_settings_that_prevent_a_start(tmp_path: Path) -> None:
     production = {"GOFLEET_ENV": "production", "DB_PASSWORD": "root", "RABBITMQ_PASSWORD": "of our own"}
-    ended = gofleet("config", "check", environment=production, at=tmp_path)
+    ended = gofleet("config", "check", environment=production, cwd=tmp_path)
     assert ended.returncode == 2
     assert [line for line in ended.stderr.splitlines() if line.startswith("error: ")] == [
         "error: AUTH_ISSUER is missing",
         "error: DB_PASSWORD is not safe in production",
     ]
-    ended = gofleet("config", "check", "--role", "relay", environment=production, at=tmp_path)
+    ended = gofleet("config", "check", "--role", "relay", environment=production, cwd=tmp_path)
     assert ended.returncode == 2
     assert "AUTH_ISSUER" not in ended.stderr
-    assert gofleet("config", "check", "--role", "wrong", at=tmp_path).returncode == 2
+    assert gofleet("config", "check", "--role", "wrong", cwd=tmp_path).returncode == 2
 
 
-def test_certs_makes_an_authority_and_certificates_with_keys_for_their_owner_alone(tmp_path: Path) -> None:
-    ended = gofleet("certs", "here", at=tmp_path)
+def test_certs_writes_a_ca_and_certificates_with_private_keys(tmp_path: Path) -> None:
+    ended = gofleet("certs", "here", cwd=tmp_path)
     made = [Path(line) for line in ended.stdout.splitlines()]
     owners = ["fleet", "api", "worker", "postgres", "rabbitmq", "redis"]
     assert [file.name for file in made] == [

@@ -1,4 +1,4 @@
-"""A press of Tab, in a real bash."""
+"""Shell completion, in a real bash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.typed import gofleet
+from tests.cli.program import gofleet
 
 COMPLETED = """
 source "$1"
@@ -22,7 +22,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("completion")
-    ended = gofleet("completion", "bash", at=place)
+    ended = gofleet("completion", "bash", cwd=place)
     assert ended.returncode == 0, ended.stderr
     script = place / "gofleet.bash"
     script.write_text(ended.stdout)
@@ -54,15 +54,15 @@ def test_bash_completes_commands_options_and_values(script: Path, words: list[st
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_get_a_script_too(tmp_path: Path, shell: str) -> None:
-    ended = gofleet("completion", shell, at=tmp_path)
+def test_prints_scripts_for_other_shells(tmp_path: Path, shell: str) -> None:
+    ended = gofleet("completion", shell, cwd=tmp_path)
 
     assert ended.returncode == 0
     assert "orders" in ended.stdout
 
 
-def test_it_is_put_where_new_shells_find_it(tmp_path: Path) -> None:
-    ended = gofleet("completion", "bash", "--install", environment={"HOME": str(tmp_path)}, at=tmp_path)
+def test_installs_the_script(tmp_path: Path) -> None:
+    ended = gofleet("completion", "bash", "--install", environment={"HOME": str(tmp_path)}, cwd=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

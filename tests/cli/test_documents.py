@@ -1,4 +1,4 @@
-"""`gofleet openapi` prints what a running API serves, and `gofleet asyncapi` what leaves over RabbitMQ."""
+"""`gofleet openapi` and `gofleet asyncapi` print the documents of the API and of the events."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.asyncapi import asyncapi_document
 from tests.auth.matrix import authenticate
-from tests.cli.typed import gofleet
+from tests.cli.program import gofleet
 from tests.roles.conftest import World
 
 
-async def test_openapi_is_what_a_running_api_serves(tmp_path: Path) -> None:
-    said = json.loads(gofleet("openapi", at=tmp_path).stdout)
+async def test_openapi_is_the_document_of_a_running_api(tmp_path: Path) -> None:
+    document = json.loads(gofleet("openapi", cwd=tmp_path).stdout)
 
     async with (
         serving(
@@ -25,12 +25,12 @@ async def test_openapi_is_what_a_running_api_serves(tmp_path: Path) -> None:
         ) as listening,
         httpx.AsyncClient(base_url=listening.url, timeout=10) as client,
     ):
-        assert said == (await client.get("/api/v1/openapi.json")).json()
-    assert "/api/v1/orders" in said["paths"]
+        assert document == (await client.get("/api/v1/openapi.json")).json()
+    assert "/api/v1/orders" in document["paths"]
 
 
-def test_asyncapi_is_the_same_everywhere_but_for_the_names_here(tmp_path: Path) -> None:
-    here = {"NAME_PREFIX": "staging."}
+def test_asyncapi_depends_on_settings_only_with_here(tmp_path: Path) -> None:
+    settings = {"NAME_PREFIX": "staging."}
 
-    assert json.loads(gofleet("asyncapi", environment=here, at=tmp_path).stdout) == asyncapi_document()
-    assert "staging.orders" in gofleet("asyncapi", "--here", environment=here, at=tmp_path).stdout
+    assert json.loads(gofleet("asyncapi", environment=settings, cwd=tmp_path).stdout) == asyncapi_document()
+    assert "staging.orders" in gofleet("asyncapi", "--here", environment=settings, cwd=tmp_path).stdout

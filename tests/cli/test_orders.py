@@ -1,4 +1,4 @@
-"""`gofleet orders` against the real API over memory, and what it asks of routes to come."""
+"""`gofleet orders` against the API in memory, and its requests to a stub server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
-from tests.cli.desk import Desk
-from tests.cli.told import Told, problem
-from tests.cli.typed import three_lines
+from tests.cli.program import line_labels
+from tests.cli.session import CliSession
+from tests.cli.stub_server import StubServer, problem
 from tests.makers import an_order
 
-MOVED = {
+EVENT = {
     "order_id": "o-1",
     "sequence": 2,
     "type": "orders.dispatched",
@@ -26,85 +26,85 @@ MOVED = {
 }
 
 
-async def test_an_order_is_created_once(desk: Desk) -> None:
+async def test_creates_an_order_once(cli: CliSession) -> None:
     words = ["orders", "create", "--id", "o-1", "--price", "100.10", "--tax", "10", "--pickup", "-23.55,-46.63"]
 
-    assert await desk.types(*words, "--json") == 0
-    [order] = desk.lines()
+    assert await cli.run(*words, "--json") == 0
+    [order] = cli.json_lines()
     assert order == order | {"id": "o-1", "final_price": 110.1, "pickup": {"lat": -23.55, "lng": -46.63}}
-    assert await desk.types(*words) == 0
-    assert "PENDING" in desk.said
-    assert await desk.types(*words, "--dropoff", "1,1") == 1
-    assert three_lines(desk.complained) == ["error", "why", "fix"]
-    assert "belongs to another order" in desk.complained
-    assert await desk.types("orders", "create", "--price", "1", "--tax", "0", "--json") == 0
-    assert len(desk.lines()[0]["id"]) == 36
+    assert await cli.run(*words) == 0
+    assert "PENDING" in cli.stdout
+    assert await cli.run(*words, "--dropoff", "1,1") == 1
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+    assert "belongs to another order" in cli.stderr
+    assert await cli.run("orders", "create", "--price", "1", "--tax", "0", "--json") == 0
+    assert len(cli.json_lines()[0]["id"]) == 36
 
 
-async def test_orders_are_listed_and_shown(desk: Desk) -> None:
+async def test_lists_and_shows_orders(cli: CliSession) -> None:
     for n in range(3):
-        await desk.world.orders.add(an_order(f"o-{n}"))
-    await desk.world.orders.add(an_order("o-manual", Status.MANUAL_DISPATCH))
+        await cli.world.orders.add(an_order(f"o-{n}"))
+    await cli.world.orders.add(an_order("o-manual", Status.MANUAL_DISPATCH))
 
-    assert await desk.types("orders", "list", "--json") == 0
-    assert [line["id"] for line in desk.lines()] == ["o-manual", "o-2", "o-1", "o-0"]
+    assert await cli.run("orders", "list", "--json") == 0
+    assert [line["id"] for line in cli.json_lines()] == ["o-manual", "o-2", "o-1", "o-0"]
     for name in ("manual-dispatch", "MANUAL_DISPATCH"):
-        assert await desk.types("orders", "list", "--status", name, "--json") == 0
-        assert [line["id"] for line in desk.lines()] == ["o-manual"]
-    assert await desk.types("orders", "list", "--created-after", "2999-01-01", "--json") == 0
-    assert desk.said == ""
-    assert await desk.types("orders", "list", "--limit", "2") == 0
-    assert "there are more" in desk.said
-    assert await desk.types("orders", "get", "o-manual") == 0
-    assert "no_driver" in desk.said
-    assert await desk.types("orders", "get", "o-manual", "--json") == 0
-    assert desk.lines()[0]["status"] == "MANUAL_DISPATCH"
+        assert await cli.run("orders", "list", "--status", name, "--json") == 0
+        assert [line["id"] for line in cli.json_lines()] == ["o-manual"]
+    assert await cli.run("orders", "list", "--created-after", "2999-01-01", "--json") == 0
+    assert cli.stdout == ""
+    assert await cli.run("orders", "list", "--limit", "2") == 0
+    assert "there are more" in cli.stdout
+    assert await cli.run("orders", "get", "o-manual") == 0
+    assert "no_driver" in cli.stdout
+    assert await cli.run("orders", "get", "o-manual", "--json") == 0
+    assert cli.json_lines()[0]["status"] == "MANUAL_DISPATCH"
 
 
-async def test_people_move_orders(desk: Desk) -> None:
-    await desk.world.drivers.put(Driver("ana", "Ana"))
-    await desk.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
+async def test_changes_the_status_of_orders(cli: CliSession) -> None:
+    await cli.world.drivers.put(Driver("ana", "Ana"))
+    await cli.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
 
-    assert await desk.types("orders", "dispatch", "o-1", "ana", "--if-match", "1") == 1
-    assert "version" in desk.complained
-    assert await desk.types("orders", "dispatch", "o-1", "ana", "--json") == 0
-    assert "order o-1 is MANUAL_DISPATCH (no_driver), version 2; it goes to ana" in desk.complained
-    assert [(line["status"], line["driver_id"]) for line in desk.lines()] == [("DISPATCHED", "ana")]
-    assert await desk.types("orders", "deliver", "o-1", "--if-match", "2") == 1
-    assert await desk.types("orders", "deliver", "o-1", "--if-match", "3") == 0
-    assert "DELIVERED" in desk.said
-    assert await desk.types("orders", "cancel", "o-1") == 1
-    assert "invalid" not in desk.said
-    assert "gofleet orders events" in desk.complained
-
-
-async def test_an_order_is_tried_again_and_called_off(desk: Desk) -> None:
-    await desk.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
-
-    assert await desk.types("orders", "redispatch", "o-1", "--json") == 0
-    assert desk.lines()[0]["status"] == "PENDING"
-    assert await desk.types("orders", "cancel", "o-1", "--json") == 0
-    assert desk.lines()[0]["status"] == "CANCELLED"
+    assert await cli.run("orders", "dispatch", "o-1", "ana", "--if-match", "1") == 1
+    assert "version" in cli.stderr
+    assert await cli.run("orders", "dispatch", "o-1", "ana", "--json") == 0
+    assert "order o-1 is MANUAL_DISPATCH (no_driver), version 2; assigning it to ana" in cli.stderr
+    assert [(line["status"], line["driver_id"]) for line in cli.json_lines()] == [("DISPATCHED", "ana")]
+    assert await cli.run("orders", "deliver", "o-1", "--if-match", "2") == 1
+    assert await cli.run("orders", "deliver", "o-1", "--if-match", "3") == 0
+    assert "DELIVERED" in cli.stdout
+    assert await cli.run("orders", "cancel", "o-1") == 1
+    assert "invalid" not in cli.stdout
+    assert "gofleet orders events" in cli.stderr
 
 
-async def test_the_history_of_an_order_is_told(desk: Desk, told: Told) -> None:
-    told.on("GET", "/orders/o-1/events", {"items": [MOVED]})
+async def test_redispatches_and_cancels_an_order(cli: CliSession) -> None:
+    await cli.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
 
-    assert await desk.types("orders", "events", "o-1", "--url", told.url) == 0
-    assert "ana\N{REPLACEMENT CHARACTER}[31m" in desk.said
-    assert "\x1b" not in desk.said
-    assert await desk.types("orders", "events", "o-1", "--url", told.url, "--json") == 0
-    assert "\x1b" not in desk.said
-    assert desk.lines() == [MOVED]
+    assert await cli.run("orders", "redispatch", "o-1", "--json") == 0
+    assert cli.json_lines()[0]["status"] == "PENDING"
+    assert await cli.run("orders", "cancel", "o-1", "--json") == 0
+    assert cli.json_lines()[0]["status"] == "CANCELLED"
 
 
-async def test_candidates_are_listed(desk: Desk, told: Told) -> None:
+async def test_shows_the_history_of_an_order(cli: CliSession, stub: StubServer) -> None:
+    stub.respond("GET", "/orders/o-1/events", {"items": [EVENT]})
+
+    assert await cli.run("orders", "events", "o-1", "--url", stub.url) == 0
+    assert "ana\N{REPLACEMENT CHARACTER}[31m" in cli.stdout
+    assert "\x1b" not in cli.stdout
+    assert await cli.run("orders", "events", "o-1", "--url", stub.url, "--json") == 0
+    assert "\x1b" not in cli.stdout
+    assert cli.json_lines() == [EVENT]
+
+
+async def test_lists_candidates(cli: CliSession, stub: StubServer) -> None:
     found = {"driver_id": "ana", "name": "Ana", "lat": -23.5, "lng": -46.6, "distance_m": 12.5, "free": True}
-    told.on("GET", "/orders/o-1/candidates", {"items": [found]})
+    stub.respond("GET", "/orders/o-1/candidates", {"items": [found]})
 
-    assert await desk.types("orders", "candidates", "o-1", "--radius-km", "2", "--url", told.url) == 0
-    assert "12.5" in desk.said
-    assert told.asked[0].query == {"limit": "5", "radius_km": "2.0"}
+    assert await cli.run("orders", "candidates", "o-1", "--radius-km", "2", "--url", stub.url) == 0
+    assert "12.5" in cli.stdout
+    assert stub.requests[0].query == {"limit": "5", "radius_km": "2.0"}
 
 
 @pytest.mark.parametrize(
@@ -127,30 +127,32 @@ async def test_candidates_are_listed(desk: Desk, told: Told) -> None:
         ["unheard-of"],
     ],
 )
-async def test_a_wrong_call_asks_nobody_and_exits_with_2(desk: Desk, told: Told, words: list[str]) -> None:
-    assert await desk.types("orders", *words, *([] if words == ["unheard-of"] else ["--url", told.url])) == 2
-    assert three_lines(desk.complained) == ["error", "why", "fix"]
-    assert desk.said == ""
-    assert told.asked == []
+async def test_invalid_usage_sends_no_request_and_exits_with_2(
+    cli: CliSession, stub: StubServer, words: list[str]
+) -> None:
+    assert await cli.run("orders", *words, *([] if words == ["unheard-of"] else ["--url", stub.url])) == 2
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+    assert cli.stdout == ""
+    assert stub.requests == []
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 1), (409, 1), (422, 1), (500, 1), (503, 3)])
-async def test_a_refusal_is_told_with_its_title_detail_and_what_to_do(
-    desk: Desk, told: Told, status: int, code: int
+async def test_a_problem_is_printed_with_its_title_detail_and_fix(
+    cli: CliSession, stub: StubServer, status: int, code: int
 ) -> None:
-    told.on("GET", "/orders/o-1", problem(status, "strange", "Something\x1b[2J", "is\x07 wrong"), status)
+    stub.respond("GET", "/orders/o-1", problem(status, "strange", "Something\x1b[2J", "is\x07 wrong"), status)
 
-    assert await desk.types("orders", "get", "o-1", "--url", told.url) == code
-    what, why, fix = desk.complained.strip().splitlines()
+    assert await cli.run("orders", "get", "o-1", "--url", stub.url) == code
+    what, why, fix = cli.stderr.strip().splitlines()
     assert what == "error: Something\N{REPLACEMENT CHARACTER}[2J"
     assert why == "  why: is\N{REPLACEMENT CHARACTER} wrong"
     assert fix.startswith("  fix: ")
 
 
-async def test_what_is_escaped_in_json_means_the_same(desk: Desk, told: Told) -> None:
-    said = {"id": "\x9b31m\u202e\U000e0001 \x1b", "version": 1}
-    told.on("GET", "/orders/o-1", said)
+async def test_json_output_escapes_control_characters(cli: CliSession, stub: StubServer) -> None:
+    body = {"id": "\x9b31m\u202e\U000e0001 \x1b", "version": 1}
+    stub.respond("GET", "/orders/o-1", body)
 
-    assert await desk.types("orders", "get", "o-1", "--json", "--url", told.url) == 0
-    assert desk.said.strip().isprintable()
-    assert json.loads(desk.said) == said
+    assert await cli.run("orders", "get", "o-1", "--json", "--url", stub.url) == 0
+    assert cli.stdout.strip().isprintable()
+    assert json.loads(cli.stdout) == body

@@ -1,4 +1,4 @@
-"""How quickly the command line answers, and what it must not load for that."""
+"""Start time of the command line, and the libraries that its help must not import."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from cyclopts import App
 
 from gofleet.cli import app
-from gofleet.cli.params import CauseName, StageName, StatusName, status
+from gofleet.cli.params import CauseName, StageName, StatusName, to_api_status
 from gofleet.cli.watch import FINAL
 from gofleet.domain.order import TRANSITIONS, Status
 from gofleet.domain.parked import Cause, Stage
 
-TIMES = 1.5  # of what the smallest program of the same library for command lines takes; 0.8 when this was written
-TRIES = 3
-HEAVY = {
+CPU_RATIO_MAX = 1.5  # to the smallest program with the same command-line library; 0.8 when this was written
+ATTEMPTS = 3
+HEAVY_LIBRARIES = {
     "dynaconf",
     "faststream",
     "granian",
@@ -60,7 +60,7 @@ sys.stderr.write("[]")
 
 
 def commands(app: App, *before: str) -> Iterator[tuple[str, ...]]:
-    """Every command there is, and every group, as the app itself knows them."""
+    """Every command and group of the app."""
     yield before
     for name in app:
         if not name.startswith("-"):
@@ -69,34 +69,34 @@ def commands(app: App, *before: str) -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where Python keeps what it has compiled: the first start of all pays for that, and no later one."""
+    """Bytecode cache, so that only the first start compiles."""
     place = tmp_path_factory.mktemp("bytecode")
     _fresh(HELP, (), place)
     _fresh(SMALLEST, (), place)
     return place
 
 
-@pytest.mark.parametrize("words", list(commands(app)), ids=" ".join)
-def test_help_is_quick_and_loads_nothing_heavy(words: tuple[str, ...], bytecode: Path) -> None:
-    loaded, said, _ = _fresh(HELP, words, bytecode)  # also compiles the command's own modules
-    # Turn by turn, since a machine's speed changes while tests run: the best of each is compared.
+@pytest.mark.parametrize("arguments", list(commands(app)), ids=" ".join)
+def test_help_is_fast_and_imports_no_heavy_library(arguments: tuple[str, ...], bytecode: Path) -> None:
+    loaded, output, _ = _fresh(HELP, arguments, bytecode)  # also compiles the command's modules
+    # Alternately, because the speed of a machine varies; the minimum of each is compared.
     smallest = ours = float("inf")
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         smallest = min(smallest, _fresh(SMALLEST, (), bytecode)[2])
-        ours = min(ours, _fresh(HELP, words, bytecode)[2])
-        if ours <= TIMES * smallest:
+        ours = min(ours, _fresh(HELP, arguments, bytecode)[2])
+        if ours <= CPU_RATIO_MAX * smallest:
             break
 
-    assert "Usage: gofleet" in said
-    assert loaded & HEAVY == set()
-    assert ours <= TIMES * smallest
+    assert "Usage: gofleet" in output
+    assert loaded & HEAVY_LIBRARIES == set()
+    assert ours <= CPU_RATIO_MAX * smallest
 
 
-def _fresh(program: str, words: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
-    """What a fresh process has loaded and printed, and the CPU seconds that it took, of user and system."""
+def _fresh(program: str, arguments: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
+    """Loaded modules, output, and CPU seconds (user and system) of a new process."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *words],
+        [sys.executable, "-c", program, *arguments],
         env={**environment, "PYTHONPYCACHEPREFIX": str(bytecode)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,21 +105,21 @@ def _fresh(program: str, words: tuple[str, ...], bytecode: Path) -> tuple[set[st
     assert process.stdout is not None
     assert process.stderr is not None
     with process.stdout, process.stderr:
-        said, complained = process.stdout.read(), process.stderr.read()
+        output, errors = process.stdout.read(), process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, complained
-    return set(json.loads(complained)), said, used.ru_utime + used.ru_stime
+    assert process.returncode == 0, errors
+    return set(json.loads(errors)), output, used.ru_utime + used.ru_stime
 
 
-def test_the_values_that_options_take_are_those_of_the_domain() -> None:
-    assert [status(name) for name in get_args(StatusName)] == list(Status)
+def test_option_values_are_those_of_the_domain() -> None:
+    assert [to_api_status(name) for name in get_args(StatusName)] == list(Status)
     assert list(get_args(CauseName)) == list(Cause)
     assert list(get_args(StageName)) == list(Stage)
     assert {status for status, moves in TRANSITIONS.items() if not moves} == FINAL
 
 
-def test_every_command_is_there() -> None:
-    found = {" ".join(words) for words in commands(app)}
+def test_registers_every_command() -> None:
+    found = {" ".join(arguments) for arguments in commands(app)}
 
     assert {"orders watch", "drivers simulate", "config check", "run", "parked replay"} <= found

@@ -7,39 +7,41 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.typed import gofleet, three_lines
+from tests.cli.program import gofleet, line_labels
 from tests.verification.conftest import environment, world
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 
 __all__ = ["environment", "world"]
 
 
-async def test_a_healthy_installation(world: World, environment: dict[str, str], tmp_path: Path) -> None:
+async def test_a_healthy_installation(world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path) -> None:
     ledger, tap = world.write("ledger", world.ledger), world.write("tap", world.tap)
 
-    ended = gofleet("verify", "--ledger", str(ledger), "--tap", str(tap), environment=environment, at=tmp_path)
+    ended = gofleet("verify", "--ledger", str(ledger), "--tap", str(tap), environment=environment, cwd=tmp_path)
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count(" holds ") == 18
     assert ended.stdout.splitlines()[-1] == "verdict: holds"
 
 
-async def test_what_is_not_given_is_said(world: World, environment: dict[str, str], tmp_path: Path) -> None:
-    ended = gofleet("verify", environment=environment, at=tmp_path)
+async def test_what_is_not_given_is_said(
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ended = gofleet("verify", environment=environment, cwd=tmp_path)
 
     assert ended.returncode == 0
     assert ended.stdout.count(" not checked ") == 6
     assert "needs a ledger" in ended.stdout
 
 
-async def test_a_violation_names_who(world: World, environment: dict[str, str], tmp_path: Path) -> None:
-    world.sql(
+async def test_a_violation_names_who(world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path) -> None:
+    world.execute(
         "insert into parked (queue, body, headers, reason, attempts)"
         " select 'nowhere', '', '{}', 'poison', 1 from generate_series(1, 23)"
     )
 
-    table = gofleet("verify", environment={**environment, "COLUMNS": "200"}, at=tmp_path)
-    said = gofleet("verify", "--json", environment=environment, at=tmp_path)
+    table = gofleet("verify", environment={**environment, "COLUMNS": "200"}, cwd=tmp_path)
+    said = gofleet("verify", "--json", environment=environment, cwd=tmp_path)
 
     assert table.returncode == said.returncode == 1
     assert " VIOLATED " in table.stdout
@@ -65,22 +67,22 @@ async def test_a_violation_names_who(world: World, environment: dict[str, str], 
     ],
 )
 async def test_a_server_that_is_away_is_unknown(
-    world: World, environment: dict[str, str], tmp_path: Path, away: dict[str, str], unknown: set[str]
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path, away: dict[str, str], unknown: set[str]
 ) -> None:
-    ended = gofleet("verify", "--json", environment={**environment, **away}, at=tmp_path)
+    ended = gofleet("verify", "--json", environment={**environment, **away}, cwd=tmp_path)
 
     report = json.loads(ended.stdout)
     assert ended.returncode == 3
     assert {each["id"] for each in report["invariants"] if each["verdict"] == "unknown"} == unknown
-    assert three_lines(ended.stderr)[:3] == ["error", "why", "fix"]
+    assert line_labels(ended.stderr)[:3] == ["error", "why", "fix"]
 
 
 async def test_a_violation_counts_more_than_a_server_that_is_away(
-    world: World, environment: dict[str, str], tmp_path: Path
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    world.sql("update outbox set published_at = null, failed_at = now() where seq = 3")
+    world.execute("update outbox set published_at = null, failed_at = now() where seq = 3")
 
-    ended = gofleet("verify", environment={**environment, "REDIS_PORT": "1"}, at=tmp_path)
+    ended = gofleet("verify", environment={**environment, "REDIS_PORT": "1"}, cwd=tmp_path)
 
     assert ended.returncode == 1
     assert "redis is unavailable" in ended.stderr
@@ -96,23 +98,25 @@ async def test_a_violation_counts_more_than_a_server_that_is_away(
     ],
 )
 async def test_a_corrupt_ledger_is_told_with_its_line(
-    world: World, environment: dict[str, str], tmp_path: Path, line: str, why: str
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path, line: str, why: str
 ) -> None:
     ledger = world.write("ledger", world.ledger[:1])
     with ledger.open("ab") as file:
         file.write(line.encode("latin-1"))
 
-    ended = gofleet("verify", "--ledger", str(ledger), environment=environment, at=tmp_path)
+    ended = gofleet("verify", "--ledger", str(ledger), environment=environment, cwd=tmp_path)
 
     assert ended.returncode == 3
-    assert three_lines(ended.stderr) == ["error", "why", "fix"]
+    assert line_labels(ended.stderr) == ["error", "why", "fix"]
     assert f"{ledger}, {why}" in ended.stderr
     assert ended.stdout.count(" unknown ") == 4
     assert ended.stdout.count(" holds ") == 12  # the rest is checked all the same
 
 
-async def test_a_ledger_that_is_not_there(world: World, environment: dict[str, str], tmp_path: Path) -> None:
-    ended = gofleet("verify", "--ledger", "nowhere.jsonl", environment=environment, at=tmp_path)
+async def test_a_ledger_that_is_not_there(
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ended = gofleet("verify", "--ledger", "nowhere.jsonl", environment=environment, cwd=tmp_path)
 
     assert ended.returncode == 3
     assert "nowhere.jsonl: No such file or directory" in ended.stderr

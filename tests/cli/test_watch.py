@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.desk import Desk
-from tests.cli.told import BEGIN, HANG, Told, sent
-from tests.cli.typed import three_lines
+from tests.cli.program import line_labels
+from tests.cli.session import CliSession
+from tests.cli.stub_server import KEEP_OPEN, PREAMBLE, StubServer, event_bytes
 
 
 def event(sequence: int, status: str, order_id: str = "o-1", **more: object) -> dict[str, Any]:
@@ -28,41 +28,43 @@ DELIVERED, CANCELLED = event(3, "DELIVERED", driver_id="ana"), event(3, "CANCELL
 
 
 @pytest.fixture
-def watched(told: Told) -> Told:
+def watched(stub: StubServer) -> StubServer:
     """A server that knows of one order, just created."""
-    told.on("GET", "/orders/o-1/events", {"items": [CREATED]})
-    return told
+    stub.respond("GET", "/orders/o-1/events", {"items": [CREATED]})
+    return stub
 
 
-async def test_an_order_is_followed_to_its_end(desk: Desk, watched: Told) -> None:
-    watched.streams.append([BEGIN, sent(DISPATCHED, "t1"), b": still here\n\n", sent(DELIVERED, "t2"), HANG])
+async def test_an_order_is_followed_to_its_end(cli: CliSession, watched: StubServer) -> None:
+    watched.streams.append(
+        [PREAMBLE, event_bytes(DISPATCHED, "t1"), b": still here\n\n", event_bytes(DELIVERED, "t2"), KEEP_OPEN]
+    )
 
-    assert await desk.types("orders", "watch", "o-1", "--json", "--url", watched.url) == 0
-    assert desk.lines() == [CREATED, DISPATCHED, DELIVERED]
-    assert watched.asked[0].query == {"order_id": "o-1"}
-    assert "last-event-id" not in watched.asked[0].headers
+    assert await cli.run("orders", "watch", "o-1", "--json", "--url", watched.url) == 0
+    assert cli.json_lines() == [CREATED, DISPATCHED, DELIVERED]
+    assert watched.requests[0].query == {"order_id": "o-1"}
+    assert "last-event-id" not in watched.requests[0].headers
 
 
-async def test_a_lost_connection_is_made_again_after_what_was_heard(desk: Desk, watched: Told) -> None:
+async def test_a_lost_connection_is_made_again_after_what_was_heard(cli: CliSession, watched: StubServer) -> None:
     watched.streams += [
-        [BEGIN, sent(DISPATCHED, "t1"), b"id: t9\nevent: orders.deli"],
+        [PREAMBLE, event_bytes(DISPATCHED, "t1"), b"id: t9\nevent: orders.deli"],
         503,
-        [BEGIN, sent(DISPATCHED, "t1"), sent(DELIVERED, "t2"), HANG],
+        [PREAMBLE, event_bytes(DISPATCHED, "t1"), event_bytes(DELIVERED, "t2"), KEEP_OPEN],
     ]
 
-    assert await desk.types("orders", "watch", "o-1", "--json", "--url", watched.url) == 0
-    assert desk.lines() == [CREATED, DISPATCHED, DELIVERED]
-    tokens = [asked.headers.get("last-event-id") for asked in watched.asked_for("/orders/stream")]
+    assert await cli.run("orders", "watch", "o-1", "--json", "--url", watched.url) == 0
+    assert cli.json_lines() == [CREATED, DISPATCHED, DELIVERED]
+    tokens = [asked.headers.get("last-event-id") for asked in watched.requests_to("/orders/stream")]
     assert tokens == [None, "t1", "t1"]
-    assert desk.complained.count("connection lost") == 2
+    assert cli.stderr.count("connection lost") == 2
 
 
-async def test_what_happened_while_nobody_listened_is_in_the_timeline(desk: Desk, told: Told) -> None:
-    told.on("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, DELIVERED]})
+async def test_what_happened_while_nobody_listened_is_in_the_timeline(cli: CliSession, stub: StubServer) -> None:
+    stub.respond("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, DELIVERED]})
 
-    assert await desk.types("orders", "watch", "o-1", "--url", told.url) == 0
-    assert [line.split("  ")[1] for line in desk.said.splitlines()] == ["o-1"] * 3
-    assert "DISPATCHED ana  by worker" in desk.said
+    assert await cli.run("orders", "watch", "o-1", "--url", stub.url) == 0
+    assert [line.split("  ")[1] for line in cli.stdout.splitlines()] == ["o-1"] * 3
+    assert "DISPATCHED ana  by worker" in cli.stdout
 
 
 @pytest.mark.parametrize(
@@ -78,66 +80,71 @@ async def test_what_happened_while_nobody_listened_is_in_the_timeline(desk: Desk
     ],
 )
 async def test_it_ends_where_until_says(
-    desk: Desk, watched: Told, until: str, moves: list[dict[str, Any]], code: int
+    cli: CliSession, watched: StubServer, until: str, moves: list[dict[str, Any]], code: int
 ) -> None:
-    watched.streams.append([BEGIN, *(sent(move) for move in moves), HANG])
+    watched.streams.append([PREAMBLE, *(event_bytes(move) for move in moves), KEEP_OPEN])
 
-    assert await desk.types("orders", "watch", "o-1", "--until", until, "--url", watched.url) == code
+    assert await cli.run("orders", "watch", "o-1", "--until", until, "--url", watched.url) == code
     if code:
-        assert three_lines(desk.complained) == ["error", "why", "fix"]
+        assert line_labels(cli.stderr) == ["error", "why", "fix"]
 
 
-async def test_where_an_order_was_before_it_waited_again_does_not_count(desk: Desk, told: Told) -> None:
+async def test_where_an_order_was_before_it_waited_again_does_not_count(cli: CliSession, stub: StubServer) -> None:
     again = event(3, "PENDING", type="orders.redispatched")
-    told.on("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, again]})
-    told.streams.append([BEGIN, sent(event(4, "DISPATCHED")), HANG])
+    stub.respond("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, again]})
+    stub.streams.append([PREAMBLE, event_bytes(event(4, "DISPATCHED")), KEEP_OPEN])
 
-    assert await desk.types("orders", "watch", "o-1", "--until", "dispatched", "--json", "--url", told.url) == 0
-    assert [line["sequence"] for line in desk.lines()] == [1, 2, 3, 4]
+    assert await cli.run("orders", "watch", "o-1", "--until", "dispatched", "--json", "--url", stub.url) == 0
+    assert [line["sequence"] for line in cli.json_lines()] == [1, 2, 3, 4]
 
 
-async def test_all_orders_are_followed_until_the_server_wants_nobody_to_come_back(desk: Desk, told: Told) -> None:
+async def test_all_orders_are_followed_until_the_server_wants_nobody_to_come_back(
+    cli: CliSession, stub: StubServer
+) -> None:
     moved = {"driver_id": "ana", "lat": -23.5, "lng": -46.6, "recorded_at": "2026-01-31T12:00:00Z", "free": True}
     evil = event(1, "PENDING", "o-2", actor="\x1b]0;mine\x07\nx")
-    told.streams += [[BEGIN, sent(CREATED, "t1"), sent(moved), sent(evil, "t2"), b"data: [1]\n\n"], 204]
+    stub.streams += [
+        [PREAMBLE, event_bytes(CREATED, "t1"), event_bytes(moved), event_bytes(evil, "t2"), b"data: [1]\n\n"],
+        204,
+    ]
 
-    words = ["orders", "watch", "--type", "orders.created", "--bbox", "-47,-24,-46,-23", "--url", told.url]
-    assert await desk.types(*words) == 0
-    assert told.asked[0].query == {"type": "orders.created", "bbox": "-47,-24,-46,-23"}
-    first, position, second, odd = desk.said.splitlines()
+    words = ["orders", "watch", "--type", "orders.created", "--bbox", "-47,-24,-46,-23", "--url", stub.url]
+    assert await cli.run(*words) == 0
+    assert stub.requests[0].query == {"type": "orders.created", "bbox": "-47,-24,-46,-23"}
+    first, position, second, odd = cli.stdout.splitlines()
     assert first.endswith("o-1  PENDING  by worker")
     assert "driver_id ana, lat -23.5" in position
     assert "\x1b" not in second
     assert odd == "event message, data [1]"
 
 
-async def test_a_server_that_stays_away_is_given_up(desk: Desk, watched: Told) -> None:
-    watched.streams += [[BEGIN], *[503] * 1000]
+async def test_a_server_that_stays_away_is_given_up(cli: CliSession, watched: StubServer) -> None:
+    watched.streams += [[PREAMBLE], *[503] * 1000]
 
-    assert await desk.types("orders", "watch", "o-1", "--patience", "0.2", "--url", watched.url) == 3
-    assert three_lines(desk.complained)[-3:] == ["error", "why", "fix"]
+    assert await cli.run("orders", "watch", "o-1", "--patience", "0.2", "--url", watched.url) == 3
+    assert line_labels(cli.stderr)[-3:] == ["error", "why", "fix"]
 
 
 @pytest.mark.parametrize(("stream", "code"), [(404, 1), (422, 1), (503, 3)])
-async def test_a_refusal_at_first_is_told_at_once(desk: Desk, told: Told, stream: int, code: int) -> None:
-    told.streams.append(stream)
+async def test_a_refusal_at_first_is_told_at_once(cli: CliSession, stub: StubServer, stream: int, code: int) -> None:
+    stub.streams.append(stream)
 
-    assert await desk.types("orders", "watch", "--url", told.url) == code
-    assert three_lines(desk.complained) == ["error", "why", "fix"]
-    assert len(told.asked) == 1
-
-
-async def test_nobody_there_is_told_at_once(desk: Desk) -> None:
-    assert await desk.types("orders", "watch", "--url", "http://127.0.0.1:1") == 3
-    assert three_lines(desk.complained) == ["error", "why", "fix"]
+    assert await cli.run("orders", "watch", "--url", stub.url) == code
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+    assert len(stub.requests) == 1
 
 
-async def test_an_order_that_does_not_exist_is_not_waited_for(desk: Desk, told: Told) -> None:
-    assert await desk.types("orders", "watch", "o-1", "--url", told.url) == 1
+async def test_nobody_there_is_told_at_once(cli: CliSession) -> None:
+    assert await cli.run("orders", "watch", "--url", "http://127.0.0.1:1") == 3
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+
+
+async def test_an_order_that_does_not_exist_is_not_waited_for(cli: CliSession, stub: StubServer) -> None:
+    assert await cli.run("orders", "watch", "o-1", "--url", stub.url) == 1
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-async def test_ctrl_c_ends_it_without_a_word(watched: Told, tmp_path: Path, sign: signal.Signals) -> None:
+async def test_ctrl_c_ends_it_without_a_word(watched: StubServer, tmp_path: Path, sign: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gofleet", "orders", "watch", "o-1", "--json", "--url", watched.url],
         stdout=subprocess.PIPE,
@@ -154,9 +161,9 @@ async def test_ctrl_c_ends_it_without_a_word(watched: Told, tmp_path: Path, sign
     assert process.returncode == (130 if sign is signal.SIGINT else -sign)
 
 
-async def test_a_reader_that_has_seen_enough_ends_it(told: Told, tmp_path: Path) -> None:
-    told.streams.append([BEGIN, *(sent(event(n, "PENDING")) for n in range(1, 5000)), HANG])
-    command = f"{sys.executable} -m gofleet orders watch --url {told.url} | head -1"
+async def test_a_reader_that_has_seen_enough_ends_it(stub: StubServer, tmp_path: Path) -> None:
+    stub.streams.append([PREAMBLE, *(event_bytes(event(n, "PENDING")) for n in range(1, 5000)), KEEP_OPEN])
+    command = f"{sys.executable} -m gofleet orders watch --url {stub.url} | head -1"
 
     ended = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=30, check=False

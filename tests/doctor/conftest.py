@@ -30,7 +30,7 @@ ROLES = ("fleet", "relay", "worker", "api")
 
 
 @dataclass
-class Patient:
+class Installation:
     """`environment` may be changed before it is examined; `rabbit` is its virtual host."""
 
     environment: dict[str, str]
@@ -38,17 +38,17 @@ class Patient:
     url: str
     roles: tuple[str, ...] = ROLES
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    more: dict[str, Any] = field(default_factory=dict[str, Any])
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    async def examined(self) -> Diagnosis:
+    async def diagnose(self) -> Diagnosis:
         case = DoctorOptions(load(self.environment, dotenv=None), self.roles, self.url, clock=self.clock)
-        return await diagnose(replace(case, **self.more))
+        return await diagnose(replace(case, **self.options))
 
-    async def finds(
+    async def expect(
         self, subject: str, check: str, state: CheckState = CheckState.FAILED, *, says: str, fix: str
     ) -> Diagnosis:
         """Assert that this, and nothing else, is found to be wrong."""
-        diagnosis = await self.examined()
+        diagnosis = await self.diagnose()
         wrong = [finding for finding in diagnosis.results if finding.state is not CheckState.OK]
         assert [(each.subject, each.check, each.state) for each in wrong] == [(subject, check, state)], wrong
         [found] = wrong
@@ -58,13 +58,13 @@ class Patient:
         return diagnosis
 
 
-def seen(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
+def results_of(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
     """By check."""
     return {finding.check: finding for finding in diagnosis.results if finding.subject == subject}
 
 
 @pytest.fixture
-async def patient(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Patient]:
+async def patient(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Installation]:
     fleet = fleet_server(
         MemoryPositions(), host="127.0.0.1", port=0, depot=None, default_radius_km=5, max_radius_km=10, claim_ms=1000
     )
@@ -87,4 +87,4 @@ async def patient(environment: dict[str, str], rabbit_server: RabbitMQ) -> Async
             settings = load(environment, dotenv=None)
             async with RabbitPublisher(server_of(settings), topology(settings)):
                 pass  # declares
-            yield Patient(environment, rabbit, listening.url)
+            yield Installation(environment, rabbit, listening.url)

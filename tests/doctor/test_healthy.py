@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from gofleet.doctor import CheckState
-from tests.doctor.conftest import ROLES, Patient, seen
+from tests.doctor.conftest import ROLES, Installation, results_of
 
 
-async def test_a_healthy_installation(patient: Patient) -> None:
-    diagnosis = await patient.examined()
+async def test_a_healthy_installation(patient: Installation) -> None:
+    diagnosis = await patient.diagnose()
 
     assert [each for each in diagnosis.results if each.state is not CheckState.OK] == []
     assert diagnosis.healthy
     subjects = list(dict.fromkeys(each.subject for each in diagnosis.results))
     assert subjects == ["settings", "PostgreSQL", "RabbitMQ", "Redis", "fleet", "api", "this machine"]
-    assert "already listens on it" in seen(diagnosis, "this machine")["GRPC_PORT"].seen
-    assert "is free" in seen(diagnosis, "this machine")["WEB_SERVER_PORT"].seen
+    assert "already listens on it" in results_of(diagnosis, "this machine")["GRPC_PORT"].seen
+    assert "is free" in results_of(diagnosis, "this machine")["WEB_SERVER_PORT"].seen
 
 
 @pytest.mark.parametrize(
@@ -31,22 +31,24 @@ async def test_a_healthy_installation(patient: Patient) -> None:
     ],
 )
 async def test_each_role_needs_its_own(
-    patient: Patient, roles: tuple[str, ...], broker: str, subjects: set[str]
+    patient: Installation, roles: tuple[str, ...], broker: str, subjects: set[str]
 ) -> None:
-    patient.roles, patient.more = roles, {"url": None}
+    patient.roles, patient.options = roles, {"url": None}
     patient.environment["BROKER"] = broker
 
-    diagnosis = await patient.examined()
+    diagnosis = await patient.diagnose()
 
     assert {each.subject for each in diagnosis.results} == subjects | {"settings", "this machine"}
     ports = {"api": "WEB_SERVER_PORT", "fleet": "GRPC_PORT"}
-    assert set(seen(diagnosis, "this machine")) == {ports[role] for role in roles if role in ports} | {"METRICS_PORT"}
+    assert set(results_of(diagnosis, "this machine")) == {ports[role] for role in roles if role in ports} | {
+        "METRICS_PORT"
+    }
 
 
-async def test_an_examination_that_takes_too_long_is_ended_and_told(patient: Patient) -> None:
-    patient.more = {"timeout_seconds": 0.001}
+async def test_an_examination_that_takes_too_long_is_ended_and_told(patient: Installation) -> None:
+    patient.options = {"timeout_seconds": 0.001}
 
-    diagnosis = await patient.examined()
+    diagnosis = await patient.diagnose()
 
     assert not diagnosis.healthy
     assert {each.check for each in diagnosis.results if each.subject == "PostgreSQL"} == {"answers"}

@@ -19,57 +19,57 @@ from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
 from gofleet.parts import conninfo, topology
 from gofleet.settings import load
 from tests.databases import conninfo_of, login_of
-from tests.doctor.conftest import Patient, seen
+from tests.doctor.conftest import Installation, results_of
 from tests.waiting import eventually
 
 NOBODY = {"PostgreSQL": "DB_PORT", "RabbitMQ": "AMQP_PORT", "Redis": "REDIS_PORT"}
 
 
 @pytest.mark.parametrize("subject", NOBODY)
-async def test_a_stopped_server(patient: Patient, subject: str) -> None:
+async def test_a_stopped_server(patient: Installation, subject: str) -> None:
     patient.environment[NOBODY[subject]] = "1"
 
-    await patient.finds(subject, "reachable", says="Connection refused", fix="start ")
+    await patient.expect(subject, "reachable", says="Connection refused", fix="start ")
 
 
 @pytest.mark.parametrize("subject", NOBODY)
-async def test_a_server_that_listens_and_says_nothing(patient: Patient, subject: str) -> None:
+async def test_a_server_that_listens_and_says_nothing(patient: Installation, subject: str) -> None:
     async with a_silent_server() as port:
         patient.environment[NOBODY[subject]] = str(port)
         patient.environment["DB_CONNECT_TIMEOUT_SECONDS"] = "2"
         began = asyncio.get_running_loop().time()
 
-        await patient.finds(subject, "reachable", says=str(port), fix="accepts connections but does not answer")
+        await patient.expect(subject, "reachable", says=str(port), fix="accepts connections but does not answer")
 
         assert asyncio.get_running_loop().time() - began < 30
 
 
-async def test_a_host_that_does_not_exist(patient: Patient) -> None:
+async def test_a_host_that_does_not_exist(patient: Installation) -> None:
     patient.environment["RABBITMQ_HOST"] = "nowhere.invalid"
 
-    await patient.finds("RabbitMQ", "reachable", says="nowhere.invalid", fix="RABBITMQ_HOST")
+    await patient.expect("RabbitMQ", "reachable", says="nowhere.invalid", fix="RABBITMQ_HOST")
 
 
 @pytest.mark.parametrize("setting", ["RABBITMQ_PASSWORD", "RABBITMQ_USER", "RABBITMQ_VHOST"])
-async def test_a_rabbitmq_that_does_not_let_us_in(patient: Patient, setting: str) -> None:
+async def test_a_rabbitmq_that_does_not_let_us_in(patient: Installation, setting: str) -> None:
     patient.environment[setting] = "wrong"
 
-    await patient.finds("RabbitMQ", "login", says="", fix=setting)
+    await patient.expect("RabbitMQ", "login", says="", fix=setting)
 
 
 @pytest.mark.parametrize(("setting", "says"), [("DB_USER", "wrong"), ("DB_NAME", "wrong")])
-async def test_a_postgresql_that_does_not_let_us_in(patient: Patient, setting: str, says: str) -> None:
+async def test_a_postgresql_that_does_not_let_us_in(patient: Installation, setting: str, says: str) -> None:
     patient.environment[setting] = "wrong"
 
-    await patient.finds("PostgreSQL", "login", says=says, fix=setting)
+    await patient.expect("PostgreSQL", "login", says=says, fix=setting)
 
 
-async def test_a_wrong_password_of_postgresql(patient: Patient, postgres_server: Postgres) -> None:
+async def test_a_wrong_password_of_postgresql(patient: Installation, postgres_server: Postgres) -> None:
     with a_role_with_a_password(postgres_server, "carla"):
         patient.environment |= {"DB_USER": "carla", "DB_PASSWORD": "hunter2"}
         await eventually(lambda: _refused(conninfo(load(patient.environment, dotenv=None))))
 
-        diagnosis = await patient.finds("PostgreSQL", "login", says="password authentication", fix="DB_PASSWORD")
+        diagnosis = await patient.expect("PostgreSQL", "login", says="password authentication", fix="DB_PASSWORD")
 
         assert "hunter2" not in str(diagnosis)
 
@@ -102,55 +102,57 @@ def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
             link.execute("select pg_reload_conf()")
 
 
-async def test_a_login_that_may_do_too_little(patient: Patient) -> None:
+async def test_a_login_that_may_do_too_little(patient: Installation) -> None:
     patient.environment["DB_USER"] = login_of("fleet")
-    patient.roles, patient.more = ("fleet", "relay"), {"url": None}
+    patient.roles, patient.options = ("fleet", "relay"), {"url": None}
 
-    await patient.finds("PostgreSQL", "privileges", says="delete on outbox", fix="grant gofleet_relay to")
+    await patient.expect("PostgreSQL", "privileges", says="delete on outbox", fix="grant gofleet_relay to")
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-async def test_a_redis_that_does_not_let_us_in(patient: Patient, password: str) -> None:
+async def test_a_redis_that_does_not_let_us_in(patient: Installation, password: str) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).config_set("requirepass", "right")
         patient.environment |= {"REDIS_PORT": str(at.port), "REDIS_PASSWORD": password}
 
-        await patient.finds("Redis", "login", says="", fix="REDIS_PASSWORD")
+        await patient.expect("Redis", "login", says="", fix="REDIS_PASSWORD")
 
 
-async def test_a_missing_migration(patient: Patient, clean_database: str) -> None:
+async def test_a_missing_migration(patient: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as link:
         link.execute("delete from schema_migrations where name >= '0003'")
 
-    await patient.finds("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
+    await patient.expect("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
 
 
-async def test_a_database_without_a_schema(patient: Patient) -> None:
+async def test_a_database_without_a_schema(patient: Installation) -> None:
     patient.environment["DB_NAME"] = "postgres"
 
-    await patient.finds("PostgreSQL", "schema", says="lacks 0001_orders", fix="gofleet migrate")
+    await patient.expect("PostgreSQL", "schema", says="lacks 0001_orders", fix="gofleet migrate")
 
 
-async def test_a_database_from_the_future(patient: Patient, clean_database: str) -> None:
+async def test_a_database_from_the_future(patient: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as link:
         link.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
 
-    await patient.finds("PostgreSQL", "schema", says="9999_flight", fix="program version that this database belongs to")
+    await patient.expect(
+        "PostgreSQL", "schema", says="9999_flight", fix="program version that this database belongs to"
+    )
 
 
-async def test_a_read_only_database(patient: Patient, postgres_server: Postgres) -> None:
+async def test_a_read_only_database(patient: Installation, postgres_server: Postgres) -> None:
     name = patient.environment["DB_NAME"]
     with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
         link.execute(f"alter database {name} set default_transaction_read_only = on".encode())
 
-    await patient.finds("PostgreSQL", "writable", says="standby", fix="primary")
+    await patient.expect("PostgreSQL", "writable", says="standby", fix="primary")
 
 
-async def test_sessions_without_our_bounds(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sessions_without_our_bounds(patient: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gofleet.parts.conninfo", _without_options)  # as a pooler does
 
-    await patient.finds("PostgreSQL", "timeouts", CheckState.WARNING, says="statements 0 ms", fix="pooler")
+    await patient.expect("PostgreSQL", "timeouts", CheckState.WARNING, says="statements 0 ms", fix="pooler")
 
 
 def _without_options(settings: Any) -> str:
@@ -158,22 +160,22 @@ def _without_options(settings: Any) -> str:
     return f"host={db.host} port={db.port} user={db.user} password={db.password} dbname={db.database}"
 
 
-async def test_no_room_for_our_connections(patient: Patient) -> None:
+async def test_no_room_for_our_connections(patient: Installation) -> None:
     patient.environment["DB_POOL_SIZE"] = "500"
 
-    await patient.finds("PostgreSQL", "connections", CheckState.WARNING, says="up to 500", fix="DB_POOL_SIZE")
+    await patient.expect("PostgreSQL", "connections", CheckState.WARNING, says="up to 500", fix="DB_POOL_SIZE")
 
 
 @pytest.mark.parametrize(
     ("seconds", "state"), [(3.0, CheckState.WARNING), (-3.0, CheckState.WARNING), (60, CheckState.FAILED)]
 )
-async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: CheckState) -> None:
+async def test_a_clock_that_is_wrong(patient: Installation, seconds: float, state: CheckState) -> None:
     patient.clock = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
 
-    diagnosis = await patient.examined()
+    diagnosis = await patient.diagnose()
 
     for subject in ("PostgreSQL", "Redis"):
-        found = seen(diagnosis, subject)["clock"]
+        found = results_of(diagnosis, subject)["clock"]
         assert found.state is state
         assert ("ahead of" if seconds < 0 else "behind") in found.seen
         assert "NTP" in found.fix
@@ -181,63 +183,63 @@ async def test_a_clock_that_is_wrong(patient: Patient, seconds: float, state: Ch
 
 
 @asynccontextmanager
-async def a_channel(patient: Patient) -> AsyncGenerator[aio_pika.abc.AbstractChannel]:
+async def a_channel(patient: Installation) -> AsyncGenerator[aio_pika.abc.AbstractChannel]:
     async with await aio_pika.connect(patient.rabbit.url) as connection, connection.channel() as channel:
         yield channel
 
 
-def name_of(patient: Patient, queue: str) -> str:
+def name_of(patient: Installation, queue: str) -> str:
     return patient.environment["NAME_PREFIX"] + queue
 
 
-async def test_a_missing_queue(patient: Patient) -> None:
+async def test_a_missing_queue(patient: Installation) -> None:
     queue = name_of(patient, "orders.created.retry.5s")
     async with a_channel(patient) as channel:
         await channel.queue_delete(queue)
 
-    await patient.finds("RabbitMQ", "topology", says=f"{queue} missing", fix="start a relay or a worker")
-    await patient.finds("RabbitMQ", "topology", says=f"{queue} missing", fix="start")  # and it did not come back
+    await patient.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="start a relay or a worker")
+    await patient.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="start")  # and it did not come back
 
 
-async def test_a_missing_exchange(patient: Patient) -> None:
+async def test_a_missing_exchange(patient: Installation) -> None:
     async with a_channel(patient) as channel:
         await channel.exchange_delete(name_of(patient, "orders"))
 
-    await patient.finds("RabbitMQ", "topology", says="orders missing", fix="start a relay or a worker")
+    await patient.expect("RabbitMQ", "topology", says="orders missing", fix="start a relay or a worker")
 
 
-async def test_a_queue_of_another_type(patient: Patient) -> None:
+async def test_a_queue_of_another_type(patient: Installation) -> None:
     queue = name_of(patient, "fleet.drivers")
     async with a_channel(patient) as channel:
         await channel.queue_delete(queue)
         await channel.declare_queue(queue, durable=True)
 
-    await patient.finds("RabbitMQ", "topology", says=f"{queue}: PRECONDITION_FAILED", fix="drain and delete it")
+    await patient.expect("RabbitMQ", "topology", says=f"{queue}: PRECONDITION_FAILED", fix="drain and delete it")
 
 
-async def test_a_queue_with_another_argument(patient: Patient) -> None:
+async def test_a_queue_with_another_argument(patient: Installation) -> None:
     patient.environment["DELIVERY_LIMIT"] = "7"
 
-    diagnosis = await patient.examined()
+    diagnosis = await patient.diagnose()
 
     wrong = [each for each in diagnosis.results if each.state is not CheckState.OK]
     assert [each.check for each in wrong] == ["topology"] * 2
     assert all("x-delivery-limit" in each.seen for each in wrong)
 
 
-async def test_an_exchange_of_another_type(patient: Patient) -> None:
+async def test_an_exchange_of_another_type(patient: Installation) -> None:
     name = name_of(patient, "orders")
     async with a_channel(patient) as channel:
         await channel.exchange_delete(name)
         await channel.declare_exchange(name, "fanout", durable=True)
 
-    await patient.finds("RabbitMQ", "topology", says="inequivalent arg 'type'", fix="another NAME_PREFIX")
+    await patient.expect("RabbitMQ", "topology", says="inequivalent arg 'type'", fix="another NAME_PREFIX")
 
 
-async def test_a_broker_that_nobody_used_yet(patient: Patient) -> None:
+async def test_a_broker_that_nobody_used_yet(patient: Installation) -> None:
     patient.environment["NAME_PREFIX"] = "new."
 
-    await patient.finds(
+    await patient.expect(
         "RabbitMQ", "topology", CheckState.WARNING, says="nothing is declared yet", fix="when they start"
     )
     async with a_channel(patient) as channel:
@@ -246,31 +248,31 @@ async def test_a_broker_that_nobody_used_yet(patient: Patient) -> None:
             await channel.declare_queue(names[0], passive=True)
 
 
-async def test_a_redis_that_forgets_what_it_pleases(patient: Patient) -> None:
+async def test_a_redis_that_forgets_what_it_pleases(patient: Installation) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).config_set("maxmemory-policy", "allkeys-lru")
         patient.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.finds("Redis", "eviction", CheckState.WARNING, says="allkeys-lru", fix="noeviction")
+        await patient.expect("Redis", "eviction", CheckState.WARNING, says="allkeys-lru", fix="noeviction")
 
 
-async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Patient) -> None:
+async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Installation) -> None:
     patient.environment["BROKER"] = "redis"
 
-    await patient.finds("Redis", "persistence", CheckState.WARNING, says="all events are lost", fix="appendonly")
+    await patient.expect("Redis", "persistence", CheckState.WARNING, says="all events are lost", fix="appendonly")
 
 
-async def test_a_redis_that_refuses_a_command(patient: Patient) -> None:
+async def test_a_redis_that_refuses_a_command(patient: Installation) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).execute_command("ACL", "SETUSER", "default", "-geosearch")
         patient.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.finds("Redis", "commands", says="GEOSEARCH", fix="ACL")
+        await patient.expect("Redis", "commands", says="GEOSEARCH", fix="ACL")
 
 
-async def test_a_replica_of_redis(patient: Patient) -> None:
+async def test_a_replica_of_redis(patient: Installation) -> None:
     with a_valkey() as at, a_valkey() as of:
         # Patient, for whoever becomes a replica is busy with it for a while.
         async with redis_client(at.host, at.port, timeout_seconds=10) as redis:
@@ -279,7 +281,7 @@ async def test_a_replica_of_redis(patient: Patient) -> None:
             await eventually(lambda: _linked(client))
         patient.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.finds("Redis", "writable", says="replica", fix="primary")
+        await patient.expect("Redis", "writable", says="replica", fix="primary")
 
 
 async def _linked(client: Any) -> bool:

@@ -26,7 +26,7 @@ from tests.databases import login_of
 from tests.makers import CENTRE
 
 START_SECONDS = 60.0
-INSIST_SECONDS = 120.0
+RETRY_SECONDS = 120.0
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Running:
     def send_signal(self, sign: signal.Signals) -> None:
         self.popen.send_signal(sign)
 
-    def ended(self, within: float = 30.0) -> int:
+    def wait(self, within: float = 30.0) -> int:
         """Its exit code."""
         return self.popen.wait(within)
 
@@ -70,7 +70,7 @@ class Installation:
     address of the API."""
 
     environment: dict[str, str]
-    place: Path
+    folder: Path
     logins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     processes: list[Running] = field(default_factory=list[Running])
     count: int = 0
@@ -84,7 +84,7 @@ class Installation:
         self.count += 1
         name = f"{role}-{self.count}"
         port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
-        log = self.place / f"{name}.log"
+        log = self.folder / f"{name}.log"
         own = {"DB_USER": login_of(role), **self.logins.get(role, {})} if role in ORDER else {}
         own |= {"METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
         environment = {**os.environ, **self.environment, **own}
@@ -94,7 +94,7 @@ class Installation:
                 env=environment,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                cwd=self.place,
+                cwd=self.folder,
             )
         running = Running(name, popen, log, port)
         self.processes.append(running)
@@ -114,7 +114,7 @@ class Installation:
         alive = [process for process in self.processes if process.popen.poll() is None]
         for process in alive:
             process.send_signal(signal.SIGTERM)
-        return {process.name: process.ended() for process in alive}
+        return {process.name: process.wait() for process in alive}
 
     def kill(self) -> None:
         for process in self.processes:
@@ -145,7 +145,7 @@ class Town:
 
     http: httpx.AsyncClient
 
-    async def drivers(self, count: int, centre: Place = CENTRE) -> None:
+    async def add_drivers(self, count: int, centre: Place = CENTRE) -> None:
         """So many drivers at work around the centre, within a few hundred metres."""
         for first in range(0, count, 20):
             await asyncio.gather(*(self._driver(n, centre) for n in range(first, min(first + 20, count))))
@@ -156,12 +156,12 @@ class Town:
         (await self.http.put(path, json={"name": f"Driver {number}"})).raise_for_status()
         (await self.http.put(f"{path}/position", json=place)).raise_for_status()
 
-    async def order(self, order_id: str, pickup: Place | None = None) -> None:
+    async def create_order(self, order_id: str, pickup: Place | None = None) -> None:
         """Insists, as a careful client does, until the API has answered 2xx: the id makes that safe."""
         body: dict[str, object] = {"id": order_id, "price": 100.0, "tax": 10.0}
         if pickup is not None:
             body["pickup"] = {"lat": pickup.lat, "lng": pickup.lng}
-        until = time.monotonic() + INSIST_SECONDS
+        until = time.monotonic() + RETRY_SECONDS
         while True:
             try:
                 answer = await self.http.post("/api/v1/orders", json=body)
@@ -172,7 +172,7 @@ class Town:
             assert time.monotonic() < until, "the API never came back"
             await asyncio.sleep(0.05)
 
-    async def status(self, order_id: str) -> str:
+    async def order_status(self, order_id: str) -> str:
         return (await self.http.get(f"/api/v1/orders/{order_id}")).raise_for_status().json()["status"]
 
     async def deliver_all(self) -> int:

@@ -27,7 +27,7 @@ async def customers(town: Town) -> AsyncGenerator[None]:
     async def ordering() -> None:
         number = 0
         while True:
-            await town.order(f"o-{number}")
+            await town.create_order(f"o-{number}")
             await town.deliver_all()
             number += 1
             await asyncio.sleep(0.1)
@@ -46,7 +46,7 @@ async def test_panels_show_and_alerts_tell(installation: Installation, town: Tow
     started = dict(
         zip(ROLES, installation.start(*ROLES, RETRY_TIERS_SECONDS="1", POSITION_STALE_SECONDS="600"), strict=True)
     )
-    await town.drivers(40)
+    await town.add_drivers(40)
     place = tmp_path / "prometheus"
     place.mkdir()
     ports = {role: process.metrics_port for role, process in started.items()}

@@ -174,11 +174,11 @@ async def test_an_order_travels_over_encrypted_links(
         installation.start("fleet", "relay", "worker", "api")
         async with httpx.AsyncClient(base_url=installation.api, timeout=10, trust_env=False) as http:
             town = Town(http)
-            await town.drivers(3)
-            await town.order(order_id)
+            await town.add_drivers(3)
+            await town.create_order(order_id)
 
             async def is_dispatched() -> bool:
-                return await town.status(order_id) == "DISPATCHED"
+                return await town.order_status(order_id) == "DISPATCHED"
 
             await eventually(is_dispatched)
             assert await town.deliver_all() == 1

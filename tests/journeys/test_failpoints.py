@@ -16,7 +16,7 @@ import pytest
 from gofleet.domain.place import Place
 from gofleet.failpoints import POINTS
 from tests.journeys.installation import Installation, Running, Town
-from tests.journeys.truth import settled, truth
+from tests.journeys.truth import read_state, settled
 from tests.makers import CENTRE
 from tests.waiting import eventually
 
@@ -63,9 +63,9 @@ class Customers:
         for number in itertools.count():
             if self.over.is_set():
                 return
-            await self.town.order(f"near-{number}")
+            await self.town.create_order(f"near-{number}")
             if number % 10 == 0:
-                await self.town.order(f"far-{number}", NOWHERE)
+                await self.town.create_order(f"far-{number}", NOWHERE)
             await self._deliver()
             await asyncio.sleep(0.05)
 
@@ -93,7 +93,7 @@ async def all_well(town: Town, conninfo: str) -> None:
         return settled(conninfo)
 
     await eventually(at_rest, within=120, every=0.2)
-    assert truth(conninfo).faults == []
+    assert read_state(conninfo).violations == []
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Victims:
 async def test_killed_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
     victims = Victims(installation)
     installation.start("fleet", "api", **QUICK)
-    await town.drivers(20)
+    await town.add_drivers(20)
     installation.kill()
 
     async with ordering(town):
@@ -157,7 +157,7 @@ async def test_frozen_anywhere_nothing_is_lost(installation: Installation, town:
         victims.surviving(role, points_of(role), "stop:3s")  # longer than the lease of 2 s
     installation.start("worker", "relay", **QUICK)  # who take over from the frozen
     await eventually(lambda: all(process.ready() for process in victims.started), within=120)
-    await town.drivers(20)
+    await town.add_drivers(20)
 
     async with ordering(town):
         await victims.reached("stop:3s")
@@ -171,7 +171,7 @@ async def test_failing_anywhere_nothing_is_lost(installation: Installation, town
     for role in ("fleet", "worker", "api"):
         victims.surviving(role, points_of(role), "raise")
     await eventually(lambda: all(process.ready() for process in victims.started), within=120)
-    await town.drivers(20)
+    await town.add_drivers(20)
 
     async with ordering(town):
         # A relay that meets what nobody foresaw ends with an error, to be started anew; its sweeper only tries again.

@@ -10,7 +10,7 @@ import pytest
 
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
 from tests.journeys.installation import Installation, Town, an_installation
-from tests.journeys.truth import count, settled, truth
+from tests.journeys.truth import count, read_state, settled
 from tests.waiting import eventually
 
 ALL: tuple[str, ...] = ("fleet", "relay", "worker", "api")
@@ -20,7 +20,7 @@ SEED_CURL = b'{"id":"pedido-teste-01", "price": 100.0, "tax": 10.0}'
 
 async def test_the_seeds_order_is_dispatched(installation: Installation, town: Town) -> None:
     fleet, _, worker, _ = installation.start(*ALL)
-    await town.drivers(1)
+    await town.add_drivers(1)
     headers = {"content-type": "application/json", "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
 
     answer = await town.http.post("/api/v1/orders", content=SEED_CURL, headers=headers)
@@ -43,14 +43,14 @@ async def test_the_seeds_order_is_dispatched(installation: Installation, town: T
 
 async def test_many_orders_few_drivers_two_of_each(installation: Installation, town: Town, clean_database: str) -> None:
     installation.start("fleet", "relay", "relay", "worker", "worker", "api")
-    await town.drivers(100)
+    await town.add_drivers(100)
 
     for batch in range(0, 500, 20):
-        await asyncio.gather(*(town.order(f"o-{number}") for number in range(batch, batch + 20)))
+        await asyncio.gather(*(town.create_order(f"o-{number}") for number in range(batch, batch + 20)))
 
     await eventually(lambda: settled(clean_database), within=60, every=0.2)
-    found = truth(clean_database)
-    assert found.faults == []
+    found = read_state(clean_database)
+    assert found.violations == []
     assert found.by_status == {"DISPATCHED": 100, "MANUAL_DISPATCH": 400}
 
 
@@ -59,26 +59,26 @@ async def test_a_killed_role_loses_nothing(
     installation: Installation, town: Town, clean_database: str, victim: str
 ) -> None:
     processes = dict(zip(ALL, installation.start(*ALL), strict=True))
-    await town.drivers(100)
+    await town.add_drivers(100)
     ordering = asyncio.create_task(_two_hundred(town))
     # Somewhere in the middle, with work in hand.
     await eventually(lambda: count(clean_database) > 60, within=60, every=0.1)
 
     processes[victim].send_signal(signal.SIGKILL)
-    processes[victim].ended()
+    processes[victim].wait()
     installation.launch(victim)
 
     await ordering
     # With drivers freed for those who wait, all must end.
     await eventually(lambda: _settled_or_deliver(town, clean_database), within=90, every=0.1)
-    found = truth(clean_database)
-    assert found.faults == []
+    found = read_state(clean_database)
+    assert found.violations == []
     assert sum(found.by_status.values()) == 200
 
 
 async def _two_hundred(town: Town) -> None:
     for batch in range(0, 200, 10):
-        await asyncio.gather(*(town.order(f"o-{number}") for number in range(batch, batch + 10)))
+        await asyncio.gather(*(town.create_order(f"o-{number}") for number in range(batch, batch + 10)))
 
 
 async def _settled_or_deliver(town: Town, conninfo: str) -> bool:
@@ -89,11 +89,11 @@ async def _settled_or_deliver(town: Town, conninfo: str) -> bool:
 async def test_without_a_fleet_orders_go_to_people(installation: Installation, town: Town, clean_database: str) -> None:
     installation.start("relay", "worker", "api", RETRY_TIERS_SECONDS="1", WORKER_MAX_ATTEMPTS="2")
 
-    await asyncio.gather(*(town.order(f"o-{number}") for number in range(20)))
+    await asyncio.gather(*(town.create_order(f"o-{number}") for number in range(20)))
 
     await eventually(lambda: settled(clean_database), within=60, every=0.1)
-    found = truth(clean_database)
-    assert (found.by_status, found.faults) == ({"MANUAL_DISPATCH": 20}, [])
+    found = read_state(clean_database)
+    assert (found.by_status, found.violations) == ({"MANUAL_DISPATCH": 20}, [])
 
 
 async def test_without_anybody_to_dispatch_orders_go_to_people_in_time(
@@ -101,11 +101,11 @@ async def test_without_anybody_to_dispatch_orders_go_to_people_in_time(
 ) -> None:
     installation.start("relay", "api", T_MAX_SECONDS="1", SWEEP_SECONDS="0.2")
 
-    await town.order("o-1")
+    await town.create_order("o-1")
 
     await eventually(lambda: settled(clean_database), within=30, every=0.1)
-    found = truth(clean_database)
-    assert (found.by_status, found.faults) == ({"MANUAL_DISPATCH": 1}, [])
+    found = read_state(clean_database)
+    assert (found.by_status, found.violations) == ({"MANUAL_DISPATCH": 1}, [])
     assert (await town.http.get("/api/v1/orders/o-1")).json()["reason"] == "deadline"
 
 
@@ -121,22 +121,22 @@ async def test_the_api_accepts_orders_with_everything_else_down(
         answer = await town.http.post("/api/v1/orders", json={"id": f"o-{number}", "price": 1, "tax": 0})
         assert answer.status_code == 201
 
-    assert truth(clean_database).by_status == {"PENDING": 3}
+    assert read_state(clean_database).by_status == {"PENDING": 3}
 
 
 async def test_several_roles_share_a_process(installation: Installation, town: Town) -> None:
     # It would poll only in an hour: what follows happens because the bell is heard.
     (everything,) = installation.start("all", RELAY_POLL_SECONDS="3600")
-    await town.drivers(1)
+    await town.add_drivers(1)
 
-    await town.order("o-1")
+    await town.create_order("o-1")
 
     async def dispatched() -> bool:
-        return await town.status("o-1") == "DISPATCHED"
+        return await town.order_status("o-1") == "DISPATCHED"
 
     await eventually(dispatched)
     everything.send_signal(signal.SIGTERM)
-    assert everything.ended() == 0
+    assert everything.wait() == 0
 
 
 def test_a_role_that_cannot_go_on_stops_its_process_and_says_why(installation: Installation) -> None:
@@ -144,7 +144,7 @@ def test_a_role_that_cannot_go_on_stops_its_process_and_says_why(installation: I
 
     second = installation.launch("api")
 
-    assert second.ended() == 1
+    assert second.wait() == 1
     last = second.log.read_text().splitlines()[-3:]
     assert [line.split(":")[0].strip() for line in last] == ["error", "why", "fix"]
     assert first.popen.poll() is None
@@ -161,5 +161,5 @@ def test_a_database_without_our_schema_is_refused_with_the_remedy(
     with an_installation(environment, tmp_path) as unmigrated:
         relay = unmigrated.launch("relay")
 
-        assert relay.ended() == 1
+        assert relay.wait() == 1
         assert "gofleet migrate" in relay.log.read_text()

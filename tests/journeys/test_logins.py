@@ -12,11 +12,11 @@ from tests.waiting import eventually
 
 async def test_each_process_works_by_its_own_login(installation: Installation, town: Town, clean_database: str) -> None:
     installation.start(*ORDER)
-    await town.drivers(1)
-    await town.order("o-1")
+    await town.add_drivers(1)
+    await town.create_order("o-1")
 
     async def dispatched() -> bool:
-        return await town.status("o-1") == "DISPATCHED"
+        return await town.order_status("o-1") == "DISPATCHED"
 
     await eventually(dispatched)
     with psycopg.connect(clean_database) as link:
@@ -32,11 +32,11 @@ def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Inst
 
     worker = installation.launch("worker", DB_USER=login)
 
-    assert worker.ended() == 1
+    assert worker.wait() == 1
     what, why, fix = worker.log.read_text().splitlines()[-3:]
-    assert what == "error: PostgreSQL lets this login do too little"
+    assert what == "error: the PostgreSQL login lacks privileges"
     assert f"{login} may not insert on inbox, insert on order_log" in why
-    assert fix == f'  fix: have an administrator say: grant gofleet_worker to "{login}"'
+    assert fix == f'  fix: as an administrator, run: grant gofleet_worker to "{login}"'
     assert "Traceback" not in worker.log.read_text()
 
 
@@ -45,7 +45,7 @@ def test_a_login_of_no_role_is_told_whose_it_must_be(installation: Installation,
         link.execute("create role nobodys login")
         try:
             several = installation.launch("api,relay", DB_USER="nobodys")
-            assert several.ended() == 1
+            assert several.wait() == 1
         finally:
             link.execute("drop role nobodys")
 
@@ -58,7 +58,7 @@ def test_a_database_whose_grants_are_missing_is_told_apart(installation: Install
 
     api = installation.launch("api")
 
-    assert api.ended() == 1
+    assert api.wait() == 1
     what, why, _ = api.log.read_text().splitlines()[-3:]
-    assert what == "error: PostgreSQL lets this login do too little"
+    assert what == "error: the PostgreSQL login lacks privileges"
     assert why == "  why: permission denied for table schema_migrations"

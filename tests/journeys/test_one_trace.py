@@ -68,7 +68,7 @@ async def test_one_trace_over_all_hops(
     installation: Installation, town: Town, clean_database: str, collector: Collector
 ) -> None:
     start(installation, collector)
-    await town.drivers(1)
+    await town.add_drivers(1)
 
     await send(town, headers=CUSTOMER)
 
@@ -134,7 +134,7 @@ async def test_what_is_not_sampled_is_still_one_trace_in_the_logs(
     installation: Installation, town: Town, collector: Collector
 ) -> None:
     start(installation, collector, OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
-    await town.drivers(1)
+    await town.add_drivers(1)
 
     await send(town)
 

@@ -40,7 +40,7 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
     installation: Installation, town: Town, clean_database: str
 ) -> None:
     _, relay, _, _ = installation.start("fleet", "relay", "worker", "api")
-    await town.drivers(1)
+    await town.add_drivers(1)
     order = an_order("o-late")
     [event] = order.pending_events
 
@@ -68,7 +68,7 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
     assert (await town.http.post(f"{PARKED}/replay", json=wish)).status_code == 409
 
     async def dispatched() -> bool:
-        return await town.status("o-late") == "DISPATCHED"
+        return await town.order_status("o-late") == "DISPATCHED"
 
     await eventually(dispatched, within=20)
     await eventually(lambda: as_many_as(1), within=30, every=0.2)

@@ -90,7 +90,7 @@ async def test_open_streams_do_not_hold_up_the_end_of_the_process(
         api.send_signal(signal.SIGTERM)
         for stream in streams:
             await stream.end()
-        code = await asyncio.to_thread(api.ended)
+        code = await asyncio.to_thread(api.wait)
         took = time.monotonic() - began
 
     assert all(stream.ended for stream in streams)

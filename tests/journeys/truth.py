@@ -8,14 +8,14 @@ import psycopg
 
 
 @dataclass(frozen=True)
-class Truth:
+class DatabaseState:
     """Counts by status, and the findings that must be empty."""
 
     by_status: dict[str, int]
-    faults: list[str]
+    violations: list[str]
 
 
-FAULTS = {
+VIOLATIONS = {
     "a driver held by two live orders": """
         select driver_id from orders where status = 'DISPATCHED' group by driver_id having count(*) > 1""",
     "an order dispatched more than once": """
@@ -39,15 +39,15 @@ FAULTS = {
 }
 
 
-def truth(conninfo: str) -> Truth:
+def read_state(conninfo: str) -> DatabaseState:
     with psycopg.connect(conninfo, autocommit=True) as link:
         counted = link.execute("select status, count(*) from orders group by status").fetchall()
         faults = [
             f"{name}: {', '.join(str(row[0]) for row in rows[:5])}"
-            for name, query in FAULTS.items()
+            for name, query in VIOLATIONS.items()
             if (rows := link.execute(query.encode()).fetchall())
         ]
-    return Truth({str(status): int(count) for status, count in counted}, faults)
+    return DatabaseState({str(status): int(count) for status, count in counted}, faults)
 
 
 def count(conninfo: str) -> int:

@@ -92,7 +92,7 @@ async def outage(load: K6, installation: Installation, fleet: Running, conninfo:
 
     await eventually(lambda: reached_by_all("status in ('DISPATCHED', 'DELIVERED')"), within=120, every=0.1)
     fleet.send_signal(signal.SIGKILL)
-    fleet.ended()
+    fleet.wait()
     await eventually(lambda: reached_by_all("reason = 'fleet_unavailable'"), within=180, every=0.1)
     (restarted,) = installation.start("fleet")
     return restarted

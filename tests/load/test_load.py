@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.installation import Installation
-from tests.journeys.truth import settled, truth
+from tests.journeys.truth import read_state, settled
 from tests.load.run import k6, outage
 from tests.waiting import eventually
 
@@ -35,8 +35,8 @@ async def test_a_ramp_of_orders_is_dispatched_and_delivered(
 
     assert outcome.code == 0, outcome.output
     await eventually(lambda: settled(clean_database), within=30)
-    result = truth(clean_database)
-    assert result.faults == []
+    result = read_state(clean_database)
+    assert result.violations == []
     assert result.by_status["DELIVERED"] == outcome.metrics["orders_dispatched"]["passes"] > 50
 
 
@@ -54,7 +54,7 @@ async def test_orders_are_escalated_during_a_fleet_outage_and_dispatched_after_i
     assert outcome.code == 0, outcome.output
     assert outcome.count("customers_recovered") == CUSTOMERS
     await eventually(lambda: settled(clean_database), within=30)
-    assert truth(clean_database).faults == []
+    assert read_state(clean_database).violations == []
     logged = [str(event.get("event", "")) for event in worker.events()]
     opened, closed = logged.index("fleet breaker is open"), len(logged) - logged[::-1].index("fleet breaker is closed")
     assert opened < closed

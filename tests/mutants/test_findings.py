@@ -9,7 +9,7 @@ from gofleet.adapters.postgres.pool import Connection, create_pool
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import transition_order
-from tests.journeys.truth import truth
+from tests.journeys.truth import read_state
 from tests.makers import an_order, dispatch_to, in_status
 from tests.mutants.findings import findings
 from tests.waiting import eventually
@@ -35,7 +35,7 @@ async def test_a_dispatch_that_waited_for_its_driver_is_no_overlap(clean_databas
             await transition_order(orders, "first", Order.deliver, by=CLIENT, done=in_status(Status.DELIVERED))
         await waiting
 
-    violations = [*findings(clean_database), *truth(clean_database).faults]
+    violations = [*findings(clean_database), *read_state(clean_database).violations]
     assert [each for each in violations if each.startswith(OVERLAPS)] == []
 
 

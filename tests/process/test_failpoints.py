@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gofleet import failpoints
-from gofleet.cli.run import arm
+from gofleet.cli.run import arm_failpoints
 from gofleet.settings import SettingsError, load
 
 PACKAGE = Path(failpoints.__file__).parent
@@ -47,13 +47,13 @@ def test_every_point_lies_somewhere_and_no_other_does() -> None:
 )
 def test_a_wrong_spec_stops_the_start(spec: str, why: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(why)):
-        arm(load({"GOFLEET_FAILPOINTS": spec}, dotenv=None))
+        arm_failpoints(load({"GOFLEET_FAILPOINTS": spec}, dotenv=None))
 
 
 def test_production_refuses_them() -> None:
     environment = {"GOFLEET_ENV": "production", "GOFLEET_FAILPOINTS": "worker.after_lease=kill"}
     with pytest.raises(SettingsError, match="is set in production"):
-        arm(load(environment, dotenv=None))
+        arm_failpoints(load(environment, dotenv=None))
 
 
 def test_it_happens_at_the_passing_that_was_said_and_once() -> None:

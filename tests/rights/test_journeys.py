@@ -67,7 +67,7 @@ async def a_town(installation: Installation) -> AsyncGenerator[Town]:
 
 async def until(town: Town, order: str, status: str) -> None:
     async def reached() -> bool:
-        return await town.status(order) == status
+        return await town.order_status(order) == status
 
     await eventually(reached, within=60, every=0.1)
 
@@ -76,13 +76,13 @@ async def lives_with_and_without_a_fleet(installation: Installation) -> None:
     """Dispatched, delivered, and with the fleet killed retried until people have it."""
     fleet, *_ = installation.start(*ROLES)
     async with a_town(installation) as town:
-        await town.drivers(2)
-        await town.order("o-1")
+        await town.add_drivers(2)
+        await town.create_order("o-1")
         await until(town, "o-1", "DISPATCHED")
         assert await town.deliver_all() == 1
         fleet.send_signal(signal.SIGKILL)
-        fleet.ended()
-        await town.order("o-2")
+        fleet.wait()
+        await town.create_order("o-2")
         await until(town, "o-2", "MANUAL_DISPATCH")
         installation.start("fleet")
         await town.http.post("/api/v1/orders/o-2/redispatch")

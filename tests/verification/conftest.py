@@ -13,7 +13,7 @@ from gofleet.adapters.postgres.pool import create_pool
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.embedded import Postgres, Valkey
 from gofleet.settings import load
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 
 
 @pytest.fixture
@@ -34,12 +34,14 @@ def environment(postgres_server: Postgres, valkey_server: Valkey, clean_database
 
 
 @pytest.fixture
-async def world(environment: dict[str, str], clean_database: str, tmp_path: Path) -> AsyncGenerator[World]:
+async def world(
+    environment: dict[str, str], clean_database: str, tmp_path: Path
+) -> AsyncGenerator[VerifiedInstallation]:
     settings = load(environment, dotenv=None)
     async with (
         create_pool(clean_database, size=2, wait_seconds=5) as pool,
         redis_client(settings.redis.host, settings.redis.port, timeout_seconds=5) as redis,
     ):
-        world = World(settings, clean_database, pool, redis, tmp_path)
-        await world.live()
+        world = VerifiedInstallation(settings, clean_database, pool, redis, tmp_path)
+        await world.populate()
         yield world

@@ -5,84 +5,84 @@ from __future__ import annotations
 from typing import Any
 
 from gofleet.domain.order import Order
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 
 
 def again(line: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {**line, **changed}
 
 
-async def test_i1_an_accepted_order_that_is_gone(world: World) -> None:
+async def test_i1_an_accepted_order_that_is_gone(world: VerifiedInstallation) -> None:
     (accepted, _) = world.lines("create", "o-delivered")
     request, response = {**accepted["request"], "id": "o-lost"}, {**accepted["response"], "id": "o-lost"}
     world.ledger.append(again(accepted, order_id="o-lost", request=request, response=response))
 
-    await world.finds("I1", "o-lost", says="was answered 201")
+    await world.expect_violations("I1", "o-lost", says="was answered 201")
 
 
-async def test_i1_an_order_that_is_kept_with_another_price(world: World) -> None:
-    world.sql(
+async def test_i1_an_order_that_is_kept_with_another_price(world: VerifiedInstallation) -> None:
+    world.execute(
         "update orders set price = 50, final_price = 60 where id = 'o-delivered'",
         'update outbox set payload = payload || \'{"price": 50, "final_price": 60}\''
         " where aggregate_id = 'o-delivered' and seq = 1",
     )
 
-    await world.finds("I1", "o-delivered", says="50.00")
+    await world.expect_violations("I1", "o-delivered", says="50.00")
 
 
-async def test_i1_an_order_that_is_kept_with_another_place(world: World) -> None:
-    world.sql("update orders set pickup_lat = 1 where id = 'o-delivered'")
+async def test_i1_an_order_that_is_kept_with_another_place(world: VerifiedInstallation) -> None:
+    world.execute("update orders set pickup_lat = 1 where id = 'o-delivered'")
 
-    await world.finds("I1", "o-delivered")
+    await world.expect_violations("I1", "o-delivered")
 
 
-async def test_i1_a_delivery_that_is_not_kept(world: World) -> None:
+async def test_i1_a_delivery_that_is_not_kept(world: VerifiedInstallation) -> None:
     (delivered,) = world.lines("deliver", "o-delivered")
     world.ledger.append(again(delivered, order_id="o-manual", response={**delivered["response"], "id": "o-manual"}))
 
-    await world.finds("I1", "o-manual", says="never became DELIVERED")
+    await world.expect_violations("I1", "o-manual", says="never became DELIVERED")
 
 
-async def test_i10_a_replay_with_another_answer(world: World) -> None:
+async def test_i10_a_replay_with_another_answer(world: VerifiedInstallation) -> None:
     world.lines("create", "o-manual")[1]["response"]["created_at"] = "2020-01-01T00:00:00Z"
 
-    await world.finds("I10", "o-manual", says="answered differently the second time")
+    await world.expect_violations("I10", "o-manual", says="answered differently the second time")
 
 
-async def test_i10_a_replay_that_tells_what_became_of_it(world: World) -> None:
+async def test_i10_a_replay_that_tells_what_became_of_it(world: VerifiedInstallation) -> None:
     for line in world.lines("create", "o-manual")[:2]:
         line["response"] |= {"status": "MANUAL_DISPATCH", "version": 2}
 
-    await world.finds("I10", "o-manual", says="as MANUAL_DISPATCH, version 2")
+    await world.expect_violations("I10", "o-manual", says="as MANUAL_DISPATCH, version 2")
 
 
-async def test_i10_a_conflict_about_the_same_content(world: World) -> None:
+async def test_i10_a_conflict_about_the_same_content(world: VerifiedInstallation) -> None:
     accepted = world.lines("create", "o-manual")[0]
     world.ledger.append(again(accepted, status=409, response={"type": "urn:gofleet:problem:order-taken"}))
 
-    await world.finds("I10", "o-manual", says="has the requested content")
+    await world.expect_violations("I10", "o-manual", says="has the requested content")
 
 
-async def test_i10_two_contents_of_one_id(world: World) -> None:
+async def test_i10_two_contents_of_one_id(world: VerifiedInstallation) -> None:
     """One of them cannot have been kept."""
     replayed = world.lines("create", "o-manual")[1]
     replayed["request"] = {**replayed["request"], "price": 1}
 
-    await world.finds("I1 I10", "o-manual", says="and again with")
+    await world.expect_violations("I1 I10", "o-manual", says="and again with")
 
 
-async def test_i11_a_cancelled_order_that_was_delivered(world: World) -> None:
+async def test_i11_a_cancelled_order_that_was_delivered(world: VerifiedInstallation) -> None:
     (cancelled,) = world.lines("cancel", "o-cancelled")
     world.ledger.append(again(cancelled, order_id="o-delivered", response={"id": "o-delivered"}))
 
-    await world.finds("I11", "o-delivered", says="and is DELIVERED")
+    await world.expect_violations("I11", "o-delivered", says="and is DELIVERED")
 
 
-async def test_i11_a_cancelled_order_that_was_dispatched_after_that(world: World) -> None:
+async def test_i11_a_cancelled_order_that_was_dispatched_after_that(world: VerifiedInstallation) -> None:
     """Such a move is illegal, too."""
     await world.add("o-called-off")
-    await world.move("o-called-off", Order.cancel)
-    world.sql(
+    await world.transition("o-called-off", Order.cancel)
+    world.execute(
         "insert into order_log (order_id, was, became, driver_id, version)"
         " values ('o-called-off', 'CANCELLED', 'DISPATCHED', 'dora', 3)",
         "update orders set status = 'DISPATCHED', driver_id = 'dora', version = 3 where id = 'o-called-off'",
@@ -91,36 +91,36 @@ async def test_i11_a_cancelled_order_that_was_dispatched_after_that(world: World
         "insert into inbox select 'dispatch', event_id, 'x' from outbox"
         " where aggregate_id = 'o-called-off' and seq = 1",
     )
-    await world.published()
+    await world.publish_events()
     await world.positions.occupy("dora", "o-called-off", 3)
     world.ledger.append(world.line("cancel", "o-called-off", None, 200, {"id": "o-called-off"}))
 
-    await world.finds("I3 I11", "o-called-off", says="was dispatched after that")
+    await world.expect_violations("I3 I11", "o-called-off", says="was dispatched after that")
 
 
-async def test_i11_a_refused_cancel_of_an_order_under_way(world: World) -> None:
+async def test_i11_a_refused_cancel_of_an_order_under_way(world: VerifiedInstallation) -> None:
     (refused,) = world.lines("cancel", "o-delivered")
     world.ledger.append(again(refused, order_id="o-dispatched", response={"type": refused["response"]["type"]}))
 
-    await world.finds("I11", "o-dispatched", says="could not be cancelled")
+    await world.expect_violations("I11", "o-dispatched", says="could not be cancelled")
 
 
-async def test_i11_a_lost_race_says_nothing(world: World) -> None:
+async def test_i11_a_lost_race_says_nothing(world: VerifiedInstallation) -> None:
     stale = {"type": "urn:gofleet:problem:stale-order"}
     world.ledger.append(world.line("cancel", "o-dispatched", None, 409, stale))
 
-    await world.holds()
+    await world.expect_none()
 
 
-async def test_i15_an_answer_with_somebody_elses_order(world: World) -> None:
+async def test_i15_an_answer_with_somebody_elses_order(world: VerifiedInstallation) -> None:
     (shown,) = world.lines("get", "o-manual")
     shown["response"]["id"] = "o-dispatched"
 
-    await world.finds("I15", "o-manual", says="was answered with order o-dispatched")
+    await world.expect_violations("I15", "o-manual", says="was answered with order o-dispatched")
 
 
-async def test_i15_a_refusal_that_speaks_of_somebody_else(world: World) -> None:
+async def test_i15_a_refusal_that_speaks_of_somebody_else(world: VerifiedInstallation) -> None:
     (refused,) = world.lines("cancel", "o-delivered")
     refused["response"]["detail"] = "the driver is busy with o-dispatched."
 
-    await world.finds("I15", "o-delivered", says="o-dispatched")
+    await world.expect_violations("I15", "o-delivered", says="o-dispatched")

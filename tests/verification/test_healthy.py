@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gofleet.verification import Verdict
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 
 
-async def test_nothing_is_found_where_all_was_kept(world: World) -> None:
+async def test_nothing_is_found_where_all_was_kept(world: VerifiedInstallation) -> None:
     report = await world.verify()
 
     assert [each for each in report.results if each.total or each.unreadable] == []
@@ -15,7 +15,7 @@ async def test_nothing_is_found_where_all_was_kept(world: World) -> None:
     assert report.exit_code == 0
 
 
-async def test_what_is_not_given_is_not_checked(world: World) -> None:
+async def test_what_is_not_given_is_not_checked(world: VerifiedInstallation) -> None:
     report = await world.verify(ledger=False, tap=False)
 
     unchecked = {each.id for each in report.results if each.verdict is Verdict.NOT_CHECKED}

@@ -4,78 +4,80 @@ from __future__ import annotations
 
 from gofleet.domain.order import Order
 from tests.makers import dispatch_to
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 
 EVENT = "insert into outbox (event_id, aggregate_id, seq, event_type, payload) values (gen_random_uuid(), {})"
 
 
-async def test_i2_an_order_that_waits(world: World) -> None:
+async def test_i2_an_order_that_waits(world: VerifiedInstallation) -> None:
     await world.add("o-waiting")
-    await world.settle()
+    await world.handle_events()
 
-    await world.finds("I2", "o-waiting", says="is PENDING since")
-    await world.holds(live=True)  # it may yet find somebody
+    await world.expect_violations("I2", "o-waiting", says="is PENDING since")
+    await world.expect_none(live=True)  # it may yet find somebody
 
 
-async def test_i2_an_order_that_waits_for_too_long_even_under_load(world: World) -> None:
+async def test_i2_an_order_that_waits_for_too_long_even_under_load(world: VerifiedInstallation) -> None:
     await world.add("o-forgotten")
-    await world.settle()
-    world.sql("update orders set pending_since = now() - interval '131 s' where id = 'o-forgotten'")
+    await world.handle_events()
+    world.execute("update orders set pending_since = now() - interval '131 s' where id = 'o-forgotten'")
 
-    await world.finds("I2", "o-forgotten", live=True)
-    world.sql("update orders set pending_since = now() - interval '125 s' where id = 'o-forgotten'")
-    await world.holds(live=True)
-
-
-async def test_i2_an_order_handed_over_without_a_reason(world: World) -> None:
-    world.sql("alter table orders drop constraint orders_reason", "update orders set reason = null")
-
-    await world.finds("I2", "o-manual", says="without a reason")
+    await world.expect_violations("I2", "o-forgotten", live=True)
+    world.execute("update orders set pending_since = now() - interval '125 s' where id = 'o-forgotten'")
+    await world.expect_none(live=True)
 
 
-async def test_i3_an_illegal_move(world: World) -> None:
-    world.sql(
+async def test_i2_an_order_handed_over_without_a_reason(world: VerifiedInstallation) -> None:
+    world.execute("alter table orders drop constraint orders_reason", "update orders set reason = null")
+
+    await world.expect_violations("I2", "o-manual", says="without a reason")
+
+
+async def test_i3_an_illegal_move(world: VerifiedInstallation) -> None:
+    world.execute(
         "update orders set status = 'DELIVERED', driver_id = 'dora', reason = null, version = 3 where id = 'o-manual'",
         "insert into order_log (order_id, was, became, driver_id, version)"
         " values ('o-manual', 'MANUAL_DISPATCH', 'DELIVERED', 'dora', 3)",
         EVENT.format("'o-manual', 3, 'orders.delivered', '{}'"),
     )
-    await world.published()
+    await world.publish_events()
 
-    await world.finds("I3", "o-manual", says="became DELIVERED from MANUAL_DISPATCH")
+    await world.expect_violations("I3", "o-manual", says="became DELIVERED from MANUAL_DISPATCH")
 
 
-async def test_i3_a_history_with_a_hole(world: World) -> None:
-    world.sql(
+async def test_i3_a_history_with_a_hole(world: VerifiedInstallation) -> None:
+    world.execute(
         "update order_log set version = 7 where order_id = 'o-manual' and version = 2",
         "update orders set version = 7 where id = 'o-manual'",
         "update outbox set seq = 7 where aggregate_id = 'o-manual' and seq = 2",
     )
 
-    await world.finds("I3", "o-manual", says="version 7 (MANUAL_DISPATCH from PENDING) comes after version 1")
+    await world.expect_violations(
+        "I3", "o-manual", says="version 7 (MANUAL_DISPATCH from PENDING) comes after version 1"
+    )
 
 
-async def test_i3_a_history_that_ends_elsewhere(world: World) -> None:
-    world.sql("update orders set driver_id = 'dora' where id = 'o-delivered'")
+async def test_i3_a_history_that_ends_elsewhere(world: VerifiedInstallation) -> None:
+    world.execute("update orders set driver_id = 'dora' where id = 'o-delivered'")
 
-    await world.finds(
+    await world.expect_violations(
         "I3", "o-delivered", says="DELIVERED of dora at version 3, its history ends with DELIVERED of ana"
     )
 
 
-async def test_i3_an_order_without_any_history(world: World) -> None:
-    world.sql(
+async def test_i3_an_order_without_any_history(world: VerifiedInstallation) -> None:
+    world.execute(
         "delete from order_log where order_id = 'o-manual'",
         "delete from outbox where aggregate_id = 'o-manual'",
         "delete from inbox where event_id not in (select event_id from outbox)",
     )
 
-    await world.finds("I3", "o-manual", tap=False)
+    await world.expect_violations("I3", "o-manual", tap=False)
 
 
-async def test_i4_a_second_dispatch(world: World) -> None:
+async def test_i4_a_second_dispatch(world: VerifiedInstallation) -> None:
     """The table of moves allows none, so an illegal move is found as well."""
-    world.sql(
+    world.execute(
         "update orders set driver_id = 'dora', version = 3 where id = 'o-dispatched'",
         "insert into order_log (order_id, was, became, driver_id, version)"
         " values ('o-dispatched', 'DISPATCHED', 'DISPATCHED', 'dora', 3)",
@@ -83,68 +85,68 @@ async def test_i4_a_second_dispatch(world: World) -> None:
             '{"type": "orders.dispatched", "order_id": "o-dispatched", "sequence": 3, "driver_id": "dora"}'
         """),
     )
-    await world.published()
+    await world.publish_events()
     await world.positions.free("ana", "o-dispatched", 3)
     await world.positions.occupy("dora", "o-dispatched", 3)
 
-    await world.finds("I3 I4", "o-dispatched", says="dispatched 2 times (to ana, dora)")
+    await world.expect_violations("I3 I4", "o-dispatched", says="dispatched 2 times (to ana, dora)")
 
 
-async def test_i4_a_driver_exchanged_on_the_way(world: World) -> None:
-    world.sql(
+async def test_i4_a_driver_exchanged_on_the_way(world: VerifiedInstallation) -> None:
+    world.execute(
         "update orders set driver_id = 'dora' where id = 'o-delivered'",
         "update order_log set driver_id = 'dora' where order_id = 'o-delivered' and became = 'DELIVERED'",
     )
 
-    await world.finds("I4", "o-delivered", says="has driver dora as DELIVERED and had ana")
+    await world.expect_violations("I4", "o-delivered", says="has driver dora as DELIVERED and had ana")
 
 
-async def test_i5_a_driver_with_two_orders(world: World) -> None:
-    world.sql("drop index one_live_order_per_driver")
-    await world.move("o-manual", dispatch_to("ana"))
-    await world.settle()
+async def test_i5_a_driver_with_two_orders(world: VerifiedInstallation) -> None:
+    world.execute("drop index one_live_order_per_driver")
+    await world.transition("o-manual", dispatch_to("ana"))
+    await world.handle_events()
 
-    await world.finds("I5", "ana", says="o-manual")
+    await world.expect_violations("I5", "ana", says="o-manual")
 
 
-async def test_i5_also_when_it_is_long_over(world: World) -> None:
-    world.sql("drop index one_live_order_per_driver")
-    await world.move("o-manual", dispatch_to("ana"))
+async def test_i5_also_when_it_is_long_over(world: VerifiedInstallation) -> None:
+    world.execute("drop index one_live_order_per_driver")
+    await world.transition("o-manual", dispatch_to("ana"))
     for order_id in ("o-manual", "o-dispatched"):
-        await world.move(order_id, Order.deliver)
-    await world.settle()
+        await world.transition(order_id, Order.deliver)
+    await world.handle_events()
 
-    await world.finds("I5", "ana")
+    await world.expect_violations("I5", "ana")
 
 
-async def test_i5_is_not_fooled_by_transactions_that_began_early(world: World) -> None:
+async def test_i5_is_not_fooled_by_transactions_that_began_early(world: VerifiedInstallation) -> None:
     """ana's second order began, by the clock, before her first one had ended: it waited for that."""
-    world.sql(
+    world.execute(
         "update order_log set at = at - interval '1 hour'"
         " where order_id = 'o-dispatched' and became = 'DISPATCHED' and driver_id = 'ana'"
     )
 
-    await world.holds()
+    await world.expect_none()
 
 
-async def test_i16_money_that_is_no_number(world: World) -> None:
-    world.sql("alter table orders drop constraint orders_finite")
-    world.sql("update orders set price = 'NaN', final_price = 'NaN' where id = 'o-manual'")
+async def test_i16_money_that_is_no_number(world: VerifiedInstallation) -> None:
+    world.execute("alter table orders drop constraint orders_finite")
+    world.execute("update orders set price = 'NaN', final_price = 'NaN' where id = 'o-manual'")
 
-    await world.finds("I16", "o-manual", says="price NaN", ledger=False)
+    await world.expect_violations("I16", "o-manual", says="price NaN", ledger=False)
 
 
-async def test_i16_a_sum_that_is_wrong(world: World) -> None:
-    world.sql(
+async def test_i16_a_sum_that_is_wrong(world: VerifiedInstallation) -> None:
+    world.execute(
         "alter table orders drop constraint orders_money",
         "update orders set final_price = 1 where id = 'o-manual'",
         "update outbox set payload = payload || '{\"final_price\": 1}' where aggregate_id = 'o-manual' and seq = 1",
     )
 
-    await world.finds("I16", "o-manual", says="final price 1.00")
+    await world.expect_violations("I16", "o-manual", says="final price 1.00")
 
 
-async def test_i16_a_price_that_was_told_differently(world: World) -> None:
-    world.sql("update orders set price = 50, final_price = 60 where id = 'o-manual'")
+async def test_i16_a_price_that_was_told_differently(world: VerifiedInstallation) -> None:
+    world.execute("update orders set price = 50, final_price = 60 where id = 'o-manual'")
 
-    await world.finds("I16", "o-manual", says="orders.created says 100.00 + 10.00", ledger=False)
+    await world.expect_violations("I16", "o-manual", says="orders.created says 100.00 + 10.00", ledger=False)

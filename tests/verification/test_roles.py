@@ -61,11 +61,11 @@ async def _work(installation: Installation, environment: dict[str, str]) -> Path
     """Orders come, go and are called off until nothing is under way; then all roles stop."""
     installation.start("all")
     async with (
-        _tapping(environment, installation.place / "tap.jsonl") as tap,
+        _tapping(environment, installation.folder / "tap.jsonl") as tap,
         httpx.AsyncClient(base_url=installation.api, timeout=20, trust_env=False) as http,
     ):
         client = Client(http)
-        await Town(http).drivers(ORDERS)
+        await Town(http).add_drivers(ORDERS)
         for number in range(ORDERS):
             order_id = f"o-{number}"
             order = {"id": order_id, "price": 10.25 + number, "tax": 1}
@@ -73,7 +73,7 @@ async def _work(installation: Installation, environment: dict[str, str]) -> Path
             assert await client.does("create", order_id, order) == 200
             assert await client.does("create", order_id, {**order, "tax": 2}) == 409
             await client.does("cancel" if number % 3 == 0 else "deliver", order_id)
-        (installation.place / "ledger.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in client.ledger))
+        (installation.folder / "ledger.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in client.ledger))
         await eventually(lambda: _at_rest(environment, tap), within=60, every=0.2)
     installation.stop()
     return tap

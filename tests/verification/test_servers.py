@@ -19,69 +19,71 @@ from gofleet.parts import topology
 from gofleet.settings import load
 from gofleet.verification import Verdict, servers
 from tests.services import a_vhost
-from tests.verification.world import World
+from tests.verification.world import VerifiedInstallation
 from tests.waiting import eventually
 
 
-async def command(world: World, *words: str | int) -> None:
+async def command(world: VerifiedInstallation, *words: str | int) -> None:
     """To the installation's Redis."""
     await cast("Any", world.redis).execute_command(*words)
 
 
-async def test_i14_a_busy_driver_whom_redis_forgot(world: World) -> None:
+async def test_i14_a_busy_driver_whom_redis_forgot(world: VerifiedInstallation) -> None:
     await command(world, "DEL", f"{world.prefix}busy:ana")
 
-    await world.finds("I14", "ana", says="has o-dispatched, but is not busy in Redis")
-    await world.holds(live=True)  # its news may be on the way
+    await world.expect_violations("I14", "ana", says="has o-dispatched, but is not busy in Redis")
+    await world.expect_none(live=True)  # its news may be on the way
 
 
-async def test_i14_a_driver_who_is_busy_with_nothing(world: World) -> None:
+async def test_i14_a_driver_who_is_busy_with_nothing(world: VerifiedInstallation) -> None:
     await world.positions.occupy("dora", "o-delivered", 3)
 
-    await world.finds("I14", "dora", says="is busy with o-delivered")
+    await world.expect_violations("I14", "dora", says="is busy with o-delivered")
 
 
-async def test_i14_a_busy_driver_who_looks_free(world: World) -> None:
+async def test_i14_a_busy_driver_who_looks_free(world: VerifiedInstallation) -> None:
     await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "ana")
 
-    await world.finds("I14", "ana", says="indexed as free")
+    await world.expect_violations("I14", "ana", says="indexed as free")
 
 
 @pytest.mark.parametrize("key", ["claim:ana", "claimed:o-1"])
-async def test_i14_a_claim_that_never_ends(world: World, key: str) -> None:
+async def test_i14_a_claim_that_never_ends(world: VerifiedInstallation, key: str) -> None:
     await command(world, "SET", f"{world.prefix}{key}", "x", "PX", 60_000)
-    await world.holds()
+    await world.expect_none()
     await command(world, "PERSIST", f"{world.prefix}{key}")
 
-    await world.finds("I14", f"{world.prefix}{key}", says="never expires")
+    await world.expect_violations("I14", f"{world.prefix}{key}", says="never expires")
 
 
 @pytest.mark.parametrize("queue", ["orders.created", "fleet.drivers", "orders.created.parking"])
-async def test_i17_a_message_in_a_stream(world: World, queue: str) -> None:
+async def test_i17_a_message_in_a_stream(world: VerifiedInstallation, queue: str) -> None:
     stream = f"{world.prefix}stream:{queue}"
     await command(world, "XADD", stream, "*", "__data__", "x")
 
-    await world.finds("I17", stream, says="has 1 messages ready")
-    await world.holds(live=True)
+    await world.expect_violations("I17", stream, says="has 1 messages ready")
+    await world.expect_none(live=True)
 
 
-async def test_i17_a_message_held_by_a_consumer_of_a_stream(world: World) -> None:
+async def test_i17_a_message_held_by_a_consumer_of_a_stream(world: VerifiedInstallation) -> None:
     stream = f"{world.prefix}stream:orders.created"
     await command(world, "XADD", stream, "*", "__data__", "x")
     await command(world, "XGROUP", "CREATE", stream, GROUP, "0")
     await command(world, "XREADGROUP", "GROUP", GROUP, "somebody", "STREAMS", stream, ">")
 
-    await world.finds("I17", stream, says="has 0 messages ready and 1 held by consumers")
+    await world.expect_violations("I17", stream, says="has 0 messages ready and 1 held by consumers")
 
 
-async def test_i17_a_retry_that_waits_in_redis(world: World) -> None:
+async def test_i17_a_retry_that_waits_in_redis(world: VerifiedInstallation) -> None:
     await command(world, "ZADD", f"{world.prefix}stream:orders.created.later", 1, "x")
 
-    await world.finds("I17", f"{world.prefix}stream:orders.created.later")
+    await world.expect_violations("I17", f"{world.prefix}stream:orders.created.later")
 
 
 @pytest.fixture
-async def rabbit(world: World, environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[RabbitAddress]:
+async def rabbit(
+    world: VerifiedInstallation, environment: dict[str, str], rabbit_server: RabbitMQ
+) -> AsyncGenerator[RabbitAddress]:
     """The same installation with RabbitMQ as its broker; its queues are not declared yet."""
     with a_vhost(rabbit_server) as at:
         there = {"RABBITMQ_HOST": at.host, "AMQP_PORT": str(at.port), "RABBITMQ_VHOST": at.vhost}
@@ -90,27 +92,27 @@ async def rabbit(world: World, environment: dict[str, str], rabbit_server: Rabbi
         yield at
 
 
-async def declare(world: World) -> None:
+async def declare(world: VerifiedInstallation) -> None:
     async with RabbitPublisher(server_of(world.settings), topology(world.settings)):
         pass
 
 
-async def test_i17_queues_that_do_not_exist(world: World, rabbit: RabbitAddress) -> None:
-    await world.finds("I17", *topology(world.settings).names(), says="does not exist")
+async def test_i17_queues_that_do_not_exist(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
+    await world.expect_violations("I17", *topology(world.settings).names(), says="does not exist")
 
 
 @pytest.mark.parametrize("queue", ["orders.created", "orders.created.retry.120s", "fleet.drivers.parking"])
-async def test_i17_a_message_in_a_queue(world: World, rabbit: RabbitAddress, queue: str) -> None:
+async def test_i17_a_message_in_a_queue(world: VerifiedInstallation, rabbit: RabbitAddress, queue: str) -> None:
     await declare(world)
-    await world.holds()
+    await world.expect_none()
     name = f"{world.settings.general.name_prefix}{queue}"
     async with await aio_pika.connect(rabbit.url) as connection, connection.channel() as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"x"), name)
 
-    await world.finds("I17", name, says="has 1 messages ready")
+    await world.expect_violations("I17", name, says="has 1 messages ready")
 
 
-async def test_i17_a_message_held_by_a_consumer(world: World, rabbit: RabbitAddress) -> None:
+async def test_i17_a_message_held_by_a_consumer(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
     await declare(world)
     name = f"{world.settings.general.name_prefix}orders.created"
     async with await aio_pika.connect(rabbit.url) as connection, connection.channel() as channel:
@@ -118,18 +120,18 @@ async def test_i17_a_message_held_by_a_consumer(world: World, rabbit: RabbitAddr
         queue = await channel.get_queue(name)
         held = await queue.get()
         assert held is not None
-        await world.holds()  # over AMQP it cannot be seen
+        await world.expect_none()  # over AMQP it cannot be seen
         # The API's figures are a few seconds old, at first without the message.
         await eventually(lambda: _sees(world, rabbit), within=30, every=0.5)
-        await world.finds("I17", name, says="1 held by consumers", management=rabbit.management_url)
+        await world.expect_violations("I17", name, says="1 held by consumers", management=rabbit.management_url)
 
 
-async def _sees(world: World, rabbit: RabbitAddress) -> bool:
+async def _sees(world: VerifiedInstallation, rabbit: RabbitAddress) -> bool:
     report = await world.verify(management=rabbit.management_url)
     return report.results[16].total > 0
 
 
-async def test_i17_a_management_api_that_is_away_is_unknown(world: World, rabbit: RabbitAddress) -> None:
+async def test_i17_a_management_api_that_is_away_is_unknown(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
     await declare(world)
 
     report = await world.verify(management="http://127.0.0.1:1")
@@ -139,16 +141,16 @@ async def test_i17_a_management_api_that_is_away_is_unknown(world: World, rabbit
     assert report.exit_code == 3
 
 
-async def test_i18_a_forgotten_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_i18_a_forgotten_transaction(world: VerifiedInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
     async with await psycopg.AsyncConnection.connect(world.dsn) as link:
         await link.execute("select 1")
-        await world.holds()  # not for long
+        await world.expect_none()  # not for long
         monkeypatch.setattr(servers, "IDLE_SECONDS", 0.0)
 
-        await world.finds("I18", str(link.info.backend_pid), says="idle in transaction (gofleet)")
+        await world.expect_violations("I18", str(link.info.backend_pid), says="idle in transaction (gofleet)")
 
 
-async def test_i18_a_lock_that_is_waited_for_too_long(world: World) -> None:
+async def test_i18_a_lock_that_is_waited_for_too_long(world: VerifiedInstallation) -> None:
     postgres = msgspec.structs.replace(world.settings.postgres, lock_timeout_ms=1)
     world.settings = msgspec.structs.replace(world.settings, postgres=postgres)
     lock = "select from orders where id = 'o-manual' for update"
@@ -160,10 +162,12 @@ async def test_i18_a_lock_that_is_waited_for_too_long(world: World) -> None:
         waiting = asyncio.create_task(waiter.execute(lock))
         await eventually(lambda: _waits(world, waiter.info.backend_pid))
 
-        await world.finds("I18", str(waiter.info.backend_pid), says=f"held by {{{holder.info.backend_pid}}}")
+        await world.expect_violations(
+            "I18", str(waiter.info.backend_pid), says=f"held by {{{holder.info.backend_pid}}}"
+        )
         await holder.rollback()
         await waiting
 
 
-def _waits(world: World, pid: int) -> bool:
+def _waits(world: VerifiedInstallation, pid: int) -> bool:
     return world.value(f"select wait_event_type from pg_stat_activity where pid = {pid}") == "Lock"

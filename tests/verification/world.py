@@ -40,14 +40,14 @@ HISTORIES: dict[str, Moves] = {
 
 
 @dataclass
-class World:
+class VerifiedInstallation:
     """`ledger` and `tap` are the lines that `verify` will be given, to be changed before."""
 
     settings: Settings
     dsn: str
     pool: Pool
     redis: Redis
-    place: Path
+    folder: Path
     ledger: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     tap: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -55,18 +55,18 @@ class World:
     def prefix(self) -> str:
         return key_prefix(self.settings)
 
-    async def live(self) -> None:
+    async def populate(self) -> None:
         """Orders come and go, through the real adapters; news travels as a broker would carry it."""
         orders = PostgresOrders(self.pool)
         await self.positions.update_positions([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
         for order_id, moves in HISTORIES.items():
             assert await orders.add(an_order(order_id))
-            self.told("create", await orders.get(order_id), 201)
-            self.told("create", await orders.get(order_id), 200)
+            self.record("create", await orders.get(order_id), 201)
+            self.record("create", await orders.get(order_id), 200)
             for move in moves:
-                await self.move(order_id, move)
+                await self.transition(order_id, move)
         await self._refusals(orders)
-        await self.settle()
+        await self.handle_events()
 
     @property
     def positions(self) -> RedisPositions:
@@ -75,25 +75,25 @@ class World:
     async def add(self, order_id: str) -> None:
         assert await PostgresOrders(self.pool).add(an_order(order_id))
 
-    async def move(self, order_id: str, move: Transition) -> None:
+    async def transition(self, order_id: str, move: Transition) -> None:
         orders = PostgresOrders(self.pool)
         order = await orders.get(order_id)
         move(order, by=CLIENT)
         await orders.save(order)
 
-    async def settle(self) -> None:
+    async def handle_events(self) -> None:
         """Whatever is in the outbox is published and handled."""
         inbox, follow = PostgresInbox(self.pool), FollowOrders(self.positions)
-        for message in await self.published():
+        for message in await self.publish_events():
             if message.type in QUEUES[DISPATCH_QUEUE]:
                 await inbox.record(Receipt(DISPATCH_CONSUMER, message.event_id), "dispatched")
             if message.type in QUEUES[FLEET_QUEUE]:
                 await follow(from_json(message.body))
 
     async def _refusals(self, orders: PostgresOrders) -> None:
-        self.told("cancel", await orders.get("o-cancelled"), 200)
-        self.told("deliver", await orders.get("o-delivered"), 200)
-        self.told("get", await orders.get("o-manual"), 200)
+        self.record("cancel", await orders.get("o-cancelled"), 200)
+        self.record("deliver", await orders.get("o-delivered"), 200)
+        self.record("get", await orders.get("o-manual"), 200)
         problem = {"type": "urn:gofleet:problem:invalid-transition", "detail": "order o-delivered is DELIVERED"}
         self.ledger.append(self.line("cancel", "o-delivered", None, 409, problem))
         other = {"id": "o-manual", "price": 1, "tax": 0}
@@ -104,7 +104,7 @@ class World:
         self.ledger.append(self.line("create", "o-manual", other, 409, taken))
         self.ledger.append(self.line("create", "o-unknown", {**other, "id": "o-unknown"}, None, None))
 
-    async def published(self) -> list[Message]:
+    async def publish_events(self) -> list[Message]:
         """Everything in the outbox leaves it and is tapped."""
         taken: list[Message] = []
         outbox = PostgresOutbox(self.pool)
@@ -118,7 +118,7 @@ class World:
                 line = {"event_id": event.event_id, "type": event.type, "order_id": event.order_id}
                 self.tap.append({**line, "sequence": event.sequence})
 
-    def sql(self, *statements: str) -> None:
+    def execute(self, *statements: str) -> None:
         """By somebody who may do anything: no trigger of the database is in the way."""
         with psycopg.connect(self.dsn, autocommit=True) as link:
             link.execute("set session_replication_role = replica")
@@ -137,7 +137,7 @@ class World:
         paths = {name: self.write(name, lines) for name, lines in files.items()}
         return await verify(self.settings, Inputs(**paths, **inputs))
 
-    async def finds(self, ids: str, *subjects: str, says: str = "", **inputs: Any) -> None:
+    async def expect_violations(self, ids: str, *subjects: str, says: str = "", **inputs: Any) -> None:
         """Exactly these invariants are violated, the last one by exactly these."""
         report = await self.verify(**inputs)
         found = {each.id: each.offenders for each in report.results if each.verdict is Verdict.VIOLATED}
@@ -147,13 +147,13 @@ class World:
         assert any(says in offender.why for offender in offenders), found
         assert report.exit_code == 1
 
-    async def holds(self, **inputs: Any) -> Report:
+    async def expect_none(self, **inputs: Any) -> Report:
         report = await self.verify(**inputs)
         assert [each for each in report.results if each.total or each.unreadable] == []
         return report
 
     def write(self, name: str, lines: list[dict[str, Any]]) -> Path:
-        path = self.place / f"{name}.jsonl"
+        path = self.folder / f"{name}.jsonl"
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
         return path
 
@@ -161,13 +161,13 @@ class World:
         where = f"aggregate_id = '{order_id}' and seq = {sequence} and kind = 'event'"
         return str(self.value(f"select event_id from outbox where {where}"))
 
-    def untap(self, event_id: str) -> None:
+    def remove_from_tap(self, event_id: str) -> None:
         self.tap = [line for line in self.tap if line["event_id"] != event_id]
 
     def lines(self, act: str, order_id: str) -> list[dict[str, Any]]:
         return [line for line in self.ledger if (line["act"], line["order_id"]) == (act, order_id)]
 
-    def told(self, act: str, order: Order, status: int) -> None:
+    def record(self, act: str, order: Order, status: int) -> None:
         request = {"id": order.id, "price": 100.0, "tax": 10, "pickup": {"lat": -23.5505, "lng": -46.6333}}
         view = created_order_view(order) if act == "create" else order_view(order)
         body = json.loads(msgspec.json.encode(view))

@@ -1,4 +1,4 @@
-"""Commands as a person would type them."""
+"""Runs the program as a subprocess."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 from pathlib import Path
 
 
-def gofleet(*words: str, environment: dict[str, str] | None = None, at: Path) -> subprocess.CompletedProcess[str]:
-    """What the command printed and its exit code; `at` has no .env."""
+def gofleet(*words: str, environment: dict[str, str] | None = None, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Output and exit code of a command; `cwd` contains no .env."""
     return subprocess.run(
         [sys.executable, "-m", "gofleet", *words],
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=at,
+        cwd=cwd,
         check=False,
     )
 
 
-def three_lines(text: str) -> list[str]:
+def line_labels(text: str) -> list[str]:
     return [line.split(":")[0].strip() for line in text.strip().splitlines()]

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as it is told, streams included, and remembers what it was asked."""
+"""A small HTTP server with configured responses, including streams, that records its requests."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-HANG = b""
-"""As the last piece of a stream: keep the connection open."""
+KEEP_OPEN = b""
+"""Last chunk of a stream whose connection stays open."""
 STREAM = "/api/v1/orders/stream"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -26,89 +26,89 @@ class Asked:
 
 
 @dataclass
-class Told:
-    """`answers` maps method and path to status and JSON, for good; `streams` are given one for each connection, and
-    a number instead of pieces is the status of a refusal."""
+class StubServer:
+    """`answers` maps method and path to status and JSON body. An item of `streams` has the chunks of one connection, or
+    the status of an error response."""
 
     url: str = ""
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict[tuple[str, str], tuple[int, Any]])
     streams: list[Sequence[bytes] | int] = field(default_factory=list[Sequence[bytes] | int])
-    asked: list[Asked] = field(default_factory=list[Asked])
+    requests: list[ReceivedRequest] = field(default_factory=list[ReceivedRequest])
     closing: threading.Event = field(default_factory=threading.Event)
 
-    def on(self, method: str, path: str, body: Any, status: int = 200) -> None:
+    def respond(self, method: str, path: str, body: Any, status: int = 200) -> None:
         self.answers[method, f"/api/v1{path}"] = (status, body)
 
-    def asked_for(self, path: str) -> list[Asked]:
-        return [each for each in self.asked if each.path == f"/api/v1{path}"]
+    def requests_to(self, path: str) -> list[ReceivedRequest]:
+        return [each for each in self.requests if each.path == f"/api/v1{path}"]
 
 
 def problem(status: int, slug: str, title: str, detail: str) -> dict[str, Any]:
     return {"type": f"/problems/{slug}", "title": title, "status": status, "detail": detail}
 
 
-def sent(event: dict[str, Any], id: str | None = None) -> bytes:
-    """An event as the stream sends it."""
+def event_bytes(event: dict[str, Any], id: str | None = None) -> bytes:
+    """Wire format of an event."""
     head = f"id: {id}\n" if id else ""
     return f"{head}event: {event.get('type', 'driver.moved')}\ndata: {json.dumps(event)}\n\n".encode()
 
 
-BEGIN = b"retry: 10\n: here we are\n\n"
+PREAMBLE = b"retry: 10\n: here we are\n\n"
 
 
 @contextmanager
-def a_told_server() -> Generator[Told]:
-    told = Told()
+def running_stub_server() -> Generator[StubServer]:
+    stub = StubServer()
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:
-            """Not to the terminal of the tests."""
+            """Suppressed."""
 
         def _answer(self) -> None:
             parts = urlsplit(self.path)
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(raw) if raw else None
-            told.asked.append(Asked(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
-            if (self.command, parts.path) in told.answers:
-                self._say(*told.answers[self.command, parts.path])
+            stub.requests.append(ReceivedRequest(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
+            if (self.command, parts.path) in stub.answers:
+                self._respond(*stub.answers[self.command, parts.path])
             elif parts.path == STREAM:
-                self._stream(told.streams.pop(0) if told.streams else [BEGIN, HANG])
+                self._stream(stub.streams.pop(0) if stub.streams else [PREAMBLE, KEEP_OPEN])
             else:
-                self._say(404, problem(404, "not-found", "Not Found", parts.path))
+                self._respond(404, problem(404, "not-found", "Not Found", parts.path))
 
-        do_GET = do_POST = do_PUT = _answer  # noqa: N815  its names
+        do_GET = do_POST = do_PUT = _answer  # noqa: N815  names of the base class
 
-        def _say(self, status: int, said: Any) -> None:
-            body = b"" if said is None else json.dumps(said).encode()
+        def _respond(self, status: int, document: Any) -> None:
+            body = b"" if document is None else json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def _stream(self, pieces: Sequence[bytes] | int) -> None:
-            if isinstance(pieces, int):
-                self._say(pieces, problem(pieces, "refused", "Refused", "not now"))
+        def _stream(self, chunks: Sequence[bytes] | int) -> None:
+            if isinstance(chunks, int):
+                self._respond(chunks, problem(chunks, "refused", "Refused", "not now"))
                 return
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream; charset=utf-8")
             self.end_headers()
-            with suppress(ConnectionError):  # whoever has seen enough leaves
-                for piece in pieces:
-                    if piece == HANG:
-                        told.closing.wait(30)
-                    self.wfile.write(piece)
+            with suppress(ConnectionError):  # the client closed the connection
+                for chunk in chunks:
+                    if chunk == KEEP_OPEN:
+                        stub.closing.wait(30)
+                    self.wfile.write(chunk)
                     self.wfile.flush()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_address[1]}"
+    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
     serving = threading.Thread(target=server.serve_forever, args=(0.02,))
     serving.start()
     try:
-        yield told
+        yield stub
     finally:
-        told.closing.set()
+        stub.closing.set()
         server.shutdown()
         serving.join()
         server.server_close()
