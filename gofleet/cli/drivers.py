@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, fetch_items, quote_id
 from gofleet.cli.output import Json, print_item, print_items, print_json
-from gofleet.cli.params import COORDINATES, Coordinates, Id, Limit, Version
+from gofleet.cli.params import LAT_LNG, Id, LatLng, Limit, Version
 
 COLUMNS = {
     "id": "id",
@@ -69,7 +69,7 @@ def set_duty_command(id: Id, switch: Switch, /, *, url: Url = DEFAULT_URL, json:
 
 def update_position_command(
     id: Id,
-    place: Annotated[Coordinates, COORDINATES, Parameter(help="LAT,LNG in degrees.")],
+    place: Annotated[LatLng, LAT_LNG, Parameter(help="LAT,LNG in degrees.")],
     /,
     *,
     url: Url = DEFAULT_URL,

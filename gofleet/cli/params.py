@@ -19,7 +19,7 @@ CauseName = Literal["malformed", "no-such-order", "failed", "crash-loop"]
 StageName = Literal["waiting", "requested", "replayed"]
 
 
-class Coordinates(NamedTuple):
+class LatLng(NamedTuple):
     """A position in degrees."""
 
     lat: float
@@ -42,7 +42,7 @@ def parse_status(type: Any, tokens: Sequence[Token]) -> str:
     return name
 
 
-def parse_coordinates(type: Any, tokens: Sequence[Token]) -> Coordinates:
+def parse_lat_lng(type: Any, tokens: Sequence[Token]) -> LatLng:
     """Parses `LAT,LNG`; ValueError if the position is not valid."""
     from gofleet.domain.errors import Invalid
     from gofleet.domain.place import Place
@@ -55,7 +55,7 @@ def parse_coordinates(type: Any, tokens: Sequence[Token]) -> Coordinates:
         raise ValueError(f"{text}: {error.field.removeprefix('it.')} {error.why}") from error
     except ValueError as error:
         raise ValueError(f"{text!r} is not LAT,LNG in degrees, such as -23.55,-46.63") from error
-    return Coordinates(lat, lng)
+    return LatLng(lat, lng)
 
 
 def parse_amount(type: Any, tokens: Sequence[Token]) -> Decimal:
@@ -80,7 +80,7 @@ def validate_id(type: Any, value: str | None) -> None:
 
 STATUS = Parameter(converter=parse_status, n_tokens=1)
 AMOUNT = Parameter(converter=parse_amount, n_tokens=1)
-COORDINATES = Parameter(converter=parse_coordinates, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
+LAT_LNG = Parameter(converter=parse_lat_lng, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
 Id = Annotated[str, Parameter(validator=validate_id)]
 Limit = Annotated[int, Parameter(help="Maximum number of items.", validator=Number(gte=1))]
 Version = Annotated[int | None, Parameter(help="Only if the current version is this one.", validator=Number(gte=1))]

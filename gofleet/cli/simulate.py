@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from gofleet.cli.api_client import DEFAULT_URL, ApiClient, Url, quote_id
 from gofleet.cli.errors import FAILED, UNREACHABLE, CliError
 from gofleet.cli.output import Json, JsonObject, print_json
-from gofleet.cli.params import COORDINATES, Coordinates
+from gofleet.cli.params import LAT_LNG, LatLng
 
 if TYPE_CHECKING:
     from gofleet.simulation.city import SimulatedDriver
@@ -27,7 +27,7 @@ POSITIVE = Number(gt=0)
 
 def simulate_drivers_command(
     *,
-    around: Annotated[Coordinates, COORDINATES, Parameter(help="LAT,LNG of the centre.")],
+    around: Annotated[LatLng, LAT_LNG, Parameter(help="LAT,LNG of the centre.")],
     count: Annotated[int, Parameter(help="Number of drivers.", validator=Number(gte=1, lte=10_000))] = 20,
     seconds: Annotated[float, Parameter(help="Duration of the simulation.", validator=POSITIVE)] = 60.0,
     every: Annotated[float, Parameter(help="Seconds between position updates.", validator=POSITIVE)] = 1.0,
