@@ -1,4 +1,4 @@
-"""The three brokers, each with what a test needs to do to it from outside."""
+"""The three brokers, each with the operations that tests need from outside."""
 
 from __future__ import annotations
 

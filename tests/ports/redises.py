@@ -1,4 +1,4 @@
-"""The servers that the Redis adapters must work on."""
+"""The servers on which the Redis adapters are tested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every broker promises, as `Publisher` and `Consumer`: in memory, on Redis Streams and on RabbitMQ."""
+"""The contract of `Publisher` and `Consumer`: in memory, on Redis Streams and on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_a_delivery_is_what_was_published(broker: Broker) -> None:
     assert delivery == Delivery(DISPATCH_QUEUE, message.body, message.headers())
 
 
-async def test_an_event_that_no_queue_takes_is_refused_and_its_neighbours_are_not(broker: Broker) -> None:
+async def test_refuses_only_the_event_that_no_queue_takes(broker: Broker) -> None:
     async with broker.publisher() as (publisher, _):
         answers = await publisher.publish([*some(1), *some(1, "orders.unheard-of"), *some(1, events.ORDERS_CANCELLED)])
         assert answers[0] is answers[2] is None
@@ -153,7 +153,7 @@ async def test_a_backlog_is_delivered_to_the_last_message(broker: Broker) -> Non
 
 
 @pytest.mark.parametrize("counted", [True, False])
-async def test_later_comes_back_not_before_its_time_and_counts_if_it_should(broker: Broker, counted: bool) -> None:
+async def test_a_retry_is_redelivered_when_due_and_counted_if_requested(broker: Broker, counted: bool) -> None:
     times: list[float] = []
 
     async def later_once(_: Delivery) -> Outcome:
@@ -176,7 +176,7 @@ async def test_later_comes_back_not_before_its_time_and_counts_if_it_should(brok
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)  # the others wait as long as they are told
-async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker: Broker) -> None:
+async def test_a_delay_beyond_the_longest_retry_queue_is_shortened(broker: Broker) -> None:
     async def once(delivery: Delivery) -> Outcome:
         return ACK if delivery.attempt else Retry(3600, counted=True)
 
@@ -189,9 +189,7 @@ async def test_a_wait_longer_than_the_longest_tier_is_cut_short_not_lost(broker:
         await eventually(lambda: len(seen.ids) == 2)
 
 
-async def test_a_handler_that_raises_gets_its_message_again_counted(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_handler_error_is_a_counted_retry(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "RETRY_AFTER_ERROR", Retry(0.3, counted=True))
 
     async def raise_twice(delivery: Delivery) -> Outcome:
@@ -212,7 +210,7 @@ async def test_a_handler_that_raises_gets_its_message_again_counted(
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_what_a_vanished_consumer_had_in_hand_is_delivered_to_another(broker: Broker) -> None:
+async def test_messages_of_a_lost_consumer_are_redelivered(broker: Broker) -> None:
     await published(broker, some(5))
     vanished, heir = Seen(forever), Seen()
     async with (
@@ -227,7 +225,7 @@ async def test_what_a_vanished_consumer_had_in_hand_is_delivered_to_another(brok
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_what_a_living_consumer_is_slow_with_is_not_given_to_another(broker: Broker) -> None:
+async def test_messages_of_a_slow_consumer_are_not_redelivered(broker: Broker) -> None:
     await published(broker, some(1))
     gate = asyncio.Event()
 
@@ -249,7 +247,7 @@ async def test_what_a_living_consumer_is_slow_with_is_not_given_to_another(broke
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_leaving_finishes_what_is_in_hand_and_gives_back_the_rest_at_once(broker: Broker) -> None:
+async def test_stopping_finishes_running_handlers_and_nacks_the_rest(broker: Broker) -> None:
     await published(broker, some(20))
     gate = asyncio.Event()
 
@@ -273,7 +271,7 @@ async def test_leaving_finishes_what_is_in_hand_and_gives_back_the_rest_at_once(
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_what_does_not_finish_within_the_grace_period_is_cancelled_and_comes_again(broker: Broker) -> None:
+async def test_handlers_beyond_the_grace_period_are_cancelled_and_redelivered(broker: Broker) -> None:
     await published(broker, some(1))
     seen = Seen(forever)
     async with broker.consumer(grace_seconds=0.2) as (consumer, _):
@@ -308,7 +306,7 @@ async def test_at_most_concurrency_are_handled_and_at_most_prefetch_are_held(bro
     assert Counter(greedy.ids + modest.ids) == Counter(message.event_id for message in some(50))
 
 
-async def test_publishing_while_the_broker_is_away_answers_fast_and_works_again_when_it_is_back(
+async def test_publishing_fails_fast_while_the_broker_is_unavailable_and_then_recovers(
     broker: Broker,
 ) -> None:
     async with broker.publisher() as (publisher, way):
@@ -325,7 +323,7 @@ async def test_publishing_while_the_broker_is_away_answers_fast_and_works_again_
     assert {delivery.event_id for delivery in await drained(broker, DISPATCH_QUEUE)} == {m.event_id for m in some(3)}
 
 
-async def test_a_consumer_survives_the_broker_being_away(broker: Broker) -> None:
+async def test_a_consumer_survives_an_outage_of_the_broker(broker: Broker) -> None:
     seen = Seen()
     async with (
         broker.consumer() as (consumer, way),
@@ -376,7 +374,7 @@ async def test_a_handler_that_outlives_its_connection_finishes_and_the_bound_hol
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_a_message_that_keeps_killing_its_consumer_is_parked_and_its_neighbours_are_handled(
+async def test_parks_only_the_message_that_exceeds_the_delivery_limit(
     broker: Broker,
 ) -> None:
     deadly, *neighbours = some(4)
@@ -407,7 +405,7 @@ async def test_a_message_that_keeps_killing_its_consumer_is_parked_and_its_neigh
     assert await broker.size(DISPATCH_QUEUE) == await broker.size(parking_queue(DISPATCH_QUEUE)) == 0
 
 
-async def test_a_parked_message_can_be_put_off_like_any_other(broker: Broker) -> None:
+async def test_a_parked_message_can_be_retried_later(broker: Broker) -> None:
     queue = parking_queue(DISPATCH_QUEUE)
     await broker.put(queue, b"parked", {EVENT_ID: "event-1"})
 
@@ -430,7 +428,7 @@ ODD: list[tuple[bytes, dict[str, str]]] = [
 ]
 
 
-async def test_odd_messages_are_delivered_intact_also_after_a_retry(broker: Broker) -> None:
+async def test_unusual_messages_are_delivered_intact_also_after_a_retry(broker: Broker) -> None:
     for body, headers in ODD:
         await broker.put(DISPATCH_QUEUE, body, headers)
     first: list[Delivery] = []
@@ -451,7 +449,7 @@ async def test_odd_messages_are_delivered_intact_also_after_a_retry(broker: Brok
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
+async def test_check_reports_whether_the_queue_is_consumed(broker: Broker) -> None:
     async with broker.consumer() as (consumer, way):
 
         async def consumes() -> bool:
@@ -475,7 +473,7 @@ async def test_it_tells_whether_it_consumes(broker: Broker) -> None:
         await consumer.supervisor.check()
 
 
-async def test_what_is_put_back_goes_to_its_own_queue_byte_for_byte_and_to_no_other(broker: Broker) -> None:
+async def test_put_back_delivers_to_the_original_queue_byte_for_byte(broker: Broker) -> None:
     """An event that two queues take comes back only to the one in which it failed."""
     headers = {EVENT_ID: "event-1", "x-event-type": events.ORDERS_REDISPATCHED, "é": "ü\x00"}
     back = [
@@ -493,7 +491,7 @@ async def test_what_is_put_back_goes_to_its_own_queue_byte_for_byte_and_to_no_ot
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_what_came_from_no_queue_of_ours_is_refused_and_its_neighbours_are_not(broker: Broker) -> None:
+async def test_put_back_refuses_only_deliveries_of_unknown_queues(broker: Broker) -> None:
     foreign, parking = Delivery("elsewhere", b"{}"), Delivery(parking_queue(DISPATCH_QUEUE), b"{}")
     ours = [Delivery(DISPATCH_QUEUE, b"%d" % n, {EVENT_ID: str(n)}) for n in range(2)]
     async with broker.publisher() as (publisher, _):
@@ -504,7 +502,7 @@ async def test_what_came_from_no_queue_of_ours_is_refused_and_its_neighbours_are
     assert sorted(one.body for one in await drained(broker, DISPATCH_QUEUE)) == [b"0", b"1"]
 
 
-async def test_while_the_broker_is_away_nothing_is_put_back(broker: Broker) -> None:
+async def test_put_back_is_unavailable_while_the_broker_is(broker: Broker) -> None:
     async with broker.publisher() as (publisher, way):
         await way.cut()
         [answer] = await publisher.put_back([Delivery(DISPATCH_QUEUE, b"{}", {EVENT_ID: "event-1"})])
@@ -518,7 +516,7 @@ async def test_while_the_broker_is_away_nothing_is_put_back(broker: Broker) -> N
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"], indirect=True)  # in memory everything can be carried
-async def test_headers_that_the_broker_cannot_carry_stay_behind(broker: Broker) -> None:
+async def test_put_back_drops_headers_that_the_broker_cannot_carry(broker: Broker) -> None:
     unsendable = {"n" * 70_000: "too long a name", "\ud800": "no text", "x": "\udfff"}
     headers = {EVENT_ID: "event-1", "CC": "['orders.created']", "BCC": "x", "x-death": "[{}]", **unsendable}
     async with broker.publisher() as (publisher, _):

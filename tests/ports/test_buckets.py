@@ -33,7 +33,7 @@ async def test_a_bucket_is_full_at_first_and_gives_no_more_than_it_has(buckets: 
     assert 90 < refused.wait_seconds <= 100
 
 
-async def test_each_has_its_own(buckets: Buckets) -> None:
+async def test_each_key_has_its_own_bucket(buckets: Buckets) -> None:
     assert (await buckets.take("a", SLOW, 10)).tokens == 10
     assert (await buckets.take("b", SLOW, 4)).left == 6
 
@@ -49,6 +49,6 @@ async def test_tokens_grow_with_time_up_to_a_full_bucket(buckets: Buckets) -> No
     assert (await buckets.take("a", fast, 100)).tokens == 5
 
 
-async def test_all_who_ask_at_once_get_no_more_than_there_is(buckets: Buckets) -> None:
+async def test_concurrent_callers_get_no_more_than_the_bucket_holds(buckets: Buckets) -> None:
     given = await asyncio.gather(*(buckets.take("a", SLOW, 1) for _ in range(50)))
     assert sum(one.tokens for one in given) == 10

@@ -1,4 +1,4 @@
-"""What every `Positions` promises to those who only look."""
+"""The contract of the queries of `Positions`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
     assert near_by.distance_m == pytest.approx(1000, abs=2)
 
 
-async def test_near_a_place_are_those_on_duty_free_or_not_nearest_first(positions: Positions) -> None:
+async def test_nearest_returns_drivers_on_duty_nearest_first(positions: Positions) -> None:
     await a_mixed_town(positions)
     await positions.update_positions([a_position("far", metres_north=5100)])
 
@@ -86,7 +86,7 @@ async def test_near_a_place_are_those_on_duty_free_or_not_nearest_first(position
     assert await near(positions, radius_km=6) == ["busy", "free", "stale", "far"]
 
 
-async def test_looking_claims_nobody_and_shows_who_is_claimed_as_free(positions: Positions) -> None:
+async def test_queries_claim_no_driver_and_show_claimed_drivers_as_free(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
     await positions.nearest(CENTRE, 5, 10)
 
@@ -106,7 +106,7 @@ async def test_looking_claims_nobody_and_shows_who_is_claimed_as_free(positions:
         (True, False, []),
     ],
 )
-async def test_a_map_shows_those_who_are_asked_for(
+async def test_an_area_query_applies_its_filters(
     positions: Positions, free: bool | None, on_duty: bool | None, shown: list[str]
 ) -> None:
     await a_mixed_town(positions)
@@ -114,7 +114,7 @@ async def test_a_map_shows_those_who_are_asked_for(
     assert sorted(await inside(positions, AreaQuery(TOWN, free, on_duty))) == shown
 
 
-async def test_who_goes_silent_is_on_the_map_but_not_free(positions: Positions) -> None:
+async def test_a_driver_with_a_stale_position_is_shown_but_not_free(positions: Positions) -> None:
     await positions.update_positions([a_position("ana", age_seconds=59.8)])
 
     assert await eventually(lambda: _shown_as_silent(positions))
@@ -126,7 +126,7 @@ async def _shown_as_silent(positions: Positions) -> bool:
     return not ana.free
 
 
-async def test_who_is_free_again_is_shown_so(positions: Positions) -> None:
+async def test_a_freed_driver_is_shown_as_free(positions: Positions) -> None:
     await a_mixed_town(positions)
 
     await positions.free("busy", "o-1", 3)
@@ -135,7 +135,7 @@ async def test_who_is_free_again_is_shown_so(positions: Positions) -> None:
     assert sorted(await inside(positions, AreaQuery(TOWN, free=True))) == ["busy", "free", "off"]
 
 
-async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(positions: Positions) -> None:
+async def test_area_results_are_nearest_to_the_centre_first_and_limited(positions: Positions) -> None:
     await positions.update_positions(
         [a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))]
     )
@@ -145,7 +145,7 @@ async def test_the_nearest_to_the_middle_come_first_and_no_more_than_asked_for(p
     assert found == [f"d-{number:04}" for number in range(1, 501)]
 
 
-async def test_the_few_who_are_wanted_are_found_among_many_who_are_not(positions: Positions) -> None:
+async def test_finds_few_matching_drivers_among_many_others(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(900)])
     for number in (3, 450, 899):
         await positions.register(Driver(f"d-{number}", "Off", on_duty=False))
@@ -155,9 +155,7 @@ async def test_the_few_who_are_wanted_are_found_among_many_who_are_not(positions
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_box_holds_exactly_who_is_inside_however_large_and_wherever_it_is(
-    positions: Positions, seed: int
-) -> None:
+async def test_a_box_contains_exactly_the_drivers_inside(positions: Positions, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  not a secret
     places = [Place(chance.uniform(-85.05, 85.05), chance.uniform(-180, 180)) for _ in range(300)]
     places += [Place(lat, lng) for lat in (-85.05, 0.001, 85.05) for lng in (-180.0, -90.0, 0.001, 179.99999, 180.0)]
@@ -201,7 +199,7 @@ async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
     assert len(await inside(positions, AreaQuery(TOWN))) == 4
 
 
-async def test_the_known_are_located_once_each_as_they_were_asked_for(positions: Positions) -> None:
+async def test_locate_returns_known_drivers_once_in_request_order(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}") for number in range(500)])
     await positions.register(Driver("nowhere", "Never moved"))
 
@@ -212,7 +210,7 @@ async def test_the_known_are_located_once_each_as_they_were_asked_for(positions:
     assert await positions.locate([]) == []
 
 
-async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
+async def test_a_new_position_replaces_the_old_one(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
     await positions.update_positions([a_position("ana", metres_north=50_000)])
 
@@ -220,7 +218,7 @@ async def test_who_moves_leaves_where_they_were(positions: Positions) -> None:
     assert await near(positions) == []
 
 
-async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_is_heard_of(make: Make) -> None:
+async def test_drivers_without_updates_expire_and_registration_counts_as_an_update(make: Make) -> None:
     positions = make(1.0)
     await positions.update_positions([a_position("gone"), a_position("kept")])
 
@@ -235,7 +233,7 @@ async def test_who_was_not_heard_of_for_long_is_forgotten_and_who_is_registered_
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_a_crowd_is_not_looked_through_without_end(request: pytest.FixtureRequest, server: str) -> None:
+async def test_a_query_examines_a_bounded_number_of_drivers(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
         await positions.update_positions([a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
@@ -248,7 +246,7 @@ async def test_a_crowd_is_not_looked_through_without_end(request: pytest.Fixture
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_the_forgotten_do_not_pile_up(request: pytest.FixtureRequest, server: str) -> None:
+async def test_expired_drivers_are_removed_from_the_indexes(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000, forget_seconds=0.2)
         await positions.update_positions([a_position(f"d-{number}") for number in range(100)])

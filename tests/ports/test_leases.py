@@ -1,4 +1,4 @@
-"""What every `Leases` promises."""
+"""The contract of `Leases`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def state(leases: Leases, token: str, key: str = "e-1") -> LeaseState:
     return (await leases.acquire(key, token)).state
 
 
-async def test_of_many_at_once_one_gets_the_lease(leases: Leases) -> None:
+async def test_one_of_many_concurrent_callers_gets_the_lease(leases: Leases) -> None:
     answers = await asyncio.gather(*(state(leases, f"t-{number}") for number in range(20)))
 
     assert sorted(answers) == [LeaseState.ACQUIRED, *[LeaseState.BUSY] * 19]
@@ -52,13 +52,13 @@ async def test_a_busy_lease_tells_how_long_it_lasts(leases: Leases) -> None:
     assert 10 < busy.seconds_left <= 15
 
 
-async def test_ones_own_lease_is_given_again(leases: Leases) -> None:
+async def test_an_owned_lease_is_acquired_again(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
 
     assert await leases.acquire("e-1", "a") == Lease(LeaseState.ACQUIRED)
 
 
-async def test_asking_again_prolongs_ones_lease(leases: Leases) -> None:
+async def test_acquiring_an_owned_lease_prolongs_it(leases: Leases) -> None:
     async def left() -> float:
         return (await leases.acquire("e-1", "b")).seconds_left
 
@@ -74,7 +74,7 @@ async def test_asking_again_prolongs_ones_lease(leases: Leases) -> None:
     assert await left() > shorter
 
 
-async def test_leases_of_different_keys_are_strangers(leases: Leases) -> None:
+async def test_leases_of_different_keys_are_independent(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
 
     assert await state(leases, "b", "e-2") is LeaseState.ACQUIRED
@@ -90,7 +90,7 @@ async def test_a_lease_ends_by_itself(make: Make) -> None:
     await eventually(mine)
 
 
-async def test_finished_is_done_for_everybody(leases: Leases) -> None:
+async def test_a_finished_lease_is_done_for_every_caller(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
     await leases.finish("e-1", "a")
 
@@ -98,7 +98,7 @@ async def test_finished_is_done_for_everybody(leases: Leases) -> None:
     assert await leases.acquire("e-1", "b") == Lease(LeaseState.DONE)
 
 
-async def test_what_was_finished_is_forgotten_in_time(make: Make) -> None:
+async def test_a_finished_lease_expires(make: Make) -> None:
     leases = make(15_000, 0.05)
     await leases.finish("e-1", "a")
 
@@ -114,7 +114,7 @@ async def test_a_lease_that_has_ended_can_still_be_finished(leases: Leases) -> N
     assert await state(leases, "b") is LeaseState.DONE
 
 
-async def test_nobody_finishes_anothers_lease(leases: Leases) -> None:
+async def test_a_lease_of_another_token_cannot_be_finished(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
     await leases.finish("e-1", "b")
 
@@ -128,7 +128,7 @@ async def test_a_released_lease_is_free_at_once(leases: Leases) -> None:
     assert await state(leases, "b") is LeaseState.ACQUIRED
 
 
-async def test_nobody_releases_anothers_lease_nor_what_is_done(leases: Leases) -> None:
+async def test_only_an_owned_lease_can_be_released(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
     await leases.release("e-1", "b")
     assert await state(leases, "b") is LeaseState.BUSY
@@ -138,7 +138,7 @@ async def test_nobody_releases_anothers_lease_nor_what_is_done(leases: Leases) -
     assert await state(leases, "b") is LeaseState.DONE
 
 
-async def test_a_lease_can_be_taken_over_from_anybody(leases: Leases) -> None:
+async def test_any_lease_can_be_taken_over(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
     await leases.take_over("e-1", "b")
     assert await state(leases, "a") is LeaseState.BUSY

@@ -1,4 +1,4 @@
-"""What every `Positions` promises."""
+"""The contract of `Positions`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def found(positions: Positions, search: Search) -> list[str]:
     return [candidate.driver_id for candidate in await positions.claim_nearest(search)]
 
 
-async def test_the_nearest_comes_first_and_nobody_from_beyond_the_radius(positions: Positions) -> None:
+async def test_candidates_are_nearest_first_and_within_the_radius(positions: Positions) -> None:
     for driver_id, metres in {"far": 3000, "near": 100, "middle": 900, "outside": 5100}.items():
         await positions.update_positions([a_position(driver_id, metres_north=metres)])
 
@@ -72,11 +72,11 @@ async def test_distances_are_measured_alike_everywhere(positions: Positions) -> 
     assert ana.distance_m == pytest.approx(877_700, abs=500)
 
 
-async def test_nobody_near_is_an_empty_answer(positions: Positions) -> None:
+async def test_no_driver_nearby_is_an_empty_result(positions: Positions) -> None:
     assert await positions.claim_nearest(a_search()) == []
 
 
-async def test_an_unknown_driver_who_moves_is_on_duty_under_its_id(positions: Positions) -> None:
+async def test_a_position_of_an_unknown_driver_registers_it_on_duty(positions: Positions) -> None:
     assert await positions.update_positions([a_position("ana")]) == [True]
 
     [ana] = await positions.claim_nearest(a_search())
@@ -111,7 +111,7 @@ async def test_the_same_order_gets_its_driver_back_first(positions: Positions) -
     assert len(set(again)) == 3
 
 
-async def test_a_claim_on_an_excluded_driver_is_given_back(positions: Positions) -> None:
+async def test_a_claim_on_an_excluded_driver_is_released(positions: Positions) -> None:
     await positions.update_positions([a_position("ana"), a_position("bia", metres_north=500)])
     await found(positions, a_search("o-1"))
 
@@ -127,7 +127,7 @@ async def test_a_claim_ends_by_itself(make: Make) -> None:
     await eventually(lambda: found(positions, a_search("o-2")))
 
 
-async def test_searches_at_once_get_different_drivers(positions: Positions) -> None:
+async def test_concurrent_searches_get_different_drivers(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(50)])
 
     answers = await asyncio.gather(*(found(positions, a_search(f"o-{number}", limit=1)) for number in range(50)))
@@ -135,7 +135,7 @@ async def test_searches_at_once_get_different_drivers(positions: Positions) -> N
     assert len({driver_id for [driver_id] in answers}) == 50
 
 
-async def test_a_search_reaches_past_many_who_are_taken(positions: Positions) -> None:
+async def test_a_search_passes_many_claimed_drivers(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(200)])
     for number in range(150):
         await positions.claim_nearest(a_search(f"o-{number}", limit=1))
@@ -159,11 +159,11 @@ async def test_many_positions_in_one_call_are_answered_in_order(positions: Posit
     assert await positions.update_positions(batch) == [number != 700 for number in range(1200)]
 
 
-async def test_moving_nobody_is_fine(positions: Positions) -> None:
+async def test_an_empty_update_is_accepted(positions: Positions) -> None:
     assert await positions.update_positions([]) == []
 
 
-async def test_a_driver_not_heard_of_for_a_while_is_not_offered_until_the_next_fix(positions: Positions) -> None:
+async def test_a_driver_with_a_stale_position_is_not_found_until_the_next_update(positions: Positions) -> None:
     await positions.update_positions([a_position("ana", age_seconds=61)])
     assert await found(positions, a_search()) == []
 
@@ -202,7 +202,7 @@ async def test_a_busy_driver_is_not_found_wherever_it_moves_until_free(positions
     assert await found(positions, a_search("o-2")) == ["ana"]
 
 
-async def test_the_end_of_an_order_may_be_heard_before_its_beginning(positions: Positions) -> None:
+async def test_the_end_of_an_order_may_arrive_before_its_beginning(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
 
     await positions.free("ana", "o-1", 3)
@@ -223,7 +223,7 @@ async def test_the_same_driver_may_be_given_the_same_order_again(positions: Posi
     assert await found(positions, a_search("o-2")) == []
 
 
-async def test_news_of_another_order_does_not_free_the_driver(positions: Positions) -> None:
+async def test_an_event_of_another_order_does_not_free_the_driver(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "o-1", 2)
@@ -232,7 +232,7 @@ async def test_news_of_another_order_does_not_free_the_driver(positions: Positio
     assert await found(positions, a_search("o-3")) == []
 
 
-async def test_late_news_of_an_old_order_leaves_the_new_one_alone(positions: Positions) -> None:
+async def test_a_late_event_of_an_old_order_does_not_affect_the_new_one(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
 
     await positions.occupy("ana", "new", 2)
@@ -244,7 +244,7 @@ async def test_late_news_of_an_old_order_leaves_the_new_one_alone(positions: Pos
     assert await found(positions, a_search("o-3")) == ["ana"]
 
 
-async def test_replayed_news_changes_nothing(positions: Positions) -> None:
+async def test_a_replayed_event_changes_nothing(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
     beginning, end = partial(positions.occupy, "ana", "o-1", 2), partial(positions.free, "ana", "o-1", 3)
 
@@ -264,7 +264,7 @@ async def test_an_order_given_to_its_claimed_driver_needs_no_claim_any_more(posi
     assert await found(positions, a_search("o-2")) == ["ana"]
 
 
-async def test_anothers_claim_survives_the_occupation(positions: Positions) -> None:
+async def test_a_claim_of_another_order_survives_the_occupation(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
     await positions.claim_nearest(a_search("o-2"))
 
@@ -281,7 +281,7 @@ async def test_a_driver_busy_before_its_first_position_is_not_found(positions: P
     assert await found(positions, a_search("o-2")) == []
 
 
-async def test_it_tells_who_holds_what(positions: Positions) -> None:
+async def test_holdings_lists_the_orders_of_all_drivers(positions: Positions) -> None:
     for number in range(50):
         await positions.occupy(f"driver-{number:02}", f"o-{number}", 2)
     await positions.occupy("driver-00", "o-99", 4)
@@ -300,7 +300,7 @@ async def test_holdings_of_a_name_with_wildcards_are_its_own(positions: Position
     assert await positions.holdings() == [Holding("a:b", "o.1", 2)]
 
 
-async def test_it_remembers_until_it_forgets_all(positions: Positions) -> None:
+async def test_is_initialized_until_all_data_is_lost(positions: Positions) -> None:
     assert not await positions.is_initialized()
     await positions.mark_initialized()
     assert await positions.is_initialized()

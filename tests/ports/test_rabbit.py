@@ -1,4 +1,4 @@
-"""What only RabbitMQ can do to us."""
+"""Failures that only RabbitMQ can cause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Seen:
         return ACK
 
 
-async def test_other_properties_of_a_queue_are_a_clear_error_for_whoever_enters(bench: RabbitBench) -> None:
+async def test_a_queue_with_other_properties_raises_topology_mismatch(bench: RabbitBench) -> None:
     async with RabbitPublisher(bench.server(), bench.topology):
         pass
     other = replace(bench.topology, delivery_limit=7)
@@ -68,7 +68,7 @@ async def test_other_properties_of_a_queue_are_a_clear_error_for_whoever_enters(
             pass
 
 
-async def test_consuming_that_can_never_go_on_is_told_to_the_watch(bench: RabbitBench, vhost: RabbitAddress) -> None:
+async def test_the_supervisor_raises_when_consuming_ends_for_good(bench: RabbitBench, vhost: RabbitAddress) -> None:
     consumer = RabbitConsumer(bench.server(), bench.topology, reconnect_seconds=0.05)
     stop = asyncio.Event()
     watching = asyncio.create_task(consumer.supervisor(stop))
@@ -82,7 +82,7 @@ async def test_consuming_that_can_never_go_on_is_told_to_the_watch(bench: Rabbit
                 await asyncio.wait_for(watching, 5)
 
 
-async def test_the_watch_of_what_works_ends_when_told(bench: RabbitBench) -> None:
+async def test_the_supervisor_returns_on_stop(bench: RabbitBench) -> None:
     consumer = RabbitConsumer(bench.server(), bench.topology)
     stop = asyncio.Event()
     watching = asyncio.create_task(consumer.supervisor(stop))
@@ -92,7 +92,7 @@ async def test_the_watch_of_what_works_ends_when_told(bench: RabbitBench) -> Non
     await asyncio.wait_for(watching, 1)
 
 
-async def test_consuming_goes_on_after_the_queue_was_deleted(bench: RabbitBench, vhost: RabbitAddress) -> None:
+async def test_consuming_resumes_after_its_queue_was_deleted(bench: RabbitBench, vhost: RabbitAddress) -> None:
     seen = Seen()
     consumer = RabbitConsumer(bench.server(), bench.topology, reconnect_seconds=0.05)
     async with (
@@ -108,7 +108,7 @@ async def test_consuming_goes_on_after_the_queue_was_deleted(bench: RabbitBench,
         await eventually(lambda: seen.deliveries)
 
 
-async def test_a_publisher_declares_again_what_was_deleted(bench: RabbitBench, vhost: RabbitAddress) -> None:
+async def test_a_publisher_redeclares_a_deleted_queue(bench: RabbitBench, vhost: RabbitAddress) -> None:
     async with RabbitPublisher(bench.server(), bench.topology) as publisher:
         assert await publisher.publish([a_message()]) == [None]
         await delete(vhost, DISPATCH_QUEUE)
@@ -118,7 +118,7 @@ async def test_a_publisher_declares_again_what_was_deleted(bench: RabbitBench, v
     assert await bench.size(DISPATCH_QUEUE) == 1
 
 
-async def test_a_retry_waits_in_hand_while_its_queue_is_gone(bench: RabbitBench, vhost: RabbitAddress) -> None:
+async def test_a_retry_stays_in_flight_while_its_queue_is_missing(bench: RabbitBench, vhost: RabbitAddress) -> None:
     gate = asyncio.Event()
     tries: list[tuple[str, int]] = []
 
@@ -157,7 +157,7 @@ async def test_a_silent_broker_is_unavailable_in_time(bench: RabbitBench, vhost:
             await eventually(lambda: _published(publisher))
 
 
-async def test_a_connection_that_dies_under_a_publish_is_an_answer_not_a_cancellation(
+async def test_a_connection_lost_while_publishing_is_an_error_and_no_cancellation(
     bench: RabbitBench, vhost: RabbitAddress
 ) -> None:
     async with a_proxy(vhost.port) as proxy:
@@ -189,9 +189,7 @@ async def test_a_silent_connection_of_a_consumer_is_replaced(bench: RabbitBench,
             await eventually(lambda: seen.deliveries, within=15)
 
 
-async def test_foreign_properties_and_header_types_do_no_harm_and_survive_a_retry(
-    bench: RabbitBench, vhost: RabbitAddress
-) -> None:
+async def test_foreign_properties_and_header_types_survive_a_retry(bench: RabbitBench, vhost: RabbitAddress) -> None:
     deliveries: list[Delivery] = []
 
     async def later_once(delivery: Delivery) -> Outcome:
@@ -219,7 +217,7 @@ async def test_foreign_properties_and_header_types_do_no_harm_and_survive_a_retr
     assert deliveries[1].headers == {**shown, "x-attempt": "1"}
 
 
-async def test_a_header_that_our_client_can_read_but_not_write_does_not_stop_a_retry(
+async def test_a_header_that_cannot_be_encoded_does_not_prevent_a_retry(
     bench: RabbitBench, vhost: RabbitAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pamqp reads a long string that is not UTF-8 as bytes, and refuses to write bytes."""
@@ -257,13 +255,11 @@ async def test_wrong_credentials_are_unavailable_with_the_reason(bench: RabbitBe
 @pytest.mark.parametrize(
     ("seconds", "tier"), [(0, "1s"), (1, "1s"), (1.2, "5s"), (5, "5s"), (31, "120s"), (9999, "120s")]
 )
-def test_the_smallest_tier_that_is_long_enough_else_the_longest(seconds: float, tier: str) -> None:
+def test_uses_the_shortest_sufficient_retry_queue_or_the_longest(seconds: float, tier: str) -> None:
     assert Topology("p.").retry_queue(DISPATCH_QUEUE, seconds) == f"p.{DISPATCH_QUEUE}.retry.{tier}"
 
 
-async def test_a_rabbit_that_takes_nothing_now_counts_against_no_message(
-    bench: RabbitBench, vhost: RabbitAddress
-) -> None:
+async def test_a_nack_by_rabbitmq_counts_against_no_message(bench: RabbitBench, vhost: RabbitAddress) -> None:
     """It answers with a nack, as after its disk was full; here because of an operator's limit."""
     async with RabbitPublisher(bench.server(), bench.topology) as publisher:
         async with httpx.AsyncClient(auth=(vhost.user, vhost.password), timeout=20, trust_env=False) as http:

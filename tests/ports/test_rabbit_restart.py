@@ -1,4 +1,4 @@
-"""A RabbitMQ node of its own, killed and stopped under load: nothing confirmed is lost, and all goes on by itself."""
+"""A RabbitMQ node killed and stopped under load: no confirmed message is lost, and consuming resumes."""
 
 from __future__ import annotations
 

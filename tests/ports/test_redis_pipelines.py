@@ -1,4 +1,4 @@
-"""Scripts that are called at the same time: sent together, answered each for itself."""
+"""Concurrent script calls share writes, and each gets its own response."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def ran(server: tuple[Redis, str]) -> int:
     return int((await told(server, "commandstats", "cmdstat_evalsha"))["calls"])
 
 
-async def test_many_at_once_are_few_writes(server: tuple[Redis, str], leases: RedisLeases) -> None:
+async def test_concurrent_calls_share_few_writes(server: tuple[Redis, str], leases: RedisLeases) -> None:
     await leases.acquire("warm", "a")
     before = int(await told(server, "stats", "total_reads_processed"))
 
@@ -48,7 +48,7 @@ async def test_many_at_once_are_few_writes(server: tuple[Redis, str], leases: Re
     assert int(await told(server, "stats", "total_reads_processed")) - before < CALLERS / 5
 
 
-async def test_what_is_wrong_with_one_is_its_own_callers(server: tuple[Redis, str]) -> None:
+async def test_an_error_of_one_call_reaches_only_its_caller(server: tuple[Redis, str]) -> None:
     redis, prefix = server
     positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
     await redis.set(f"{prefix}busy:bia", "no hash")
@@ -63,7 +63,7 @@ async def test_what_is_wrong_with_one_is_its_own_callers(server: tuple[Redis, st
     assert {one.driver_id for one in await positions.holdings()} == {"ana", "caio"}
 
 
-async def test_a_script_that_the_server_forgot_is_sent_again_and_what_ran_does_not_run_again(
+async def test_reloads_an_unknown_script_without_repeating_the_calls_that_ran(
     server: tuple[Redis, str], leases: RedisLeases
 ) -> None:
     redis, _ = server
@@ -80,9 +80,7 @@ async def test_a_script_that_the_server_forgot_is_sent_again_and_what_ran_does_n
     assert await ran(server) - before == 3 + 1 + 1
 
 
-async def test_a_server_that_forgets_everything_meanwhile_hurts_nobody(
-    server: tuple[Redis, str], leases: RedisLeases
-) -> None:
+async def test_calls_survive_concurrent_script_flushes(server: tuple[Redis, str], leases: RedisLeases) -> None:
     redis, _ = server
     await leases.acquire("warm", "a")
 

@@ -1,4 +1,4 @@
-"""In a crowd a search looks at a few, whatever became of its driver of before: Redis does nothing else meanwhile."""
+"""A search among many drivers examines few of them, whatever became of an earlier claim."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def looked_at(redis: Redis) -> int:
     return int((await cast("Any", redis).info("commandstats"))["cmdstat_hmget"]["calls"])
 
 
-async def test_the_nearest_of_a_crowd(crowd: tuple[Redis, RedisPositions]) -> None:
+async def test_a_search_among_many_drivers_examines_few(crowd: tuple[Redis, RedisPositions]) -> None:
     redis, positions = crowd
     before = await looked_at(redis)
 
@@ -46,7 +46,9 @@ async def test_the_nearest_of_a_crowd(crowd: tuple[Redis, RedisPositions]) -> No
 
 
 @pytest.mark.parametrize("fate", ["excluded", "busy", "off duty"])
-async def test_without_the_driver_of_before(crowd: tuple[Redis, RedisPositions], fate: str) -> None:
+async def test_a_repeated_search_without_its_claimed_driver_examines_few(
+    crowd: tuple[Redis, RedisPositions], fate: str
+) -> None:
     redis, positions = crowd
     [first, *_] = await positions.claim_nearest(SEARCH)
     if fate == "busy":

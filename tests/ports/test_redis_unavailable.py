@@ -1,4 +1,4 @@
-"""Redis away, frozen, read-only or starting again: always `Unavailable`, always soon, and fine again afterwards."""
+"""Redis down, frozen, read-only or restarting: every call raises `Unavailable` soon, and recovers afterwards."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_a_server_that_never_answers_is_unavailable_soon(act: str, mute_po
     assert time.monotonic() - began < SOON_SECONDS
 
 
-async def test_after_a_restart_the_next_call_works_and_the_scripts_are_sent_again(valkey: Valkey) -> None:
+async def test_after_a_restart_the_scripts_are_loaded_again(valkey: Valkey) -> None:
     async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
         leases = RedisLeases(redis, prefix="t:")
         await leases.acquire("e", "a")
@@ -102,7 +102,7 @@ async def test_after_a_restart_the_next_call_works_and_the_scripts_are_sent_agai
         assert (await leases.acquire("e", "b")).state is LeaseState.ACQUIRED
 
 
-async def test_a_connection_that_died_in_the_pool_is_replaced_unnoticed(valkey: Valkey) -> None:
+async def test_a_connection_that_died_in_the_pool_is_replaced(valkey: Valkey) -> None:
     async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
         leases = RedisLeases(redis, prefix="t:")
         await leases.acquire("e", "a")

@@ -1,4 +1,4 @@
-"""What only Redis Streams can do to us."""
+"""Failures that only Redis Streams can cause."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Seen:
         return ACK
 
 
-async def test_entries_that_are_not_ours_are_delivered_as_they_are(bench: StreamsBench) -> None:
+async def test_foreign_entries_are_delivered_unchanged(bench: StreamsBench) -> None:
     """So that they end where people see them, instead of staying pending for ever."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
@@ -57,7 +57,7 @@ async def test_entries_that_are_not_ours_are_delivered_as_they_are(bench: Stream
     assert await bench.size(DISPATCH_QUEUE) == 0
 
 
-async def test_consuming_goes_on_after_redis_forgot_everything(bench: StreamsBench) -> None:
+async def test_consuming_resumes_after_redis_lost_its_data(bench: StreamsBench) -> None:
     seen = Seen()
     async with (
         bench.consumer() as (consumer, _),
@@ -73,7 +73,7 @@ async def test_consuming_goes_on_after_redis_forgot_everything(bench: StreamsBen
     assert await bench.size(DISPATCH_QUEUE) == 0
 
 
-async def test_a_consumer_that_leaves_is_forgotten_by_the_group(bench: StreamsBench) -> None:
+async def test_a_consumer_leaves_its_group(bench: StreamsBench) -> None:
     async with (
         bench.consumer() as (consumer, _),
         consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=4),
@@ -90,7 +90,7 @@ async def bench_is_empty(bench: StreamsBench) -> bool:
     return await bench.size(DISPATCH_QUEUE) == 0
 
 
-async def test_what_is_given_back_is_not_held_against_it(bench: StreamsBench) -> None:
+async def test_a_nack_does_not_count_towards_the_delivery_limit(bench: StreamsBench) -> None:
     """Every new release of the worker gives messages back; that must not park them."""
 
     begun: list[str] = []
@@ -113,7 +113,7 @@ async def test_what_is_given_back_is_not_held_against_it(bench: StreamsBench) ->
         await eventually(lambda: len(seen.deliveries) == 2)
 
 
-async def test_the_same_message_may_wait_twice(bench: StreamsBench) -> None:
+async def test_the_same_message_may_have_two_retries(bench: StreamsBench) -> None:
     first: list[str] = []
     again: list[str] = []
 
@@ -152,7 +152,7 @@ async def test_a_silent_redis_is_unavailable_in_time(bench: StreamsBench) -> Non
         assert await publisher.publish([a_message()]) == [None]
 
 
-async def test_what_is_not_redis_at_all_is_waited_for_with_the_reason(bench: StreamsBench) -> None:
+async def test_a_server_that_is_not_redis_is_logged_and_retried(bench: StreamsBench) -> None:
     """A wrong type of key, as from another program: an outage with a reason, not an end."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)

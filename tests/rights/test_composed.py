@@ -1,4 +1,4 @@
-"""In containers every role is a user of its own at RabbitMQ and Valkey, and both are told of all of them."""
+"""In containers every role has its own user at RabbitMQ and Valkey, and both servers get all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVICES = composed().services
 ROLES = [role for role in ORDER if "RABBITMQ_HOST" in SERVICES[role].environment]
 
 
-def test_each_role_has_its_own_password_and_people_have_theirs() -> None:
+def test_each_role_and_the_operators_have_their_own_password() -> None:
     variables = [f"RABBITMQ_{role.upper()}_PASSWORD" for role in ROLES]
     given = {name: name.lower() for name in ("RABBITMQ_USER", "RABBITMQ_PASSWORD", *variables)}
     services = composed(**given).services
@@ -57,7 +57,7 @@ def test_rabbitmq_starts_by_the_files_that_are_there() -> None:
 USING_REDIS = [role for role in ORDER if "REDIS_HOST" in SERVICES[role].environment]
 
 
-def test_each_role_has_its_own_password_at_redis_and_people_have_theirs() -> None:
+def test_each_role_and_the_operators_have_their_own_redis_password() -> None:
     variables = ["REDIS_PASSWORD", *(f"REDIS_{role.upper()}_PASSWORD" for role in USING_REDIS)]
     services = composed(**{name: name.lower() for name in variables}).services
     redis = services["redis"].environment

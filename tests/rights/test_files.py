@@ -1,4 +1,4 @@
-"""What is committed follows from the code, and holds no password."""
+"""The committed files of permissions follow from the code and contain no password."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MADE = made()
 
 
 @pytest.mark.parametrize("path", MADE)
-def test_the_committed_file_is_what_the_code_makes(path: str) -> None:
+def test_the_committed_file_is_up_to_date(path: str) -> None:
     assert committed(path) == MADE[path], "run `just rights`"
 
 
@@ -45,14 +45,14 @@ def test_the_acl_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == committed("config/valkey/users.acl")
 
 
-def test_nobody_in_the_acl_has_a_password_or_needs_none() -> None:
+def test_no_user_of_the_acl_has_a_password_or_nopass() -> None:
     words = committed("config/valkey/users.acl").split()
 
     assert "nopass" not in words
     assert not [word for word in words if word.startswith((">", "#"))]
 
 
-def test_nobody_in_the_definitions_has_a_password() -> None:
+def test_no_user_of_the_definitions_has_a_password() -> None:
     users = json.loads(committed("config/rabbitmq/definitions.json"))["users"]
 
     assert [(user["name"], user["password_hash"], user["tags"]) for user in users] == [

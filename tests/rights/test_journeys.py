@@ -1,4 +1,4 @@
-"""Orders travel while every role is nobody but its own user, at RabbitMQ, Valkey and Redis; and nothing is refused."""
+"""Orders are processed while every role uses only its own user at RabbitMQ, Valkey and Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the roles' users may not do at RabbitMQ. That they may do all they need, every journey shows."""
+"""What the roles' users may not do at RabbitMQ; the journeys show that their permissions suffice."""
 
 from __future__ import annotations
 
@@ -90,16 +90,14 @@ async def test_a_role_reads_its_own_queues_and_no_other(
 
 
 @everybody
-async def test_events_are_published_by_the_relay_alone(vhost: RabbitAddress, logins: Logins, role: str) -> None:
+async def test_only_the_relay_may_publish_events(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     act = publishing(named("orders"), events.ORDERS_CREATED)
 
     assert await refused(vhost, logins[role], act) == (role != "relay")
 
 
 @everybody
-async def test_everybody_may_put_a_message_into_a_queue_by_its_name(
-    vhost: RabbitAddress, logins: Logins, role: str
-) -> None:
+async def test_every_role_may_publish_to_a_queue_by_its_name(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     """More than a retry or a replay needs: as SECURITY.md says."""
     assert not await refused(vhost, logins[role], publishing("", named(DISPATCH_QUEUE)))
 
@@ -116,12 +114,12 @@ TAMPERING: dict[str, Act] = {
 
 @everybody
 @pytest.mark.parametrize("act", TAMPERING.values(), ids=TAMPERING)
-async def test_nobody_makes_or_deletes(vhost: RabbitAddress, logins: Logins, role: str, act: Act) -> None:
+async def test_no_role_may_declare_or_delete(vhost: RabbitAddress, logins: Logins, role: str, act: Act) -> None:
     assert await refused(vhost, logins[role], act)
 
 
 @everybody
-async def test_nobody_changes_what_a_queue_receives(vhost: RabbitAddress, logins: Logins, role: str) -> None:
+async def test_no_role_may_change_bindings(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     async def unbind(channel: AbstractChannel) -> None:
         underlay = await channel.get_underlay_channel()
         await underlay.queue_unbind(named(DISPATCH_QUEUE), named("orders"), events.ORDERS_CREATED)
@@ -135,7 +133,7 @@ async def test_nobody_changes_what_a_queue_receives(vhost: RabbitAddress, logins
 
 
 @everybody
-def test_nobody_uses_the_management_api(vhost: RabbitAddress, logins: Logins, role: str) -> None:
+def test_no_role_may_use_the_management_api(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     auth = (logins[role]["RABBITMQ_USER"], logins[role]["RABBITMQ_PASSWORD"])
 
     assert httpx.get(f"{vhost.management_url}/api/overview", auth=auth, trust_env=False).status_code == 401
@@ -151,7 +149,7 @@ def manage(vhost: RabbitAddress, method: str, path: str, content: object = None)
         http.request(method, url, json=content).raise_for_status()
 
 
-async def test_who_only_looks_names_what_is_missing_and_goes_on_when_it_is_there(
+async def test_without_declaring_a_role_names_what_is_missing_and_resumes_once_it_exists(
     vhost: RabbitAddress, logins: Logins
 ) -> None:
     only_looking = replace(TOPOLOGY, declared_by_us=False)
@@ -188,13 +186,13 @@ async def test_who_only_looks_names_what_is_missing_and_goes_on_when_it_is_there
         await eventually(lambda: bool(seen), within=20)
 
 
-async def test_what_was_imported_is_what_we_would_declare(vhost: RabbitAddress, logins: Logins) -> None:
+async def test_imported_definitions_equal_our_declarations(vhost: RabbitAddress, logins: Logins) -> None:
     """Else a role with RABBITMQ_DECLARE=on would refuse to start beside the others."""
     async with RabbitPublisher(RabbitServer(vhost.host, vhost.port, vhost.user, vhost.password, vhost.vhost), TOPOLOGY):
         pass
 
 
-async def test_who_may_not_declare_and_tries_is_told_so(vhost: RabbitAddress, logins: Logins) -> None:
+async def test_declaring_without_permission_is_reported(vhost: RabbitAddress, logins: Logins) -> None:
     async with RabbitPublisher(server(vhost, logins["relay"]), TOPOLOGY) as publisher:
         with pytest.raises(Unavailable, match="ACCESS_REFUSED"):
             await publisher.check()

@@ -1,4 +1,4 @@
-"""The way in which compose.yaml starts RabbitMQ, on a real one: config/rabbitmq/start.sh and what it imports."""
+"""RabbitMQ started as compose.yaml starts it: config/rabbitmq/start.sh and the definitions it imports."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_a_role_logs_in_with_the_password_of_the_environment(started: Star
             await aio_pika.connect(started.url(role, wrong))
 
 
-def test_the_person_of_the_page_may_everything_and_guest_is_not_there(started: Started) -> None:
+def test_the_management_user_may_do_everything_and_guest_does_not_exist(started: Started) -> None:
     password = PASSWORDS["ADMIN_PASSWORD"]
     users = started.get("/users", "max", password).json()
 
@@ -143,7 +143,7 @@ def test_a_name_that_cannot_be_written_or_is_taken_is_refused(name: str, tmp_pat
     assert done.stderr.startswith("error: ")
 
 
-def test_the_server_itself_is_not_told_the_passwords(tmp_path: Path) -> None:
+def test_the_server_process_does_not_get_the_passwords(tmp_path: Path) -> None:
     done = start(tmp_path / "run", PASSWORDS, "env")
 
     assert "_PASSWORD" not in done.stdout

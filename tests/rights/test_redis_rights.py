@@ -123,7 +123,7 @@ FOREIGN = {
 
 
 @every_role
-async def test_a_role_reads_and_writes_no_foreign_key(guards: Guards, role: str) -> None:
+async def test_a_role_may_not_access_keys_of_others(guards: Guards, role: str) -> None:
     redis = await guards.of(role)
 
     for key in (*(KEYS + name for name in FOREIGN[role]), "gofleet", "other:gofleet:x", "x"):
@@ -131,7 +131,7 @@ async def test_a_role_reads_and_writes_no_foreign_key(guards: Guards, role: str)
         assert await refused(redis, "SET", key, 1)
 
 
-async def test_a_worker_moves_no_driver_by_a_script_either(guards: Guards) -> None:
+async def test_a_worker_may_not_update_positions_by_a_script(guards: Guards) -> None:
     positions = RedisPositions(await guards.of("worker"), prefix=KEYS, stale_seconds=60, claim_ms=1000)
 
     with pytest.raises(Unavailable, match="permission"):
@@ -163,30 +163,30 @@ async def test_a_worker_moves_no_driver_by_a_script_either(guards: Guards) -> No
         "SAVE",
     ],
 )
-async def test_a_role_does_nothing_but_its_work(guards: Guards, role: str, command: str) -> None:
+async def test_a_role_may_not_call_other_commands(guards: Guards, role: str, command: str) -> None:
     assert await refused(await guards.of(role), *command.split())
 
 
 @every_role
-async def test_a_wrong_password_is_none(guards: Guards, role: str) -> None:
+async def test_a_wrong_password_is_rejected(guards: Guards, role: str) -> None:
     for password in (role, "x", PASSWORDS["ADMIN_PASSWORD"]):
         with pytest.raises(AuthenticationError):
             await cast("Any", await guards.client(role, password)).ping()
 
 
-async def test_without_a_password_nobody_does_anything(guards: Guards) -> None:
+async def test_an_anonymous_connection_may_do_nothing(guards: Guards) -> None:
     with pytest.raises(AuthenticationError, match="Authentication required"):
         await cast("Any", await guards.client("", "")).ping()
 
 
-async def test_people_may_everything(guards: Guards) -> None:
+async def test_operators_may_do_everything(guards: Guards) -> None:
     people = await guards.people()
 
     assert await people.config_get("maxmemory")
     assert set(await people.acl_users()) == {"default", *ROLES}
 
 
-def test_every_script_is_somebodys() -> None:
+def test_every_script_belongs_to_a_role() -> None:
     folder = ROOT / "gofleet/adapters/redis/lua"
     given = [name for names in SCRIPTS.values() for name in names]
 
@@ -203,7 +203,7 @@ def test_without_a_password_it_does_not_start(name: str, tmp_path: Path) -> None
         assert f"{name} is missing" in done.stderr
 
 
-def test_a_user_whom_nobody_gave_a_password_is_not_let_in_by_mistake(tmp_path: Path) -> None:
+def test_a_user_without_a_password_cannot_log_in_to_redis(tmp_path: Path) -> None:
     (tmp_path / "users.acl").write_text("user stranger on ~* +@all\n")
     script = Path(shutil.copy(START, tmp_path))
 

@@ -1,4 +1,4 @@
-"""`GrpcFleet` against our server, and against everything that is not a working server."""
+"""`GrpcFleet` against our server, and against peers that are not a working server."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_search_gives_candidates_nearest_first(fleet: GrpcFleet) -> None
     assert bia.distance_m == pytest.approx(900, abs=1)
 
 
-async def test_nobody_near_is_an_empty_answer(fleet: GrpcFleet) -> None:
+async def test_no_driver_nearby_is_an_empty_result(fleet: GrpcFleet) -> None:
     assert await fleet.search(Search("o-1", CENTRE, 5, exclude=("ana", "bia"))) == []
 
 
@@ -111,7 +111,7 @@ async def test_a_failing_service_is_unavailable(
         await fleet.search(SEARCH)
 
 
-async def test_the_trace_goes_on_at_the_service(fleet: GrpcFleet, positions: WilfulPositions) -> None:
+async def test_the_trace_continues_in_the_service(fleet: GrpcFleet, positions: WilfulPositions) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
 
     with span("caller", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01"):
@@ -153,14 +153,14 @@ async def test_a_stream_may_pause_for_longer_than_the_timeout(positions: WilfulP
         assert (await fleet.stream_positions(with_a_pause())).accepted == 2
 
 
-async def test_a_stream_to_a_hung_service_is_given_up(positions: WilfulPositions) -> None:
+async def test_a_stream_to_a_hung_service_times_out(positions: WilfulPositions) -> None:
     async with serving(positions, grace_seconds=0) as port, GrpcFleet(HOST, port, timeout_seconds=0.1) as fleet:
         positions.gate.clear()
         with pytest.raises(FleetUnavailable):
             await fleet.stream_positions(batches([a_position("cai")]))
 
 
-async def test_a_stream_is_told_when_the_service_stops(positions: WilfulPositions) -> None:
+async def test_a_stream_is_unavailable_when_the_service_stops(positions: WilfulPositions) -> None:
     sent, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless() -> AsyncIterator[Sequence[Position]]:
@@ -182,13 +182,13 @@ async def test_a_stream_is_told_when_the_service_stops(positions: WilfulPosition
     fleet.close()
 
 
-async def test_nobody_listening_is_unavailable(unused_tcp_port: int) -> None:
+async def test_a_closed_fleet_port_is_unavailable(unused_tcp_port: int) -> None:
     async with GrpcFleet(HOST, unused_tcp_port) as fleet:
         with pytest.raises(FleetUnavailable):
             await fleet.search(SEARCH)
 
 
-async def test_a_name_that_means_nothing_is_unavailable() -> None:
+async def test_an_unknown_host_name_is_unavailable() -> None:
     async with GrpcFleet("no-such-host.invalid", 50051, timeout_seconds=5) as fleet:
         with pytest.raises(FleetUnavailable):
             await fleet.search(SEARCH)
@@ -206,7 +206,7 @@ async def test_a_hung_service_is_unavailable_within_the_deadline(positions: Wilf
         assert await fleet.search(SEARCH)
 
 
-async def test_something_that_never_speaks_is_unavailable_within_the_deadline() -> None:
+async def test_a_silent_peer_is_unavailable_within_the_deadline() -> None:
     with socket.create_server((HOST, 0)) as mute:
         async with GrpcFleet(HOST, mute.getsockname()[1], timeout_seconds=0.1) as fleet:
             for _ in range(5):
@@ -214,7 +214,7 @@ async def test_something_that_never_speaks_is_unavailable_within_the_deadline() 
                     await fleet.search(SEARCH)
 
 
-async def test_something_that_is_not_grpc_is_unavailable() -> None:
+async def test_a_peer_that_does_not_speak_grpc_is_unavailable() -> None:
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await reader.read(1)
@@ -261,7 +261,7 @@ def a_driver(**values: object) -> SearchDriverResponse:
     return SearchDriverResponse(**fields)  # pyright: ignore[reportArgumentType]
 
 
-async def test_an_answer_of_the_first_service_is_understood() -> None:
+async def test_a_response_of_the_first_service_is_decoded() -> None:
     async with answering(a_driver()) as fleet:
         assert [one.driver_id for one in await fleet.search(SEARCH)] == ["ana"]
 
@@ -291,7 +291,7 @@ async def test_an_answer_of_the_first_service_is_understood() -> None:
         ),
     ],
 )
-async def test_an_answer_that_makes_no_sense_is_unavailable(answer: SearchDriverResponse | GRPCError) -> None:
+async def test_a_malformed_response_is_unavailable(answer: SearchDriverResponse | GRPCError) -> None:
     async with answering(answer) as fleet:
         with pytest.raises(FleetUnavailable):
             await fleet.search(SEARCH)
@@ -337,7 +337,7 @@ async def test_a_killed_service_is_unavailable_and_found_again_when_it_is_back()
         assert await fleet.search(SEARCH)
 
 
-async def test_a_connection_to_a_peer_that_vanished_is_given_up(positions: WilfulPositions) -> None:
+async def test_a_connection_to_a_vanished_peer_is_closed(positions: WilfulPositions) -> None:
     """As when a machine dies without a goodbye and another one takes its address."""
     async with (
         serving(positions) as port,

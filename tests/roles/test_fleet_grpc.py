@@ -1,4 +1,4 @@
-"""The fleet service on the wire, called by Google's own client: whoever speaks gRPC can speak to us."""
+"""The fleet service on the wire, called by Google's own client."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ async def test_a_search_answers_the_claimed_driver_and_the_others(client: StockC
     assert len(answer.candidate_lats) == 1
 
 
-async def test_a_caller_of_the_first_service_sends_an_order_id_and_understands_the_answer(
-    positions: WilfulPositions, tmp_path: Path
-) -> None:
+async def test_a_client_of_the_first_service_is_still_served(positions: WilfulPositions, tmp_path: Path) -> None:
     (tmp_path / "fleet.proto").write_text(SEED)
     compile_seed = ["-m", "grpc_tools.protoc", "-I.", "--descriptor_set_out=seed.binpb", "fleet.proto"]
     subprocess.run([sys.executable, *compile_seed], cwd=tmp_path, check=True)
@@ -69,7 +67,7 @@ async def test_a_caller_of_the_first_service_sends_an_order_id_and_understands_t
     assert (answer.driver_id, answer.name, answer.lng) == ("ana", "ana", CENTRE.lng)
 
 
-async def test_nobody_near_is_not_found(client: StockClient) -> None:
+async def test_no_driver_nearby_is_not_found(client: StockClient) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.call("SearchDriver", order_id="o-1", **HERE, exclude=["ana", "bia"])
 
@@ -93,7 +91,7 @@ async def test_nobody_near_is_not_found(client: StockClient) -> None:
         ({"exclude": ["a"] * 101}, "exclude"),
     ],
 )
-async def test_a_senseless_search_is_refused(client: StockClient, wrong: dict[str, object], field: str) -> None:
+async def test_an_invalid_search_is_refused(client: StockClient, wrong: dict[str, object], field: str) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.call("SearchDriver", **{"order_id": "o-1", **HERE, **wrong})
 
@@ -124,7 +122,7 @@ async def test_a_position_is_applied_unless_a_newer_one_is_known(client: StockCl
     "wrong",
     [{"driver_id": ""}, {"lat": 90.0}, {"recorded_at_ms": 4_000_000_000_000}, {"recorded_at_ms": 2**63 - 1}],
 )
-async def test_an_impossible_position_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
+async def test_an_invalid_position_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.call("UpdatePosition", **{"driver_id": "cai", "lat": CENTRE.lat, "lng": CENTRE.lng, **wrong})
 
@@ -153,7 +151,7 @@ async def test_a_stream_of_positions_is_counted(client: StockClient) -> None:
     ],
     ids=["columns of different lengths", "too many"],
 )
-async def test_a_senseless_batch_ends_the_stream(client: StockClient, batch: dict[str, object]) -> None:
+async def test_an_invalid_batch_ends_the_stream(client: StockClient, batch: dict[str, object]) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.stream("StreamPositions", [batch])
 
@@ -169,7 +167,7 @@ async def test_a_driver_off_duty_is_not_found_until_back(client: StockClient, po
 
 
 @pytest.mark.parametrize("wrong", [{"name": ""}, {"name": "a\nb"}, {"driver_id": "/"}])
-async def test_a_senseless_driver_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
+async def test_an_invalid_driver_is_refused(client: StockClient, wrong: dict[str, object]) -> None:
     with pytest.raises(grpc.RpcError) as failure:
         await client.call("RegisterDriver", **{"driver_id": "ana", "name": "Ana", **wrong})
 
@@ -195,20 +193,20 @@ async def test_bytes_that_are_no_message_are_refused(client: StockClient, broken
     ],
     ids=["half a message", "half a head", "compressed", "less than promised"],
 )
-async def test_half_messages_are_the_callers_fault(
+async def test_truncated_and_compressed_messages_are_client_errors(
     positions: WilfulPositions, path: str, sent: bytes, code: Status
 ) -> None:
     async with serving(positions) as port:
         assert await raw_call(port, f"/pb.FleetService/{path}", sent) == code.value
 
 
-async def test_a_call_without_a_message_is_the_callers_fault(positions: WilfulPositions) -> None:
+async def test_a_call_without_a_message_is_a_client_error(positions: WilfulPositions) -> None:
     async with serving(positions) as port:
         assert await raw_call(port, "/pb.FleetService/SearchDriver", b"") == Status.INVALID_ARGUMENT.value
         assert await raw_call(port, "/pb.FleetService/StreamPositions", b"") == Status.OK.value
 
 
-async def test_redis_away_is_unavailable(client: StockClient, positions: WilfulPositions) -> None:
+async def test_an_outage_of_redis_is_unavailable(client: StockClient, positions: WilfulPositions) -> None:
     positions.failure = Unavailable("redis", "Connection refused")
 
     with pytest.raises(grpc.RpcError) as failure:
@@ -217,7 +215,7 @@ async def test_redis_away_is_unavailable(client: StockClient, positions: WilfulP
     assert status(failure) == (grpc.StatusCode.UNAVAILABLE, "redis is unavailable: Connection refused")
 
 
-async def test_our_own_mistakes_are_logged_and_not_told(client: StockClient, positions: WilfulPositions) -> None:
+async def test_internal_errors_are_logged_and_not_disclosed(client: StockClient, positions: WilfulPositions) -> None:
     positions.failure = ZeroDivisionError("secret")
 
     with pytest.raises(grpc.RpcError) as failure:
@@ -226,7 +224,7 @@ async def test_our_own_mistakes_are_logged_and_not_told(client: StockClient, pos
     assert status(failure) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
-async def test_a_caller_who_gave_up_is_not_worked_for(client: StockClient, positions: WilfulPositions) -> None:
+async def test_a_cancelled_call_is_not_executed_further(client: StockClient, positions: WilfulPositions) -> None:
     positions.gate.clear()
     client.seconds = 0.1
 
@@ -237,7 +235,7 @@ async def test_a_caller_who_gave_up_is_not_worked_for(client: StockClient, posit
     await asyncio.wait_for(positions.cancelled.wait(), 5)
 
 
-async def test_the_callers_trace_goes_on(client: StockClient, positions: WilfulPositions) -> None:
+async def test_the_trace_of_the_caller_continues(client: StockClient, positions: WilfulPositions) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     client.metadata = (("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),)
 
@@ -251,7 +249,7 @@ async def test_health_is_serving(client: StockClient, service: str) -> None:
     assert await client.health(service) == HealthCheckResponse.SERVING
 
 
-async def test_a_stop_lets_calls_in_hand_finish_and_refuses_new_ones(positions: WilfulPositions) -> None:
+async def test_stopping_lets_calls_in_flight_finish_and_refuses_new_ones(positions: WilfulPositions) -> None:
     stop = asyncio.Event()
     ports: asyncio.Queue[int] = asyncio.Queue()
 
@@ -281,7 +279,7 @@ async def test_a_stop_lets_calls_in_hand_finish_and_refuses_new_ones(positions: 
         await asyncio.wait_for(server, 5)
 
 
-async def test_a_call_longer_than_the_grace_period_is_told_to_go_elsewhere(positions: WilfulPositions) -> None:
+async def test_a_call_beyond_the_grace_period_is_unavailable(positions: WilfulPositions) -> None:
     async with serving(positions, grace_seconds=0.05) as port:
         client = StockClient(port, OURS)
         positions.entered.clear()

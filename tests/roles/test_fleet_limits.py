@@ -1,4 +1,4 @@
-"""What the fleet service bears: large messages, deadlines that pass, and callers who know it by reflection alone."""
+"""Limits of the fleet service: message sizes and deadlines; and calls by reflection alone."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_what_came_before_a_large_message_in_a_stream_is_kept(
 
 
 @pytest.mark.parametrize("path", ["/pb.FleetService/SearchDriver", "/pb.FleetService/StreamPositions", REFLECTION])
-async def test_a_giant_is_refused_by_its_length_alone(positions: WilfulPositions, path: str) -> None:
+async def test_a_huge_message_is_refused_by_its_length_alone(positions: WilfulPositions, path: str) -> None:
     async with serving(positions) as port:
         answer = await raw_call(port, path, b"\0\xff\xff\xff\xffab", complete=False)
 
@@ -163,7 +163,7 @@ def test_every_error_of_the_domain_has_a_status() -> None:
         (GoFleetError("nobody foresaw it"), grpc.StatusCode.INTERNAL),
     ],
 )
-async def test_errors_are_told_as_the_table_says(
+async def test_errors_are_translated_as_in_the_table(
     client: StockClient, positions: WilfulPositions, error: GoFleetError, code: grpc.StatusCode
 ) -> None:
     positions.failure = error
@@ -216,7 +216,7 @@ print(json.dumps(said))
 """
 
 
-async def test_every_call_can_be_made_by_who_knows_it_from_reflection_alone(positions: WilfulPositions) -> None:
+async def test_every_call_can_be_made_from_reflection_alone(positions: WilfulPositions) -> None:
     async with serving(positions) as port:
         # In a process of its own: grpclib and grpcio-reflection both want to register the same descriptors.
         arguments = (sys.executable, "-c", GRPCURL, str(port), json.dumps(EXAMPLES))

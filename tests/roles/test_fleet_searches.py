@@ -1,4 +1,4 @@
-"""Searches that go together into one call: each is answered, refused, traced and timed as if it were alone."""
+"""Searches that share a call succeed, fail, are traced and time out as if each had its own."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def calls_of(method: str) -> float:
     return sum(one.value for one in found if one.name.endswith("seconds_count") and one.labels["method"] == method)
 
 
-async def test_what_is_asked_together_is_one_call_and_still_counts_for_each(positions: WilfulPositions) -> None:
+async def test_concurrent_searches_share_a_call_and_are_counted_individually(positions: WilfulPositions) -> None:
     await positions.update_positions([a_position(f"d-{number}") for number in range(10)])
     before = calls_of("SearchDrivers"), calls_of("SearchDriver")
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
@@ -84,7 +84,7 @@ async def test_what_is_asked_together_is_one_call_and_still_counts_for_each(posi
     assert (calls_of("SearchDrivers"), calls_of("SearchDriver")) == (before[0] + 1, before[1] + 10)
 
 
-async def test_of_one_batch_no_two_orders_are_given_the_same_driver(valkey_server: Valkey) -> None:
+async def test_no_two_orders_of_a_batch_get_the_same_driver(valkey_server: Valkey) -> None:
     address = valkey_server.address
     async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
@@ -95,7 +95,7 @@ async def test_of_one_batch_no_two_orders_are_given_the_same_driver(valkey_serve
     assert len({candidates[0].driver_id for candidates in answers}) == 100
 
 
-async def test_each_gets_the_answer_to_its_own_question(positions: WilfulPositions) -> None:
+async def test_each_search_of_a_batch_gets_its_own_result(positions: WilfulPositions) -> None:
     far = Place(CENTRE.lat + 0.2, CENTRE.lng)
     await positions.update_positions([a_position("far", metres_north=0.2 * 111_195)])
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
@@ -130,7 +130,7 @@ async def test_a_failing_service_is_unavailable_for_each(positions: WilfulPositi
     assert [type(answer) for answer in answers] == [FleetUnavailable] * 3
 
 
-async def test_each_is_a_part_of_its_own_trace_on_both_sides(positions: WilfulPositions) -> None:
+async def test_each_search_belongs_to_its_own_trace_on_both_sides(positions: WilfulPositions) -> None:
     traces = [f"{number:032x}" for number in range(1, 4)]
 
     async def order(trace_id: str) -> None:
@@ -157,7 +157,7 @@ async def test_each_is_a_part_of_its_own_trace_on_both_sides(positions: WilfulPo
     assert {one.attributes["rpc.grpc.status_code"] for one in spans if one.kind != "INTERNAL"} == {0, 5}
 
 
-async def test_who_waits_behind_a_hung_call_still_ends_at_its_own_deadline(
+async def test_a_search_behind_a_hung_call_ends_at_its_own_deadline(
     positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "UNANSWERED_MAX", 1000)  # or all would end with the connection
@@ -184,7 +184,7 @@ async def test_who_waits_behind_a_hung_call_still_ends_at_its_own_deadline(
     assert waited_seconds < 1.5 * timeout_seconds
 
 
-async def test_a_batch_without_an_answer_counts_for_all_of_its_callers() -> None:
+async def test_a_batch_without_a_response_counts_for_each_caller() -> None:
     connections: list[asyncio.StreamReader] = []
 
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -201,7 +201,7 @@ async def test_a_batch_without_an_answer_counts_for_all_of_its_callers() -> None
     assert len(connections) == 2, "the first one counts as dead"
 
 
-async def test_who_leaves_a_batch_hurts_nobody_else(positions: WilfulPositions) -> None:
+async def test_cancelling_one_search_of_a_batch_affects_no_other(positions: WilfulPositions) -> None:
     positions.gate.clear()
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         stays, leaves = (asyncio.create_task(fleet.search(a_search(number))) for number in (1, 2))
@@ -260,7 +260,7 @@ async def two(fleet: GrpcFleet) -> list[list[Candidate] | BaseException]:
     return list(await asyncio.gather(fleet.search(a_search(1)), fleet.search(a_search(2)), return_exceptions=True))
 
 
-async def test_an_older_service_is_asked_one_by_one_and_the_rest_not_again_for_a_while(
+async def test_an_older_service_gets_single_searches_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     older = Older()
@@ -278,7 +278,7 @@ async def test_an_older_service_is_asked_one_by_one_and_the_rest_not_again_for_a
 
 
 @pytest.mark.parametrize("refusal", [Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED])
-async def test_a_refused_batch_is_no_fault_of_its_searches(refusal: Status) -> None:
+async def test_a_refused_batch_is_repeated_as_single_searches(refusal: Status) -> None:
     async with answering(Oracle(GRPCError(refusal, "searches must be at most 1"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [list, list]
         await two(fleet)
@@ -286,7 +286,7 @@ async def test_a_refused_batch_is_no_fault_of_its_searches(refusal: Status) -> N
 
 
 @pytest.mark.parametrize("failure", [Status.UNAVAILABLE, Status.INTERNAL, Status.UNKNOWN, Status.CANCELLED])
-async def test_a_batch_that_fails_is_not_made_again(failure: Status) -> None:
+async def test_a_failed_batch_is_not_repeated(failure: Status) -> None:
     async with answering(Oracle(GRPCError(failure, "no"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
         assert made == ["SearchDrivers"]

@@ -213,9 +213,7 @@ SANE: dict[str, list[object]] = {
         {"recorded_at_ms": [2**63 - 1]},
     ],
 )
-async def test_an_answer_that_makes_no_sense_is_unavailable(
-    wrong: dict[str, list[object]], unused_tcp_port: int
-) -> None:
+async def test_a_malformed_response_is_unavailable(wrong: dict[str, list[object]], unused_tcp_port: int) -> None:
     server = Server([Oracle(**{**SANE, **wrong})])
     await server.start(HOST, unused_tcp_port)
     try:

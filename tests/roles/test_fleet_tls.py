@@ -136,17 +136,17 @@ async def test_callers_do_not_believe_a_fleet_of_another_authority(ours: Worksho
         assert not await moved(port, worker)
 
 
-async def test_callers_do_not_believe_a_fleet_by_another_name(ours: Workshop) -> None:
+async def test_clients_reject_a_server_with_another_name(ours: Workshop) -> None:
     async with guarded(ours.issue("fleet", ["fleet"])) as port:
         assert not await moved(port, ours.issue("worker", ["worker"]))
 
 
-async def test_callers_with_certificates_do_not_speak_to_one_without(ours: Workshop) -> None:
+async def test_clients_with_certificates_reject_a_plain_server(ours: Workshop) -> None:
     async with guarded(None) as port:
         assert not await moved(port, ours.issue("worker", ["worker"]))
 
 
-async def test_files_that_cannot_be_used_are_told_at_the_start(ours: Workshop) -> None:
+async def test_unusable_files_are_reported_at_the_start(ours: Workshop) -> None:
     with pytest.raises(OSError, match="No such file"):
         async with guarded(Certificates("nowhere.pem", "nowhere.pem", "nowhere.key")):
             pass
