@@ -1,4 +1,4 @@
-"""REST over HTTP. It needs PostgreSQL alone; what concerns drivers goes to the fleet role and fails with it."""
+"""REST over HTTP. It requires PostgreSQL only; driver operations use the fleet role and fail with it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
 
 
 def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:
-    """What clients may follow; their streams end as soon as the process is told to stop."""
+    """The event streams of clients; they end as soon as the process stops."""
     web, stream = process.settings.web, process.settings.stream
     moves = DriverPositionFeed(positions_in_box(fleet, stream.moves_drivers), stream.moves_seconds)
     bounds = EventStreamLimits(
@@ -110,11 +110,11 @@ def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStream
 
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:
-    """Hand the counts over every few seconds, and what is left at the end."""
-    hand_over = retry_on_outage(partial(counter.flush, indicators), "request counts")
+    """Flush the request counts every few seconds, and once more at the end."""
+    flush = retry_on_outage(partial(counter.flush, indicators), "request counts")
 
     async def until(stop: asyncio.Event) -> None:
-        await repeat(hand_over, seconds, stop)
-        await hand_over()
+        await repeat(flush, seconds, stop)
+        await flush()
 
     return until

@@ -1,4 +1,4 @@
-"""Who comes in to the API, and how often."""
+"""Wiring of the API's authentication and rate limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gofleet.process import Process
 
 
 async def authenticator(process: Process) -> Authenticator:
-    """As the settings say; what it needs is closed with the process."""
+    """The authenticator that the settings configure; its clients are closed with the process."""
     auth = process.settings.auth
     issuer = auth.issuer if auth.mode == "oidc" else None
     return Authenticator(await process.use(_authenticate), await process.use(_limits), issuer)
@@ -27,17 +27,17 @@ async def authenticator(process: Process) -> Authenticator:
 
 @asynccontextmanager
 async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]:
-    """Who a token is of; None when nobody is asked."""
+    """The verifier of access tokens; None when authentication is off."""
     auth = process.settings.auth
     if auth.mode == "off":
         production = process.settings.general.environment == "production"
         level = "WARNING" if production else "INFO"
-        logger.log(level, "AUTH=off: anybody who reaches the API may do anything")
+        logger.log(level, "AUTH=off: every request is anonymous and unrestricted")
         yield None
         return
     issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
-    patience = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
-    keys = JwksCache(issuer.keys, patience)
+    policy = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
+    keys = JwksCache(issuer.keys, policy)
     try:
         yield TokenVerifier(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
     finally:
@@ -47,8 +47,8 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
 
 @asynccontextmanager
 async def _limits(process: Process) -> AsyncGenerator[RateLimits | None]:
-    """How often who may ask; None when nobody counts. Without Redis each process counts by itself, so no readiness
-    rests on it."""
+    """Rate limits; None when they are off. Without Redis each process counts by itself, so readiness does not depend
+    on it."""
     auth = process.settings.auth
     if auth.limits == "off":
         yield None

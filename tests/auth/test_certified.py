@@ -167,7 +167,7 @@ async def test_a_person_logs_in_from_a_terminal(place: Path, tmp_path: Path) -> 
             assert listed == (0, "", "")
             anonymous = await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path, GOFLEET_TOKEN="")
             assert anonymous[0] == 1
-            assert "It is not known who asks" in anonymous[2]
+            assert "Authentication required" in anonymous[2]
             assert "gofleet login" in anonymous[2]
             assert (await asyncio.to_thread(_run, "logout", "--url", url, home=tmp_path))[1] == "token deleted\n"
             assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 1

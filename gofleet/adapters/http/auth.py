@@ -95,7 +95,7 @@ class Caller:
             raise DriverNotFound(driver_id)
 
     def check_unrestricted(self, what: str) -> None:
-        """`PermissionDenied` for a caller who is restricted to their own records."""
+        """`PermissionDenied` for a caller restricted to their own records."""
         if self.owner is not None:
             raise PermissionDenied(f"{what} includes records of other owners")
 

@@ -1,7 +1,7 @@
 """Limits on a request before it is handled: body size, body time, and the Host header (RFC 9112, 3.2).
 
-Exactly one Host header is required, and an allowed one if hosts are configured. Without that check, an attacker who
-makes a victim's client or cache resolve a foreign name to this server could have it send requests under that name
+Exactly one Host header is required, an allowed one if hosts are configured. Without that check, an attacker could make
+a victim's client or cache resolve a foreign name to this server, and have it send requests under that name
 (DNS rebinding, cache poisoning).
 """
 
@@ -111,14 +111,14 @@ class LimitedBody:
         self._on_complete = on_complete
         self._declared = _declared_length(scope)
         self._received = 0
-        self._begun = self._complete = self._expired = False
+        self._started = self._complete = self._expired = False
         self._reader: asyncio.Task[object] | None = None
 
     async def __call__(self) -> Message:
         if self._complete:
             return await self._receive()  # only the disconnect follows
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             self._deadlines.begin(self)
         try:
             return await self._next_within_limits()

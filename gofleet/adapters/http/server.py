@@ -1,4 +1,4 @@
-"""Granian in our own event loop: open when we say so, closed only when the work in hand is done."""
+"""Granian in our own event loop, with a graceful shutdown that finishes the requests in flight."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ CONNECTIONS_MAX = 1024
 UNREAD_SECONDS = 10.0
 SEND_BUFFER = 128 * 1024
 OTHER_FILES_MAX = 256
-"""Open files of a process that are no connections of clients."""
+"""Open files of the process besides client connections."""
 START_SECONDS = 10.0
 CANCEL_SECONDS = 1.0
-"""How long requests that were cut off may take to notice."""
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  who listens everywhere is asked here
+"""Time for cancelled requests to end."""
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where to connect to a wildcard address
 
 
 class PortInUse(OSError):
-    """Somebody listens there already."""
+    """Another process listens on the port."""
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Where the server listens. `ended` finishes when it stops serving, whoever wanted that."""
+    """Address of the running server. `ended` finishes when it stops serving, for whatever reason."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class Listening:
 
 
 class _Bounds(NamedTuple):
-    """What one client and all of them may take."""
+    """Limits per connection and for all connections together."""
 
     http1: HTTP1Settings
     connections: int
@@ -76,16 +76,16 @@ async def serving(
 ) -> AsyncGenerator[Listening]:
     """Serve `app` (without ASGI lifespan) over HTTP/1.1 while the block runs; port 0 = any free one.
 
-    The block starts when the port accepts connections; `PortInUse` if somebody else has it. At its end no further
-    connection is accepted, requests in hand get `grace_seconds` to finish, and what is left is cut off.
+    The block starts when the port accepts connections; `PortInUse` if another process has it. At its end no further
+    connection is accepted, requests in flight get `grace_seconds` to finish, and the rest is cancelled.
     At most `connections` are open at once, idle ones included; more wait to be accepted. For each the system keeps up
     to about `send_buffer` bytes (Linux: twice that) that the client has not taken; one that takes nothing of them for
     `unread_seconds` is cut off (Linux).
     """
-    _make_room(connections_max)
+    _raise_file_limit(connections_max)
     family, address = await _resolved(host)
     with _held_port(family, address, port) as free:
-        # At the end half a header holds us up for as long as it may take.
+        # An incomplete header delays the shutdown by its whole timeout.
         header_ms = int(min(header_seconds, grace_seconds) * 1000)
         http1 = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=header_bytes_max)
         bounds = _Bounds(http1, connections_max, int(unread_seconds * 1000), send_buffer_bytes)
@@ -94,8 +94,11 @@ async def serving(
 
 
 class _BoundedServer(Server):
-    """Granian waits for ever for a client that does not read, even when all is said and the server wants to end, and
-    the system would keep megabytes for it. Connections inherit what is set on the socket that accepts them."""
+    """Granian server with limits on unread responses.
+
+    Granian waits forever for a client that does not read, even at shutdown, and the system would buffer megabytes for
+    it. Connections inherit the options of the listening socket.
+    """
 
     def __init__(self, bounds: _Bounds, app: ASGIApp, **options: Any) -> None:
         super().__init__(app, **options)
@@ -103,7 +106,7 @@ class _BoundedServer(Server):
 
     def _init_shared_socket(self) -> None:
         super()._init_shared_socket()  # pyright: ignore[reportUnknownMemberType]
-        if self._ssp is not None:  # on Linux it leaves the listening to its workers, of which we have one
+        if self._ssp is not None:  # on Linux Granian leaves listening to its workers; here there is one
             self._shd, self._ssp = self._ssp.build(), None
         with socket.socket(fileno=os.dup(self._shd.get_fd())) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._bounds.send_buffer)
@@ -125,10 +128,10 @@ async def _served(
         http=HTTPModes.http1,
         websockets=False,
         http1_settings=bounds.http1,
-        # Granian counts connections, not requests: its default of 128 idle ones would keep everybody out.
+        # Granian counts connections, not requests: at its default, 128 idle connections would block all others.
         backlog=bounds.connections,
         backpressure=bounds.connections,
-        # Only errors, and to whoever listens to `logging`: at every start it warns that embedding is experimental.
+        # Errors only, through `logging`: at every start Granian warns that embedding is experimental.
         log_level=LogLevels.error,
         log_dictconfig={"handlers": {}, "loggers": {"_granian": {"propagate": True}}},
     )
@@ -141,8 +144,8 @@ async def _served(
         await _finish(serve, requests, grace_seconds)
 
 
-def _make_room(connections: int) -> None:
-    """Let this process open as many files, as far as the system allows: the usual limit is 1024."""
+def _raise_file_limit(connections: int) -> None:
+    """Raise the limit of open files as far as the system allows; the usual one is 1024."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415  Windows has none
@@ -155,28 +158,28 @@ def _make_room(connections: int) -> None:
 
 
 class _Requests:
-    """The application, and the tasks that run it at the moment."""
+    """The application and the tasks of the requests in flight."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._tasks: set[asyncio.Task[object]] = set()
-        self._cutting = False
+        self._cancelling = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  a coroutine that runs is run by a task
+        assert task is not None  # noqa: S101  a running coroutine belongs to a task
         self._tasks.add(task)
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            if not self._cutting:
+            if not self._cancelling:
                 raise
         finally:
             self._tasks.discard(task)
 
-    def cut_off(self) -> int:
-        """Cancel what still runs; how many that were."""
-        self._cutting = True
+    def cancel(self) -> int:
+        """Cancel the requests in flight; returns their number."""
+        self._cancelling = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -184,18 +187,18 @@ class _Requests:
 
 
 async def _resolved(host: str) -> tuple[int, str]:
-    """The first address of `host`: Granian takes only numbers."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return found[0][0], str(found[0][4][0])
+    """The first address of `host`: Granian accepts only numeric addresses."""
+    addresses = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return addresses[0][0], str(addresses[0][4][0])
 
 
 @contextmanager
 def _held_port(family: int, address: str, port: int) -> Generator[int]:
-    """`port` (0 = one that is free), ours for the block; `PortInUse` if it is somebody's.
+    """`port` (0 = any free one), reserved for the block; `PortInUse` if another process has it.
 
-    Granian would not tell: it shares a port with any other Granian of the same user (SO_REUSEPORT), and each of
-    them would then get a part of the requests. Looking whether the port is free does not do between two that start
-    at the same moment; of them, the one who has the name has the port. Linux frees the name when its process ends.
+    Granian does not detect it: it shares a port with any other Granian of the same user (SO_REUSEPORT), and each
+    would get a part of the requests. A check of the port is not enough for two processes that start at the same
+    moment, so the holder of an abstract socket name has the port. Linux frees the name when its process ends.
     """
     port = _free_port(family, address, port)
     if sys.platform != "linux":
@@ -205,15 +208,15 @@ def _held_port(family: int, address: str, port: int) -> Generator[int]:
         try:
             name.bind(f"\0gofleet http {address} {port}")
         except OSError as error:
-            why = f"cannot listen on {address} port {port}: somebody else is starting there"
+            why = f"cannot listen on {address} port {port}: another process is starting there"
             raise PortInUse(errno.EADDRINUSE, why) from error
         yield port
 
 
 def _free_port(family: int, address: str, port: int) -> int:
-    """`port` (0 = any) if nobody listens there."""
+    """`port` (0 = any), if no process listens there."""
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if os.name == "posix":  # so that connections of the last run, which linger, do not count; Windows needs none
+        if os.name == "posix":  # ignores lingering connections of the last run; not needed on Windows
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -226,7 +229,7 @@ def _free_port(family: int, address: str, port: int) -> int:
 
 
 async def _accepting(address: str, port: int, serve: asyncio.Task[None]) -> None:
-    """Wait until a connection is accepted; Granian does not say when that is."""
+    """Wait until a connection is accepted; Granian does not report its start."""
     async with asyncio.timeout(START_SECONDS):
         while not serve.done():
             try:
@@ -243,10 +246,10 @@ async def _accepting(address: str, port: int, serve: asyncio.Task[None]) -> None
 async def _finish(serve: asyncio.Task[None], requests: _Requests, grace_seconds: float) -> None:
     ended = await first_of(serve, timeout=grace_seconds)
     if not ended:
-        if cut := requests.cut_off():
-            logger.bind(requests=cut).warning("requests cut off: the grace period is over")
+        if cancelled := requests.cancel():
+            logger.bind(requests=cancelled).warning("grace period over, requests cancelled")
         ended = await first_of(serve, timeout=CANCEL_SECONDS)
     if not ended:
-        await cancel_and_wait(serve)  # the last resort: Granian then complains in the log
+        await cancel_and_wait(serve)  # the last resort: Granian logs an error then
     elif failure := serve.exception():
         raise RuntimeError("the HTTP server failed") from failure
