@@ -1,4 +1,4 @@
-"""Drivers and their fixes."""
+"""Drivers and their positions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 101, "\0", "\u202e"])
-def test_a_name_is_printable_and_short(name: str) -> None:
+def test_rejects_an_invalid_name(name: str) -> None:
     with pytest.raises(Invalid):
         Driver("ana", name).checked()
 
 
-def test_a_fix_from_the_future_is_refused_but_a_fast_clock_is_not() -> None:
+def test_rejects_a_position_in_the_future_beyond_the_clock_skew() -> None:
     Position("ana", CENTRE, NOW + timedelta(seconds=4)).checked(NOW)
 
     with pytest.raises(Invalid):
         Position("ana", CENTRE, NOW + timedelta(seconds=6)).checked(NOW)
 
 
-def test_a_sensor_that_reports_zero_is_broken() -> None:
+def test_rejects_the_position_zero_zero() -> None:
     with pytest.raises(Invalid):
         Position("ana", Place(0, 0), NOW).checked(NOW)

@@ -1,4 +1,4 @@
-"""Events as they travel."""
+"""Encoding of events."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def every_event() -> list[OrderEvent]:
     ]
 
 
-def test_an_event_arrives_as_it_was_sent() -> None:
+def test_an_event_survives_encoding() -> None:
     for event in every_event():
         assert from_json(to_json(event)) == event
 
 
-def test_every_type_of_event_happens_and_has_a_queue() -> None:
+def test_every_event_type_occurs_and_has_a_queue() -> None:
     assert {event.type for event in every_event()} == set(EVENT_TYPES)
     assert {type for types in QUEUES.values() for type in types} == set(EVENT_TYPES)
 
 
-def test_money_travels_as_exact_numbers() -> None:
+def test_amounts_are_exact_json_numbers() -> None:
     assert b'"price":10.10,"tax":0.05,"final_price":10.15' in to_json(
         an_order(price="10.1", tax="0.05").pending_events[0]
     )
 
 
-def test_a_reader_ignores_fields_that_later_versions_add() -> None:
+def test_unknown_fields_are_ignored() -> None:
     body = to_json(an_order().pending_events[0])
 
     assert from_json(body[:-1] + b',"later":{"a":1}}') == from_json(body)
@@ -67,12 +67,12 @@ def test_a_reader_ignores_fields_that_later_versions_add() -> None:
         b'{"a":' * 5000,
     ],
 )
-def test_what_is_no_event_of_ours_is_malformed(body: bytes) -> None:
+def test_rejects_invalid_events(body: bytes) -> None:
     with pytest.raises(Malformed):
         from_json(body)
 
 
-def test_header_and_body_must_name_the_same_event() -> None:
+def test_header_and_body_must_have_the_same_event_id() -> None:
     event = an_order().pending_events[0]
 
     with pytest.raises(Malformed):
@@ -84,11 +84,11 @@ def test_header_and_body_must_name_the_same_event() -> None:
 
 
 @pytest.mark.parametrize(("header", "attempt"), [("0", 0), ("3", 3), ("-1", 0), ("x", 0), ("²", 0), ("9" * 50, 0)])
-def test_odd_attempt_headers_count_as_none(header: str, attempt: int) -> None:
+def test_invalid_attempt_headers_count_as_zero(header: str, attempt: int) -> None:
     assert Delivery("q", b"", {"x-attempt": header}).attempt == attempt
 
 
-def test_an_order_that_made_no_move_has_no_news() -> None:
+def test_an_order_as_read_has_no_pending_events() -> None:
     order: Order = an_order()
     order.pending_events.clear()
 
@@ -96,6 +96,6 @@ def test_an_order_that_made_no_move_has_no_news() -> None:
 
 
 @pytest.mark.parametrize("type", ["4929 1234 5678 9012", "a - at `b`", "two\nlines"])
-def test_what_is_wrong_with_a_message_is_told_without_its_content(type: str) -> None:
+def test_errors_do_not_quote_the_message(type: str) -> None:
     with pytest.raises(Malformed, match=r"^not an order event: Invalid value - at `\$.type`$"):
         from_json(msgspec.json.encode({"type": type}))

@@ -1,4 +1,4 @@
-"""What an order may and may not become, and what the world hears of it."""
+"""Transitions of an order and their events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERBS: dict[Status, Transition] = {
 
 @pytest.mark.parametrize("now", Status)
 @pytest.mark.parametrize("wanted", Status)
-def test_the_table_of_moves_is_what_the_verbs_allow(now: Status, wanted: Status) -> None:
+def test_the_methods_allow_the_transitions_of_the_table(now: Status, wanted: Status) -> None:
     order = an_order(status=now)
     order.pending_events.clear()
     version = order.version
@@ -51,7 +51,7 @@ def test_an_order_without_an_id_gets_one_that_sorts_by_time() -> None:
     assert first.id < second.id
 
 
-def test_a_redispatched_order_lets_its_driver_go_and_says_who_it_was() -> None:
+def test_redispatch_unassigns_the_driver_and_names_it_in_the_event() -> None:
     order = an_order(status=Status.DISPATCHED, driver_id="ana")
 
     order.redispatch(by=CLIENT)
@@ -79,7 +79,7 @@ def test_a_redispatched_order_lets_its_driver_go_and_says_who_it_was() -> None:
         (f"1.{'0' * 5000}1", "0", "price"),
     ],
 )
-def test_what_is_not_a_sum_of_money_is_refused_by_name(price: str, tax: str, field: str) -> None:
+def test_rejects_invalid_amounts_by_field(price: str, tax: str, field: str) -> None:
     with pytest.raises(Invalid) as refused:
         an_order(price=price, tax=tax)
 
@@ -114,14 +114,14 @@ def test_ids_are_short_plain_text(id: str) -> None:
         (0, 0, "pickup"),
     ],
 )
-def test_impossible_places_are_refused_by_name(lat: float, lng: float, field: str) -> None:
+def test_rejects_invalid_places_by_field(lat: float, lng: float, field: str) -> None:
     with pytest.raises(Invalid) as refused:
         an_order(pickup=Place(lat, lng))
 
     assert refused.value.field == field
 
 
-def test_the_same_request_is_the_same_whatever_became_of_the_order() -> None:
+def test_the_same_request_is_recognised_after_transitions() -> None:
     first, delivered = an_order("o-1"), an_order("o-1", Status.DELIVERED)
 
     assert first.same_request(delivered)

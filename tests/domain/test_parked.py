@@ -1,4 +1,4 @@
-"""Which failures are of the same sort."""
+"""Fingerprints of failures."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def fingerprint(
         (RuntimeError("   two\n words "), RuntimeError("two words")),
     ],
 )
-def test_failures_that_differ_in_ids_and_numbers_are_of_the_same_sort(one: Exception, other: Exception) -> None:
+def test_the_fingerprint_ignores_ids_and_numbers(one: Exception, other: Exception) -> None:
     first = fingerprint(one, order_id="hers", event_id="first")
     second = fingerprint(other, order_id="his", event_id="second", attempt=3)
 
     assert first == second
 
 
-def test_failures_of_another_kind_text_cause_or_queue_are_of_another_sort() -> None:
+def test_the_fingerprint_depends_on_type_text_cause_and_queue() -> None:
     sorts = [
         fingerprint(RuntimeError("no space left")),
         fingerprint(RuntimeError("no such table")),
@@ -61,13 +61,13 @@ def test_failures_of_another_kind_text_cause_or_queue_are_of_another_sort() -> N
     assert len(set(sorts)) == len(sorts)
 
 
-def test_an_id_that_is_part_of_a_word_changes_nothing() -> None:
+def test_the_fingerprint_keeps_an_id_within_a_word() -> None:
     assert fingerprint(RuntimeError("a table is gone"), order_id="t") == fingerprint(
         RuntimeError("a table is gone"), order_id="b"
     )
 
 
-def test_any_text_has_a_fingerprint() -> None:
+def test_every_text_has_a_fingerprint() -> None:
     texts = ["", "\0", "\ud800", "9" * 100_000, "'" * 100_000, "a.-:" * 100_000]
 
     assert all(len(fingerprint(RuntimeError(text), order_id="(*")) == 12 for text in texts)
@@ -81,7 +81,7 @@ def test_every_failure_has_a_cause(error: Exception, cause: Cause) -> None:
     assert HandlingFailure.of(error).cause is cause
 
 
-def test_a_replay_is_a_fresh_start_in_the_queue_where_it_is_handled() -> None:
+def test_a_replay_returns_to_the_work_queue_without_attempts() -> None:
     delivery = Delivery(parking_queue(DISPATCH_QUEUE), b"\x00", {EVENT_ID: "e-1", ATTEMPT: "5", "traceparent": "t"})
 
     assert as_replay(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", "traceparent": "t"})

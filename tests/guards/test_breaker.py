@@ -1,4 +1,4 @@
-"""The circuit breaker: when it opens, whom it lets through, and what must not move it. Time is turned by hand."""
+"""Circuit breaker, with a manual clock."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class DeeplyDown(Down):
 
 
 class Answer(Exception):
-    """What a far end that works may well say."""
+    """An answer of a working service."""
 
 
 class Killed(BaseException):
-    """Neither an answer nor a failure, as when the process is told to stop."""
+    """Neither an answer nor a failure, as at process exit."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Clock:
 
 @dataclass
 class Bench:
-    """A breaker with its clock, what it told about its changes, and calls that end as the test wants."""
+    """Breaker with its clock, its reported changes, and calls whose end the test controls."""
 
     breaker: RatioBreaker
     clock: Clock
@@ -60,7 +60,7 @@ class Bench:
                 await self.breaker.call(raising(error()))
 
     async def refused(self) -> float:
-        """For how many seconds; and nothing was called."""
+        """Seconds until the next attempt of a refused call; nothing was called."""
         with pytest.raises(BreakerOpen) as refusal:
             await self.breaker.call(never)
         return refusal.value.retry_after_seconds
@@ -70,14 +70,14 @@ class Bench:
         assert self.state is BreakerState.OPEN
 
     async def half_open(self) -> None:
-        """Half-open, with every place still free and no success yet."""
+        """Make the breaker half-open, with all slots free and no success."""
         await self.open()
         self.clock.now += 30
-        UnderWay(self.breaker).is_cancelled()
+        RunningCall(self.breaker).is_cancelled()
         assert self.state is BreakerState.HALF_OPEN
 
-    def under_way(self, count: int) -> list[UnderWay]:
-        return [UnderWay(self.breaker) for _ in range(count)]
+    def running(self, count: int) -> list[RunningCall]:
+        return [RunningCall(self.breaker) for _ in range(count)]
 
 
 class Pause:
@@ -85,12 +85,12 @@ class Pause:
         yield
 
 
-class UnderWay:
-    """A call that has begun, and ends when and as the test says: turned by hand, as the clock is."""
+class RunningCall:
+    """Running call whose end the test controls."""
 
     def __init__(self, breaker: RatioBreaker) -> None:
         self._call = breaker.call(self._act)
-        self._call.send(None)  # up to its pause; raises if it is refused
+        self._call.send(None)  # up to its pause; raises if refused
 
     async def _act(self) -> None:
         await Pause()
@@ -147,18 +147,18 @@ def bench() -> Bench:
 
 
 class TestWhatOpensIt:
-    async def test_too_few_calls_open_nothing_even_if_all_fail(self, bench: Bench) -> None:
+    async def test_stays_closed_below_the_minimum_number_of_calls(self, bench: Bench) -> None:
         await bench.fail(9)
         assert bench.state is BreakerState.CLOSED
         await bench.fail()
         assert bench.state is BreakerState.OPEN
 
-    async def test_the_ratio_itself_opens(self, bench: Bench) -> None:
+    async def test_opens_at_the_ratio(self, bench: Bench) -> None:
         await bench.succeed(4)
         await bench.fail(6)
         assert bench.state is BreakerState.OPEN
 
-    async def test_less_than_the_ratio_does_not(self, bench: Bench) -> None:
+    async def test_stays_closed_below_the_ratio(self, bench: Bench) -> None:
         await bench.succeed(5)
         await bench.fail(7)  # 7 of 12
         assert bench.state is BreakerState.CLOSED
@@ -175,10 +175,10 @@ class TestWhatOpensIt:
         for _ in range(3):
             await bench.fail(2)
             await bench.succeed()
-        await bench.fail()  # 7 of 10, never more than two on end
+        await bench.fail()  # 7 of 10, never more than two in a row
         assert bench.state is BreakerState.OPEN
 
-    async def test_a_success_never_opens_it(self, bench: Bench) -> None:
+    async def test_a_success_never_opens(self, bench: Bench) -> None:
         await bench.fail(9)
         await bench.succeed()
         assert bench.state is BreakerState.CLOSED
@@ -191,13 +191,13 @@ class TestWhatOpensIt:
         await bench.fail()
         assert bench.state is BreakerState.OPEN
 
-    async def test_older_failures_are_forgotten(self, bench: Bench) -> None:
+    async def test_older_failures_do_not_count(self, bench: Bench) -> None:
         await bench.fail(9)
         bench.clock.now += 10.1
         await bench.fail(9)
         assert bench.state is BreakerState.CLOSED
 
-    async def test_older_successes_are_forgotten_too(self, bench: Bench) -> None:
+    async def test_older_successes_do_not_count(self, bench: Bench) -> None:
         await bench.succeed(100)
         bench.clock.now += 10.1
         await bench.fail(10)
@@ -207,7 +207,7 @@ class TestWhatOpensIt:
         await bench.fail(5)
         bench.clock.now += 6
         await bench.succeed(5)
-        bench.clock.now += 4.1  # the five failures are out, the five successes are not
+        bench.clock.now += 4.1  # the five failures have expired, the five successes have not
         await bench.fail(7)  # 7 of 12
         assert bench.state is BreakerState.CLOSED
         await bench.fail()
@@ -215,15 +215,15 @@ class TestWhatOpensIt:
 
 
 class TestWhatIsAFailure:
-    async def test_other_exceptions_open_nothing(self, bench: Bench) -> None:
+    async def test_other_exceptions_do_not_open(self, bench: Bench) -> None:
         await bench.fail(50, Answer)
         assert bench.state is BreakerState.CLOSED
 
-    async def test_kinds_of_a_failure_are_failures(self, bench: Bench) -> None:
+    async def test_subclasses_of_a_failure_count(self, bench: Bench) -> None:
         await bench.fail(10, DeeplyDown)
         assert bench.state is BreakerState.OPEN
 
-    async def test_other_exceptions_are_calls_that_went_well(self, bench: Bench) -> None:
+    async def test_other_exceptions_count_as_successes(self, bench: Bench) -> None:
         await bench.fail(5, Answer)
         await bench.fail(7)  # 7 of 12
         assert bench.state is BreakerState.CLOSED
@@ -236,8 +236,8 @@ class TestWhatIsAFailure:
         await bench.fail(1, Answer)
         assert bench.state is BreakerState.OPEN
 
-    async def test_cancelled_calls_are_no_calls(self, bench: Bench) -> None:
-        for call in bench.under_way(10):
+    async def test_cancelled_calls_do_not_count(self, bench: Bench) -> None:
+        for call in bench.running(10):
             call.is_cancelled()
         await bench.fail(9)
         assert bench.state is BreakerState.CLOSED
@@ -246,17 +246,17 @@ class TestWhatIsAFailure:
 
 
 class TestWhatTheCallerGets:
-    async def test_the_result(self, bench: Bench) -> None:
+    async def test_returns_the_result(self, bench: Bench) -> None:
         number: int = await bench.breaker.call(three)
         assert number == 3
 
     @pytest.mark.parametrize("error", [Down("x"), Answer("x"), Killed("x")], ids=repr)
-    async def test_its_own_exception_itself(self, bench: Bench, error: BaseException) -> None:
+    async def test_raises_the_original_exception(self, bench: Bench, error: BaseException) -> None:
         with pytest.raises(type(error)) as caught:
             await bench.breaker.call(raising(error))
         assert caught.value is error
 
-    async def test_its_own_exception_also_from_the_call_that_opens(self, bench: Bench) -> None:
+    async def test_raises_the_original_exception_of_the_call_that_opens(self, bench: Bench) -> None:
         await bench.fail(9)
         last = Down("the tenth")
         with pytest.raises(Down) as caught:
@@ -264,7 +264,7 @@ class TestWhatTheCallerGets:
         assert caught.value is last
         assert bench.state is BreakerState.OPEN
 
-    async def test_its_own_exception_also_from_a_failed_probe(self, bench: Bench) -> None:
+    async def test_raises_the_original_exception_of_a_failed_probe(self, bench: Bench) -> None:
         await bench.half_open()
         probe = Down("still")
         with pytest.raises(Down) as caught:
@@ -272,7 +272,7 @@ class TestWhatTheCallerGets:
         assert caught.value is probe
         assert bench.state is BreakerState.OPEN
 
-    async def test_a_refusal_of_our_own_and_the_seconds_left(self, bench: Bench) -> None:
+    async def test_refuses_with_the_remaining_seconds(self, bench: Bench) -> None:
         await bench.open()
         assert await bench.refused() == 30
         bench.clock.now += 29.5
@@ -297,7 +297,7 @@ class TestWhatTheCallerGets:
 
 
 class TestHalfOpen:
-    async def test_it_probes_after_its_time_and_not_before(self, bench: Bench) -> None:
+    async def test_probes_after_the_open_time(self, bench: Bench) -> None:
         await bench.open()
         bench.clock.now += 29.9
         await bench.refused()
@@ -305,19 +305,19 @@ class TestHalfOpen:
         await bench.succeed()
         assert bench.state is BreakerState.HALF_OPEN
 
-    async def test_of_many_callers_only_some_probe(self, bench: Bench) -> None:
+    async def test_limits_the_number_of_probes(self, bench: Bench) -> None:
         await bench.half_open()
-        probes = bench.under_way(5)
+        probes = bench.running(5)
         assert [await bench.refused() for _ in range(15)] == [0.0] * 15
         for probe in probes:
             probe.succeeds()
         assert bench.state is BreakerState.CLOSED
 
-    async def test_so_it_is_with_callers_in_a_rush(self, bench: Bench) -> None:
+    async def test_limits_the_number_of_concurrent_probes(self, bench: Bench) -> None:
         await bench.half_open()
         gate = asyncio.Event()
 
-        async def open_the_gate() -> None:  # the last in the row, so all others have begun
+        async def open_the_gate() -> None:  # the last one, so all others have started
             gate.set()
 
         callers = [bench.breaker.call(gate.wait) for _ in range(20)]
@@ -325,28 +325,28 @@ class TestHalfOpen:
         assert [isinstance(end, BreakerOpen) for end in ends] == [False] * 5 + [True] * 15
         assert bench.state is BreakerState.CLOSED
 
-    async def test_the_call_that_ends_the_waiting_is_a_probe_itself(self, bench: Bench) -> None:
+    async def test_the_first_call_after_the_open_time_is_a_probe(self, bench: Bench) -> None:
         await bench.open()
         bench.clock.now += 30
-        probes = bench.under_way(5)
+        probes = bench.running(5)
         await bench.refused()
         for probe in probes:
             probe.succeeds()
         assert bench.state is BreakerState.CLOSED
 
-    async def test_it_takes_every_success_to_close(self, bench: Bench) -> None:
+    async def test_closes_after_all_probes_succeeded(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.succeed(4)
         assert bench.state is BreakerState.HALF_OPEN
         await bench.succeed()
         assert bench.state is BreakerState.CLOSED
 
-    async def test_an_answer_is_a_success(self, bench: Bench) -> None:
+    async def test_an_uncounted_exception_is_a_success(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.fail(5, Answer)
         assert bench.state is BreakerState.CLOSED
 
-    async def test_one_failure_opens_it_for_the_whole_time_again(self, bench: Bench) -> None:
+    async def test_a_failed_probe_opens_for_the_whole_time(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.succeed(4)
         bench.clock.now += 7
@@ -354,7 +354,7 @@ class TestHalfOpen:
         assert bench.state is BreakerState.OPEN
         assert await bench.refused() == 30
 
-    async def test_successes_before_a_failure_are_worth_nothing_after_it(self, bench: Bench) -> None:
+    async def test_successes_before_a_failed_probe_do_not_count(self, bench: Bench) -> None:
         await bench.half_open()
         await bench.succeed(4)
         await bench.fail()
@@ -362,23 +362,23 @@ class TestHalfOpen:
         await bench.succeed(4)
         assert bench.state is BreakerState.HALF_OPEN
 
-    async def test_a_probe_that_hangs_takes_one_place_and_no_more(self) -> None:
+    async def test_a_hanging_probe_takes_one_slot(self) -> None:
         bench = a_bench(probes=2)
         await bench.half_open()
-        hanging, quick = bench.under_way(2)
+        hanging, quick = bench.running(2)
         quick.succeeds()
-        [another] = bench.under_way(1)
+        [another] = bench.running(1)
         await bench.refused()
         another.succeeds()
         assert bench.state is BreakerState.CLOSED
         hanging.is_cancelled()
 
-    async def test_a_cancelled_probe_gives_its_place_back_and_proves_nothing(self, bench: Bench) -> None:
+    async def test_a_cancelled_probe_releases_its_slot_without_a_result(self, bench: Bench) -> None:
         await bench.half_open()
-        for probe in bench.under_way(5):
+        for probe in bench.running(5):
             probe.is_cancelled()
         assert bench.state is BreakerState.HALF_OPEN
-        probes = bench.under_way(5)
+        probes = bench.running(5)
         await bench.refused()
         for probe in probes[:4]:
             probe.succeeds()
@@ -386,7 +386,7 @@ class TestHalfOpen:
         probes[4].succeeds()
         assert bench.state is BreakerState.CLOSED
 
-    async def test_so_does_one_that_runs_into_a_deadline(self, bench: Bench) -> None:
+    async def test_a_probe_that_times_out_releases_its_slot(self, bench: Bench) -> None:
         await bench.half_open()
         for _ in range(20):
             with pytest.raises(TimeoutError):
@@ -396,7 +396,7 @@ class TestHalfOpen:
         await bench.succeed(5)
         assert bench.state is BreakerState.CLOSED
 
-    async def test_so_does_one_that_is_killed(self, bench: Bench) -> None:
+    async def test_a_closed_probe_releases_its_slot(self, bench: Bench) -> None:
         await bench.half_open()
         for _ in range(20):
             with pytest.raises(Killed):
@@ -416,8 +416,8 @@ class TestHalfOpen:
 
 
 class TestCallsThatEndLate:
-    async def test_their_failures_do_not_keep_it_open_for_longer(self, bench: Bench) -> None:
-        late = bench.under_way(5)
+    async def test_late_failures_do_not_extend_the_open_time(self, bench: Bench) -> None:
+        late = bench.running(5)
         await bench.open()
         bench.clock.now += 10
         for call in late:
@@ -425,22 +425,22 @@ class TestCallsThatEndLate:
         assert await bench.refused() == 20
         assert bench.changes == [(BreakerState.CLOSED, BreakerState.OPEN)]
 
-    async def test_their_failures_do_not_open_it_again_from_half_open(self, bench: Bench) -> None:
-        [late] = bench.under_way(1)
+    async def test_late_failures_do_not_open_a_half_open_breaker(self, bench: Bench) -> None:
+        [late] = bench.running(1)
         await bench.half_open()
         late.fails()
         assert bench.state is BreakerState.HALF_OPEN
 
-    async def test_their_successes_do_not_help_to_close_it(self, bench: Bench) -> None:
-        late = bench.under_way(5)
+    async def test_late_successes_do_not_count_as_probes(self, bench: Bench) -> None:
+        late = bench.running(5)
         await bench.half_open()
         for call in late:
             call.succeeds()
         assert bench.state is BreakerState.HALF_OPEN
 
-    async def test_they_do_not_count_in_the_window_after_closing(self) -> None:
+    async def test_late_calls_do_not_count_after_closing(self) -> None:
         bench = a_bench(window_seconds=1000)
-        late = bench.under_way(20)
+        late = bench.running(20)
         await bench.half_open()
         await bench.succeed(5)
         for call in late:
@@ -448,34 +448,34 @@ class TestCallsThatEndLate:
         await bench.fail(9)
         assert bench.state is BreakerState.CLOSED
 
-    async def test_a_late_probe_does_not_keep_it_open_for_longer(self, bench: Bench) -> None:
+    async def test_a_late_probe_does_not_extend_the_open_time(self, bench: Bench) -> None:
         await bench.half_open()
-        early, late = bench.under_way(2)
+        early, late = bench.running(2)
         early.fails()
         bench.clock.now += 10
         late.fails()
         assert await bench.refused() == 20
 
-    async def test_a_late_probe_does_not_close_what_another_opened(self) -> None:
+    async def test_a_late_probe_does_not_close_a_reopened_breaker(self) -> None:
         bench = a_bench(probes=2)
         await bench.half_open()
         await bench.succeed()
-        early, late = bench.under_way(2)
+        early, late = bench.running(2)
         early.fails()
         late.succeeds()
         assert bench.state is BreakerState.OPEN
 
-    async def test_a_probe_of_last_time_neither_opens_nor_closes_nor_takes_a_place(self) -> None:
+    async def test_a_probe_of_an_earlier_half_open_state_has_no_effect(self) -> None:
         bench = a_bench(probes=3)
         await bench.half_open()
-        last_time = bench.under_way(3)
+        last_time = bench.running(3)
         last_time[0].fails()
         bench.clock.now += 30
-        probes = bench.under_way(3)
+        probes = bench.running(3)
         last_time[1].fails()
         last_time[2].succeeds()
         assert bench.state is BreakerState.HALF_OPEN
-        await bench.refused()  # their places were last time's, too
+        await bench.refused()  # their slots belong to the earlier state
         for probe in probes[:2]:
             probe.succeeds()
         assert bench.state is BreakerState.HALF_OPEN
@@ -484,7 +484,7 @@ class TestCallsThatEndLate:
 
 
 class TestWhatItShows:
-    async def test_every_change_once_and_in_order(self, bench: Bench) -> None:
+    async def test_reports_every_change_once_in_order(self, bench: Bench) -> None:
         await bench.open()
         await bench.refused()
         bench.clock.now += 30
@@ -499,30 +499,30 @@ class TestWhatItShows:
             (BreakerState.HALF_OPEN, BreakerState.CLOSED),
         ]
 
-    async def test_the_new_state_to_whoever_hears_of_a_change(self, bench: Bench) -> None:
+    async def test_reports_changes_after_they_took_effect(self, bench: Bench) -> None:
         seen: list[BreakerState] = []
         bench.breaker.on_change = lambda _before, _after: seen.append(bench.state)
         await bench.half_open()
         assert seen == [BreakerState.OPEN, BreakerState.HALF_OPEN]
 
-    async def test_the_state_that_aiobreaker_shows(self, bench: Bench) -> None:
+    async def test_aiobreaker_reports_the_state(self, bench: Bench) -> None:
         assert isinstance(bench.breaker, CircuitBreaker)
         assert bench.breaker.current_state.name == "CLOSED"
         await bench.open()
         assert bench.breaker.current_state.name == "OPEN"
 
-    def test_states_as_words_and_as_numbers(self) -> None:
+    def test_states_have_names_and_numbers(self) -> None:
         assert [(f"{state}", state.number) for state in BreakerState] == [("closed", 0), ("open", 1), ("half_open", 2)]
 
-    async def test_nobody_need_listen(self) -> None:
+    async def test_the_change_callback_is_optional(self) -> None:
         breaker = RatioBreaker(counts=(Down,))
         await Bench(breaker, Clock()).open()
 
-    def test_the_clock_cannot_be_set_back(self) -> None:
+    def test_uses_the_monotonic_clock(self) -> None:
         assert RatioBreaker(counts=(Down,)).clock is time.monotonic
 
 
-async def test_a_call_costs_the_same_however_many_are_in_the_window() -> None:
+async def test_the_cost_of_a_call_does_not_depend_on_the_window() -> None:
     async def cost(calls_in_window: int) -> float:
         bench = a_bench(min_calls=1, failure_ratio=1.0)
         ends = [three, raising(Down())]
@@ -536,6 +536,6 @@ async def test_a_call_costs_the_same_however_many_are_in_the_window() -> None:
 
         await run(calls_in_window)
         assert bench.state is BreakerState.CLOSED
-        return min([await run(100) for _ in range(5)])  # the least disturbed
+        return min([await run(100) for _ in range(5)])  # the least disturbed run
 
-    assert await cost(20_000) < 10 * await cost(20)  # counting the window anew for each call would make it hundreds
+    assert await cost(20_000) < 10 * await cost(20)  # recounting the window on each call would make it hundreds

@@ -1,4 +1,4 @@
-"""The guards one by one, around handlers that know nothing of them."""
+"""Guards, each around a scripted handler."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RULES = RetryRules(max_attempts=3, tiers_seconds=(1, 5))
 
 @dataclass
 class Scripted:
-    """A handler that does what it is told, one thing a call; the last one for ever."""
+    """Handler that returns or raises one entry of its script per call, the last one repeatedly."""
 
     script: Sequence[Outcome | Exception]
     calls: int = 0
@@ -59,7 +59,7 @@ def a_delivery(order: Order | None = None, attempt: int = 0) -> Delivery:
 
 @dataclass
 class FakeLeases:
-    """One lease, always answering `lease`; what was done to it stands in `done`."""
+    """Leases that always answer `lease`; calls are recorded in `done`."""
 
     lease: Lease = field(default_factory=lambda: Lease(LeaseState.ACQUIRED))
     away: bool = False
@@ -82,7 +82,7 @@ class FakeLeases:
         self.done.append("release")
 
 
-class TestOnce:
+class TestIdempotency:
     def once(self, handler: Scripted, leases: FakeLeases, orders: MemoryOrders | None = None) -> Idempotency:
         return Idempotency(handler, "dispatch", leases, MemoryInbox(orders or MemoryOrders()))
 
@@ -92,16 +92,16 @@ class TestOnce:
         assert await self.once(Scripted([ACK]), leases)(a_delivery()) == ACK
         assert leases.done == ["finish"]
 
-    async def test_a_held_lease_means_later_never_done(self) -> None:
+    async def test_a_busy_lease_is_retried_not_acknowledged(self) -> None:
         handler = Scripted([ACK])
         leases = FakeLeases(Lease(LeaseState.BUSY, seconds_left=14.0))
 
-        verdict = await self.once(handler, leases)(a_delivery())
+        outcome = await self.once(handler, leases)(a_delivery())
 
-        assert verdict == Retry(5.0)
+        assert outcome == Retry(5.0)
         assert handler.calls == 0
 
-    async def test_a_done_mark_with_its_inbox_row_ends_it(self) -> None:
+    async def test_a_done_mark_with_an_inbox_row_is_acknowledged(self) -> None:
         orders, delivery = MemoryOrders(), a_delivery()
         orders.inbox[Receipt("dispatch", delivery.event_id)] = "dispatched"
         handler = Scripted([ACK])
@@ -109,7 +109,7 @@ class TestOnce:
         assert await self.once(handler, FakeLeases(Lease(LeaseState.DONE)), orders)(delivery) == ACK
         assert handler.calls == 0
 
-    async def test_a_done_mark_that_the_database_does_not_know_of_is_not_believed(self) -> None:
+    async def test_a_done_mark_without_an_inbox_row_is_taken_over(self) -> None:
         handler, leases = Scripted([ACK]), FakeLeases(Lease(LeaseState.DONE))
 
         await self.once(handler, leases)(a_delivery())
@@ -117,7 +117,7 @@ class TestOnce:
         assert handler.calls == 1
         assert leases.done == ["take over", "finish"]
 
-    async def test_without_redis_nothing_is_handled(self) -> None:
+    async def test_fails_closed_without_redis(self) -> None:
         handler = Scripted([ACK])
 
         with pytest.raises(Unavailable):
@@ -126,7 +126,7 @@ class TestOnce:
         assert handler.calls == 0
 
     @pytest.mark.parametrize("error", [FleetUnavailable("down"), NoDriverNearby("o-1", 5), RuntimeError("bug")])
-    async def test_a_failed_try_gives_the_lease_back(self, error: Exception) -> None:
+    async def test_a_failed_attempt_releases_the_lease(self, error: Exception) -> None:
         leases = FakeLeases()
 
         with pytest.raises(type(error)):
@@ -134,7 +134,7 @@ class TestOnce:
 
         assert leases.done == ["release"]
 
-    async def test_a_cancelled_try_gives_the_lease_back(self) -> None:
+    async def test_a_cancelled_attempt_releases_the_lease(self) -> None:
         leases, begun = FakeLeases(), asyncio.Event()
 
         async def hang(_: Delivery) -> Outcome:
@@ -150,14 +150,14 @@ class TestOnce:
         assert task.cancelled()
         assert leases.done == ["release"]
 
-    async def test_an_event_applied_before_is_done(self) -> None:
+    async def test_an_already_handled_event_is_acknowledged(self) -> None:
         leases = FakeLeases()
 
-        verdict = await self.once(Scripted([AlreadyHandled("dispatch", "e")]), leases)(a_delivery())
+        outcome = await self.once(Scripted([AlreadyHandled("dispatch", "e")]), leases)(a_delivery())
 
-        assert (verdict, leases.done) == (ACK, ["finish"])
+        assert (outcome, leases.done) == (ACK, ["finish"])
 
-    async def test_a_mark_that_cannot_be_left_does_no_harm(self) -> None:
+    async def test_a_done_mark_that_cannot_be_written_is_harmless(self) -> None:
         @dataclass
         class Going(FakeLeases):
             async def acquire(self, key: str, token: str) -> Lease:
@@ -171,13 +171,13 @@ class TestOnce:
 
 
 class TestBackoff:
-    async def test_a_passing_failure_is_tried_again_at_once(self) -> None:
+    async def test_a_transient_failure_is_retried_at_once(self) -> None:
         handler = Scripted([FleetUnavailable("blip"), ACK])
 
         assert await Backoff(handler)(a_delivery()) == ACK
         assert handler.calls == 2
 
-    async def test_it_ends_after_a_few_tries(self) -> None:
+    async def test_gives_up_after_the_last_attempt(self) -> None:
         handler = Scripted([FleetUnavailable("down")])
 
         with pytest.raises(FleetUnavailable):
@@ -185,7 +185,7 @@ class TestBackoff:
 
         assert handler.calls == 3
 
-    async def test_it_ends_when_the_first_try_took_all_of_its_time(self) -> None:
+    async def test_does_not_retry_after_its_total_time(self) -> None:
         handler = Scripted([FleetUnavailable("down")])
 
         with pytest.raises(FleetUnavailable):
@@ -196,7 +196,7 @@ class TestBackoff:
     @pytest.mark.parametrize(
         "error", [FleetBreakerOpen(30), NoDriverNearby("o-1", 5), Malformed("x"), Unavailable("redis", "x"), KeyError()]
     )
-    async def test_what_a_moment_does_not_cure_is_not_tried_again(self, error: Exception) -> None:
+    async def test_does_not_retry_other_failures(self, error: Exception) -> None:
         handler = Scripted([error])
 
         with pytest.raises(type(error)):
@@ -206,7 +206,7 @@ class TestBackoff:
 
 
 class TestDeadline:
-    async def test_a_try_that_takes_too_long_is_ended(self) -> None:
+    async def test_cancels_an_attempt_that_exceeds_the_deadline(self) -> None:
         async def hang(_: Delivery) -> Outcome:
             await asyncio.Event().wait()
             return ACK
@@ -214,23 +214,23 @@ class TestDeadline:
         with pytest.raises(DeadlineExceeded):
             await Deadline(hang, 0.01)(a_delivery())
 
-    async def test_a_timeout_of_the_handlers_own_is_not_mistaken_for_ours(self) -> None:
+    async def test_passes_on_a_timeout_of_the_handler(self) -> None:
         with pytest.raises(TimeoutError):
             await Deadline(Scripted([TimeoutError()]), 10)(a_delivery())
 
 
 class TestOutage:
-    async def test_the_message_stays_in_hand_until_the_outage_is_over(self) -> None:
+    async def test_holds_the_message_until_the_outage_ends(self) -> None:
         handler = Scripted([Unavailable("redis", "gone"), Unavailable("redis", "gone"), ACK])
 
         assert await Outage(handler, asyncio.Event(), hold_seconds=5)(a_delivery()) == ACK
 
-    async def test_after_the_hold_it_goes_back_uncounted(self) -> None:
+    async def test_retries_uncounted_after_the_hold(self) -> None:
         handler = Scripted([Unavailable("redis", "gone")])
 
         assert await Outage(handler, asyncio.Event(), hold_seconds=0.01)(a_delivery()) == Retry(5.0)
 
-    async def test_a_stopping_process_does_not_wait(self) -> None:
+    async def test_does_not_wait_while_stopping(self) -> None:
         stopping = asyncio.Event()
         held = asyncio.create_task(Outage(Scripted([Unavailable("redis", "x")]), stopping, 3600)(a_delivery()))
         await asyncio.sleep(0)
@@ -242,13 +242,13 @@ class TestOutage:
 
 class TestParking:
     @pytest.mark.parametrize("error", [Malformed("no event"), OrderNotFound("o-1")])
-    async def test_what_no_retry_cures_is_parked_at_once(self, error: GoFleetError) -> None:
+    async def test_parks_permanent_failures_at_once(self, error: GoFleetError) -> None:
         parked = MemoryParked()
 
         assert await Parking(Scripted([error]), parked, RULES)(a_delivery()) == ACK
         assert [(row.message.cause.value, row.message.detail) for row in parked.rows] == [(error.code, str(error))]
 
-    async def test_an_unforeseen_error_is_tried_again_and_counted(self) -> None:
+    async def test_retries_and_counts_unexpected_errors(self) -> None:
         parked = MemoryParked()
         guard = Parking(Scripted([RuntimeError("bug")]), parked, RULES)
 
@@ -256,14 +256,14 @@ class TestParking:
         assert await guard(a_delivery(attempt=1)) == Retry(5, counted=True)
         assert parked.rows == []
 
-    async def test_too_many_tries_park_it(self) -> None:
+    async def test_parks_after_the_last_attempt(self) -> None:
         parked = MemoryParked()
 
         assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == ACK
         assert [row.message.cause for row in parked.rows] == [Cause.FAILED]
         assert parked.rows[0].message.detail == "RuntimeError: bug"
 
-    async def test_an_outage_is_nobodys_fault(self) -> None:
+    async def test_passes_on_outages(self) -> None:
         parked = MemoryParked()
 
         with pytest.raises(Unavailable):
@@ -272,7 +272,7 @@ class TestParking:
         assert parked.rows == []
 
 
-class TestPatience:
+class TestManualFallback:
     async def tried(
         self, error: Exception, *, patience: float = 4.0, t_max: float = 120.0, attempt: int = 0
     ) -> tuple[Outcome, Order]:
@@ -283,38 +283,38 @@ class TestPatience:
         guard = ManualFallback(Scripted([error]), "dispatch", orders, manual, WaitLimits(patience, t_max), RULES)
         return await guard(delivery), await orders.get("o-1")
 
-    async def test_nobody_near_is_asked_again_without_counting(self) -> None:
-        verdict, order = await self.tried(NoDriverNearby("o-1", 5), attempt=2)
+    async def test_without_a_driver_retries_uncounted(self) -> None:
+        outcome, order = await self.tried(NoDriverNearby("o-1", 5), attempt=2)
 
-        assert (verdict, order.status) == (Retry(1.0), Status.PENDING)
+        assert (outcome, order.status) == (Retry(1.0), Status.PENDING)
 
-    async def test_nobody_near_for_too_long_goes_to_people(self) -> None:
-        verdict, order = await self.tried(NoDriverNearby("o-1", 5), patience=0)
+    async def test_without_a_driver_escalates_after_its_patience(self) -> None:
+        outcome, order = await self.tried(NoDriverNearby("o-1", 5), patience=0)
 
-        assert (verdict, order.status, order.reason) == (ACK, Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
+        assert (outcome, order.status, order.reason) == (ACK, Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
 
-    async def test_an_open_breaker_is_waited_for_while_patience_lasts(self) -> None:
-        verdict, order = await self.tried(FleetBreakerOpen(30), attempt=2)
+    async def test_retries_while_the_breaker_is_open(self) -> None:
+        outcome, order = await self.tried(FleetBreakerOpen(30), attempt=2)
 
-        assert (verdict, order.status) == (Retry(1.0), Status.PENDING)
+        assert (outcome, order.status) == (Retry(1.0), Status.PENDING)
 
-    async def test_an_open_breaker_sends_the_impatient_to_people(self) -> None:
+    async def test_escalates_after_its_patience_with_an_open_breaker(self) -> None:
         _, order = await self.tried(FleetBreakerOpen(30), patience=0)
 
         assert (order.status, order.reason) == (Status.MANUAL_DISPATCH, Reason.FLEET_UNAVAILABLE)
 
-    async def test_a_failing_fleet_costs_an_attempt(self) -> None:
-        verdict, order = await self.tried(FleetUnavailable("down"), attempt=1)
+    async def test_a_failing_fleet_counts_an_attempt(self) -> None:
+        outcome, order = await self.tried(FleetUnavailable("down"), attempt=1)
 
-        assert (verdict, order.status) == (Retry(5, counted=True), Status.PENDING)
+        assert (outcome, order.status) == (Retry(5, counted=True), Status.PENDING)
 
     @pytest.mark.parametrize(("attempt", "t_max"), [(2, 120.0), (0, 0.0)])
-    async def test_attempts_or_time_used_up_send_it_to_people(self, attempt: int, t_max: float) -> None:
-        verdict, order = await self.tried(FleetUnavailable("down"), attempt=attempt, t_max=t_max)
+    async def test_escalates_after_the_last_attempt_or_the_time_limit(self, attempt: int, t_max: float) -> None:
+        outcome, order = await self.tried(FleetUnavailable("down"), attempt=attempt, t_max=t_max)
 
-        assert (verdict, order.reason) == (ACK, Reason.FLEET_UNAVAILABLE)
+        assert (outcome, order.reason) == (ACK, Reason.FLEET_UNAVAILABLE)
 
-    async def test_a_repeated_event_of_an_order_that_waits_again_is_done_not_a_failure(self) -> None:
+    async def test_acknowledges_a_handled_event_of_an_order_that_waits_again(self) -> None:
         orders, order = MemoryOrders(), an_order("o-1")
         delivery = a_delivery(order)
         await orders.add(order)
@@ -325,13 +325,13 @@ class TestPatience:
         assert await guard(delivery) == ACK
         assert (await orders.get("o-1")).status is Status.PENDING
 
-    async def test_no_try_is_put_off_beyond_the_longest_wait(self) -> None:
-        verdict, _ = await self.tried(FleetUnavailable("down"), attempt=1, t_max=2.5)
+    async def test_never_delays_a_retry_beyond_the_time_limit(self) -> None:
+        outcome, _ = await self.tried(FleetUnavailable("down"), attempt=1, t_max=2.5)
 
-        assert isinstance(verdict, Retry)
-        assert verdict.seconds < 2.6
+        assert isinstance(outcome, Retry)
+        assert outcome.seconds < 2.6
 
-    async def test_an_order_whose_handling_keeps_failing_goes_to_people_and_the_error_on(self) -> None:
+    async def test_escalates_a_failing_order_and_passes_on_the_error(self) -> None:
         orders, order = MemoryOrders(), an_order("o-1")
         delivery = a_delivery(order, attempt=2)
         await orders.add(order)

@@ -1,4 +1,4 @@
-"""How often somebody may ask, over several processes, and without Redis."""
+"""Rate limiter over several processes, and without Redis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATE = Rate(per_second=10, burst=100)
 
 @dataclass
 class World:
-    """A clock, and shared buckets that count who asks them."""
+    """Clock and shared buckets that count their calls."""
 
     now: float = 1000.0
     away: bool = False
@@ -52,25 +52,25 @@ async def admitted(limiter: Limiter, count: int, key: str = "a", rate: Rate = RA
     return sum(not isinstance(one, RateLimitExceeded) for one in taken)
 
 
-async def test_a_burst_passes_and_then_the_rate(world: World) -> None:
+async def test_allows_a_burst_and_then_the_rate(world: World) -> None:
     limiter = world.process()
     assert await admitted(limiter, 500) == 100
     world.now += 2
     assert await admitted(limiter, 500) == 20
 
 
-async def test_processes_together_let_no_more_through(world: World) -> None:
+async def test_processes_share_one_bucket(world: World) -> None:
     processes = [world.process() for _ in range(4)]
     passed = sum([await admitted(one, 60) for one in processes])
-    assert 100 - 4 * 5 <= passed <= 100  # each may hold five that nobody asks it for
+    assert 100 - 4 * 5 <= passed <= 100  # each process may hold five unspent tokens
 
 
-async def test_most_requests_ask_nobody(world: World) -> None:
+async def test_most_requests_use_prefetched_tokens(world: World) -> None:
     assert await admitted(world.process(), 100) == 100
     assert world.asked <= 21
 
 
-async def test_who_is_refused_is_refused_without_asking_again(world: World) -> None:
+async def test_refuses_without_asking_the_shared_bucket_again(world: World) -> None:
     limiter = world.process()
     await admitted(limiter, 200)
     asked = world.asked
@@ -81,40 +81,40 @@ async def test_who_is_refused_is_refused_without_asking_again(world: World) -> N
     assert 0 < refused.value.retry_after_seconds <= 1
 
 
-async def test_checking_takes_nothing(world: World) -> None:
+async def test_check_takes_no_token(world: World) -> None:
     limiter = world.process()
     for _ in range(1000):
         limiter.check("a")
     assert await admitted(limiter, 100) == 100
 
 
-async def test_what_is_held_for_long_is_given_up(world: World) -> None:
+async def test_prefetched_tokens_expire(world: World) -> None:
     first, second = world.process(), world.process()
-    await first.take("a", RATE)  # and holds four more
+    await first.take("a", RATE)  # and prefetches four more
     world.now += 0.5
-    assert await admitted(second, 500) == 100  # 95, and five that grew
+    assert await admitted(second, 500) == 100  # 95, and five refilled ones
     world.now += 0.6
     assert await admitted(first, 500) == 6
 
 
-async def test_each_is_told_how_they_stand(world: World) -> None:
+async def test_take_returns_the_rate_limit_status(world: World) -> None:
     limiter = world.process()
     standing = await limiter.take("a", RATE)
     assert (standing.left, standing.full_seconds) == (99, pytest.approx(0.1))
 
 
-async def test_without_redis_each_process_counts_by_itself_and_refuses_nobody_for_that(world: World) -> None:
+async def test_limits_per_process_without_redis(world: World) -> None:
     world.away = True
     limiter = world.process()
     with logged() as lines:
         assert await admitted(limiter, 500) == 100
-        assert world.asked == len(lines) == 1  # and does not wait for it with every request
+        assert world.asked == len(lines) == 1  # one call for all requests
         world.now += 1
         world.away = False
-        assert await admitted(limiter, 500) == 100  # the shared ones have heard of nothing
+        assert await admitted(limiter, 500) == 100  # the shared bucket is still full
 
 
-async def test_no_more_keys_are_kept_than_may_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keeps_a_bounded_number_of_keys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiting, "KEYS_MAX", 10)
     limiter = world.process()
     for number in range(100):

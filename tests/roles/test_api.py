@@ -123,7 +123,7 @@ async def test_an_unknown_order_is_not_found(client: httpx.AsyncClient, method: 
     assert (answer.status_code, slug(answer)) == (404, "no-such-order")
 
 
-async def test_cancelling_twice_is_cancelling_once(client: httpx.AsyncClient, world: World) -> None:
+async def test_cancel_is_idempotent(client: httpx.AsyncClient, world: World) -> None:
     await world.orders.add(an_order("o-1"))
 
     first = await client.post(f"{ORDERS}/o-1/cancel")

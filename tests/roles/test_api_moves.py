@@ -127,7 +127,7 @@ async def test_a_redispatched_order_waits_again(client: httpx.AsyncClient, world
     assert world.orders.outbox[-1].message.type == "orders.redispatched"
 
 
-async def test_what_has_ended_is_not_redispatched(client: httpx.AsyncClient, world: World) -> None:
+async def test_does_not_redispatch_a_final_order(client: httpx.AsyncClient, world: World) -> None:
     await kept(world)
     await client.post(f"{ORDERS}/o-1/cancel")
 

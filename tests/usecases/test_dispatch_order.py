@@ -1,4 +1,4 @@
-"""Giving an order to the nearest driver, in memory."""
+"""Automatic dispatch, in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECEIPT = Receipt("dispatch", "e-1")
 
 @dataclass
 class FleetOf:
-    """A fleet of drivers who stand at the pickup; `meanwhile` happens while it is asked."""
+    """Fleet of drivers at the pickup; `meanwhile` runs during the search."""
 
     drivers: tuple[str, ...]
     meanwhile: Callable[[], Awaitable[object]] | None = None
@@ -45,7 +45,7 @@ def dispatching(orders: MemoryOrders, fleet: FleetOf, depot: Place | None = CENT
     return DispatchOrder(orders, MemoryInbox(orders), fleet, SearchRadius(5, 10, patience_seconds=4), depot)
 
 
-async def test_the_first_driver_found_gets_the_order() -> None:
+async def test_assigns_the_first_driver_found() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
@@ -56,7 +56,7 @@ async def test_the_first_driver_found_gets_the_order() -> None:
     assert orders.inbox[RECEIPT] == "dispatched"
 
 
-async def test_a_driver_who_turns_out_busy_is_passed_over() -> None:
+async def test_skips_a_busy_driver() -> None:
     orders = MemoryOrders()
     dispatch = dispatching(orders, FleetOf(("ana", "bia")))
     for number in (1, 2):
@@ -66,7 +66,7 @@ async def test_a_driver_who_turns_out_busy_is_passed_over() -> None:
     assert (await orders.get("o-2")).driver_id == "bia"
 
 
-async def test_a_fleet_that_forgot_who_is_busy_does_not_hide_the_free() -> None:
+async def test_finds_a_free_driver_behind_many_busy_ones() -> None:
     orders = MemoryOrders()
     drivers = tuple(f"driver-{number}" for number in range(12))
     dispatch = dispatching(orders, FleetOf(drivers))
@@ -77,7 +77,7 @@ async def test_a_fleet_that_forgot_who_is_busy_does_not_hide_the_free() -> None:
     assert [(await orders.get(f"o-{number}")).driver_id for number in range(12)] == list(drivers)
 
 
-async def test_the_fleet_is_asked_for_more_than_one_driver_only_once_the_nearest_was_busy() -> None:
+async def test_requests_more_drivers_only_after_the_nearest_was_busy() -> None:
     orders, fleet = MemoryOrders(), FleetOf(("ana", "bia", "cleo"))
     dispatch = dispatching(orders, fleet)
     for number in range(3):
@@ -88,7 +88,7 @@ async def test_the_fleet_is_asked_for_more_than_one_driver_only_once_the_nearest
     assert asked == [(1, ()), (1, ()), (5, ("ana",)), (1, ()), (5, ("ana",))]
 
 
-async def test_nobody_near_leaves_the_order_waiting() -> None:
+async def test_without_a_driver_the_order_keeps_waiting() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
@@ -99,7 +99,7 @@ async def test_nobody_near_leaves_the_order_waiting() -> None:
     assert orders.inbox == {}
 
 
-async def test_an_order_cancelled_while_the_fleet_was_asked_stays_cancelled() -> None:
+async def test_an_order_cancelled_during_the_search_stays_cancelled() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
@@ -114,7 +114,7 @@ async def test_an_order_cancelled_while_the_fleet_was_asked_stays_cancelled() ->
     assert orders.inbox[RECEIPT] == "skipped:cancelled"
 
 
-async def test_an_order_that_is_not_waiting_is_left_alone_and_noted() -> None:
+async def test_an_order_that_does_not_wait_is_recorded_as_skipped() -> None:
     orders, fleet = MemoryOrders(), FleetOf(("ana",))
     await orders.add(an_order("o-1"))
     await dispatching(orders, fleet)("o-1", RECEIPT)
@@ -140,7 +140,7 @@ async def test_a_repeated_event_does_not_dispatch_a_redispatched_order() -> None
     assert (await orders.get("o-1")).status is Status.PENDING
 
 
-async def test_an_order_without_a_pickup_starts_at_the_depot() -> None:
+async def test_uses_the_depot_without_a_pickup() -> None:
     orders, fleet = MemoryOrders(), FleetOf(("ana",))
     await orders.add(an_order("o-1", pickup=None))
 
@@ -149,7 +149,7 @@ async def test_an_order_without_a_pickup_starts_at_the_depot() -> None:
     assert fleet.searches[0].pickup == Place(1, 2)
 
 
-async def test_without_a_depot_it_goes_to_people() -> None:
+async def test_escalates_without_a_pickup_and_depot() -> None:
     orders, fleet = MemoryOrders(), FleetOf(("ana",))
     await orders.add(an_order("o-1", pickup=None))
 
@@ -159,7 +159,7 @@ async def test_without_a_depot_it_goes_to_people() -> None:
     assert (order.status, order.reason, fleet.searches) == (Status.MANUAL_DISPATCH, Reason.NO_PICKUP, [])
 
 
-async def test_what_people_have_moved_is_not_sent_to_people() -> None:
+async def test_does_not_escalate_an_order_that_does_not_wait() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
     await dispatching(orders, FleetOf(("ana",)))("o-1", RECEIPT)
@@ -170,9 +170,9 @@ async def test_what_people_have_moved_is_not_sent_to_people() -> None:
 
 
 @pytest.mark.parametrize(("waited", "radius"), [(0, 5), (2, 7.5), (4, 10), (400, 10)])
-def test_the_search_widens_while_patience_runs_out(waited: float, radius: float) -> None:
+def test_the_radius_grows_with_the_waiting_time(waited: float, radius: float) -> None:
     assert SearchRadius(5, 10, 4).after(waited) == radius
 
 
-def test_without_patience_the_search_is_wide_at_once() -> None:
+def test_without_patience_the_radius_is_the_maximum() -> None:
     assert SearchRadius(5, 10, 0).after(0) == 10

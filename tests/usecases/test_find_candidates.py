@@ -13,37 +13,37 @@ from tests.makers import CENTRE, an_order
 DEPOT = Place(-23.6, -46.7)
 
 
-class AskedFleet(ToldFleet):
-    """Remembers what it was asked."""
+class RecordingFleet(ToldFleet):
+    """Fleet that records its arguments."""
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
-        self.asked = (place, radius_km, limit)
+        self.arguments = (place, radius_km, limit)
         return []
 
 
-async def asked(pickup: Place | None, depot: Place | None, radius_km: float | None) -> tuple[Place, float, int]:
-    orders, fleet = MemoryOrders(), AskedFleet()
+async def find(pickup: Place | None, depot: Place | None, radius_km: float | None) -> tuple[Place, float, int]:
+    orders, fleet = MemoryOrders(), RecordingFleet()
     await orders.add(an_order("o-1", pickup=pickup))
     await FindCandidates(orders, fleet, depot, default_radius_km=5, max_radius_km=10)("o-1", radius_km, 7)
-    return fleet.asked
+    return fleet.arguments
 
 
-async def test_it_looks_around_the_pickup_and_else_around_the_depot() -> None:
-    assert await asked(CENTRE, DEPOT, None) == (CENTRE, 5, 7)
-    assert await asked(None, DEPOT, 10) == (DEPOT, 10, 7)
+async def test_searches_around_the_pickup_or_else_the_depot() -> None:
+    assert await find(CENTRE, DEPOT, None) == (CENTRE, 5, 7)
+    assert await find(None, DEPOT, 10) == (DEPOT, 10, 7)
 
 
-async def test_without_either_there_is_nowhere_to_look() -> None:
+async def test_raises_without_a_pickup_and_depot() -> None:
     with pytest.raises(NoPickup):
-        await asked(None, None, None)
+        await find(None, None, None)
 
 
 async def test_an_unknown_order_is_not_found() -> None:
     with pytest.raises(OrderNotFound):
-        await FindCandidates(MemoryOrders(), AskedFleet(), DEPOT, 5, 10)("o-1", None, 5)
+        await FindCandidates(MemoryOrders(), RecordingFleet(), DEPOT, 5, 10)("o-1", None, 5)
 
 
 @pytest.mark.parametrize("radius_km", [0, -1, 10.01, float("nan"), float("inf")])
-async def test_a_radius_has_bounds(radius_km: float) -> None:
+async def test_rejects_an_invalid_radius(radius_km: float) -> None:
     with pytest.raises(Invalid, match="radius_km"):
-        await asked(CENTRE, None, radius_km)
+        await find(CENTRE, None, radius_km)

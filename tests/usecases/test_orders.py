@@ -1,4 +1,4 @@
-"""Creating, cancelling and delivering, in memory."""
+"""Creation, cancellation and delivery, in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gofleet.usecases.transitions import CancelOrder, DeliverOrder
 from tests.makers import an_order
 
 
-async def test_the_same_order_twice_is_accepted_once() -> None:
+async def test_creates_an_order_once_for_concurrent_requests() -> None:
     orders = MemoryOrders()
     create = CreateOrder(orders)
 
@@ -27,7 +27,7 @@ async def test_the_same_order_twice_is_accepted_once() -> None:
     assert len(orders.outbox) == 1
 
 
-async def test_another_order_under_a_taken_id_is_refused() -> None:
+async def test_refuses_another_order_with_the_same_id() -> None:
     orders = MemoryOrders()
     await CreateOrder(orders)(an_order("o-1"))
 
@@ -37,7 +37,7 @@ async def test_another_order_under_a_taken_id_is_refused() -> None:
     assert (await orders.get("o-1")).price == 100
 
 
-async def test_cancelling_twice_is_cancelling_once() -> None:
+async def test_cancel_is_idempotent() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
     cancel = CancelOrder(orders)
@@ -48,7 +48,7 @@ async def test_cancelling_twice_is_cancelling_once() -> None:
     assert len(orders.outbox) == 2
 
 
-async def test_only_a_dispatched_order_is_delivered() -> None:
+async def test_delivers_only_a_dispatched_order() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
@@ -60,7 +60,7 @@ async def test_only_a_dispatched_order_is_delivered() -> None:
 
 @dataclass
 class Contested(MemoryOrders):
-    """Somebody else moves the order before each of the first saves."""
+    """Orders whose first `rivals` saves lose a race."""
 
     rivals: int = 1
 
@@ -71,14 +71,14 @@ class Contested(MemoryOrders):
         await super().save(order, receipt)
 
 
-async def test_who_loses_a_race_reads_again_and_decides_anew() -> None:
+async def test_retries_after_a_lost_race() -> None:
     orders = Contested(rivals=3)
     await orders.add(an_order("o-1"))
 
     assert (await CancelOrder(orders)("o-1", by=CLIENT)).status is Status.CANCELLED
 
 
-async def test_a_race_lost_again_and_again_is_told() -> None:
+async def test_raises_after_repeatedly_lost_races() -> None:
     orders = Contested(rivals=100)
     await orders.add(an_order("o-1"))
 

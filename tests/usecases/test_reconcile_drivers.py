@@ -1,4 +1,4 @@
-"""Mending what the fleet believes of its drivers, in memory."""
+"""Reconciliation of drivers, in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def moved(orders: MemoryOrders, order_id: str, move: Transition) -> None:
     await orders.save(order)
 
 
-async def test_drivers_of_live_orders_are_busy_again_after_everything_was_forgotten() -> None:
+async def test_marks_drivers_of_live_orders_busy_after_a_loss() -> None:
     orders, positions = MemoryOrders(), MemoryPositions()
     for number in range(5):
         await dispatched(orders, f"o-{number}", f"driver-{number}")
@@ -44,7 +44,7 @@ async def test_drivers_of_live_orders_are_busy_again_after_everything_was_forgot
     assert await reconciling(orders, positions)() == 0
 
 
-async def test_a_driver_whose_order_is_over_is_free_again_though_the_news_was_lost() -> None:
+async def test_frees_a_driver_whose_final_event_was_lost() -> None:
     orders, positions = MemoryOrders(), MemoryPositions()
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
@@ -53,11 +53,11 @@ async def test_a_driver_whose_order_is_over_is_free_again_though_the_news_was_lo
     assert await reconciling(orders, positions)() == 1
 
     assert await positions.holdings() == []
-    await positions.occupy("ana", "o-1", 2)  # late news of the beginning
+    await positions.occupy("ana", "o-1", 2)  # a late event
     assert await positions.holdings() == []
 
 
-async def test_an_order_that_the_database_lost_is_held_by_nobody() -> None:
+async def test_frees_the_driver_of_an_order_that_the_database_lost() -> None:
     positions = MemoryPositions()
     await positions.occupy("ana", "o-1", 2)
 
@@ -65,7 +65,7 @@ async def test_an_order_that_the_database_lost_is_held_by_nobody() -> None:
     assert await positions.holdings() == []
 
 
-async def test_an_order_given_to_somebody_else_frees_the_first_driver_only() -> None:
+async def test_frees_only_the_former_driver_of_a_reassigned_order() -> None:
     orders, positions = MemoryOrders(), MemoryPositions()
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
@@ -77,7 +77,7 @@ async def test_an_order_given_to_somebody_else_frees_the_first_driver_only() -> 
     assert await positions.holdings() == [Holding("bia", "o-1", 4)]
 
 
-async def test_an_order_given_again_to_its_driver_stays() -> None:
+async def test_keeps_an_order_assigned_to_the_same_driver_again() -> None:
     orders, positions = MemoryOrders(), MemoryPositions()
     await dispatched(orders, "o-1", "ana")
     await positions.occupy("ana", "o-1", 2)
@@ -90,7 +90,7 @@ async def test_an_order_given_again_to_its_driver_stays() -> None:
     assert (await orders.get("o-1")).status is Status.DISPATCHED
 
 
-async def test_who_is_off_duty_stays_so_after_everything_was_forgotten() -> None:
+async def test_registers_off_duty_drivers_after_a_loss() -> None:
     drivers, positions = MemoryDrivers(), MemoryPositions()
     for number in range(5):
         await drivers.put(Driver(f"driver-{number}", f"Driver {number}", on_duty=number != 3))

@@ -1,4 +1,4 @@
-"""Sweeping, in memory."""
+"""Escalation of overdue orders, in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gofleet.usecases.maintenance import SweepOrders
 from tests.makers import an_order
 
 
-async def test_what_waited_for_too_long_goes_to_people_with_the_reason() -> None:
+async def test_escalates_overdue_orders_with_the_reason() -> None:
     orders = MemoryOrders()
     await orders.add(an_order("o-1"))
 
@@ -29,7 +29,7 @@ async def test_what_waited_for_too_long_goes_to_people_with_the_reason() -> None
 
 @dataclass
 class Raced(MemoryOrders):
-    """Between looking and saving, somebody dispatches the first one."""
+    """Orders of which the first is dispatched concurrently."""
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
         found = await super().overdue(seconds, limit)
@@ -39,7 +39,7 @@ class Raced(MemoryOrders):
         return found
 
 
-async def test_who_was_faster_wins_and_the_others_are_swept_all_the_same() -> None:
+async def test_an_order_changed_concurrently_is_skipped() -> None:
     orders = Raced()
     for number in (1, 2):
         await orders.add(an_order(f"o-{number}"))
@@ -52,7 +52,7 @@ async def test_who_was_faster_wins_and_the_others_are_swept_all_the_same() -> No
 
 @dataclass
 class Poisoned(MemoryOrders):
-    """One order cannot be saved, for a reason nobody foresaw."""
+    """Orders of which one cannot be saved."""
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         if order.id == "o-1":
@@ -60,7 +60,7 @@ class Poisoned(MemoryOrders):
         await super().save(order, receipt)
 
 
-async def test_one_order_that_cannot_be_saved_does_not_keep_the_others_waiting() -> None:
+async def test_a_failing_order_does_not_stop_the_others() -> None:
     orders = Poisoned()
     for number in (1, 2, 3):
         await orders.add(an_order(f"o-{number}"))

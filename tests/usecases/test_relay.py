@@ -1,4 +1,4 @@
-"""Relaying, in memory, with a broker that answers as told."""
+"""Relay of the outbox, in memory, with a scripted broker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def three_orders() -> MemoryOrders:
     return orders
 
 
-async def test_everything_is_published_once() -> None:
+async def test_publishes_every_event_once() -> None:
     outbox, broker = MemoryOutbox(await three_orders()), Answering()
     relay = RelayOutbox(outbox, broker, batch=2)
 
@@ -43,7 +43,7 @@ async def test_everything_is_published_once() -> None:
     assert sorted(broker.taken) == ["o-1", "o-2", "o-3"]
 
 
-async def test_an_outage_only_delays() -> None:
+async def test_an_outage_counts_no_attempt() -> None:
     away = Unavailable("broker", "away")
     outbox, broker = MemoryOutbox(await three_orders()), Answering({f"o-{n}": away for n in (1, 2, 3)})
     relay = RelayOutbox(outbox, broker, batch=10)
@@ -56,7 +56,7 @@ async def test_an_outage_only_delays() -> None:
     assert all(row.attempts == 0 for row in outbox.orders.outbox)
 
 
-async def test_one_refused_event_does_not_stop_the_others_and_is_counted() -> None:
+async def test_a_refused_event_is_counted_and_does_not_stop_the_others() -> None:
     outbox, broker = MemoryOutbox(await three_orders()), Answering({"o-2": MessageRefused("no queue")})
 
     assert await RelayOutbox(outbox, broker, batch=10)() == 2
