@@ -44,10 +44,10 @@ async def api(process: Process) -> AsyncGenerator[None]:
     orders = await process.use(parts.orders)
     pool = await process.use(parts.postgres)
     drivers, fleet = PostgresDrivers(pool), await process.use(parts.fleet_client)
-    at, depot = process.settings.fleet, parts.depot(process.settings)
+    fleet_config, depot = process.settings.fleet, parts.depot(process.settings)
     indicators, counter = PostgresIndicators(pool, FRESH_SECONDS), RequestCounter()
     history = PostgresHistory(pool)
-    tail = history_feed_of(history, process.settings)
+    feed = history_feed_of(history, process.settings)
     app = api_app(
         Api(
             orders=orders,
@@ -56,9 +56,11 @@ async def api(process: Process) -> AsyncGenerator[None]:
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_manually=observed(DispatchManually(orders, drivers)),
             redispatch_order=observed(RedispatchOrder(orders)),
-            find_candidates=observed(FindCandidates(orders, fleet, depot, at.radius_km, at.max_radius_km)),
+            find_candidates=observed(
+                FindCandidates(orders, fleet, depot, fleet_config.radius_km, fleet_config.max_radius_km)
+            ),
             history=history,
-            streams=streams_of(tail, fleet, process),
+            streams=streams_of(feed, fleet, process),
             drivers=drivers,
             update_position=observed(UpdatePosition(fleet, process.settings.auth.driver_kmh)),
             parked=PostgresParked(pool),
@@ -86,7 +88,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
     )
     async with (
         process.keeping(counting(counter, indicators, web.count_seconds)),
-        process.keeping(tail.run),
+        process.keeping(feed.run),
         server as open_port,
         parts.watched(process, open_port),
     ):
@@ -99,14 +101,14 @@ def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
     return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, listen=bell)
 
 
-def streams_of(tail: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:
+def streams_of(feed: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:
     """The event streams of clients; they end as soon as the process stops."""
     web, stream = process.settings.web, process.settings.stream
-    moves = DriverPositionFeed(positions_in_box(fleet, stream.moves_drivers), stream.moves_seconds)
-    bounds = EventStreamLimits(
+    positions = DriverPositionFeed(positions_in_box(fleet, stream.moves_drivers), stream.moves_seconds)
+    limits = EventStreamLimits(
         web.max_streams, process.settings.auth.streams_each, stream.keep_alive_seconds, web.send_timeout_seconds
     )
-    return EventStreams(tail, stopping=process.stopping, positions=moves, limits=bounds)
+    return EventStreams(feed, stopping=process.stopping, positions=positions, limits=limits)
 
 
 def counting(counter: RequestCounter, indicators: Indicators, seconds: float) -> Work:

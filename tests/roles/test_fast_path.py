@@ -1,5 +1,4 @@
-"""A new order, and its delivery, are answered the same on the short way as on the usual one, and what is special takes
-the usual one."""
+"""The fast path and the framework give identical responses, and unusual requests go to the framework."""
 
 from __future__ import annotations
 
@@ -263,7 +262,7 @@ async def answer(asked: Asked, app: ASGIApp) -> Heard:
 
 
 @pytest.mark.parametrize("asked", [*ASKED, *ASKED_TO_DELIVER], ids=lambda asked: asked.name)
-async def test_both_ways_lead_to_the_same_answer(ways: Ways, asked: Asked) -> None:
+async def test_fast_path_and_framework_respond_identically(ways: Ways, asked: Asked) -> None:
     short, usual = [await ways.answers(asked, short=one) for one in (True, False)]
 
     assert short == usual
@@ -271,7 +270,7 @@ async def test_both_ways_lead_to_the_same_answer(ways: Ways, asked: Asked) -> No
     assert len(short[0].counted) == 1
 
 
-async def test_both_ways_answer_again_in_the_same_way(ways: Ways) -> None:
+async def test_both_respond_identically_to_a_repeated_request(ways: Ways) -> None:
     short, usual = [await ways.answers(Asked("good"), short=one, times=2) for one in (True, False)]
 
     assert short == usual
@@ -280,11 +279,11 @@ async def test_both_ways_answer_again_in_the_same_way(ways: Ways) -> None:
 
 
 async def nowhere(*_: object) -> None:
-    raise AssertionError("the usual way")
+    raise AssertionError("the request went to the framework")
 
 
 @pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
-async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
+async def test_a_usual_new_order_takes_the_fast_path(body: bytes) -> None:
     heard = await answer(Asked("ordinary", [body]), FastPath(nowhere, Creating(), Delivering()))
 
     assert heard.counted == [("POST", PATH, heard.start["status"])]
@@ -292,7 +291,7 @@ async def test_what_is_ordinary_takes_the_short_way(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("length", [None, b"0"])
-async def test_an_ordinary_delivery_takes_the_short_way(length: bytes | None) -> None:
+async def test_a_usual_delivery_takes_the_fast_path(length: bytes | None) -> None:
     short = FastPath(nowhere, Creating(), Delivering())
 
     heard = await answer(delivering("ordinary", length=length), short)

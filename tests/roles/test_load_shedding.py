@@ -1,4 +1,4 @@
-"""More requests than can be answered in time: one too many is refused at once, and whoever is in hand is answered."""
+"""Load shedding: a request beyond the limit is rejected at once, and requests in flight are answered."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def overcrowded(answer: httpx.Response) -> bool:
     return (answer.status_code, problem["type"], answer.headers["retry-after"]) == (503, "/problems/overcrowded", "1")
 
 
-async def test_one_too_many_is_refused_at_once_and_the_rest_is_answered(world: World) -> None:
+async def test_rejects_at_once_beyond_the_limit_and_answers_the_rest(world: World) -> None:
     async with busy(world, 3) as api:
         asked = [api.ask() for _ in range(3)]
         await api.slow.holds(3)
@@ -104,7 +104,7 @@ async def test_one_too_many_is_refused_at_once_and_the_rest_is_answered(world: W
         assert (await api.ask()).status_code == 201
 
 
-def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_again() -> None:
+def test_the_limit_shrinks_while_orders_are_slow_and_recovers() -> None:
     room = ConcurrencyLimit("new orders", ORDERS, 64, target_seconds=0.1)
 
     def answer(count: int, seconds: float) -> int:
@@ -124,7 +124,7 @@ def test_while_orders_are_slow_there_is_room_for_fewer_and_afterwards_for_all_ag
     assert answer(1000, 0.01) == 64
 
 
-def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
+def test_a_low_maximum_does_not_shrink() -> None:
     room = ConcurrencyLimit("new orders", ORDERS, 3, target_seconds=0.1)
     for _ in range(1000):
         room.in_flight += 1
@@ -133,7 +133,7 @@ def test_where_few_may_be_in_hand_no_slowness_makes_them_fewer() -> None:
     assert room.current == 3
 
 
-def test_what_others_wait_for_keeps_none_of_them_out() -> None:
+def test_the_limit_of_other_requests_does_not_adapt() -> None:
     """A fleet that is slow to answer is nothing that fewer questions would mend."""
     crowd = LoadShedder(64, target_seconds=1e-9)
     scopes = {path: {"method": "POST", "path": path} for path in (ORDERS, f"{ORDERS}/o-1/deliver")}
@@ -150,7 +150,7 @@ def test_what_others_wait_for_keeps_none_of_them_out() -> None:
     assert present == {ORDERS: REQUESTS_MIN, f"{ORDERS}/o-1/deliver": 64}
 
 
-async def test_it_is_refused_before_it_has_sent_its_body(world: World) -> None:
+async def test_rejects_before_the_body_is_sent(world: World) -> None:
     async with busy(world, 1) as api:
         asked = api.ask()
         await api.slow.holds(1)
@@ -165,7 +165,7 @@ async def test_it_is_refused_before_it_has_sent_its_body(world: World) -> None:
         assert (await asked).status_code == 201
 
 
-async def test_others_health_and_streams_are_not_kept_out_by_orders(world: World) -> None:
+async def test_orders_do_not_block_other_requests_health_and_streams(world: World) -> None:
     async with busy(world, 1) as api:
         asked = api.ask()
         await api.slow.holds(1)
@@ -179,7 +179,7 @@ async def test_others_health_and_streams_are_not_kept_out_by_orders(world: World
         await asked
 
 
-async def test_orders_are_not_kept_out_by_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_requests_do_not_block_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, entered = asyncio.Event(), asyncio.Event()
 
     async def hang(*_: object) -> list[Order]:
@@ -200,7 +200,7 @@ async def test_orders_are_not_kept_out_by_others(world: World, monkeypatch: pyte
         assert (await listing).status_code == 200
 
 
-async def test_who_is_slow_to_send_keeps_nobody_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_sender_holds_no_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is told the same, to the byte, as those who are refused at once, whose answer is written in advance."""
     at_once: list[int] = []
 
@@ -240,7 +240,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[set[bytes], bytes]:
         return {line for line in lines if not line.startswith(b"date")}, await reader.readexactly(length)
 
 
-async def test_who_goes_away_gives_the_place_back(world: World) -> None:
+async def test_a_disconnect_releases_the_slot(world: World) -> None:
     async with busy(world, 1) as api:
         _, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(HEAD + BODY)
@@ -253,7 +253,7 @@ async def test_who_goes_away_gives_the_place_back(world: World) -> None:
 
 
 @pytest.mark.parametrize("ends", ["cancelled", "failed"])
-async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str) -> None:
+async def test_a_cancelled_or_failed_request_releases_the_slot(world: World, ends: str) -> None:
     slow = Slow()
     app = api_app(replace(world.api(), create_order=slow), load_shedder=LoadShedder(1))
     statuses: list[int] = []
@@ -283,7 +283,7 @@ async def test_what_ends_otherwise_gives_the_place_back(world: World, ends: str)
         slow.may.clear()
 
 
-async def test_what_was_refused_counts_as_failed(world: World) -> None:
+async def test_a_rejected_order_counts_as_failed(world: World) -> None:
     counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
     async with busy(world, 1, counter) as api:
         asked = api.ask()
@@ -300,7 +300,7 @@ async def test_what_was_refused_counts_as_failed(world: World) -> None:
     assert counts != RequestCounts()
 
 
-async def test_the_connection_goes_on_after_a_refusal(world: World) -> None:
+async def test_the_connection_stays_open_after_a_rejection(world: World) -> None:
     async with busy(world, 1) as api:
         asked = api.ask()
         await api.slow.holds(1)

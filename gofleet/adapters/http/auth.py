@@ -94,7 +94,7 @@ class Caller:
         if self.owner is not None and driver_id != self.owner.driver_id:
             raise DriverNotFound(driver_id)
 
-    def check_unrestricted(self, what: str) -> None:
+    def check_full_access(self, what: str) -> None:
         """`PermissionDenied` for a caller restricted to their own records."""
         if self.owner is not None:
             raise PermissionDenied(f"{what} includes records of other owners")

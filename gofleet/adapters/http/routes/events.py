@@ -99,7 +99,7 @@ async def get_order_stream(
     which = HistoryFilter(order_id and parse_identifier("order_id", order_id), frozenset(type or ()), caller.owner)
     box = None if bbox is None else parse_bbox(bbox)
     if box is not None:
-        caller.check_unrestricted("a map of drivers")
+        caller.check_full_access("a map of drivers")
     moment = await _beginning(history, last_event_id_header or last_event_id)
     return streams.response(moment, which, box, caller)
 
