@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from gofleet.roles import ORDER
+from gofleet.settings.checks import KNOWN_PASSWORDS
 from gofleet.settings.load import catalogue, load
-from gofleet.settings.startup_checks import KNOWN_PASSWORDS
 from tests.composed import AUTH, FILE, OBSERVABILITY, ROOT, Service, compose, composed
 
 KNOWN = {entry.name for entry in catalogue()}

@@ -10,12 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
-from gofleet.settings.auth import AuthSettings
-from gofleet.settings.fleet import FleetSettings
 from gofleet.settings.group import SettingsGroup, about
-from gofleet.settings.stream import StreamSettings
-from gofleet.settings.telemetry import TelemetrySettings
-from gofleet.settings.web import WebSettings
+from gofleet.settings.web import AuthSettings, StreamSettings, WebSettings
 
 
 class GeneralSettings(SettingsGroup, frozen=True, kw_only=True):
@@ -28,7 +24,7 @@ class GeneralSettings(SettingsGroup, frozen=True, kw_only=True):
     name_prefix: Annotated[
         str, about("Prefix of every exchange, queue, stream and Redis key, so that installations can share servers.")
     ] = field(name="NAME_PREFIX")
-    grace_seconds: Annotated[float, about("How long SIGTERM waits for the work in hand.", gt=0)] = field(
+    grace_seconds: Annotated[float, about("Grace period after SIGTERM for work in flight.", gt=0)] = field(
         name="GRACE_SECONDS"
     )
     failpoints: Annotated[
@@ -49,27 +45,32 @@ class PostgresSettings(SettingsGroup, frozen=True, kw_only=True):
         str,
         about("As libpq's sslrootcert: PEM file of the authority that verify-ca and verify-full trust, or `system`."),
     ] = field(name="DB_SSLROOTCERT")
-    pool_size: Annotated[int, about("Connections of one process at most.", ge=1)] = field(name="DB_POOL_SIZE")
-    pool_wait_seconds: Annotated[float, about("Longest wait for a free connection, then 503.", gt=0)] = field(
+    pool_size: Annotated[int, about("Maximum number of connections of one process.", ge=1)] = field(name="DB_POOL_SIZE")
+    pool_wait_seconds: Annotated[float, about("Timeout of acquiring a connection; then 503.", gt=0)] = field(
         name="DB_POOL_WAIT_SECONDS"
     )
-    connect_timeout_seconds: Annotated[int, about("Longest wait for a new connection.", ge=1)] = field(
+    connect_timeout_seconds: Annotated[int, about("Timeout of opening a connection.", ge=1)] = field(
         name="DB_CONNECT_TIMEOUT_SECONDS"
     )
     answer_timeout_seconds: Annotated[
         float,
-        about("Longest silence of the server, more than the longest statement; then it is taken for lost.", gt=0),
+        about(
+            "Timeout of any response of the server, longer than the longest statement; then the connection is closed.",
+            gt=0,
+        ),
     ] = field(name="DB_ANSWER_TIMEOUT_SECONDS")
-    statement_timeout_ms: Annotated[int, about("Longest statement.", ge=1)] = field(name="DB_STATEMENT_TIMEOUT_MS")
-    lock_timeout_ms: Annotated[int, about("Longest wait for a row's lock.", ge=1)] = field(name="DB_LOCK_TIMEOUT_MS")
-    batch: Annotated[
-        int, about("Orders that come at the same time and are written or read in one statement, at most.", ge=1)
-    ] = field(name="DB_BATCH")
+    statement_timeout_ms: Annotated[int, about("As PostgreSQL's statement_timeout.", ge=1)] = field(
+        name="DB_STATEMENT_TIMEOUT_MS"
+    )
+    lock_timeout_ms: Annotated[int, about("As PostgreSQL's lock_timeout.", ge=1)] = field(name="DB_LOCK_TIMEOUT_MS")
+    batch: Annotated[int, about("Maximum number of concurrent orders written or read in one statement.", ge=1)] = field(
+        name="DB_BATCH"
+    )
     batches_at_once: Annotated[
-        int, about("Such statements of one kind under way, at most; what comes meanwhile goes into the next.", ge=1)
+        int, about("Maximum number of batch statements of one kind in flight; later orders join the next batch.", ge=1)
     ] = field(name="DB_BATCHES_AT_ONCE")
     batch_patience_ms: Annotated[
-        float, about("The next such statement begins beside one that takes longer than that; 0: at once.", ge=0)
+        float, about("The next batch starts beside one that takes longer than this; 0 = at once.", ge=0)
     ] = field(name="DB_BATCH_PATIENCE_MS")
 
 
@@ -80,28 +81,29 @@ class BrokerSettings(SettingsGroup, frozen=True, kw_only=True):
     password: Annotated[str, about("Its password.", secret=True)] = field(name="RABBITMQ_PASSWORD")
     vhost: Annotated[str, about("Virtual host of RabbitMQ.")] = field(name="RABBITMQ_VHOST")
     declare: Annotated[
-        Literal["on", "off"], about("Whether the roles make the exchange and the queues; `off`: `gofleet topology`.")
+        Literal["on", "off"],
+        about("Whether the roles declare the exchange and the queues; `off` = see `gofleet topology`."),
     ] = field(name="RABBITMQ_DECLARE")
-    tls: Annotated[
-        Literal["off", "on"], about("Whether the link to RabbitMQ is encrypted; AMQP_PORT is mostly 5671 then.")
-    ] = field(name="RABBITMQ_TLS")
-    tls_authority: Annotated[
-        str, about("PEM file of the only authority that is trusted there; empty = those of this machine.")
-    ] = field(name="RABBITMQ_TLS_CA")
-    heartbeat_seconds: Annotated[int, about("After about twice this a silent connection is dead.", ge=1)] = field(
-        name="RABBITMQ_HEARTBEAT_SECONDS"
+    tls: Annotated[Literal["off", "on"], about("TLS for connections to RabbitMQ; AMQP_PORT is usually 5671 then.")] = (
+        field(name="RABBITMQ_TLS")
     )
-    publish_timeout_seconds: Annotated[float, about("Longest wait for a broker's confirmations.", gt=0)] = field(
+    tls_authority: Annotated[
+        str, about("PEM file of the only trusted certificate authority; empty = those of the system.")
+    ] = field(name="RABBITMQ_TLS_CA")
+    heartbeat_seconds: Annotated[
+        int, about("AMQP heartbeat; a connection silent for about twice this is closed.", ge=1)
+    ] = field(name="RABBITMQ_HEARTBEAT_SECONDS")
+    publish_timeout_seconds: Annotated[float, about("Timeout of publisher confirms.", gt=0)] = field(
         name="PUBLISH_TIMEOUT_SECONDS"
     )
-    retry_tiers_seconds: Annotated[str, about("Delays before the second, third, ... try of a message.")] = field(
-        name="RETRY_TIERS_SECONDS"
-    )
-    delivery_limit: Annotated[int, about("Crashes that one message may cause before it is parked.", ge=1)] = field(
+    retry_tiers_seconds: Annotated[
+        str, about("Delays before the second, third, ... attempt at a message, comma-separated.")
+    ] = field(name="RETRY_TIERS_SECONDS")
+    delivery_limit: Annotated[int, about("Redeliveries of one message before it is parked.", ge=1)] = field(
         name="DELIVERY_LIMIT"
     )
     reclaim_idle_seconds: Annotated[
-        float, about("BROKER=redis: after this a silent consumer's messages go to another.", gt=0)
+        float, about("BROKER=redis: messages of a consumer silent for this long go to another.", gt=0)
     ] = field(name="RECLAIM_IDLE_SECONDS")
 
     @property
@@ -113,67 +115,73 @@ class BrokerSettings(SettingsGroup, frozen=True, kw_only=True):
 class RedisSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of Redis or Valkey.")] = field(name="REDIS_HOST")
     port: Annotated[int, about("Port of Redis or Valkey.", ge=1, le=65535)] = field(name="REDIS_PORT")
-    user: Annotated[str, about("User of its ACL; empty = its default user.")] = field(name="REDIS_USER")
+    user: Annotated[str, about("ACL user; empty = the default user.")] = field(name="REDIS_USER")
     password: Annotated[str, about("Its password; empty = none.", secret=True)] = field(name="REDIS_PASSWORD")
     db: Annotated[int, about("Number of the database.", ge=0)] = field(name="REDIS_DB")
-    tls: Annotated[Literal["off", "on"], about("Whether the link to Redis is encrypted.")] = field(name="REDIS_TLS")
+    tls: Annotated[Literal["off", "on"], about("TLS for connections to Redis.")] = field(name="REDIS_TLS")
     tls_authority: Annotated[
-        str, about("PEM file of the only authority that is trusted there; empty = those of this machine.")
+        str, about("PEM file of the only trusted certificate authority; empty = those of the system.")
     ] = field(name="REDIS_TLS_CA")
-    timeout_seconds: Annotated[float, about("Longest wait for an answer.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
+    timeout_seconds: Annotated[float, about("Timeout of commands.", gt=0)] = field(name="REDIS_TIMEOUT_SECONDS")
 
 
 class RelaySettings(SettingsGroup, frozen=True, kw_only=True):
     batch: Annotated[int, about("Events published in one transaction.", ge=1)] = field(name="RELAY_BATCH")
     replay_batch: Annotated[
-        int, about("Parked messages put back in one transaction; few, for they may be large.", ge=1)
+        int, about("Parked messages replayed in one transaction; keep it small, they may be large.", ge=1)
     ] = field(name="REPLAY_BATCH")
-    judge_batch: Annotated[
-        int, about("Orders judged in one statement, whether they had their driver in time.", ge=1)
-    ] = field(name="JUDGE_BATCH")
-    poll_seconds: Annotated[float, about("How often to look when no bell rings.", gt=0)] = field(
+    judge_batch: Annotated[int, about("Orders evaluated in one statement for the dispatch deadline SLO.", ge=1)] = (
+        field(name="JUDGE_BATCH")
+    )
+    poll_seconds: Annotated[float, about("Polling interval of the outbox when no notification arrives.", gt=0)] = field(
         name="RELAY_POLL_SECONDS"
     )
-    max_attempts: Annotated[int, about("Refusals of one event before people must look.", ge=1)] = field(
-        name="RELAY_MAX_ATTEMPTS"
-    )
-    sweep_seconds: Annotated[float, about("How often to look for orders that have waited for too long.", gt=0)] = field(
+    max_attempts: Annotated[
+        int, about("Rejections of one event by the broker before the relay stops retrying it.", ge=1)
+    ] = field(name="RELAY_MAX_ATTEMPTS")
+    sweep_seconds: Annotated[float, about("Interval of looking for orders that have waited too long.", gt=0)] = field(
         name="SWEEP_SECONDS"
     )
     announce_again_seconds: Annotated[
-        float, about("An order that still waits is announced again after this long, then after twice, ...", gt=0)
+        float, about("A pending order is re-published after this time, then after twice as long, ...", gt=0)
     ] = field(name="ANNOUNCE_AGAIN_SECONDS")
-    prune_seconds: Annotated[float, about("How often to forget what is long over.", gt=0)] = field(name="PRUNE_SECONDS")
-    prune_batch: Annotated[int, about("Rows of a table forgotten in one statement.", ge=1)] = field(name="PRUNE_BATCH")
-    outbox_keep_days: Annotated[float, about("Days for which published events are kept.", gt=0)] = field(
+    prune_seconds: Annotated[float, about("Interval of deleting expired rows.", gt=0)] = field(name="PRUNE_SECONDS")
+    prune_batch: Annotated[int, about("Rows deleted in one statement.", ge=1)] = field(name="PRUNE_BATCH")
+    outbox_keep_days: Annotated[float, about("Retention of published events in days.", gt=0)] = field(
         name="OUTBOX_KEEP_DAYS"
     )
     inbox_keep_days: Annotated[
-        float, about("Days for which handled events are known; not fewer than those of published ones.", gt=0)
+        float, about("Retention of handled event ids in days; at least OUTBOX_KEEP_DAYS.", gt=0)
     ] = field(name="INBOX_KEEP_DAYS")
-    parked_keep_days: Annotated[float, about("Days for which replayed messages are kept.", gt=0)] = field(
+    parked_keep_days: Annotated[float, about("Retention of replayed messages in days.", gt=0)] = field(
         name="PARKED_KEEP_DAYS"
     )
 
 
 class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
-    concurrency: Annotated[int, about("Messages handled at once.", ge=1)] = field(name="WORKER_CONCURRENCY")
-    prefetch: Annotated[int, about("Messages held unacknowledged.", ge=1)] = field(name="WORKER_PREFETCH")
-    max_attempts: Annotated[int, about("Counted tries of one message.", ge=1)] = field(name="WORKER_MAX_ATTEMPTS")
-    deadline_seconds: Annotated[float, about("Longest single try.", gt=0)] = field(name="WORKER_DEADLINE_SECONDS")
-    lease_seconds: Annotated[float, about("How long a dead worker blocks its event; longer than a try.", gt=0)] = field(
-        name="WORKER_LEASE_SECONDS"
+    concurrency: Annotated[int, about("Maximum number of messages handled concurrently.", ge=1)] = field(
+        name="WORKER_CONCURRENCY"
     )
-    done_mark_seconds: Annotated[int, about("How long Redis remembers handled events.", ge=1)] = field(
+    prefetch: Annotated[int, about("Prefetch: maximum number of unacknowledged messages.", ge=1)] = field(
+        name="WORKER_PREFETCH"
+    )
+    max_attempts: Annotated[int, about("Maximum number of counted attempts at one message.", ge=1)] = field(
+        name="WORKER_MAX_ATTEMPTS"
+    )
+    deadline_seconds: Annotated[float, about("Timeout of one attempt.", gt=0)] = field(name="WORKER_DEADLINE_SECONDS")
+    lease_seconds: Annotated[
+        float, about("Lease of an event, for which a crashed worker blocks it; longer than an attempt.", gt=0)
+    ] = field(name="WORKER_LEASE_SECONDS")
+    done_mark_seconds: Annotated[int, about("How long Redis keeps the mark of a handled event.", ge=1)] = field(
         name="WORKER_DONE_MARK_SECONDS"
     )
     outage_hold_seconds: Annotated[
-        float, about("How long a message waits in hand for Redis or PostgreSQL to come back.", gt=0)
+        float, about("How long a message is held unacknowledged while Redis or PostgreSQL is unavailable.", gt=0)
     ] = field(name="WORKER_OUTAGE_HOLD_SECONDS")
-    patience_seconds: Annotated[float, about("How long an order waits for a driver before people take over.", ge=0)] = (
-        field(name="DISPATCH_PATIENCE_SECONDS")
-    )
-    t_max_seconds: Annotated[float, about("How long it waits at most, whatever the cause.", gt=0)] = field(
+    patience_seconds: Annotated[
+        float, about("How long an order waits for a driver before it is escalated to manual dispatch.", ge=0)
+    ] = field(name="DISPATCH_PATIENCE_SECONDS")
+    t_max_seconds: Annotated[float, about("Maximum wait of an order for a driver, whatever the cause.", gt=0)] = field(
         name="T_MAX_SECONDS"
     )
 
@@ -185,17 +193,115 @@ class BreakerSettings(SettingsGroup, frozen=True, kw_only=True):
     failure_ratio: Annotated[float, about("Share of failures that opens it.", gt=0, le=1)] = field(
         name="BREAKER_FAILURE_RATIO"
     )
-    window_seconds: Annotated[float, about("The sliding window.", gt=0)] = field(name="BREAKER_WINDOW_SECONDS")
-    open_seconds: Annotated[float, about("How long the fleet is then left alone.", gt=0)] = field(
+    window_seconds: Annotated[float, about("Length of the sliding window.", gt=0)] = field(
+        name="BREAKER_WINDOW_SECONDS"
+    )
+    open_seconds: Annotated[float, about("How long the open breaker rejects calls.", gt=0)] = field(
         name="BREAKER_OPEN_SECONDS"
     )
-    probes: Annotated[int, about("Successes that close it again, and calls let through meanwhile.", ge=1)] = field(
-        name="BREAKER_PROBES"
+    probes: Annotated[
+        int, about("Half open: number of trial calls, and of successes that close the breaker.", ge=1)
+    ] = field(name="BREAKER_PROBES")
+
+
+class FleetSettings(SettingsGroup, frozen=True, kw_only=True):
+    host: Annotated[str, about("Host of the fleet role, for api and worker.")] = field(name="FLEET_HOST")
+    timeout_seconds: Annotated[float, about("Timeout of calls to the fleet role.", gt=0)] = field(
+        name="FLEET_TIMEOUT_SECONDS"
+    )
+    listen_host: Annotated[str, about("Address that the fleet role listens on.")] = field(name="GRPC_HOST")
+    port: Annotated[int, about("gRPC port of the fleet role.", ge=1, le=65535)] = field(name="GRPC_PORT")
+    max_message_bytes: Annotated[
+        int, about("Largest gRPC message that the fleet role accepts; 1000 positions need up to 131072.", ge=131_072)
+    ] = field(name="GRPC_MAX_MESSAGE_BYTES")
+    tls_authority: Annotated[
+        str, about("PEM file of the certificate authority for gRPC (mutual TLS); empty = no TLS.")
+    ] = field(name="GRPC_TLS_CA")
+    tls_certificate: Annotated[str, about("PEM file of this role's certificate for gRPC.")] = field(
+        name="GRPC_TLS_CERT"
+    )
+    tls_key: Annotated[str, about("PEM file of the key of GRPC_TLS_CERT.")] = field(name="GRPC_TLS_KEY")
+    tls_callers: Annotated[
+        str, about("DNS names of client certificates that the fleet role accepts, comma-separated.")
+    ] = field(name="GRPC_TLS_CALLERS")
+    depot_lat: Annotated[
+        float | None,
+        about("Default pickup latitude in degrees; empty = orders without a pickup go to manual dispatch."),
+    ] = field(name="DEPOT_LAT", default=None)
+    depot_lng: Annotated[float | None, about("Default pickup longitude in degrees.")] = field(
+        name="DEPOT_LNG", default=None
+    )
+    radius_km: Annotated[float, about("Search radius around the pickup at first.", gt=0)] = field(
+        name="SEARCH_RADIUS_KM"
+    )
+    max_radius_km: Annotated[float, about("Search radius at the end of DISPATCH_PATIENCE_SECONDS.", gt=0)] = field(
+        name="SEARCH_RADIUS_MAX_KM"
+    )
+    position_stale_seconds: Annotated[float, about("Positions older than this are ignored.", gt=0)] = field(
+        name="POSITION_STALE_SECONDS"
+    )
+    claim_seconds: Annotated[float, about("How long a found driver is excluded from other searches.", gt=0)] = field(
+        name="CLAIM_SECONDS"
+    )
+    concurrency: Annotated[
+        int, about("Maximum number of order events handled concurrently by the fleet role.", ge=1)
+    ] = field(name="FLEET_CONCURRENCY")
+    prefetch: Annotated[
+        int, about("Prefetch of the fleet role: maximum number of unacknowledged order events.", ge=1)
+    ] = field(name="FLEET_PREFETCH")
+    reconcile_seconds: Annotated[
+        float, about("Interval of reconciling busy drivers with the orders in PostgreSQL.", gt=0)
+    ] = field(name="RECONCILE_SECONDS")
+    reconcile_batch: Annotated[int, about("Orders or drivers read in one statement of the reconciliation.", ge=1)] = (
+        field(name="RECONCILE_BATCH")
+    )
+
+    @property
+    def callers(self) -> frozenset[str]:
+        """The accepted DNS names."""
+        return frozenset(name.strip() for name in self.tls_callers.split(",") if name.strip())
+
+
+class TelemetrySettings(SettingsGroup, frozen=True, kw_only=True):
+    service_name: Annotated[str, about("Name in traces; empty = `gofleet-<role>`.")] = field(name="OTEL_SERVICE_NAME")
+    otlp_endpoint: Annotated[str, about("OTLP/gRPC collector as `host:port`; empty = send no traces.")] = field(
+        name="OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    traces_sampler: Annotated[
+        Literal[
+            "always_on",
+            "always_off",
+            "traceidratio",
+            "parentbased_always_on",
+            "parentbased_always_off",
+            "parentbased_traceidratio",
+        ],
+        about("OpenTelemetry sampler by its standard name; `parentbased_` follows the parent's decision."),
+    ] = field(name="OTEL_TRACES_SAMPLER")
+    traces_sampler_arg: Annotated[float, about("Share of traces that `traceidratio` samplers record.", ge=0, le=1)] = (
+        field(name="OTEL_TRACES_SAMPLER_ARG")
+    )
+    metrics_host: Annotated[str, about("Address that /metrics and /health of every role listen on.")] = field(
+        name="METRICS_HOST"
+    )
+    metrics_port: Annotated[
+        int,
+        about(
+            "Port of /metrics and /health; the default is replaced by the next free port if it is taken.",
+            ge=1,
+            le=65535,
+        ),
+    ] = field(name="METRICS_PORT")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], about("Minimum level of log lines.")] = field(
+        name="LOG_LEVEL"
+    )
+    log_format: Annotated[Literal["auto", "json", "text"], about("auto = text on a terminal, else JSON.")] = field(
+        name="LOG_FORMAT"
     )
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """All of them. `sources` tells where each value came from, by the setting's name."""
+    """All settings. `sources` maps a setting's name to the source of its value."""
 
     general: GeneralSettings
     postgres: PostgresSettings
@@ -212,5 +318,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     sources: dict[str, str]
 
     def given(self, name: str) -> bool:
-        """Whether somebody set it, rather than the defaults."""
+        """Whether .env or the environment sets it, rather than the defaults."""
         return self.sources.get(name, "").startswith((".env", "the environment"))

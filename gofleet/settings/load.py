@@ -1,4 +1,4 @@
-"""Reads the settings: files by dynaconf, then `.env`, then the environment; one wrong value stops the start."""
+"""Reads the settings: defaults by dynaconf, then `.env`, then the environment; one wrong value is an error."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from dynaconf import Dynaconf  # pyright: ignore[reportMissingTypeStubs]
-from dynaconf.loaders.base import SourceMetadata  # pyright: ignore[reportMissingTypeStubs]
-from dynaconf.vendor.dotenv import (
-    dotenv_values,  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
-)
 from msgspec import inspect
 
 from gofleet.files import shipped
-from gofleet.settings.cross_checks import wrong_together
-from gofleet.settings.errors import SettingsError
-from gofleet.settings.group import SettingsGroup
+from gofleet.settings.checks import wrong_together
+from gofleet.settings.group import SettingsError, SettingsGroup
 from gofleet.settings.groups import Settings
 
 DEFAULTS, DOTENV, ENVIRONMENT = "config/settings.toml", ".env", "the environment"
 FILE = "_FILE"
 TYPO_RATIO = 0.85
-"""How alike a name in the environment and a setting's must be to be taken for a slip of the finger."""
+"""How similar a name in the environment and a setting's must be to be reported as a misspelling."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting as its group declares it: `about` is its meaning, `kind` its type in words."""
+    """One setting as its group declares it: `about` is its help, `kind` its type in words."""
 
     name: str
     group: str
@@ -53,7 +47,7 @@ def catalogue() -> list[Entry]:
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
-    """The settings that hold here; `SettingsError` names the first thing that is wrong."""
+    """The effective settings; raises the first `SettingsError`."""
     settings, wrong = _read(environ, dotenv)
     if settings is None:
         raise wrong[0]
@@ -61,12 +55,12 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".
 
 
 def check(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> list[SettingsError]:
-    """Everything that is wrong, not only the first thing."""
+    """Every error, not only the first one."""
     return _read(environ, dotenv)[1]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The values that nobody may read in a log; a default, which stands in the repository, is none."""
+    """The values that must not appear in logs; a default, which is public, is none."""
     defaults = _files(settings.general.environment)
     secrets = [entry for entry in catalogue() if entry.secret]
     values = {entry.name: getattr(getattr(settings, entry.group), entry.attribute) for entry in secrets}
@@ -74,7 +68,7 @@ def secrets_of(settings: Settings) -> list[str]:
 
 
 def _read(environ: Mapping[str, str] | None, dotenv: Path | None) -> tuple[Settings | None, list[SettingsError]]:
-    """The settings, or else all that is wrong with them."""
+    """The settings, or else all errors."""
     environ = os.environ if environ is None else environ
     written = _dotenv(dotenv)
     files = _files(environ.get("GOFLEET_ENV") or written.get("GOFLEET_ENV") or "development")
@@ -125,6 +119,10 @@ def _words(type: Any) -> str:
 
 
 def _files(environment: str) -> dict[str, object]:
+    # dynaconf is used here and in _dotenv only, and imported when settings are read.
+    from dynaconf import Dynaconf  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+    from dynaconf.loaders.base import SourceMetadata  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+
     read = Dynaconf(
         settings_files=[str(shipped("config") / "settings.toml")],
         environments=True,
@@ -140,6 +138,10 @@ def _files(environment: str) -> dict[str, object]:
 def _dotenv(path: Path | None) -> dict[str, str]:
     if path is None or not path.is_file():
         return {}
+    from dynaconf.vendor.dotenv import (  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
+        dotenv_values,  # pyright: ignore[reportUnknownVariableType]
+    )
+
     values = cast("dict[str, str | None]", dotenv_values(str(path), interpolate=False))
     return {name: value for name, value in values.items() if value is not None}
 
@@ -147,16 +149,14 @@ def _dotenv(path: Path | None) -> dict[str, str]:
 def _with_secrets(
     entries: list[Entry], values: Mapping[str, str], source: str, wrong: list[SettingsError]
 ) -> Mapping[str, str]:
-    """Those values, and of each secret that has a `<name>_FILE` what stands in that file, but for the line's end."""
+    """`values` with the content of `<name>_FILE` for each secret that has one, without the line end."""
     found = dict(values)
     for entry in entries:
         if not entry.secret or not (path := values.get(f"{entry.name}{FILE}")):
             continue
         if entry.name in values:
             fix = "leave one of them out"
-            wrong.append(
-                SettingsError(f"{entry.name} is there twice", f"{entry.name}{FILE} is set, too ({source})", fix)
-            )
+            wrong.append(SettingsError(f"{entry.name} is set twice", f"{entry.name}{FILE} is set, too ({source})", fix))
             continue
         try:
             found[entry.name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")

@@ -14,7 +14,7 @@ from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.server import serving
 from gofleet.doctor import CheckState
 from gofleet.embedded.resources import free_ports
-from gofleet.settings import startup_checks as safe
+from gofleet.settings import checks as safe
 from tests.doctor.conftest import Installation, results_of
 from tests.roles.conftest import World
 

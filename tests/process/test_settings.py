@@ -117,7 +117,7 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     ("environ", "what"),
     [
         ({"DB_PASSWORD_FILE": "/nowhere/at/all"}, "DB_PASSWORD_FILE is wrong"),
-        ({"DB_PASSWORD_FILE": "/dev/null", "DB_PASSWORD": "x"}, "DB_PASSWORD is there twice"),
+        ({"DB_PASSWORD_FILE": "/dev/null", "DB_PASSWORD": "x"}, "DB_PASSWORD is set twice"),
         ({"DB_PASWORD_FILE": "/dev/null"}, "unknown setting DB_PASWORD_FILE"),
     ],
 )

@@ -1,27 +1,31 @@
-"""What is wrong with settings that no single value shows."""
+"""Checks of settings against each other, and against what is safe in production."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from gofleet.settings.errors import SettingsError
+from gofleet.settings.group import SettingsError
 from gofleet.settings.groups import Settings
 
 AUTHORITIES = ("GRPC_TLS_CA", "DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA")
 SYSTEM = "system"
-"""For libpq: whoever this machine trusts."""
+"""For libpq: the authorities that the system trusts."""
+KNOWN_PASSWORDS = frozenset(
+    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "redis", "relay", "worker", "fleet", "api"}
+)
+"""Commonly guessed passwords, including the defaults of the settings and of compose.yaml."""
 
 
 def wrong_together(settings: Settings) -> Iterator[SettingsError]:
-    """What no single value shows."""
+    """Errors that only several settings together show."""
     worker, fleet = settings.worker, settings.fleet
     yield from _demand(
         worker.lease_seconds > worker.deadline_seconds,
         "WORKER_LEASE_SECONDS is wrong",
         f"{worker.lease_seconds:g} is not more than WORKER_DEADLINE_SECONDS = {worker.deadline_seconds:g}",
-        "a lease must outlive the try that it protects",
+        "a lease must outlive the attempt that it protects",
     )
     yield from _demand(
         worker.prefetch >= worker.concurrency,
@@ -73,6 +77,15 @@ def wrong_together(settings: Settings) -> Iterator[SettingsError]:
     )
 
 
+def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
+    """Errors of running `roles` with these settings: open access in production, or access for no client at all."""
+    production = settings.general.environment == "production"
+    if "api" in roles and settings.auth.mode == "oidc":
+        yield from _let_in(settings, production)
+    if production:
+        yield from _known_passwords(settings, roles)
+
+
 def _files(settings: Settings) -> Iterator[SettingsError]:
     fleet, postgres = settings.fleet, settings.postgres
     named = {
@@ -105,3 +118,27 @@ def _files(settings: Settings) -> Iterator[SettingsError]:
 def _demand(holds: bool, what: str, why: str, fix: str) -> Iterator[SettingsError]:
     if not holds:
         yield SettingsError(what, why, fix)
+
+
+def _let_in(settings: Settings, production: bool) -> Iterator[SettingsError]:
+    auth, said = settings.auth, f"AUTH=oidc from {settings.sources['AUTH']}"
+    if not auth.issuer:
+        fix = "set it to your OpenID provider, or set AUTH=off to allow every request"
+        yield SettingsError("AUTH_ISSUER is missing", f"{said}, so no token could be accepted", fix)
+    elif production and not auth.issuer.startswith("https://"):
+        why = f"{auth.issuer!r} is not https: its keys could be replaced on the way"
+        yield SettingsError("AUTH_ISSUER is wrong", why, "in production the issuer must have an https address")
+    if not auth.audience:
+        yield SettingsError("AUTH_AUDIENCE is missing", f"{said}, and tokens for other services are refused", "set it")
+    if not auth.role_paths:
+        yield SettingsError("AUTH_ROLE_CLAIMS is missing", f"{said}, and no client would have a role", "set it")
+
+
+def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
+    passwords = {"DB_PASSWORD": settings.postgres.password, "REDIS_PASSWORD": settings.redis.password}
+    if settings.general.broker == "rabbitmq" and set(roles) - {"api"}:
+        passwords["RABBITMQ_PASSWORD"] = settings.broker.password
+    for name, password in passwords.items():
+        if password in KNOWN_PASSWORDS:
+            why = f"the one from {settings.sources[name]} is commonly guessed"
+            yield SettingsError(f"{name} is not safe in production", why, "choose one of your own")
