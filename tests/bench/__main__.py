@@ -66,7 +66,7 @@ def _given(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _measured(bench: Bench, cases: Sequence[str], report: Report) -> None:
-    """A case that fails is told of, and does not keep the next ones from being measured."""
+    """A failed case is reported, and the next ones are still measured."""
     for case in cases:
         bench.say(f"{case} ...")
         began = time.monotonic()

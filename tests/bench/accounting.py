@@ -11,7 +11,7 @@ from pathlib import Path
 PROC = Path("/proc")
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 ELSEWHERE = "elsewhere"
-"""What the machine did that is in none of the trees: its kernel, and whoever else was at work. It tells the noise."""
+"""CPU used outside of the trees, by the kernel and other processes: a measure of the noise."""
 
 Roots = Mapping[str, Sequence[int]]
 """The first processes of each tree by what it is called, such as a role or a service. What was started by a process of

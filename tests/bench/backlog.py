@@ -6,7 +6,7 @@ import psycopg
 
 from tests.many_orders import fill
 
-# Nobody waits for the orders themselves, so that a relay has nothing to do for them but to tell.
+# No order is pending, so that a relay only has to publish.
 _EVENTS = """
 with made as (
     select %(prefix)s || lpad(n::text, 9, '0') as id, gen_random_uuid() as event_id, now() as at
@@ -48,27 +48,27 @@ update outbox set published_at = now() where published_at is null
 
 
 def leave_events(conninfo: str, count: int, prefix: str = "left-") -> None:
-    """So many orders, each with one event that nobody has published."""
-    with _quiet(conninfo) as link:
-        link.execute(_EVENTS, {"count": count, "prefix": prefix})
-        link.execute("vacuum analyze orders, outbox")
+    """Insert `count` orders, each with one unpublished event."""
+    with _quiet(conninfo) as connection:
+        connection.execute(_EVENTS, {"count": count, "prefix": prefix})
+        connection.execute("vacuum analyze orders, outbox")
 
 
 def grow(conninfo: str, orders: int) -> None:
-    """So many orders of the last weeks, two a second, settled, with what is kept of their history and events."""
+    """Insert settled orders of the last weeks, two a second, with their history and events."""
     fill(conninfo, orders)
-    with _quiet(conninfo) as link:
-        link.execute(_HISTORY)
-        link.execute(_PUBLISHED)
-        link.execute("vacuum analyze")
-        link.execute("checkpoint")
+    with _quiet(conninfo) as connection:
+        connection.execute(_HISTORY)
+        connection.execute(_PUBLISHED)
+        connection.execute("vacuum analyze")
+        connection.execute("checkpoint")
 
 
 def settle(conninfo: str) -> None:
-    """Nobody waits for anything any more, and nothing is left to be told."""
-    with _quiet(conninfo) as link:
-        link.execute(_SETTLE)
-        link.execute("vacuum analyze orders, outbox")
+    """Settle all orders, and mark all events as published."""
+    with _quiet(conninfo) as connection:
+        connection.execute(_SETTLE)
+        connection.execute("vacuum analyze orders, outbox")
 
 
 def _quiet(conninfo: str) -> psycopg.Connection:

@@ -26,7 +26,7 @@ PLACES = 1000
 CONNECTIONS = 512
 UNDER_WAY = 200
 SAMPLE_SECONDS = 0.25
-REST_SECONDS = 300.0
+PAUSE_SECONDS = 300.0
 REFUSED = (429, 503)
 REST = """
 select (select count(*) from orders where status = 'PENDING') + (select count(*) from outbox where published_at is null)
@@ -90,7 +90,7 @@ async def _storm(fleet: Fleet, sustained: float, seconds: float, prefix: str) ->
         await asyncio.wait({sampling})
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await eventually(lambda: fleet.measured.count(REST) == 0, within=REST_SECONDS, every=0.25)
+    await eventually(lambda: fleet.measured.count(REST) == 0, within=PAUSE_SECONDS, every=0.25)
     rest_seconds = loop.time() - began
     _check(fleet.measured.conninfo, orders, outcome)
     return _Storm(sustained, outcome, memory, rest_seconds)
@@ -103,11 +103,11 @@ async def _sample(fleet: Fleet, memory: list[float]) -> None:
 
 
 def _check(conninfo: str, orders: NewOrders, outcome: Outcome) -> None:
-    """AssertionError unless every order that was answered 2xx is there and waits for nobody."""
+    """AssertionError unless every order with a 2xx response exists and is no longer pending."""
     answered = zip(outcome.numbers, outcome.statuses, strict=True)
     accepted = [orders.id(number) for number, status in answered if 200 <= status < 300]
-    with psycopg.connect(conninfo) as link:
-        kept = link.execute("select count(*) from orders where id = any(%s) and status <> 'PENDING'", [accepted])
+    with psycopg.connect(conninfo) as connection:
+        kept = connection.execute("select count(*) from orders where id = any(%s) and status <> 'PENDING'", [accepted])
         row = kept.fetchone()
     if row is None or row[0] != len(accepted):
         raise AssertionError(f"{len(accepted)} orders were accepted, of them are there and at rest: {row}")

@@ -109,7 +109,7 @@ def _search(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once
             SearchDriverRequest(order_id=f"{name}-{next(numbers)}", pickup_lat=lat, pickup_lng=lng)
         )
         if not answer.driver_id:
-            raise AssertionError("nobody was found")
+            raise AssertionError("no driver was found")
         return 1
 
     return once

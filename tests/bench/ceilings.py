@@ -89,11 +89,11 @@ class ByPsycopg:
 
         async def client() -> None:
             nonlocal done
-            async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as link:
+            async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as connection:
                 while time.perf_counter() < until:
                     number = next(numbers)
                     values = {"id": f"psycopg-{number:012}", "event_id": UUID(int=number), "payload": PAYLOAD}
-                    added = await link.execute(statement, values, prepare=True)
+                    added = await connection.execute(statement, values, prepare=True)
                     if await added.fetchone() is None:
                         raise AssertionError(f"order {number} was there already")
                     done += 1

@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def reopen(self) -> None:
-        """OSError if nobody listens."""
+        """OSError if no process listens."""
         await asyncio.get_running_loop().create_connection(lambda: self, HOST, self.port)
 
     def send(self, request: bytes, answered: Callable[[Answer], None]) -> None:

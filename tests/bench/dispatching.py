@@ -26,9 +26,9 @@ from tests.waiting import eventually
 
 ROLES = ("fleet", "relay", "worker", "api")
 BENCH = "bench"
-"""The measuring itself: the generator, the receiver of traces, whoever tells where drivers are."""
+"""The measuring processes: the load generator, the receiver of traces, the source of positions."""
 POSITIONS_SECONDS = 20.0
-"""Drivers tell where they are before a minute is over, or nobody would be offered to them."""
+"""Drivers report their positions within a minute, else they would get no orders."""
 AT_ONCE = 1000
 PATIENCE_SECONDS = 30.0
 PUBLISHED_SECONDS = 30.0
@@ -52,7 +52,7 @@ class Spell:
 
 @dataclass(frozen=True)
 class Fleet:
-    """An installation with all roles and so many drivers at work."""
+    """An installation with all roles and `drivers` on duty."""
 
     bench: Bench
     measured: Measured
@@ -100,8 +100,8 @@ class Fleet:
             "select distinct on (order_id) order_id, extract(epoch from pg_xact_commit_timestamp(txid::xid))::float8"
             " from order_log where became = 'DISPATCHED' and at >= to_timestamp(%s) order by order_id, txid"
         )
-        with psycopg.connect(self.measured.conninfo) as link:
-            found = dict(link.execute(query, [done.began - 1]).fetchall())
+        with psycopg.connect(self.measured.conninfo) as connection:
+            found = dict(connection.execute(query, [done.began - 1]).fetchall())
         return {order_id: at for order_id, at in found.items() if order_id in done.due}
 
     def _read(self) -> Reading:

@@ -14,7 +14,7 @@ from tests.waiting import eventually
 CASE = "drain"
 BACKLOG = 100_000
 FEW = 2000
-LEAST_RATE = 3000.0
+RATE_MIN = 3000.0
 SECONDS = 600.0
 CEILING = "bare aio-pika, confirms gathered"
 
@@ -32,7 +32,7 @@ async def measure(at: Bench) -> list[Figure]:
                 rates.append(await drained(measured, backlog))
             await forget(at.servers, measured)
         at.say(f"{CASE} {number + 1}: {'bare' if variant else 'relay'} {(bare if variant else rates)[-1]:.0f} events/s")
-    aim = Aim(f"at least {LEAST_RATE:.0f} events/s", least=LEAST_RATE)
+    aim = Aim(f"at least {RATE_MIN:.0f} events/s", least=RATE_MIN)
     return [
         Figure(CASE, f"relay, backlog of {backlog:,}", "events/s", tuple(rates), CEILING, aim=aim),
         Figure(CASE, CEILING, "events/s", tuple(bare)),
@@ -41,20 +41,20 @@ async def measure(at: Bench) -> list[Figure]:
 
 async def drained(measured: Measured, backlog: int) -> float:
     """Events a second, by one relay that is started now, from its first commit to its last; it is stopped then."""
-    with psycopg.connect(measured.conninfo) as link:
-        (before,) = link.execute("select now()").fetchone() or (None,)
+    with psycopg.connect(measured.conninfo) as connection:
+        (before,) = connection.execute("select now()").fetchone() or (None,)
     (relay,) = measured.installation.start("relay")
     left = "select count(*) from (select from outbox where published_at is null limit 1) as any_left"
     await eventually(lambda: measured.count(left) == 0, within=SECONDS, every=0.1)
     measured.installation.stop()
     if failed := [event for event in relay.events() if event.get("level") in ("ERROR", "CRITICAL")]:
         raise AssertionError(f"the relay says {failed[:3]}")
-    with psycopg.connect(measured.conninfo) as link:
+    with psycopg.connect(measured.conninfo) as connection:
         query = (
             "select count(*), extract(epoch from max(published_at) - min(published_at))::float8 from outbox"
             " where published_at > %s"
         )
-        count, seconds = link.execute(query, [before]).fetchone() or (0, 0.0)
+        count, seconds = connection.execute(query, [before]).fetchone() or (0, 0.0)
     if count != backlog:
         raise AssertionError(f"{count} of {backlog} events were published")
     return count / seconds
@@ -65,7 +65,7 @@ async def _bare(at: Bench, measured: Measured, count: int) -> float:
     measured.installation.start("relay")
     measured.installation.stop()
     leave_events(measured.conninfo, 1)
-    with psycopg.connect(measured.conninfo) as link:
-        (body,) = link.execute("select payload::text from outbox").fetchone() or ("",)
+    with psycopg.connect(measured.conninfo) as connection:
+        (body,) = connection.execute("select payload::text from outbox").fetchone() or ("",)
     prefix = measured.installation.environment["NAME_PREFIX"]
     return await apart(ByAioPika(at.servers.rabbit.address.url, prefix, body.encode(), count))

@@ -21,7 +21,7 @@ from tests.waiting import eventually
 
 CASE = "ingest"
 CONNECTIONS = 64
-LINKS = 16
+PSYCOPG_CONNECTIONS = 16
 """Of bare psycopg: as many as one api has."""
 OPEN_CONNECTIONS = 256
 EASY = 0.7
@@ -34,7 +34,7 @@ PGBENCH, PSYCOPG = "pgbench, one statement per order", "bare psycopg, one statem
 
 @dataclass
 class _Target:
-    """Something that takes orders in over HTTP, its database, and what it was asked so far."""
+    """A server that accepts orders over HTTP, its database, and the number of orders sent so far."""
 
     name: str
     ports: tuple[int, ...]
@@ -132,7 +132,7 @@ def _pgbench(at: Bench, stack: AsyncExitStack, seconds: float) -> _Ceiling:
 
 def _psycopg(at: Bench, stack: AsyncExitStack, seconds: float) -> _Ceiling:
     conninfo = stack.enter_context(at.servers.database("psycopg"))
-    return _Ceiling(PSYCOPG, conninfo, lambda first: apart(ByPsycopg(conninfo, LINKS, seconds, first)))
+    return _Ceiling(PSYCOPG, conninfo, lambda first: apart(ByPsycopg(conninfo, PSYCOPG_CONNECTIONS, seconds, first)))
 
 
 def _figures(one: _Target, two: _Target, peer: _Target, pgbench: _Ceiling, bare: _Ceiling) -> list[Figure]:
@@ -178,6 +178,6 @@ def _figure(name: str, unit: str, values: list[float], aim: Aim | None = None) -
 
 
 def _count(conninfo: str, table: str) -> int:
-    with psycopg.connect(conninfo) as link:
-        row = link.execute(f"select count(*) from {table}".encode()).fetchone()
+    with psycopg.connect(conninfo) as connection:
+        row = connection.execute(f"select count(*) from {table}".encode()).fetchone()
     return int(row[0]) if row else 0

@@ -16,7 +16,7 @@ CASE = "latency"
 RATES = {1.0: 15.0, 50.0: 10.0, 200.0: 8.0}
 """Orders a second, and for how many seconds."""
 DRIVERS = 5000
-"""Enough for all orders of a spell at once: their deliveries, which are nobody's business here, come afterwards."""
+"""Enough for all orders of a spell at once: their deliveries follow afterwards and are not measured."""
 AIMS = {
     (50.0, 50): Aim("below 30 ms", most=30),
     (50.0, 99): Aim("below 100 ms", most=100),

@@ -29,7 +29,7 @@ CENTRE = (-23.5505, -46.6333)
 
 @dataclass(frozen=True)
 class NewOrders:
-    """The request that creates order number n, by whoever the token is of. They come from the `places` in turn."""
+    """The request that creates order number n, by the owner of the token, from the `places` in turn."""
 
     prefix: str
     places: Sequence[tuple[float, float]] = (CENTRE,)

@@ -22,8 +22,8 @@ SETTINGS = (*POSTGRES_SETTINGS, "fsync", "synchronous_commit")
 
 def described(servers: Servers) -> dict[str, str]:
     """Name and value of whatever a reader must know."""
-    with psycopg.connect(conninfo_of(servers.postgres, "postgres")) as link:
-        told = {name: str(_only(link, f"show {name}")) for name in ("server_version", *SETTINGS)}
+    with psycopg.connect(conninfo_of(servers.postgres, "postgres")) as connection:
+        told = {name: str(_only(connection, f"show {name}")) for name in ("server_version", *SETTINGS)}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -38,8 +38,8 @@ def described(servers: Servers) -> dict[str, str]:
     }
 
 
-def _only(link: psycopg.Connection[tuple[object, ...]], query: str) -> object:
-    row = link.execute(query.encode()).fetchone()
+def _only(connection: psycopg.Connection[tuple[object, ...]], query: str) -> object:
+    row = connection.execute(query.encode()).fetchone()
     return row[0] if row else None
 
 

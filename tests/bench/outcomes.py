@@ -47,13 +47,13 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Answers 2xx a second, of those that came within the measured time."""
+        """2xx responses per second within the measured time."""
         found = zip(self.due, self.took, self.statuses, strict=True)
         came = sum(self.began <= due + took < self.ended and 200 <= status < 300 for due, took, status in found)
         return came / (self.ended - self.began)
 
     def milliseconds(self, percent: float, *, accepted: bool = False) -> float:
-        """So many percent of the measured answers took no longer than this; of those 2xx only, if wanted."""
+        """The percentile of the measured latencies; of the 2xx responses only, if requested."""
         found = zip(self.due, self.took, self.statuses, strict=True)
         took = [took for due, took, status in found if due >= self.began and (not accepted or 200 <= status < 300)]
         return 1000 * percentile(took, percent)

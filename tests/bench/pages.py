@@ -10,18 +10,18 @@ import httpx
 
 from tests.bench.figures import Aim, Figure, ratio
 from tests.bench.servers import Bench
-from tests.many_orders import MANY, fill
+from tests.many_orders import ORDERS, fill
 
 CASE = "pages"
 LIMIT = 50
 DEEP = 1000
 TIMES = 100
-"""How often each page is asked for, in turn, for one median."""
-MOST = 1.5
+"""Requests for each page, in turn, for one median."""
+RATIO_MAX = 1.5
 
 
 async def measure(at: Bench) -> list[Figure]:
-    many, deep, times = (5_000, 20, 5) if at.smoke else (MANY, DEEP, TIMES)
+    many, deep, times = (5_000, 20, 5) if at.smoke else (ORDERS, DEEP, TIMES)
     with at.servers.installation(CASE) as measured:
         fill(measured.conninfo, many)
         measured.installation.start("api")
@@ -30,7 +30,7 @@ async def measure(at: Bench) -> list[Figure]:
             took = [_timed(http, late, times) for _ in at.rounds]
     first = _figure("page 1", [pair[0] for pair in took])
     last = _figure(f"page {deep:,} of {many:,} orders", [pair[1] for pair in took])
-    aim = Aim(f"at most {MOST} times as long as page 1", most=MOST)
+    aim = Aim(f"at most {RATIO_MAX} times as long as page 1", most=RATIO_MAX)
     return [first, last, ratio(last, first, f"page {deep:,}, of page 1", aim)]
 
 
@@ -39,7 +39,7 @@ def _figure(name: str, values: list[float]) -> Figure:
 
 
 def _cursor(http: httpx.Client, deep: int) -> str:
-    """Of the page after so many."""
+    """Of the page after that number of orders."""
     cursor = None
     for _ in range(deep - 1):
         cursor = _page(http, cursor)["next_cursor"]

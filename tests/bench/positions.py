@@ -21,7 +21,7 @@ CASE = "positions"
 DRIVERS = 10_000
 IN_ONE_REQUEST = 500
 PIPELINED = 1000
-LEAST_RATE = 20_000.0
+RATE_MIN = 20_000.0
 WAYS = {"unary": "UpdatePosition, 8 at once", "stream": "StreamPositions, 2 streams of batches of 1,000"}
 BATCHES = f"POST /drivers/positions, 4 at once with {IN_ONE_REQUEST} each"
 CEILING = "bare GEOADD and HSET in pipelines"
@@ -39,7 +39,7 @@ async def measure(at: Bench) -> list[Figure]:
             at.say(f"{CASE} {number + 1}: {name} {rates[name][-1]:.0f}/s")
         measured.installation.stop()
         await forget(at.servers, measured)
-    aims = {WAYS["stream"]: Aim(f"at least {LEAST_RATE:,.0f} a second", least=LEAST_RATE)}
+    aims = {WAYS["stream"]: Aim(f"at least {RATE_MIN:,.0f} a second", least=RATE_MIN)}
     return [
         Figure(CASE, name, "positions/s", tuple(found), None if name == CEILING else CEILING, aim=aims.get(name))
         for name, found in rates.items()

@@ -1,4 +1,4 @@
-"""What a run found, for people and for programs."""
+"""The report of a run, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -126,5 +126,5 @@ def summary(figures: Sequence[Figure]) -> str:
     """In one line: how many aims there were, and which were missed."""
     aimed = [figure for figure in figures if figure.aim]
     missed = [f"{figure.case}: {figure.name}" for figure in aimed if figure.kept is False]
-    told = f"{len(aimed) - len(missed)} of {len(aimed)} aims kept"
+    told = f"{len(aimed) - len(missed)} of {len(aimed)} targets met"
     return f"{told}; missed: {'; '.join(missed)}" if missed else told

@@ -25,7 +25,7 @@ REACHES = {1_000: 5000, 100_000: 625, 1_000_000: 625}
 """Drivers, and within how many metres of a pickup a search has met enough of them."""
 FEW = {1_000: 5000, 2_000: 5000, 4_000: 5000}
 SETTINGS = {"CLAIM_SECONDS": "0.2", "POSITION_STALE_SECONDS": "3600"}
-"""So that searches, a thousand a second, do not run out of drivers, and drivers need not be told of again and again."""
+"""So that a thousand searches a second do not run out of drivers, whose positions need no refresh."""
 COUNT = 18
 """Drivers that a search for five asks Redis for."""
 FILLED_AT_ONCE = 10_000
@@ -78,7 +78,7 @@ async def measure(at: Bench) -> list[Figure]:
         await eventually(lambda: all(fleet.process.ready() for fleet in fleets), within=60, every=0.1)
         await eventually(lambda: not _is_writing(client), within=120, every=0.5)
         async with an_empty_service() as empty_port:
-            for fleet in fleets:  # what is asked first is slower
+            for fleet in fleets:  # the first requests are slower
                 await apart(Calls("search", fleet.port, seconds / 3))
             for number, variant in at.turns(len(fleets) + 1):
                 if variant == len(fleets):

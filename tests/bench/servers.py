@@ -22,7 +22,7 @@ from tests.otlp import Collector, collecting
 POSTGRES_SETTINGS = {
     "track_commit_timestamp": "on",
     "shared_buffers": "1GB",
-    # No checkpoint but those that are asked for: a case takes seconds, and would meet one by chance.
+    # Only requested checkpoints: a case takes seconds, and would meet others by chance.
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1h",
 }
@@ -50,7 +50,7 @@ class Servers:
             yield conninfo_of(self.postgres, name)
         finally:
             self._administer(sql.SQL("drop database {} with (force)").format(made))
-            self._administer(sql.SQL("checkpoint"))  # its pages are nobody else's burden
+            self._administer(sql.SQL("checkpoint"))  # so that no later case has to write its pages
 
     @contextmanager
     def installation(self, case: str, **more: str) -> Generator[Measured]:
@@ -91,9 +91,9 @@ class Servers:
         }
 
     def _administer(self, statement: sql.SQL | sql.Composed) -> None:
-        with psycopg.connect(conninfo_of(self.postgres, "postgres"), autocommit=True) as link:
-            link.execute("set statement_timeout = 0")
-            link.execute(statement)
+        with psycopg.connect(conninfo_of(self.postgres, "postgres"), autocommit=True) as connection:
+            connection.execute("set statement_timeout = 0")
+            connection.execute(statement)
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Measured:
 
     def count(self, query: str) -> int:
         """The one number that `query` answers."""
-        with psycopg.connect(self.conninfo) as link:
-            row = link.execute(query.encode()).fetchone()
+        with psycopg.connect(self.conninfo) as connection:
+            row = connection.execute(query.encode()).fetchone()
         if row is None:
             raise AssertionError(f"no answer to {query}")
         return int(row[0])
@@ -131,7 +131,7 @@ class Bench:
             yield from ((number, variant) for variant in order)
 
     def say(self, text: str) -> None:
-        """Progress, for whoever waits."""
+        """Progress messages."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 

@@ -15,7 +15,7 @@ from tests.bench.servers import Bench, Measured
 
 CASE = "startup"
 LOOK_SECONDS = 0.02
-MOST_SECONDS = 60.0
+SECONDS_MAX = 60.0
 READY = request("GET", "/health/ready")
 
 
@@ -41,14 +41,14 @@ async def _started(measured: Measured, role: str) -> tuple[float, float]:
     """Seconds by the clock and of CPU; it is stopped again."""
     began = time.monotonic()
     running = measured.installation.launch(role)
-    link = Connection(running.metrics_port)
-    while (await link.ask(READY)).status != 200:
+    connection = Connection(running.metrics_port)
+    while (await connection.ask(READY)).status != 200:
         took = time.monotonic() - began
-        if took > MOST_SECONDS or running.popen.poll() is not None:
+        if took > SECONDS_MAX or running.popen.poll() is not None:
             raise AssertionError(f"{role} is not ready after {took:.0f} s:\n{running.log.read_text()}")
         await asyncio.sleep(LOOK_SECONDS)
     took = time.monotonic() - began
     cpu = read({role: [running.popen.pid]}).trees[role] / 1000
-    link.close()
+    connection.close()
     measured.installation.stop()
     return took, cpu

@@ -1,4 +1,4 @@
-"""CPU is counted once, and for whom it was used."""
+"""CPU time is counted once, and for the right process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_has_ended_counts_for_those_who_waited_for_it() -> None:
         assert read({"them": [pid]}).trees["them"] >= 300 - TICK_MS
 
 
-def test_memory_is_told_of_processes_that_run() -> None:
+def test_memory_is_reported_of_running_processes() -> None:
     assert resident_mb([os.getpid()]) > 5
     with having("print(flush=True)\ninput()") as pid:
         pass

@@ -93,7 +93,7 @@ async def test_what_is_sent_to_warm_up_is_not_measured() -> None:
     assert outcome.unexplained == 0
 
 
-async def test_a_refusal_that_does_not_say_until_when_is_noted() -> None:
+async def test_a_rejection_without_retry_after_is_counted() -> None:
     async def refused(number: int, writer: asyncio.StreamWriter) -> None:
         more = b"" if number else b"retry-after: 3\r\n"
         writer.write(b"HTTP/1.1 429 Too Many\r\n" + more + b"content-length: 0\r\n\r\n")
@@ -133,7 +133,7 @@ async def test_an_answer_may_come_in_pieces() -> None:
     assert [(answer.status, answer.body) for answer in answers] == [(201, b"{}")] * 2
 
 
-def test_latency_may_be_asked_for_of_accepted_requests_only() -> None:
+def test_latency_of_accepted_requests_only() -> None:
     outcome = Outcome(began=10.0, ended=20.0)
     for due, took, status in ((9.0, 9.0, 201), (10.0, 0.002, 201), (11.0, 0.001, 503), (12.0, 0.004, 201)):
         outcome.note(0, due, due + took, status, b"")

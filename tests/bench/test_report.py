@@ -43,7 +43,7 @@ def test_a_ratio_is_of_what_was_measured_side_by_side() -> None:
 
 def test_an_aim_is_kept_or_missed_by_the_median() -> None:
     assert (OURS.kept, PART.kept, QUICK.kept) == (None, False, True)
-    assert summary(a_report().figures) == "1 of 2 aims kept; missed: ingest: of theirs"
+    assert summary(a_report().figures) == "1 of 2 targets met; missed: ingest: of theirs"
 
 
 @pytest.mark.parametrize(("percent", "found"), [(0, 1), (1, 1), (50, 50), (99, 99), (99.5, 100), (100, 100)])
@@ -118,7 +118,7 @@ def test_the_readme_shows_rows_of_the_report() -> None:
     assert shown.count("\n") == 2 + len(HEADLINES)
 
 
-def test_a_wrong_case_is_told_of_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_case_is_an_error_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["no-such-case"])
 

@@ -1,4 +1,4 @@
-"""The bench, for a second or so of each thing: everything is right. How fast it is, is nobody's business here."""
+"""The bench with a second or so per case: it works. The speed is not judged here."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ UNDER_WAY = 400
 DRIVERS = 2000
 BARE = "bare libraries, two processes, each order by itself"
 BARE_SECONDS, BARE_AT_ONCE = 8.0, 64
-LEAST_RATE = 500.0
-MOST_MS = 5000.0
+RATE_MIN = 500.0
+MS_MAX = 5000.0
 
 
 async def measure(at: Bench) -> list[Figure]:
@@ -45,11 +45,11 @@ async def measure(at: Bench) -> list[Figure]:
 
 
 def _speed(spells: list[Spell]) -> list[Figure]:
-    aim = Aim(f"at least {LEAST_RATE:.0f} orders/s, goal 800", least=LEAST_RATE)
+    aim = Aim(f"at least {RATE_MIN:.0f} orders/s, goal 800", least=RATE_MIN)
     return [
         Figure(CASE, "created, dispatched, delivered", "orders/s", tuple(each.rate for each in spells), BARE, aim=aim),
         _waited(spells, 50, None),
-        _waited(spells, 99, Aim("below 5 s", most=MOST_MS)),
+        _waited(spells, 99, Aim("below 5 s", most=MS_MAX)),
     ]
 
 
@@ -59,7 +59,7 @@ def _waited(spells: list[Spell], percent: int, aim: Aim | None) -> Figure:
 
 
 def _cpu(spells: list[Spell]) -> list[Figure]:
-    """Of each role and service, and of all of them together: what else there was (the measuring, others) is told
+    """Of each role and service, and of all of them together: the rest (the measuring, others) is reported
     apart."""
     ours = {name: tuple(each.cpu[name] for each in spells) for name in spells[0].cpu}
     extra = {name: ours.pop(name) for name in ("bench", ELSEWHERE)}

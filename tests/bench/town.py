@@ -1,4 +1,4 @@
-"""A town at work, in a process of its own: customers who order, and drivers who deliver what they were given."""
+"""Simulated customers and drivers in a process of their own: orders and their deliveries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.bench.connections import Connection
 from tests.bench.load import CENTRE, apart, request
 
 LOOK_SECONDS = 0.05
-"""Between two looks at who was given an order."""
+"""The interval between two reads of dispatched orders."""
 SETTLE_SECONDS = 150.0
 """After the last order; longer than the longest pause between two tries to dispatch one."""
 DEGREES = 0.03
@@ -27,7 +27,7 @@ DEGREES = 0.03
 
 @dataclass(frozen=True)
 class Plan:
-    """For so many seconds orders come in: `rate` a second at even distances, or, without it, as many as keep
+    """For `seconds` orders are created: `rate` a second at even distances, or, without it, as many as keep
     `under_way` of them between their creation and their delivery. What has a driver is delivered at once, or, if
     drivers are `patient`, after the last order, when it takes nobody's time."""
 
@@ -134,13 +134,13 @@ class _Town:
         self._delivery.set()
 
     async def _look(self) -> None:
-        """Straight in the database, for that is the cheapest way: what it costs is told with PostgreSQL's."""
+        """Directly in the database, the cheapest way; its cost is part of PostgreSQL's."""
         known: set[str] = set()
         if self._plan.patient:
             await asyncio.sleep(self._plan.seconds)
-        async with await psycopg.AsyncConnection.connect(self._plan.conninfo, autocommit=True) as link:
+        async with await psycopg.AsyncConnection.connect(self._plan.conninfo, autocommit=True) as connection:
             while True:
-                found = await link.execute("select id from orders where status = 'DISPATCHED'", prepare=True)
+                found = await connection.execute("select id from orders where status = 'DISPATCHED'", prepare=True)
                 on_the_way = {order_id for (order_id,) in await found.fetchall()}
                 for order_id in on_the_way - known:
                     self._work.put_nowait((order_id, request("POST", f"/api/v1/orders/{order_id}/deliver")))

@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("faults", nargs="*", default=["ci"], help=f"{', '.join(FAULTS)}; ci (default), all or nemesis")
     parser.add_argument("--seed", type=int, help="what decides every choice; it is printed")
     parser.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long nemesis goes on")
+    parser.add_argument("--minutes", type=float, default=10.0, help="duration of the nemesis")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
     parser.add_argument("--readme", action="store_true", help="write the table into the page")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""A careful client: it asks until it is answered, at one address after the other, and writes down what it was told."""
+"""A careful client: it retries until it gets a response, at one address after the other, and records the responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.chaos.ledger import Ledger
 
 TRY_SECONDS = 4.0
 INSIST_SECONDS = 75.0
-REST_SECONDS = 0.15
+PAUSE_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
@@ -91,29 +91,29 @@ class Client:
             answer, refused = await self._try(method, path, body, headers)
             if answer is not None and answer.status not in (408, 429) and answer.status < 500:
                 return answer, tries
-            await asyncio.sleep(0.02 if refused else REST_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.sleep(0.02 if refused else PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
         return None, tries
 
     async def _try(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
     ) -> tuple[Answer | None, bool]:
-        """An answer or None; and whether nobody was there at all, which any load balancer would answer by itself."""
+        """The response or None; and whether no server accepted, which a load balancer would answer by itself."""
         addresses = self.addresses()
         if not addresses:
             return None, False
         self._turn += 1
         url = addresses[self._turn % len(addresses)] + path
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             found = await self.http.request(method, url, json=body, headers=headers, timeout=TRY_SECONDS)
         except httpx.ConnectError:
             return None, True
         except httpx.TransportError as error:
-            self._note(method, path, type(error).__name__, begun)
+            self._note(method, path, type(error).__name__, started)
             return None, False
-        self.seconds.append(time.monotonic() - begun)
+        self.seconds.append(time.monotonic() - started)
         if found.status_code >= 500:
-            self._note(method, path, f"{found.status_code} {found.text[:200]}", begun)
+            self._note(method, path, f"{found.status_code} {found.text[:200]}", started)
         content: Any = found.json() if found.content else {}
         return Answer(found.status_code, content if isinstance(content, dict) else {}), False  # pyright: ignore[reportUnknownArgumentType]
 

@@ -1,4 +1,4 @@
-"""What clients did and were told: the only witness besides the servers themselves."""
+"""The clients' requests and responses: the only evidence besides the servers themselves."""
 
 from __future__ import annotations
 

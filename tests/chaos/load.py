@@ -1,4 +1,4 @@
-"""Customers and drivers, by a seed: orders created, repeated, cancelled, delivered, tried again, given by hand."""
+"""Seeded customers and drivers: orders are created, repeated, cancelled, delivered, retried, dispatched manually."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tests.chaos.client import Answer, Client
 from tests.makers import CENTRE
 
 LOOK_SECONDS = 0.4
-STORY_SECONDS = 75.0
+CUSTOMER_SECONDS = 75.0
 PING_SECONDS = 4.0
 NOWHERE = Place(CENTRE.lat + 3, CENTRE.lng)
 """Some 330 km from every driver."""
 WAITS = "PENDING"
 ENDINGS = {"deliver": 55, "cancel": 15, "redispatch": 10, "hand": 10, "nobody": 10}
-"""How customers would like it to end, in percent. Nobody = ordered from where no driver is. Two more, for faults with
+"""The intended end of orders, in percent. Nobody = ordered from where no driver is. Two more, for faults with
 plans of their own: leave = wait for an answer, forget = do not even wait."""
 
 
 @dataclass
 class Drivers:
-    """They say where they are, again and again, and so come back after anybody has forgotten them."""
+    """They report their positions repeatedly, and so return to an index that has lost them."""
 
     client: Client
     places: dict[str, Place] = field(default_factory=dict[str, Place])
 
     async def hire(self, name: str, count: int, centre: Place = CENTRE) -> list[str]:
-        """So many drivers within a kilometre of the centre; their ids."""
+        """Register drivers within a kilometre of the centre; their ids."""
         ids = [f"{name}-{number:03}" for number in range(count)]
         for number, id in enumerate(ids):
             self.places[id] = Place(centre.lat + (number % 10) * 0.0005, centre.lng + (number // 10) * 0.0005)
@@ -44,14 +44,14 @@ class Drivers:
 
     async def ping(self) -> None:
         while True:
-            begun = time.monotonic()
+            started = time.monotonic()
             for id in tuple(self.places):
                 await self._say_where(id)
                 await asyncio.sleep(PING_SECONDS / (len(self.places) + 1) / 2)
-            await asyncio.sleep(max(0.0, PING_SECONDS - (time.monotonic() - begun)))
+            await asyncio.sleep(max(0.0, PING_SECONDS - (time.monotonic() - started)))
 
     async def _register(self, id: str) -> None:
-        until = time.monotonic() + STORY_SECONDS
+        until = time.monotonic() + CUSTOMER_SECONDS
         while time.monotonic() < until:
             answer = await self.client.ask("PUT", f"/api/v1/drivers/{id}", {"name": id})
             if answer and answer.ok and await self._say_where(id):
@@ -91,10 +91,10 @@ class Load:
             for number in itertools.count():
                 if self.over.is_set() if self.over else number >= self.orders:
                     return
-                stories.create_task(self._story(number))
+                stories.create_task(self._customer(number))
                 await asyncio.sleep(1 / self.rate)
 
-    async def _story(self, number: int) -> None:
+    async def _customer(self, number: int) -> None:
         dice = random.Random(f"{self.seed}/{number}")  # noqa: S311
         order_id = f"{self.seed}-{number:04}"
         wish = self.ending or dice.choices(list(ENDINGS), list(ENDINGS.values()))[0]
@@ -108,7 +108,7 @@ class Load:
             case "redispatch":
                 last = await self._redispatch(order_id, dice)
             case "hand" | "nobody":
-                last = await self._by_hand(order_id, dice)
+                last = await self._manual(order_id, dice)
             case "forget":
                 return
             case "leave":
@@ -140,7 +140,7 @@ class Load:
 
     async def _settled(self, order_id: str) -> Answer | None:
         """The order once it no longer waits; None if that takes too long."""
-        until = time.monotonic() + STORY_SECONDS
+        until = time.monotonic() + CUSTOMER_SECONDS
         while time.monotonic() < until:
             await asyncio.sleep(LOOK_SECONDS)
             answer = await self.client.ask("GET", f"/api/v1/orders/{order_id}")
@@ -164,10 +164,10 @@ class Load:
             await self.client.act("redispatch", order_id, f"/{order_id}/redispatch", if_match=version)
         return await self._deliver(order_id, dice)
 
-    async def _by_hand(self, order_id: str, dice: random.Random) -> Answer | None:
+    async def _manual(self, order_id: str, dice: random.Random) -> Answer | None:
         order = await self._settled(order_id)
         if order is None or order.body["status"] != "MANUAL_DISPATCH" or dice.random() < 0.3:
-            return order  # and it goes on waiting for people, with a reason
+            return order  # it stays in manual dispatch, with a reason
         driver = dice.choice(self.drivers)
         given = await self.client.act(
             "dispatch",

@@ -38,7 +38,7 @@ class Member:
     installation: Installation
     edges: dict[str, Edge]
     port: int = 0
-    door: Edge | None = None
+    front: Edge | None = None
     own: dict[str, str] = field(default_factory=dict[str, str])
     running: Running | None = None
     in_rotation: bool = False
@@ -53,7 +53,7 @@ class Member:
         return self.running is not None and self.running.popen.poll() is None
 
     def log(self) -> str:
-        """What it has said since its last start."""
+        """Its log since its last start."""
         return self.running.log.read_text(errors="replace") if self.running else ""
 
     def launch(self) -> None:
@@ -73,7 +73,7 @@ class Member:
         """Return once it says so; from then on clients are sent to it."""
         running = self.running
         assert running is not None
-        # In a thread: what it is asked leads it through proxies that run in this loop.
+        # In a thread: its requests pass proxies that run in this loop.
         await eventually(lambda: asyncio.to_thread(running.ready), within=READY_SECONDS, every=0.1)
         assert self.alive, f"{self.name} has ended:\n{self.log()}"
         self.in_rotation = True
@@ -125,7 +125,7 @@ class Member:
             await self.start()
 
     def all_edges(self) -> list[Edge]:
-        return [*self.edges.values(), *([self.door] if self.door else [])]
+        return [*self.edges.values(), *([self.front] if self.front else [])]
 
     async def close(self) -> None:
         await self.kill()

@@ -30,8 +30,8 @@ async def rounds(stage: Stage, seed: int, minutes: float) -> AsyncGenerator[Outc
 
 
 async def _round(stage: Stage, dice: random.Random, label: str, until: float) -> Outcome:
-    begun = time.monotonic()
-    end = min(begun + ROUND_SECONDS, until)
+    started = time.monotonic()
+    end = min(started + ROUND_SECONDS, until)
     over = asyncio.Event()
     load = Load(stage.client, label, 0, RATE, stage.crew, over=over)
     trial = Trial(NAME, stage, dice, label, background=load)
@@ -49,7 +49,7 @@ async def _round(stage: Stage, dice: random.Random, label: str, until: float) ->
     found = [*trial.complaints, *load.complaints, *await judged(stage.world, trial.notes)]
     if found:
         await stage.world.dump()
-    return Outcome(NAME, ABOUT, label, len(load.ids), found, trial.notes, round(time.monotonic() - begun, 1))
+    return Outcome(NAME, ABOUT, label, len(load.ids), found, trial.notes, round(time.monotonic() - started, 1))
 
 
 async def _harm(trial: Trial, chosen: Fault) -> None:

@@ -168,7 +168,7 @@ class Edge:
         ]
         try:
             done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            # One end is gone, so the other has nobody to talk to.
+            # One end is gone, so the other is closed as well.
             rude = any(pump.exception() is not None for pump in done)
             (connection.reset if rude else connection.close)()
         finally:
@@ -177,7 +177,7 @@ class Edge:
             await asyncio.wait(pumps)
             for pump in pumps:
                 if not pump.cancelled():
-                    pump.exception()  # looked at, so that nobody warns
+                    pump.exception()  # retrieved, so that asyncio does not warn
             self.connections.discard(connection)
             connection.close()
 

@@ -16,7 +16,7 @@ from tests.chaos.bounds import T_MAX_SECONDS
 from tests.chaos.rig import World
 from tests.chaos.tap import QUEUE
 
-REST_SECONDS = 2 * T_MAX_SECONDS + 20
+PAUSE_SECONDS = 2 * T_MAX_SECONDS + 20
 """What is promised is T_MAX and a sweep; twice that, for a machine that has other things to do as well."""
 LOOK_SECONDS = 0.3
 UNDONE = """
@@ -25,7 +25,7 @@ UNDONE = """
 """
 
 
-async def rest(world: World, within: float = REST_SECONDS) -> list[str]:
+async def rest(world: World, within: float = PAUSE_SECONDS) -> list[str]:
     """Empty once no order waits, the outbox is empty and so are the queues; else what is left after `within` s."""
     until = time.monotonic() + within
     calm = 0
@@ -41,8 +41,8 @@ async def rest(world: World, within: float = REST_SECONDS) -> list[str]:
 
 async def _left(world: World) -> list[str]:
     try:
-        async with world.link() as link:
-            row = await (await link.execute(UNDONE)).fetchone()
+        async with world.connection() as connection:
+            row = await (await connection.execute(UNDONE)).fetchone()
     except psycopg.OperationalError as error:
         return [f"PostgreSQL: {error}".splitlines()[0]]
     waiting, unpublished = row or (0, 0)
@@ -61,7 +61,7 @@ async def queues(world: World) -> dict[str, int]:
                 queue = await channel.declare_queue(name, passive=True)
                 found[name] = queue.declaration_result.message_count or 0
         return found
-    return {"RabbitMQ, which cannot be asked": 1}
+    return {"RabbitMQ, which does not respond": 1}
 
 
 async def queue_names(world: World) -> list[str]:

@@ -51,10 +51,10 @@ class World:
         return self.servers.conninfo(self.database)
 
     @asynccontextmanager
-    async def link(self) -> AsyncGenerator[psycopg.AsyncConnection]:
+    async def connection(self) -> AsyncGenerator[psycopg.AsyncConnection]:
         """To the database itself."""
-        async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as link:
-            yield link
+        async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as connection:
+            yield connection
 
     def of(self, *roles: str) -> list[Member]:
         """The members that play one of `roles`."""
@@ -64,13 +64,13 @@ class World:
         """The ways of `roles` (all, if none is named) to a server; `client` means the clients' ways to the api."""
         members = self.of(*roles) if roles else list(self.members.values())
         if server == "client":
-            return [member.door for member in members if member.door]
+            return [member.front for member in members if member.front]
         return [member.edges[server] for member in members if server in member.edges]
 
     def addresses(self, *, direct: bool = False) -> list[str]:
         """Of the APIs that clients are sent to; `direct` leads past their proxies."""
         ports = [
-            member.port if direct or member.door is None else member.door.port
+            member.port if direct or member.front is None else member.front.port
             for member in self.of("api")
             if member.in_rotation
         ]
@@ -78,9 +78,9 @@ class World:
 
     async def dump(self) -> None:
         """Put what the database says beside the logs: it is gone when the world is."""
-        async with self.link() as link:
+        async with self.connection() as connection:
             for table in ("orders", "order_log", "outbox", "inbox", "parked"):
-                rows = await (await link.execute(f"select to_jsonb(t) from {table} t".encode())).fetchall()
+                rows = await (await connection.execute(f"select to_jsonb(t) from {table} t".encode())).fetchall()
                 lines = [json.dumps(row[0]) + "\n" for row in rows]
                 (self.place / f"{table}.jsonl").write_text("".join(lines))
 
@@ -97,8 +97,8 @@ class World:
         if role in ("api", "fleet"):
             member.port = free_ports(1)[0]
         if role == "api":
-            member.door = Edge(f"client>{name}", [member.port])
-            await member.door.allow()
+            member.front = Edge(f"client>{name}", [member.port])
+            await member.front.allow()
         self.members[name] = member
         member.launch()
         if wait:

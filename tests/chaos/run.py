@@ -50,7 +50,7 @@ async def nemesis_tried(seed: int, place: Path, minutes: float) -> AsyncGenerato
 
 
 def _hush() -> None:
-    """The tap loses its connection as often as everybody else; that is no news."""
+    """The tap loses its connection as often as other clients; its log of that is dropped."""
     for name in ("aiormq", "aio_pika", "httpx"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 

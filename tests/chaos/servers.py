@@ -41,9 +41,9 @@ class Servers:
         )
 
     async def administer(self, statement: str) -> None:
-        link = await psycopg.AsyncConnection.connect(self.conninfo("postgres"), autocommit=True)
-        async with link:
-            await link.execute(statement.encode())
+        connection = await psycopg.AsyncConnection.connect(self.conninfo("postgres"), autocommit=True)
+        async with connection:
+            await connection.execute(statement.encode())
 
     async def rabbitmqctl(self, *words: str) -> str:
         """What it printed; RuntimeError with that if it failed."""
@@ -52,8 +52,8 @@ class Servers:
             *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         async with asyncio.timeout(CONTROL_SECONDS):
-            said, _ = await process.communicate()
-        text = said.decode("utf-8", "replace")
+            output, _ = await process.communicate()
+        text = output.decode("utf-8", "replace")
         if process.returncode:
             raise RuntimeError(f"rabbitmqctl {' '.join(words)}: {text}")
         return text

@@ -1,4 +1,4 @@
-"""What became of the orders that the clients were told of, and whether it adds up."""
+"""The outcomes of the orders that clients created, and whether they add up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BY_STATUS = "select status, reason, count(*) from orders where id = any(%s) grou
 
 
 async def tally(world: World) -> tuple[str, bool]:
-    """In words; and whether each order that a client was told of is somewhere, and with people only for a reason."""
+    """A summary; and whether each order confirmed to a client exists, in manual dispatch only with a reason."""
     told = sorted(_created(world))
-    async with world.link() as link:
-        rows = await (await link.execute(BY_STATUS, [told])).fetchall()
+    async with world.connection() as connection:
+        rows = await (await connection.execute(BY_STATUS, [told])).fetchall()
     counts = Counter[str]()
     unexplained = 0
     for status, reason, count in rows:
@@ -30,6 +30,4 @@ def _created(world: World) -> set[str]:
 
 
 def _place(status: str, reason: str | None) -> str:
-    return (
-        f"by hand ({reason})" if status == "MANUAL_DISPATCH" else "waiting" if status == "PENDING" else status.lower()
-    )
+    return f"manual ({reason})" if status == "MANUAL_DISPATCH" else "waiting" if status == "PENDING" else status.lower()

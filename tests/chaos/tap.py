@@ -18,7 +18,7 @@ from gofleet.adapters.dispatcher import decode_headers
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, EVENT_TYPE, SEQUENCE
 
 QUEUE = "chaos.tap"
-AGAIN_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tapped:
 
 @dataclass
 class Tap:
-    """Records into `path` (JSON lines) and `messages`; opened again whenever the broker was away."""
+    """Records into `path` (JSON lines) and `messages`; reconnects whenever the broker was unavailable."""
 
     url: str
     exchange: str
@@ -45,7 +45,7 @@ class Tap:
             with suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
                 await self._listen_once()
             self.open.clear()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_once(self) -> None:
         lost = asyncio.Event()

@@ -16,7 +16,7 @@ from tests.chaos.wire import Statements
 from tests.waiting import eventually
 
 Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-LINKS: list[Link] = []
+CONNECTIONS: list[Link] = []
 """All that a test has opened, closed with its server."""
 
 
@@ -39,16 +39,16 @@ async def echo() -> AsyncGenerator[Edge]:
         try:
             yield edge
         finally:
-            for _, writer in LINKS:
+            for _, writer in CONNECTIONS:
                 writer.close()
                 with suppress(ConnectionError):
                     await writer.wait_closed()
-            LINKS.clear()
+            CONNECTIONS.clear()
 
 
 async def connected(edge: Edge) -> Link:
     link = await asyncio.open_connection("127.0.0.1", edge.port)
-    LINKS.append(link)
+    CONNECTIONS.append(link)
     return link
 
 
@@ -60,14 +60,14 @@ async def says(link: Link, text: bytes, within: float = 2.0) -> bytes:
         return await reader.readexactly(len(text))
 
 
-async def test_it_passes_everything_on_and_slows_it_when_told() -> None:
+async def test_it_forwards_everything_and_delays_on_request() -> None:
     async with echo() as edge:
         link = await connected(edge)
         assert await says(link, b"hello") == b"hello"
         edge.slow(0.3)
-        begun = time.monotonic()
+        started = time.monotonic()
         assert await says(link, b"slower") == b"slower"
-        assert 0.29 <= time.monotonic() - begun < 1.5
+        assert 0.29 <= time.monotonic() - started < 1.5
 
 
 @pytest.mark.parametrize(("up", "down"), [(True, True), (True, False), (False, True)])

@@ -56,10 +56,10 @@ async def test_a_lost_order_and_a_driver_given_twice_are_found(servers: Servers,
             pass
         assert [*await rest(trial.world), *await violations(trial.world)] == []
 
-        async with trial.world.link() as link:
-            await link.execute("delete from outbox where aggregate_id = %s", [load.ids[0]])
-            await link.execute("delete from orders where id = %s", [load.ids[0]])
-            await link.execute("drop index one_live_order_per_driver")
+        async with trial.world.connection() as connection:
+            await connection.execute("delete from outbox where aggregate_id = %s", [load.ids[0]])
+            await connection.execute("delete from orders where id = %s", [load.ids[0]])
+            await connection.execute("drop index one_live_order_per_driver")
         async with trial.load(orders=30, rate=20, ending="leave"):
             for _ in range(8):
                 await asyncio.sleep(0.2)
@@ -68,4 +68,4 @@ async def test_a_lost_order_and_a_driver_given_twice_are_found(servers: Servers,
 
         names = {one.split()[0] for one in found}
         assert {"I1", "I9"} <= names, found  # accepted and lost; published and not in the outbox
-        assert "I5" in names, found  # two live orders of one driver, for Redis forgot who was busy
+        assert "I5" in names, found  # two live orders of one driver: Redis has lost the busy drivers

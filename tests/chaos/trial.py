@@ -29,7 +29,7 @@ LOAD_SECONDS = 150.0
 
 @dataclass
 class Stage:
-    """A world with people in it: what one trial after the other happens on."""
+    """A world with customers and drivers, for one trial after the other."""
 
     world: World
     client: Client
@@ -44,10 +44,10 @@ async def a_stage(world: World, drivers: int = DRIVERS) -> AsyncGenerator[Stage]
     limits = httpx.Limits(max_connections=400, max_keepalive_connections=50)
     async with httpx.AsyncClient(trust_env=False, limits=limits) as http:
         client = Client(http, world.addresses, world.ledger)
-        people = Drivers(Client(http, world.addresses, world.ledger))
-        crew = await people.hire("driver", drivers)
-        async with pinging(people):
-            yield Stage(world, client, people, crew)
+        pool = Drivers(Client(http, world.addresses, world.ledger))
+        crew = await pool.hire("driver", drivers)
+        async with pinging(pool):
+            yield Stage(world, client, pool, crew)
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Trial:
         """A trial that never came to its point proves nothing."""
         missed = [member.own["GOFLEET_FAILPOINTS"] for member in armed if not _has_hit(member)]
         if missed and self.background is not None:
-            self.note(f"never came to {', '.join(missed)}: other people's orders pass where they like")
+            self.note(f"never came to {', '.join(missed)}: other orders take their own paths")
         else:
             self.check(not missed, f"never came to {', '.join(missed)}, so nothing was tried there")
 
@@ -139,7 +139,7 @@ class Trial:
 
 
 async def _ready_or_hit(member: Member) -> None:
-    """Under load it may run into its failpoint before anybody has seen that it was ready."""
+    """Under load it may reach its failpoint before it was seen ready."""
     try:
         await member.ready()
     except AssertionError:
@@ -201,7 +201,7 @@ def a_trial(stage: Stage, name: str, seed: int) -> Trial:
 
 async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     """Do the harm, heal, wait for rest and judge."""
-    begun = time.monotonic()
+    started = time.monotonic()
     trial = a_trial(stage, chosen.name, seed)
     try:
         await chosen.act(trial)
@@ -212,7 +212,7 @@ async def tried(stage: Stage, chosen: Fault, seed: int) -> Outcome:
     if found:
         await stage.world.dump()
     return Outcome(
-        chosen.name, chosen.about, trial.seed, trial.orders, found, trial.notes, round(time.monotonic() - begun, 1)
+        chosen.name, chosen.about, trial.seed, trial.orders, found, trial.notes, round(time.monotonic() - started, 1)
     )
 
 

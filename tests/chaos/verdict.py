@@ -10,12 +10,12 @@ from gofleet.verification import Inputs, InvariantResult, Verdict, verify
 from tests.chaos.rig import World
 
 SETTLE_SECONDS = 20.0
-"""Redis learns from news and from a comparison every few seconds; what is in the history never goes away again."""
+"""Redis learns from events and from a comparison every few seconds; the history never shrinks."""
 LOOK_SECONDS = 1.5
 
 
 async def violations(world: World, within: float = SETTLE_SECONDS) -> list[str]:
-    """Everything that is broken, or could not be asked, in words; given time for what heals by itself."""
+    """Every violation and every failed query, in words; with time for what recovers by itself."""
     until = time.monotonic() + within
     while True:
         found = await _found(world)

@@ -10,7 +10,7 @@ STARTUP_BYTES = 4
 
 @dataclass
 class Statements:
-    """Feed it what a client sends; it answers the SQL of every statement that the server was told to run."""
+    """Parses what a client sends; returns the SQL of every statement."""
 
     _buffer: bytes = b""
     _started: bool = False

@@ -134,4 +134,4 @@ async def handled(handler: Handler, delivery: Delivery) -> None:
 def at_rest(broker: MemoryBroker) -> bool:
     """Whether nothing is left to be delivered."""
     queue = broker.queue(DISPATCH_QUEUE)
-    return not (queue.waiting or queue.held or queue.later)
+    return not (queue.waiting or queue.held or queue.retries)

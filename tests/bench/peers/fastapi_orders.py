@@ -89,8 +89,8 @@ async def create_order(new: NewOrder, session: Annotated[AsyncSession, Depends(a
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     # As many connections as our api has.
     engine = create_async_engine(os.environ["PEER_DATABASE_URL"], pool_size=16, max_overflow=0)
-    async with engine.begin() as link:
-        await link.run_sync(Base.metadata.create_all)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     yield
     await engine.dispose()

@@ -28,7 +28,7 @@ async def fleet_away(trial: Trial) -> None:
     async with trial.load(orders=25, rate=25, ending="nobody"):
         pass
     states = [await breaker_state(member) for member in trial.world.of("worker")]
-    trial.check(trial.background is not None or 1 not in states, f"nobody near opened a breaker: {states}")
+    trial.check(trial.background is not None or 1 not in states, f"an empty search opened a breaker: {states}")
     for point in ("fleet.after_claim", "fleet.after_follow"):
         armed = await trial.armed("fleet", f"{point}=kill@2")
         async with trial.load(orders=30):

@@ -98,7 +98,7 @@ async def clocks_wrong(trial: Trial) -> None:
     await asyncio.gather(*(member.ready() for member in started))
     async with trial.load(orders=50, rate=10):
         pass
-    # And with nobody else, so that the wrong clocks decide everything.
+    # Without other processes, so that the wrong clocks decide everything.
     async with _asleep(trial, regular), trial.load(orders=40, rate=10, heal=False):
         pass
     for member in started:
@@ -107,12 +107,12 @@ async def clocks_wrong(trial: Trial) -> None:
 
 @asynccontextmanager
 async def _asleep(trial: Trial, members: Sequence[Member]) -> AsyncGenerator[None]:
-    """Frozen for the block, and nobody is sent to them: cheaper than to stop and start them all."""
+    """Frozen during the block, and without traffic: cheaper than to stop and start them all."""
     for member in members:
         trial.world.members.pop(member.name)
         member.send_signal(signal.SIGSTOP)
     for edge in trial.world.edges("fleet", "worker", "api"):
-        edge.reset()  # who was connected to a frozen fleet connects anew, to one that is awake
+        edge.reset()  # clients of a frozen fleet reconnect to a running one
     try:
         yield
     finally:

@@ -59,7 +59,7 @@ async def poison(trial: Trial) -> None:
             for name, (body, headers) in bodies.items():
                 await _put(trial, channel, body, {"x-poison": f"{run}-{name}", **headers})
         await _all_parked(trial, {f"{run}-{name}" for name in bodies})
-    # With nobody else in the queue: who is taken beside a killer shares its fate.
+    # With an otherwise empty queue: a message taken together with a poison shares its fate.
     await _crash_consumers(trial, f"{run}-{KILLER}")
     await _all_parked(trial, {f"{run}-{KILLER}"})
     if trial.background is None:
@@ -101,7 +101,7 @@ async def _put(trial: Trial, channel: AbstractChannel, body: bytes, headers: dic
 
 
 async def _crash_consumers(trial: Trial, name: str) -> None:
-    """What a message does that kills whoever takes it: the workers stand aside, and consumers take it and vanish,
+    """What a message does that kills its consumer: the workers are paused, and consumers take it and vanish,
     again and again, until the broker has had enough of it."""
     for edge in trial.world.edges("rabbit", "worker"):
         edge.cut()
@@ -127,13 +127,13 @@ async def _publish_again(trial: Trial, channel: AbstractChannel, message: Tapped
 
 async def _history(trial: Trial) -> list[tuple[str, int]]:
     """Every move of every order."""
-    async with trial.world.link() as link:
-        rows = await (await link.execute("select order_id, version from order_log order by id")).fetchall()
+    async with trial.world.connection() as connection:
+        rows = await (await connection.execute("select order_id, version from order_log order by id")).fetchall()
     return [(str(order), int(version)) for order, version in rows]
 
 
 async def _all_parked(trial: Trial, names: set[str]) -> None:
-    """Wait until each poison is in the table of parked messages. Twice is allowed: who parks and dies, parks again."""
+    """Wait until each poison is parked. Twice is allowed: a worker that parks and dies parks again."""
 
     async def missing() -> set[str]:
         return names - await _parked(trial, "headers ? 'x-poison'")
@@ -151,5 +151,5 @@ async def _is_empty(found: Callable[[], Awaitable[set[str]]]) -> bool:
 async def _parked(trial: Trial, which: str) -> set[str]:
     """Parked messages by the name of their poison, or else by their event's id."""
     query = f"select coalesce(headers->>'x-poison', event_id, id::text) from parked where {which}"
-    async with trial.world.link() as link:
-        return {str(row[0]) for row in await (await link.execute(query.encode())).fetchall()}
+    async with trial.world.connection() as connection:
+        return {str(row[0]) for row in await (await connection.execute(query.encode())).fetchall()}

@@ -21,7 +21,7 @@ EDGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("rabbit", ("fleet",)),
     ("redis", ("fleet",)),
 )
-"""Server and who talks to it."""
+"""A server and its clients."""
 KINDS: tuple[str, ...] = ("cut", "reset", "half open", "up only", "down only", "starved")
 
 

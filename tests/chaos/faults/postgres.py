@@ -42,7 +42,7 @@ async def postgres_away(trial: Trial) -> None:
         trial.note(f"{await _terminate_for(trial, STORM_SECONDS)} sessions terminated")
     trial.check(await _answers(trial), "the api does not answer after PostgreSQL is back")
     for member in world.of("worker", "relay", "fleet", "api"):
-        trial.check(member.alive, f"{member.name} ended because PostgreSQL was away")
+        trial.check(member.alive, f"{member.name} ended because PostgreSQL was unavailable")
 
 
 @fault("F11", "PostgreSQL's answer to a write is lost: committed, or not?")
@@ -55,7 +55,7 @@ async def answer_lost(trial: Trial) -> None:
         assert isinstance(statements, Statements)
         writes = [sql for sql in statements.feed(data) if any(write in sql.lower() for write in WRITES)]
         if writes and trial.dice.random() < 0.15:
-            connection.doomed = True  # the server gets it and runs it; whoever asked will never know
+            connection.doomed = True  # the server receives and runs it; the client never gets the result
             lost += 1
 
     async with trial.load(orders=60, rate=12):
@@ -74,23 +74,23 @@ async def postgres_slow(trial: Trial) -> None:
     workers = trial.world.of("worker", "relay", "api")
     before = {member.name: memory_mb(member) for member in workers}
     client = trial.stage.client
-    begun = len(client.seconds)
+    first = len(client.seconds)
     async with trial.load(orders=80, rate=20):
         for edge in trial.world.edges("postgres"):
             edge.slow(SLOW_SECONDS)
         await asyncio.sleep(10)
     grown = {member.name: memory_mb(member) - before[member.name] for member in workers if member.alive}
-    worst = sorted(client.seconds[begun:])
+    worst = sorted(client.seconds[first:])
     p95 = worst[int(0.95 * (len(worst) - 1))] if worst else 0.0
     trial.note(f"p95 of all requests {p95:.2f} s, memory grew by at most {max(grown.values()):.0f} MB")
     trial.check(max(grown.values()) < GROWTH_MB, f"memory grew by {grown} MB")
-    trial.check(p95 < 2.5, f"p95 is {p95:.2f} s, though nobody should wait longer than 2 s for a connection")
+    trial.check(p95 < 2.5, f"p95 is {p95:.2f} s, though no request should wait longer than 2 s for a connection")
 
 
 async def _backends(trial: Trial) -> list[int]:
     """The processes that serve the roles' connections."""
-    async with trial.world.link() as link:
-        found = await link.execute(
+    async with trial.world.connection() as connection:
+        found = await connection.execute(
             "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         )
         return [int(row[0]) for row in await found.fetchall()]
@@ -98,10 +98,10 @@ async def _backends(trial: Trial) -> list[int]:
 
 async def _terminate_for(trial: Trial, seconds: float) -> int:
     until, count = time.monotonic() + seconds, 0
-    async with trial.world.link() as link:
+    async with trial.world.connection() as connection:
         while time.monotonic() < until:
             with suppress(psycopg.Error):
-                found = await link.execute(
+                found = await connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
                     " and pid <> pg_backend_pid() order by random() limit 1"
                 )

@@ -56,8 +56,8 @@ async def _restarted(member: Member) -> int | None:
 
 async def _handled_twice(trial: Trial) -> int:
     """Moves to DISPATCHED beyond one for each time that the order waited."""
-    async with trial.world.link() as link:
-        found = await link.execute(
+    async with trial.world.connection() as connection:
+        found = await connection.execute(
             """select count(*) from (
                    select order_id from order_log group by order_id
                    having count(*) filter (where became = 'DISPATCHED') > count(*) filter (where became = 'PENDING')

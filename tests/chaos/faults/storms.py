@@ -1,4 +1,4 @@
-"""F14, F15, F18, F19: more cancellations, orders, customers or connections than anybody planned for."""
+"""F14, F15, F18, F19: more cancellations, orders, customers or connections than planned."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def cancel_storm(trial: Trial) -> None:
     async with trial.load(orders=160, rate=60, ending="cancel", cancel_within=0.05) as load:
         pass
     trial.note(f"{dict(load.ends)}")
-    trial.check(set(load.ends) == {"CANCELLED"}, f"a cancel that nobody delivered before ended as {dict(load.ends)}")
+    trial.check(set(load.ends) == {"CANCELLED"}, f"a cancel without a delivery before it ended as {dict(load.ends)}")
 
 
 @fault("F15", "20 orders for one driver; 200 orders for ten", in_ci=True, nemesis=False)
@@ -37,13 +37,13 @@ async def scarcity(trial: Trial) -> None:
         crew = await trial.stage.drivers.hire(f"{name}-{number}", drivers, place)
         async with trial.load(orders=orders, rate=60, ending="leave", drivers=crew, centre=place) as load:
             pass
-        async with trial.world.link() as link:
-            found = await link.execute("select id, status from orders where id = any(%s)", [load.ids])
+        async with trial.world.connection() as connection:
+            found = await connection.execute("select id, status from orders where id = any(%s)", [load.ids])
             statuses = [status for _, status in await found.fetchall()]
-        dispatched, by_hand = statuses.count("DISPATCHED"), statuses.count("MANUAL_DISPATCH")
-        trial.note(f"{name}: {dispatched} dispatched, {by_hand} with people")
+        dispatched, manual = statuses.count("DISPATCHED"), statuses.count("MANUAL_DISPATCH")
+        trial.note(f"{name}: {dispatched} dispatched, {manual} in manual dispatch")
         trial.check(dispatched == drivers, f"{drivers} drivers hold {dispatched} orders")
-        trial.check(dispatched + by_hand == orders, f"of {orders} orders {dispatched + by_hand} have an end")
+        trial.check(dispatched + manual == orders, f"of {orders} orders {dispatched + manual} have an end")
         for id in crew:
             del trial.stage.drivers.places[id]
 
@@ -51,11 +51,11 @@ async def scarcity(trial: Trial) -> None:
 @fault("F18", "ten times the usual orders for 20 s", nemesis=False)
 async def spike(trial: Trial) -> None:
     client = Client(trial.stage.client.http, trial.world.addresses, trial.world.ledger)
-    orders, begun = int(10 * ORDINARY_RATE * SPIKE_SECONDS), time.monotonic()
-    # Nobody asks how it goes: the customers of this rig would be busier than the system.
+    orders, started = int(10 * ORDINARY_RATE * SPIKE_SECONDS), time.monotonic()
+    # No customer polls its order: the clients of this rig would be busier than the system.
     async with trial.load(orders, rate=10 * ORDINARY_RATE, ending="forget", client=client) as load:
         pass
-    trial.note(f"{len(load.ids)} in {time.monotonic() - begun:.0f} s, {len(client.failures)} tries were turned away")
+    trial.note(f"{len(load.ids)} in {time.monotonic() - started:.0f} s, {len(client.failures)} attempts were shed")
     trial.check(len(load.ids) == orders, f"only {len(load.ids)} of {orders} orders were accepted")
 
 
@@ -83,7 +83,7 @@ async def connection_storm(trial: Trial) -> None:
     for first in range(0, IDLE, 100):
         await asyncio.gather(*(connect(b"") for _ in range(first, first + 100)))
     healthy = Client(trial.stage.client.http, lambda: [f"http://{HOST}:{api.port}"], trial.world.ledger)
-    begun = time.monotonic()
+    started = time.monotonic()
     async with trial.load(orders=60, rate=8, client=healthy):
         await asyncio.sleep(STORM_SECONDS)
     stop.set()
@@ -94,6 +94,6 @@ async def connection_storm(trial: Trial) -> None:
     await asyncio.wait(slow)
     seconds = sorted(healthy.seconds)
     p95 = seconds[int(0.95 * (len(seconds) - 1))]
-    trial.note(f"p95 {p95 * 1000:.0f} ms beside {len(sockets)} connections, in {time.monotonic() - begun:.0f} s")
+    trial.note(f"p95 {p95 * 1000:.0f} ms beside {len(sockets)} connections, in {time.monotonic() - started:.0f} s")
     trial.check(p95 < 1.0, f"p95 of healthy requests is {p95:.2f} s")
     trial.check(not healthy.failures, f"healthy requests failed: {healthy.failures[:3]}")
