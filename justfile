@@ -45,7 +45,7 @@ scale +counts:
 run roles="all":
     uv run gofleet run --role {{roles}}
 
-# Everything CI checks
+# Lint and all tests
 [group('check')]
 check: lint test-all
 
@@ -67,7 +67,7 @@ test-system *args: servers
 [group('check')]
 test-all *args: (test args) (test-system args)
 
-# Domain, use cases and guards in memory: starts in a second or two
+# Domain, use cases and guards in memory, in seconds
 [group('check')]
 quick *args:
     @# without Hypothesis's plugin, which imports all of it at the end of a run
@@ -151,12 +151,12 @@ rules:
 pages:
     uv run python -m tests.docs
 
-# An authority and certificates for development: just certs, just certs FOLDER
+# A certificate authority and certificates for development: just certs, just certs FOLDER
 [group('develop')]
 certs *args:
     uv run gofleet certs {{args}}
 
-# Bring a database's schema up to date
+# Migrate a database to the current schema
 [group('develop')]
 migrate *args:
     uv run gofleet migrate {{args}}

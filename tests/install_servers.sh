@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# RabbitMQ's, Redis's, PostgreSQL's and Prometheus's programs for the tests, which start private instances; the system's
-# services are never used. This PostgreSQL is for encrypted connections, which the wheel's was built without.
-# With the word `faketime` also the library that gives a process a wrong clock.
+# Installs RabbitMQ, Redis, PostgreSQL and Prometheus for the tests, which start private instances and never use the
+# system's services. This PostgreSQL is for TLS, which the wheel's lacks. The argument `faketime` also installs the
+# library that gives a process a wrong clock.
 set -euo pipefail
-# Prometheus is only unpacked: its package would bring a service, a user and a web site's worth of JavaScript.
+# Prometheus is only unpacked: its package would add a service, a user and much JavaScript.
 tools="${XDG_CACHE_HOME:-$HOME/.cache}/gofleet/tools"
 unpacked() {
   local tool
@@ -12,14 +12,14 @@ unpacked() {
   done
 }
 unpack() {
-  local place
-  place=$(mktemp -d)
-  (cd "$place" && apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1) || return 1
+  local folder
+  folder=$(mktemp -d)
+  (cd "$folder" && apt-get download -qq prometheus prometheus-alertmanager >/dev/null 2>&1) || return 1
   mkdir -p "$tools"
-  for package in "$place"/*.deb; do dpkg-deb -x "$package" "$tools"; done
-  rm -r "$place"
+  for package in "$folder"/*.deb; do dpkg-deb -x "$package" "$tools"; done
+  rm -r "$folder"
 }
-# Without the lists of packages this fails, and is tried again when they have been fetched.
+# Without package lists this fails, and is repeated after apt-get update.
 command -v apt-get >/dev/null && { unpacked || unpack; } || true
 missing=()
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
@@ -38,11 +38,11 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo -n)
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "missing: ${missing[*]:-prometheus}, and this is no Debian or Ubuntu: install them, then try again" >&2
+  echo "missing: ${missing[*]:-prometheus}, and this is not Debian or Ubuntu: install them and repeat" >&2
   exit 1
 fi
 echo "installing ${missing[*]:-prometheus} from the distribution ..."
-# As files only: this policy keeps the packages from starting a service.
+# This policy keeps the packages from starting services.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null

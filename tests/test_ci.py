@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import SYSTEM
+
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / ".github/workflows/ci.yml"
 TEXT = FILE.read_text(encoding="utf-8")
@@ -158,3 +160,7 @@ def test_jobs_have_a_timeout_and_a_fixed_runner(name: str) -> None:
 def test_a_newer_push_cancels_the_run_of_an_older_one() -> None:
     assert WORKFLOW["concurrency"]["group"] == "${{ github.workflow }}-${{ github.ref }}"
     assert WORKFLOW["concurrency"]["cancel-in-progress"]
+
+
+def test_system_tests_are_where_the_marker_looks_for_them() -> None:
+    assert [place for place in SYSTEM if not (ROOT / "tests" / place).exists()] == []
