@@ -19,12 +19,11 @@ from redis.asyncio import Redis
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.server import Listening, PortInUse, serving
-from gofleet.adapters.postgres.batched_orders import BatchLimits
+from gofleet.adapters.postgres.diagnostics import check_privileges
 from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
-from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.orders import BatchLimits, PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, acquire, connection_string, create_pool
-from gofleet.adapters.postgres.privileges import demand_privileges
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
@@ -166,7 +165,7 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
 async def _fit(dsn: str, roles: Sequence[str]) -> None:
     while True:
         try:
-            await asyncio.to_thread(demand_privileges, dsn, roles)
+            await asyncio.to_thread(check_privileges, dsn, roles)
             lacking = await asyncio.to_thread(missing_migrations, dsn)
             break
         except psycopg.OperationalError as error:

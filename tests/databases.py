@@ -46,7 +46,7 @@ def make_logins(conninfo: str) -> None:
     import psycopg
     from psycopg import sql
 
-    from gofleet.adapters.postgres.privileges import group_of
+    from gofleet.adapters.postgres.diagnostics import group_of
     from gofleet.roles import ORDER
 
     with psycopg.connect(conninfo, autocommit=True) as connection:

@@ -49,8 +49,8 @@ def _invalid_usage(error: CycloptsError) -> CliError:
 def _by_type(error: BaseException) -> CliError | None:
     from psycopg import Error as PostgresError  # imported only when a command fails
 
+    from gofleet.adapters.postgres.diagnostics import NotGranted
     from gofleet.adapters.postgres.migrate import MigrationError
-    from gofleet.adapters.postgres.privileges import NotGranted
     from gofleet.embedded import EmbeddedError
     from gofleet.settings import SettingsError
 
@@ -75,7 +75,7 @@ def _postgres_error(error: Exception) -> CliError | None:
     from psycopg import OperationalError
     from psycopg.errors import InsufficientPrivilege
 
-    from gofleet.adapters.postgres.privileges import NotGranted
+    from gofleet.adapters.postgres.diagnostics import NotGranted
 
     match error:
         case NotGranted():

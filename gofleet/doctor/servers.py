@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from gofleet import parts
-from gofleet.adapters.postgres.diagnostics import PostgresState, postgres_state
+from gofleet.adapters.postgres.diagnostics import NotGranted, PostgresState, postgres_state
 from gofleet.adapters.postgres.migrate import MigrationError
-from gofleet.adapters.postgres.privileges import NotGranted
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
 from gofleet.adapters.rabbit.topology import summarize_names
 from gofleet.adapters.redis.diagnostics import RedisState, redis_state
@@ -84,8 +83,8 @@ def _check_session_limits(options: DoctorOptions, state: PostgresState, results:
     else:
         fix = "configure the pooler to pass the startup parameter `options`, or connect without it"
         results.warning("timeouts", f"{seen}, not as configured", fix)
-    free = state.most_connections - state.connections
-    seen = f"{state.connections} of {state.most_connections} are in use, a process needs up to {db.pool_size}"
+    free = state.connections_max - state.connections
+    seen = f"{state.connections} of {state.connections_max} are in use, a process needs up to {db.pool_size}"
     if free < db.pool_size:
         results.warning("connections", seen, "raise max_connections, or lower DB_POOL_SIZE")
     else:

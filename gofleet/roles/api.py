@@ -20,10 +20,10 @@ from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
 from gofleet.adapters.postgres.drivers import PostgresDrivers
-from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.indicators import PostgresIndicators
 from gofleet.adapters.postgres.notify import listen
+from gofleet.adapters.postgres.outbox import PostgresFailedEvents
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.ports import Fleet, History, Indicators
 from gofleet.process import Process, Work, repeat

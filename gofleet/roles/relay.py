@@ -12,12 +12,10 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
-from gofleet.adapters.postgres.deadlines import PostgresDeadlines
-from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
-from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.indicators import PostgresDeadlines
 from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresFailedEvents, PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.process import Process, Work
 from gofleet.roles.relay_loop import WakeUp, relay_loop

@@ -9,7 +9,7 @@ from functools import partial
 from loguru import logger
 
 from gofleet import parts
-from gofleet.adapters.postgres.inbox import PostgresInbox
+from gofleet.adapters.postgres.outbox import PostgresInbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import FleetUnavailable

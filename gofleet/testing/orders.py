@@ -1,18 +1,27 @@
-"""Orders, outbox and inbox in memory: the same promises as PostgreSQL's, readable in one sitting."""
+"""Orders, their history and their indicators in memory, with the guarantees of the PostgreSQL adapters."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import add
 
 import msgspec
 
-from gofleet.domain.errors import AlreadyHandled, DriverBusy, GoFleetError, MessageRefused, OrderNotFound, StaleOrder
-from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
-from gofleet.domain.history import HistoryCursor, HistoryEntry, change_kind
+from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder, UnknownCursor
+from gofleet.domain.events import (
+    ORDERS_CANCELLED,
+    ORDERS_DISPATCHED,
+    ORDERS_MANUAL_DISPATCH,
+    DispatchRequested,
+    OrderEvent,
+    to_json,
+)
+from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
+from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.domain.messages import Message, Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.ports import Holding, OrderFilter
@@ -20,7 +29,9 @@ from gofleet.telemetry.tracing import current_trace_id
 
 
 @dataclass
-class _OutboxRow:
+class OutboxRow:
+    """An event of the outbox; `claimed` while a relay publishes it."""
+
     message: Message
     published_at: datetime | None = None
     claimed: bool = False
@@ -32,10 +43,10 @@ class _OutboxRow:
 
 @dataclass
 class MemoryOrders:
-    """Nothing here awaits in the middle of a change, so every method is atomic."""
+    """No method awaits in the middle of a change, so every method is atomic."""
 
     rows: dict[str, Order] = field(default_factory=dict[str, Order])
-    outbox: list[_OutboxRow] = field(default_factory=list[_OutboxRow])
+    outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
     inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
     noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
     epochs: dict[str, int] = field(default_factory=dict[str, int])
@@ -73,7 +84,7 @@ class MemoryOrders:
         self._keep(order)
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
-        def wanted(order: Order) -> bool:
+        def matches(order: Order) -> bool:
             assert order.created_at is not None  # noqa: S101  stored orders have it
             return (
                 (criteria.status is None or order.status is criteria.status)
@@ -83,16 +94,17 @@ class MemoryOrders:
                 and (criteria.before is None or (order.created_at, order.id) < criteria.before)
             )
 
-        found = sorted(filter(wanted, self.rows.values()), key=lambda order: (order.created_at, order.id), reverse=True)
-        return copy.deepcopy(found[:limit])
+        orders = filter(matches, self.rows.values())
+        newest = sorted(orders, key=lambda order: (order.created_at, order.id), reverse=True)
+        return copy.deepcopy(newest[:limit])
 
     async def count_open(self, customer_id: str, limit: int) -> int:
         return min(limit, sum(order.customer_id == customer_id and order.is_open for order in self.rows.values()))
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
-        found = [await self.get(order.id) for order in self.rows.values() if order.status is Status.PENDING]
-        found = [order for order in found if order.waited_seconds() > seconds]
-        return sorted(found, key=_since)[:limit]  # not by how long each had waited when it was read
+        pending = [await self.get(order.id) for order in self.rows.values() if order.status is Status.PENDING]
+        overdue = [order for order in pending if order.waited_seconds() > seconds]
+        return sorted(overdue, key=_pending_since)[:limit]  # not by waited_seconds(), which each get() measures anew
 
     async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
         unpublished = {row.message.order_id for row in self.outbox if row.published_at is None}
@@ -104,7 +116,7 @@ class MemoryOrders:
         ][:limit]
         for order in due:
             epoch = self.epochs[order.id] = self.epochs.get(order.id, 0) + 1
-            self._announce(DispatchRequested(order_id=order.id, sequence=order.version, epoch=epoch))
+            self._publish(DispatchRequested(order_id=order.id, sequence=order.version, epoch=epoch))
         return [order.id for order in due]
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
@@ -135,14 +147,14 @@ class MemoryOrders:
 
     def _keep(self, order: Order) -> None:
         for event in order.pending_events:
-            self._announce(event)
+            self._publish(event)
         order.pending_events.clear()
         self.log.append(self._entry(order))
         self.rows[order.id] = copy.deepcopy(order)
 
     def _entry(self, order: Order) -> HistoryEntry:
-        assert order.actor is not None  # noqa: S101  whoever moved it said so
-        assert order.as_of is not None  # noqa: S101  it was stamped
+        assert order.actor is not None  # noqa: S101  every transition has an actor
+        assert order.as_of is not None  # noqa: S101  set by add and save
         was, turn = self.rows.get(order.id), len(self.log) + 1
         return HistoryEntry(
             cursor=HistoryCursor(turn, turn),
@@ -159,81 +171,74 @@ class MemoryOrders:
             trace_id=current_trace_id(),
         )
 
-    def _announce(self, event: OrderEvent) -> None:
+    def _publish(self, event: OrderEvent) -> None:
         event = msgspec.structs.replace(event, occurred_at=datetime.now(UTC))
         message = Message(str(event.event_id), event.type, event.order_id, event.sequence, to_json(event))
-        self.outbox.append(_OutboxRow(message))
+        self.outbox.append(OutboxRow(message))
 
 
 @dataclass
-class MemoryInbox:
-    """Shares its rows with the orders, as one database would."""
+class MemoryHistory:
+    """Shares its entries with the orders, as in one database. Entries are placed at once, so none is ever held back."""
 
     orders: MemoryOrders
 
-    async def record(self, receipt: Receipt, outcome: str) -> None:
-        self.orders.record(receipt, outcome)
+    async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]:
+        entries = [entry for entry in self.orders.log if entry.order_id == order_id]
+        if not entries:
+            raise OrderNotFound(order_id)
+        return entries[:limit]
 
-    async def outcome(self, receipt: Receipt) -> str | None:
-        return self.orders.inbox.get(receipt)
+    async def now(self) -> HistoryCursor:
+        return self._end()
 
-    async def prune(self, days: float, limit: int) -> int:
-        old = [receipt for receipt, at in self.orders.noted_at.items() if _older(at, days)][:limit]
-        for receipt in old:
-            del self.orders.inbox[receipt], self.orders.noted_at[receipt]
-        return len(old)
+    async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
+        if cursor > self._end():
+            raise UnknownCursor
+        entries = [entry for entry in self.orders.log if entry.cursor > cursor][:limit]
+        more = bool(entries) and entries[-1].cursor < self._end()
+        until = entries[-1].cursor if entries else cursor
+        return HistoryPage([entry for entry in entries if criteria.matches(entry)], until, more, held_back=False)
 
-
-@dataclass
-class _Claim:
-    _rows: list[_OutboxRow]
-    _max_attempts: int
-
-    @property
-    def messages(self) -> Sequence[Message]:
-        return [row.message for row in self._rows]
-
-    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
-        for row, answer in zip(self._rows, results, strict=True):
-            row.published_at = datetime.now(UTC) if answer is None else None
-            if isinstance(answer, MessageRefused):
-                row.attempts, row.error = row.attempts + 1, str(answer)
-                row.failed_at = datetime.now(UTC) if row.attempts >= self._max_attempts else None
+    def _end(self) -> HistoryCursor:
+        return self.orders.log[-1].cursor if self.orders.log else HistoryCursor(0, 0)
 
 
 @dataclass
-class MemoryOutbox:
-    """Shares its rows with the orders, as one database would."""
+class MemoryIndicators:
+    """Shares its rows with the orders, as in one database."""
 
     orders: MemoryOrders
-    max_attempts: int = 20
+    counts: dict[tuple[str, int], tuple[datetime, RequestCounts]] = field(
+        default_factory=dict[tuple[str, int], tuple[datetime, RequestCounts]]
+    )
 
-    @asynccontextmanager
-    async def claiming(self, limit: int) -> AsyncGenerator[_Claim]:
-        heads: dict[str, _OutboxRow] = {}
-        for row in self.orders.outbox:
-            if row.published_at is None:
-                heads.setdefault(row.message.order_id, row)
-        claimed = [row for row in heads.values() if not row.claimed and row.failed_at is None][:limit]
-        for row in claimed:
-            row.claimed = True
-        try:
-            yield _Claim(claimed, self.max_attempts)
-        finally:
-            for row in claimed:
-                row.claimed = False
+    async def count(self, process: str, number: int, counts: RequestCounts) -> None:
+        self.counts.setdefault((process, number), (datetime.now(UTC), counts))
 
-    async def prune(self, days: float, limit: int) -> int:
-        old = [row for row in self.orders.outbox if row.published_at and _older(row.published_at, days)][:limit]
-        for row in old:
-            self.orders.outbox.remove(row)
-        return len(old)
+    async def read(self, window_seconds: float) -> Sequence[Indicator]:
+        now = datetime.now(UTC)
+        since, bound = now - timedelta(seconds=window_seconds), timedelta(seconds=DISPATCH_SECONDS)
+        counted = [counts for at, counts in self.counts.values() if at > since]
+        first_transitions = {row.message.order_id: row for row in self.orders.outbox if row.message.sequence == 2}
+        in_time = due = dispatched = settled = 0
+        for order in self.orders.rows.values():
+            if order.created_at is None or order.created_at <= since:
+                continue
+            first = first_transitions.get(order.id)
+            became = first.message.type if first else None
+            if order.created_at <= now - bound:
+                due += became != ORDERS_CANCELLED
+                in_time += bool(first and became == ORDERS_DISPATCHED and first.created_at - order.created_at <= bound)
+            dispatched += became == ORDERS_DISPATCHED
+            settled += became in (ORDERS_DISPATCHED, ORDERS_MANUAL_DISPATCH)
+        return [
+            *request_indicators(reduce(add, counted, RequestCounts())),
+            Indicator(DISPATCH, in_time, due),
+            Indicator(SUCCESS, dispatched, settled),
+        ]
 
 
-def _since(order: Order) -> datetime:
+def _pending_since(order: Order) -> datetime:
     assert order.pending_since is not None  # noqa: S101  stored orders have it
     return order.pending_since
-
-
-def _older(at: datetime, days: float) -> bool:
-    return datetime.now(UTC) - at > timedelta(days=days)

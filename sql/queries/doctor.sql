@@ -1,16 +1,17 @@
--- What a server is like, for a diagnosis; nothing here changes anything.
+-- The state of a server for `gofleet doctor`. Nothing here changes anything.
 
 -- name: server
 select
-    current_setting('server_version_num')::int,
-    split_part(current_setting('server_version'), ' ', 1),
-    clock_timestamp(),
-    pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool,
-    (select setting::int from pg_settings where name = 'statement_timeout'),
-    (select setting::int from pg_settings where name = 'lock_timeout'),
-    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
-    (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
-    to_regclass('schema_migrations') is not null;
+    current_setting('server_version_num')::int as version_number,
+    split_part(current_setting('server_version'), ' ', 1) as version,
+    clock_timestamp() as now,
+    pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool as read_only,
+    (select setting::int from pg_settings where name = 'statement_timeout') as statement_timeout_ms,
+    (select setting::int from pg_settings where name = 'lock_timeout') as lock_timeout_ms,
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as connections_max,
+    (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid())
+        as connections,
+    to_regclass('schema_migrations') is not null as migrated;
 
 -- name: applied
 select name, digest from schema_migrations order by name;

@@ -1,3 +1,8 @@
+-- fragment: driver
+-- A driver by the names of gofleet/domain/driver.py, with its live order: of each driver the index has one at most.
+id, name, on_duty, version,
+          (select o.id from orders o where o.driver_id = drivers.id and o.status = 'DISPATCHED') as order_id
+
 -- name: put
 insert into drivers (id, name, on_duty) values (%(id)s, %(name)s, %(on_duty)s)
 on conflict (id) do update set
@@ -6,32 +11,29 @@ on conflict (id) do update set
     version = drivers.version + 1,
     updated_at = now()
 where (drivers.name, drivers.on_duty) is distinct from (excluded.name, excluded.on_duty)
-returning id, name, on_duty, version,
-          (select o.id from orders o where o.driver_id = drivers.id and o.status = 'DISPATCHED') as order_id;
+returning {driver};
 
 -- name: change
--- Compare and set, as orders do; without versions any will do.
+-- Compare and set, as for orders; without `versions` any version matches.
 update drivers set name = %(name)s, on_duty = %(on_duty)s, version = version + 1, updated_at = now()
 where id = %(id)s
   and (%(versions)s::bigint[] is null or version = any(%(versions)s::bigint[]))
   and (name, on_duty) is distinct from (%(name)s, %(on_duty)s)
-returning id, name, on_duty, version,
-          (select o.id from orders o where o.driver_id = drivers.id and o.status = 'DISPATCHED') as order_id;
+returning {driver};
 
 -- name: set_duty
 update drivers set on_duty = %(on_duty)s, version = version + 1, updated_at = now()
 where id = %(id)s and on_duty <> %(on_duty)s
-returning id, name, on_duty, version,
-          (select o.id from orders o where o.driver_id = drivers.id and o.status = 'DISPATCHED') as order_id;
+returning {driver};
 
 -- name: get
--- The live order comes from its own index, which holds one a driver at most.
+-- The live order comes from its own index, which has one entry for each driver at most.
 select d.id, d.name, d.on_duty, d.version, o.id as order_id
 from drivers d left join orders o on o.driver_id = d.id and o.status = 'DISPATCHED'
 where d.id = %(id)s;
 
 -- name: list
--- Not a join: of one the planner believes that next to nobody has no order, and reads both tables to find out.
+-- Not a join: the planner would expect nearly every driver to have an order, and read both tables completely.
 select d.id, d.name, d.on_duty, d.version, live.order_id
 from drivers d
 cross join lateral (
@@ -44,11 +46,12 @@ order by d.id
 limit %(limit)s;
 
 -- name: among
--- Whoever moves has a position before anybody registers it, and may even be given an order: version 0 is no record.
--- One look into each index for each id, whatever the planner thinks of reading the tables instead.
-select asked.id, coalesce(d.name, asked.id), coalesce(d.on_duty, true), coalesce(d.version, 0), o.id as order_id
-from unnest(%(ids)s::text[]) as asked (id)
-left join lateral (select name, on_duty, version from drivers where id = asked.id limit 1) d on true
+-- A driver that reports its position before it is registered may already hold an order: version 0 means no record.
+-- Lateral, so that each id is one lookup in each index, whatever the statistics of the tables suggest.
+select requested.id, coalesce(d.name, requested.id) as name, coalesce(d.on_duty, true) as on_duty,
+       coalesce(d.version, 0) as version, o.id as order_id
+from unnest(%(ids)s::text[]) as requested (id)
+left join lateral (select name, on_duty, version from drivers where id = requested.id limit 1) d on true
 left join lateral (
-    select id from orders where driver_id = asked.id and status = 'DISPATCHED' limit 1
+    select id from orders where driver_id = requested.id and status = 'DISPATCHED' limit 1
 ) o on true;

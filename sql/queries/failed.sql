@@ -11,7 +11,7 @@ limit %(limit)s;
 select count(*) from outbox where failed_at is not null and published_at is null;
 
 -- name: retry
--- All or none: rows that are counted are locked until they are changed, so the count is true at the commit.
+-- All or none: counted rows are locked until they are changed, so the count holds at the commit.
 with failed as (
     select id from outbox where failed_at is not null and published_at is null order by id for update
 ), counted as (

@@ -1,44 +1,46 @@
--- name: of
-select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
+-- fragment: entry
+-- The txid is cast under its own name: `order by` in the queries means the column of the table.
+order_log.txid::text::bigint as txid, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
        customer_id, was_driver_id
+
+-- name: of
+select {entry}
 from order_log where order_id = %(order_id)s
 order by id
 limit %(limit)s;
 
 -- name: now
--- Whatever is placed from now on has a txid that is not below this one, and no id is below 1.
+-- Every entry placed later has a txid that is not below this one, and no id is below 1.
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
 
--- name: behind
--- One row at least, of which the first three columns tell how far was looked. See 0007_history.sql for the order.
+-- name: after
+-- One row at least; its first three columns are the horizon up to which entries are placed. See 0007_history.sql.
 select horizon.open_from::text::bigint as open_from,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as open_until,
        exists (select from order_log where txid >= horizon.open_from) as held_back,
        entry.*
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
-    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
-       customer_id, was_driver_id
+    select {entry}
     from order_log
-    where (txid, id) > (%(turn)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
-    order by txid, id
+    where (txid, id) > (%(txid)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
+    order by order_log.txid, id
     limit %(limit)s
 ) as entry on true
-order by turn, id;
+order by entry.txid, id;
 
--- name: behind_of_order
+-- name: after_of_order
 select horizon.open_from::text::bigint as open_from,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as open_until,
        exists (select from order_log where txid >= horizon.open_from and order_id = %(order_id)s) as held_back,
        entry.*
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
-    -- Its moves are few, and order_log_by_order has them.
-    select txid::text::bigint as turn, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
-       customer_id, was_driver_id
+    -- An order has few transitions, and order_log_by_order finds them.
+    select {entry}
     from order_log
-    where order_id = %(order_id)s and (txid, id) > (%(turn)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
-    order by txid, id
+    where order_id = %(order_id)s and (txid, id) > (%(txid)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
+    order by order_log.txid, id
     limit %(limit)s
 ) as entry on true
-order by turn, id;
+order by entry.txid, id;

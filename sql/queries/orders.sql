@@ -1,8 +1,15 @@
+-- fragment: order_details
+-- The columns of an order by their names in gofleet/domain/order.py; places are two columns each. A fragment and not a
+-- view: a view needs a migration, and the release before it refuses to start on a schema with an unknown migration.
+select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
+       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
+from orders
+
 -- name: add
--- Any number of orders in one statement, so one round trip and one commit for them and their events; `rows` is a JSON
--- array, which costs a client a third of what columns of arrays do. Sorted by id, or two of these could wait for each
--- other's ids; no id comes twice.
-with asked as materialized (
+-- Any number of orders in one statement: one round trip and one commit for them and their events. `rows` is a JSON
+-- array, which costs a client a third of what one array for each column does. It is sorted by id, or two of these
+-- statements could deadlock on each other's ids; no id stands in it twice.
+with requested as materialized (
     select * from jsonb_to_recordset(%(rows)s::jsonb) as row (
         id text, customer_id text, price numeric, tax numeric, final_price numeric,
         pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8, moved_by text, trace_id text,
@@ -11,83 +18,122 @@ with asked as materialized (
     insert into orders (id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng,
                         moved_by, moved_trace)
     select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, moved_by, trace_id
-    from asked
+    from requested
     on conflict (id) do nothing
     returning id, created_at, pending_since
-), announced as (
+), events as (
     insert into outbox (event_id, aggregate_id, seq, event_type, payload, traceparent)
     select event_id, id, seq, event_type, payload || jsonb_build_object('occurred_at', created_at), traceparent
-    from asked join added using (id)
+    from requested join added using (id)
 )
 select id, created_at, pending_since from added;
 
 -- name: get
-select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
-       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
-from orders where id = any(%(ids)s);
+{order_details}
+where id = any(%(ids)s);
 
--- name: save
--- Compare and set on the version, for any number of orders: of two writers who read the same order one finds it changed.
--- A move is made only with its receipt, if it has one: an event that was handled before moves nothing. That is decided
--- before anything is written, each row by itself: it is locked at its version, its receipt is new, and only then it moves
--- and is announced. Of several rows those are passed over that somebody else has locked (SKIP LOCKED), or whose driver
--- looked busy when the statement began: they are saved alone, where a row waits, and the unique index alone decides about
--- the driver. No order and no driver comes twice. The limit tells the planner that the rows are few, whatever it knows
--- of orders.
-with asked as materialized (
+-- fragment: rows_to_save
+-- No order and no driver stands in it twice. The limit tells the planner that the rows are few, whatever the statistics
+-- of `orders` say.
+requested as materialized (
     select * from jsonb_to_recordset(%(rows)s::jsonb) as row (
         id text, stored_version integer, status text, driver_id text, reason text, version integer,
         moved_by text, trace_id text, consumer text, handled_event_id uuid, outcome text,
         event_id uuid, seq integer, event_type text, payload jsonb, traceparent text)
     limit %(count)s
-), current as materialized (
-    select asked.* from asked cross join lateral (
-        select from orders where orders.id = asked.id and orders.version = asked.stored_version for no key update
+)
+
+-- fragment: current_rows
+-- Compare and set on the version: of two writers that read the same version one finds it changed. The row lock waits
+-- for a writer that holds the row.
+current as materialized (
+    select requested.* from requested cross join lateral (
+        select from orders where orders.id = requested.id and orders.version = requested.stored_version for no key update
     ) as locked
-), free as materialized (
+)
+
+-- fragment: unlocked_current_rows
+-- As current_rows, but a row that another transaction has locked is passed over (SKIP LOCKED) instead of holding up the
+-- whole batch. It is then saved alone, by the statement that waits.
+current as materialized (
+    select requested.* from requested cross join lateral (
+        select from orders where orders.id = requested.id and orders.version = requested.stored_version
+        for no key update skip locked
+    ) as locked
+)
+
+-- fragment: free_rows
+-- In a batch, orders whose driver had another live order when the statement began are passed over as well. An order that
+-- is saved alone passes: there the unique index one_live_order_per_driver alone decides.
+free as materialized (
     select * from current where status <> 'DISPATCHED' or %(count)s = 1 or (
         select true from orders as live where live.driver_id = current.driver_id and live.status = 'DISPATCHED' limit 1
     ) is null
-), handled as (
+)
+
+-- fragment: new_receipts
+-- A receipt that exists already means that its event was handled before: that order is not changed.
+handled as (
     insert into inbox (consumer, event_id, outcome)
     select consumer, handled_event_id, outcome from free where consumer is not null
     on conflict do nothing
     returning consumer, event_id
-), moving as materialized (
+)
+
+-- fragment: no_receipts
+-- PostgreSQL checks the privileges of everything that stands in a statement, and only the worker may write to the inbox.
+handled as (
+    select consumer, handled_event_id as event_id from free where false
+)
+
+-- fragment: saved_rows
+-- An order is updated only when its row is locked at its version and its receipt, if it has one, is new. Which rows those
+-- are is decided before anything is written. One row of result for each requested order.
+accepted as materialized (
     select * from free where consumer is null or (consumer, handled_event_id) in (select consumer, event_id from handled)
-), moved as (
+), updated as (
     update orders set
-        status = moving.status,
-        driver_id = moving.driver_id,
-        reason = moving.reason,
-        version = moving.version,
-        moved_by = moving.moved_by,
-        moved_trace = moving.trace_id,
+        status = accepted.status,
+        driver_id = accepted.driver_id,
+        reason = accepted.reason,
+        version = accepted.version,
+        moved_by = accepted.moved_by,
+        moved_trace = accepted.trace_id,
         dispatch_epoch = 0,
-        pending_since = case when moving.status = 'PENDING' then now() else pending_since end,
-        dispatched_at = case moving.status when 'DISPATCHED' then now() when 'PENDING' then null else dispatched_at end,
-        delivered_at = case when moving.status = 'DELIVERED' then now() end,
-        cancelled_at = case when moving.status = 'CANCELLED' then now() end
-    from moving where orders.id = moving.id and orders.version = moving.stored_version
+        pending_since = case when accepted.status = 'PENDING' then now() else pending_since end,
+        dispatched_at = case accepted.status when 'DISPATCHED' then now() when 'PENDING' then null else dispatched_at end,
+        delivered_at = case when accepted.status = 'DELIVERED' then now() end,
+        cancelled_at = case when accepted.status = 'CANCELLED' then now() end
+    from accepted where orders.id = accepted.id and orders.version = accepted.stored_version
     returning orders.id, pending_since, dispatched_at, delivered_at, cancelled_at
-), announced as (
+), events as (
     insert into outbox (event_id, aggregate_id, seq, event_type, payload, traceparent)
     select event_id, id, seq, event_type, payload || jsonb_build_object('occurred_at', now()), traceparent
-    from moving join moved using (id)
+    from accepted join updated using (id)
 )
-select asked.id,
-       case when moved.id is not null then 'moved' when current.id is null then 'stale'
-            when free.id is null then 'busy' else 'handled' end,
-       moved.pending_since, moved.dispatched_at, moved.delivered_at, moved.cancelled_at, now()
-from asked left join current using (id) left join free using (id) left join moved using (id);
+select requested.id,
+       case when updated.id is not null then 'saved' when current.id is null then 'stale'
+            when free.id is null then 'busy' else 'handled' end as result,
+       updated.pending_since, updated.dispatched_at, updated.delivered_at, updated.cancelled_at, now() as as_of
+from requested left join current using (id) left join free using (id) left join updated using (id)
+
+-- name: save
+with {rows_to_save}, {current_rows}, {free_rows}, {new_receipts}, {saved_rows};
+
+-- name: save_many
+with {rows_to_save}, {unlocked_current_rows}, {free_rows}, {new_receipts}, {saved_rows};
+
+-- name: save_without_receipt
+with {rows_to_save}, {current_rows}, {free_rows}, {no_receipts}, {saved_rows};
+
+-- name: save_many_without_receipt
+with {rows_to_save}, {unlocked_current_rows}, {free_rows}, {no_receipts}, {saved_rows};
 
 -- name: list
-select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
-       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
-from orders
+{order_details}
 where (%(status)s::text is null or status = %(status)s)
   and (%(driver_id)s::text is null or driver_id = %(driver_id)s)
-  and (%(anybody)s or customer_id = %(owner_customer_id)s::text or driver_id = %(owner_driver_id)s::text)
+  and (%(any_owner)s or customer_id = %(owner_customer_id)s::text or driver_id = %(owner_driver_id)s::text)
   and (%(created_after)s::timestamptz is null or created_at > %(created_after)s)
   and (%(before_at)s::timestamptz is null or (created_at, id) < (%(before_at)s, %(before_id)s))
 order by created_at desc, id desc
@@ -102,17 +148,15 @@ from (
 ) as open;
 
 -- name: overdue
-select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
-       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
-from orders
+{order_details}
 where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * interval '1 second'
 order by pending_since
 limit %(limit)s;
 
 -- name: republish_pending
--- In one statement, so that of two sweepers each order has one; the command has a version of its order, but is no move.
--- Nothing unpublished, or it would only queue up behind what has not even been said once; asked row by row, for as an
--- anti join it could compare each order with all that waits in the outbox.
+-- One statement, so that two sweepers give each order one command; the command carries the order's version, but is no
+-- transition. Orders with an unpublished event are left out: the command would only queue behind it. That is looked up
+-- row by row: as an anti join the planner could compare each order with every event that waits in the outbox.
 with due as (
     select id, version, dispatch_epoch + 1 as epoch, gen_random_uuid() as event_id
     from orders
@@ -125,7 +169,7 @@ with due as (
     for update skip locked
 ), counted as (
     update orders set dispatch_epoch = due.epoch from due where orders.id = due.id
-), announced as (
+), commands as (
     insert into outbox (event_id, kind, aggregate_id, seq, event_type, payload, traceparent)
     select event_id, 'command', id, version, %(type)s::text,
            jsonb_build_object('type', %(type)s::text, 'version', %(event_version)s::integer, 'event_id', event_id,
@@ -136,7 +180,7 @@ with due as (
 select id from due;
 
 -- name: live
-select driver_id, id, version from orders
+select driver_id, id as order_id, version as sequence from orders
 where status = 'DISPATCHED' and driver_id > %(after)s
 order by driver_id
 limit %(limit)s;

@@ -1,8 +1,8 @@
 -- name: claim
--- Only the oldest unpublished event of each order, so that events of one order leave in order even with many relays;
--- SKIP LOCKED, so that relays share the work instead of waiting for each other. A failed row blocks its own order only.
--- The oldest is asked for row by row, which no statistics can make the planner do otherwise: as an anti join it once
--- compared each row with all that waited. What is known to be published is not passed again: `after`.
+-- Only the oldest unpublished event of each order, so that the events of one order are published in order, also by
+-- several relays; SKIP LOCKED, so that relays share the work instead of waiting for each other. A failed row blocks its
+-- own order only. The oldest is looked up row by row, whatever the statistics: as an anti join the planner once compared
+-- each row with the whole backlog. Rows up to `after` are known to be published and are not passed again.
 select id, event_id, event_type, aggregate_id, seq, payload::text, traceparent
 from outbox as head
 where published_at is null
@@ -23,7 +23,7 @@ for update of head skip locked;
 update outbox set published_at = now(), error = null where id = any(%(ids)s);
 
 -- name: refused
--- Backoff doubles from one second to a minute; after the last attempt people must look.
+-- The backoff doubles from one second to a minute; after the last attempt the event has failed, and an operator decides.
 update outbox set
     attempts = attempts + 1,
     error = %(error)s,
@@ -32,8 +32,7 @@ update outbox set
 where id = %(id)s;
 
 -- name: lag
--- Asked every few seconds, also when the broker has been away for a day: so of what waits no more than the oldest `most`
--- are looked at.
+-- Read every few seconds, also after a day without the broker: so at most the oldest `most` rows are counted.
 with waiting as (
     select count(*) as events, min(created_at) as since from (
         select created_at from outbox where published_at is null and failed_at is null
@@ -46,7 +45,7 @@ select waiting.events + failed.events, coalesce(extract(epoch from now() - least
 from waiting, failed;
 
 -- name: prune
--- The oldest rows alone are looked at, by the primary key, so that it costs little when there is nothing to forget.
+-- Only the oldest rows are read, by the primary key, so that it costs little when there is nothing to delete.
 delete from outbox where id in (
     select id from (
         select id, published_at from outbox where published_at is not null order by id limit %(limit)s

@@ -23,7 +23,7 @@ order by id desc
 limit %(limit)s;
 
 -- name: groups
--- `waiting` is what a replay of the whole group has to expect.
+-- `waiting` is the count to expect when the whole group is replayed.
 select fingerprint, queue, cause, (array_agg(reason order by id desc))[1] as reason, count(*) as count,
        count(*) filter (where replayed_at is null and replay_requested_at is null) as waiting,
        min(parked_at) as first_at, max(parked_at) as last_at
@@ -52,7 +52,7 @@ update parked set replay_requested_at = now(), error = null
 where id = %(id)s and replayed_at is null and replay_requested_at is null and queue = any(%(queues)s);
 
 -- name: request_all
--- All or none: rows that are counted are locked until they are marked, so the count is true at the commit.
+-- All or none: counted rows are locked until they are marked, so the count holds at the commit.
 with matching as (
     select id, queue from parked
     where replayed_at is null and replay_requested_at is null
@@ -62,13 +62,13 @@ with matching as (
     order by id
     for update
 ), counted as (
-    select count(*) as waiting, min(queue) filter (where queue <> all(%(queues)s)) as nobodys from matching
+    select count(*) as waiting, min(queue) filter (where queue <> all(%(queues)s)) as unknown_queue from matching
 ), requested as (
     update parked set replay_requested_at = now(), error = null
     from matching, counted
-    where parked.id = matching.id and counted.waiting = %(expected_count)s and counted.nobodys is null
+    where parked.id = matching.id and counted.waiting = %(expected_count)s and counted.unknown_queue is null
 )
-select waiting, nobodys from counted;
+select waiting, unknown_queue from counted;
 
 -- name: claim
 select id, queue, body, headers from parked

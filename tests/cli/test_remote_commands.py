@@ -11,7 +11,7 @@ from gofleet.adapters.http.server import serving
 from gofleet.domain.errors import Malformed, MessageRefused, OrderNotFound
 from gofleet.domain.messages import FLEET_QUEUE
 from gofleet.domain.parked import Stage
-from gofleet.testing.orders import MemoryOutbox
+from gofleet.testing.outbox import MemoryOutbox
 from tests.cli.program import line_labels
 from tests.cli.session import CliSession
 from tests.makers import an_order

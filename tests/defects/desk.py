@@ -29,7 +29,8 @@ from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import DriverSearch, Search
 from gofleet.testing.broker import MemoryBroker
-from gofleet.testing.orders import MemoryInbox, MemoryOrders
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryInbox
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from tests.makers import an_order

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresInbox
 from gofleet.adapters.postgres.pool import Pool
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.messages import Receipt

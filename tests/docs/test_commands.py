@@ -16,7 +16,7 @@ import httpx
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from gofleet.adapters.postgres.privileges import demand_privileges
+from gofleet.adapters.postgres.diagnostics import check_privileges
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
 from gofleet.parts import free_port
 from tests.databases import conninfo_of
@@ -206,7 +206,7 @@ def test_the_logins_that_an_operator_makes_may_do_their_work(clean_database: str
         link.commit()
         try:
             for login in logins:
-                demand_privileges(make_conninfo(clean_database, user=login), [login])
+                check_privileges(make_conninfo(clean_database, user=login), [login])
         finally:
             for login in logins:
                 link.execute(f"drop role {login}".encode())

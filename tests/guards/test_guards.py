@@ -28,7 +28,8 @@ from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.parking import Parking, RetryRules
 from gofleet.guards.retries import Backoff, Deadline, Outage
 from gofleet.ports import Lease, LeaseState
-from gofleet.testing.orders import MemoryInbox, MemoryOrders
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryInbox
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.dispatch_order import SendToManual
 from tests.makers import an_order

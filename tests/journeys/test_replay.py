@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresInbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.driver import Candidate, Driver, Position

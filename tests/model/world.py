@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, TypeAlias
 
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, acquire
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetBreakerOpen
@@ -23,7 +22,8 @@ from gofleet.guards.parking import RetryRules
 from gofleet.ports import Inbox, Orders, Outbox, Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.leases import MemoryLeases
-from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryInbox, MemoryOutbox
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius

@@ -43,8 +43,9 @@ class Target:
 
 
 def save_without_version_check(target: Target) -> None:
-    target.replace(ORDERS, "save", r" and orders.version = asked.stored_version")
-    target.replace(ORDERS, "save", r" and orders.version = moving.stored_version")
+    for name in ("save", "save_many"):
+        target.replace(ORDERS, name, r" and orders.version = requested.stored_version")
+        target.replace(ORDERS, name, r" and orders.version = accepted.stored_version")
 
 
 def save_without_version_check_or_constraints(target: Target) -> None:
@@ -86,8 +87,9 @@ def claim_without_order_per_aggregate(target: Target) -> None:
 
 
 def no_receipt(target: Target) -> None:
-    target.replace(ORDERS, "save", r"(?<=from free where consumer is not null)", " and false")
-    target.replace(ORDERS, "save", r"(?<=from free) where consumer is null or .*(?=\n\), moved)")
+    for name in ("save", "save_many"):
+        target.replace(ORDERS, name, r"(?<=from free where consumer is not null)", " and false")
+        target.replace(ORDERS, name, r"(?<=from free) where consumer is null or .*(?=\n\), updated)")
 
 
 def published_without_confirmation(target: Target) -> None:

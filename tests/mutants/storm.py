@@ -12,9 +12,8 @@ from uuid import uuid4
 import psycopg
 from redis.asyncio import Redis
 
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from gofleet.adapters.postgres.privileges import group_of
+from gofleet.adapters.postgres.diagnostics import group_of
 from gofleet.roles import ORDER
 from gofleet.telemetry import metrics
 from tests.observability.dashboards import queries

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import pytest
 
 from gofleet.adapters.postgres.history import PostgresHistory
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.messages import Message
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT
 from gofleet.ports import History, Inbox, Orders, Outbox
-from gofleet.testing.history import MemoryHistory
-from gofleet.testing.orders import MemoryInbox, MemoryOrders, MemoryOutbox
+from gofleet.testing.orders import MemoryHistory, MemoryOrders
+from gofleet.testing.outbox import MemoryInbox, MemoryOutbox
 from gofleet.usecases.transitions import Transition
 from tests.makers import an_order
 

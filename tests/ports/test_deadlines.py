@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import psycopg
 import pytest
 
-from gofleet.adapters.postgres.deadlines import PostgresDeadlines
+from gofleet.adapters.postgres.indicators import PostgresDeadlines
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import pytest
 from psycopg import AsyncConnection
 
-from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresFailedEvents, PostgresOutbox
 from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.errors import CountMismatch, MessageRefused
 from gofleet.domain.principal import CLIENT
 from gofleet.ports import FailedEvents, Orders, Outbox
-from gofleet.testing.failed_events import MemoryFailedEvents
-from gofleet.testing.orders import MemoryOrders, MemoryOutbox
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryFailedEvents, MemoryOutbox
 from tests.databases import waits_for_a_lock
 from tests.makers import an_order
 from tests.waiting import eventually

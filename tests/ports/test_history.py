@@ -227,10 +227,10 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
 
 
 async def test_reading_on_is_an_index_scan_over_the_primary_key(clean_database: str) -> None:
-    values = {"turn": "3", "id": 5, "limit": 10}
+    values = {"txid": "3", "id": 5, "limit": 10}
     with psycopg.connect(clean_database) as link:
         link.execute("set enable_seqscan = off")
-        rows = link.execute(f"explain {HISTORY.behind}", values).fetchall()
+        rows = link.execute(f"explain {HISTORY.after}", values).fetchall()
     plan = "\n".join(row[0] for row in rows)
 
     assert "Index Cond: ((ROW(txid, id) > ROW('3'::xid8, '5'::bigint)) AND (txid < pg_snapshot_xmin(" in plan

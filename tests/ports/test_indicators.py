@@ -17,8 +17,7 @@ from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT
 from gofleet.ports import Indicators, Orders
-from gofleet.testing.indicators import MemoryIndicators
-from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.orders import MemoryIndicators, MemoryOrders
 from gofleet.usecases.transitions import Transition
 from tests.makers import an_order, dispatch_to, escalate
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from gofleet.adapters.postgres.diagnostics import check_privileges, group_of
 from gofleet.adapters.postgres.migrate import apply_migrations, load_migrations
-from gofleet.adapters.postgres.privileges import demand_privileges, group_of
 from gofleet.embedded import Postgres, running
 from gofleet.roles import ORDER
 from tests.databases import conninfo_of, login_of, make_logins
@@ -56,7 +56,7 @@ def test_databases_of_one_cluster_that_are_migrated_at_once_share_the_roles(fres
     make_logins(databases[0])
     for database in databases:
         for role in ORDER:
-            demand_privileges(make_conninfo(database, user=login_of(role)), [role])
+            check_privileges(make_conninfo(database, user=login_of(role)), [role])
 
 
 def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_server: Postgres) -> None:
@@ -86,7 +86,7 @@ def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_
     make_logins(conninfo_of(fresh_server, "theirs"))
 
     for role in ORDER:
-        demand_privileges(make_conninfo(database, user=login_of(role)), [role])
+        check_privileges(make_conninfo(database, user=login_of(role)), [role])
 
 
 def run_script(server: Postgres, passwords: dict[str, str]) -> None:
@@ -128,7 +128,7 @@ async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(f
 
     for role in ORDER:
         assert enters(fresh_server, role, odd[role])
-        demand_privileges(make_conninfo(database, user=role, password=odd[role]), [role])
+        check_privileges(make_conninfo(database, user=role, password=odd[role]), [role])
 
     new = {role: f"new-{role}" for role in ORDER}
     run_script(fresh_server, new)  # by hand, when a password changes
@@ -142,4 +142,4 @@ def test_the_script_serves_data_that_were_there_before(fresh_server: Postgres) -
     run_script(fresh_server, {role: role for role in ORDER})
 
     for role in ORDER:
-        demand_privileges(make_conninfo(database, user=role), [role])
+        check_privileges(make_conninfo(database, user=role), [role])

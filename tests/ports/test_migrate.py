@@ -64,9 +64,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> No
 def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
     apply_migrations(empty_database, known=[*load_migrations(), Migration("9999_future", "select 1")])
 
-    with pytest.raises(MigrationError, match="from the future: it has 9999_future"):
+    with pytest.raises(MigrationError, match="does not know: 9999_future"):
         apply_migrations(empty_database)
-    with pytest.raises(MigrationError, match="from the future"):
+    with pytest.raises(MigrationError, match="this release does not know"):
         missing_migrations(empty_database)
 
 

@@ -15,8 +15,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
+from gofleet.adapters.postgres.diagnostics import NotGranted, check_privileges, group_of
 from gofleet.adapters.postgres.pool import acquire, create_pool
-from gofleet.adapters.postgres.privileges import NotGranted, demand_privileges, group_of
 from gofleet.domain.errors import Unavailable
 from gofleet.roles import ORDER
 from tests.databases import login_of
@@ -178,12 +178,12 @@ def test_the_start_notices_whatever_is_lacking(clean_database: str, as_owner: ps
     try:
         stranger = make_conninfo(clean_database, user=login)
         with pytest.raises(NotGranted, match=r"may not .*select on schema_migrations") as refused:
-            demand_privileges(stranger, [role])
+            check_privileges(stranger, [role])
         as_owner.execute(refused.value.fix.encode())
-        demand_privileges(stranger, [role])
+        check_privileges(stranger, [role])
         other = next(each for each in ORDER if each != role)
         with pytest.raises(NotGranted) as half:
-            demand_privileges(stranger, [role, other])
+            check_privileges(stranger, [role, other])
         assert half.value.fix == f'grant gofleet_{other} to "{login}"'
     finally:
         as_owner.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))
@@ -191,8 +191,8 @@ def test_the_start_notices_whatever_is_lacking(clean_database: str, as_owner: ps
 
 @every_role
 def test_the_owner_and_the_roles_own_login_lack_nothing(clean_database: str, role: str) -> None:
-    demand_privileges(clean_database, ORDER)
-    demand_privileges(make_conninfo(clean_database, user=login_of(role)), [role])
+    check_privileges(clean_database, ORDER)
+    check_privileges(make_conninfo(clean_database, user=login_of(role)), [role])
 
 
 def test_a_schema_that_was_open_to_anybody_is_closed(as_owner: psycopg.Connection) -> None:

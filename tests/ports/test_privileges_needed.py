@@ -13,18 +13,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from gofleet.adapters.postgres.batched_orders import WITHOUT_RECEIPTS
-from gofleet.adapters.postgres.privileges import group_of
+from gofleet.adapters.postgres.diagnostics import group_of
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.files import shipped
 from gofleet.roles import ORDER
 
 STATEMENTS = {
-    "api": "orders.add orders.get orders.list orders.open_of drivers.* history.* indicators.* failed.*"
+    "api": "orders.add orders.get orders.save_without_receipt orders.save_many_without_receipt orders.list"
+    " orders.open_of drivers.* history.* indicators.* failed.*"
     " parked.list parked.groups parked.open parked.request parked.request_all",
-    "relay": "orders.get orders.overdue orders.republish_pending orders.oldest_pending outbox.* deadlines.judge"
+    "relay": "orders.get orders.save_without_receipt orders.save_many_without_receipt orders.overdue"
+    " orders.republish_pending orders.oldest_pending outbox.* deadlines.evaluate"
     " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",
-    "worker": "orders.get orders.save inbox.note inbox.outcome parked.add",
+    "worker": "orders.get orders.save orders.save_many inbox.note inbox.outcome parked.add",
     "fleet": "orders.get orders.live drivers.list parked.add",
 }
 """Role -> the statements of sql/queries that its adapters are asked for."""
@@ -63,8 +64,6 @@ def statements(link: psycopg.Connection, role: str) -> list[str]:
         file, _, name = word.partition(".")
         queries = Queries(file).statements
         found += queries.values() if name == "*" else [queries[name]]
-    if role in ("api", "relay"):
-        found.append(WITHOUT_RECEIPTS)
     if role != "fleet":  # whoever moves an order writes its history
         row = link.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
         assert row is not None

@@ -21,10 +21,8 @@ from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.testing.drivers import MemoryDrivers
-from gofleet.testing.failed_events import MemoryFailedEvents
-from gofleet.testing.history import MemoryHistory
-from gofleet.testing.indicators import MemoryIndicators
-from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.orders import MemoryHistory, MemoryIndicators, MemoryOrders
+from gofleet.testing.outbox import MemoryFailedEvents
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.drivers import FindCandidates, UpdatePosition

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from gofleet.domain.errors import MessageRefused
-from gofleet.testing.orders import MemoryOutbox
+from gofleet.testing.outbox import MemoryOutbox
 from tests.makers import an_order
 from tests.roles.conftest import World
 from tests.roles.test_api import slug

@@ -10,7 +10,7 @@ from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.server import serving
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import RequestCounts
-from gofleet.testing.indicators import MemoryIndicators
+from gofleet.testing.orders import MemoryIndicators
 from tests.roles.conftest import World
 
 ORDER = {"id": "o-1", "price": 10, "tax": 1}

@@ -21,7 +21,7 @@ from gofleet.adapters.http.middleware import RequestCounter
 from gofleet.adapters.http.server import serving
 from gofleet.domain.indicators import RequestCounts
 from gofleet.domain.order import Order
-from gofleet.testing.indicators import MemoryIndicators
+from gofleet.testing.orders import MemoryIndicators
 from tests.logs import logged
 from tests.roles.conftest import World
 from tests.telemetry.moved import moved

@@ -17,7 +17,7 @@ from gofleet.adapters.http.sse import EventStreamLimits
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
 from gofleet.domain.order import Order
-from gofleet.testing.history import MemoryHistory
+from gofleet.testing.orders import MemoryHistory
 from tests.makers import an_order, dispatch_to
 from tests.roles.conftest import World
 from tests.roles.listener import STREAM, Listener, listening_to

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.domain.errors import UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter, HistoryPage
-from gofleet.testing.history import MemoryHistory
-from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.orders import MemoryHistory, MemoryOrders
 from tests.makers import an_order
 from tests.waiting import eventually
 

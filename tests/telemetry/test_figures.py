@@ -7,10 +7,9 @@ from functools import partial
 
 import psycopg
 
-from gofleet.adapters.postgres.deadlines import PostgresDeadlines
-from gofleet.adapters.postgres.failed_events import PostgresFailedEvents
+from gofleet.adapters.postgres.indicators import PostgresDeadlines
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresFailedEvents, PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.messages import DISPATCH_QUEUE, Delivery

@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gofleet import __version__
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresInbox
 from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher

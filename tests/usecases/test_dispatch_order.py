@@ -14,7 +14,8 @@ from gofleet.domain.order import Reason, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT
 from gofleet.ports import Search
-from gofleet.testing.orders import MemoryInbox, MemoryOrders
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryInbox
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius, SendToManual
 from tests.makers import CENTRE, an_order
 

@@ -9,7 +9,8 @@ import pytest
 
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
-from gofleet.testing.orders import MemoryOrders, MemoryOutbox
+from gofleet.testing.orders import MemoryOrders
+from gofleet.testing.outbox import MemoryOutbox
 from gofleet.usecases.relay import RelayOutbox
 from tests.makers import an_order
 

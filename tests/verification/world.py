@@ -12,9 +12,8 @@ import psycopg
 from redis.asyncio import Redis
 
 from gofleet.adapters.http.schemas.orders import created_order_view, order_view
-from gofleet.adapters.postgres.inbox import PostgresInbox
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.events import from_json

@@ -1,11 +1,11 @@
-"""The drivers' records, in PostgreSQL."""
+"""Driver records in PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-from gofleet.adapters.postgres.pool import Pool, acquire
+from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import DriverNotFound, VersionMismatch
@@ -37,8 +37,8 @@ class PostgresDrivers:
         return changed or await self.get(driver_id)
 
     async def get(self, driver_id: str) -> Driver:
-        if found := await self._one(DRIVERS.get, {"id": driver_id}):
-            return found
+        if driver := await self._one(DRIVERS.get, {"id": driver_id}):
+            return driver
         raise DriverNotFound(driver_id)
 
     async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]:
@@ -49,13 +49,12 @@ class PostgresDrivers:
         return await self._all(DRIVERS.among, {"ids": list(driver_ids)})
 
     async def _one(self, query: LiteralString, values: Mapping[str, object]) -> Driver | None:
-        found = await self._all(query, values)
-        return found[0] if found else None
+        drivers = await self._all(query, values)
+        return drivers[0] if drivers else None
 
     async def _all(self, query: LiteralString, values: Mapping[str, object]) -> Sequence[Driver]:
-        async with acquire(self._pool) as link:
-            found = await link.execute(query, values)
-            return [Driver(*row) for row in await found.fetchall()]
+        async with acquire(self._pool) as connection:
+            return [Driver(**row) for row in await fetch_rows(connection, query, values)]
 
 
 def _record(driver: Driver) -> dict[str, object]:

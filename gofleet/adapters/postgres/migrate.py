@@ -1,4 +1,4 @@
-"""Forward-only migrations: plain files, one transaction each, one migrator at a time."""
+"""Forward-only schema migrations: plain SQL files, one transaction each, one process at a time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from psycopg.errors import Diagnostic
 
 from gofleet.files import shipped
 
-# Any number that no other program uses as its advisory lock in this database.
-LOCK = 7_163_384_201
+LOCK = 7_163_384_201  # an advisory lock key that no other program uses in this database
 
 
 class MigrationError(Exception):
-    """The database and these files do not fit together."""
+    """The schema of the database is not one that this release can use or migrate."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """`name` is the file's, such as `0001_orders`; `digest` the SHA-256 of its text."""
+    """`name` is the name of the file, such as `0001_orders`; `digest` the SHA-256 of its text."""
 
     name: str
     sql: str
@@ -35,26 +34,26 @@ class Migration:
 
 
 def load_migrations(folder: Path | None = None) -> list[Migration]:
-    """All we have, in order."""
+    """The migrations of this release, in order."""
     files = sorted((folder or shipped("sql") / "migrations").glob("*.sql"))
     return [Migration(file.stem, file.read_text(encoding="utf-8")) for file in files]
 
 
-def pending(link: Connection, known: list[Migration]) -> list[Migration]:
-    """What the database still lacks; `MigrationError` if it is from the future or its past was edited."""
-    exists = link.execute("select to_regclass('schema_migrations') is not null").fetchone()
+def pending(connection: Connection, known: list[Migration]) -> list[Migration]:
+    """The migrations that the database lacks; `MigrationError` if it has unknown or edited ones."""
+    exists = connection.execute("select to_regclass('schema_migrations') is not null").fetchone()
     if not exists or not exists[0]:
         return known
-    rows = link.execute("select name, digest from schema_migrations order by name").fetchall()
+    rows = connection.execute("select name, digest from schema_migrations order by name").fetchall()
     return unapplied({str(name): str(digest) for name, digest in rows}, known)
 
 
 def unapplied(applied: Mapping[str, str], known: list[Migration]) -> list[Migration]:
-    """Those of `known` that are not `applied` (name -> digest); `MigrationError` as above."""
-    ours = {migration.name: migration for migration in known}
-    if unknown := sorted(applied.keys() - ours.keys()):
-        raise MigrationError(f"the database is from the future: it has {', '.join(unknown)}, this program has not")
-    if edited := sorted(name for name, digest in applied.items() if ours[name].digest != digest):
+    """Those of `known` that are not `applied` (name -> digest); `MigrationError` for unknown or edited ones."""
+    by_name = {migration.name: migration for migration in known}
+    if unknown := sorted(applied.keys() - by_name.keys()):
+        raise MigrationError(f"the database has migrations that this release does not know: {', '.join(unknown)}")
+    if edited := sorted(name for name, digest in applied.items() if by_name[name].digest != digest):
         raise MigrationError(f"{', '.join(edited)} was edited after it had been applied; write a new migration instead")
     return [migration for migration in known if migration.name not in applied]
 
@@ -66,42 +65,42 @@ def apply_migrations(
     done: Callable[[str], None] = lambda _: None,
     warned: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Apply what is missing, calling `done` with each name and `warned` with what PostgreSQL warns of; returns how many
-    there were. Safe to run at once twice."""
+    """Apply the missing migrations, calling `done` with each name and `warned` with each warning of PostgreSQL; returns
+    their number. Safe to run twice, also concurrently."""
 
-    def heard(notice: Diagnostic) -> None:
+    def on_notice(notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             warned(notice.message_primary or "")
 
-    with Connection.connect(conninfo, autocommit=True) as link:
-        link.add_notice_handler(heard)
-        # DDL may take longer than an order's statement may.
-        link.execute("set statement_timeout = 0")
-        link.execute("set lock_timeout = 0")
-        link.execute("select pg_advisory_lock(%s)", (LOCK,))
-        missing_ones = pending(link, load_migrations() if known is None else known)
-        link.execute(
+    with Connection.connect(conninfo, autocommit=True) as connection:
+        connection.add_notice_handler(on_notice)
+        # DDL may take longer than the timeouts of statements about orders.
+        connection.execute("set statement_timeout = 0")
+        connection.execute("set lock_timeout = 0")
+        connection.execute("select pg_advisory_lock(%s)", (LOCK,))
+        missing = pending(connection, load_migrations() if known is None else known)
+        connection.execute(
             "create table if not exists schema_migrations"
             " (name text primary key, digest text not null, applied_at timestamptz not null default now())"
         )
-        for migration in missing_ones:
-            _apply(link, migration)
+        for migration in missing:
+            _apply(connection, migration)
             done(migration.name)
-        return len(missing_ones)
-
-
-def _apply(link: Connection, migration: Migration) -> None:
-    try:
-        with link.transaction():
-            link.execute(cast("LiteralString", migration.sql))  # our own file, never a caller's text
-            link.execute(
-                "insert into schema_migrations (name, digest) values (%s, %s)", (migration.name, migration.digest)
-            )
-    except psycopg.Error as error:
-        raise MigrationError(f"{migration.name} failed and was rolled back: {error}") from error
+        return len(missing)
 
 
 def missing_migrations(conninfo: str) -> list[str]:
     """The names of the migrations that the database lacks."""
-    with Connection.connect(conninfo, autocommit=True) as link:
-        return [migration.name for migration in pending(link, load_migrations())]
+    with Connection.connect(conninfo, autocommit=True) as connection:
+        return [migration.name for migration in pending(connection, load_migrations())]
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(cast("LiteralString", migration.sql))  # GoFleet's own file, never a caller's text
+            connection.execute(
+                "insert into schema_migrations (name, digest) values (%s, %s)", (migration.name, migration.digest)
+            )
+    except psycopg.Error as error:
+        raise MigrationError(f"{migration.name} failed and was rolled back: {error}") from error

@@ -1,7 +1,7 @@
-"""Wakes the relays when the outbox got something, without a NOTIFY inside the orders' own commits.
+"""NOTIFY for new events in the outbox, sent beside the commits of orders instead of inside them.
 
-NOTIFY takes a lock of the whole server at commit, which would make all commits queue up. So the bell is rung
-beside them, by one statement for however many commits a short while brought, and it may be missed: relays poll too.
+NOTIFY takes a lock of the whole server at commit, which would serialise all commits. So a separate statement notifies
+for all the commits of a short interval. A notification may be lost: relays poll too.
 """
 
 from __future__ import annotations
@@ -19,64 +19,63 @@ from gofleet.domain.errors import Unavailable
 from gofleet.waiting import first_of, sleep_unless
 
 CHANNEL = "gofleet_outbox"
-BURST_MIN = 6
-"""Rings that are still told of soon."""
+BURST_MIN = 6  # requests during one pause from which on the next pause is longer
 NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
-"""NOTIFY alone waits for the disk, as any transaction, before anybody hears of it; what it says is not worth that."""
+"""NOTIFY is delivered at commit, and a commit waits for the disk; a notification needs no durability."""
 
 
 class OutboxNotifier:
-    """`ring` costs nothing and never fails; `ringing` must be running for it to be heard elsewhere.
+    """Collects calls of `notify`, which cost nothing and never fail; `run` sends one NOTIFY for all of a pause.
 
-    A lone order is told of at once. While more than a few are told of together it waits longer and longer, between
-    `pause_seconds` and `most_seconds`: each ring is a transaction, and a batch for the relay.
+    A single order is notified at once. During a burst the pause doubles from `pause_seconds` to `pause_seconds_max`, as
+    each notification is a transaction and a batch for the relay.
     """
 
-    def __init__(self, pool: Pool, pause_seconds: float = 0.002, most_seconds: float = 0.04) -> None:
+    def __init__(self, pool: Pool, pause_seconds: float = 0.002, pause_seconds_max: float = 0.04) -> None:
         self._pool = pool
         self._pause_seconds = pause_seconds
-        self._most_seconds = most_seconds
-        self._rung = asyncio.Event()
-        self._rings = 0
+        self._pause_seconds_max = pause_seconds_max
+        self._requested = asyncio.Event()
+        self._requests = 0
 
     def notify(self) -> None:
-        self._rings += 1
-        self._rung.set()
+        self._requests += 1
+        self._requested.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Pass on each ring until `stop`; at most one statement in a pause."""
+        """Send notifications until `stop`, at most one in a pause."""
         pause = self._pause_seconds
         while not stop.is_set():
-            await first_of(self._rung, stop)
-            if self._rung.is_set():
-                self._rung.clear()
-                self._rings = 0
+            await first_of(self._requested, stop)
+            if self._requested.is_set():
+                self._requested.clear()
+                self._requests = 0
                 await self._notify()
                 await sleep_unless(stop, pause)
-                longer = 2 * pause if self._rings > BURST_MIN else pause / 2
-                pause = min(max(longer, self._pause_seconds), self._most_seconds)
+                pause = 2 * pause if self._requests > BURST_MIN else pause / 2
+                pause = min(max(pause, self._pause_seconds), self._pause_seconds_max)
 
     async def _notify(self) -> None:
         try:
-            async with acquire(self._pool) as link:
-                await link.execute(NOTIFY, [CHANNEL], prepare=True)
+            async with acquire(self._pool) as connection:
+                await connection.execute(NOTIFY, [CHANNEL], prepare=True)
         except Unavailable as error:
-            logger.debug("outbox bell not rung: {}", error)  # the relays' poll will find the event
+            logger.debug("outbox notification not sent: {}", error)  # the relays' poll will find the event
 
 
 async def listen(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -> None:
-    """Call `wake` at each ring until `stop`, over a connection of its own that is opened again when it dies."""
+    """Call `wake` at each notification until `stop`, over a connection of its own that is reopened when it breaks."""
     pause = 0.2
     while not stop.is_set():
         try:
-            async with await AsyncConnection.connect(conninfo, autocommit=True) as link:
-                await link.execute(f"listen {CHANNEL}")
-                wake()  # whatever was rung while nobody listened
+            async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+                await connection.execute(f"listen {CHANNEL}")
+                wake()  # for notifications sent while this connection did not listen
                 pause = 0.2
                 while not stop.is_set():
-                    async for _ in link.notifies(timeout=1.0):
+                    async for _ in connection.notifies(timeout=1.0):
                         wake()
         except psycopg.Error as error:
-            logger.debug("outbox bell not heard: {}", error)
+            logger.debug("not listening for outbox notifications: {}", error)
             await sleep_unless(stop, jittered(pause))
             pause = min(pause * 2, 5.0)

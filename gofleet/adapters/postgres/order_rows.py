@@ -1,13 +1,11 @@
-"""Orders as rows: what a statement is given, and what it gives back."""
+"""Orders as rows: the parameters of the statements in sql/queries/orders.sql, and the rows that they return."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, NamedTuple
 
 import msgspec
+from psycopg.rows import DictRow
 
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import Receipt
@@ -15,10 +13,10 @@ from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.telemetry.tracing import current_trace_id, current_traceparent
 
-_encoder = msgspec.json.Encoder(decimal_format="number")  # exact: PostgreSQL reads them as numeric
+_encoder = msgspec.json.Encoder(decimal_format="number")  # exact: PostgreSQL reads JSON numbers as numeric
 
 
-def new_row(order: Order) -> bytes:
+def inserted_row(order: Order) -> bytes:
     """A new order and its event, as a JSON object for `orders.add`."""
     return _encoder.encode(
         {
@@ -31,13 +29,14 @@ def new_row(order: Order) -> bytes:
             "pickup_lng": order.pickup and order.pickup.lng,
             "dropoff_lat": order.dropoff and order.dropoff.lat,
             "dropoff_lng": order.dropoff and order.dropoff.lng,
-            **_move(order),
+            **_transition(order),
         }
     )
 
 
-def moved_row(order: Order, receipt: Receipt | None) -> bytes:
-    """A moved order, its event and the receipt for the event that moved it, as a JSON object for `orders.save`."""
+def updated_row(order: Order, receipt: Receipt | None) -> bytes:
+    """An order after a transition, its event, and the receipt of the event that caused it, as a JSON object for
+    `orders.save`."""
     return _encoder.encode(
         {
             "id": order.id,
@@ -49,64 +48,33 @@ def moved_row(order: Order, receipt: Receipt | None) -> bytes:
             "consumer": receipt and receipt.consumer,
             "handled_event_id": receipt and receipt.event_id,
             "outcome": order.status.value.lower(),
-            **_move(order),
+            **_transition(order),
         }
     )
 
 
-def array(rows: Sequence[bytes]) -> str:
+def json_array(rows: Sequence[bytes]) -> str:
     """The rows as one JSON array."""
     return (b"[" + b",".join(rows) + b"]").decode()
 
 
-def order_of(columns: Any) -> Order:
-    """The order in a row of `orders.get` and its like."""
-    row = _OrderRow(*columns)
+def order_of(row: DictRow) -> Order:
+    """The order in a row of `order_details` (sql/queries/orders.sql)."""
+    columns = {name: value for name, value in row.items() if name not in _PLACE_COLUMNS}
+    columns["status"] = Status(row["status"])
+    columns["reason"] = Reason(row["reason"]) if row["reason"] else None
     return Order(
-        id=row.id,
-        customer_id=row.customer_id,
-        price=row.price,
-        tax=row.tax,
-        final_price=row.final_price,
-        pickup=_place(row.pickup_lat, row.pickup_lng),
-        dropoff=_place(row.dropoff_lat, row.dropoff_lng),
-        status=Status(row.status),
-        driver_id=row.driver_id,
-        reason=Reason(row.reason) if row.reason else None,
-        version=row.version,
-        created_at=row.created_at,
-        pending_since=row.pending_since,
-        dispatched_at=row.dispatched_at,
-        delivered_at=row.delivered_at,
-        cancelled_at=row.cancelled_at,
-        as_of=row.as_of,
+        **columns,
+        pickup=_place(row["pickup_lat"], row["pickup_lng"]),
+        dropoff=_place(row["dropoff_lat"], row["dropoff_lng"]),
     )
 
 
-class _OrderRow(NamedTuple):
-    id: str
-    customer_id: str | None
-    price: Decimal
-    tax: Decimal
-    final_price: Decimal
-    pickup_lat: float | None
-    pickup_lng: float | None
-    dropoff_lat: float | None
-    dropoff_lng: float | None
-    status: str
-    driver_id: str | None
-    reason: str | None
-    version: int
-    created_at: datetime
-    pending_since: datetime
-    dispatched_at: datetime | None
-    delivered_at: datetime | None
-    cancelled_at: datetime | None
-    as_of: datetime
+_PLACE_COLUMNS = frozenset({"pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng"})
 
 
-def _move(order: Order) -> dict[str, object]:
-    (event,) = order.pending_events  # one move, one event: more could not be kept by one version of the row
+def _transition(order: Order) -> dict[str, object]:
+    (event,) = order.pending_events  # exactly one per transition, as one version of the row has one event
     return {
         "moved_by": order.actor,
         "trace_id": current_trace_id(),

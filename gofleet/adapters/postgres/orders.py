@@ -1,64 +1,82 @@
-"""Orders in PostgreSQL: every write is one statement that keeps the order and its event together."""
+"""Orders in PostgreSQL: each write is one statement that commits the order together with its event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import LiteralString
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import LiteralString, NamedTuple
 
-from psycopg.errors import UniqueViolation
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, UniqueViolation
+from psycopg.rows import DictRow
 
-from gofleet.adapters.postgres.batched_orders import ORDERS, BatchedOrders, BatchLimits, MovedRow, NewRow
-from gofleet.adapters.postgres.order_rows import moved_row, new_row, order_of
-from gofleet.adapters.postgres.pool import Pool, acquire
-from gofleet.adapters.postgres.tracing import statement_span
+from gofleet.adapters.batcher import Batcher, RunAlone
+from gofleet.adapters.postgres.order_rows import inserted_row, json_array, order_of, updated_row
+from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
+from gofleet.adapters.postgres.queries import Queries, statement_span
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.logging import EventLog
+from gofleet.telemetry.event_log import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import set_order_id
 
+ORDERS = Queries("orders")
+ROW_CONTENTION_ERRORS = (DeadlockDetected, LockNotAvailable, QueryCanceled)
+"""Outages for psycopg; raised by a batch they mean that one of its rows was locked by another transaction."""
 events = EventLog(__name__)
 
 
+@dataclass(frozen=True)
+class BatchLimits:
+    """At most `max_size` orders in a statement, and at most `concurrency` statements of a kind at once; the second one
+    begins only when the first has taken `second_after_seconds`."""
+
+    max_size: int = 64
+    concurrency: int = 2
+    second_after_seconds: float = 0.02
+
+
 class PostgresOrders:
-    """Calls `announce` after each commit that left an event in the outbox."""
+    """Orders that are written or read concurrently share a statement: one round trip and one commit for all of them.
+
+    Calls `notify` after each commit that left an event in the outbox.
+    """
 
     def __init__(
-        self, pool: Pool, announce: Callable[[], None] = lambda: None, limits: BatchLimits | None = None
+        self, pool: Pool, notify: Callable[[], None] = lambda: None, limits: BatchLimits | None = None
     ) -> None:
         self._pool = pool
-        self._announce = announce
-        self._batched = BatchedOrders(pool, limits or BatchLimits())
+        self._notify = notify
+        self._batched = _BatchedOrders(pool, limits or BatchLimits())
 
     async def add(self, order: Order) -> bool:
         set_order_id(order.id)
-        row = NewRow(order.id, new_row(order))
+        row = _Insert(order.id, inserted_row(order))
         with statement_span(ORDERS.add):
-            times = await self._batched.add(row)
-        if times is None:
+            added = await self._batched.add(row)
+        if added is None:
             return False
-        order.created_at, order.pending_since = times
+        order.created_at, order.pending_since = added["created_at"], added["pending_since"]
         order.as_of = order.created_at
         order.pending_events.clear()
-        self._announce()
-        _tell(order)
+        self._notify()
+        _log(order)
         return True
 
     async def get(self, order_id: str) -> Order:
         set_order_id(order_id)
         with statement_span(ORDERS.get):
-            columns = await self._batched.get(order_id)
-        if columns is None:
+            row = await self._batched.get(order_id)
+        if row is None:
             raise OrderNotFound(order_id)
-        return order_of(columns)
+        return order_of(row)
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         set_order_id(order.id)
-        row = MovedRow(order.id, order.driver_id, moved_row(order, receipt), receipt is not None)
+        row = _Update(order.id, order.driver_id, updated_row(order, receipt), receipt is not None)
         try:
             with statement_span(ORDERS.save):
                 saved = await self._batched.save(row)
@@ -66,23 +84,26 @@ class PostgresOrders:
             if error.diag.constraint_name == "one_live_order_per_driver":
                 raise DriverBusy(str(order.driver_id)) from error
             raise
-        match saved.verdict:
-            case "moved":
-                order.pending_since, order.dispatched_at, order.delivered_at, order.cancelled_at, now = saved.times
-                order.as_of = now
+        match saved["result"]:
+            case "saved":
+                order.pending_since = saved["pending_since"]
+                order.dispatched_at = saved["dispatched_at"]
+                order.delivered_at = saved["delivered_at"]
+                order.cancelled_at = saved["cancelled_at"]
+                order.as_of = saved["as_of"]
             case "handled" if receipt is not None:
                 INBOX_DUPLICATES.labels(receipt.consumer).inc()
                 raise AlreadyHandled(receipt.consumer, receipt.event_id)
             case _:
                 raise StaleOrder(order.id, order.stored_version)
         order.pending_events.clear()
-        self._announce()
+        self._notify()
         _count(order)
-        _tell(order)
+        _log(order)
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         before_at, before_id = criteria.before or (None, None)
-        values: dict[str, object] = {
+        values = {
             "status": criteria.status,
             "driver_id": criteria.driver_id,
             "created_after": criteria.created_after,
@@ -90,64 +111,121 @@ class PostgresOrders:
             "before_id": before_id,
             "owner_customer_id": criteria.owner and criteria.owner.customer_id,
             "owner_driver_id": criteria.owner and criteria.owner.driver_id,
-            "anybody": criteria.owner is None,
+            "any_owner": criteria.owner is None,
             "limit": limit,
         }
-        # Never prepared: which conditions hold depends on what was asked for, and only a plan made for these values
-        # uses the indexes. One that fits all would read, for a later page, everything before it.
-        return await self._found(ORDERS.list, values, prepare=False)
+        # Never prepared: which conditions apply depends on the values, and only a plan made for them uses the indexes.
+        # A generic plan would read, for a later page, everything before it.
+        async with acquire(self._pool) as connection:
+            return [order_of(row) for row in await fetch_rows(connection, ORDERS.list, values, prepare=False)]
 
     async def count_open(self, customer_id: str, limit: int) -> int:
-        async with acquire(self._pool) as link:
-            found = await link.execute(ORDERS.open_of, {"customer_id": customer_id, "limit": limit}, prepare=True)
-            row = await found.fetchone()
+        values = {"customer_id": customer_id, "limit": limit}
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(ORDERS.open_of, values, prepare=True)).fetchone()
         return row[0] if row else 0
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
-        return await self._found(ORDERS.overdue, {"seconds": seconds, "limit": limit})
+        async with acquire(self._pool) as connection:
+            rows = await fetch_rows(connection, ORDERS.overdue, {"seconds": seconds, "limit": limit})
+        return [order_of(row) for row in rows]
 
     async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
-        values: dict[str, object] = {
+        values = {
             "seconds": after_seconds,
             "limit": limit,
             "type": ORDERS_DISPATCH_REQUESTED,
             "event_version": VERSION,
         }
-        async with acquire(self._pool) as link:
-            found = await link.execute(ORDERS.republish_pending, values)
-            announced = [str(row[0]) for row in await found.fetchall()]
-        if announced:
-            self._announce()
-        ORDERS_ANNOUNCED_AGAIN.inc(len(announced))
-        return announced
+        async with acquire(self._pool) as connection:
+            rows = await fetch_rows(connection, ORDERS.republish_pending, values)
+        if rows:
+            self._notify()
+        ORDERS_ANNOUNCED_AGAIN.inc(len(rows))
+        return [row["id"] for row in rows]
 
     async def oldest_pending_seconds(self) -> float:
-        """How long the order that has waited longest has waited; 0 if none waits."""
-        async with acquire(self._pool) as link:
-            row = await (await link.execute(ORDERS.oldest_pending)).fetchone()
+        """How long the order that has been PENDING for longest has waited; 0 if none is PENDING."""
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(ORDERS.oldest_pending)).fetchone()
         return row[0] if row else 0.0
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
-        async with acquire(self._pool) as link:
-            found = await link.execute(ORDERS.live, {"after": after.driver_id if after else "", "limit": limit})
-            return [Holding(*row) for row in await found.fetchall()]
+        values = {"after": after.driver_id if after else "", "limit": limit}
+        async with acquire(self._pool) as connection:
+            return [Holding(**row) for row in await fetch_rows(connection, ORDERS.live, values)]
 
-    async def _found(
-        self, query: LiteralString, values: dict[str, object], *, prepare: bool | None = None
-    ) -> Sequence[Order]:
-        async with acquire(self._pool) as link:
-            found = await link.execute(query, values, prepare=prepare)
-            return [order_of(row) for row in await found.fetchall()]
+
+class _Insert(NamedTuple):
+    id: str
+    row: bytes
+
+
+class _Update(NamedTuple):
+    id: str
+    driver_id: str | None
+    row: bytes
+    has_receipt: bool
+
+
+class _BatchedOrders:
+    """Each method returns one caller's row, None without one; `Unavailable` when it is not known what was committed."""
+
+    def __init__(self, pool: Pool, limits: BatchLimits) -> None:
+        self._pool = pool
+        bounds = asdict(limits)
+        self.add: Batcher[_Insert, DictRow | None] = Batcher(self._add, keys=_insert_keys, **bounds)
+        self.save: Batcher[_Update, DictRow] = Batcher(self._save, keys=_update_keys, **bounds)
+        self.get: Batcher[str, DictRow | None] = Batcher(self._get, **bounds)
+
+    async def _add(self, inserts: Sequence[_Insert]) -> Sequence[DictRow | None]:
+        values = {"rows": json_array([insert.row for insert in sorted(inserts)])}
+        added = await self._run(ORDERS.add, values, len(inserts))
+        return [added.get(insert.id) for insert in inserts]
+
+    async def _save(self, updates: Sequence[_Update]) -> Sequence[DictRow | RunAlone]:
+        many = len(updates) > 1
+        if any(update.has_receipt for update in updates):
+            statement = ORDERS.save_many if many else ORDERS.save
+        else:
+            statement = ORDERS.save_many_without_receipt if many else ORDERS.save_without_receipt
+        rows = [update.row for update in sorted(updates, key=lambda update: update.id)]
+        saved = await self._run(statement, {"rows": json_array(rows), "count": len(updates)}, len(updates))
+        # A row that is stale in a batch may only have been locked, and a busy driver may be free by now.
+        alone = {"stale", "busy"} if many else frozenset[str]()
+        return [RunAlone() if saved[update.id]["result"] in alone else saved[update.id] for update in updates]
+
+    async def _get(self, ids: Sequence[str]) -> Sequence[DictRow | None]:
+        rows = await self._run(ORDERS.get, {"ids": list(set(ids))}, len(ids))
+        return [rows.get(id) for id in ids]
+
+    async def _run(self, statement: LiteralString, values: Mapping[str, object], count: int) -> dict[str, DictRow]:
+        """The resulting rows by their ids."""
+        async with acquire(self._pool) as connection:
+            try:
+                return {row["id"]: row for row in await fetch_rows(connection, statement, values, prepare=True)}
+            except ROW_CONTENTION_ERRORS as error:
+                if count > 1:
+                    raise RunAlone from error
+                raise
+
+
+def _insert_keys(insert: _Insert) -> Iterable[Hashable]:
+    return [insert.id]
+
+
+def _update_keys(update: _Update) -> Iterable[Hashable]:
+    return [("order", update.id), ("driver", update.driver_id)] if update.driver_id else [("order", update.id)]
 
 
 def _count(order: Order) -> None:
-    """Right behind the commit, so that what is counted is what happened."""
-    by = order.actor if order.actor in (WORKER, SWEEPER) else CLIENT  # names of people have no end
+    """Right after the commit, so that the metrics count what was committed."""
+    by = order.actor if order.actor in (WORKER, SWEEPER) else CLIENT  # a label with names of users would be unbounded
     ORDER_OUTCOMES.labels(order.status.value.lower(), by).inc()
     if order.status is Status.DISPATCHED and order.dispatched_at and order.created_at:
         DISPATCH_SECONDS.observe((order.dispatched_at - order.created_at).total_seconds())
 
 
-def _tell(order: Order) -> None:
-    """One line for each commit, so that a query for an order's id shows its life."""
+def _log(order: Order) -> None:
+    """One line for each commit, so that a search for an order's id shows its history."""
     events.info(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)

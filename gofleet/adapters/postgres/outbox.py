@@ -1,4 +1,4 @@
-"""The outbox: events that were committed with their orders, claimed by relays inside the publishing transaction."""
+"""Transactional outbox and inbox in PostgreSQL: events committed with their orders, and receipts of handled events."""
 
 from __future__ import annotations
 
@@ -6,87 +6,148 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
-from gofleet.adapters.postgres.pool import Connection, Pool, acquire
+from psycopg.rows import DictRow
+
+from gofleet.adapters.postgres.pool import Connection, Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
-from gofleet.domain.errors import GoFleetError, MessageRefused
-from gofleet.domain.messages import Message
+from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused
+from gofleet.domain.messages import Message, Receipt
+from gofleet.ports import FailedEvent
+from gofleet.telemetry.metrics import INBOX_DUPLICATES
 
-OUTBOX = Queries("outbox")
+OUTBOX, FAILED, INBOX = Queries("outbox"), Queries("failed"), Queries("inbox")
 LAG_COUNT_MAX = 100_000
-"""More that waits is not counted."""
+"""The count of a longer backlog stops here."""
 FULL_SCAN_SECONDS = 1.0
+"""At least this often a claim searches from the start of the backlog."""
 
 
 @dataclass
 class PostgresClaim:
-    """Rows locked by this transaction; a relay that dies gives them back by dying."""
+    """Rows locked by this transaction; when a relay dies, its locks end with its connection."""
 
     messages: Sequence[Message]
     ids: Sequence[int]
-    _link: Connection
+    _connection: Connection
     _max_attempts: int
-    done: bool = False
-    """Whether all of it is published."""
+    published: bool = False
+    """Whether the broker confirmed all of them."""
 
     async def settle(self, results: Sequence[GoFleetError | None]) -> None:
         settled = list(zip(self.ids, results, strict=True))
-        confirmed = [id for id, answer in settled if answer is None]
+        confirmed = [id for id, result in settled if result is None]
         if confirmed:
-            await self._link.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
-        for id, answer in settled:
-            if isinstance(answer, MessageRefused):
-                values = {"id": id, "error": str(answer)[:500], "max_attempts": self._max_attempts}
-                await self._link.execute(OUTBOX.refused, values)
-        self.done = len(confirmed) == len(settled)
+            await self._connection.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
+        for id, result in settled:
+            if isinstance(result, MessageRefused):
+                values = {"id": id, "error": str(result)[:500], "max_attempts": self._max_attempts}
+                await self._connection.execute(OUTBOX.refused, values)
+        self.published = len(confirmed) == len(settled)
 
 
 class PostgresOutbox:
-    """While one batch after the other comes full and is published whole, the next is looked for behind it: the dead
-    entries of a long backlog in the index would else be passed again by each. From the start whenever it is not so, and
-    now and then: later events of an order are there, and what was refused, given back or committed late."""
+    """While claims are full and published completely, the next one searches behind the last: otherwise each would pass
+    the dead index entries of a long backlog again. After any other claim, and every `FULL_SCAN_SECONDS`, the search
+    starts at the beginning: later events of an order are there, and those refused, released or committed late.
+    """
 
     def __init__(self, pool: Pool, *, max_attempts: int = 20) -> None:
         self._pool = pool
         self._max_attempts = max_attempts
         self._after = 0
-        self._from_the_start_at = 0.0
+        self._full_scan_at = 0.0
 
     @asynccontextmanager
     async def claiming(self, limit: int) -> AsyncGenerator[PostgresClaim]:
-        after, self._after = self._next_start(), 0  # for whatever becomes of this one
-        async with acquire(self._pool) as link, link.transaction():
-            rows = await _claimed(link, after, limit)
+        after, self._after = self._next_start(), 0  # if this claim fails, the next one searches from the start
+        async with acquire(self._pool) as connection, connection.transaction():
+            rows = await _claim(connection, after, limit)
             if after and len(rows) < limit:
-                rows = await _claimed(link, 0, limit)
-            messages = [
-                Message(str(event_id), type, order_id, seq, payload.encode(), traceparent)
-                for _, event_id, type, order_id, seq, payload, traceparent in rows
-            ]
-            claim = PostgresClaim(messages, [row[0] for row in rows], link, self._max_attempts)
+                rows = await _claim(connection, 0, limit)
+            claim = PostgresClaim(
+                [_message_of(row) for row in rows], [row["id"] for row in rows], connection, self._max_attempts
+            )
             yield claim
-        if claim.done and len(rows) == limit:
+        if claim.published and len(rows) == limit:
             self._after = claim.ids[-1]
 
     async def lag(self) -> tuple[int, float]:
-        """How many events wait to be published, MOST_COUNTED at the most, and the age of the oldest in seconds."""
-        async with acquire(self._pool) as link:
-            found = await link.execute(OUTBOX.lag, {"most": LAG_COUNT_MAX})
-            row = await found.fetchone()
+        """The number of unpublished events, `LAG_COUNT_MAX` at most, and the age of the oldest in seconds."""
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(OUTBOX.lag, {"most": LAG_COUNT_MAX})).fetchone()
         return row or (0, 0.0)
 
     async def prune(self, days: float, limit: int) -> int:
-        async with acquire(self._pool) as link:
-            return (await link.execute(OUTBOX.prune, {"days": days, "limit": limit})).rowcount
+        async with acquire(self._pool) as connection:
+            return (await connection.execute(OUTBOX.prune, {"days": days, "limit": limit})).rowcount
 
     def _next_start(self) -> int:
-        if (now := monotonic()) < self._from_the_start_at:
+        if (now := monotonic()) < self._full_scan_at:
             return self._after
-        self._from_the_start_at = now + FULL_SCAN_SECONDS
+        self._full_scan_at = now + FULL_SCAN_SECONDS
         return 0
 
 
-async def _claimed(link: Connection, after: int, limit: int) -> list[tuple[Any, ...]]:
-    found = await link.execute(OUTBOX.claim, {"after": after, "limit": limit}, prepare=True)
-    return await found.fetchall()
+class PostgresFailedEvents:
+    """Events of the outbox that the broker refused at every attempt."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def list(self, before: int | None, limit: int) -> Sequence[FailedEvent]:
+        async with acquire(self._pool) as connection:
+            rows = await fetch_rows(connection, FAILED.list, {"before": before, "limit": limit})
+        return [FailedEvent(**row) for row in rows]
+
+    async def count(self) -> int:
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(FAILED.count)).fetchone()
+        return row[0] if row else 0
+
+    async def retry(self, expected_count: int) -> None:
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(FAILED.retry, {"expected_count": expected_count})).fetchone()
+        (failed,) = row or (0,)
+        if failed != expected_count:
+            raise CountMismatch(expected_count, failed)
+
+
+class PostgresInbox:
+    """Receipts of the events that each consumer has handled."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def record(self, receipt: Receipt, outcome: str) -> None:
+        values = {"consumer": receipt.consumer, "event_id": receipt.event_id, "outcome": outcome}
+        async with acquire(self._pool) as connection:
+            await connection.execute(INBOX.note, values, prepare=True)
+
+    async def outcome(self, receipt: Receipt) -> str | None:
+        values = {"consumer": receipt.consumer, "event_id": receipt.event_id}
+        async with acquire(self._pool) as connection:
+            row = await (await connection.execute(INBOX.outcome, values)).fetchone()
+        if row is None:
+            return None
+        INBOX_DUPLICATES.labels(receipt.consumer).inc()  # only a consumer of a redelivered message looks it up
+        return row[0]
+
+    async def prune(self, days: float, limit: int) -> int:
+        async with acquire(self._pool) as connection:
+            return (await connection.execute(INBOX.prune, {"days": days, "limit": limit})).rowcount
+
+
+async def _claim(connection: Connection, after: int, limit: int) -> list[DictRow]:
+    return await fetch_rows(connection, OUTBOX.claim, {"after": after, "limit": limit}, prepare=True)
+
+
+def _message_of(row: DictRow) -> Message:
+    return Message(
+        event_id=str(row["event_id"]),
+        type=row["event_type"],
+        order_id=row["aggregate_id"],
+        sequence=row["seq"],
+        body=row["payload"].encode(),
+        traceparent=row["traceparent"],
+    )

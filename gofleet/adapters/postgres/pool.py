@@ -1,4 +1,4 @@
-"""Connections: how the pool is set up, and what its failures mean to us."""
+"""The connection pool: session settings, detection of dead connections, and the errors that mean an outage."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -18,55 +18,55 @@ from psycopg.abc import AdaptContext, Buffer, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import IdleInTransactionSessionTimeout, InsufficientPrivilege, ReadOnlySqlTransaction
-from psycopg.rows import TupleRow
+from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from gofleet.adapters.postgres.tracing import TracingCursor
+from gofleet.adapters.postgres.queries import TracingCursor
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
 RV = TypeVar("RV")
 RECONNECT_SECONDS = 1.0
-"""For so long the pool tries by itself, with pauses that double; then it leaves it to the next who asks."""
+"""How long the pool retries a connection by itself, with pauses that double; after that the next `acquire` retries."""
 
 TRANSIENT_ERRORS = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, InsufficientPrivilege)
-"""Internal errors by PostgreSQL's classes, outages by their nature: we are connected to what is a standby by now, or
-this process was frozen for so long that the server gave its transaction up, or somebody has taken a grant from our
-login, which had them all when we started: nothing is wrong with the message, so it waits instead of being parked."""
+"""Not OperationalErrors for psycopg, but outages by their nature: the server has become a standby, or this process was
+frozen for so long that the server ended its transaction, or a privilege that the login had at the start was revoked.
+Nothing is wrong with the message that is being handled, so it is retried and not parked."""
 
 
 class Connection(AsyncConnection[TupleRow]):
-    """A connection that is hung up when the server falls silent.
+    """A connection that is shut down when the server does not answer within `answer_seconds`.
 
-    PostgreSQL ends long statements by itself, but a server that is frozen or cut off without a goodbye would be waited
-    for as long as TCP believes in it. Asking it to cancel would only be another call without an answer.
+    PostgreSQL ends long statements by itself, but on a server that is frozen, or cut off without a TCP reset, a client
+    would wait for as long as TCP retransmits. A cancel request would only be another call without an answer.
     """
 
     answer_seconds: float = 10.0
 
-    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109  theirs
-        """Every round trip comes through here."""
-        silence = asyncio.get_running_loop().call_later(self.answer_seconds, self._hang_up)
+    # `wait` is public but undocumented psycopg API: every round trip of a connection runs through it.
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109  psycopg's signature
+        watchdog = asyncio.get_running_loop().call_later(self.answer_seconds, self._shut_down)
         try:
             return await super().wait(gen, interval, timeout)
         finally:
-            silence.cancel()
+            watchdog.cancel()
 
     async def is_dead(self) -> bool:
-        """Whether the server hung up while nobody looked: no round trip, unless there is something to hear."""
-        wire = select.poll()
-        wire.register(self.fileno(), select.POLLIN)
-        if not wire.poll(0):
+        """Whether the server closed the connection while it was idle. Without unread bytes it takes no round trip."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        if not poll.poll(0):
             return False
         try:
-            await self.execute("")  # it may have been but a notice
+            await self.execute("")  # the bytes may be a notice only
         except psycopg.Error:
             return True
         return False
 
-    def _hang_up(self) -> None:
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)  # who waits on it hears of a lost connection, which is what it is
+    def _shut_down(self) -> None:
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)  # the pending `wait` then fails as on a lost connection
 
 
 class UtcLoader(Loader):
@@ -101,11 +101,11 @@ def connection_string(
     statement_timeout_ms: int,
     lock_timeout_ms: int,
 ) -> str:
-    """A libpq connection string whose sessions never wait for ever."""
-    bounds = {
+    """A libpq connection string whose sessions never wait without a bound."""
+    timeouts = {
         "statement_timeout": statement_timeout_ms,
         "lock_timeout": lock_timeout_ms,
-        # A claim may wait for a broker's confirmations, but a transaction that somebody forgot must not hold rows.
+        # A claim may wait for the broker's confirmations, but an abandoned transaction must not keep its row locks.
         "idle_in_transaction_session_timeout": 30_000,
     }
     return make_conninfo(
@@ -118,37 +118,37 @@ def connection_string(
         sslrootcert=sslrootcert or None,
         connect_timeout=connect_timeout_seconds,
         application_name="gofleet",
-        # Nobody says goodbye when a cable is cut: within about 25 s the kernel notices.
+        # A cut cable sends no TCP reset: with these the kernel notices within about 25 s.
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
         tcp_user_timeout=20_000,
-        client_encoding="UTF8",  # some servers were made with SQL_ASCII, and would answer with bytes
-        options=" ".join(f"-c {name}={value}" for name, value in bounds.items()),
+        client_encoding="UTF8",  # a database created with SQL_ASCII would answer in bytes
+        options=" ".join(f"-c {name}={value}" for name, value in timeouts.items()),
     )
 
 
 def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: float = 10.0) -> Pool:
-    """A closed pool of `size` autocommit connections; whoever waits longer than `wait_seconds` gets PoolTimeout.
+    """A closed pool of `size` autocommit connections; waiting longer than `wait_seconds` for one is a PoolTimeout.
 
-    A server that does not answer within `answer_seconds` is taken for lost.
+    A server that does not answer within `answer_seconds` is treated as lost.
 
-    No `check=`: after a failed one the pool pauses for a second; `link_from` looks for itself. While the server is away
-    the pool does not wait for its return: the next caller tries, so that it is found as soon as it is back.
+    The pool has no `check=`: after a failed check it pauses for a second; `acquire` checks instead. While the server is
+    unavailable the pool does not wait for its return: the next caller reconnects, as soon as the server is back.
     """
 
-    async def prepared(link: Connection) -> None:
-        link.answer_seconds = answer_seconds
-        link.adapters.register_loader("timestamptz", UtcLoader)
-        # A plan made while a table was small is kept until the table is analysed, a minute or more later: by then each
-        # order would be looked for among all. Whatever the roles ask has an index that serves it; who reads all of a
-        # table, such as `gofleet verify`, has a connection of its own.
-        await link.execute("set enable_seqscan = off")
+    async def configure(connection: Connection) -> None:
+        connection.answer_seconds = answer_seconds
+        connection.adapters.register_loader("timestamptz", UtcLoader)
+        # A plan made while a table was small is kept until the table is analysed, a minute or more later: until then
+        # each order would be found by a sequential scan. Every statement of the roles has an index that serves it;
+        # readers of whole tables, such as `gofleet verify`, have a connection of their own.
+        await connection.execute("set enable_seqscan = off")
 
     return AsyncConnectionPool(
         conninfo,
         connection_class=Connection,
-        configure=prepared,
+        configure=configure,
         min_size=min(2, size),
         max_size=size,
         timeout=wait_seconds,
@@ -161,21 +161,30 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
 
 @asynccontextmanager
 async def acquire(pool: Pool) -> AsyncGenerator[Connection]:
-    """A connection for the block; those that died in the pool are passed over. Whatever means "not now" becomes
-    `Unavailable`: nobody may know whether the last statement was committed, so callers repeat only what is safe to
-    repeat."""
+    """A live connection for the block; dead ones of the pool are skipped. Errors that mean an outage become
+    `Unavailable`: whether the last statement was committed is then unknown, so callers repeat only what is idempotent.
+    """
     try:
-        for others in reversed(range(pool.max_size + 1)):
-            asked = perf_counter()
-            async with pool.connection() as link:
-                POOL_WAIT_SECONDS.observe(perf_counter() - asked)
-                if others and await link.is_dead():
-                    await link.close()  # the pool replaces it
+        for remaining in reversed(range(pool.max_size + 1)):
+            requested_at = perf_counter()
+            async with pool.connection() as connection:
+                POOL_WAIT_SECONDS.observe(perf_counter() - requested_at)
+                if remaining and await connection.is_dead():
+                    await connection.close()  # the pool replaces it
                     continue
-                yield link
+                yield connection
                 return
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         POOL_TIMEOUTS.inc()
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, *TRANSIENT_ERRORS) as error:
         raise Unavailable("PostgreSQL", type(error).__name__) from error
+
+
+async def fetch_rows(
+    connection: Connection, query: LiteralString, values: Mapping[str, object], *, prepare: bool | None = None
+) -> list[DictRow]:
+    """All rows of a statement, each by the names of its columns."""
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(query, values, prepare=prepare)
+    return await cursor.fetchall()

@@ -1,4 +1,4 @@
-"""One moment of the database, for checks that compare much of it with itself."""
+"""A read-only snapshot of the database, for checks that compare its tables with each other."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import TupleRow
 
+from gofleet.adapters.postgres.diagnostics import first_line
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import Unavailable
 
 VERIFY = Queries("verify")
-PAGE = 1000
+PAGE_ROWS = 1000
 
 
 class Snapshot:
-    """All statements see the same moment and can change nothing; rows come in pages, however many there are."""
+    """All statements see the same snapshot and can change nothing; rows are fetched in pages of `PAGE_ROWS`."""
 
-    def __init__(self, link: AsyncConnection[TupleRow]) -> None:
-        self._link = link
+    def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
+        self._connection = connection
 
     async def rows(self, query: LiteralString, values: Mapping[str, object]) -> AsyncGenerator[tuple[Any, ...]]:
-        """The rows of a statement with %()s parameters; a failed one does not spoil the next. `Unavailable`."""
+        """The rows of a statement with %()s parameters; `Unavailable` if it fails, and later statements still run."""
         try:
-            # A transaction inside ours, so that a failure ends only this one.
-            async with self._link.transaction(), self._link.cursor(name="page") as cursor:
-                cursor.itersize = PAGE
+            # A savepoint: a failure ends only this statement.
+            async with self._connection.transaction(), self._connection.cursor(name="page") as cursor:
+                cursor.itersize = PAGE_ROWS
                 await cursor.execute(query, values)
                 async for row in cursor:
                     yield row
@@ -38,21 +39,21 @@ class Snapshot:
 
 @asynccontextmanager
 async def snapshot(conninfo: str) -> AsyncGenerator[Snapshot]:
-    """A connection of its own for the block; `Unavailable` without one."""
+    """A snapshot over a connection of its own; `Unavailable` without one."""
     try:
-        link = await AsyncConnection[TupleRow].connect(conninfo)
+        connection = await AsyncConnection[TupleRow].connect(conninfo)
     except psycopg.Error as error:
         raise _unavailable(error) from error
-    async with link:
-        await link.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        await link.set_read_only(True)
-        # A check of everything may take its time, and the connection is idle while other sources are read.
-        await link.execute("set statement_timeout = '600s'")
-        await link.execute("set idle_in_transaction_session_timeout = 0")
-        await link.commit()
-        async with link.transaction():
-            yield Snapshot(link)
+    async with connection:
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        # A check of all orders may take minutes, and the connection is idle while other sources are read.
+        await connection.execute("set statement_timeout = '600s'")
+        await connection.execute("set idle_in_transaction_session_timeout = 0")
+        await connection.commit()
+        async with connection.transaction():
+            yield Snapshot(connection)
 
 
 def _unavailable(error: psycopg.Error) -> Unavailable:
-    return Unavailable("PostgreSQL", str(error).splitlines()[0] if str(error) else type(error).__name__)
+    return Unavailable("PostgreSQL", first_line(error))
