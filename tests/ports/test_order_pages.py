@@ -1,4 +1,4 @@
-"""A page of a full table costs what it costs in an empty one, however far behind the first it lies."""
+"""A page of orders costs the same in a full table as in an empty one, however late it is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gofleet.ports import OrderFilter
 from tests.many_orders import fill
 
 LIMIT = 50
-FEW = 1000
-"""Much less than the table, whether rows of another status are passed over or those of one driver sorted."""
+ROWS_READ_MAX = 1000
+"""Far below the size of the table, whether rows of another status are skipped or those of one driver sorted."""
 DEEP = 1000
-"""The page that is compared with the first."""
+"""The number of the page that is compared with the first."""
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ async def full(clean_database: str) -> AsyncGenerator[Pool]:
         yield pool
 
 
-async def behind(pool: Pool, pages: int, **which: Any) -> tuple[datetime, str]:
-    """Where the page of that number ended."""
-    async with pool.connection() as link:
-        found = await link.execute(
+async def end_of_page(pool: Pool, pages: int, **criteria: Any) -> tuple[datetime, str]:
+    """The (created_at, id) of the last order on the page of that number."""
+    async with pool.connection() as connection:
+        found = await connection.execute(
             "select created_at, id from orders where (%(status)s::text is null or status = %(status)s)"
             " and (%(driver_id)s::text is null or driver_id = %(driver_id)s)"
             " order by created_at desc, id desc offset %(rows)s limit 1",
-            {"status": None, "driver_id": None, **which, "rows": pages * LIMIT - 1},
+            {"status": None, "driver_id": None, **criteria, "rows": pages * LIMIT - 1},
         )
         row = await found.fetchone()
     assert row is not None
@@ -44,27 +44,27 @@ async def behind(pool: Pool, pages: int, **which: Any) -> tuple[datetime, str]:
 
 
 class Plan:
-    """What PostgreSQL did for one page, as EXPLAIN ANALYZE tells."""
+    """The plan of one page, by EXPLAIN ANALYZE."""
 
     def __init__(self, nodes: list[dict[str, Any]]) -> None:
         self.pages_read = nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"]
         self.kinds = {node["Node Type"] for node in nodes}
-        self.thrown_away = sum(node.get("Rows Removed by Filter", 0) for node in nodes)
+        self.rows_filtered_out = sum(node.get("Rows Removed by Filter", 0) for node in nodes)
 
 
-async def planned(pool: Pool, which: OrderFilter) -> Plan:
-    """How the page is found, by the statement and the values that the adapter sends."""
+async def plan_of(pool: Pool, criteria: OrderFilter) -> Plan:
+    """The plan of the page, for the statement and the values that the adapter sends."""
     sent: list[dict[str, object]] = []
 
-    class Overheard(PostgresOrders):
-        async def _found(self, query: Any, values: dict[str, object], *, prepare: bool | None = None) -> list[Order]:
+    class RecordingOrders(PostgresOrders):
+        async def _orders(self, query: Any, values: dict[str, object], *, prepare: bool | None = None) -> list[Order]:
             assert (query, prepare) == (ORDERS.list, False)
             sent.append(values)
             return []
 
-    await Overheard(pool).list(which, LIMIT)
-    async with pool.connection() as link:
-        explained = await link.execute(
+    await RecordingOrders(pool).list(criteria, LIMIT)
+    async with pool.connection() as connection:
+        explained = await connection.execute(
             b"explain (analyze, buffers, format json) " + ORDERS.list.encode(), sent[0], prepare=False
         )
         row = await explained.fetchone()
@@ -77,7 +77,7 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("which", "deep"),
+    ("criteria", "deep"),
     [
         ({}, DEEP),
         ({"status": Status.DELIVERED}, DEEP),
@@ -86,41 +86,41 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     ],
     ids=["all", "by a frequent status", "by a rare status", "by driver"],
 )
-async def test_a_late_page_reads_as_little_as_the_first(full: Pool, which: dict[str, Any], deep: int) -> None:
-    first = await planned(full, OrderFilter(**which))
-    late = await planned(full, OrderFilter(**which, before=await behind(full, deep, **which)))
+async def test_a_late_page_reads_no_more_rows_than_the_first(full: Pool, criteria: dict[str, Any], deep: int) -> None:
+    first = await plan_of(full, OrderFilter(**criteria))
+    late = await plan_of(full, OrderFilter(**criteria, before=await end_of_page(full, deep, **criteria)))
 
     for plan in (first, late):
         assert "Seq Scan" not in plan.kinds
-        assert plan.pages_read < FEW
-        assert plan.thrown_away < FEW
+        assert plan.pages_read < ROWS_READ_MAX
+        assert plan.rows_filtered_out < ROWS_READ_MAX
     assert late.pages_read < 1.5 * first.pages_read + 5
 
 
-async def test_only_the_orders_since_a_time_are_read(full: Pool) -> None:
+async def test_reads_only_the_orders_created_after_a_time(full: Pool) -> None:
     newest = (await PostgresOrders(full).list(OrderFilter(), 1))[0]
     assert newest.created_at is not None
 
-    plan = await planned(full, OrderFilter(created_after=newest.created_at - timedelta(seconds=10)))
+    plan = await plan_of(full, OrderFilter(created_after=newest.created_at - timedelta(seconds=10)))
 
     assert plan.kinds <= {"Limit", "Index Scan"}
-    assert plan.thrown_away == 0
+    assert plan.rows_filtered_out == 0
 
 
-async def test_asking_often_makes_no_plan_that_fits_all(full: Pool) -> None:
-    """psycopg prepares what it has seen five times, and after five more PostgreSQL may plan it once for all."""
-    orders, late = PostgresOrders(full), OrderFilter(before=await behind(full, DEEP))
+async def test_repeated_lists_are_never_planned_generically(full: Pool) -> None:
+    """psycopg prepares a statement at its fifth execution, and after five more PostgreSQL may use a generic plan."""
+    orders, late = PostgresOrders(full), OrderFilter(before=await end_of_page(full, DEEP))
     for _ in range(15):
         await orders.list(late, LIMIT)
 
-    async with full.connection() as link:
-        found = await link.execute(
+    async with full.connection() as connection:
+        found = await connection.execute(
             "select statement from pg_prepared_statements where statement like '%created_at desc%'"
         )
         assert await found.fetchall() == []
 
 
-async def test_all_pages_together_are_all_orders_once(clean_database: str) -> None:
+async def test_pages_together_list_every_order_once(clean_database: str) -> None:
     fill(clean_database, many=2_000)
     async with create_pool(clean_database, size=1, wait_seconds=5) as pool:
         orders, before = PostgresOrders(pool), None
@@ -129,8 +129,8 @@ async def test_all_pages_together_are_all_orders_once(clean_database: str) -> No
             seen += [order.id for order in page]
             assert page[-1].created_at is not None
             before = (page[-1].created_at, page[-1].id)
-            with psycopg.connect(clean_database, autocommit=True) as link:  # meanwhile new ones arrive
-                link.execute(
+            with psycopg.connect(clean_database, autocommit=True) as connection:  # orders arrive between the pages
+                connection.execute(
                     "insert into orders (id, price, tax, final_price) values (%s, 1, 0, 1)", [f"new-{len(seen)}"]
                 )
 

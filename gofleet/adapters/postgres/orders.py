@@ -116,8 +116,7 @@ class PostgresOrders:
         }
         # Never prepared: which conditions apply depends on the values, and only a plan made for them uses the indexes.
         # A generic plan would read, for a later page, everything before it.
-        async with acquire(self._pool) as connection:
-            return [order_of(row) for row in await fetch_rows(connection, ORDERS.list, values, prepare=False)]
+        return await self._orders(ORDERS.list, values, prepare=False)
 
     async def count_open(self, customer_id: str, limit: int) -> int:
         values = {"customer_id": customer_id, "limit": limit}
@@ -126,9 +125,7 @@ class PostgresOrders:
         return row[0] if row else 0
 
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]:
-        async with acquire(self._pool) as connection:
-            rows = await fetch_rows(connection, ORDERS.overdue, {"seconds": seconds, "limit": limit})
-        return [order_of(row) for row in rows]
+        return await self._orders(ORDERS.overdue, {"seconds": seconds, "limit": limit})
 
     async def republish_pending(self, after_seconds: float, limit: int) -> Sequence[str]:
         values = {
@@ -154,6 +151,12 @@ class PostgresOrders:
         values = {"after": after.driver_id if after else "", "limit": limit}
         async with acquire(self._pool) as connection:
             return [Holding(**row) for row in await fetch_rows(connection, ORDERS.live, values)]
+
+    async def _orders(
+        self, query: LiteralString, values: Mapping[str, object], *, prepare: bool | None = None
+    ) -> Sequence[Order]:
+        async with acquire(self._pool) as connection:
+            return [order_of(row) for row in await fetch_rows(connection, query, values, prepare=prepare)]
 
 
 class _Insert(NamedTuple):
