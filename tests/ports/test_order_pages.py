@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,9 +57,11 @@ async def plan_of(pool: Pool, criteria: OrderFilter) -> Plan:
     sent: list[dict[str, object]] = []
 
     class RecordingOrders(PostgresOrders):
-        async def _orders(self, query: Any, values: dict[str, object], *, prepare: bool | None = None) -> list[Order]:
+        async def _orders(
+            self, query: Any, values: Mapping[str, object], *, prepare: bool | None = None
+        ) -> list[Order]:
             assert (query, prepare) == (ORDERS.list, False)
-            sent.append(values)
+            sent.append(dict(values))
             return []
 
     await RecordingOrders(pool).list(criteria, LIMIT)

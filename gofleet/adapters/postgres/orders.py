@@ -19,7 +19,7 @@ from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import Holding, OrderFilter
-from gofleet.telemetry.event_log import EventLog
+from gofleet.telemetry.logging import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import set_order_id
 
