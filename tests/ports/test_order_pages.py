@@ -123,7 +123,7 @@ async def test_repeated_lists_are_never_planned_generically(full: Pool) -> None:
 
 
 async def test_pages_together_list_every_order_once(clean_database: str) -> None:
-    fill(clean_database, many=2_000)
+    fill(clean_database, count=2_000)
     async with create_pool(clean_database, size=1, wait_seconds=5) as pool:
         orders, before = PostgresOrders(pool), None
         seen: list[str] = []
