@@ -67,10 +67,10 @@ async def measure(at: Bench) -> list[Figure]:
         storms: list[_Storm] = []
         for number in at.rounds[:STORMS]:
             storms.append(await _storm(fleet, sustained, seconds, f"storm{number}-"))
-            told = storms[-1]
+            last = storms[-1]
             at.say(
-                f"{CASE} {number + 1}: {TIMES} x {sustained:.0f}/s, {dict(told.outcome.counts)},"
-                f" p95 {told.outcome.milliseconds(95):.0f} ms, at rest after {told.rest_seconds:.0f} s"
+                f"{CASE} {number + 1}: {TIMES} x {sustained:.0f}/s, {dict(last.outcome.counts)},"
+                f" p95 {last.outcome.milliseconds(95):.0f} ms, at rest after {last.rest_seconds:.0f} s"
             )
         await fleet.verified()
     return _figures(storms)

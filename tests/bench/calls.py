@@ -38,7 +38,7 @@ BATCH = 1000
 
 
 @dataclass
-class Answered:
+class CallResult:
     """How long each call took, seconds; `things` is what they were about: searches, positions."""
 
     seconds: float
@@ -56,7 +56,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Calls:
-    """So many calls at once on one connection, each followed by the next, about one of `drivers` or a place in the
+    """Concurrent calls on one connection, each followed by the next, about one of `drivers` or a place in the
     city; a stream is one call with a batch of positions after the other. GRPCError or AssertionError if any of them is
     not answered well."""
 
@@ -66,17 +66,17 @@ class Calls:
     at_once: int = 8
     drivers: int = 1
 
-    def __call__(self) -> Answered:
+    def __call__(self) -> CallResult:
         return uvloop.run(self._measured())
 
-    async def _measured(self) -> Answered:
+    async def _measured(self) -> CallResult:
         channel = Channel(HOST, self.port)
         stub, chance = FleetServiceStub(channel), random.Random(1)  # noqa: S311
         once = {"search": _search, "move": _move, "stream": _stream}[self.kind](self, stub, chance)
         try:
             await once(time.perf_counter())  # also connects
             began = time.perf_counter()
-            answered = Answered(0.0)
+            answered = CallResult(0.0)
             await asyncio.gather(*(_repeated(once, began + self.seconds, answered) for _ in range(self.at_once)))
             answered.seconds = time.perf_counter() - began
             return answered
@@ -84,11 +84,11 @@ class Calls:
             channel.close()
 
 
-Once = Callable[[float], Coroutine[None, None, int]]
+Call = Callable[[float], Coroutine[None, None, int]]
 """One call, which ends by the given time if that is for it to say: how many things it was about."""
 
 
-async def _repeated(once: Once, until: float, answered: Answered) -> None:
+async def _repeated(once: Call, until: float, answered: CallResult) -> None:
     while (began := time.perf_counter()) < until:
         things = await once(until)  # on a line of its own: `+=` would have read the sum before all others added to it
         answered.things += things
@@ -100,7 +100,7 @@ def somewhere(chance: random.Random, degrees: float = SEARCHED_DEGREES) -> tuple
     return lat + chance.uniform(-degrees, degrees), lng + chance.uniform(-degrees, degrees)
 
 
-def _search(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once:
+def _search(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Call:
     numbers, name = itertools.count(), f"{time.time_ns():x}"
 
     async def once(until: float) -> int:
@@ -115,7 +115,7 @@ def _search(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once
     return once
 
 
-def _move(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once:
+def _move(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Call:
     async def once(until: float) -> int:
         lat, lng = somewhere(chance)
         driver_id = driver(chance.randrange(calls.drivers))
@@ -125,7 +125,7 @@ def _move(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once:
     return once
 
 
-def _stream(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Once:
+def _stream(calls: Calls, stub: FleetServiceStub, chance: random.Random) -> Call:
     batches = itertools.cycle(_batches(calls.drivers, chance))  # made beforehand: that is no work of the service
 
     async def sent(until: float) -> AsyncGenerator[StreamPositionsRequest]:

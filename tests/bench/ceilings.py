@@ -62,10 +62,10 @@ async def by_pgbench(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    told = (await process.communicate())[0].decode()
-    done, rate = DONE.search(told), RATE.search(told)
+    output = (await process.communicate())[0].decode()
+    done, rate = DONE.search(output), RATE.search(output)
     if process.returncode or done is None or rate is None:
-        raise AssertionError(told)
+        raise AssertionError(output)
     return float(rate[1]), int(done[1])
 
 

@@ -6,21 +6,21 @@ import psycopg
 
 from tests.bench.backlog import leave_events
 from tests.bench.figures import Aim, Figure
-from tests.bench.load import apart
+from tests.bench.load import in_own_process
 from tests.bench.queues import ByAioPika, forget
 from tests.bench.servers import Bench, Measured
 from tests.waiting import eventually
 
 CASE = "drain"
 BACKLOG = 100_000
-FEW = 2000
+SMOKE_EVENTS = 2000
 RATE_MIN = 3000.0
 SECONDS = 600.0
 CEILING = "bare aio-pika, confirms gathered"
 
 
 async def measure(at: Bench) -> list[Figure]:
-    backlog = FEW if at.smoke else BACKLOG
+    backlog = SMOKE_EVENTS if at.smoke else BACKLOG
     rates: list[float] = []
     bare: list[float] = []
     for number, variant in at.turns(2):
@@ -68,4 +68,4 @@ async def _bare(at: Bench, measured: Measured, count: int) -> float:
     with psycopg.connect(measured.conninfo) as connection:
         (body,) = connection.execute("select payload::text from outbox").fetchone() or ("",)
     prefix = measured.installation.environment["NAME_PREFIX"]
-    return await apart(ByAioPika(at.servers.rabbit.address.url, prefix, body.encode(), count))
+    return await in_own_process(ByAioPika(at.servers.rabbit.address.url, prefix, body.encode(), count))

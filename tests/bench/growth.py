@@ -17,7 +17,7 @@ from tests.bench.servers import Bench, Measured
 
 CASE = "growth"
 SIZES = (10_000, 1_000_000, 5_000_000)
-FEW = (100, 1000)
+SMOKE_SIZES = (100, 1000)
 REPETITIONS = 2
 """Of the relay, at most."""
 SPELLS = 3
@@ -58,7 +58,7 @@ async def measure(at: Bench) -> list[Figure]:
     few, many = (replace(at, repetitions=each) for each in (min(at.repetitions, REPETITIONS), at.repetitions * SPELLS))
     with ExitStack() as stack:
         grown: list[_Tables] = []
-        for number, size in enumerate(FEW if at.smoke else SIZES):
+        for number, size in enumerate(SMOKE_SIZES if at.smoke else SIZES):
             ports = {"WEB_SERVER_PORT": str(FIRST_PORT + number), "GRPC_PORT": str(FIRST_PORT + 100 + number)}
             measured = stack.enter_context(at.servers.installation(CASE, **ports))
             grow(measured.conninfo, size)

@@ -43,12 +43,12 @@ class _Api:
     port: int
     token: str
     rates: list[float] = field(default_factory=list[float])
-    asked: int = 0
+    sent: int = 0
 
     async def burst(self, orders: int) -> None:
         request = NewOrders(f"{self.port}-", token=self.token)
-        outcome = await send(Load(request, (self.port,), AT_ONCE, BURST_SECONDS, first=self.asked, most=orders))
-        self.asked += orders
+        outcome = await send(Load(request, (self.port,), AT_ONCE, BURST_SECONDS, first=self.sent, most=orders))
+        self.sent += orders
         if outcome.accepted != orders:
             raise AssertionError(f"{self.name}: {outcome.counts}")
         self.rates.append(outcome.rate)
@@ -65,12 +65,12 @@ async def _doors(at: Bench) -> list[Figure]:
             provider.publish(published(FIRST))
             asking = {"AUTH": "oidc", "AUTH_ISSUER": provider.url, "AUTH_AUDIENCE": AUDIENCE}
             given = token(claims(iss=provider.url, sub="bench", roles=["service"], exp=claims()["iat"] + 3500))
-            doors: Mapping[str, Mapping[str, str]] = {
+            modes: Mapping[str, Mapping[str, str]] = {
                 "without authentication": {"AUTH": "off", "LIMITS": "off"},
                 "with tokens": {**asking, "LIMITS": "off"},
                 "with tokens and rate limits": {**asking, **COUNTING},
             }
-            apis = [_Api(name, _started(measured, door), given) for name, door in doors.items()]
+            apis = [_Api(name, _started(measured, mode), given) for name, mode in modes.items()]
             for api in apis:
                 await api.burst(orders)
                 api.rates.clear()
@@ -87,9 +87,9 @@ async def _doors(at: Bench) -> list[Figure]:
     ]
 
 
-def _started(measured: Measured, door: Mapping[str, str]) -> int:
+def _started(measured: Measured, mode: Mapping[str, str]) -> int:
     port = free_port("127.0.0.1", 18_700)
-    measured.installation.start("api", WEB_SERVER_PORT=str(port), **door)
+    measured.installation.start("api", WEB_SERVER_PORT=str(port), **mode)
     return port
 
 

@@ -12,7 +12,7 @@ import psycopg
 from gofleet.parts import free_port
 from tests.bench.ceilings import ByPsycopg, by_pgbench
 from tests.bench.figures import Aim, Figure, ratio
-from tests.bench.load import Load, NewOrders, apart, send
+from tests.bench.load import Load, NewOrders, in_own_process, send
 from tests.bench.outcomes import Outcome
 from tests.bench.peer import a_peer
 from tests.bench.servers import Bench, Measured
@@ -27,8 +27,8 @@ OPEN_CONNECTIONS = 256
 EASY = 0.7
 """At this part of what a closed loop got in, latency is measured with an open one."""
 PATIENT = {"WEB_TARGET_SECONDS": "10"}
-"""Nobody is turned away, as the peer turns nobody away: who refuses some looks fast, and a machine that stalls once
-would end the measurement. What is refused under load, `backpressure` measures."""
+"""No load shedding, as in the peer: a server that sheds requests looks fast, and one stall of the machine would end the
+measurement. `backpressure` measures load shedding."""
 PGBENCH, PSYCOPG = "pgbench, one statement per order", "bare psycopg, one statement per order"
 
 
@@ -39,7 +39,7 @@ class _Target:
     name: str
     ports: tuple[int, ...]
     conninfo: str
-    asked: int = 0
+    sent: int = 0
     accepted: int = 0
     closed: list[Outcome] = field(default_factory=list[Outcome])
     open: list[Outcome] = field(default_factory=list[Outcome])
@@ -48,8 +48,8 @@ class _Target:
         """AssertionError if any order was not taken."""
         connections = CONNECTIONS if rate is None else OPEN_CONNECTIONS
         request = NewOrders("ingest-")
-        outcome = await send(Load(request, self.ports, connections, seconds, rate, seconds / 4, self.asked))
-        self.asked += len(outcome.numbers)
+        outcome = await send(Load(request, self.ports, connections, seconds, rate, seconds / 4, self.sent))
+        self.sent += len(outcome.numbers)
         self.accepted += outcome.accepted
         if outcome.accepted != len(outcome.statuses):
             raise AssertionError(f"{self.name} answered {outcome.counts}")
@@ -107,7 +107,7 @@ def _launched(measured: Measured, port: int) -> Running:
 
 
 async def _measured(at: Bench, targets: list[_Target], ceilings: list[_Ceiling], seconds: float) -> None:
-    for target in targets:  # what is first asked of a process is slower: connections, statements, memory
+    for target in targets:  # what is first sent of a process is slower: connections, statements, memory
         await target.load(seconds / 2)
     for number, variant in at.turns(len(targets) + len(ceilings)):
         if variant < len(targets):
@@ -132,7 +132,9 @@ def _pgbench(at: Bench, stack: AsyncExitStack, seconds: float) -> _Ceiling:
 
 def _psycopg(at: Bench, stack: AsyncExitStack, seconds: float) -> _Ceiling:
     conninfo = stack.enter_context(at.servers.database("psycopg"))
-    return _Ceiling(PSYCOPG, conninfo, lambda first: apart(ByPsycopg(conninfo, PSYCOPG_CONNECTIONS, seconds, first)))
+    return _Ceiling(
+        PSYCOPG, conninfo, lambda first: in_own_process(ByPsycopg(conninfo, PSYCOPG_CONNECTIONS, seconds, first))
+    )
 
 
 def _figures(one: _Target, two: _Target, peer: _Target, pgbench: _Ceiling, bare: _Ceiling) -> list[Figure]:

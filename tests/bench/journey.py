@@ -24,14 +24,14 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from grpclib.client import Channel
 
 from gofleet.adapters.grpc.pb import FleetServiceStub, SearchDriverRequest
-from tests.bench.calls import Answered, an_empty_service
+from tests.bench.calls import CallResult, an_empty_service
 from tests.bench.ceilings import ADD, PAYLOAD
 from tests.bench.connections import HOST
-from tests.bench.load import SETTLE_SECONDS, apart
+from tests.bench.load import SETTLE_SECONDS, in_own_process
 from tests.bench.servers import Bench
 from tests.bench.town import anywhere
 
-Link = psycopg.AsyncConnection[Any]
+Connection = psycopg.AsyncConnection[Any]
 _calls = itertools.count(1)
 """What one leaves behind in Redis (leases) must not meet the next one."""
 PROCESSES = 2
@@ -54,8 +54,8 @@ select %(event_id)s, id, version, %(type)s, %(payload)s::jsonb || jsonb_build_ob
 """
 
 
-async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> Answered:
-    """So many journeys at once, made by two processes if there are many: how long each took until its order was
+async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> CallResult:
+    """Concurrent journeys, made by two processes if there are many: how long each took until its order was
     dispatched, and how many came to their end."""
     processes = min(PROCESSES, at_once)
     valkey = at.servers.valkey.address
@@ -75,15 +75,15 @@ async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> A
                 )
                 for number in range(processes)
             ]
-            parts = await asyncio.gather(*(apart(each) for each in journeys))
+            parts = await asyncio.gather(*(in_own_process(each) for each in journeys))
     took = [seconds for part in parts for seconds in part.took]
-    return Answered(max(part.seconds for part in parts), took, sum(part.things for part in parts))
+    return CallResult(max(part.seconds for part in parts), took, sum(part.things for part in parts))
 
 
 @dataclass(frozen=True)
 class Journeys:
-    """The journeys of process `number`; `name` sets its queue, its keys and its orders apart. TimeoutError if one of
-    them does not come to its end."""
+    """The journeys of process `number`; `name` separates its queue, keys and orders from others. TimeoutError if one of
+    them does not end."""
 
     number: int
     name: str
@@ -94,26 +94,26 @@ class Journeys:
     seconds: float
     at_once: int
 
-    def __call__(self) -> Answered:
+    def __call__(self) -> CallResult:
         return uvloop.run(self._made())
 
-    async def _made(self) -> Answered:
+    async def _made(self) -> CallResult:
         async with AsyncExitStack() as stack:
             road = await self._road(stack)
-            links = [
+            connections = [
                 await stack.enter_async_context(await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True))
                 for _ in range(self.at_once)
             ]
-            await self._travel(road, links, self.seconds / 4)  # what is first asked of a connection is slower
-            return await self._travel(road, links, self.seconds)
+            await self._travel(road, connections, self.seconds / 4)  # what is first asked of a connection is slower
+            return await self._travel(road, connections, self.seconds)
 
-    async def _travel(self, road: _Road, links: list[Link], seconds: float) -> Answered:
-        answered, began = Answered(0.0), time.perf_counter()
+    async def _travel(self, road: _Road, connections: list[Connection], seconds: float) -> CallResult:
+        answered, began = CallResult(0.0), time.perf_counter()
         async with asyncio.timeout(seconds + SETTLE_SECONDS):
             await asyncio.gather(
                 *(
-                    road.travel(link, f"{self.name}-{lane}", began + seconds, answered)
-                    for lane, link in enumerate(links)
+                    road.travel(connection, f"{self.name}-{number}", began + seconds, answered)
+                    for number, connection in enumerate(connections)
                 )
             )
         answered.seconds = time.perf_counter() - began
@@ -153,24 +153,24 @@ class _Road:
     async def arrived(self, message: AbstractIncomingMessage) -> None:
         self.coming.pop(str(message.message_id)).set_result(message)
 
-    async def travel(self, link: Link, driver_id: str, until: float, answered: Answered) -> None:
+    async def travel(self, connection: Connection, driver_id: str, until: float, answered: CallResult) -> None:
         """One order after the other, each to the same driver."""
         while (began := time.perf_counter()) < until:
             number = next(self.numbers)
             order_id = f"{self.of.name}-{number:012}"
             events = [UUID(int=number << 16 | self.of.number << 8 | version) for version in (1, 2, 3)]
             new = {"id": order_id, "event_id": events[0], "payload": PAYLOAD}
-            added = await link.execute(ADD_ONE, new, prepare=True)
+            added = await connection.execute(ADD_ONE, new, prepare=True)
             if await added.fetchone() is None:
                 raise AssertionError(f"{order_id} was there already")
             created = await self._announced(events[0])
             await self._searched(order_id)
             move = {"id": order_id, "driver_id": driver_id, "handled_id": events[0], "payload": PAYLOAD}
-            await _moved(link, {**move, "version": 1, "status": "DISPATCHED", "event_id": events[1]})
+            await _moved(connection, {**move, "version": 1, "status": "DISPATCHED", "event_id": events[1]})
             answered.took.append(time.perf_counter() - began)
             await created.ack()
             await (await self._announced(events[1])).ack()
-            await _moved(link, {**move, "version": 2, "status": "DELIVERED", "event_id": events[2]})
+            await _moved(connection, {**move, "version": 2, "status": "DELIVERED", "event_id": events[2]})
             await (await self._announced(events[2])).ack()
             answered.things += 1
 
@@ -192,7 +192,7 @@ class _Road:
             raise AssertionError(f"{order_id} was searched for before")
 
 
-async def _moved(link: Link, move: dict[str, object]) -> None:
-    moved = await link.execute(MOVE, {**move, "type": f"orders.{str(move['status']).lower()}"}, prepare=True)
+async def _moved(connection: Connection, move: dict[str, object]) -> None:
+    moved = await connection.execute(MOVE, {**move, "type": f"orders.{str(move['status']).lower()}"}, prepare=True)
     if moved.rowcount != 1:
         raise AssertionError(f"{move['id']} was not moved")

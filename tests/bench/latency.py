@@ -6,7 +6,7 @@ ceiling, what the same hops take one after the other without any of us.
 
 from __future__ import annotations
 
-from tests.bench.calls import Answered
+from tests.bench.calls import CallResult
 from tests.bench.dispatching import Spell, a_fleet
 from tests.bench.figures import Aim, Figure
 from tests.bench.journey import bare_journeys
@@ -28,7 +28,7 @@ BARE_SECONDS = 5.0
 
 async def measure(at: Bench) -> list[Figure]:
     spells: dict[float, list[Spell]] = {rate: [] for rate in RATES}
-    bare: list[Answered] = []
+    bare: list[CallResult] = []
     rates = list(RATES)
     async with a_fleet(at, CASE, 300 if at.smoke else DRIVERS) as fleet:
         await fleet.spell(fleet.plan(0.5 if at.smoke else 4.0, 0, 50.0, patient=True))
@@ -56,6 +56,6 @@ def _figure(rate: float, percent: int, spells: list[Spell]) -> Figure:
     return Figure(CASE, name, "ms", values, f"{BARE}, p{percent}", better="lower", aim=aim)
 
 
-def _bare(percent: int, bare: list[Answered]) -> Figure:
+def _bare(percent: int, bare: list[CallResult]) -> Figure:
     values = tuple(each.milliseconds(percent) for each in bare)
     return Figure(CASE, f"{BARE}, p{percent}", "ms", values, better="lower")

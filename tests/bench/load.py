@@ -57,9 +57,9 @@ def request(method: str, path: str, body: str = "", token: str = "") -> bytes:
 class Load:
     """What to send: `request(n)` for n = `first`, `first` + 1, ...; the connections go to `ports` in turn.
 
-    Without a `rate` the loop is closed: each connection asks again as soon as it is answered. With one, so many a
-    second are due at even distances whatever the answers do, and what finds no free connection waits for one. The
-    first `warm_seconds` are sent but not measured. `most` ends a closed loop after so many requests, if that is sooner.
+    Without a `rate` the loop is closed: each connection sends the next request after a response. With one, requests are
+    due at even distances whatever the responses do, and wait for a free connection. The first `warm_seconds` are sent
+    but not measured. `most` ends a closed loop after that number of requests, if that is sooner.
     """
 
     request: Callable[[int], bytes]
@@ -72,15 +72,15 @@ class Load:
     most: int | None = None
 
 
-async def apart(work: Callable[[], T]) -> T:
-    """What `work` (anything that pickles) answers in a process of its own."""
+async def in_own_process(work: Callable[[], T]) -> T:
+    """Run `work` (which must pickle) in a process of its own; returns its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 async def send(load: Load) -> Outcome:
     """Send it from a process of its own; a broken connection is opened again. TimeoutError if answers stay away."""
-    return await apart(partial(_send, load))
+    return await in_own_process(partial(_send, load))
 
 
 def _send(load: Load) -> Outcome:

@@ -21,9 +21,10 @@ SETTINGS = (*POSTGRES_SETTINGS, "fsync", "synchronous_commit")
 
 
 def described(servers: Servers) -> dict[str, str]:
-    """Name and value of whatever a reader must know."""
+    """The conditions of a measurement, by name."""
     with psycopg.connect(conninfo_of(servers.postgres, "postgres")) as connection:
-        told = {name: str(_only(connection, f"show {name}")) for name in ("server_version", *SETTINGS)}
+        server = {name: str(_only(connection, f"show {name}")) for name in SETTINGS}
+        version = _only(connection, "show server_version")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -32,7 +33,7 @@ def described(servers: Servers) -> dict[str, str]:
         "memory": f"{memory:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "fsync of 4 KiB": f"{_fsync_micros(servers.place):.0f} µs",
-        "PostgreSQL": f"{told.pop('server_version')}: " + ", ".join(f"{name} {value}" for name, value in told.items()),
+        "PostgreSQL": f"{version}: " + ", ".join(f"{name} {value}" for name, value in server.items()),
         "roles": f"each with JSON logs to a file, metrics, {float(TRACED_SHARE):.0%} of the traces to a collector, "
         "publisher confirms, quorum queues; Valkey with its append-only file",
     }
@@ -45,8 +46,9 @@ def _only(connection: psycopg.Connection[tuple[object, ...]], query: str) -> obj
 
 def _commit() -> str:
     """Of the code under measurement; `+` where it has been changed since."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
+    command = ["git", "describe", "--always", "--dirty=+"]
+    described = subprocess.run(command, capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"
 
 
 def _processor() -> str:

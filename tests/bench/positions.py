@@ -13,7 +13,7 @@ import redis
 
 from tests.bench.calls import Calls, driver, somewhere
 from tests.bench.figures import Aim, Figure
-from tests.bench.load import Load, apart, request, send
+from tests.bench.load import Load, in_own_process, request, send
 from tests.bench.queues import forget
 from tests.bench.servers import Bench, Measured
 
@@ -50,16 +50,16 @@ async def _once(at: Bench, measured: Measured, name: str, seconds: float) -> flo
     environment = measured.installation.environment
     fleet_port = int(environment["GRPC_PORT"])
     if name == WAYS["unary"]:
-        return (await apart(Calls("move", fleet_port, seconds, at_once=8, drivers=DRIVERS))).rate
+        return (await in_own_process(Calls("move", fleet_port, seconds, at_once=8, drivers=DRIVERS))).rate
     if name == WAYS["stream"]:
-        return (await apart(Calls("stream", fleet_port, seconds, at_once=2, drivers=DRIVERS))).rate
+        return (await in_own_process(Calls("stream", fleet_port, seconds, at_once=2, drivers=DRIVERS))).rate
     if name == BATCHES:
         outcome = await send(Load(Batches(DRIVERS), (int(environment["WEB_SERVER_PORT"]),), 4, seconds))
         if set(outcome.counts) != {200}:
             raise AssertionError(f"batches were answered {outcome.counts}")
         return outcome.rate * IN_ONE_REQUEST
     address = at.servers.valkey.address
-    return await apart(ByRedis(address.host, address.port, seconds))
+    return await in_own_process(ByRedis(address.host, address.port, seconds))
 
 
 @dataclass(frozen=True)

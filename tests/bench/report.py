@@ -126,5 +126,5 @@ def summary(figures: Sequence[Figure]) -> str:
     """In one line: how many aims there were, and which were missed."""
     aimed = [figure for figure in figures if figure.aim]
     missed = [f"{figure.case}: {figure.name}" for figure in aimed if figure.kept is False]
-    told = f"{len(aimed) - len(missed)} of {len(aimed)} targets met"
-    return f"{told}; missed: {'; '.join(missed)}" if missed else told
+    kept = f"{len(aimed) - len(missed)} of {len(aimed)} targets met"
+    return f"{kept}; missed: {'; '.join(missed)}" if missed else kept

@@ -11,10 +11,10 @@ from typing import Any
 import redis
 
 from gofleet.parts import free_port
-from tests.bench.calls import PICKUP_DEGREES, SEARCHED_DEGREES, Answered, Calls, an_empty_service, somewhere
+from tests.bench.calls import PICKUP_DEGREES, SEARCHED_DEGREES, CallResult, Calls, an_empty_service, somewhere
 from tests.bench.connections import HOST
 from tests.bench.figures import Aim, Figure, ratio
-from tests.bench.load import CENTRE, apart
+from tests.bench.load import CENTRE, in_own_process
 from tests.bench.queues import forget
 from tests.bench.servers import Bench, Measured
 from tests.journeys.installation import Running
@@ -23,7 +23,7 @@ from tests.waiting import eventually
 CASE = "search"
 REACHES = {1_000: 5000, 100_000: 625, 1_000_000: 625}
 """Drivers, and within how many metres of a pickup a search has met enough of them."""
-FEW = {1_000: 5000, 2_000: 5000, 4_000: 5000}
+SMOKE_RATES = {1_000: 5000, 2_000: 5000, 4_000: 5000}
 SETTINGS = {"CLAIM_SECONDS": "0.2", "POSITION_STALE_SECONDS": "3600"}
 """So that a thousand searches a second do not run out of drivers, whose positions need no refresh."""
 COUNT = 18
@@ -53,7 +53,7 @@ class _Fleet:
     reach: int
     measured: Measured
     process: Running
-    found: list[Answered] = field(default_factory=list[Answered])
+    found: list[CallResult] = field(default_factory=list[CallResult])
     bare: list[float] = field(default_factory=list[float])
 
     @property
@@ -64,11 +64,11 @@ class _Fleet:
 async def measure(at: Bench) -> list[Figure]:
     seconds = 0.5 if at.smoke else 3.0
     address = at.servers.valkey.address
-    empty: list[Answered] = []
+    empty: list[CallResult] = []
     client: Any = redis.Redis(host=address.host, port=address.port)  # its commands are typed for a later answer too
     with ExitStack() as stack, client:
         fleets: list[_Fleet] = []
-        for size, reach in (FEW if at.smoke else REACHES).items():
+        for size, reach in (SMOKE_RATES if at.smoke else REACHES).items():
             # Before any of them listens, so each looks in a range of its own.
             port, metrics_port = (str(free_port(HOST, first + 20 * len(fleets))) for first in (18_320, 18_720))
             measured = stack.enter_context(at.servers.installation(CASE, **SETTINGS, GRPC_PORT=port))
@@ -79,13 +79,13 @@ async def measure(at: Bench) -> list[Figure]:
         await eventually(lambda: not _is_writing(client), within=120, every=0.5)
         async with an_empty_service() as empty_port:
             for fleet in fleets:  # the first requests are slower
-                await apart(Calls("search", fleet.port, seconds / 3))
+                await in_own_process(Calls("search", fleet.port, seconds / 3))
             for number, variant in at.turns(len(fleets) + 1):
                 if variant == len(fleets):
-                    empty.append(await apart(Calls("search", empty_port, seconds)))
+                    empty.append(await in_own_process(Calls("search", empty_port, seconds)))
                     continue
                 fleet = fleets[variant]
-                fleet.found.append(await apart(Calls("search", fleet.port, seconds)))
+                fleet.found.append(await in_own_process(Calls("search", fleet.port, seconds)))
                 fleet.bare.append(_geosearch(client, fleet, seconds / 2))
                 at.say(f"{CASE} {number + 1}: {fleet.size:,} drivers p99 {fleet.found[-1].milliseconds(99):.1f} ms")
         for fleet in fleets:
@@ -108,8 +108,8 @@ def _fill(client: Any, prefix: str, size: int) -> None:
 
 def _is_writing(client: Any) -> bool:
     """Whether it is busy with a new copy of its file."""
-    told = client.info("persistence")
-    return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+    persistence = client.info("persistence")
+    return bool(persistence["aof_rewrite_in_progress"] or persistence["aof_rewrite_scheduled"])
 
 
 def _geosearch(client: Any, fleet: _Fleet, seconds: float) -> float:
@@ -126,7 +126,7 @@ def _geosearch(client: Any, fleet: _Fleet, seconds: float) -> float:
     return done / spent
 
 
-def _figures(fleets: list[_Fleet], empty: list[Answered]) -> list[Figure]:
+def _figures(fleets: list[_Fleet], empty: list[CallResult]) -> list[Figure]:
     figures = [Figure(CASE, EMPTY, "calls/s", tuple(each.rate for each in empty))]
     figures += [_took("empty unary call", empty, percent) for percent in (50, 99)]
     for fleet in fleets:
@@ -144,7 +144,7 @@ def _figures(fleets: list[_Fleet], empty: list[Answered]) -> list[Figure]:
     ]
 
 
-def _took(name: str, found: list[Answered], percent: int, ceiling: str | None = None) -> Figure:
+def _took(name: str, found: list[CallResult], percent: int, ceiling: str | None = None) -> Figure:
     ceiling = ceiling and f"{ceiling} p{percent}"
     values = tuple(each.milliseconds(percent) for each in found)
     return Figure(CASE, f"{name} p{percent}", "ms", values, ceiling, better="lower")

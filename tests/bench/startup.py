@@ -29,10 +29,10 @@ async def measure(at: Bench) -> list[Figure]:
             found[role].append(await _started(measured, role))
             at.say(f"{CASE} {number + 1}: {role} ready after {found[role][-1][0]:.2f} s")
         await forget(at.servers, measured)
-    told = {"until ready": 0, "CPU until ready": 1}
+    units = {"until ready": 0, "CPU until ready": 1}
     return [
         Figure(CASE, f"{role}, {name}", "s", tuple(times[which] for times in found[role]), better="lower")
-        for name, which in told.items()
+        for name, which in units.items()
         for role in ROLES
     ]
 

@@ -26,7 +26,7 @@ input()"""
 
 @contextmanager
 def saying(program: str) -> Generator[tuple[int, str]]:
-    """The pid of a process that has done its work and waits, and what it said."""
+    """The pid of a process that has done its work and waits, and what it output."""
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         yield process.pid, process.stdout.readline().decode()
@@ -39,8 +39,8 @@ def having(program: str) -> Generator[int]:
 
 
 def test_what_a_process_used_is_its_own_even_if_another_tree_started_it() -> None:
-    with saying(STARTING) as (us, said):
-        used = read({"us": [us], "them": [int(said)]}).trees
+    with saying(STARTING) as (us, output):
+        used = read({"us": [us], "them": [int(output)]}).trees
         together = read({"us": [us]}).trees
 
     assert used["them"] >= 300 - TICK_MS

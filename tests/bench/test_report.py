@@ -57,12 +57,12 @@ def test_nothing_has_no_percentile() -> None:
 
 
 def test_the_report_tells_ratios_to_ceilings_what_was_missed_and_what_failed() -> None:
-    told = a_report().markdown()
+    markdown = a_report().markdown()
 
-    assert "| ours | 20 | orders/s | 100% | 0.50 |" in told
-    assert "| ingest | of theirs | at least 60 % | 0.5 | **missed** |" in told
-    assert "| ingest | p99 | at most 100 ms | 90 ms | met |" in told
-    assert "**Failed**: why" in told
+    assert "| ours | 20 | orders/s | 100% | 0.50 |" in markdown
+    assert "| ingest | of theirs | at least 60 % | 0.5 | **missed** |" in markdown
+    assert "| ingest | p99 | at most 100 ms | 90 ms | met |" in markdown
+    assert "**Failed**: why" in markdown
 
 
 def test_a_program_reads_every_repetition(tmp_path: Path) -> None:
@@ -122,6 +122,6 @@ def test_an_unknown_case_is_an_error_before_anything_starts(capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         main(["no-such-case"])
 
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert ended.value.code == 2
-    assert all(case in told for case in CASES)
+    assert all(case in error for case in CASES)

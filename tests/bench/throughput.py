@@ -60,12 +60,12 @@ def _waited(spells: list[Spell], percent: int, aim: Aim | None) -> Figure:
 
 def _cpu(spells: list[Spell]) -> list[Figure]:
     """Of each role and service, and of all of them together: the rest (the measuring, others) is reported
-    apart."""
+    separately."""
     ours = {name: tuple(each.cpu[name] for each in spells) for name in spells[0].cpu}
     extra = {name: ours.pop(name) for name in ("bench", ELSEWHERE)}
     all_of_it = tuple(map(sum, zip(*ours.values(), strict=True)))
-    told = {**ours, "roles and services": all_of_it, **extra}
-    return [Figure(CASE, f"CPU {name}", "ms/order", values, better="lower") for name, values in told.items()]
+    reported = {**ours, "roles and services": all_of_it, **extra}
+    return [Figure(CASE, f"CPU {name}", "ms/order", values, better="lower") for name, values in reported.items()]
 
 
 def _memory(resident: dict[str, float]) -> list[Figure]:

@@ -15,7 +15,7 @@ import psycopg
 import uvloop
 
 from tests.bench.connections import Connection
-from tests.bench.load import CENTRE, apart, request
+from tests.bench.load import CENTRE, in_own_process, request
 
 LOOK_SECONDS = 0.05
 """The interval between two reads of dispatched orders."""
@@ -28,8 +28,8 @@ DEGREES = 0.03
 @dataclass(frozen=True)
 class Plan:
     """For `seconds` orders are created: `rate` a second at even distances, or, without it, as many as keep
-    `under_way` of them between their creation and their delivery. What has a driver is delivered at once, or, if
-    drivers are `patient`, after the last order, when it takes nobody's time."""
+    `under_way` of them between their creation and their delivery. Dispatched orders are delivered at once, or, if
+    drivers are `patient`, after the last order, when deliveries do not slow the measurement."""
 
     ports: tuple[int, ...]
     conninfo: str
@@ -54,7 +54,7 @@ class Done:
 
 async def live(plan: Plan) -> Done:
     """Until all is delivered. What an order waits for, the caller must have seen to: drivers, and all four roles."""
-    return await apart(partial(_live, plan))
+    return await in_own_process(partial(_live, plan))
 
 
 def _live(plan: Plan) -> Done:
@@ -118,11 +118,11 @@ class _Town:
         """Do one thing after the other; an order that is not taken, or not delivered, ends the measurement."""
         done = self._done
         while True:
-            delivering, asked = await self._work.get()
-            answer = await connection.ask(asked)
+            delivering, requested = await self._work.get()
+            answer = await connection.ask(requested)
             done.statuses[answer.status] += 1
             if not 200 <= answer.status < 300:
-                raise AssertionError(f"{answer.status} {answer.body.decode()} to {asked.decode()}")
+                raise AssertionError(f"{answer.status} {answer.body.decode()} to {requested.decode()}")
             if delivering:
                 self._delivered()
 

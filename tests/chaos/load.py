@@ -23,7 +23,7 @@ NOWHERE = Place(CENTRE.lat + 3, CENTRE.lng)
 """Some 330 km from every driver."""
 WAITS = "PENDING"
 ENDINGS = {"deliver": 55, "cancel": 15, "redispatch": 10, "hand": 10, "nobody": 10}
-"""The intended end of orders, in percent. Nobody = ordered from where no driver is. Two more, for faults with
+"""The intended end of orders, in percent. `nobody`: ordered from a place without drivers. Two more, for faults with
 plans of their own: leave = wait for an answer, forget = do not even wait."""
 
 

@@ -12,16 +12,16 @@ BY_STATUS = "select status, reason, count(*) from orders where id = any(%s) grou
 
 async def tally(world: World) -> tuple[str, bool]:
     """A summary; and whether each order confirmed to a client exists, in manual dispatch only with a reason."""
-    told = sorted(_created(world))
+    created = sorted(_created(world))
     async with world.connection() as connection:
-        rows = await (await connection.execute(BY_STATUS, [told])).fetchall()
+        rows = await (await connection.execute(BY_STATUS, [created])).fetchall()
     counts = Counter[str]()
     unexplained = 0
     for status, reason, count in rows:
         counts[_place(status, reason)] += count
         unexplained += count if status == "MANUAL_DISPATCH" and reason is None else 0
     parts = " + ".join(f"{count} {place}" for place, count in sorted(counts.items()))
-    return f"{len(told)} created = {parts or 'nothing'}", counts.total() == len(told) and not unexplained
+    return f"{len(created)} created = {parts or 'nothing'}", counts.total() == len(created) and not unexplained
 
 
 def _created(world: World) -> set[str]:

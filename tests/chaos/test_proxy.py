@@ -1,4 +1,4 @@
-"""The rig's own tools do what they say: else a green trial means nothing."""
+"""The tools of the rig work: without that, a passed trial proves nothing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.chaos.proxy import Connection, Edge, an_edge
 from tests.chaos.wire import Statements
 from tests.waiting import eventually
 
-Link = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-CONNECTIONS: list[Link] = []
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+CONNECTIONS: list[Streams] = []
 """All that a test has opened, closed with its server."""
 
 
@@ -46,15 +46,15 @@ async def echo() -> AsyncGenerator[Edge]:
             CONNECTIONS.clear()
 
 
-async def connected(edge: Edge) -> Link:
-    link = await asyncio.open_connection("127.0.0.1", edge.port)
-    CONNECTIONS.append(link)
-    return link
+async def connected(edge: Edge) -> Streams:
+    streams = await asyncio.open_connection("127.0.0.1", edge.port)
+    CONNECTIONS.append(streams)
+    return streams
 
 
-async def says(link: Link, text: bytes, within: float = 2.0) -> bytes:
+async def says(streams: Streams, text: bytes, within: float = 2.0) -> bytes:
     """What comes back; TimeoutError when nothing does."""
-    reader, writer = link
+    reader, writer = streams
     writer.write(text)
     async with asyncio.timeout(within):
         return await reader.readexactly(len(text))
@@ -62,11 +62,11 @@ async def says(link: Link, text: bytes, within: float = 2.0) -> bytes:
 
 async def test_it_forwards_everything_and_delays_on_request() -> None:
     async with echo() as edge:
-        link = await connected(edge)
-        assert await says(link, b"hello") == b"hello"
+        streams = await connected(edge)
+        assert await says(streams, b"hello") == b"hello"
         edge.slow(0.3)
         started = time.monotonic()
-        assert await says(link, b"slower") == b"slower"
+        assert await says(streams, b"slower") == b"slower"
         assert 0.29 <= time.monotonic() - started < 1.5
 
 
@@ -76,30 +76,30 @@ async def test_half_open_says_nothing_until_it_is_healed(up: bool, down: bool) -
         old = await connected(edge)
         edge.silence(up=up, down=down)
         new = await connected(edge)  # is accepted as if all were well
-        for link in (old, new):
+        for streams in (old, new):
             with pytest.raises(TimeoutError):
-                await says(link, b"hello", within=0.2)
+                await says(streams, b"hello", within=0.2)
         await edge.heal()
         assert await old[0].readexactly(5) == await new[0].readexactly(5) == b"hello"
 
 
 async def test_what_was_lost_stays_lost_and_healing_resets() -> None:
     async with echo() as edge:
-        link = await connected(edge)
-        assert await says(link, b"hello") == b"hello"
+        streams = await connected(edge)
+        assert await says(streams, b"hello") == b"hello"
         edge.lose(up=False)
         with pytest.raises(TimeoutError):
-            await says(link, b"into the dark", within=0.2)
+            await says(streams, b"into the dark", within=0.2)
         await edge.heal()
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await says(link, b"again")
+            await says(streams, b"again")
 
 
 async def test_a_reset_is_one_and_a_close_is_none() -> None:
     async with echo() as edge:
         rude, kind = await connected(edge), await connected(edge)
-        for link in (rude, kind):
-            assert await says(link, b"x") == b"x"
+        for streams in (rude, kind):
+            assert await says(streams, b"x") == b"x"
         edge.reset()
         with pytest.raises(ConnectionResetError):
             await rude[0].read(1)
@@ -117,8 +117,8 @@ async def test_cut_refuses_and_heal_takes_the_same_port_again() -> None:
             await connected(edge)
         await edge.heal()
         assert edge.port == port
-        link = await connected(edge)
-        assert await says(link, b"x") == b"x"
+        streams = await connected(edge)
+        assert await says(streams, b"x") == b"x"
 
 
 async def test_a_doomed_write_is_committed_and_its_answer_is_lost(postgres_server: Postgres) -> None:
@@ -135,12 +135,12 @@ async def test_a_doomed_write_is_committed_and_its_answer_is_lost(postgres_serve
     async with an_edge("test>postgres", [at.port]) as edge:
         edge.on_up = spy
         url = f"postgresql://{at.user}@127.0.0.1:{edge.port}/{at.database}?sslmode=disable"
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as link:
-            await link.execute("create table if not exists doomed (n int)")
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute("create table if not exists doomed (n int)")
             for _ in range(2):
-                await link.execute("select count(*) from doomed where n > %s", [0], prepare=True)
+                await connection.execute("select count(*) from doomed where n > %s", [0], prepare=True)
             with pytest.raises(psycopg.OperationalError):
-                await link.execute("insert into doomed values (%s)", [1], prepare=True)
+                await connection.execute("insert into doomed values (%s)", [1], prepare=True)
         edge.on_up = None
 
         async def committed() -> bool:
