@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -73,6 +73,13 @@ def migrated_template(postgres_server: Postgres) -> str:
 @pytest.fixture
 def clean_database(postgres_server: Postgres, migrated_template: str) -> Generator[str]:
     """A connection string to an empty, migrated database, dropped after the test."""
+    with a_database(postgres_server, migrated_template) as conninfo:
+        yield conninfo
+
+
+@contextmanager
+def a_database(postgres_server: Postgres, migrated_template: str) -> Generator[str]:
+    """A copy of the template during the block."""
     from psycopg import sql
 
     name = f"test_{uuid4().hex[:12]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,9 @@ import pytest
 from gofleet.adapters.postgres.orders import ORDERS, PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order, Status
+from gofleet.embedded import Postgres
 from gofleet.ports import OrderFilter
+from tests.databases import a_database
 from tests.many_orders import fill
 
 LIMIT = 50
@@ -22,10 +24,17 @@ DEEP = 1000
 """The number of the page that is compared with the first."""
 
 
+@pytest.fixture(scope="module")
+def full_database(postgres_server: Postgres, migrated_template: str) -> Generator[str]:
+    """Filled once, which takes seconds; the tests only read it."""
+    with a_database(postgres_server, migrated_template) as conninfo:
+        fill(conninfo)
+        yield conninfo
+
+
 @pytest.fixture
-async def full(clean_database: str) -> AsyncGenerator[Pool]:
-    fill(clean_database)
-    async with create_pool(clean_database, size=1, wait_seconds=5) as pool:
+async def full(full_database: str) -> AsyncGenerator[Pool]:
+    async with create_pool(full_database, size=1, wait_seconds=5) as pool:
         yield pool
 
 
