@@ -183,7 +183,7 @@ async def test_a_service_logs_in_by_its_secret(place: Path, tmp_path: Path) -> N
             assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 0
             wrong = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("wrong"))
             assert wrong[0] == 1
-            assert "the issuer refuses" in wrong[2]
+            assert "the issuer rejected" in wrong[2]
             token = issuer.of_shop("orders:read")
             by_option = ("orders", "list", "--token", token, "--url", url)
             assert (await asyncio.to_thread(_run, *by_option, home=tmp_path / "empty"))[0] == 0
