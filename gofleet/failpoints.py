@@ -1,8 +1,9 @@
-"""Places where a process can be told to die, freeze or fail, to prove that nothing is lost there.
+"""Failpoints: named places in the code where a test makes the process crash, freeze or fail.
 
-Armed by the setting GOFLEET_FAILPOINTS, such as `worker.after_lease=kill@3;relay.after_publish=stop:5s`: what happens
-(`kill` = SIGKILL, `stop:<n>s` = SIGSTOP and after n seconds SIGCONT, `raise` = an exception nobody foresaw) and at
-which passing, the first if none is said. Refused in production. Unarmed, a point costs one look at an empty dict.
+Armed by the setting GOFLEET_FAILPOINTS, such as `worker.after_lease=kill@3;relay.after_publish=stop:5s`: an action
+(`kill` = SIGKILL, `stop:<n>s` = SIGSTOP and SIGCONT after n seconds, `raise` = an unexpected exception) and the number
+of the pass at which it happens, by default the first. Refused in production. Unarmed, a failpoint costs one look-up in
+an empty dict.
 """
 
 from __future__ import annotations
@@ -15,86 +16,84 @@ import sys
 from dataclasses import dataclass
 
 POINTS: dict[str, str] = {
-    "api.before_commit": "the request was understood, nothing is stored",
-    "api.after_commit": "the order is stored, the client has not heard of it",
+    "api.before_commit": "the request is valid, nothing is stored",
+    "api.after_commit": "the order is stored, the client has no response",
     "relay.after_claim": "rows are claimed, nothing is published",
     "relay.after_publish": "the broker has confirmed, nothing is marked",
     "relay.after_settle": "rows are marked, the transaction is open",
     "relay.after_commit": "the batch is committed",
-    "worker.received": "a message is in hand",
-    "worker.after_lease": "the lease is ours, nothing was asked",
+    "worker.received": "a message is in flight",
+    "worker.after_lease": "the lease is acquired, no search was made",
     "worker.after_search": "a driver is claimed, nothing is stored",
     "worker.before_commit": "the order is about to be saved",
     "worker.after_commit": "the order is saved, the lease is not done",
     "worker.before_done": "the handler has finished, the lease is not marked done",
-    "worker.before_ack": "all is done, the message is not acknowledged",
-    "worker.before_postpone": "the message is to come later, its copy is not sent",
+    "worker.before_ack": "the message is handled and not acknowledged",
+    "worker.before_postpone": "the message is to be retried later, its copy is not sent",
     "worker.after_postpone": "the copy is sent, the original is not acknowledged",
-    "fleet.after_claim": "a driver is claimed, the caller has not heard of it",
-    "fleet.after_follow": "Redis knows of the order, the message is not acknowledged",
-    "sweeper.after_announce": "an order is announced again, nobody was woken",
+    "fleet.after_claim": "a driver is claimed, the caller has no response",
+    "fleet.after_follow": "Redis is updated, the message is not acknowledged",
+    "sweeper.after_announce": "an order is re-published to the outbox, no relay was notified",
 }
-"""Name -> what is so when it is passed."""
+"""Name -> state of the system when it is passed."""
 
-_SPEC = re.compile(
-    r"(?P<point>[a-z_.]+)=(?P<action>kill|raise|stop:(?P<seconds>\d+(\.\d+)?)s)(@(?P<passing>[1-9]\d*))?"
-)
+_SPEC = re.compile(r"(?P<point>[a-z_.]+)=(?P<action>kill|raise|stop:(?P<seconds>\d+(\.\d+)?)s)(@(?P<number>[1-9]\d*))?")
 _SELF_CONTINUE = "import os,signal,sys,time; time.sleep(float(sys.argv[2])); os.kill(int(sys.argv[1]), signal.SIGCONT)"
 
 
 class WrongFailpoint(ValueError):
-    """Not a failpoint that exists, or not an action."""
+    """Unknown failpoint or action."""
 
 
 class FailpointReached(Exception):
-    """What `raise` raises: an exception that no code of ours expects."""
+    """Exception of the action `raise`, which no code expects."""
 
 
 @dataclass
 class _Armed:
     action: str
     seconds: float
-    passings_left: int
+    passes_left: int
 
 
 _armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Replace what is armed by `spec`; an empty one disarms everything. `WrongFailpoint` changes nothing."""
+    """Arm the failpoints of `spec` instead of the present ones; empty = none. `WrongFailpoint`: nothing is changed."""
     armed = parsed(spec)
     _armed.clear()
     _armed.update(armed)
 
 
 def parsed(spec: str) -> dict[str, _Armed]:
-    """What `spec` would arm, by point; `WrongFailpoint`."""
+    """The failpoints of `spec` by name; `WrongFailpoint`."""
     return dict(_parsed(part) for part in spec.split(";") if part.strip())
 
 
 def hit(point: str) -> None:
-    """We are at this point."""
+    """Pass the failpoint `point`: run its action if it is armed."""
     if _armed:
         _hit(point)
 
 
 def _parsed(part: str) -> tuple[str, _Armed]:
-    found = _SPEC.fullmatch(part.strip())
-    if found is None:
-        raise WrongFailpoint(f"{part.strip()!r} is not <point>=kill|raise|stop:<n>s[@<passing>]")
-    if found["point"] not in POINTS:
-        raise WrongFailpoint(f"there is no failpoint {found['point']}; there are {', '.join(POINTS)}")
-    return found["point"], _Armed(found["action"], float(found["seconds"] or 0), int(found["passing"] or 1))
+    match = _SPEC.fullmatch(part.strip())
+    if match is None:
+        raise WrongFailpoint(f"{part.strip()!r} is not <point>=kill|raise|stop:<n>s[@<pass>]")
+    if match["point"] not in POINTS:
+        raise WrongFailpoint(f"there is no failpoint {match['point']}; there are {', '.join(POINTS)}")
+    return match["point"], _Armed(match["action"], float(match["seconds"] or 0), int(match["number"] or 1))
 
 
 def _hit(point: str) -> None:
     armed = _armed.get(point)
     if armed is None:
         return
-    armed.passings_left -= 1
-    if armed.passings_left:
+    armed.passes_left -= 1
+    if armed.passes_left:
         return
-    del _armed[point]  # once: whoever needs it again starts again
+    del _armed[point]  # once in the life of a process
     sys.stderr.write(f"failpoint {point} {armed.action}\n")
     sys.stderr.flush()
     if armed.action == "kill":
@@ -106,7 +105,7 @@ def _hit(point: str) -> None:
 
 
 def _stop(seconds: float) -> None:
-    """Freeze this whole process; a child of its own session wakes it again."""
-    words = [sys.executable, "-I", "-S", "-c", _SELF_CONTINUE, str(os.getpid()), str(seconds)]
-    with subprocess.Popen(words, start_new_session=True):  # noqa: S603  our own words
+    """Freeze the process; a child in a session of its own continues it."""
+    command = [sys.executable, "-I", "-S", "-c", _SELF_CONTINUE, str(os.getpid()), str(seconds)]
+    with subprocess.Popen(command, start_new_session=True):  # noqa: S603  a fixed command
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Finds what lies beside the package in the repository and inside it in the wheel: `sql/` and `config/`."""
+"""Location of `sql/` and `config/`: beside the package in the repository, inside it in the wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """The folder `sql` or `config`, wherever this installation keeps it."""
+    """Path of the folder `sql` or `config` of this installation."""
     for root in (_PACKAGE / "_files", _PACKAGE.parent):
         if (root / name).is_dir():
             return root / name

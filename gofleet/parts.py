@@ -46,9 +46,9 @@ from gofleet.telemetry.metrics import measure_loop_lag, set_build_info
 from gofleet.waiting import first_of
 
 NEXT_PORTS = 20
-"""How many more ports are tried when nobody asked for a certain one."""
+"""Number of following ports tried when the port is the default."""
 WAIT_SECONDS = 2.0
-"""Between two tries to reach a server at the start."""
+"""Pause between two attempts to reach a server at the start."""
 
 
 def conninfo(settings: Settings) -> str:
@@ -101,7 +101,7 @@ async def tracing(process: Process) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def operations(process: Process) -> AsyncGenerator[None]:
-    """/health and /metrics, on a port of their own in every role."""
+    """Server of /health and /metrics, on a separate port in every role."""
     app = HealthApp(process.checks, process.roles, process.stopping.is_set)
     set_build_info(process.roles)
     async with process.keeping(measure_loop_lag), AsyncExitStack() as stack:
@@ -112,8 +112,8 @@ async def operations(process: Process) -> AsyncGenerator[None]:
 
 
 async def _listening(stack: AsyncExitStack, app: HealthApp, settings: Settings) -> Listening:
-    """Serve on METRICS_PORT. Several roles on one machine is how development looks: unless somebody asked for that
-    port, the next ones serve as well."""
+    """Serve on METRICS_PORT, or on the next free port if the setting has its default: in development several roles run
+    on one machine."""
     host, first = settings.telemetry.metrics_host, settings.telemetry.metrics_port
     last = first if settings.given("METRICS_PORT") else first + NEXT_PORTS
     for port in range(first, last):
@@ -123,7 +123,7 @@ async def _listening(stack: AsyncExitStack, app: HealthApp, settings: Settings) 
 
 
 def free_port(host: str, first: int) -> int:
-    """The first port from `first` on that nobody listens on; `first` itself if none of the next ones is free."""
+    """The first free port from `first` on; `first` itself if none of the following ones is free."""
     for port in range(first, first + NEXT_PORTS):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -134,7 +134,7 @@ def free_port(host: str, first: int) -> int:
 
 @asynccontextmanager
 async def watched(process: Process, listening: Listening) -> AsyncGenerator[None]:
-    """Stop the process if a server of its own ends on its own."""
+    """Stop the process if its server ends unexpectedly."""
 
     async def until_ended(stop: asyncio.Event) -> None:
         await first_of(stop, listening.ended)
@@ -145,47 +145,48 @@ async def watched(process: Process, listening: Listening) -> AsyncGenerator[None
 
 @asynccontextmanager
 async def postgres(process: Process) -> AsyncGenerator[Pool]:
-    """A pool of connections to a database that has our schema and lets us do our work; waits for it at the start, as
-    long as it takes."""
+    """Connection pool; first waits, without a time limit, for a database with the current schema and our privileges."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
-    await _fit(dsn, process.roles)
+    await _wait_for_database(dsn, process.roles)
     pool = create_pool(
         dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds
     )
 
     async def answers() -> None:
-        async with acquire(pool) as link:
-            await link.execute("select 1")
+        async with acquire(pool) as connection:
+            await connection.execute("select 1")
 
     async with pool:
         process.checks["postgres"] = answers
         yield pool
 
 
-async def _fit(dsn: str, roles: Sequence[str]) -> None:
+async def _wait_for_database(dsn: str, roles: Sequence[str]) -> None:
     while True:
         try:
             await asyncio.to_thread(check_privileges, dsn, roles)
-            lacking = await asyncio.to_thread(missing_migrations, dsn)
+            pending = await asyncio.to_thread(missing_migrations, dsn)
             break
         except psycopg.OperationalError as error:
             logger.warning("waiting for PostgreSQL: {}", str(error).splitlines()[0])
             await asyncio.sleep(jittered(WAIT_SECONDS))
-    if lacking:
-        raise MigrationError(f"the database lacks {', '.join(lacking)}: run `gofleet migrate` first")
+    if pending:
+        raise MigrationError(f"the database lacks {', '.join(pending)}: run `gofleet migrate` first")
 
 
 @asynccontextmanager
 async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
-    """The orders, with the bell that tells the relays about their news."""
+    """Store of orders, which notifies the relays of new events."""
     pool, db = await process.use(postgres), process.settings.postgres
-    bell = OutboxNotifier(pool)
-    async with process.keeping(bell.run):
-        yield PostgresOrders(pool, bell.notify, BatchLimits(db.batch, db.batches_at_once, db.batch_patience_ms / 1000))
+    notifier = OutboxNotifier(pool)
+    async with process.keeping(notifier.run):
+        yield PostgresOrders(
+            pool, notifier.notify, BatchLimits(db.batch, db.batches_at_once, db.batch_patience_ms / 1000)
+        )
 
 
 def a_redis(settings: Settings, timeout_seconds: float | None = None) -> Redis:
-    """A client that is to be closed; `timeout_seconds` instead of REDIS_TIMEOUT_SECONDS."""
+    """Redis client, to be closed by the caller; `timeout_seconds` overrides REDIS_TIMEOUT_SECONDS."""
     at = settings.redis
     return redis_client(
         at.host,
@@ -214,7 +215,7 @@ async def redis(process: Process) -> AsyncGenerator[Redis]:
 
 
 def fleet_certificates(settings: Settings) -> Certificates | None:
-    """Those of the gRPC link; None = it is not encrypted."""
+    """Certificates of the gRPC connection; None = unencrypted."""
     fleet = settings.fleet
     if not fleet.tls_authority:
         return None

@@ -1,4 +1,4 @@
-"""One running process: the roles it plays and the parts they need."""
+"""Process: the roles it runs and the shared parts they need."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Process:
-    """Opens each part once, on first use, and closes all of them in reverse.
+    """Running process: opens each part once, on first use, and closes all of them in reverse order.
 
-    `checks` are what readiness asks, by name; `stopping` is set by SIGTERM, SIGINT or the first failure;
-    `roles` are the names of what it plays.
+    `checks` are the readiness checks by name; `stopping` is set by SIGTERM, SIGINT or the first failure; `roles` are
+    the names of its roles.
     """
 
     def __init__(self, settings: Settings, roles: Sequence[str] = ()) -> None:
@@ -39,11 +39,11 @@ class Process:
         self._main: asyncio.Task[Any] | None = None
 
     def lend(self, part: Part[T], value: T) -> None:
-        """Stand `value` in for `part`. Tests lend fakes."""
+        """Use `value` as the value of `part`, for tests."""
         self._parts[part] = value
 
     async def use(self, part: Part[T]) -> T:
-        """The part's value, opened now if it was not yet. One after the other, so that the closing order is known."""
+        """The value of the part, opened on first use. Parts open one after the other, which fixes the closing order."""
         if part in self._opening:
             circle = " -> ".join(opened.__name__ for opened in [*self._opening, part])
             raise RuntimeError(f"parts need each other: {circle}")
@@ -56,14 +56,17 @@ class Process:
         return self._parts[part]
 
     def fail(self, error: Exception) -> None:
-        """Something that must run has ended: stop the process, which then exits with this error."""
+        """Stop the process because of `error`, with which it then exits."""
         self._failures.append(error)
         self.stopping.set()
 
     @asynccontextmanager
     async def keeping(self, work: Work) -> AsyncGenerator[None]:
-        """Run `work` beside the block. It ends when its event is set, and is cancelled when it has not within the
-        grace period; if it ends before, or fails, the process stops with an error: nothing idles as a zombie."""
+        """Run `work` as a task beside the block.
+
+        At the end of the block its event is set, and the task is cancelled after the grace period. If `work` ends or
+        fails before, the process stops with an error.
+        """
         stop = asyncio.Event()
 
         async def watched() -> None:
@@ -71,7 +74,7 @@ class Process:
                 await work(stop)
                 if not stop.is_set():
                     raise RuntimeError(f"{_name(work)} ended by itself")
-            except Exception as error:  # whatever it is, the process must know
+            except Exception as error:  # any failure stops the process
                 self.fail(error)
 
         task = asyncio.create_task(watched())
@@ -83,11 +86,11 @@ class Process:
             await cancel_and_wait(task)
 
     async def run(self, roles: Sequence[Part[None]]) -> None:
-        """Play the roles until told to stop; raises an `ExceptionGroup` of whatever stopped it otherwise.
+        """Run the roles until stopped; `ExceptionGroup` of the failures that stopped it otherwise.
 
-        The first SIGTERM or SIGINT lets the work in hand end; the second does not wait for it.
+        The first SIGTERM or SIGINT finishes the work in flight; the second cancels it.
         """
-        with _signals(self._told_to_stop):
+        with _signals(self._request_stop):
             await self._play(roles)
         if self._failures:
             raise ExceptionGroup("a role failed", self._failures)
@@ -104,7 +107,7 @@ class Process:
             await self.stopping.wait()
             logger.info("stopping")
 
-    def _told_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         if self.stopping.is_set() and self._main is not None:
             self._main.cancel()
         self.stopping.set()
@@ -114,7 +117,7 @@ class Process:
             raise RuntimeError("not all roles have started")
 
     async def _opened(self, role: Part[None]) -> bool:
-        """False if told to stop before the role was up, which may be long while it waits for its servers."""
+        """Whether the role has started; False if stopped before, as while it waits for its servers."""
         opening = asyncio.create_task(self.use(role))
         await first_of(opening, self.stopping)
         if not opening.done():
@@ -129,19 +132,19 @@ def _name(work: Work) -> str:
 
 
 @contextmanager
-def _signals(told: Callable[[], None]) -> Generator[None]:
-    loop, signs = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
-    for sign in signs:
-        loop.add_signal_handler(sign, told)
+def _signals(handler: Callable[[], None]) -> Generator[None]:
+    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for sign in signs:
-            loop.remove_signal_handler(sign)
+        for number in signals:
+            loop.remove_signal_handler(number)
 
 
 async def repeat(act: Callable[[], Awaitable[object]], seconds: float, stop: asyncio.Event) -> None:
-    """Call `act` every `seconds` until `stop`; again at once while it returns true."""
+    """Call `act` every `seconds` until `stop`, at once again while it returns a true value."""
     while not stop.is_set():
         if not await act():
             await sleep_unless(stop, seconds)

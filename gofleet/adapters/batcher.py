@@ -1,4 +1,4 @@
-"""Natural batching: what is asked for while an answer is under way goes together into the next question."""
+"""Natural batching: items that arrive while a batch is running form the next batch."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Generic, TypeVar
 from gofleet.domain.errors import Unavailable
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-Waiting = tuple[Item, frozenset[Hashable], asyncio.Future[Answer]]
+Result = TypeVar("Result")
+Waiting = tuple[Item, frozenset[Hashable], asyncio.Future[Result]]
 
 
 class RunAlone(Exception):
-    """The answer that an item must be asked for alone. Never to a lone item."""
+    """Result by which `act` requests that an item be processed alone; never for a batch of one item."""
 
 
 def _no_keys(_: object) -> Iterable[Hashable]:
     return ()
 
 
-class Batcher(Generic[Item, Answer]):
-    """Hands items to `act` in batches; calling it with an item gives that item's answer.
+class Batcher(Generic[Item, Result]):
+    """Passes items to `act` in batches; calling it with an item returns the result of that item.
 
-    A lone item is a batch at once, and a batch is only ever as large as what came while others were under way, `most`
-    at the utmost. At most `at_once` are; the next begins beside one only when that one has taken `patience` seconds, so
-    that batches are as large as can be and a slow one holds up nobody. Two items with a key in common never share a
-    batch; the later one waits, and nobody else for it.
+    An item that arrives alone is a batch at once; a batch holds the items that arrived while others were running, at
+    most `max_size`. At most `concurrency` batches run; another one starts beside a running one only after
+    `second_after_seconds`, so that batches become large and a slow one delays no other. Two items with a common key
+    never share a batch: the later one waits, without delaying items with other keys.
 
-    `act` returns an answer for each item, in their order; one that is an exception is raised at its own caller. When
-    `act` itself raises one of `common`, that is everybody's answer; after anything else each item is asked for alone,
-    and so is an item whose answer is `Apart`: what is wrong with one, or holds it up, hurts nobody else.
-    A caller who is cancelled leaves; what is under way goes on.
+    `act` returns one result for each item, in order; an exception tasks them is raised to its own caller. If `act`
+    itself raises one of `common`, all callers get it; after any other exception each item is processed alone, as is an
+    item whose result is `RunAlone`, so that a faulty or slow item affects no other. A cancelled caller leaves the
+    running batch unaffected.
     """
 
     def __init__(
         self,
-        act: Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]],
+        act: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         max_size: int,
         concurrency: int = 1,
@@ -48,98 +48,100 @@ class Batcher(Generic[Item, Answer]):
         common: tuple[type[Exception], ...] = (Unavailable,),
     ) -> None:
         self._act = act
-        self._most = max_size
-        self._at_once = concurrency
-        self._patience = second_after_seconds
+        self._max_size = max_size
+        self._concurrency = concurrency
+        self._second_after_seconds = second_after_seconds
         self._keys = keys
         self._common = common
-        self._waiting: deque[Waiting[Item, Answer]] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._fresh: asyncio.Task[None] | None = None
-        """The latest of them, while there is patience with it."""
+        self._waiting: deque[Waiting[Item, Result]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._latest: asyncio.Task[None] | None = None
+        """The latest batch, until a second one may start beside it."""
         self._timer: asyncio.TimerHandle | None = None
-        self._apart: set[asyncio.Task[None]] = set()
+        self._alone: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, item: Item) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def __call__(self, item: Item) -> Result:
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, frozenset(self._keys(item)), future))
-        self._go_on()
+        self._start_next()
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                future.exception()  # or the loop would complain that nobody asked
+                future.exception()  # retrieved, or the loop would log it
             raise
 
-    def _go_on(self) -> None:
-        if self._waiting and self._fresh is None and len(self._under_way) < self._at_once:
-            task = self._begin(self._next(), self._under_way)
-            task.add_done_callback(self._ended)
-            if self._patience:
-                self._fresh = task
-                self._timer = asyncio.get_running_loop().call_later(self._patience, self._allow_second_batch)
+    def _start_next(self) -> None:
+        if self._waiting and self._latest is None and len(self._running) < self._concurrency:
+            task = self._start(self._run_next(), self._running)
+            task.add_done_callback(self._on_end)
+            if self._second_after_seconds:
+                self._latest = task
+                self._timer = asyncio.get_running_loop().call_later(
+                    self._second_after_seconds, self._allow_second_batch
+                )
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if task is self._fresh and self._timer is not None:
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task is self._latest and self._timer is not None:
             self._timer.cancel()
-            self._fresh = None
-        self._go_on()
+            self._latest = None
+        self._start_next()
 
     def _allow_second_batch(self) -> None:
-        self._fresh = None
-        self._go_on()
+        self._latest = None
+        self._start_next()
 
-    def _begin(self, work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
-        # In no caller's context: a batch belongs to none of their traces more than to another's.
+    def _start(self, work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+        # In an empty context: a batch belongs to no single caller's trace.
         task = asyncio.get_running_loop().create_task(work, context=Context())
-        among.add(task)
+        tasks.add(task)
         return task
 
-    async def _next(self) -> None:
-        if batch := self._taken():
-            await self._ask(batch)
+    async def _run_next(self) -> None:
+        if batch := self._take_batch():
+            await self._run(batch)
 
-    def _taken(self) -> list[Waiting[Item, Answer]]:
-        """The next batch, out of the queue; taken as late as can be, so that it holds whoever came meanwhile."""
-        batch: list[Waiting[Item, Answer]] = []
-        passed_over: list[Waiting[Item, Answer]] = []
-        met: set[Hashable] = set()
-        while self._waiting and len(batch) < self._most:
+    def _take_batch(self) -> list[Waiting[Item, Result]]:
+        """Remove the next batch from the queue, as late as possible, so that it holds all items that have arrived."""
+        batch: list[Waiting[Item, Result]] = []
+        skipped: list[Waiting[Item, Result]] = []
+        seen_keys: set[Hashable] = set()
+        while self._waiting and len(batch) < self._max_size:
             waiting = self._waiting.popleft()
             _, keys, future = waiting
             if future.done():
-                continue  # its caller has left
-            if met.isdisjoint(keys):
+                continue  # its caller was cancelled
+            if seen_keys.isdisjoint(keys):
                 batch.append(waiting)
             else:
-                passed_over.append(waiting)
-            met |= keys  # also of one that waits, or a third would overtake it
-        self._waiting.extendleft(reversed(passed_over))
+                skipped.append(waiting)
+            seen_keys |= keys  # also of a skipped item, or a third one would overtake it
+        self._waiting.extendleft(reversed(skipped))
         return batch
 
-    async def _ask(self, batch: Sequence[Waiting[Item, Answer]]) -> None:
+    async def _run(self, batch: Sequence[Waiting[Item, Result]]) -> None:
         try:
-            answers = await self._act([item for item, _, _ in batch])
-            if len(answers) != len(batch):
-                raise RuntimeError(f"{len(answers)} answers to {len(batch)} items")
+            results = await self._act([item for item, _, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:
             alone = len(batch) == 1 or isinstance(error, self._common)
-            answers = [error if alone else RunAlone()] * len(batch)
-        except BaseException:  # cancelled, such as with its loop: nobody must wait for what will never come
-            self._answer(batch, [Unavailable("the answer", "the asking was cut off")] * len(batch))
+            results = [error if alone else RunAlone()] * len(batch)
+        except BaseException:  # cancelled, as at the end of the loop: no caller may wait forever
+            self._result(batch, [Unavailable("the result", "the batch was cancelled")] * len(batch))
             raise
-        self._answer(batch, answers)
+        self._result(batch, results)
 
-    def _answer(self, batch: Sequence[Waiting[Item, Answer]], answers: Sequence[Answer | Exception]) -> None:
-        for waiting, answer in zip(batch, answers, strict=True):
+    def _result(self, batch: Sequence[Waiting[Item, Result]], results: Sequence[Result | Exception]) -> None:
+        for waiting, result in zip(batch, results, strict=True):
             future = waiting[-1]
             if future.done():
                 continue
-            if isinstance(answer, RunAlone) and len(batch) > 1:
-                # Beside the batches, so that the next of those need not wait for it.
-                self._begin(self._ask([waiting]), self._apart).add_done_callback(self._apart.discard)
-            elif isinstance(answer, Exception):
-                future.set_exception(answer)
+            if isinstance(result, RunAlone) and len(batch) > 1:
+                # Beside the batches, so that the next batch does not wait for it.
+                self._start(self._run([waiting]), self._alone).add_done_callback(self._alone.discard)
+            elif isinstance(result, Exception):
+                future.set_exception(result)
             else:
-                future.set_result(answer)
+                future.set_result(result)

@@ -1,4 +1,4 @@
-"""The end of the history, read once for all who follow it in this process, and only while anybody does."""
+"""Feed of new history entries, read once for all subscribers of a process, and only while there are any."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from gofleet.waiting import first_of, sleep_unless
 
 EVERYTHING = HistoryFilter()
 PAUSE_SECONDS_MIN = 0.02
-"""Between two readings however often the bell rings; and after the first that found something held back."""
+"""Minimum pause between two reads, and the first pause while entries are held back."""
 RETRY_DELAY_SECONDS = 0.5
-"""On average, between two tries while PostgreSQL is away."""
+"""Average pause between two attempts while PostgreSQL is unavailable."""
 
 Listen = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
-"""Calls the function whenever there may be something new, until the event is set; it may miss some."""
+"""Calls the function whenever entries may have been added, until the event is set; it may miss some."""
 
 
 @dataclass(frozen=True)
 class FeedPage:
-    """What a reader gets: wanted entries, and the moment up to which there are no others."""
+    """Matching entries, complete up to the cursor `until`."""
 
     entries: Sequence[HistoryEntry]
     until: HistoryCursor
 
 
 class HistoryFeed:
-    """Keeps the newest `window` entries. Whoever follows them needs no queue: they say how far they are, and are told
-    what is behind that; from memory, or, when they are further back than the window, from the history itself.
+    """Keeps the newest `window` entries in memory for subscribers, which need no queue of their own.
 
-    `following` must be running. `page` is how many entries are read and given at once, `poll_seconds` how often to look
-    when no bell rings.
+    A subscriber reads after its cursor: from memory, or from the history itself if the cursor is older than the window.
+    `run` must be running. `page` is the number of entries per read, `poll_seconds` the interval of reads without a
+    notification.
     """
 
     def __init__(
@@ -49,16 +49,18 @@ class HistoryFeed:
         self._poll_seconds = poll_seconds
         self._window = window
         self._page = page
-        self._bell = listen
+        self._listen = listen
         self._readers = 0
         self._wanted, self._woken, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._entries: list[HistoryEntry] = []
-        self._from: HistoryCursor | None = None  # None = nothing is known; else _entries are all between these two
+        self._from: HistoryCursor | None = (
+            None  # None = nothing is cached; else _entries are all entries between the two
+        )
         self._until: HistoryCursor | None = None
 
     @contextmanager
     def subscribed(self) -> Generator[None]:
-        """Somebody follows the history within the block."""
+        """Count a subscriber for the block."""
         self._readers += 1
         self._wanted.set()
         try:
@@ -70,30 +72,32 @@ class HistoryFeed:
                 self._woken.set()
 
     async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, seconds: float) -> FeedPage:
-        """The next wanted entries behind `moment`, as soon as there are any; none when `seconds` are over.
-        An outage only delays. `UnknownCursor`."""
+        """The next matching entries after `cursor` as soon as there are any; none after `seconds`. `UnknownCursor`.
+
+        An outage of the database only delays them.
+        """
         until = asyncio.get_running_loop().time() + seconds
         while True:
             changed = self._changed
-            known = self._known(cursor, criteria)
-            found, more = known or await self._past(cursor, criteria)
-            cursor = found.until
+            known = self._from_memory(cursor, criteria)
+            result, more = known or await self._from_history(cursor, criteria)
+            cursor = result.until
             left = until - asyncio.get_running_loop().time()
-            if found.entries or left <= 0:
-                return found
+            if result.entries or left <= 0:
+                return result
             if not more:
                 await sleep_unless(changed, left if known else min(left, self._poll_seconds))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read what is new until `stop`, while anybody wants it."""
+        """Read new entries until `stop`, while there are subscribers."""
         while not stop.is_set():
             await first_of(stop, self._wanted)
             async with self._listening():
-                await self._read_on(stop)
-            self._forget()
+                await self._read_all(stop)
+            self._clear()
 
-    def _known(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool] | None:
-        """From memory, and whether there is more; None if it does not reach so far back."""
+    def _from_memory(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool] | None:
+        """Entries from memory and whether there are more; None if `cursor` is older than the window."""
         if self._from is None or self._until is None or cursor < self._from:
             return None
         first = bisect_right(self._entries, cursor, key=lambda entry: entry.cursor)
@@ -102,7 +106,7 @@ class HistoryFeed:
         until = seen[-1].cursor if more else max(cursor, self._until)
         return FeedPage([entry for entry in seen if criteria.matches(entry)], until), more
 
-    async def _past(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool]:
+    async def _from_history(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool]:
         try:
             page = await self._history.after(cursor, criteria, self._page)
         except Unavailable:
@@ -110,76 +114,76 @@ class HistoryFeed:
             return FeedPage([], cursor), False
         return FeedPage(page.entries, page.until), page.more
 
-    async def _read_on(self, stop: asyncio.Event) -> None:
-        pause, away = PAUSE_SECONDS_MIN, False
+    async def _read_all(self, stop: asyncio.Event) -> None:
+        pause, unavailable = PAUSE_SECONDS_MIN, False
         while self._wanted.is_set() and not stop.is_set():
             self._woken.clear()
             try:
                 more, held_back = await self._read()
             except Unavailable as error:
-                if not away:
-                    logger.warning("the tail of the history waits: {}", error)
-                away = True
+                if not unavailable:
+                    logger.warning("history feed waiting: {}", error)
+                unavailable = True
                 await sleep_unless(stop, jittered(RETRY_DELAY_SECONDS))
                 continue
-            if away:
-                logger.info("the tail of the history goes on")
-            away = False
+            if unavailable:
+                logger.info("history feed resumed")
+            unavailable = False
             if more:
                 continue
             await sleep_unless(stop, PAUSE_SECONDS_MIN)
-            # What is held back comes when somebody else's transaction ends, and nobody rings a bell for that.
+            # Held-back entries appear when an older transaction ends, which sends no notification.
             pause = min(pause * 2, self._poll_seconds) if held_back else PAUSE_SECONDS_MIN
             await first_of(stop, self._woken, timeout=pause if held_back else self._poll_seconds)
 
     async def _read(self) -> tuple[bool, bool]:
-        """Whether there is more, and whether something is held back."""
-        began = self._until is None
+        """Read one page; whether there are more entries, and whether entries are held back."""
+        first = self._until is None
         if self._until is None:
             self._from = self._until = await self._history.now()
         try:
             page = await self._history.after(self._until, EVERYTHING, self._page)
         except UnknownCursor:
-            logger.warning("the history is another one than before: the tail begins anew")
-            self._forget()
+            logger.warning("the history is a different one: the feed starts anew")
+            self._clear()
             return True, False
         self._entries += page.entries
         if (surplus := len(self._entries) - self._window) > 0:
             self._from = self._entries[surplus - 1].cursor
             del self._entries[:surplus]
         self._until = page.until
-        if began or page.entries:
-            self._tell()
+        if first or page.entries:
+            self._notify()
         return page.more, page.held_back
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _forget(self) -> None:
-        """Nobody will have read on when somebody wants it again, perhaps hours later."""
+    def _clear(self) -> None:
+        """Drop the cache: without subscribers it is not updated."""
         self._entries.clear()
         self._from = self._until = None
-        self._tell()
+        self._notify()
 
     @asynccontextmanager
     async def _listening(self) -> AsyncGenerator[None]:
-        if self._bell is None:
+        if self._listen is None:
             yield
             return
         stop = asyncio.Event()
-        hearing = asyncio.create_task(_ears(self._bell, self._woken.set, stop))
+        listening = asyncio.create_task(_listen_safely(self._listen, self._woken.set, stop))
         try:
             yield
         finally:
             stop.set()
-            hearing.cancel()
+            listening.cancel()
             with suppress(asyncio.CancelledError):
-                await hearing
+                await listening
 
 
-async def _ears(bell: Listen, wake: Callable[[], None], stop: asyncio.Event) -> None:
+async def _listen_safely(listen: Listen, wake: Callable[[], None], stop: asyncio.Event) -> None:
     try:
-        await bell(wake, stop)
-    except Exception:  # whatever it is, polling finds what is new
-        logger.exception("the bell is not heard")
+        await listen(wake, stop)
+    except Exception:  # polling still finds new entries
+        logger.exception("listening for notifications failed")

@@ -43,19 +43,19 @@ class Supervisor:
         return self._failure
 
     async def __call__(self, stop: asyncio.Event) -> None:
-        """Return when `stop` is set; raise what ended the consuming if that comes first."""
+        """Return when `stop` is set; raise the error if consuming ends first."""
         await first_of(stop, self._failed)
         if self._failure is not None:
             raise self._failure
 
     @asynccontextmanager
     async def running(self, queue: str, work: Work) -> AsyncGenerator[None]:
-        """Run `work` beside the block, let it end after it; raise its failure at entry or exit, and tell the watch."""
-        stop, begun = asyncio.Event(), asyncio.Event()
+        """Run `work` beside the block and end it after it; its failure is raised at entry or exit, and reported."""
+        stop, started = asyncio.Event(), asyncio.Event()
         self._wanted[queue] += 1
-        task = asyncio.create_task(self._reporting(work, stop, begun))
+        task = asyncio.create_task(self._reporting(work, stop, started))
         try:
-            await first_of(begun, task)
+            await first_of(started, task)
             if task.done():
                 await task
             yield
@@ -64,9 +64,9 @@ class Supervisor:
             await _ended(task)
             self._wanted[queue] -= 1
 
-    async def _reporting(self, work: Work, stop: asyncio.Event, begun: asyncio.Event) -> None:
+    async def _reporting(self, work: Work, stop: asyncio.Event, started: asyncio.Event) -> None:
         try:
-            await work(stop, begun)
+            await work(stop, started)
         except Exception as error:
             self._failure = self._failure or error
             self._failed.set()

@@ -51,11 +51,11 @@ def dispatch_chain(
     handler = Backoff(handler)
     handler = ManualFallback(handler, DISPATCH_CONSUMER, orders, SendToManual(orders, inbox), rules.limits, rules.retry)
     handler = Parking(handler, parked, rules.retry)
-    guarded = Outage(handler, stopping, rules.hold_seconds)
+    outermost = Outage(handler, stopping, rules.hold_seconds)
 
     async def handle(delivery: Delivery) -> Outcome:
         failpoints.hit("worker.received")
-        outcome = await guarded(delivery)
+        outcome = await outermost(delivery)
         failpoints.hit("worker.before_ack")
         return outcome
 

@@ -97,8 +97,10 @@ async def api(process: Process) -> AsyncGenerator[None]:
 
 
 def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
-    stream, bell = settings.stream, partial(listen, parts.conninfo(settings))
-    return HistoryFeed(history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, listen=bell)
+    stream, listening = settings.stream, partial(listen, parts.conninfo(settings))
+    return HistoryFeed(
+        history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, listen=listening
+    )
 
 
 def streams_of(feed: HistoryFeed, fleet: Fleet, process: Process) -> EventStreams:

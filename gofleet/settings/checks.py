@@ -81,7 +81,7 @@ def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError
     """Errors of running `roles` with these settings: open access in production, or access for no client at all."""
     production = settings.general.environment == "production"
     if "api" in roles and settings.auth.mode == "oidc":
-        yield from _let_in(settings, production)
+        yield from _authentication(settings, production)
     if production:
         yield from _known_passwords(settings, roles)
 
@@ -120,18 +120,20 @@ def _demand(holds: bool, what: str, why: str, fix: str) -> Iterator[SettingsErro
         yield SettingsError(what, why, fix)
 
 
-def _let_in(settings: Settings, production: bool) -> Iterator[SettingsError]:
-    auth, said = settings.auth, f"AUTH=oidc from {settings.sources['AUTH']}"
+def _authentication(settings: Settings, production: bool) -> Iterator[SettingsError]:
+    auth, source = settings.auth, f"AUTH=oidc from {settings.sources['AUTH']}"
     if not auth.issuer:
         fix = "set it to your OpenID provider, or set AUTH=off to allow every request"
-        yield SettingsError("AUTH_ISSUER is missing", f"{said}, so no token could be accepted", fix)
+        yield SettingsError("AUTH_ISSUER is missing", f"{source}, so no token could be accepted", fix)
     elif production and not auth.issuer.startswith("https://"):
         why = f"{auth.issuer!r} is not https: its keys could be replaced on the way"
         yield SettingsError("AUTH_ISSUER is wrong", why, "in production the issuer must have an https address")
     if not auth.audience:
-        yield SettingsError("AUTH_AUDIENCE is missing", f"{said}, and tokens for other services are refused", "set it")
+        yield SettingsError(
+            "AUTH_AUDIENCE is missing", f"{source}, and tokens for other services are refused", "set it"
+        )
     if not auth.role_paths:
-        yield SettingsError("AUTH_ROLE_CLAIMS is missing", f"{said}, and no client would have a role", "set it")
+        yield SettingsError("AUTH_ROLE_CLAIMS is missing", f"{source}, and no client would have a role", "set it")
 
 
 def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

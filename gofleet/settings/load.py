@@ -113,9 +113,9 @@ def _words(type: Any) -> str:
         return " or ".join(map(str, schema["enum"]))
     words = {"integer": "a whole number", "number": "a number", "string": "text", "null": "empty"}
     kinds = [schema] if "type" in schema else schema.get("anyOf", [])
-    said = " or ".join(words[kind["type"]] for kind in kinds)
+    text = " or ".join(words[kind["type"]] for kind in kinds)
     bounds = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="))
-    return said + "".join(f", {sign} {schema[key]:g}" for key, sign in bounds if key in schema)
+    return text + "".join(f", {sign} {schema[key]:g}" for key, sign in bounds if key in schema)
 
 
 def _files(environment: str) -> dict[str, object]:

@@ -37,7 +37,7 @@ class Trip:
 
 @dataclass
 class SimulatedDriver:
-    """A driver who is idle or on a trip."""
+    """Simulated driver, idle or on a trip."""
 
     id: str
     name: str

@@ -13,7 +13,7 @@ from gofleet.testing.orders import MemoryOrders
 
 @dataclass
 class MemoryDrivers:
-    """Looks at the same orders as everybody, as it would in one database."""
+    """`Drivers` in memory, over the orders of a `MemoryOrders`."""
 
     rows: dict[str, Driver] = field(default_factory=dict[str, Driver])
     orders: MemoryOrders = field(default_factory=MemoryOrders)

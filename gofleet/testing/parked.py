@@ -1,4 +1,4 @@
-"""Messages that were given up, in memory."""
+"""Parked messages in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Row:
     def requested_at(self) -> datetime:
         return self.message.replay_requested_at or self.message.parked_at
 
-    def become(self, stage: Stage, error: str | None = None) -> None:
+    def set_stage(self, stage: Stage, error: str | None = None) -> None:
         now, was = datetime.now(UTC), self.message
         self.message = replace(
             was,
@@ -46,9 +46,9 @@ class _Claim:
     async def settle(self, results: Sequence[GoFleetError | None]) -> None:
         for row, answer in zip(self._rows, results, strict=True):
             if answer is None:
-                row.become(Stage.REPLAYED)
+                row.set_stage(Stage.REPLAYED)
             elif isinstance(answer, MessageRefused):
-                row.become(Stage.WAITING, str(answer))
+                row.set_stage(Stage.WAITING, str(answer))
 
 
 @dataclass
@@ -156,4 +156,4 @@ class MemoryParked:
             if not is_replayable(row.message.queue):
                 raise NotReplayable(row.message.queue)
         for row in rows:
-            row.become(Stage.REQUESTED)
+            row.set_stage(Stage.REQUESTED)

@@ -134,7 +134,7 @@ class Records(Generic[Record]):
 
 @dataclass
 class Sources:
-    """Opened sources, and the errors of those that could not be opened."""
+    """Opened sources, and the errors of the others."""
 
     settings: Settings
     inputs: Inputs

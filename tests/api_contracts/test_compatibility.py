@@ -78,7 +78,7 @@ OPENAPI_BREAKS: dict[str, Change] = {
     "body.dropoff: is gone": lambda d: schema(d, "NewOrder")["properties"].pop("dropoff"),
     "body.price: may no longer be number": lambda d: field(d, "NewOrder", "price").update(STRING),
     "body.id: may no longer be null": lambda d: field(d, "NewOrder", "id")["anyOf"].pop(),
-    "body.pickup.lat: maximum was": lambda d: field(d, "Point", "lat").update(maximum=80),
+    "body.pickup.lat: maximum was": lambda d: field(d, "GeoPoint", "lat").update(maximum=80),
     "body.tax: multipleOf was": lambda d: field(d, "NewOrder", "tax").update(multipleOf=1),
 }
 REST_GOES_ON: dict[str, Change] = {

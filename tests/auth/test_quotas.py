@@ -71,7 +71,7 @@ async def _moved(client: httpx.AsyncClient, name: str, lat: float, seconds: floa
 async def test_a_driver_cannot_be_elsewhere_at_once(client: httpx.AsyncClient) -> None:
     far = await _moved(client, "driver-x", CENTRE.lat + 1, seconds=2)  # 111 km
     assert far.status_code == 422
-    assert far.json()["detail"] == "lat and lng are further from the last fix than 200 km/h would bring anybody"
+    assert far.json()["detail"] == "lat and lng are further from the last position than 200 km/h allows"
     assert (await _moved(client, "driver-x", CENTRE.lat + 0.003, seconds=2)).status_code == 204  # 330 m
     assert (await _moved(client, "dispatcher-d", CENTRE.lat + 1, seconds=3)).status_code == 204  # who knows better
 

@@ -36,7 +36,7 @@ async def test_creates_an_order_once(cli: CliSession) -> None:
     assert "PENDING" in cli.stdout
     assert await cli.run(*words, "--dropoff", "1,1") == 1
     assert line_labels(cli.stderr) == ["error", "why", "fix"]
-    assert "belongs to another order" in cli.stderr
+    assert "Order id already in use" in cli.stderr
     assert await cli.run("orders", "create", "--price", "1", "--tax", "0", "--json") == 0
     assert len(cli.json_lines()[0]["id"]) == 36
 

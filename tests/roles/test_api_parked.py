@@ -261,7 +261,7 @@ async def test_the_schemas_are_typed(client: httpx.AsyncClient) -> None:
     schemas = document["components"]["schemas"]
     assert schemas["ParkedView"]["properties"]["id"]["type"] == "integer"
     wish = document["paths"]["/api/v1/parked/replay"]["post"]
-    assert wish["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ManyReplays")
+    assert wish["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ReplayRequest")
     assert set(wish["responses"]) >= {"202", "409", "422"}
     names = {parameter["name"] for parameter in document["paths"]["/api/v1/parked"]["get"]["parameters"]}
     assert names == {"queue", "fingerprint", "reason", "state", "limit", "cursor"}
