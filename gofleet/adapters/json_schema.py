@@ -1,4 +1,4 @@
-"""JSON Schemas that refer to each other by name."""
+"""JSON Schemas of msgspec structs, for OpenAPI and AsyncAPI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFERENCE = "#/components/schemas/"
 
 
 def schemas_of(types: Iterable[type]) -> Json:
-    """Of these structs, and of what they are made of, by name."""
+    """The schemas of these structs and of the structs in them, by name."""
     schemas = msgspec.json.schema_components(types, ref_template=REFERENCE + "{name}")[1]
     for schema in schemas.values():
         schema["description"] = cleandoc(schema.get("description", ""))  # Python before 3.13 keeps the indentation
@@ -21,16 +21,16 @@ def schemas_of(types: Iterable[type]) -> Json:
 
 
 def example_of(schema: Json, schemas: Json) -> Any:
-    """A value made of the examples of its fields; null where there is none."""
+    """An example built from the examples of the fields; null for a field without one."""
     if reference := schema.get("$ref"):
         schema = schemas[reference.removeprefix(REFERENCE)]
     if choices := schema.get("anyOf"):
         schema = schema | choices[0]
     if "$ref" in schema:
         return example_of({"$ref": schema["$ref"]}, schemas)
-    given = [*schema.get("examples", ()), *schema.get("enum", ())]
-    if given:
-        return given[0]
+    candidates = [*schema.get("examples", ()), *schema.get("enum", ())]
+    if candidates:
+        return candidates[0]
     if schema.get("type") == "object":
         return {name: example_of(field, schemas) for name, field in schema.get("properties", {}).items()}
     if schema.get("type") == "array":
@@ -39,26 +39,26 @@ def example_of(schema: Json, schemas: Json) -> Any:
 
 
 def referenced_schemas(schemas: Json, paths: Json) -> Json:
-    """Those of `schemas` that `paths` refers to, and those that these refer to, by name."""
-    found: Json = {}
-    waiting = _names(paths)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = schemas[name]
-            waiting |= _names(schemas[name])
-    return {name: found[name] for name in sorted(found)}
+    """The `schemas` that `paths` refers to, directly or through other schemas, sorted by name."""
+    referenced: Json = {}
+    pending = _references(paths)
+    while pending:
+        name = pending.pop()
+        if name not in referenced:
+            referenced[name] = schemas[name]
+            pending |= _references(schemas[name])
+    return {name: referenced[name] for name in sorted(referenced)}
 
 
-def _names(value: object) -> set[str]:
-    """Of the schemas that are referred to somewhere in `value`."""
+def _references(value: object) -> set[str]:
+    """Names of the schemas that `value` refers to at any depth."""
     match value:
         case dict():
-            inner = cast("Json", value)
-            reference = str(inner.get("$ref", ""))
-            mine = {reference.removeprefix(REFERENCE)} if reference.startswith(REFERENCE) else set[str]()
-            return mine.union(*map(_names, inner.values()))
+            mapping = cast("Json", value)
+            reference = str(mapping.get("$ref", ""))
+            names = {reference.removeprefix(REFERENCE)} if reference.startswith(REFERENCE) else set[str]()
+            return names.union(*map(_references, mapping.values()))
         case list():
-            return set[str]().union(*map(_names, cast("list[object]", value)))
+            return set[str]().union(*map(_references, cast("list[object]", value)))
         case _:
             return set()

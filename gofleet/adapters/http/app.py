@@ -27,16 +27,14 @@ from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS
-from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, MANY_DRIVER_ROUTES, UpdatePositionCall
+from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
 from gofleet.adapters.http.routes.orders import (
     ORDER_ROUTES,
-    TRANSITION_ROUTES,
     CreateOrderCall,
     DispatchManuallyCall,
     FindCandidatesCall,
     TransitionCall,
-    get_candidates,
 )
 from gofleet.adapters.http.routes.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.routes.parked import PARKED_ROUTES
@@ -122,10 +120,10 @@ def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litest
     routes = Router(
         PREFIX,
         route_handlers=[
-            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES, *TRANSITION_ROUTES, get_candidates], "orders"),
+            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES], "orders"),
             _group("/parked", PARKED_ROUTES, "parked messages"),
             _group("/outbox", OUTBOX_ROUTES, "outbox"),
-            _group("/drivers", [*DRIVER_ROUTES, *MANY_DRIVER_ROUTES], "drivers"),
+            _group("/drivers", DRIVER_ROUTES, "drivers"),
             get_slo,
             *DOCS_ROUTES,
         ],

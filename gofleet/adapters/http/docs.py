@@ -1,4 +1,4 @@
-"""`GET /api/v1/docs`: the API's description as a page, from this server alone."""
+"""Documentation routes: the API reference page, the problem types, and the OAuth protected resource metadata."""
 
 from __future__ import annotations
 
@@ -30,9 +30,35 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+RESOURCE_PATH = "/.well-known/oauth-protected-resource"
 
 
-def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
+class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A type of problem."""
+
+    type: Annotated[str, described("The `type` of the problem.", ProblemType.ORDER_TAKEN.uri)]
+    title: Annotated[str, described("Short summary.", ProblemType.ORDER_TAKEN.title)]
+    status: Annotated[int, described("HTTP status of the response.", 409, minimum=400, maximum=599)]
+    hint: Annotated[str, described("Recommended action.", ProblemType.ORDER_TAKEN.hint)]
+
+
+class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
+    """OAuth 2.0 Protected Resource Metadata (RFC 9728)."""
+
+    resource: Annotated[str, described("URL of this API.", "http://localhost:8000/")]
+    authorization_servers: Annotated[
+        list[str],
+        described("Issuers of accepted access tokens; empty with AUTH=off.", ["http://localhost:8088/realms/gofleet"]),
+    ]
+    scopes_supported: Annotated[list[Scope], described("Scopes of access tokens.")]
+    bearer_methods_supported: Annotated[list[str], described("Places of the access token.", ["header"])]
+
+
+PROBLEM_SHOWN = {200: ResponseDoc(ProblemTypeView, description="The problem type.")}
+RESOURCE_SHOWN = {200: ResponseDoc(ProtectedResource, description="The metadata.")}
+
+
+def _page_route(path: str, file: str, media_type: str) -> HTTPRouteHandler:
     content = (STATIC / file).read_bytes()
 
     @get(path, include_in_schema=False, sync_to_thread=False, opt=PUBLIC_ROUTE)
@@ -42,26 +68,14 @@ def _serving(path: str, file: str, media_type: str) -> HTTPRouteHandler:
     return page
 
 
-DOCS_ROUTES = [_serving(path, *file) for path, file in FILES.items()]
-
-
-class ProblemTypeView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sort of problem means."""
-
-    type: Annotated[str, described("The `type` of such problems.", ProblemType.ORDER_TAKEN.uri)]
-    title: Annotated[str, described("What is wrong.", ProblemType.ORDER_TAKEN.title)]
-    status: Annotated[int, described("The HTTP status it comes with.", 409, minimum=400, maximum=599)]
-    hint: Annotated[str, described("What to do about it.", ProblemType.ORDER_TAKEN.hint)]
-
-
-EXPLAINED = {200: ResponseDoc(ProblemTypeView, description="What it means and what to do about it.")}
+DOCS_ROUTES = [_page_route(path, *file) for path, file in FILES.items()]
 
 
 @get(
     PROBLEMS_PATH + "{slug:str}",
     operation_id="explainProblem",
-    summary="Explain a problem",
-    responses=EXPLAINED | problem_responses(ProblemType.NOT_FOUND, public=True),
+    summary="Show a problem type",
+    responses=PROBLEM_SHOWN | problem_responses(ProblemType.NOT_FOUND, public=True),
     opt=PUBLIC_ROUTE,
     tags=["problems"],
 )
@@ -69,48 +83,31 @@ async def get_problem(
     slug: Annotated[
         str,
         PathParameter(
-            description="The end of the problem's `type`.", schema_extra={"enum": [known.slug for known in ProblemType]}
+            description="Last segment of the problem's `type`.",
+            schema_extra={"enum": [known.slug for known in ProblemType]},
         ),
     ],
 ) -> ProblemTypeView:
-    """What the `type` of a problem means. The words may change, the slugs never do."""
+    """The meaning of a problem's `type`. Titles and hints may change, slugs never do."""
     if not (problem := problem_type_of_uri(PROBLEMS_PATH + slug)):
         raise NotFoundException
     return ProblemTypeView(type=problem.uri, title=problem.title, status=problem.status, hint=problem.hint)
 
 
-PATH = "/.well-known/oauth-protected-resource"
-
-
-class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
-    """What this API asks of those who come."""
-
-    resource: Annotated[str, described("This API, as it was asked.", "http://localhost:8000/")]
-    authorization_servers: Annotated[
-        list[str],
-        described("Who gives tokens for it; nobody where AUTH=off.", ["http://localhost:8088/realms/gofleet"]),
-    ]
-    scopes_supported: Annotated[list[Scope], described("What a token may be for.")]
-    bearer_methods_supported: Annotated[list[str], described("Where it goes.", ["header"])]
-
-
-RESOURCE_SHOWN = {200: ResponseDoc(ProtectedResource, description="Where to get a token, and for what.")}
-
-
 def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
-    """The route of an API that trusts this issuer."""
+    """The route of an API that trusts this issuer; None with AUTH=off."""
 
     @get(
-        PATH,
+        RESOURCE_PATH,
         operation_id="showResource",
-        summary="Tell where to log in",
+        summary="Show the OAuth protected resource metadata",
         responses=RESOURCE_SHOWN | problem_responses(public=True),
         tags=["operations"],
         opt=PUBLIC_ROUTE,
         sync_to_thread=False,
     )
-    def resource(request: Request[Any, Any, Any]) -> ProtectedResource:
-        """Which issuer's access tokens this API takes."""
+    def get_protected_resource(request: Request[Any, Any, Any]) -> ProtectedResource:
+        """The issuers and scopes of the access tokens that this API accepts."""
         return ProtectedResource(
             resource=str(request.base_url),
             authorization_servers=[issuer] if issuer else [],
@@ -118,4 +115,4 @@ def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
             bearer_methods_supported=["header"],
         )
 
-    return resource
+    return get_protected_resource

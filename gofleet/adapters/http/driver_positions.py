@@ -1,4 +1,4 @@
-"""How drivers move in a part of the map, asked for once however many look at the same part."""
+"""Changes of driver positions in a bounding box, queried once for all watchers of the same box."""
 
 from __future__ import annotations
 
@@ -15,84 +15,86 @@ from gofleet.domain.place import BoundingBox
 from gofleet.ports import Fleet
 
 FindInBox = Callable[[BoundingBox], Awaitable[Sequence[DriverPositionView]]]
-"""The drivers in the box as they are now, so many at most; `Unavailable`."""
+"""The drivers in the box, up to a limit. Raises `Unavailable`."""
 
 
 class DriverPositionFeed:
-    """Asks `within` every `seconds` for each box that somebody watches. Where nobody knows where drivers are, nothing
-    moves."""
+    """Calls `find` every `interval_seconds` for each watched box. Without position data there are no changes."""
 
     def __init__(self, find: FindInBox, interval_seconds: float) -> None:
-        self._within = find
-        self._seconds = interval_seconds
-        self._watched: dict[BoundingBox, _Watched] = {}
+        self._find = find
+        self._interval_seconds = interval_seconds
+        self._boxes: dict[BoundingBox, _BoxState] = {}
 
     @contextmanager
     def watch(self, box: BoundingBox) -> Generator[PositionWatcher]:
-        watched = self._watched.setdefault(box, _Watched(box, self._within, self._seconds))
-        watched.watches += 1
+        state = self._boxes.setdefault(box, _BoxState(box, self._find, self._interval_seconds))
+        state.watchers += 1
         try:
-            yield PositionWatcher(watched)
+            yield PositionWatcher(state)
         finally:
-            watched.watches -= 1
-            if not watched.watches:
-                del self._watched[box]
+            state.watchers -= 1
+            if not state.watchers:
+                del self._boxes[box]
 
 
 @dataclass
-class _Watched:
-    """`found` tells of each driver in the box since which look it is as it is."""
+class _BoxState:
+    """The drivers in one box; `drivers` maps each id to the number of the query at which it last changed, and to its
+    view."""
 
     box: BoundingBox
-    within: FindInBox
-    seconds: float
-    watches: int = 0
-    looks: int = 0
-    looked_at: float = -inf
-    found: dict[str, tuple[int, DriverPositionView]] = field(default_factory=dict[str, tuple[int, DriverPositionView]])
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    find: FindInBox
+    interval_seconds: float
+    watchers: int = 0
+    queries: int = 0
+    queried_at: float = -inf
+    drivers: dict[str, tuple[int, DriverPositionView]] = field(
+        default_factory=dict[str, tuple[int, DriverPositionView]]
+    )
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def look(self) -> None:
-        """Wait until it is time, and look, if none of the others has done it by then."""
+    async def refresh(self) -> None:
+        """Wait until the interval has passed, and query unless another watcher has done so by then."""
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self.looked_at + self.seconds - clock())
-        async with self.turn:
-            if clock() < self.looked_at + self.seconds:
+        await asyncio.sleep(self.queried_at + self.interval_seconds - clock())
+        async with self.lock:
+            if clock() < self.queried_at + self.interval_seconds:
                 return
             try:
-                seen = await self.within(self.box)
+                views = await self.find(self.box)
             except Unavailable:
                 return
             finally:
-                self.looked_at = clock()
-            self.looks += 1
-            self.found = {driver.driver_id: self._since(driver) for driver in seen}
+                self.queried_at = clock()
+            self.queries += 1
+            self.drivers = {view.driver_id: self._since(view) for view in views}
 
-    def _since(self, driver: DriverPositionView) -> tuple[int, DriverPositionView]:
-        known = self.found.get(driver.driver_id)
-        return known if known and known[1] == driver else (self.looks, driver)
+    def _since(self, view: DriverPositionView) -> tuple[int, DriverPositionView]:
+        known = self.drivers.get(view.driver_id)
+        return known if known and known[1] == view else (self.queries, view)
 
 
 @dataclass
 class PositionWatcher:
-    """What one of those who look at a box has not seen yet: however slow they are, only the newest."""
+    """The changes that one watcher of a box has not received yet; a slow watcher receives only the newest state."""
 
-    _watched: _Watched
-    _seen: int = 0
+    _state: _BoxState
+    _received: int = 0
 
     async def changes(self) -> list[DriverPositionView]:
-        """At the first time all that are there, at once if somebody else knows; then, after the next look, those that
-        are not as they were. Perhaps none."""
-        if self._seen or not self._watched.looks:
-            await self._watched.look()
-        seen, self._seen = self._seen, self._watched.looks
-        return [driver for since, driver in self._watched.found.values() if since > seen]
+        """At first all drivers in the box, at once if another watcher's query has found them; afterwards the drivers
+        that the next query finds changed. May be empty."""
+        if self._received or not self._state.queries:
+            await self._state.refresh()
+        received, self._received = self._received, self._state.queries
+        return [view for since, view in self._state.drivers.values() if since > received]
 
 
-def positions_in_box(fleet: Fleet, most: int) -> FindInBox:
-    """The `most` drivers nearest to the middle of a box, as the fleet knows them."""
+def positions_in_box(fleet: Fleet, limit: int) -> FindInBox:
+    """Queries the fleet for the `limit` drivers nearest to the centre of a box."""
 
-    async def within(box: BoundingBox) -> Sequence[DriverPositionView]:
-        return [DriverPositionView.of(seen) for seen in await fleet.within(AreaQuery(box, limit=most))]
+    async def find(box: BoundingBox) -> Sequence[DriverPositionView]:
+        return [DriverPositionView.of(sighting) for sighting in await fleet.within(AreaQuery(box, limit=limit))]
 
-    return within
+    return find

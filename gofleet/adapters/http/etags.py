@@ -1,7 +1,8 @@
-"""Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes, such as `"3"`.
+"""Entity tags (RFC 9110, section 8.8.3).
 
-A driver's is `"3/order-7"` while it holds that order: what is answered changes with it, though the record does not. Who
-wants to change the record means its version, so If-Match takes a driver's tag for that alone.
+An order's ETag is its version in quotes, such as `"3"`. A driver's is `"3/order-7"` while the driver holds that order:
+the representation changes with it although the record does not. If-Match compares only the version in it, because a
+client changes the record and not the order.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _DRIVER_VERSION = re.compile(r'"([1-9][0-9]{0,9})(?:/[^"]*)?"')
 
 
 class MalformedTag(RequestError):
+    """The If-Match header is no list of entity tags."""
+
     code = "malformed-tag"
 
     def __init__(self) -> None:
@@ -26,6 +29,8 @@ class MalformedTag(RequestError):
 
 
 class MissingTag(RequestError):
+    """The operation requires the If-Match header."""
+
     code = "precondition-required"
 
     def __init__(self) -> None:
@@ -41,26 +46,26 @@ def driver_etag_of(driver: Driver) -> str:
 
 
 def matches(if_none_match: str, tag: str) -> bool:
-    """RFC 9110, 13.1.2: the comparison is weak, and `*` is any version."""
+    """Whether If-None-Match names `tag` (RFC 9110, section 13.1.2): the comparison is weak, `*` is any version."""
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return tag in tags or "*" in tags
 
 
 def parse_if_match(if_match: str | None) -> Versions:
-    """The versions that the header allows, None = any (it is missing, or `*`); `BadTag` if it cannot be read.
+    """The versions that If-Match allows; None = any, without the header or with `*`. Raises `MalformedTag`.
 
-    RFC 9110, 13.1.1: the comparison is strong, so a weak tag, like any that we never gave, allows none.
+    The comparison is strong (RFC 9110, section 13.1.1), so a weak tag, like an unknown one, allows no version.
     """
     return _versions(if_match, _VERSION)
 
 
 def parse_driver_if_match(if_match: str | None) -> Versions:
-    """As `versions_of`, of a driver's record."""
+    """As `parse_if_match`, for a driver's record."""
     return _versions(if_match, _DRIVER_VERSION)
 
 
 def require_if_match(if_match: str | None) -> Versions:
-    """As `versions_of`; `NoTag` without the header."""
+    """As `parse_if_match`; raises `MissingTag` without the header."""
     if if_match is None:
         raise MissingTag
     return parse_if_match(if_match)
@@ -71,4 +76,4 @@ def _versions(if_match: str | None, pattern: re.Pattern[str]) -> Versions:
         return None
     if not _TAGS.fullmatch(if_match):
         raise MalformedTag
-    return frozenset(int(found[1]) for tag in re.findall(_TAG, if_match) if (found := pattern.fullmatch(tag)))
+    return frozenset(int(match[1]) for tag in re.findall(_TAG, if_match) if (match := pattern.fullmatch(tag)))

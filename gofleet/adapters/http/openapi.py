@@ -1,7 +1,7 @@
-"""The API's description (OpenAPI 3.1): Litestar's, with what it cannot say and without what is only its own.
+"""The OpenAPI 3.1 document: Litestar's, corrected and completed.
 
-Routes and parameters are Litestar's. Bodies are described by msgspec, which reads and writes them; answers by the
-routes' own `Answer`s.
+Paths and parameters come from Litestar, schemas of bodies from msgspec, which also reads and writes them, and responses
+from the `Answer`s of the routes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gofleet.adapters.json_schema import example_of, referenced_schemas, schemas
 
 Json = dict[str, Any]
 NOISE = ("deprecated", "allowEmptyValue", "allowReserved")
-"""Litestar writes them out although false is what their absence means."""
+"""Keywords that Litestar writes with their default value, false."""
 EVENT_STREAM = "text/event-stream"
 REQUEST_ID = "X-Request-Id"
 SECURITY: Json = {
@@ -31,14 +31,14 @@ SECURITY: Json = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "An access token of the issuer that the server trusts. Each operation names the scope that it"
-        " takes, and in `x-roles` who may do it: with everything there is, or with their own orders and records. A"
-        " server with AUTH=off asks for none.",
+        " requires and, in `x-roles`, the roles that may use it: on everything, or only on their own orders and"
+        " records. A server with AUTH=off requires no token.",
     }
 }
 
 
 class DocumentPlugin(JsonRenderPlugin):
-    """Answers the description, which is made once; `guarded`: whether this server asks who somebody is."""
+    """Serves the document, which is built once; `auth_required`: whether this server authenticates callers."""
 
     _body: bytes | None = None
 
@@ -53,23 +53,23 @@ class DocumentPlugin(JsonRenderPlugin):
 
 
 def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
-    """The whole document; its order is stable. Of a server that is not `guarded`, no operation takes a token."""
+    """The whole document, in a stable order. Without `auth_required` no operation requires a token."""
     document = app.openapi_schema.to_schema()
     schemas: Json = document["components"].get("schemas", {}) | _schemas_of(app)
     for path, method, handler in _handlers(app):
         operation: Json = document["paths"][path][method]
         _drop_noise(operation)
-        operation["parameters"] = [_parameter(one, handler) for one in operation.get("parameters", [])]
+        operation["parameters"] = [_parameter(parameter, handler) for parameter in operation.get("parameters", [])]
         operation["responses"] = _responses(handler, operation["responses"], schemas)
         operation |= _security(handler) if auth_required else {"security": []}
         if body := operation.get("requestBody"):
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
     document["components"] = {
-        "examples": _referred(
+        "examples": _referenced(
             "examples", {problem.slug: _problem_example(problem) for problem in ProblemType}, document["paths"]
         ),
-        "headers": _referred("headers", RESPONSE_HEADERS, document["paths"]),
+        "headers": _referenced("headers", RESPONSE_HEADERS, document["paths"]),
         "schemas": referenced_schemas(schemas, document["paths"]),
         "securitySchemes": SECURITY if auth_required else {},
     }
@@ -85,7 +85,7 @@ def _handlers(app: Litestar) -> Iterable[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _answers(handler: HTTPRouteHandler) -> Mapping[int, ResponseDoc]:
-    return {status: one for status, one in (handler.responses or {}).items() if isinstance(one, ResponseDoc)}
+    return {status: spec for status, spec in (handler.responses or {}).items() if isinstance(spec, ResponseDoc)}
 
 
 def _schemas_of(app: Litestar) -> Json:
@@ -93,7 +93,7 @@ def _schemas_of(app: Litestar) -> Json:
     for _, _, handler in _handlers(app):
         if data := handler.parsed_data_field:
             types.add(data.annotation)
-        types.update(one.data_container for one in _answers(handler).values() if one.data_container)
+        types.update(answer.data_container for answer in _answers(handler).values() if answer.data_container)
     by_name = sorted(types, key=lambda type: type.__name__)
     return schemas_of(by_name)
 
@@ -101,31 +101,34 @@ def _schemas_of(app: Litestar) -> Json:
 def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
     _drop_noise(parameter)
     schema: Json = parameter["schema"]
-    # None stands for "was not sent"; there is no null in a URL or a header.
-    alternatives = [one for one in schema.pop("oneOf", []) if one != {"type": "null"}]
+    # None means that the parameter is absent; a URL or a header cannot contain null.
+    alternatives = [each for each in schema.pop("oneOf", []) if each != {"type": "null"}]
     schema |= alternatives[0] if alternatives else {}
     schema.pop("description", None)
     if schema.get("type") == "integer":
         schema |= {name: int(schema[name]) for name in ("minimum", "maximum") if name in schema}
     if parameter["name"] == "If-Match" and any(
-        ProblemType.PRECONDITION_REQUIRED in a.problems for a in _answers(handler).values()
+        ProblemType.PRECONDITION_REQUIRED in answer.problems for answer in _answers(handler).values()
     ):
         parameter["required"] = True
     return parameter
 
 
-def _responses(handler: HTTPRouteHandler, litestars: Json, schemas: Json) -> Json:
-    """Those that the route declares. Litestar adds a 400 of its own shape, which we never answer."""
+def _responses(handler: HTTPRouteHandler, generated: Json, schemas: Json) -> Json:
+    """The responses that the route declares, without the 400 that Litestar adds and this API never sends."""
     answers = _answers(handler)
-    more = () if handler.opt.get(PUBLIC) else ("RateLimit?", "RateLimit-Policy?")
+    rate_limit = () if handler.opt.get(PUBLIC) else ("RateLimit?", "RateLimit-Policy?")
     return {
-        str(status): _response(answers[status], litestars[str(status)], schemas, more) for status in sorted(answers)
+        str(status): _response(answers[status], generated[str(status)], schemas, rate_limit)
+        for status in sorted(answers)
     }
 
 
-def _response(answer: ResponseDoc, response: Json, schemas: Json, more: Sequence[str]) -> Json:
-    headers = {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *more)}
-    response |= {"description": answer.description, "headers": headers}
+def _response(answer: ResponseDoc, response: Json, schemas: Json, headers: Sequence[str]) -> Json:
+    response |= {
+        "description": answer.description,
+        "headers": {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *headers)},
+    }
     for name, media in response.get("content", {}).items():
         if answer.problems:
             media["schema"]["properties"] = {"type": {"enum": [problem.uri for problem in answer.problems]}}
@@ -142,13 +145,13 @@ def _response(answer: ResponseDoc, response: Json, schemas: Json, more: Sequence
 
 
 def _as_text(media: Json) -> None:
-    """A stream is a text; what each `data:` in it holds, OpenAPI can say from version 3.2 on only."""
+    """Describe a stream as text: only OpenAPI 3.2 can describe the `data:` of its events."""
     data = msgspec.json.encode(media["example"]).decode()
     media |= {"schema": {"type": "string"}, "x-item-schema": media["schema"], "example": f"data: {data}\n\n"}
 
 
 def _security(handler: HTTPRouteHandler) -> Json:
-    """What a token must say; what is public says nothing."""
+    """The scope and the roles that the operation requires; none if it is public."""
     if handler.opt.get(PUBLIC):
         return {"security": []}
     access = ACCESS[str(handler.operation_id)]
@@ -167,9 +170,9 @@ def _header(name: str) -> Json:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def _referred(kind: str, named: Json, paths: Json) -> Json:
+def _referenced(kind: str, components: Json, paths: Json) -> Json:
     text = msgspec.json.encode(paths).decode()
-    return {name: one for name, one in named.items() if f'"#/components/{kind}/{name}"' in text}
+    return {name: value for name, value in components.items() if f'"#/components/{kind}/{name}"' in text}
 
 
 def _link(operation: str, parameters: Mapping[str, str]) -> Json:

@@ -1,115 +1,131 @@
-"""Where a page ended, opaque to clients: they must not build on what is inside."""
+"""Opaque cursors: `next_cursor` of lists and the `Last-Event-ID` of streams, both base64url.
+
+Clients must not rely on their contents.
+"""
 
 from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 from litestar.params import QueryParameter
 
 from gofleet.adapters.http.validation import InvalidParameter, to_utc
+from gofleet.domain.driver import Driver
 from gofleet.domain.errors import Invalid
 from gofleet.domain.history import HistoryCursor
 from gofleet.domain.order import Order
 from gofleet.domain.values import identifier
 
-_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,256}")
-_ROW = re.compile(r"#([1-9][0-9]{0,17})")
+T = TypeVar("T")
+RESUME_TOKEN_CHARS_MAX = 64
+RESUME_TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": RESUME_TOKEN_CHARS_MAX}
 
 Cursor = Annotated[
     str | None,
     QueryParameter(
-        description="`next_cursor` of the page before; opaque.",
+        description="`next_cursor` of the previous page; opaque.",
         schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "max_length": 256},
     ),
 ]
 
 
+class NumberedRow(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+def page_of(rows: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> tuple[Sequence[T], str | None]:
+    """The first `limit` of up to `limit` + 1 rows, and the cursor of the next page if there is a row left."""
+    page = rows[:limit]
+    return page, cursor_of(page[-1]) if len(rows) > limit else None
+
+
 def order_cursor(order: Order) -> str:
-    """For what is sorted by time and id."""
+    """Cursor of a list sorted by creation time and id."""
     assert order.created_at is not None  # noqa: S101  stored orders have it
-    return _written(f"{order.created_at.isoformat()} {order.id}")
+    return _encode(f"{order.created_at.isoformat()} {order.id}")
 
 
 def parse_order_cursor(cursor: str | None) -> tuple[datetime, str] | None:
-    """The time and id that `after_order` wrote down; None = from the beginning. `BadParameter`."""
+    """The time and id in an `order_cursor`; None without one. Raises `InvalidParameter`."""
     if cursor is None:
         return None
-    created_at, _, order_id = _read(cursor).partition(" ")
+    created_at, _, order_id = _decode(cursor).partition(" ")
     try:
         return to_utc("cursor", datetime.fromisoformat(created_at)), identifier("cursor", order_id)
     except (ValueError, Invalid) as error:
-        raise _foreign() from error
+        raise _unknown_cursor() from error
 
 
-def row_cursor(id: int) -> str:
-    """For what is sorted by a number."""
-    return _written(f"#{id}")
+def row_cursor(row: NumberedRow) -> str:
+    """Cursor of a list sorted by a number."""
+    return _encode(f"#{row.id}")
 
 
 def parse_row_cursor(cursor: str | None) -> int | None:
-    """The number that `after_row` wrote down; None = from the beginning. `BadParameter`."""
+    """The number in a `row_cursor`; None without one. Raises `InvalidParameter`."""
     if cursor is None:
         return None
-    if not (found := _ROW.fullmatch(_read(cursor))):
-        raise _foreign()
-    return int(found[1])
+    if not (match := _ROW.fullmatch(_decode(cursor))):
+        raise _unknown_cursor()
+    return int(match[1])
 
 
-def driver_cursor(driver_id: str) -> str:
-    """For what is sorted by an id."""
-    return _written(f"@{driver_id}")
+def driver_cursor(driver: Driver) -> str:
+    """Cursor of a list sorted by driver id."""
+    return _encode(f"@{driver.id}")
 
 
 def parse_driver_cursor(cursor: str | None) -> str:
-    """The id that `after_driver` wrote down; empty = from the beginning. `BadParameter`."""
+    """The id in a `driver_cursor`; empty without one. Raises `InvalidParameter`."""
     if cursor is None:
         return ""
-    text = _read(cursor)
+    text = _decode(cursor)
     if not text.startswith("@"):
-        raise _foreign()
+        raise _unknown_cursor()
     try:
         return identifier("cursor", text[1:])
     except Invalid as error:
-        raise _foreign() from error
+        raise _unknown_cursor() from error
 
 
-def _written(text: str) -> str:
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read(cursor: str) -> str:
-    if not _CURSOR.fullmatch(cursor):
-        raise _foreign()
-    try:
-        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except ValueError as error:
-        raise _foreign() from error
-
-
-def _foreign() -> InvalidParameter:
-    return InvalidParameter("cursor", "is not one that we gave")
-
-
-RESUME_TOKEN_CHARS_MAX = 64
-RESUME_TOKEN: dict[str, Any] = {"pattern": "^[A-Za-z0-9_-]+$", "max_length": RESUME_TOKEN_CHARS_MAX}
-_MOMENT = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
-
-
-def resume_token(moment: HistoryCursor) -> str:
-    return urlsafe_b64encode(f"@{moment.txid}.{moment.id}".encode()).decode().rstrip("=")
+def resume_token(cursor: HistoryCursor) -> str:
+    """The `id:` of an event, from which a stream resumes."""
+    return _encode(f"@{cursor.txid}.{cursor.id}")
 
 
 def parse_resume_token(token: str) -> HistoryCursor:
-    """`BadParameter` if it is not one that we gave."""
+    """The cursor in a `resume_token`; raises `InvalidParameter`."""
     try:
-        text = urlsafe_b64decode(token[:RESUME_TOKEN_CHARS_MAX].encode("ascii") + b"=" * (-len(token) % 4)).decode(
-            "ascii"
-        )
+        text = urlsafe_b64decode(token[:RESUME_TOKEN_CHARS_MAX] + "=" * (-len(token) % 4)).decode("ascii")
     except ValueError:
         text = ""
-    if len(token) > RESUME_TOKEN_CHARS_MAX or not (found := _MOMENT.fullmatch(text)):
+    if len(token) > RESUME_TOKEN_CHARS_MAX or not (match := _HISTORY_CURSOR.fullmatch(text)):
         raise InvalidParameter("last_event_id", "is not one that we gave")
-    return HistoryCursor(int(found[1]), int(found[2]))
+    return HistoryCursor(int(match[1]), int(match[2]))
+
+
+_CURSOR = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_ROW = re.compile(r"#([1-9][0-9]{0,17})")
+_HISTORY_CURSOR = re.compile(r"@([0-9]{1,18})\.([0-9]{1,18})")
+
+
+def _encode(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    if not _CURSOR.fullmatch(cursor):
+        raise _unknown_cursor()
+    try:
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError as error:
+        raise _unknown_cursor() from error
+
+
+def _unknown_cursor() -> InvalidParameter:
+    return InvalidParameter("cursor", "is not one that we gave")

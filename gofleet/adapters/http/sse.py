@@ -1,4 +1,5 @@
-"""Server-sent events (HTML Living Standard, 9.2): what they look like on the wire, and how they are sent."""
+"""Server-sent events (HTML Living Standard, section 9.2): their format, the response that sends them, and the streams
+that clients hold open."""
 
 from __future__ import annotations
 
@@ -28,25 +29,36 @@ from gofleet.waiting import first_of
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MS = 2000
-"""How long a client that lost its stream waits before it comes again."""
+"""Delay before a client reconnects."""
 CLOSE_TIMEOUT_SECONDS = 0.3
-"""How long the last word may take."""
+CANCEL_RETRY_SECONDS = 0.1
 HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would keep events back until it has a buffer full of them
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back until its buffer is full
 )
-
-CANCEL_RETRY_SECONDS = 0.1
-"""Between two tries to end something."""
 
 Write = Callable[[bytes], Awaitable[None]]
 Producer = Callable[[Write], Awaitable[None]]
-"""Writes what there is to write, for as long as there is any."""
+"""Writes until it has nothing more to write."""
+
+
+class TooManyStreams(RequestError):
+    """The process has its maximum of open streams."""
+
+    code = "too-many-streams"
+
+    def __init__(self, streams_max: int, retry_after_seconds: float) -> None:
+        super().__init__(f"{streams_max} streams are open, which is the maximum")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class SlowClient(Exception):
+    """The client did not read what was sent in time."""
 
 
 def format_opening(id: str) -> bytes:
-    """The first thing that is sent. A client that loses its stream before anything happened comes again with `id`."""
+    """The first bytes of a stream. A client that reconnects before the first event sends `id`."""
     return f"retry: {RETRY_MS}\n: hello\nid: {id}\n\n".encode()
 
 
@@ -57,25 +69,23 @@ def format_event(type: str, data: bytes, id: str | None = None) -> bytes:
 
 
 def format_keep_alive(id: str) -> bytes:
-    """No event, but bytes on the wire; what was looked at until now need not be looked at again."""
+    """Bytes without an event, sent when there is none. A client that reconnects sends `id`, so the entries before it
+    need not be read again."""
     return f": still here\nid: {id}\n\n".encode()
 
 
-class SlowClient(Exception):
-    """The client did not take what was sent in time."""
-
-
 class StreamingResponse(ASGIResponse):
-    """Sends `first` and then what the pumps write, until one of them ends, the client goes away, or `stopping` is set.
+    """Sends `first` and then the output of the producers, until one of them ends, the client disconnects, or `stopping`
+    is set.
 
-    `opened` is entered meanwhile. A client that takes nothing for `send_seconds` is cut off: the server holds us back
-    when it has sent all that the system keeps for one connection.
+    `opened` is entered meanwhile. A client that reads nothing for `send_seconds` is disconnected: `send` blocks once
+    the connection's send buffer is full.
     """
 
     def __init__(
         self,
         first: bytes,
-        pumps: Sequence[Producer],
+        producers: Sequence[Producer],
         *,
         opened: AbstractContextManager[None],
         stopping: asyncio.Event,
@@ -83,16 +93,16 @@ class StreamingResponse(ASGIResponse):
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
         self._first = first
-        self._pumps = pumps
+        self._producers = producers
         self._opened = opened
         self._stopping = stopping
         self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  Litestar's types are narrower
-        turn = asyncio.Lock()
+        lock = asyncio.Lock()
 
         async def write(body: bytes) -> None:
-            async with turn:
+            async with lock:
                 try:
                     async with asyncio.timeout(self._send_seconds):
                         await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -103,60 +113,31 @@ class StreamingResponse(ASGIResponse):
             await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
             await write(self._first)
             try:
-                await self._pump(write, receive)
+                await self._produce(write, receive)
             except SlowClient:
-                logger.warning("stream cut off: its client takes nothing")
+                logger.warning("stream closed: the client does not read")
             except UnknownCursor:
-                pass  # the database is another one by now; who comes again with the last id is told so
+                pass  # the database was replaced; a client that reconnects with its last id receives an error
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _pump(self, write: Write, receive: Receive) -> None:
-        tasks = [asyncio.ensure_future(pump(write)) for pump in self._pumps]
-        tasks.append(asyncio.create_task(_gone(receive)))
+    async def _produce(self, write: Write, receive: Receive) -> None:
+        tasks = [asyncio.ensure_future(producer(write)) for producer in self._producers]
+        tasks.append(asyncio.create_task(_disconnected(receive)))
         try:
             await first_of(*tasks, self._stopping)
             for task in tasks:
                 if task.done():
                     task.result()
         finally:
-            await _ended(tasks)
-
-
-async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Cancel them until they are. Once is not enough: in Python 3.11 `wait_for`, on which psycopg waits, does not
-    notice it when what it waited for comes at the same moment."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_RETRY_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-_encoder = msgspec.json.Encoder()
-
-
-class TooManyStreams(RequestError):
-    """This process holds as many as it may."""
-
-    code = "too-many-streams"
-
-    def __init__(self, most: int, retry_after_seconds: float) -> None:
-        super().__init__(f"{most} streams are open, which is as many as there may be")
-        self.retry_after_seconds = retry_after_seconds
+            await _cancel(tasks)
 
 
 @dataclass(frozen=True)
 class EventStreamLimits:
-    """`most` streams of one process, `each` of one customer or driver; a stream is sent something at least every
-    `keep_alive_seconds`, and cut off when it takes nothing for `send_seconds`."""
+    """Limits of one process: `streams_max` in all and `streams_per_owner_max` for a customer or driver. A stream sends
+    something at least every `keep_alive_seconds` and ends when the client reads nothing for `send_seconds`."""
 
     streams_max: int = 500
     streams_per_owner_max: int = 5
@@ -165,7 +146,7 @@ class EventStreamLimits:
 
 
 class EventStreams:
-    """Every stream ends when `stopping` is set."""
+    """Opens the streams of one process and counts them. All end when `stopping` is set."""
 
     def __init__(
         self,
@@ -175,60 +156,85 @@ class EventStreams:
         positions: DriverPositionFeed,
         limits: EventStreamLimits | None = None,
     ) -> None:
-        self._tail = feed
+        self._feed = feed
         self._stopping = stopping
-        self._bounds = limits or EventStreamLimits()
-        self._moves = positions
+        self._limits = limits or EventStreamLimits()
+        self._positions = positions
         self._open = 0
-        self._each = Counter[str]()
+        self._open_by_owner = Counter[str]()
 
     def response(
-        self, moment: HistoryCursor, which: HistoryFilter, box: BoundingBox | None, caller: Caller = ANONYMOUS_CALLER
+        self,
+        cursor: HistoryCursor,
+        criteria: HistoryFilter,
+        box: BoundingBox | None,
+        caller: Caller = ANONYMOUS_CALLER,
     ) -> StreamingResponse:
-        """What happens behind `moment`, and how drivers move in `box`, as the caller may see it. `TooManyStreams`."""
-        if self._open >= self._bounds.streams_max:
-            raise TooManyStreams(self._bounds.streams_max, self._bounds.keep_alive_seconds)
-        name = None if caller.owner is None else caller.principal.subject
-        if name is not None and self._each[name] >= self._bounds.streams_per_owner_max:
-            raise RateLimitExceeded(self._bounds.keep_alive_seconds)
-        pumps: list[Producer] = [partial(self._orders, moment, which, caller)]
+        """A stream of the entries after `cursor` and of the positions in `box`, as `caller` may see them. Raises
+        `TooManyStreams`, `RateLimitExceeded`."""
+        limits = self._limits
+        if self._open >= limits.streams_max:
+            raise TooManyStreams(limits.streams_max, limits.keep_alive_seconds)
+        owner = None if caller.owner is None else caller.principal.subject
+        if owner is not None and self._open_by_owner[owner] >= limits.streams_per_owner_max:
+            raise RateLimitExceeded(limits.keep_alive_seconds)
+        producers: list[Producer] = [partial(self._send_entries, cursor, criteria, caller)]
         if box is not None:
-            pumps.append(partial(self._drivers, self._moves, box))
+            producers.append(partial(self._send_positions, box))
         return StreamingResponse(
-            format_opening(resume_token(moment)),
-            pumps,
-            opened=self._opened(name),
+            format_opening(resume_token(cursor)),
+            producers,
+            opened=self._counted(owner),
             stopping=self._stopping,
-            send_seconds=self._bounds.send_seconds,
+            send_seconds=limits.send_seconds,
         )
 
-    async def _orders(self, moment: HistoryCursor, which: HistoryFilter, caller: Caller, write: Write) -> None:
+    async def _send_entries(self, cursor: HistoryCursor, criteria: HistoryFilter, caller: Caller, write: Write) -> None:
         while True:
-            found = await self._tail.after(moment, which, self._bounds.keep_alive_seconds)
-            moment = found.until
-            if not found.entries:
-                await write(format_keep_alive(resume_token(moment)))
+            page = await self._feed.after(cursor, criteria, self._limits.keep_alive_seconds)
+            cursor = page.until
+            if not page.entries:
+                await write(format_keep_alive(resume_token(cursor)))
                 continue
-            views = [(EventView.of(entry, caller), resume_token(entry.cursor)) for entry in found.entries]
-            await write(b"".join(format_event(view.type, _encoder.encode(view), id) for view, id in views))
+            views = [(EventView.of(entry, caller), resume_token(entry.cursor)) for entry in page.entries]
+            await write(b"".join(format_event(view.kind, _encoder.encode(view), id) for view, id in views))
 
-    async def _drivers(self, moves: DriverPositionFeed, box: BoundingBox, write: Write) -> None:
-        with moves.watch(box) as watch:
+    async def _send_positions(self, box: BoundingBox, write: Write) -> None:
+        with self._positions.watch(box) as watcher:
             while True:
-                if changed := await watch.changes():
-                    await write(b"".join(format_event("driver.moved", _encoder.encode(moved)) for moved in changed))
+                if changes := await watcher.changes():
+                    await write(b"".join(format_event("driver.moved", _encoder.encode(view)) for view in changes))
 
     @contextmanager
-    def _opened(self, name: str | None) -> Generator[None]:
+    def _counted(self, owner: str | None) -> Generator[None]:
         self._open += 1
-        self._each.update([name] if name else [])
+        self._open_by_owner.update([owner] if owner else [])
         OPEN_STREAMS.inc()
         try:
-            with self._tail.subscribed():
+            with self._feed.subscribed():
                 yield
         finally:
             self._open -= 1
-            if name:
-                self._each[name] -= 1
-                self._each += Counter[str]()  # forgets who has none
+            if owner:
+                self._open_by_owner[owner] -= 1
+                self._open_by_owner += Counter[str]()  # drops owners without streams
             OPEN_STREAMS.dec()
+
+
+_encoder = msgspec.json.Encoder()
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel the tasks repeatedly until all have ended. Once is not enough: in Python 3.11 `wait_for`, which psycopg
+    uses, misses a cancellation that coincides with its result."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_RETRY_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

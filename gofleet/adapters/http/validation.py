@@ -1,6 +1,7 @@
-"""JSON bodies, decoded strictly: a number is a number, and a field nobody knows is refused.
+"""Validation of requests: strict JSON bodies, path and query parameters, and bounding boxes.
 
-Of a key that occurs twice the last one counts, as in nearly every JSON parser.
+Bodies are decoded to the declared type: a string is not accepted for a number, and an unknown field is an error. The
+last value of a duplicate key counts, as in nearly every JSON parser.
 """
 
 from __future__ import annotations
@@ -25,23 +26,29 @@ from gofleet.domain.values import identifier
 
 T = TypeVar("T")
 ECHO_CHARS_MAX = 64
-"""So much of a client's own text is repeated in the answer."""
+"""Characters of the client's own text that a response repeats at most."""
 FAULTS_MAX = 20
+"""Faults of one list that a response reports at most."""
+BBOX_CHARS_MAX = 200
 
 
 class MalformedJson(RequestError):
+    """The body is not one JSON document."""
+
     code = "malformed-json"
 
 
 class UnsupportedMediaType(RequestError):
+    """The Content-Type is not application/json."""
+
     code = "unsupported-media-type"
 
-    def __init__(self, given: str) -> None:
-        super().__init__(f"got {given}" if given else "the Content-Type is missing")
+    def __init__(self, media_type: str) -> None:
+        super().__init__(f"got {media_type}" if media_type else "the Content-Type is missing")
 
 
 class InvalidBody(Invalid):
-    """JSON of another shape than the wanted one; `pointer` (RFC 6901) says where."""
+    """The body is JSON of another shape than the declared one; `pointer` (RFC 6901) locates the fault."""
 
     def __init__(self, pointer: str, why: str) -> None:
         super().__init__(pointer.lstrip("/").replace("/", ".") or "the body", why)
@@ -49,37 +56,44 @@ class InvalidBody(Invalid):
 
 
 class InvalidItems(Invalid):
-    """Several things that are wrong in one list; `faults` are the first of them."""
+    """Several items of one list are invalid; `faults` are the first `FAULTS_MAX`."""
 
     def __init__(self, faults: Sequence[InvalidBody]) -> None:
         super().__init__(faults[0].field, faults[0].why)
         self.faults = faults[:FAULTS_MAX]
 
 
+class InvalidParameter(Invalid):
+    """A parameter of the path or the query is invalid."""
+
+
 class StrictRequest(Request[Any, Any, Any]):
-    """Litestar decodes JSON without types and then lets "1.5" pass for 1.5; this decodes to the handler's own type."""
+    """A request whose body is decoded to the type that its handler declares.
+
+    Litestar itself decodes JSON without types and then converts, which lets "1.5" pass for 1.5.
+    """
 
     async def body(self) -> bytes:
         body = await super().body()
         if not body:
-            raise MalformedJson("the body is empty")  # Litestar would take it for a missing argument
+            raise MalformedJson("the body is empty")  # Litestar would report a missing argument
         return body
 
     async def json(self) -> Any:
         media_type = self.content_type[0].strip().lower()
         if media_type != "application/json":
             raise UnsupportedMediaType(media_type[:ECHO_CHARS_MAX])
-        wanted = self.route_handler.parsed_data_field
-        return decode_body(await self.body(), wanted.annotation if wanted else Any)
+        field = self.route_handler.parsed_data_field
+        return decode_body(await self.body(), field.annotation if field else Any)
 
 
-def decode_body(body: bytes, wanted: type[T]) -> T:
-    """`body` as `wanted`; `NotJson`, `InvalidBody` about the first thing that is wrong, or, if that is an entry of a
-    list, `InvalidBodies` about each entry."""
+def decode_body(body: bytes, type_: type[T]) -> T:
+    """`body` as `type_`. Raises `MalformedJson`, `InvalidBody` for the first fault, or `InvalidItems` for each invalid
+    item if the first fault is in a list."""
     try:
-        return msgspec.json.decode(body, type=wanted)
+        return msgspec.json.decode(body, type=type_)
     except msgspec.ValidationError as error:
-        raise _all_of(_invalid(str(error)), body, wanted) from error
+        raise _collect_faults(_invalid_body(str(error)), body, type_) from error
     except UnicodeDecodeError as error:
         raise MalformedJson("the body is not UTF-8") from error
     except msgspec.DecodeError as error:
@@ -88,13 +102,86 @@ def decode_body(body: bytes, wanted: type[T]) -> T:
         raise MalformedJson("the body is nested too deeply") from error
 
 
-# msgspec tells where and what in one sentence, such as "Expected `float`, got `str` - at `$.pickup.lat`".
-_SENTENCE = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
-_NAMED_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+def plain_message(message: str) -> str:
+    """msgspec's "Expected `float`, got `str`" in terms of JSON instead of Python."""
+    return re.sub(r"`(.*?)`", _json_types, message).replace("Expected", "must be")
+
+
+async def check_query(request: Request[Any, Any, Any]) -> None:
+    """Reject query parameters that Litestar would reinterpret: it takes the last value of a repeated parameter, `null`
+    for an absent one, and a number for seconds since 1970. Runs before each handler."""
+    fields = {
+        getattr(field.kwarg_definition, "name", None) or name: field
+        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
+    }
+    seen: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        if not (field := fields.get(name)):
+            continue
+        if any(type_.is_non_string_sequence for type_ in (field, *field.inner_types)):
+            continue  # it may be repeated
+        types = {field.annotation, *(inner.annotation for inner in field.inner_types)}
+        if name in seen:
+            raise InvalidParameter(name, "must be given once")
+        if value.lower() == "null" and str not in types:
+            raise InvalidParameter(name, "must not be null; leave it out")
+        if datetime in types and not _DATE.match(value):
+            raise InvalidParameter(name, "must be a time as in RFC 3339")
+        seen.add(name)
+
+
+def parse_identifier(name: str, text: str) -> str:
+    """The identifier in the parameter `name`; raises `InvalidParameter`."""
+    try:
+        return identifier(name, text)
+    except Invalid as error:
+        raise InvalidParameter(name, error.why) from error
+
+
+def parse_driver_id(text: str) -> str:
+    """The driver id in the path; raises `InvalidParameter`."""
+    try:
+        return driver_identifier("driver_id", text)
+    except Invalid as error:
+        raise InvalidParameter("driver_id", error.why) from error
+
+
+def parse_bbox(text: str) -> BoundingBox:
+    """The bounding box in the format of RFC 7946, section 5; raises `InvalidParameter`, also for one that crosses the
+    antimeridian."""
+    if len(text) > BBOX_CHARS_MAX or not _BBOX.fullmatch(text):
+        raise InvalidParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
+    try:
+        return BoundingBox(*map(float, text.split(","))).checked("bbox")
+    except Invalid as error:
+        raise InvalidParameter("bbox", error.why) from error
+
+
+def to_utc(field: str, time: datetime, error_type: type[Invalid] = Invalid) -> datetime:
+    """`time` in UTC; raises `error_type` if it has no time zone or is outside the calendar in UTC."""
+    if time.tzinfo is None:
+        raise error_type(field, "must name a time zone, such as Z")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise error_type(field, "is out of range") from error
+
+
+def query_filter(description: str, example: object, **schema: Any) -> QueryParameter:
+    """An optional filter of a list; `schema` holds further keywords of JSON Schema."""
+    return QueryParameter(description=description, examples=_examples(example), schema_extra=schema or None)
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
+_BBOX = re.compile(rf"{_NUMBER}(?:,{_NUMBER}){{3}}")
+# msgspec reports fault and place in one sentence, such as "Expected `float`, got `str` - at `$.pickup.lat`".
+_MESSAGE = re.compile(r"(?P<fault>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_FIELD_MESSAGE = re.compile(r"Object (?P<fault>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 _FIELD_FAULTS = {"missing required": "is missing", "contains unknown": "is not a field of this object"}
-# That is also its word for half of a surrogate pair.
+# msgspec reports half of a surrogate pair with the same message.
 _TRUNCATED = ("Input data was truncated", "the body ends too early, or holds half of a surrogate pair")
-_KINDS = {
+_JSON_TYPES = {
     "float": "a number",
     "int": "an integer",
     "str": "a string",
@@ -105,175 +192,94 @@ _KINDS = {
 }
 
 
-def _invalid(message: str) -> InvalidBody:
-    found = _SENTENCE.fullmatch(message)
-    what, path = (found["what"], found["path"] or "") if found else (message, "")
+def _invalid_body(message: str) -> InvalidBody:
+    match = _MESSAGE.fullmatch(message)
+    fault, path = (match["fault"], match["path"] or "") if match else (message, "")
     pointer = re.sub(r"\[(\d+)\]", r"/\1", path).replace(".", "/")  # the names of our own fields hold no dots
-    if named := _NAMED_FIELD.fullmatch(what):
-        name = named["name"][:ECHO_CHARS_MAX].replace("~", "~0").replace("/", "~1")
-        return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[named["what"]])
-    return InvalidBody(pointer, plain_message(what))
+    if field := _FIELD_MESSAGE.fullmatch(fault):
+        name = field["name"][:ECHO_CHARS_MAX].replace("~", "~0").replace("/", "~1")
+        return InvalidBody(f"{pointer}/{name}", _FIELD_FAULTS[field["fault"]])
+    return InvalidBody(pointer, plain_message(fault))
 
 
-def plain_message(fault: str) -> str:
-    """msgspec's "Expected `float`, got `str`" without words of Python."""
-    return re.sub(r"`(.*?)`", _kinds, fault).replace("Expected", "must be")
+def _json_types(quoted: re.Match[str]) -> str:
+    return " or ".join(_JSON_TYPES.get(name, name) for name in quoted[1].split(" | "))
 
 
-def _kinds(quoted: re.Match[str]) -> str:
-    return " or ".join(_KINDS.get(kind, kind) for kind in quoted[1].split(" | "))
-
-
-def _all_of(first: InvalidBody, body: bytes, wanted: Any) -> Invalid:
-    """What is wrong with each entry of the list that `first` is about; `first` if it is about no list."""
-    found = re.match(r"/(\w+)/\d+", first.pointer)
-    entry_type = _entry_type(wanted, found[1]) if found else None
-    if found is None or entry_type is None:
+def _collect_faults(first: InvalidBody, body: bytes, type_: Any) -> Invalid:
+    """The fault of each item of the list that `first` is in; `first` itself if it is in no list."""
+    match = re.match(r"/(\w+)/\d+", first.pointer)
+    item_type = _item_type(type_, match[1]) if match else None
+    if match is None or item_type is None:
         return first
     try:
-        entries = cast("dict[str, object]", msgspec.json.decode(body))[found[1]]
+        items = cast("dict[str, object]", msgspec.json.decode(body))[match[1]]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return first  # something is wrong behind it, too
+        return first  # the body is malformed after the first fault
     faults: list[InvalidBody] = []
-    for number, entry in enumerate(cast("list[object]", entries)):
+    for number, item in enumerate(cast("list[object]", items)):
         try:
-            msgspec.convert(entry, entry_type)
+            msgspec.convert(item, item_type)
         except msgspec.ValidationError as error:
-            fault = _invalid(str(error))
-            faults.append(InvalidBody(f"/{found[1]}/{number}{fault.pointer}", fault.why))
+            fault = _invalid_body(str(error))
+            faults.append(InvalidBody(f"/{match[1]}/{number}{fault.pointer}", fault.why))
         if len(faults) == FAULTS_MAX:
             break
     return InvalidItems(faults) if faults else first
 
 
-def _entry_type(wanted: Any, field: str) -> Any:
-    """The type of the entries of that field, if it is a list."""
-    declared = inspect.type_info(wanted)
+def _item_type(type_: Any, field: str) -> Any:
+    """The struct type of the items of that field; None if the field is no list of structs."""
+    declared = inspect.type_info(type_)
     if not isinstance(declared, inspect.StructType):
         return None
-    kinds = [one.type for one in declared.fields if one.encode_name == field]
-    kinds = [kind.type if isinstance(kind, inspect.Metadata) else kind for kind in kinds]
-    entries = [kind.item_type for kind in kinds if isinstance(kind, inspect.ListType)]
-    return entries[0].cls if entries and isinstance(entries[0], inspect.StructType) else None
+    types = [each.type for each in declared.fields if each.encode_name == field]
+    types = [each.type if isinstance(each, inspect.Metadata) else each for each in types]
+    items = [each.item_type for each in types if isinstance(each, inspect.ListType)]
+    return items[0].cls if items and isinstance(items[0], inspect.StructType) else None
 
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-
-
-def _like(value: object) -> list[Example]:
+def _examples(value: object) -> list[Example]:
     return [Example(value=value)]
 
 
-# The schemas only tell: what is wrong is said by our own checks, in words rather than in regular expressions.
+def _bbox_filter(effect: str) -> QueryParameter:
+    return query_filter(
+        f"{effect}: min_lng,min_lat,max_lng,max_lat in degrees (WGS 84). Must not cross the antimeridian.",
+        "-46.7,-23.6,-46.5,-23.5",
+        pattern=f"^{_BBOX.pattern}$",
+        max_length=BBOX_CHARS_MAX,
+    )
+
+
+# Parameters of handlers. Their schemas only document: the functions above validate, with messages that name the fault
+# instead of a regular expression.
 OrderIdPath = Annotated[
-    str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_like("pedido-teste-01"))
+    str, PathParameter(description="Id of the order.", schema_extra=ID, examples=_examples("pedido-teste-01"))
 ]
-DriverIdPath = Annotated[str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_like("maria"))]
+DriverIdPath = Annotated[
+    str, PathParameter(description="Id of the driver.", schema_extra=ID, examples=_examples("maria"))
+]
 ParkedIdPath = Annotated[
-    str, PathParameter(description="Number of the parked message.", schema_extra=NUMBER_TEXT, examples=_like("7"))
+    str, PathParameter(description="Id of the parked message.", schema_extra=NUMBER_TEXT, examples=_examples("7"))
 ]
-Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Items of one answer at most.", examples=_like(50))]
-IF_MATCH: dict[str, Any] = {"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'}
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Maximum number of items.", examples=_examples(50))]
 IfMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-Match",
-        description="ETag of what is to be changed, as the client saw it; several, or `*` for any.",
-        schema_extra=IF_MATCH,
-        examples=_like('"3"'),
+        description="ETag of the version to be changed; a list of ETags, or `*` for any version.",
+        schema_extra={"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'},
+        examples=_examples('"3"'),
     ),
 ]
 IfNoneMatch = Annotated[
     str | None,
     HeaderParameter(
         name="If-None-Match",
-        description="ETags that the client has: 304 if it is one of them.",
-        examples=_like('"3"'),
+        description="ETags of the versions that the client has; the response is 304 if one of them is current.",
+        examples=_examples('"3"'),
     ),
 ]
-
-
-def query_filter(text: str, example: object, **more: Any) -> QueryParameter:
-    """An optional condition of a list; `more` are words of JSON Schema."""
-    return QueryParameter(description=text, examples=_like(example), schema_extra=more or None)
-
-
-class InvalidParameter(Invalid):
-    """`Invalid`, in the path or the query instead of the body."""
-
-
-async def check_query(request: Request[Any, Any, Any]) -> None:
-    """Before a handler. Litestar takes the last value of a parameter that was sent twice, `null` for not sent, and a
-    number for the seconds since 1970."""
-    fields = {
-        getattr(field.kwarg_definition, "name", None) or name: field
-        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
-    }
-    seen: set[str] = set()
-    for name, value in request.query_params.multi_items():
-        if not (field := fields.get(name)):
-            continue
-        if any(one.is_non_string_sequence for one in (field, *field.inner_types)):
-            continue  # it may be repeated
-        kinds = {field.annotation, *(inner.annotation for inner in field.inner_types)}
-        if name in seen:
-            raise InvalidParameter(name, "must be given once")
-        if value.lower() == "null" and str not in kinds:
-            raise InvalidParameter(name, "must not be null; leave it out")
-        if datetime in kinds and not _DATE.match(value):
-            raise InvalidParameter(name, "must be a time as in RFC 3339")
-        seen.add(name)
-
-
-def parse_identifier(name: str, text: str) -> str:
-    """An identifier out of the path or the query."""
-    try:
-        return identifier(name, text)
-    except Invalid as error:
-        raise InvalidParameter(name, error.why) from error
-
-
-def parse_driver_id(text: str) -> str:
-    """A driver's id out of the path."""
-    try:
-        return driver_identifier("driver_id", text)
-    except Invalid as error:
-        raise InvalidParameter("driver_id", error.why) from error
-
-
-def to_utc(field: str, time: datetime, refusal: type[Invalid] = Invalid) -> datetime:
-    """`time` in UTC; refused when it names no time zone, or lies outside the calendar in UTC."""
-    if time.tzinfo is None:
-        raise refusal(field, "must name a time zone, such as Z")
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        raise refusal(field, "is out of range") from error
-
-
-BBOX_CHARS_MAX = 200
-_NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
-_BOX = re.compile(rf"{_NUMBER}(?:,{_NUMBER}){{3}}")
-
-
-def parse_bbox(text: str) -> BoundingBox:
-    """`BadParameter` if it is none, or crosses the antimeridian."""
-    if len(text) > BBOX_CHARS_MAX or not _BOX.fullmatch(text):
-        raise InvalidParameter("bbox", "must be four numbers with commas between: min_lng,min_lat,max_lng,max_lat")
-    try:
-        return BoundingBox(*map(float, text.split(","))).checked("bbox")
-    except Invalid as error:
-        raise InvalidParameter("bbox", error.why) from error
-
-
-def _about(what: str) -> QueryParameter:
-    return query_filter(
-        f"{what}: min_lng,min_lat,max_lng,max_lat, degrees (WGS 84). Not across the antimeridian.",
-        "-46.7,-23.6,-46.5,-23.5",
-        pattern=f"^{_BOX.pattern}$",
-        max_length=BBOX_CHARS_MAX,
-    )
-
-
-MapBbox = Annotated[str | None, _about("Only those inside")]
-StreamBbox = Annotated[str | None, _about("Also how drivers move inside")]
+MapBbox = Annotated[str | None, _bbox_filter("Only drivers inside this box")]
+StreamBbox = Annotated[str | None, _bbox_filter("Also send the positions of drivers inside this box")]

@@ -1,4 +1,7 @@
-"""The routes of single drivers. What they change, the fleet role must hear of: without it they answer 503."""
+"""Routes of drivers: records, duty and positions, of one driver or of several.
+
+Changes are passed to the fleet role; while it is unavailable these operations answer 503.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
-from gofleet.adapters.http.pagination import Cursor, driver_cursor, parse_driver_cursor
+from gofleet.adapters.http.pagination import Cursor, driver_cursor, page_of, parse_driver_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.drivers import (
@@ -46,6 +49,8 @@ from gofleet.ports import Drivers, Fleet
 
 
 class UpdatePositionCall(Protocol):
+    """The use case as the API calls it, with or without instrumentation."""
+
     def __call__(self, position: Position, *, own: bool = False) -> Awaitable[bool]: ...
 
 
@@ -53,19 +58,29 @@ DriversPort = NamedDependency[SkipValidation[Drivers]]
 FleetPort = NamedDependency[SkipValidation[Fleet]]
 
 BY_ID = {"driver_id": "$response.body#/id"}
-TAGGED = {**BY_ID, "header.If-Match": "$response.header.ETag"}
-NEXT = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDriver": TAGGED}
-KEPT = {200: ResponseDoc(DriverView, description="The driver, as it is now.", headers=("ETag",), links=NEXT)}
-SHOWN = KEPT | {304: ResponseDoc(None, description="The client has this version.", headers=("ETag",))}
-LOCATED = {200: ResponseDoc(PositionView, description="Where it was last.")}
-MOVED = {204: ResponseDoc(None, description="It is taken, or ignored.", headers=("Position-Ignored?",))}
+AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
+LINKS = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDriver": AT_VERSION}
+DRIVER_SHOWN = {200: ResponseDoc(DriverView, description="The current driver.", headers=("ETag",), links=LINKS)}
+NOT_MODIFIED = {304: ResponseDoc(None, description="The client has the current version.", headers=("ETag",))}
+POSITION_SHOWN = {200: ResponseDoc(PositionView, description="The last position.")}
+POSITION_UPDATED = {
+    204: ResponseDoc(None, description="The position is stored or ignored.", headers=("Position-Ignored?",))
+}
+DRIVERS_LISTED = {
+    200: ResponseDoc(
+        DriverPage,
+        description="A page of drivers, or the drivers in a part of the map.",
+        links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": NEXT_PAGE},
+    )
+}
+POSITIONS_UPDATED = {200: ResponseDoc(PositionBatchView, description="The outcome of the batch.")}
 
 
 @put(
     "/{driver_id:str}",
     operation_id="registerDriver",
     summary="Register or change a driver",
-    responses=KEPT
+    responses=DRIVER_SHOWN
     | problem_responses(
         *BODY_PROBLEMS, ProblemType.MALFORMED_TAG, ProblemType.VERSION_MISMATCH, ProblemType.FLEET_UNAVAILABLE
     ),
@@ -73,29 +88,29 @@ MOVED = {204: ResponseDoc(None, description="It is taken, or ignored.", headers=
 async def put_driver(
     driver_id: DriverIdPath, data: JSONBody[NewDriver], drivers: DriversPort, fleet: FleetPort, if_match: IfMatch = None
 ) -> Response[DriverView]:
-    """Keep the driver's record, then tell the fleet. With `If-Match`, only the version that was seen is changed (412).
+    """Store the driver's record, then register it with the fleet. With `If-Match` only that version is changed (412).
 
-    503 `fleet-unavailable` when the fleet cannot be told: the record is kept by then, so asking again is safe and
-    needed; a 200 would promise that the driver takes part in searches from now on.
+    503 `fleet-unavailable` means that the record is stored but the fleet does not know it yet. Repeating the request is
+    safe and necessary: only a 200 guarantees that searches include the driver.
     """
     driver = Driver(parse_driver_id(driver_id), data.name, data.on_duty).checked()
     versions = parse_driver_if_match(if_match)
     stored = await (drivers.put(driver) if if_match is None else drivers.change(driver, versions))
     await fleet.register(stored)
-    return _shown(stored)
+    return _driver_response(stored)
 
 
 @get(
     "/{driver_id:str}",
     operation_id="showDriver",
     summary="Show a driver",
-    responses=SHOWN | problem_responses(ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID),
+    responses=DRIVER_SHOWN | NOT_MODIFIED | problem_responses(ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID),
 )
 async def get_driver(
     driver_id: DriverIdPath, caller: CallerDependency, drivers: DriversPort, if_none_match: IfNoneMatch = None
 ) -> Response[DriverView | None]:
-    """The driver's record and the live order that the driver holds; 304 if the client has both."""
-    driver = await drivers.get(_checked_id(driver_id, caller))
+    """The driver's record and the live order that the driver holds, or 304 if the client has both."""
+    driver = await drivers.get(_visible_driver_id(driver_id, caller))
     tag = driver_etag_of(driver)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
@@ -106,42 +121,46 @@ async def get_driver(
 @put(
     "/{driver_id:str}/duty",
     operation_id="setDuty",
-    summary="Say whether a driver works",
-    responses=KEPT | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
+    summary="Set whether a driver is on duty",
+    responses=DRIVER_SHOWN
+    | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
 )
 async def put_duty(
     driver_id: DriverIdPath, caller: CallerDependency, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
-    """Keep it, then tell the fleet. Off duty means no further orders; one that the driver holds stays theirs."""
-    stored = await drivers.set_duty(_checked_id(driver_id, caller), data.on_duty)
+    """Store it, then pass it to the fleet. A driver off duty receives no further orders and keeps the current one."""
+    stored = await drivers.set_duty(_visible_driver_id(driver_id, caller), data.on_duty)
     await fleet.register(stored)
-    return _shown(stored)
+    return _driver_response(stored)
 
 
 @get(
     "/{driver_id:str}/position",
     operation_id="locateDriver",
-    summary="Show where a driver is",
-    responses=LOCATED
+    summary="Show the position of a driver",
+    responses=POSITION_SHOWN
     | problem_responses(
         ProblemType.NO_POSITION, ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
     ),
 )
 async def get_position(driver_id: DriverIdPath, caller: CallerDependency, fleet: FleetPort) -> PositionView:
-    """Where the driver was last, and when; whether that is lately enough to count, `free` tells."""
-    found = await fleet.locate([_checked_id(driver_id, caller)])
-    if not found:
+    """The driver's last position and its time; `free` says whether it is recent enough to receive orders."""
+    sightings = await fleet.locate([_visible_driver_id(driver_id, caller)])
+    if not sightings:
         raise NoPosition(driver_id)
-    at = found[0].position
-    return PositionView(lat=at.place.lat, lng=at.place.lng, recorded_at=at.recorded_at, free=found[0].free)
+    position = sightings[0].position
+    return PositionView(
+        lat=position.place.lat, lng=position.place.lng, recorded_at=position.recorded_at, free=sightings[0].free
+    )
 
 
 @put(
     "/{driver_id:str}/position",
     status_code=204,
     operation_id="moveDriver",
-    summary="Say where a driver is",
-    responses=MOVED | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
+    summary="Update the position of a driver",
+    responses=POSITION_UPDATED
+    | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
 )
 async def put_position(
     driver_id: DriverIdPath,
@@ -149,100 +168,84 @@ async def put_position(
     data: JSONBody[LocationUpdate],
     update_position: NamedDependency[SkipValidation[UpdatePositionCall]],
 ) -> Response[None]:
-    """Take a fix. One that is older than what is known is ignored, and `Position-Ignored: older` says so. A driver's
-    own must be where somebody can be who was at the last one."""
-    newer = await update_position(
-        to_position(_checked_id(driver_id, caller), data, utc_now()), own=caller.owner is not None
-    )
+    """Store a position. One that is older than the last is ignored, with the header `Position-Ignored: older`. A
+    position sent by the driver must be reachable from the driver's last one."""
+    position = to_position(_visible_driver_id(driver_id, caller), data, utc_now())
+    newer = await update_position(position, own=caller.owner is not None)
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
-
-
-DRIVER_ROUTES = (put_driver, get_driver, put_duty, get_position, put_position)
-
-
-def _checked_id(driver_id: str, caller: Caller) -> str:
-    driver_id = parse_driver_id(driver_id)
-    caller.check_driver(driver_id)
-    return driver_id
-
-
-def _shown(driver: Driver) -> Response[DriverView]:
-    return Response(DriverView.of(driver), headers={"ETag": driver_etag_of(driver)})
-
-
-LISTED = {
-    200: ResponseDoc(
-        DriverPage,
-        description="A page of drivers, or those on that part of the map.",
-        links={"showDriver": {"driver_id": "$response.body#/items/0/id"}, "listDrivers": NEXT_PAGE},
-    )
-}
-TAKEN = {200: ResponseDoc(PositionBatchView, description="What became of them.")}
 
 
 @get(
     "/",
     operation_id="listDrivers",
-    summary="List drivers, or show a part of the map",
-    responses=LISTED | problem_responses(ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE),
+    summary="List drivers, by page or on a map",
+    responses=DRIVERS_LISTED | problem_responses(ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE),
 )
 async def get_drivers(
     *,
     drivers: DriversPort,
     fleet: FleetPort,
     bbox: MapBbox = None,
-    free: Annotated[bool | None, query_filter("Only those who are free, or only those who are not.", True)] = None,
-    on_duty: Annotated[bool | None, query_filter("Only those on duty, or only those who are not.", True)] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=500, description="Items of one answer at most.")] = 50,
+    free: Annotated[bool | None, query_filter("Only drivers that are free, or that are not.", True)] = None,
+    on_duty: Annotated[bool | None, query_filter("Only drivers on duty, or off duty.", True)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500, description="Maximum number of items.")] = 50,
     cursor: Cursor = None,
 ) -> DriverPage:
-    """Without `bbox` the records by id, a page at a time: they need no fleet service.
+    """Without `bbox` the records sorted by id, a page at a time; the fleet service is not needed.
 
-    With `bbox` those who were last seen inside, nearest to its middle first and with their positions. A map has no
-    pages, and only the 5000 nearest are looked at: who wants to see more asks for smaller boxes.
+    With `bbox` the drivers that were last seen inside the box, with positions, nearest to its centre first. A map has
+    no pages and considers only the 5000 drivers nearest to the centre: request smaller boxes to see more.
     """
     if bbox is not None:
         if cursor is not None:
             raise InvalidParameter("cursor", "cannot be given with bbox: a map has no pages")
-        return DriverPage(
-            items=await _map(AreaQuery(parse_bbox(bbox), free, on_duty, limit), drivers, fleet), next_cursor=None
-        )
-    which = DriverFilter(parse_driver_cursor(cursor), free, on_duty)
-    found = await drivers.list(which, limit + 1)
-    items = found[:limit]
-    after = driver_cursor(items[-1].id) if len(found) > limit else None
-    return DriverPage(items=[DriverView.of(driver) for driver in items], next_cursor=after)
+        area = AreaQuery(parse_bbox(bbox), free, on_duty, limit)
+        return DriverPage(items=await _drivers_in(area, drivers, fleet), next_cursor=None)
+    criteria = DriverFilter(parse_driver_cursor(cursor), free, on_duty)
+    page, next_cursor = page_of(await drivers.list(criteria, limit + 1), limit, driver_cursor)
+    return DriverPage(items=[DriverView.of(driver) for driver in page], next_cursor=next_cursor)
 
 
 @post(
     "/positions",
     status_code=200,
     operation_id="moveDrivers",
-    summary="Say where many drivers are",
-    responses=TAKEN | problem_responses(*BODY_PROBLEMS, ProblemType.FLEET_UNAVAILABLE),
+    summary="Update the positions of many drivers",
+    responses=POSITIONS_UPDATED | problem_responses(*BODY_PROBLEMS, ProblemType.FLEET_UNAVAILABLE),
 )
 async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
-    """Take many fixes at once, all or, if anything in them is impossible, none. Older ones than known are ignored."""
-    moved = await fleet.update_positions(_positions(data.positions))
-    return PositionBatchView(applied=moved.accepted, older=moved.older, refused=moved.refused)
+    """Store many positions at once: all, or none if one of them is impossible. Positions older than the last are
+    ignored."""
+    result = await fleet.update_positions(_to_positions(data.positions))
+    return PositionBatchView(applied=result.accepted, older=result.older, refused=result.refused)
 
 
-MANY_DRIVER_ROUTES = (get_drivers, post_positions)
+DRIVER_ROUTES = (put_driver, get_driver, put_duty, get_position, put_position, get_drivers, post_positions)
 
 
-async def _map(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
-    found = {one.position.driver_id: one for one in await fleet.within(area)}
-    records = {driver.id: driver for driver in await drivers.get_many(list(found))}
-    views = [DriverView.on_map(records[driver_id], one) for driver_id, one in found.items()]
-    # PostgreSQL may know better than the fleet by now, and nobody is shown as what was not asked for.
+def _visible_driver_id(driver_id: str, caller: Caller) -> str:
+    driver_id = parse_driver_id(driver_id)
+    caller.check_driver(driver_id)
+    return driver_id
+
+
+def _driver_response(driver: Driver) -> Response[DriverView]:
+    return Response(DriverView.of(driver), headers={"ETag": driver_etag_of(driver)})
+
+
+async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
+    sightings = {sighting.position.driver_id: sighting for sighting in await fleet.within(area)}
+    records = {driver.id: driver for driver in await drivers.get_many(list(sightings))}
+    views = [DriverView.on_map(records[driver_id], sighting) for driver_id, sighting in sightings.items()]
+    # PostgreSQL may be more recent than the fleet: apply the filters to the combined state as well.
     return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
 
 
-def _positions(fixes: list[DriverLocationUpdate]) -> list[Position]:
-    positions, faults, moment = list[Position](), list[InvalidBody](), utc_now()
-    for number, fix in enumerate(fixes):
+def _to_positions(updates: list[DriverLocationUpdate]) -> list[Position]:
+    positions, faults, now = list[Position](), list[InvalidBody](), utc_now()
+    for number, update in enumerate(updates):
         try:
-            positions.append(to_position(fix.driver_id, fix, moment, f"/positions/{number}"))
+            positions.append(to_position(update.driver_id, update, now, f"/positions/{number}"))
         except InvalidBody as fault:
             faults.append(fault)
         if len(faults) == FAULTS_MAX:

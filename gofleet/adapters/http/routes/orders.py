@@ -1,4 +1,11 @@
-"""The routes of orders, but for their moves."""
+"""Routes of orders: create, show, list, find candidates, and the transitions.
+
+A transition that was made before is not repeated: the response is the current order again. `If-Match` with the ETag of
+the version that the client has seen prevents the transition of an order that was changed in between (412). A transition
+that was made before is answered before versions are compared, because a client that received no response retries with
+the ETag it has. Redispatch is repeatable only while the order is PENDING: without an ETag, a retry takes the order off
+the next driver.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,7 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
 from gofleet.adapters.http.fields import ID
-from gofleet.adapters.http.pagination import Cursor, order_cursor, parse_order_cursor
+from gofleet.adapters.http.pagination import Cursor, order_cursor, page_of, parse_order_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
@@ -44,147 +51,9 @@ from gofleet.ports import OrderFilter, Orders
 from gofleet.usecases.transitions import Versions
 
 
+# The use cases as the API calls them, with or without instrumentation.
 class CreateOrderCall(Protocol):
     def __call__(self, order: Order, *, own: bool = False) -> Awaitable[tuple[Order, bool]]: ...
-
-
-NEXT = {
-    name: {"order_id": "$response.body#/id"} for name in ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder")
-}
-CREATED = {
-    201: ResponseDoc(OrderView, description="The order as it was accepted.", headers=("Location",), links=NEXT),
-    200: ResponseDoc(
-        OrderView,
-        description="It was accepted before: the same answer again.",
-        headers=("Location", "Idempotent-Replayed"),
-        links=NEXT,
-    ),
-}
-SHOWN = {
-    200: ResponseDoc(
-        OrderView,
-        description="The order as it is now.",
-        headers=("ETag",),
-        links={
-            "dispatchOrder": {"order_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"},
-            "cancelOrder": {"order_id": "$response.body#/id", "header.If-Match": "$response.header.ETag"},
-        },
-    ),
-    304: ResponseDoc(None, description="The client has this version.", headers=("ETag",)),
-}
-LISTED = {
-    200: ResponseDoc(
-        OrderPage,
-        description="A page of orders.",
-        links={"listOrders": NEXT_PAGE},
-    )
-}
-
-
-@post(
-    "/",
-    operation_id="createOrder",
-    summary="Create an order",
-    responses=CREATED | problem_responses(*BODY_PROBLEMS, ProblemType.ORDER_TAKEN, ProblemType.TOO_MANY_OPEN_ORDERS),
-)
-async def post_order(
-    data: JSONBody[NewOrder], caller: CallerDependency, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
-) -> Response[OrderView]:
-    """Accept an order. Asked again for the same, the answer is the same again, byte for byte, with status 200."""
-    answer = creation_response(*await create_order(order_from(data, caller), own=caller.owner is not None))
-    return Response(answer.view, status_code=answer.status, headers=answer.headers)
-
-
-def order_from(asked: NewOrder, caller: Caller) -> Order:
-    """The order that the caller asks for."""
-    return asked.order(by=caller.actor, customer_id=caller.customer_for_new_order(asked.customer_id))
-
-
-class OrderResponse(NamedTuple):
-    status: int
-    view: OrderView
-    headers: dict[str, str]
-
-
-def creation_response(order: Order, new: bool) -> OrderResponse:
-    """The answer to who asked for `order`."""
-    headers = {"Location": f"/api/v1/orders/{order.id}"}
-    if new:
-        return OrderResponse(201, order_view(order), headers)
-    return OrderResponse(200, created_order_view(order), {**headers, "Idempotent-Replayed": "true"})
-
-
-@get(
-    "/{order_id:str}",
-    operation_id="showOrder",
-    summary="Show an order",
-    responses=SHOWN | problem_responses(ProblemType.NO_SUCH_ORDER, ProblemType.INVALID),
-)
-async def get_order(
-    order_id: OrderIdPath,
-    caller: CallerDependency,
-    orders: NamedDependency[SkipValidation[Orders]],
-    if_none_match: IfNoneMatch = None,
-) -> Response[OrderView | None]:
-    """The order as it is now; 304 if the client has this version."""
-    order = await get_owned_order(orders, parse_identifier("order_id", order_id), caller)
-    tag = etag_of(order.version)
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if if_none_match and matches(if_none_match, tag):
-        return Response(None, status_code=304, headers=headers)
-    return Response(order_view(order), headers=headers)
-
-
-async def get_owned_order(orders: Orders, order_id: str, caller: Caller) -> Order:
-    """`OrderNotFound` also when it is none of the caller's: what they are answered, and what is done for it, is the
-    same."""
-    order = await orders.get(order_id)
-    if not order.is_of(caller.owner):
-        raise OrderNotFound(order_id)
-    return order
-
-
-@get("/", operation_id="listOrders", summary="List orders", responses=LISTED | problem_responses(ProblemType.INVALID))
-async def get_orders(
-    *,
-    caller: CallerDependency,
-    orders: NamedDependency[SkipValidation[Orders]],
-    status: Annotated[Status | None, query_filter("Only those that are in it.", "PENDING")] = None,
-    driver_id: Annotated[str | None, query_filter("Only those of this driver.", "maria", **ID)] = None,
-    created_after: Annotated[
-        datetime | None, query_filter("Only those accepted later; with a time zone.", "2026-01-31T12:00:00Z")
-    ] = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> OrderPage:
-    """Orders, newest first, a page at a time; the pages neither repeat nor skip what existed at the first one."""
-    which = OrderFilter(
-        status=status,
-        driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
-        created_after=created_after and to_utc("created_after", created_after, InvalidParameter),
-        before=parse_order_cursor(cursor),
-        owner=caller.owner,
-    )
-    listed = await orders.list(which, limit + 1)
-    items = listed[:limit]
-    more = len(listed) > limit
-    return OrderPage(
-        items=[order_view(order) for order in items], next_cursor=order_cursor(items[-1]) if more else None
-    )
-
-
-ORDER_ROUTES = (post_order, get_order, get_orders)
-
-
-REFUSALS = (
-    ProblemType.MALFORMED_TAG,
-    ProblemType.NO_SUCH_ORDER,
-    ProblemType.INVALID_TRANSITION,
-    ProblemType.STALE_ORDER,
-    ProblemType.VERSION_MISMATCH,
-    ProblemType.INVALID,
-)
-MOVED = {200: ResponseDoc(OrderView, description="The order after it.", headers=("ETag",))}
 
 
 class TransitionCall(Protocol):
@@ -197,51 +66,210 @@ class DispatchManuallyCall(Protocol):
     def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Awaitable[Order]: ...
 
 
+FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
+OrdersPort = NamedDependency[SkipValidation[Orders]]
+TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
+
+BY_ID = {"order_id": "$response.body#/id"}
+AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
+LINKS: dict[str, dict[str, str]] = dict.fromkeys(("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder"), BY_ID)
+ORDER_CREATED = {
+    201: ResponseDoc(OrderView, description="The order as accepted.", headers=("Location",), links=LINKS),
+    200: ResponseDoc(
+        OrderView,
+        description="The order was accepted before; the same response again.",
+        headers=("Location", "Idempotent-Replayed"),
+        links=LINKS,
+    ),
+}
+ORDER_SHOWN = {
+    200: ResponseDoc(
+        OrderView,
+        description="The current order.",
+        headers=("ETag",),
+        links={"dispatchOrder": AT_VERSION, "cancelOrder": AT_VERSION},
+    ),
+    304: ResponseDoc(None, description="The client has the current version.", headers=("ETag",)),
+}
+ORDERS_LISTED = {200: ResponseDoc(OrderPage, description="A page of orders.", links={"listOrders": NEXT_PAGE})}
+CANDIDATES_LISTED = {
+    200: ResponseDoc(CandidateList, description="The drivers near the pickup; empty if there are none.")
+}
+ORDER_CHANGED = {200: ResponseDoc(OrderView, description="The order after the transition.", headers=("ETag",))}
+TRANSITION_PROBLEMS = (
+    ProblemType.MALFORMED_TAG,
+    ProblemType.NO_SUCH_ORDER,
+    ProblemType.INVALID_TRANSITION,
+    ProblemType.STALE_ORDER,
+    ProblemType.VERSION_MISMATCH,
+    ProblemType.INVALID,
+)
+
+
+@post(
+    "/",
+    operation_id="createOrder",
+    summary="Create an order",
+    responses=ORDER_CREATED
+    | problem_responses(*BODY_PROBLEMS, ProblemType.ORDER_TAKEN, ProblemType.TOO_MANY_OPEN_ORDERS),
+)
+async def post_order(
+    data: JSONBody[NewOrder], caller: CallerDependency, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
+) -> Response[OrderView]:
+    """Accept an order. A repeated request with the same content receives the same body again, with status 200."""
+    response = creation_response(*await create_order(order_from(data, caller), own=caller.owner is not None))
+    return Response(response.view, status_code=response.status, headers=response.headers)
+
+
+def order_from(request: NewOrder, caller: Caller) -> Order:
+    """The order in the caller's request."""
+    return request.to_order(by=caller.actor, customer_id=caller.customer_for_new_order(request.customer_id))
+
+
+class OrderResponse(NamedTuple):
+    status: int
+    view: OrderView
+    headers: dict[str, str]
+
+
+def creation_response(order: Order, new: bool) -> OrderResponse:
+    """The response to a request for `order`, which is `new` or was accepted before."""
+    headers = {"Location": f"/api/v1/orders/{order.id}"}
+    if new:
+        return OrderResponse(201, order_view(order), headers)
+    return OrderResponse(200, created_order_view(order), {**headers, "Idempotent-Replayed": "true"})
+
+
+@get(
+    "/{order_id:str}",
+    operation_id="showOrder",
+    summary="Show an order",
+    responses=ORDER_SHOWN | problem_responses(ProblemType.NO_SUCH_ORDER, ProblemType.INVALID),
+)
+async def get_order(
+    order_id: OrderIdPath, caller: CallerDependency, orders: OrdersPort, if_none_match: IfNoneMatch = None
+) -> Response[OrderView | None]:
+    """The current order, or 304 if the client has its version."""
+    order = await get_visible_order(orders, parse_identifier("order_id", order_id), caller)
+    tag = etag_of(order.version)
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match and matches(if_none_match, tag):
+        return Response(None, status_code=304, headers=headers)
+    return Response(order_view(order), headers=headers)
+
+
+async def get_visible_order(orders: Orders, order_id: str, caller: Caller) -> Order:
+    """The order if the caller may see it, else `OrderNotFound`. The response to a hidden order, and the work done for
+    it, are the same as for a missing one."""
+    order = await orders.get(order_id)
+    if not order.is_of(caller.owner):
+        raise OrderNotFound(order_id)
+    return order
+
+
+@get(
+    "/",
+    operation_id="listOrders",
+    summary="List orders",
+    responses=ORDERS_LISTED | problem_responses(ProblemType.INVALID),
+)
+async def get_orders(
+    *,
+    caller: CallerDependency,
+    orders: OrdersPort,
+    status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
+    driver_id: Annotated[str | None, query_filter("Only orders of this driver.", "maria", **ID)] = None,
+    created_after: Annotated[
+        datetime | None,
+        query_filter("Only orders accepted after this time, which needs a time zone.", "2026-01-31T12:00:00Z"),
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> OrderPage:
+    """Orders, newest first. The pages neither repeat nor skip orders that existed at the first page."""
+    criteria = OrderFilter(
+        status=status,
+        driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
+        created_after=created_after and to_utc("created_after", created_after, InvalidParameter),
+        before=parse_order_cursor(cursor),
+        owner=caller.owner,
+    )
+    page, next_cursor = page_of(await orders.list(criteria, limit + 1), limit, order_cursor)
+    return OrderPage(items=[order_view(order) for order in page], next_cursor=next_cursor)
+
+
+@get(
+    "/{order_id:str}/candidates",
+    operation_id="listCandidates",
+    summary="List the drivers near an order",
+    responses=CANDIDATES_LISTED
+    | problem_responses(
+        ProblemType.NO_SUCH_ORDER, ProblemType.NO_PICKUP, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
+    ),
+)
+async def get_candidates(
+    order_id: OrderIdPath,
+    find_candidates: NamedDependency[SkipValidation[FindCandidatesCall]],
+    limit: Annotated[int, QueryParameter(ge=1, le=50, description="Maximum number of items.")] = 5,
+    radius_km: Annotated[
+        float | None,
+        query_filter(
+            "Distance from the pickup; the configured radius is the default and the maximum.", 5.0, exclusive_minimum=0
+        ),
+    ] = None,
+) -> CandidateList:
+    """Drivers on duty near the pickup of the order, free or not, nearest first; near the depot if it has no pickup.
+
+    The drivers are not reserved: one that is free here may receive another order at any time.
+    """
+    try:
+        sightings = await find_candidates(parse_identifier("order_id", order_id), radius_km, limit)
+    except Invalid as error:
+        if error.field != "radius_km":
+            raise
+        raise InvalidParameter(error.field, error.why) from error
+    return CandidateList(items=[CandidateView.of(sighting) for sighting in sightings])
+
+
 @post(
     "/{order_id:str}/cancel",
     status_code=200,
     operation_id="cancelOrder",
     summary="Cancel an order",
-    responses=MOVED | problem_responses(*REFUSALS),
+    responses=ORDER_CHANGED | problem_responses(*TRANSITION_PROBLEMS),
 )
 async def post_cancel(
-    order_id: OrderIdPath,
-    caller: CallerDependency,
-    cancel_order: NamedDependency[SkipValidation[TransitionCall]],
-    if_match: IfMatch = None,
+    order_id: OrderIdPath, caller: CallerDependency, cancel_order: TransitionPart, if_match: IfMatch = None
 ) -> Response[OrderView]:
-    """Call the delivery off. Cancelling a cancelled order changes nothing and answers the same."""
+    """Cancel the delivery. Cancelling a cancelled order changes nothing and returns the same response."""
     order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
-    return _moved(await cancel_order(order_id, versions, by=caller.actor, owner=caller.owner))
+    return _changed(await cancel_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
 @post(
     "/{order_id:str}/deliver",
     status_code=200,
     operation_id="deliverOrder",
-    summary="Deliver an order",
-    responses=MOVED | problem_responses(*REFUSALS),
+    summary="Mark an order as delivered",
+    responses=ORDER_CHANGED | problem_responses(*TRANSITION_PROBLEMS),
 )
 async def post_deliver(
-    order_id: OrderIdPath,
-    caller: CallerDependency,
-    deliver_order: NamedDependency[SkipValidation[TransitionCall]],
-    if_match: IfMatch = None,
+    order_id: OrderIdPath, caller: CallerDependency, deliver_order: TransitionPart, if_match: IfMatch = None
 ) -> Response[OrderView]:
-    """The driver handed it over. Delivering a delivered order changes nothing and answers the same."""
+    """Record the delivery. Delivering a delivered order changes nothing and returns the same response."""
     order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
-    return _moved(await deliver_order(order_id, versions, by=caller.actor, owner=caller.owner))
+    return _changed(await deliver_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
 @post(
     "/{order_id:str}/dispatch",
     status_code=200,
     operation_id="dispatchOrder",
-    summary="Give an order to a driver by hand",
-    responses=MOVED
+    summary="Dispatch an order manually",
+    responses=ORDER_CHANGED
     | problem_responses(
         *BODY_PROBLEMS,
-        *REFUSALS,
+        *TRANSITION_PROBLEMS,
         ProblemType.PRECONDITION_REQUIRED,
         ProblemType.UNKNOWN_DRIVER,
         ProblemType.DRIVER_BUSY,
@@ -254,66 +282,38 @@ async def post_dispatch(
     dispatch_manually: NamedDependency[SkipValidation[DispatchManuallyCall]],
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
-    """A person gives a PENDING or MANUAL_DISPATCH order to a driver of their choice. `If-Match` is required (428)."""
+    """Assign a PENDING or MANUAL_DISPATCH order to a driver of the caller's choice. `If-Match` is required (428)."""
     order_id, driver_id = parse_identifier("order_id", order_id), identifier("driver_id", data.driver_id)
-    return _moved(await dispatch_manually(order_id, driver_id, require_if_match(if_match), by=caller.actor))
+    return _changed(await dispatch_manually(order_id, driver_id, require_if_match(if_match), by=caller.actor))
 
 
 @post(
     "/{order_id:str}/redispatch",
     status_code=200,
     operation_id="redispatchOrder",
-    summary="Let an order be tried again",
-    responses=MOVED | problem_responses(*REFUSALS),
+    summary="Return an order to automatic dispatch",
+    responses=ORDER_CHANGED | problem_responses(*TRANSITION_PROBLEMS),
 )
 async def post_redispatch(
-    order_id: OrderIdPath,
-    caller: CallerDependency,
-    redispatch_order: NamedDependency[SkipValidation[TransitionCall]],
-    if_match: IfMatch = None,
+    order_id: OrderIdPath, caller: CallerDependency, redispatch_order: TransitionPart, if_match: IfMatch = None
 ) -> Response[OrderView]:
-    """A MANUAL_DISPATCH or DISPATCHED order waits for the workers again; its driver, if any, is taken off it."""
+    """Return a MANUAL_DISPATCH or DISPATCHED order to PENDING, from which the workers dispatch it again. Its driver, if
+    it has one, is unassigned."""
     order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
-    return _moved(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
+    return _changed(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 
-TRANSITION_ROUTES = (post_cancel, post_deliver, post_dispatch, post_redispatch)
-
-
-def _moved(order: Order) -> Response[OrderView]:
-    return Response(order_view(order), headers={"ETag": etag_of(order.version)})
-
-
-FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
-FOUND = {200: ResponseDoc(CandidateList, description="Those near; none, if nobody is.")}
-
-
-@get(
-    "/{order_id:str}/candidates",
-    operation_id="listCandidates",
-    summary="Show who is near an order",
-    responses=FOUND
-    | problem_responses(
-        ProblemType.NO_SUCH_ORDER, ProblemType.NO_PICKUP, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
-    ),
+ORDER_ROUTES = (
+    post_order,
+    get_order,
+    get_orders,
+    get_candidates,
+    post_cancel,
+    post_deliver,
+    post_dispatch,
+    post_redispatch,
 )
-async def get_candidates(
-    order_id: OrderIdPath,
-    find_candidates: NamedDependency[SkipValidation[FindCandidatesCall]],
-    limit: Annotated[int, QueryParameter(ge=1, le=50, description="Items of one answer at most.")] = 5,
-    radius_km: Annotated[
-        float | None,
-        query_filter("How far from the pickup; at most and by default what is set.", 5.0, exclusive_minimum=0),
-    ] = None,
-) -> CandidateList:
-    """Who is on duty near the pickup of the order, or near the depot if it has none: free or not, nearest first.
 
-    Nobody is claimed by being shown, so a driver who is free here may have an order a moment later.
-    """
-    try:
-        found = await find_candidates(parse_identifier("order_id", order_id), radius_km, limit)
-    except Invalid as error:
-        if error.field != "radius_km":
-            raise
-        raise InvalidParameter(error.field, error.why) from error
-    return CandidateList(items=[CandidateView.of(one) for one in found])
+
+def _changed(order: Order) -> Response[OrderView]:
+    return Response(order_view(order), headers={"ETag": etag_of(order.version)})

@@ -1,4 +1,4 @@
-"""Drivers and where they are, as they go in and out over REST."""
+"""Drivers and their positions in requests and responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Annotated
 
 import msgspec
 
-from gofleet.adapters.http.fields import Count, DriverId, Lat, Lng, Name, NextCursor, OrderId, described, timestamp
+from gofleet.adapters.http.fields import (
+    Count,
+    DriverId,
+    Lat,
+    Lng,
+    Name,
+    NextCursor,
+    OrderId,
+    described,
+    timestamp,
+)
 from gofleet.adapters.http.validation import InvalidBody, to_utc
 from gofleet.domain.driver import Driver, Position, Sighting
 from gofleet.domain.errors import Invalid
@@ -15,94 +25,89 @@ from gofleet.domain.place import Place
 
 POSITIONS_MAX = 500
 
-OnDuty = Annotated[bool, described("Whether the driver takes orders now.")]
-RecordedAt = Annotated[datetime | None, timestamp("The device's clock, at most 5 s ahead of ours; without, now.")]
-SeenAt = Annotated[datetime, timestamp("When the device measured it.")]
-SeenFree = Annotated[bool, described("On duty, seen lately, and without an order, as far as the fleet knows.")]
+OnDuty = Annotated[bool, described("Whether the driver accepts orders.")]
+RecordedAt = Annotated[
+    datetime | None, timestamp("Time by the device's clock, at most 5 s ahead of the server's; by default now.")
+]
+MeasuredAt = Annotated[datetime, timestamp("Time at which the device measured the position.")]
+FleetFree = Annotated[bool, described("On duty, seen recently and without an order, as far as the fleet knows.")]
 
 
 class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A driver's record, whole: what is left out gets its default again."""
+    """A driver's whole record: an omitted field is reset to its default."""
 
     name: Name
     on_duty: OnDuty = True
 
 
 class SetDuty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether a driver works now."""
+    """Whether a driver is on duty."""
 
     on_duty: OnDuty
 
 
 class LastSeenView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a driver was last, and when."""
+    """The last position of a driver."""
 
     lat: Lat
     lng: Lng
-    recorded_at: SeenAt
+    recorded_at: MeasuredAt
 
 
 class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A driver as clients see it."""
+    """A driver."""
 
     id: DriverId
     name: Name
     on_duty: OnDuty
-    free: Annotated[bool, described("On duty and without an order; on a map also seen lately.")]
-    order_id: Annotated[OrderId | None, described("The live order that the driver holds.", None)]
+    free: Annotated[bool, described("On duty and without an order; on a map also seen recently.")]
+    order_id: Annotated[OrderId | None, described("Live order that the driver holds.", None)]
     version: Annotated[
         int,
         described(
-            "Counts changes of the record: 1, 2, ...; 0 on a map = drives, but was never registered.",
+            "Number of changes of the record, starting at 1; 0 on a map: the driver sends positions without a record.",
             3,
             minimum=0,
             maximum=2**31 - 1,
         ),
     ]
-    position: Annotated[LastSeenView | None, described("Only on a map.")] = None
+    position: Annotated[LastSeenView | None, described("Last position; only on a map.")] = None
 
     @classmethod
     def of(cls, driver: Driver) -> DriverView:
-        return cls(
-            id=driver.id,
-            name=driver.name,
-            on_duty=driver.on_duty,
-            free=driver.free,
-            order_id=driver.order_id,
-            version=driver.version,
-        )
+        return msgspec.convert(driver, cls, from_attributes=True)
 
     @classmethod
-    def on_map(cls, driver: Driver, one: Sighting) -> DriverView:
-        """The fleet knows where the driver is and PostgreSQL what it holds: free is whom both believe to be."""
-        known = driver.version > 0
-        return cls(
-            id=driver.id,
-            name=driver.name if known else one.name,
-            on_duty=driver.on_duty if known else one.on_duty,
-            free=driver.free and one.free,
-            order_id=driver.order_id,
-            version=driver.version,
+    def on_map(cls, driver: Driver, sighting: Sighting) -> DriverView:
+        """The driver with the position from the fleet and the order from PostgreSQL; free only if both say so."""
+        registered = driver.version > 0
+        return msgspec.structs.replace(
+            cls.of(driver),
+            name=driver.name if registered else sighting.name,
+            on_duty=driver.on_duty if registered else sighting.on_duty,
+            free=driver.free and sighting.free,
             position=LastSeenView(
-                lat=one.position.place.lat, lng=one.position.place.lng, recorded_at=one.position.recorded_at
+                lat=sighting.position.place.lat,
+                lng=sighting.position.place.lng,
+                recorded_at=sighting.position.recorded_at,
             ),
         )
 
 
 class DriverPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some drivers by id, or those on a part of the map; `next_cursor` asks for the ones after, null at the end."""
+    """A page of drivers sorted by id, or the drivers in a part of the map."""
 
-    items: Annotated[list[DriverView], described("At most as many as asked for.")]
+    items: Annotated[list[DriverView], described("Drivers of this page, at most `limit`.")]
     next_cursor: NextCursor
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a driver was last."""
+    """The last position of a driver."""
 
     lat: Lat
     lng: Lng
-    recorded_at: SeenAt
-    free: SeenFree
+    recorded_at: MeasuredAt
+    free: FleetFree
 
 
 class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,32 +117,32 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
     lat: Lat
     lng: Lng
-    distance_m: Annotated[float, described("From the pickup, metres as the crow flies.", 412.7, minimum=0)]
-    seen_at: SeenAt
-    free: SeenFree
+    distance_m: Annotated[float, described("Great-circle distance from the pickup in metres.", 412.7, minimum=0)]
+    seen_at: MeasuredAt
+    free: FleetFree
 
     @classmethod
-    def of(cls, one: Sighting) -> CandidateView:
-        at = one.position
+    def of(cls, sighting: Sighting) -> CandidateView:
+        position = sighting.position
         return cls(
-            driver_id=at.driver_id,
-            name=one.name,
-            lat=at.place.lat,
-            lng=at.place.lng,
-            distance_m=round(one.distance_m, 1),
-            seen_at=at.recorded_at,
-            free=one.free,
+            driver_id=position.driver_id,
+            name=sighting.name,
+            lat=position.place.lat,
+            lng=position.place.lng,
+            distance_m=round(sighting.distance_m, 1),
+            seen_at=position.recorded_at,
+            free=sighting.free,
         )
 
 
 class CandidateList(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is on duty near the pickup of an order, nearest first."""
+    """Drivers on duty near the pickup of an order, nearest first."""
 
-    items: Annotated[list[CandidateView], described("At most as many as asked for.")]
+    items: Annotated[list[CandidateView], described("Candidates, at most `limit`.")]
 
 
 class LocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a driver's device is; without `recorded_at` it is there now."""
+    """A position reported by a driver's device."""
 
     lat: Lat
     lng: Lng
@@ -145,7 +150,7 @@ class LocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DriverLocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the device of one of many drivers is."""
+    """A position reported by the device of one of several drivers."""
 
     driver_id: DriverId
     lat: Lat
@@ -154,31 +159,31 @@ class DriverLocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
 
 class LocationUpdateBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where many drivers are; one driver may be there several times, and the newest counts."""
+    """Positions of several drivers; of several positions of one driver the newest counts."""
 
     positions: Annotated[
         list[DriverLocationUpdate],
-        msgspec.Meta(min_length=1, max_length=POSITIONS_MAX, description="1 to 500 of them."),
+        msgspec.Meta(min_length=1, max_length=POSITIONS_MAX, description="1 to 500 positions."),
     ]
 
 
 class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of many positions."""
+    """The outcome of a batch of positions."""
 
     applied: Count
-    older: Annotated[Count, described("Ignored, for a newer one is known.", 1)]
-    refused: Annotated[Count, described("Impossible by the clock of the fleet service.", 0)]
+    older: Annotated[Count, described("Positions ignored because a newer one is known.", 1)]
+    refused: Annotated[Count, described("Positions rejected as impossible by the fleet service's clock.", 0)]
 
 
 def to_position(
-    driver_id: str, fix: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = ""
+    driver_id: str, update: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = ""
 ) -> Position:
-    """The position; `InvalidBody` below `pointer` if it is impossible."""
+    """The position in `update`; raises `InvalidBody` at or below `pointer` if it is impossible."""
     try:
-        recorded_at = to_utc("recorded_at", fix.recorded_at) if fix.recorded_at else now
-        return Position(driver_id, Place(fix.lat, fix.lng), recorded_at).checked(now)
+        recorded_at = to_utc("recorded_at", update.recorded_at) if update.recorded_at else now
+        return Position(driver_id, Place(update.lat, update.lng), recorded_at).checked(now)
     except Invalid as error:
-        # The domain speaks of `position.lat`; in the body that is `/lat`, and the position is all of it.
+        # The domain names the field `position.lat`; the body is the position, so its pointer is `/lat`.
         steps = (step for step in error.field.split(".") if step != "position")
         raise InvalidBody(pointer + "".join("/" + step for step in steps), error.why) from error
 

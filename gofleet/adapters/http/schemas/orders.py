@@ -1,8 +1,8 @@
-"""What goes in and out over REST. Numbers are JSON numbers; inside they are exact decimals."""
+"""Orders in requests and responses. Amounts are JSON numbers outside and exact decimals inside."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -10,7 +10,6 @@ import msgspec
 
 from gofleet.adapters.http.fields import (
     NOT_ZERO,
-    Count,
     CustomerId,
     DriverId,
     Lat,
@@ -29,7 +28,7 @@ from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
 
 RESERVED = frozenset({"stream"})
-"""No order's id: `GET /orders/stream` is something else."""
+"""Ids that no order may have, because `GET /orders/stream` is another route."""
 
 
 class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,20 +42,21 @@ class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order as a client asks for it. Without an id it gets one; amounts have at most two decimals."""
+    """An order to be created. Without an `id` the server generates one; amounts have at most two decimals."""
 
     price: Price
     tax: Tax
-    id: Annotated[OrderId | None, described("Asking again with the same id and content is safe.")] = None
-    pickup: Annotated[GeoPoint | None, described("Where the goods are; without, at the depot.", **NOT_ZERO)] = None
-    dropoff: Annotated[GeoPoint | None, described("Where they go.", **NOT_ZERO)] = None
+    id: Annotated[OrderId | None, described("Repeating a request with the same id and content is safe.")] = None
+    pickup: Annotated[GeoPoint | None, described("Pickup of the goods; by default the depot.", **NOT_ZERO)] = None
+    dropoff: Annotated[GeoPoint | None, described("Destination of the goods.", **NOT_ZERO)] = None
     customer_id: Annotated[
-        CustomerId | None, described("For whom it is; a customer's own orders are theirs without being told.")
+        CustomerId | None,
+        described("Customer of the order. A customer's own orders always belong to that customer."),
     ] = None
 
-    def order(self, *, by: Actor, customer_id: str | None = None) -> Order:
-        """The order that `by` asked for, for that customer; `Invalid` if the domain refuses it, or its id is the name
-        of a route."""
+    def to_order(self, *, by: Actor, customer_id: str | None = None) -> Order:
+        """The order, requested by `by` for that customer; raises `Invalid` if the domain rejects it or its id is
+        reserved."""
         if self.id in RESERVED:
             raise Invalid("id", f"must not be {self.id}, which is a reserved word")
         return Order.create(
@@ -71,67 +71,47 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as clients see it."""
+    """An order."""
 
     id: OrderId
-    price: Annotated[float, described("Without tax.", 100.0)]
-    tax: Annotated[float, described("The tax on it.", 10.0)]
-    final_price: Annotated[float, described("Price and tax.", 110.0)]
-    status: Annotated[Status, described("What has become of it.", "DISPATCHED")]
-    pickup: Annotated[GeoPoint | None, described("Where the goods are; null: at the depot.")]
-    dropoff: Annotated[GeoPoint | None, described("Where they go.")]
-    customer_id: Annotated[CustomerId | None, described("For whom it is, if that was said.", None)]
-    driver_id: Annotated[DriverId | None, described("Who has it, or had it when it ended.")]
-    reason: Annotated[Reason | None, described("Why people have to see to it, while they have.", None)]
+    price: Annotated[float, described("Price without tax.", 100.0)]
+    tax: Annotated[float, described("Tax on the price.", 10.0)]
+    final_price: Annotated[float, described("Price plus tax.", 110.0)]
+    status: Annotated[Status, described("Current status.", "DISPATCHED")]
+    pickup: Annotated[GeoPoint | None, described("Pickup of the goods; null: the depot.")]
+    dropoff: Annotated[GeoPoint | None, described("Destination of the goods.")]
+    customer_id: Annotated[CustomerId | None, described("Customer of the order, if one is known.", None)]
+    driver_id: Annotated[DriverId | None, described("Driver of the order, or the last one if it has ended.")]
+    reason: Annotated[
+        Reason | None, described("Reason for the escalation to manual dispatch, while it awaits it.", None)
+    ]
     version: Version
-    created_at: Annotated[datetime | None, timestamp("When it was accepted.")]
-    dispatched_at: Annotated[datetime | None, timestamp("When its driver was found.")]
-    delivered_at: Annotated[datetime | None, timestamp("When it was handed over.", None)]
-    cancelled_at: Annotated[datetime | None, timestamp("When it was called off.", None)]
+    created_at: Annotated[datetime | None, timestamp("Time of acceptance.")]
+    dispatched_at: Annotated[datetime | None, timestamp("Time at which the driver was assigned.")]
+    delivered_at: Annotated[datetime | None, timestamp("Time of delivery.", None)]
+    cancelled_at: Annotated[datetime | None, timestamp("Time of cancellation.", None)]
 
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some orders, newest first; `next_cursor` asks for the ones after them, null at the end."""
+    """A page of orders, newest first."""
 
-    items: Annotated[list[OrderView], described("At most as many as asked for.")]
+    items: Annotated[list[OrderView], described("Orders of this page, at most `limit`.")]
     next_cursor: NextCursor
 
 
 class AssignOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is to have the order."""
+    """Assignment of an order to a driver."""
 
     driver_id: DriverId
 
 
-class AcceptedCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many were asked for."""
-
-    requested: Count
-
-
 def order_view(order: Order) -> OrderView:
-    """The order as it is now."""
-    return OrderView(
-        id=order.id,
-        price=float(order.price),
-        tax=float(order.tax),
-        final_price=float(order.final_price),
-        status=order.status,
-        pickup=_point(order.pickup),
-        dropoff=_point(order.dropoff),
-        customer_id=order.customer_id,
-        driver_id=order.driver_id,
-        reason=order.reason,
-        version=order.version,
-        created_at=_utc(order.created_at),
-        dispatched_at=_utc(order.dispatched_at),
-        delivered_at=_utc(order.delivered_at),
-        cancelled_at=_utc(order.cancelled_at),
-    )
+    """The order in its current state."""
+    return msgspec.convert(order, OrderView, from_attributes=True)
 
 
 def created_order_view(order: Order) -> OrderView:
-    """The order as it was when it was accepted, whatever became of it since."""
+    """The order in the state in which it was accepted, whatever its current state is."""
     return msgspec.structs.replace(
         order_view(order),
         status=Status.PENDING,
@@ -146,11 +126,3 @@ def created_order_view(order: Order) -> OrderView:
 
 def _decimal(number: float) -> Decimal:
     return Decimal(repr(number))  # the shortest decimal that means this float: what the client wrote, not 0.1000...0555
-
-
-def _point(place: Place | None) -> GeoPoint | None:
-    return None if place is None else GeoPoint(lat=place.lat, lng=place.lng)
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return None if time is None else time.astimezone(UTC)
