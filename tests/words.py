@@ -76,11 +76,6 @@ def exemptions(table: Path = TABLE) -> list[Exemption]:
     return [Exemption(**each) for each in tomllib.loads(table.read_text(encoding="utf-8")).get("exception", [])]
 
 
-def unfinished(key: str = "unfinished", table: Path = TABLE) -> set[str]:
-    """Files, or with "unfinished_names" public names, that are still to be rewritten."""
-    return set(tomllib.loads(table.read_text(encoding="utf-8")).get(key, []))
-
-
 def sources(root: Path = ROOT) -> list[Path]:
     """The product's modules, without generated code."""
     every = sorted((root / "gofleet").rglob("*.py"))

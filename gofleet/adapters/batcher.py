@@ -31,10 +31,10 @@ class Batcher(Generic[Item, Result]):
     `second_after_seconds`, so that batches become large and a slow one delays no other. Two items with a common key
     never share a batch: the later one waits, without delaying items with other keys.
 
-    `act` returns one result for each item, in order; an exception tasks them is raised to its own caller. If `act`
-    itself raises one of `common`, all callers get it; after any other exception each item is processed alone, as is an
-    item whose result is `RunAlone`, so that a faulty or slow item affects no other. A cancelled caller leaves the
-    running batch unaffected.
+    `act` returns one result for each item, in order; an exception among them is raised to its own caller. If `act` itself
+    raises one of `batch_errors`, all callers get it; after any other exception each item is processed alone, as is an
+    item whose result is `RunAlone`, so that a faulty or slow item affects no other. A cancelled caller leaves the running
+    batch unaffected.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Batcher(Generic[Item, Result]):
         concurrency: int = 1,
         second_after_seconds: float = 0.0,
         keys: Callable[[Item], Iterable[Hashable]] = _no_keys,
-        common: tuple[type[Exception], ...] = (Unavailable,),
+        batch_errors: tuple[type[Exception], ...] = (Unavailable,),
     ) -> None:
         self._act = act
         self._max_size = max_size
         self._concurrency = concurrency
         self._second_after_seconds = second_after_seconds
         self._keys = keys
-        self._common = common
+        self._batch_errors = batch_errors
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._latest: asyncio.Task[None] | None = None
@@ -126,7 +126,7 @@ class Batcher(Generic[Item, Result]):
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")
         except Exception as error:
-            alone = len(batch) == 1 or isinstance(error, self._common)
+            alone = len(batch) == 1 or isinstance(error, self._batch_errors)
             results = [error if alone else RunAlone()] * len(batch)
         except BaseException:  # cancelled, as at the end of the loop: no caller may wait forever
             self._result(batch, [Unavailable("the result", "the batch was cancelled")] * len(batch))

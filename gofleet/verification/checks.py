@@ -15,7 +15,7 @@ OFFENDERS_SHOWN_MAX = 20
 """Offenders listed for one invariant; further ones are only counted."""
 
 
-class Verdict(StrEnum):
+class InvariantState(StrEnum):
     HOLDS = "holds"
     VIOLATED = "violated"
     UNKNOWN = "unknown"
@@ -51,29 +51,29 @@ class InvariantResult(msgspec.Struct, kw_only=True):
             self.offenders.append(Offender(str(subject), why))
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> InvariantState:
         if self.total:
-            return Verdict.VIOLATED
+            return InvariantState.VIOLATED
         if self.unreadable:
-            return Verdict.UNKNOWN
-        return Verdict.HOLDS if self.checks else Verdict.NOT_CHECKED
+            return InvariantState.UNKNOWN
+        return InvariantState.HOLDS if self.checks else InvariantState.NOT_CHECKED
 
 
 class Report(msgspec.Struct, frozen=True):
     results: list[InvariantResult]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> InvariantState:
         """A violation takes precedence over an unreadable source, because it is certain."""
         verdicts = {result.verdict for result in self.results}
-        for worst in (Verdict.VIOLATED, Verdict.UNKNOWN):
+        for worst in (InvariantState.VIOLATED, InvariantState.UNKNOWN):
             if worst in verdicts:
                 return worst
-        return Verdict.HOLDS
+        return InvariantState.HOLDS
 
     @property
     def exit_code(self) -> int:
-        return {Verdict.VIOLATED: 1, Verdict.UNKNOWN: 3}.get(self.verdict, 0)
+        return {InvariantState.VIOLATED: 1, InvariantState.UNKNOWN: 3}.get(self.verdict, 0)
 
     def as_dict(self) -> dict[str, object]:
         """JSON form of the report."""

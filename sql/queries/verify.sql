@@ -1,4 +1,4 @@
--- Each query gives its offenders, none if the invariant holds: who, and what is wrong.
+-- Each query returns the offenders of an invariant, none if it holds: the id, and what is wrong.
 
 -- name: waiting
 select id, format('is PENDING since %%s', pending_since) from orders where status = 'PENDING' order by pending_since;
@@ -9,7 +9,7 @@ where status = 'PENDING' and pending_since < now() - %(seconds)s::float8 * inter
 order by pending_since;
 
 -- name: unexplained
-select id, 'was handed to people without a reason' from orders where status = 'MANUAL_DISPATCH' and reason is null;
+select id, 'was escalated to manual dispatch without a reason' from orders where status = 'MANUAL_DISPATCH' and reason is null;
 
 -- name: illegal_moves
 select order_id, format('became %%s from %%s (version %%s)', became, coalesce(was, 'nothing'), version) from order_log
@@ -20,7 +20,7 @@ where not exists (
 order by id;
 
 -- name: broken_histories
--- Of one order the ids are in the order of the commits: whoever moves it holds its row until then.
+-- The ids of one order are in commit order, because each transition holds the row lock until its commit.
 select order_id, format('version %%s (%%s from %%s) comes after version %%s (%%s)',
                         version, became, coalesce(was, 'nothing'), coalesce(version_before, 0), coalesce(before, 'nothing'))
 from (
@@ -34,8 +34,8 @@ order by id;
 -- name: other_ends
 select coalesce(orders.id, last.order_id),
        format('is %%s of %%s at version %%s, its history ends with %%s of %%s at version %%s',
-              coalesce(orders.status, 'nowhere'), coalesce(orders.driver_id, 'nobody'), orders.version,
-              coalesce(last.became, 'nothing'), coalesce(last.driver_id, 'nobody'), last.version)
+              coalesce(orders.status, 'nowhere'), coalesce(orders.driver_id, 'no driver'), orders.version,
+              coalesce(last.became, 'nothing'), coalesce(last.driver_id, 'no driver'), last.version)
 from orders full join (
     select distinct on (order_id) order_id, became, driver_id, version from order_log order by order_id, id desc
 ) as last on last.order_id = orders.id
@@ -43,7 +43,7 @@ where (orders.status, orders.driver_id, orders.version) is distinct from (last.b
 
 -- name: dispatched_again
 select order_id, format('was dispatched %%s times (to %%s) without having waited in between',
-                        count(*), string_agg(coalesce(driver_id, 'nobody'), ', ' order by id))
+                        count(*), string_agg(coalesce(driver_id, 'no driver'), ', ' order by id))
 from (
     select id, order_id, became, driver_id,
            count(*) filter (where became = 'PENDING') over (partition by order_id order by id) as episode
@@ -53,9 +53,9 @@ where became = 'DISPATCHED'
 group by order_id, episode having count(*) > 1;
 
 -- name: drivers_changed
--- Once dispatched the driver stays: who it was, and who it is after the delivery.
+-- The driver of a dispatched order stays the same until after the delivery.
 select order_id, format('has driver %%s as %%s and had %%s as DISPATCHED',
-                        coalesce(driver_id, 'nobody'), became, coalesce(driver_before, 'nobody'))
+                        coalesce(driver_id, 'no driver'), became, coalesce(driver_before, 'no driver'))
 from (
     select id, order_id, became, driver_id, lag(became) over one as before, lag(driver_id) over one as driver_before
     from order_log window one as (partition by order_id order by id)
@@ -65,8 +65,8 @@ order by id;
 
 -- name: shared_drivers
 -- Of two orders of one driver the second must begin behind the end of the first, by the ids of the history. Not by
--- `at`, which is when a transaction began: the second may have begun first and waited. The ids are true, for the unique
--- index lets the second go on only when the first has committed, and it writes its history after that.
+-- `at`, which is when a transaction began: the second may have begun first and waited. The ids are in order, because the
+-- unique index blocks the second transaction until the first has committed, and it writes its history after that.
 select driver_id, format('was given order %%s while it held another one', order_id)
 from (
     select id, order_id, driver_id,
@@ -154,7 +154,7 @@ where replayed_at is null and queue <> all(%(queues)s::text[])
 order by id;
 
 -- name: parked_alone
--- Whoever waits only for a parked message waits for a person who does not know.
+-- An order that waits only for a parked message needs an operator.
 select aggregate_id, format('is PENDING, and its %%s is parked: %%s', event_type, parked.reason)
 from parked
 join outbox on outbox.event_id::text = parked.event_id and event_type = any(%(types)s::text[])

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from gofleet.settings import Settings, load
-from gofleet.verification import Inputs, InvariantResult, Verdict, verify
+from gofleet.verification import Inputs, InvariantResult, InvariantState, verify
 from tests.chaos.rig import World
 
 SETTLE_SECONDS = 20.0
@@ -32,7 +32,7 @@ async def _found(world: World) -> list[str]:
         broker_lost_data=world.broker_lost_data,
     )
     report = await verify(settings_of(world), inputs)
-    return [_words(finding) for finding in report.results if finding.verdict is not Verdict.HOLDS]
+    return [_words(finding) for finding in report.results if finding.verdict is not InvariantState.HOLDS]
 
 
 def _words(finding: InvariantResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gofleet.verification import Verdict
+from gofleet.verification import InvariantState
 from tests.verification.world import VerifiedInstallation
 
 PUBLISHED_EVENT = (
@@ -139,7 +139,7 @@ async def test_i13_parked_messages_are_told_and_no_fault(world: VerifiedInstalla
     report = await world.expect_none()
 
     (parked,) = [each for each in report.results if each.id == "I13"]
-    assert parked.verdict is Verdict.HOLDS
+    assert parked.verdict is InvariantState.HOLDS
     assert parked.notes == [
         "1 parked from fleet.drivers.parking, for example: poison",
         "1 parked from orders.created, for example: poison",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gofleet.verification import Verdict
+from gofleet.verification import InvariantState
 from tests.verification.world import VerifiedInstallation
 
 
@@ -10,7 +10,7 @@ async def test_nothing_is_found_where_all_was_kept(world: VerifiedInstallation) 
     report = await world.verify()
 
     assert [each for each in report.results if each.total or each.unreadable] == []
-    assert {each.verdict for each in report.results} == {Verdict.HOLDS}
+    assert {each.verdict for each in report.results} == {InvariantState.HOLDS}
     assert [each.id for each in report.results] == [f"I{number}" for number in range(1, 19)]
     assert report.exit_code == 0
 
@@ -18,6 +18,6 @@ async def test_nothing_is_found_where_all_was_kept(world: VerifiedInstallation) 
 async def test_what_is_not_given_is_not_checked(world: VerifiedInstallation) -> None:
     report = await world.verify(ledger=False, tap=False)
 
-    unchecked = {each.id for each in report.results if each.verdict is Verdict.NOT_CHECKED}
+    unchecked = {each.id for each in report.results if each.verdict is InvariantState.NOT_CHECKED}
     assert unchecked == {"I1", "I8", "I9", "I10", "I11", "I15"}
     assert report.exit_code == 0

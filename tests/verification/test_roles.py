@@ -15,7 +15,7 @@ import pytest
 
 from gofleet.embedded import RabbitMQ
 from gofleet.settings import load
-from gofleet.verification import Inputs, Verdict, verify
+from gofleet.verification import Inputs, InvariantState, verify
 from tests.free_ports import port_from
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.services import a_vhost
@@ -53,7 +53,7 @@ async def test_everything_holds_after_a_day_at_work(
         report = await verify(load(environment, dotenv=None), inputs)
 
     assert [each for each in report.results if each.total or each.unreadable] == []
-    checked = [each.id for each in report.results if each.verdict is Verdict.HOLDS]
+    checked = [each.id for each in report.results if each.verdict is InvariantState.HOLDS]
     assert len(checked) == (18 if broker == "rabbitmq" else 16)  # without a tap I8 and I9 cannot be
 
 

@@ -17,7 +17,7 @@ from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
-from gofleet.verification import Verdict, servers
+from gofleet.verification import InvariantState, servers
 from tests.services import a_vhost
 from tests.verification.world import VerifiedInstallation
 from tests.waiting import eventually
@@ -136,7 +136,7 @@ async def test_i17_a_management_api_that_is_away_is_unknown(world: VerifiedInsta
 
     report = await world.verify(management="http://127.0.0.1:1")
 
-    assert report.results[16].verdict is Verdict.UNKNOWN
+    assert report.results[16].verdict is InvariantState.UNKNOWN
     assert "management API is unavailable" in report.results[16].unreadable[0]
     assert report.exit_code == 3
 

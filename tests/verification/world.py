@@ -25,7 +25,7 @@ from gofleet.parts import key_prefix
 from gofleet.settings import Settings
 from gofleet.usecases.drivers import FollowOrders
 from gofleet.usecases.transitions import Transition
-from gofleet.verification import Inputs, Report, Verdict, verify
+from gofleet.verification import Inputs, InvariantState, Report, verify
 from tests.makers import a_position, an_order, dispatch_to, escalate
 
 Moves = tuple[Transition, ...]
@@ -139,7 +139,7 @@ class VerifiedInstallation:
     async def expect_violations(self, ids: str, *subjects: str, says: str = "", **inputs: Any) -> None:
         """Exactly these invariants are violated, the last one by exactly these."""
         report = await self.verify(**inputs)
-        found = {each.id: each.offenders for each in report.results if each.verdict is Verdict.VIOLATED}
+        found = {each.id: each.offenders for each in report.results if each.verdict is InvariantState.VIOLATED}
         assert set(found) == set(ids.split()), found
         offenders = found[ids.rsplit(maxsplit=1)[-1]]
         assert {offender.subject for offender in offenders} == set(subjects), found

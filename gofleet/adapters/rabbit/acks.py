@@ -46,7 +46,7 @@ class Acknowledger:
     def __init__(self, channel: aiormq.Channel) -> None:
         self._channel = channel
         self._window = AckWindow()
-        self._batcher: Batcher[int, None] = Batcher(self._ack_all, max_size=BATCH_MAX, common=(Exception,))
+        self._batcher: Batcher[int, None] = Batcher(self._ack_all, max_size=BATCH_MAX, batch_errors=(Exception,))
 
     async def ack(self, tag: int) -> None:
         """Acknowledge; returns once the frame is written."""
