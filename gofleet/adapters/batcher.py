@@ -31,10 +31,10 @@ class Batcher(Generic[Item, Result]):
     `second_after_seconds`, so that batches become large and a slow one delays no other. Two items with a common key
     never share a batch: the later one waits, without delaying items with other keys.
 
-    `act` returns one result for each item, in order; an exception among them is raised to its own caller. If `act` itself
-    raises one of `batch_errors`, all callers get it; after any other exception each item is processed alone, as is an
-    item whose result is `RunAlone`, so that a faulty or slow item affects no other. A cancelled caller leaves the running
-    batch unaffected.
+    `act` returns one result for each item, in order; an exception among them is raised to its own caller. If `act`
+    itself raises one of `batch_errors`, all callers get it; after any other exception each item is processed alone, as
+    is an item whose result is `RunAlone`, so that a faulty or slow item affects no other. A cancelled caller leaves the
+    running batch unaffected.
     """
 
     def __init__(
