@@ -37,7 +37,7 @@ SYSTEM = (
     *ALONE,
     "auth/test_certified.py",
     "chart",
-    "embedded/test_orphans.py",
+    "embedded",
     "fuzz",
     "model/test_state_machine.py",
     "mutants/test_mutants.py",
