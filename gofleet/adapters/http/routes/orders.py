@@ -72,14 +72,16 @@ TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
 
 BY_ID = {"order_id": "$response.body#/id"}
 AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
-LINKS: dict[str, dict[str, str]] = dict.fromkeys(("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder"), BY_ID)
+FOLLOW_UPS: dict[str, dict[str, str]] = dict.fromkeys(
+    ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder"), BY_ID
+)
 ORDER_CREATED = {
-    201: ResponseDoc(OrderView, description="The order as accepted.", headers=("Location",), links=LINKS),
+    201: ResponseDoc(OrderView, description="The order as accepted.", headers=("Location",), links=FOLLOW_UPS),
     200: ResponseDoc(
         OrderView,
         description="The order was accepted before; the same response again.",
         headers=("Location", "Idempotent-Replayed"),
-        links=LINKS,
+        links=FOLLOW_UPS,
     ),
 }
 ORDER_SHOWN = {

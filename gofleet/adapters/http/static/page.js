@@ -1,13 +1,13 @@
-// Shows openapi.json, and sends requests. Texts only ever become text nodes, so a document cannot bring markup in.
+// Renders openapi.json and sends requests. All text is inserted as text nodes, so the document cannot inject markup.
 "use strict";
 
-const MOST_SHOWN = 65536;
+const SHOWN_CHARS_MAX = 65536;
 let api;
 
 function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
 const rich = (text) =>
@@ -16,8 +16,8 @@ const rich = (text) =>
 
 function resolved(value) {
   if (!value.$ref) return value;
-  const found = value.$ref.slice(2).split("/").reduce((inner, step) => inner[step], api);
-  return { ...found, ...value, $ref: undefined, name: value.$ref.split("/").pop() };
+  const target = value.$ref.slice(2).split("/").reduce((inner, step) => inner[step], api);
+  return { ...target, ...value, $ref: undefined, name: value.$ref.split("/").pop() };
 }
 
 function typeOf(schema) {
@@ -29,18 +29,18 @@ function typeOf(schema) {
 }
 
 function boundsOf(schema) {
-  const words = { minimum: "≥", exclusiveMinimum: ">", maximum: "≤", minLength: "length ≥", maxLength: "length ≤", pattern: "matches", default: "default" };
-  const inner = (schema.anyOf || []).find((one) => one.type !== "null") || {};
-  return Object.entries(words).filter(([word]) => (schema[word] ?? inner[word] ?? null) !== null)
-    .map(([word, sign]) => `${sign} ${schema[word] ?? inner[word]}`).join(", ");
+  const keywords = { minimum: "≥", exclusiveMinimum: ">", maximum: "≤", minLength: "length ≥", maxLength: "length ≤", pattern: "matches", default: "default" };
+  const inner = (schema.anyOf || []).find((choice) => choice.type !== "null") || {};
+  return Object.entries(keywords).filter(([keyword]) => (schema[keyword] ?? inner[keyword] ?? null) !== null)
+    .map(([keyword, sign]) => `${sign} ${schema[keyword] ?? inner[keyword]}`).join(", ");
 }
 
 function fields(schema) {
-  const known = resolved(schema);
-  const inner = known.type === "array" ? resolved(known.items) : known;
+  const target = resolved(schema);
+  const inner = target.type === "array" ? resolved(target.items) : target;
   if (!inner.properties) return element("p", {}, typeOf(schema));
   const rows = Object.entries(inner.properties).map(([name, field]) => {
-    const choice = (field.anyOf || []).find((one) => one.description) || {};
+    const choice = (field.anyOf || []).find((option) => option.description) || {};
     const required = (inner.required || []).includes(name) ? "" : " (optional)";
     return element("tr", {},
       element("td", {}, element("code", { textContent: name }), required),
@@ -50,7 +50,7 @@ function fields(schema) {
   return element("table", {}, ...rows);
 }
 
-function answers(operation) {
+function responses(operation) {
   return Object.entries(operation.responses).map(([status, response]) => {
     const [media, content] = Object.entries(response.content || {})[0] || [];
     const headers = Object.keys(response.headers || {}).join(", ");
@@ -58,12 +58,12 @@ function answers(operation) {
       element("summary", {}, element("code", { textContent: status }), " ", rich(response.description)),
       element("div", {},
         element("p", {}, media ? `${media}; ` : "", `headers: ${headers}`),
-        ...Object.keys((content || {}).examples || {}).map((slug) => explained(slug)),
+        ...Object.keys((content || {}).examples || {}).map((slug) => problemLink(slug)),
         content ? fields(content.schema) : null));
   });
 }
 
-function explained(slug) {
+function problemLink(slug) {
   const { summary, value } = resolved({ $ref: `#/components/examples/${slug}` });
   return element("p", {}, element("a", { href: new URL(value.type, location.origin), textContent: slug }), `: ${summary}`);
 }
@@ -78,30 +78,30 @@ function operationOf(method, path, operation) {
   const [media, content] = Object.entries((operation.requestBody || {}).content || {})[0] || [];
   const body = content ? element("textarea", { value: JSON.stringify(content.example ?? null, null, 2) }) : null;
   const curl = element("pre");
-  const answer = element("pre", { hidden: true });
+  const output = element("pre", { hidden: true });
   const stop = element("button", { textContent: "Stop", hidden: true });
   const request = () => requestOf(method, path, inputs, media, body);
-  const tell = () => { curl.textContent = curlOf(request()); };
-  for (const one of [...inputs.map(({ input }) => input), body]) one?.addEventListener("input", tell);
+  const updateCurl = () => { curl.textContent = curlOf(request()); };
+  for (const control of [...inputs.map(({ input }) => input), body]) control?.addEventListener("input", updateCurl);
   const send = element("button", { textContent: "Send" });
-  send.addEventListener("click", () => show(request(), answer, stop));
+  send.addEventListener("click", () => execute(request(), output, stop));
   const rows = inputs.map(({ parameter, input }) => element("tr", {},
     element("td", {}, element("code", { textContent: parameter.name }), ` in ${parameter.in}`),
     element("td", {}, input),
     element("td", {}, rich(parameter.description), ` ${typeOf(parameter.schema)} `, element("code", { textContent: boundsOf(parameter.schema) }))));
-  const made = element("details", { id: operation.operationId },
+  const details = element("details", { id: operation.operationId },
     element("summary", {},
       element("span", { className: `method ${method}`, textContent: method.toUpperCase() }),
       element("span", { className: "path", textContent: path }),
-      element("span", { className: "what", textContent: operation.summary })),
+      element("span", { className: "summary", textContent: operation.summary })),
     element("div", {}, element("p", {}, rich(operation.description)),
       rows.length ? element("h3", { textContent: "Parameters" }) : null, rows.length ? element("table", {}, ...rows) : null,
       body ? element("h3", { textContent: `Body, ${media}` }) : null, body, body ? fields(content.schema) : null,
-      element("h3", { textContent: "Try it" }), curl, send, stop, answer,
-      element("h3", { textContent: "Answers" }), ...answers(operation)));
-  made.dataset.words = `${method} ${path} ${operation.operationId} ${operation.summary}`.toLowerCase();
-  tell();
-  return made;
+      element("h3", { textContent: "Try it" }), curl, send, stop, output,
+      element("h3", { textContent: "Responses" }), ...responses(operation)));
+  details.dataset.search = `${method} ${path} ${operation.operationId} ${operation.summary}`.toLowerCase();
+  updateCurl();
+  return details;
 }
 
 function requestOf(method, path, inputs, media, body) {
@@ -120,27 +120,27 @@ function requestOf(method, path, inputs, media, body) {
 
 function curlOf({ method, url, headers, body }) {
   const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-  const words = ["curl -i", method === "GET" ? null : `-X ${method}`, quoted(url),
+  const parts = ["curl -i", method === "GET" ? null : `-X ${method}`, quoted(url),
     ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`),
     body === undefined ? null : `-d ${quoted(body)}`];
-  return words.filter((word) => word !== null).join(" ");
+  return parts.filter((part) => part !== null).join(" ");
 }
 
-async function show({ method, url, headers, body }, answer, stop) {
-  const ending = new AbortController();
-  stop.hidden = answer.hidden = false;
-  stop.onclick = () => ending.abort();
+async function execute({ method, url, headers, body }, output, stop) {
+  const controller = new AbortController();
+  stop.hidden = output.hidden = false;
+  stop.onclick = () => controller.abort();
   try {
-    const response = await fetch(url, { method, headers, body, signal: ending.signal });
+    const response = await fetch(url, { method, headers, body, signal: controller.signal });
     const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
-    answer.textContent = `${response.status} ${response.statusText}\n${lines.join("\n")}\n\n`;
+    output.textContent = `${response.status} ${response.statusText}\n${lines.join("\n")}\n\n`;
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
     for (let part = await reader?.read(); part && !part.done; part = await reader.read()) {
-      answer.textContent += part.value; // as it comes, for a stream has no end
-      if (answer.textContent.length > MOST_SHOWN) ending.abort();
+      output.textContent += part.value; // immediately: a stream has no end
+      if (output.textContent.length > SHOWN_CHARS_MAX) controller.abort();
     }
   } catch (error) {
-    answer.textContent += `\n${error}`;
+    output.textContent += `\n${error}`;
   } finally {
     stop.hidden = true;
   }
@@ -158,7 +158,7 @@ async function open() {
     main.append(element("h2", { textContent: name }), element("p", {}, rich(description)), ...inside);
   }
   document.getElementById("filter").addEventListener("input", ({ target }) => {
-    for (const one of main.querySelectorAll(":scope > details")) one.hidden = !one.dataset.words.includes(target.value.toLowerCase());
+    for (const details of main.querySelectorAll(":scope > details")) details.hidden = !details.dataset.search.includes(target.value.toLowerCase());
   });
   const linked = document.getElementById(location.hash.slice(1));
   if (linked) linked.open = true;
