@@ -1,4 +1,4 @@
-"""`just contracts`: write down what the code promises today, unless that would break a promise of the last commit."""
+"""`just contracts`: write the contracts of the current code, unless that breaks the contracts of the last commit."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ app = App(name="just contracts", help=__doc__)
 
 
 @app.default
-def write(
-    *, breaking: Annotated[bool, Parameter(negative="", help="Break promises: on purpose, then.")] = False
-) -> int:
-    """Exits 1, changing nothing, if a change would break somebody; `--breaking` writes it all the same."""
-    changed = [one for one in contracts() if one.new != one.committed()]
+def write(*, breaking: Annotated[bool, Parameter(negative="", help="Write breaking changes as well.")] = False) -> int:
+    """Exits 1 and writes nothing if a change is breaking, unless `--breaking` is given."""
+    changed = [contract for contract in contracts() if contract.new != contract.committed()]
     broken = [
-        f"{one.path}: {sentence}" for one in changed if (old := last(one)) for sentence in one.breaks(old, one.new)
+        f"{contract.path}: {sentence}"
+        for contract in changed
+        if (old := last(contract))
+        for sentence in contract.breaks(old, contract.new)
     ]
-    for one in changed:
-        print(*difference(one), sep="\n")  # noqa: T201
+    for contract in changed:
+        print(*difference(contract), sep="\n")  # noqa: T201
     if broken and not breaking:
-        print("\nrefused, for it breaks who relies on it:", *broken, sep="\n  ", file=sys.stderr)  # noqa: T201
-        print("keep it compatible, or say `just contracts --breaking`", file=sys.stderr)  # noqa: T201
+        print("\nnot written, because these changes are breaking:", *broken, sep="\n  ", file=sys.stderr)  # noqa: T201
+        print("keep the contract compatible, or run `just contracts --breaking`", file=sys.stderr)  # noqa: T201
         return 1
-    for one in changed:
-        (ROOT / one.path).write_bytes(one.new)
-        print(f"wrote {one.path}")  # noqa: T201
+    for contract in changed:
+        (ROOT / contract.path).write_bytes(contract.new)
+        print(f"wrote {contract.path}")  # noqa: T201
     return 0
 
 
 def last(contract: Contract) -> bytes:
-    """As it was committed last: what nobody has seen yet may change at will. Without git as it is here."""
+    """The contract in the last commit, because uncommitted changes may be changed freely; without git, the file."""
     words = ["git", "show", f"HEAD:./{contract.path}"]
     try:
         return subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
@@ -45,7 +46,7 @@ def last(contract: Contract) -> bytes:
 
 
 def difference(contract: Contract) -> list[str]:
-    """Unified, as text; of a binary file only that there is one."""
+    """The unified diff; for a binary file only a note."""
     try:
         old, new = contract.committed().decode().splitlines(), contract.new.decode().splitlines()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What of a new AsyncAPI document breaks those who receive the events of the old one."""
+"""Changes of an AsyncAPI document that break consumers of the old one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def asyncapi_breaks(old: Json, new: Json) -> Iterator[str]:
         yield from _channel(old, new, name)
     for name in sorted(old["operations"].keys() & new["operations"].keys()):
         if old["operations"][name]["action"] != new["operations"][name]["action"]:
-            yield f"operations {name}: goes the other way"
+            yield f"operations {name}: has the opposite direction"
 
 
 def _channel(old: Json, new: Json, name: str) -> Iterator[str]:
     was, is_now = old["channels"][name], new["channels"][name]
-    for word in ("address", "bindings"):
-        if was[word] != is_now[word]:
-            yield f"channels {name}: {word} was {was[word]}, is {is_now[word]}"
+    for keyword in ("address", "bindings"):
+        if was[keyword] != is_now[keyword]:
+            yield f"channels {name}: {keyword} was {was[keyword]}, is {is_now[keyword]}"
     for message, reference in was["messages"].items():
         if message not in is_now["messages"]:
             yield f"channels {name}: {message} is gone"
@@ -31,8 +31,8 @@ def _channel(old: Json, new: Json, name: str) -> Iterator[str]:
 
 
 def _message(old: Json, new: Json, was: Json, is_now: Json) -> Iterator[str]:
-    for word in ("name", "contentType"):
-        if was[word] != is_now[word]:
-            yield f"{was['name']}: {word} was {was[word]}, is {is_now[word]}"
+    for keyword in ("name", "contentType"):
+        if was[keyword] != is_now[keyword]:
+            yield f"{was['name']}: {keyword} was {was[keyword]}, is {is_now[keyword]}"
     for part in ("headers", "payload"):
-        yield from Comparison(old, new, told=True).breaks(was[part], is_now[part], f"{was['name']} {part}")
+        yield from Comparison(old, new, sent=True).breaks(was[part], is_now[part], f"{was['name']} {part}")

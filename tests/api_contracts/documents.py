@@ -1,4 +1,4 @@
-"""The contracts as they are committed, and as the code makes them today."""
+"""The contracts as committed, and as generated from the code."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PB = "gofleet/adapters/grpc/pb"
 
 @dataclass(frozen=True)
 class Contract:
-    """One file; `breaks` compares an old text with a new one."""
+    """One contract file; `breaks` lists the breaking changes between two versions."""
 
     path: str
     new: bytes
     breaks: Callable[[bytes, bytes], Iterator[str]]
 
     def committed(self) -> bytes:
-        """As it is in the working tree; empty if it is not there."""
+        """The file in the working tree; empty if it does not exist."""
         file = ROOT / self.path
         return file.read_bytes() if file.is_file() else b""
 
@@ -46,20 +46,20 @@ def contracts() -> list[Contract]:
 
 
 def pretty(document: dict[str, Any]) -> bytes:
-    """The same for the same content, whatever made it, and a line for each value so that differences are small."""
+    """A canonical form with one value a line, which keeps differences small."""
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def generated_code() -> dict[str, bytes]:
-    """What protoc makes of proto/fleet.proto, by file name."""
-    # By its path: this may run without the environment's scripts on PATH.
+    """The output of protoc for proto/fleet.proto, by file name."""
+    # By its path, because the environment's scripts may not be on PATH.
     plugin = Path(sys.executable).parent / "protoc-gen-python_betterproto"
-    with TemporaryDirectory() as place:
-        package = Path(place) / "pb"
+    with TemporaryDirectory() as directory:
+        package = Path(directory) / "pb"
         package.mkdir()
         words = [
             *(sys.executable, "-m", "grpc_tools.protoc", "-I", "proto"),
-            *(f"--plugin=protoc-gen-python_betterproto={plugin}", f"--python_betterproto_out={place}"),
+            *(f"--plugin=protoc-gen-python_betterproto={plugin}", f"--python_betterproto_out={directory}"),
             *("--include_imports", f"--descriptor_set_out={package / 'fleet.binpb'}", "fleet.proto"),
         ]
         subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=60)

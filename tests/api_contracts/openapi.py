@@ -1,4 +1,4 @@
-"""What of a new OpenAPI document breaks the clients of the old one."""
+"""Changes of an OpenAPI document that break clients of the old one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def openapi_breaks(old: Json, new: Json) -> Iterator[str]:
 
 
 def _parameters(old: Json, new: Json, before: Json, now: Json, at: str) -> Iterator[str]:
-    asked = Comparison(old, new, told=False)
+    requests = Comparison(old, new, sent=False)
     were, are = _named(before), _named(now)
     for name in sorted(were.keys() - are.keys()):
         yield f"{at}: parameter {name} is gone"
@@ -31,11 +31,11 @@ def _parameters(old: Json, new: Json, before: Json, now: Json, at: str) -> Itera
         if parameter.get("required") and not were.get(name, {}).get("required"):
             yield f"{at}: parameter {name} is required"
         if name in were:
-            yield from asked.breaks(were[name]["schema"], parameter["schema"], f"{at}: parameter {name}")
+            yield from requests.breaks(were[name]["schema"], parameter["schema"], f"{at}: parameter {name}")
 
 
 def _named(operation: Json) -> dict[str, Json]:
-    return {f"{one['in']} {one['name']}": one for one in operation.get("parameters", ())}
+    return {f"{each['in']} {each['name']}": each for each in operation.get("parameters", ())}
 
 
 def _body(old: Json, new: Json, before: Json, now: Json, at: str) -> Iterator[str]:
@@ -43,21 +43,21 @@ def _body(old: Json, new: Json, before: Json, now: Json, at: str) -> Iterator[st
     is_now: Json = now.get("requestBody", {})
     if is_now.get("required") and not was.get("required"):
         yield f"{at}: a body is required"
-    yield from _content(Comparison(old, new, told=False), was, is_now, f"{at}: body")
+    yield from _content(Comparison(old, new, sent=False), was, is_now, f"{at}: body")
 
 
 def _responses(old: Json, new: Json, before: Json, now: Json, at: str) -> Iterator[str]:
     for status, response in before["responses"].items():
         after: Json | None = now["responses"].get(status)
         if after is None:
-            yield f"{at}: answer {status} is gone"
+            yield f"{at}: response {status} is gone"
             continue
         for name, header in response.get("headers", {}).items():
             if name not in after.get("headers", {}):
-                yield f"{at}: header {name} of answer {status} is gone"
+                yield f"{at}: header {name} of response {status} is gone"
             elif resolved(old, header).get("required") and not resolved(new, after["headers"][name]).get("required"):
-                yield f"{at}: header {name} of answer {status} may be missing"
-        yield from _content(Comparison(old, new, told=True), response, after, f"{at}: answer {status}")
+                yield f"{at}: header {name} of response {status} may be missing"
+        yield from _content(Comparison(old, new, sent=True), response, after, f"{at}: response {status}")
 
 
 def _content(comparison: Comparison, was: Json, is_now: Json, at: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What of a new protobuf description breaks callers that were generated from the old one."""
+"""Changes of a protobuf description that break callers generated from the old one."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def proto_breaks(old: bytes, new: bytes) -> Iterator[str]:
 def _file(old: FileDescriptorProto, new: FileDescriptorProto) -> Iterator[str]:
     if old.package != new.package:
         yield f"package was {old.package}, is {new.package}"
-    messages = {one.name: one for one in new.message_type}
+    messages = {message.name: message for message in new.message_type}
     for message in old.message_type:
         if message.name not in messages:
             yield f"{message.name}: is gone"
         else:
             yield from _message(message, messages[message.name])
-    services = {one.name: one for one in new.service}
+    services = {service.name: service for service in new.service}
     for service in old.service:
         if service.name not in services:
             yield f"{service.name}: is gone"
@@ -54,7 +54,7 @@ def _message(old: DescriptorProto, new: DescriptorProto) -> Iterator[str]:
             yield f"{old.name}.{field.name} = {field.number}: was {_shape(field)}, is {_shape(now[field.number])}"
     free = {number for one in old.reserved_range for number in range(one.start, one.end)}
     for number in free & now.keys():
-        yield f"{old.name}: number {number} is reserved, and {now[number].name} takes it"
+        yield f"{old.name}: number {number} is reserved, but used by {now[number].name}"
 
 
 def _shape(field: FieldDescriptorProto) -> tuple[object, ...]:
@@ -67,4 +67,4 @@ def _service(old: ServiceDescriptorProto, new: ServiceDescriptorProto) -> Iterat
         if method.name not in now:
             yield f"{old.name}.{method.name}: is gone"
         elif method.SerializeToString(deterministic=True) != now[method.name].SerializeToString(deterministic=True):
-            yield f"{old.name}.{method.name}: takes, gives or streams something else"
+            yield f"{old.name}.{method.name}: request, response or streaming differs"

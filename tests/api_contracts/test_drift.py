@@ -1,4 +1,4 @@
-"""What is committed under proto/ is what the code promises, and `just contracts` breaks no promise by mistake."""
+"""The contracts under proto/ are current, and `just contracts` writes no breaking change unasked."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from tests.api_contracts import __main__ as command
 from tests.api_contracts.documents import Contract, contracts, pretty
 
 CONTRACTS = contracts()
-PATHS = [one.path for one in CONTRACTS]
+PATHS = [contract.path for contract in CONTRACTS]
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=PATHS)
-def test_the_committed_contract_is_what_the_code_makes(contract: Contract) -> None:
+def test_the_committed_contract_is_current(contract: Contract) -> None:
     changed = "\n".join(command.difference(contract))
 
     assert contract.new == contract.committed(), f"{changed}\nrun `just contracts`"
 
 
-def test_a_contract_is_made_the_same_way_every_time() -> None:
-    assert [one.new for one in contracts()] == [one.new for one in CONTRACTS]
+def test_generates_contracts_deterministically() -> None:
+    assert [contract.new for contract in contracts()] == [contract.new for contract in CONTRACTS]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A directory with one contract, made of another document than before: an operation is gone."""
-    [openapi] = [one for one in CONTRACTS if one.path.endswith("openapi.json")]
+def contract_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A contract file whose new version lacks an operation."""
+    [openapi] = [contract for contract in CONTRACTS if contract.path.endswith("openapi.json")]
     document = json.loads(openapi.new)
     del document["paths"]["/api/v1/orders"]["post"]
     now = Contract("openapi.json", pretty(document), openapi.breaks)
@@ -39,26 +39,26 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "openapi.json"
 
 
-def test_a_break_is_refused_with_the_difference_and_changes_nothing(
-    told: Path, capsys: pytest.CaptureFixture[str]
+def test_refuses_a_breaking_change_with_its_difference_and_writes_nothing(
+    contract_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = told.read_bytes()
+    before = contract_file.read_bytes()
 
     assert command.write() == 1
 
-    said = capsys.readouterr()
-    assert "openapi.json: POST /api/v1/orders: is gone" in said.err
-    assert '-        "operationId": "createOrder",' in said.out
-    assert told.read_bytes() == before
+    output = capsys.readouterr()
+    assert "openapi.json: POST /api/v1/orders: is gone" in output.err
+    assert '-        "operationId": "createOrder",' in output.out
+    assert contract_file.read_bytes() == before
 
 
-def test_a_break_on_purpose_is_written(told: Path) -> None:
+def test_writes_a_breaking_change_on_request(contract_file: Path) -> None:
     assert command.write(breaking=True) == 0
-    assert "createOrder" not in json.loads(told.read_bytes())["paths"]["/api/v1/orders"]
+    assert "createOrder" not in json.loads(contract_file.read_bytes())["paths"]["/api/v1/orders"]
 
 
-def test_a_contract_that_is_new_breaks_nobody(told: Path) -> None:
-    told.unlink()
+def test_writes_a_new_contract(contract_file: Path) -> None:
+    contract_file.unlink()
 
     assert command.write() == 0
-    assert told.is_file()
+    assert contract_file.is_file()

@@ -1,4 +1,4 @@
-"""A client that a generator makes of our description is typed, and works."""
+"""A client generated from the OpenAPI document is typed and works."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ STREAM = "/api/v1/orders/stream"
 
 
 def run(*words: str, at: Path) -> str:
-    """What it printed; AssertionError with all of that if it failed."""
-    ended = subprocess.run([sys.executable, *words], cwd=at, capture_output=True, text=True, check=False, timeout=100)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    """The output of the program; AssertionError with its output if it failed."""
+    completed = subprocess.run(
+        [sys.executable, *words], cwd=at, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the description, the client made of it, and the program that uses it."""
-    place = tmp_path_factory.mktemp("workshop")
-    (place / "openapi.json").write_bytes(pretty(openapi_document()))
-    (place / "config.yaml").write_text("post_hooks: []\n")  # it would tidy up with whatever ruff it finds
+    """A directory with the OpenAPI document, the client generated from it, and the program that uses it."""
+    directory = tmp_path_factory.mktemp("workshop")
+    (directory / "openapi.json").write_bytes(pretty(openapi_document()))
+    (directory / "config.yaml").write_text("post_hooks: []\n")  # no formatting with the installed ruff
     words = ("generate", "--path", "openapi.json", "--output-path", "gofleet_client", "--meta", "none")
-    said = run("-m", "openapi_python_client", *words, "--config", "config.yaml", at=place)
-    assert "Warning" not in said, said
-    shutil.copy(PROGRAM, place / "program.py")
-    return place
+    output = run("-m", "openapi_python_client", *words, "--config", "config.yaml", at=directory)
+    assert "Warning" not in output, output
+    shutil.copy(PROGRAM, directory / "program.py")
+    return directory
 
 
 @pytest.fixture
@@ -55,10 +57,10 @@ def test_the_generated_client_is_typed(workshop: Path) -> None:
     settings = {"include": ["program.py", "gofleet_client"], "typeCheckingMode": "standard", "pythonVersion": "3.11"}
     (workshop / "pyrightconfig.json").write_text(json.dumps(settings))
 
-    said = run("-m", "basedpyright", "--pythonpath", sys.executable, "--outputjson", at=workshop)
+    output = run("-m", "basedpyright", "--pythonpath", sys.executable, "--outputjson", at=workshop)
 
-    summary = json.loads(said)["summary"]
-    assert summary["errorCount"] == 0, said
+    summary = json.loads(output)["summary"]
+    assert summary["errorCount"] == 0, output
     assert summary["filesAnalyzed"] > 50
 
 
@@ -68,5 +70,5 @@ def test_the_generated_client_creates_lists_and_cancels_orders(workshop: Path, i
 
 if STREAM in openapi_document()["paths"]:
 
-    def test_the_generated_clients_connection_follows_an_order(workshop: Path, installation: Installation) -> None:
+    def test_the_generated_client_follows_an_order(workshop: Path, installation: Installation) -> None:
         assert json.loads(run("program.py", "follow", installation.api, at=workshop)) == ["orders.created"]

@@ -1,4 +1,4 @@
-"""A client of a stream, as a browser's EventSource would be one, but for coming again by itself."""
+"""A client of a stream like a browser's EventSource, without automatic reconnection."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 
 STREAM = "/api/v1/orders/stream"
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass
 class Listener:
-    """`last_id` is what it would come again with; `comments` what it was told besides events."""
+    """`last_id` is the id to resume from, `comments` are the comments received between events."""
 
     answer: httpx.Response
     lines: AsyncIterator[str]
@@ -33,8 +33,8 @@ class Listener:
     async def events(self, count: int) -> list[tuple[str, dict[str, Any]]]:
         return [await self.event() for _ in range(count)]
 
-    async def told(self, count: int) -> list[str]:
-        """What the next `count` events tell, in short."""
+    async def summaries(self, count: int) -> list[str]:
+        """The next `count` events as order id and event type."""
         return [f"{data['order_id']} {type.removeprefix('orders.')}" for type, data in await self.events(count)]
 
     async def opened(self) -> None:
@@ -42,14 +42,14 @@ class Listener:
             await self._within(self._line())
 
     async def comment(self) -> str:
-        """The next comment that was not read yet."""
+        """The next unread comment."""
         before = len(self.comments)
         while len(self.comments) == before:
             await self._within(self._line())
         return self.comments[-1]
 
     async def end(self) -> None:
-        """Read all that is left; AssertionError if it does not end."""
+        """Read to the end; AssertionError if the stream does not end."""
         try:
             while True:
                 await self.event()
@@ -85,19 +85,19 @@ class Listener:
 
     async def _within(self, wanted: Any) -> Any:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await wanted
         except TimeoutError as error:
-            raise AssertionError("the stream says nothing more") from error
+            raise AssertionError("the stream sends nothing more") from error
 
 
 @asynccontextmanager
 async def listening_to(
     client: httpx.AsyncClient, *, last_id: str | None = None, **query: str | list[str]
 ) -> AsyncGenerator[Listener]:
-    """An open stream; its opening was read."""
+    """An open stream whose opening has been read."""
     headers = {"Last-Event-ID": last_id} if last_id else {}
-    async with client.stream("GET", STREAM, params=query, headers=headers, timeout=PATIENCE_SECONDS) as answer:
+    async with client.stream("GET", STREAM, params=query, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
         assert answer.status_code == 200, await answer.aread()
         listener = Listener(answer, answer.aiter_lines())
         assert await listener.comment() == "hello"

@@ -1,4 +1,4 @@
-"""What the REST API promises to those who use it rightly."""
+"""The REST API: orders, drivers, problems and metrics."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ DRIVER = "/api/v1/drivers/ana"
 POINT = {"lat": -23.55, "lng": -46.63}
 
 
-def slug(answer: httpx.Response) -> str:
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == answer.status_code
-    assert problem["request_id"] == answer.headers["x-request-id"]
+def slug(response: httpx.Response) -> str:
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert problem["request_id"] == response.headers["x-request-id"]
     return problem["type"].removeprefix("/problems/")
 
 
-async def moved(world: World, order_id: str, *, to: Status, driver_id: str = "ana") -> Order:
+async def transition(world: World, order_id: str, *, to: Status, driver_id: str = "ana") -> Order:
     order = await world.orders.get(order_id)
     if to is Status.DISPATCHED:
         order.dispatch(driver_id, by=WORKER)
@@ -38,18 +38,18 @@ async def moved(world: World, order_id: str, *, to: Status, driver_id: str = "an
     return order
 
 
-async def test_a_created_order_is_answered_whole_and_with_its_place(client: httpx.AsyncClient, world: World) -> None:
-    wanted = {"id": "o-1", "price": 10.1, "tax": 0.2, "pickup": POINT, "dropoff": {"lat": 1, "lng": 2}}
+async def test_creates_an_order_and_returns_it_with_its_location(client: httpx.AsyncClient, world: World) -> None:
+    order = {"id": "o-1", "price": 10.1, "tax": 0.2, "pickup": POINT, "dropoff": {"lat": 1, "lng": 2}}
 
-    answer = await client.post(ORDERS, json=wanted)
+    response = await client.post(ORDERS, json=order)
 
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"{ORDERS}/o-1"
-    body = answer.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"{ORDERS}/o-1"
+    body = response.json()
     created_at = datetime.fromisoformat(body.pop("created_at"))
     assert datetime.now(UTC) - created_at < timedelta(seconds=10)
     assert body == {
-        **wanted,
+        **order,
         "final_price": 10.3,  # 10.1 + 0.2 in floats would be 10.299999999999999
         "status": "PENDING",
         "version": 1,
@@ -63,104 +63,106 @@ async def test_a_created_order_is_answered_whole_and_with_its_place(client: http
     assert list(world.orders.rows) == ["o-1"]
 
 
-async def test_an_order_without_an_id_gets_one(client: httpx.AsyncClient, world: World) -> None:
-    answer = await client.post(ORDERS, json={"price": 1, "tax": 0})
+async def test_generates_an_id_for_an_order_without_one(client: httpx.AsyncClient, world: World) -> None:
+    response = await client.post(ORDERS, json={"price": 1, "tax": 0})
 
-    assert answer.status_code == 201
-    assert list(world.orders.rows) == [answer.json()["id"]]
-    assert (await client.get(answer.headers["location"])).json() == answer.json()
+    assert response.status_code == 201
+    assert list(world.orders.rows) == [response.json()["id"]]
+    assert (await client.get(response.headers["location"])).json() == response.json()
 
 
-async def test_a_repeated_request_is_answered_byte_for_byte_the_same_whatever_became_of_the_order(
+async def test_returns_the_same_body_to_a_repeated_request_whatever_the_status_of_the_order(
     client: httpx.AsyncClient, world: World
 ) -> None:
-    wanted = {"id": "o-1", "price": 10, "tax": 1, "pickup": POINT}
-    first = await client.post(ORDERS, json=wanted)
-    await moved(world, "o-1", to=Status.DISPATCHED)
+    order = {"id": "o-1", "price": 10, "tax": 1, "pickup": POINT}
+    first = await client.post(ORDERS, json=order)
+    await transition(world, "o-1", to=Status.DISPATCHED)
     assert (await client.post(f"{ORDERS}/o-1/deliver")).status_code == 200
 
-    again = await client.post(ORDERS, json={**wanted, "price": 10.00})
+    repeated = await client.post(ORDERS, json={**order, "price": 10.00})
 
-    assert again.status_code == 200
-    assert again.headers["idempotent-replayed"] == "true"
+    assert repeated.status_code == 200
+    assert repeated.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
-    assert again.headers["location"] == first.headers["location"]
-    assert again.content == first.content
+    assert repeated.headers["location"] == first.headers["location"]
+    assert repeated.content == first.content
 
 
 @pytest.mark.parametrize("change", [{"price": 11}, {"tax": 2}, {"pickup": None}, {"dropoff": POINT}])
-async def test_an_id_with_other_content_is_taken(client: httpx.AsyncClient, change: dict[str, object]) -> None:
-    wanted = {"id": "o-1", "price": 10, "tax": 1, "pickup": POINT}
-    await client.post(ORDERS, json=wanted)
+async def test_rejects_an_id_that_belongs_to_an_order_with_other_content(
+    client: httpx.AsyncClient, change: dict[str, object]
+) -> None:
+    order = {"id": "o-1", "price": 10, "tax": 1, "pickup": POINT}
+    await client.post(ORDERS, json=order)
 
-    answer = await client.post(ORDERS, json={**wanted, **change})
+    response = await client.post(ORDERS, json={**order, **change})
 
-    assert (answer.status_code, slug(answer)) == (409, "order-taken")
+    assert (response.status_code, slug(response)) == (409, "order-taken")
 
 
-async def test_an_order_is_shown_as_it_is_now_and_only_if_it_changed(client: httpx.AsyncClient, world: World) -> None:
+async def test_shows_the_current_order_only_if_it_changed(client: httpx.AsyncClient, world: World) -> None:
     await world.orders.add(an_order("o-1"))
     first = await client.get(f"{ORDERS}/o-1")
 
-    async def ask(tag: str) -> httpx.Response:
+    async def get(tag: str) -> httpx.Response:
         return await client.get(f"{ORDERS}/o-1", headers={"If-None-Match": tag})
 
     assert first.headers["etag"] == '"1"'
     for tag in ('"1"', 'W/"1"', '"7", "1"', "*"):
-        unchanged = await ask(tag)
+        unchanged = await get(tag)
         assert (unchanged.status_code, unchanged.content, unchanged.headers["etag"]) == (304, b"", '"1"')
-    await moved(world, "o-1", to=Status.DISPATCHED)
-    changed = await ask('"1"')
+    await transition(world, "o-1", to=Status.DISPATCHED)
+    changed = await get('"1"')
     assert (changed.status_code, changed.headers["etag"]) == (200, '"2"')
     assert (changed.json()["status"], changed.json()["driver_id"]) == ("DISPATCHED", "ana")
     assert changed.json()["dispatched_at"] is not None
 
 
 @pytest.mark.parametrize(("method", "verb"), [("GET", ""), ("POST", "/cancel"), ("POST", "/deliver")])
-async def test_an_unknown_order_is_not_found(client: httpx.AsyncClient, method: str, verb: str) -> None:
-    answer = await client.request(method, f"{ORDERS}/nobody{verb}")
+async def test_does_not_find_an_unknown_order(client: httpx.AsyncClient, method: str, verb: str) -> None:
+    response = await client.request(method, f"{ORDERS}/unknown{verb}")
 
-    assert (answer.status_code, slug(answer)) == (404, "no-such-order")
+    assert (response.status_code, slug(response)) == (404, "no-such-order")
 
 
 async def test_cancel_is_idempotent(client: httpx.AsyncClient, world: World) -> None:
     await world.orders.add(an_order("o-1"))
 
     first = await client.post(f"{ORDERS}/o-1/cancel")
-    again = await client.post(f"{ORDERS}/o-1/cancel")
+    repeated = await client.post(f"{ORDERS}/o-1/cancel")
 
     assert (first.status_code, first.json()["status"], first.headers["etag"]) == (200, "CANCELLED", '"2"')
-    assert (again.status_code, again.content) == (200, first.content)
+    assert (repeated.status_code, repeated.content) == (200, first.content)
 
 
-async def test_a_move_that_the_status_forbids_is_a_conflict(client: httpx.AsyncClient, world: World) -> None:
+async def test_a_transition_that_the_status_forbids_is_a_conflict(client: httpx.AsyncClient, world: World) -> None:
     await world.orders.add(an_order("o-1"))
 
-    answer = await client.post(f"{ORDERS}/o-1/deliver")
+    response = await client.post(f"{ORDERS}/o-1/deliver")
 
-    assert (answer.status_code, slug(answer)) == (409, "invalid-transition")
+    assert (response.status_code, slug(response)) == (409, "invalid-transition")
     assert world.orders.rows["o-1"].status is Status.PENDING
 
 
 @pytest.mark.parametrize("lost", [StaleOrder("o-1", 1), DriverBusy("ana")])
-async def test_a_race_that_was_lost_is_a_conflict(
+async def test_a_lost_race_is_a_conflict(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch, lost: GoFleetError
 ) -> None:
-    async def beaten(order: Order) -> None:
+    async def lose(order: Order) -> None:
         raise lost
 
     await world.orders.add(an_order("o-1"))
-    monkeypatch.setattr(world.orders, "save", beaten)
-    answer = await client.post(f"{ORDERS}/o-1/cancel")
+    monkeypatch.setattr(world.orders, "save", lose)
+    response = await client.post(f"{ORDERS}/o-1/cancel")
 
-    assert (answer.status_code, slug(answer)) == (409, lost.code)
+    assert (response.status_code, slug(response)) == (409, lost.code)
 
 
-async def test_paging_shows_every_order_once_newest_first(client: httpx.AsyncClient, world: World) -> None:
+async def test_pages_contain_each_order_once_newest_first(client: httpx.AsyncClient, world: World) -> None:
     for number in range(7):
         await world.orders.add(an_order(f"o-{number}"))
-    same_moment = world.orders.rows["o-3"].created_at
-    world.orders.rows["o-4"].created_at = same_moment  # the id must break the tie
+    same_time = world.orders.rows["o-3"].created_at
+    world.orders.rows["o-4"].created_at = same_time  # the id must break the tie
 
     seen: list[str] = []
     query: dict[str, str | int] = {"limit": 2}
@@ -171,15 +173,15 @@ async def test_paging_shows_every_order_once_newest_first(client: httpx.AsyncCli
             break
         query["cursor"] = page["next_cursor"]
         if len(seen) == 2:
-            await world.orders.add(an_order("newcomer"))
+            await world.orders.add(an_order("later"))
 
     assert seen == ["o-6", "o-5", "o-4", "o-3", "o-2", "o-1", "o-0"]
 
 
-async def test_a_list_can_be_narrowed(client: httpx.AsyncClient, world: World) -> None:
+async def test_filters_the_list_of_orders(client: httpx.AsyncClient, world: World) -> None:
     for name in ("o-1", "o-2", "o-3"):
         await world.orders.add(an_order(name))
-    await moved(world, "o-2", to=Status.DISPATCHED, driver_id="bia")
+    await transition(world, "o-2", to=Status.DISPATCHED, driver_id="bia")
     middle = world.orders.rows["o-2"].created_at
     assert middle is not None
 
@@ -190,7 +192,7 @@ async def test_a_list_can_be_narrowed(client: httpx.AsyncClient, world: World) -
     assert await ids(driver_id="bia") == ["o-2"]
     assert await ids(status="PENDING") == ["o-3", "o-1"]
     assert await ids(created_after=middle.isoformat()) == ["o-3"]
-    assert await ids(driver_id="nobody") == []
+    assert await ids(driver_id="unknown") == []
     assert await ids(driver_id="null") == []
 
 
@@ -219,43 +221,45 @@ async def test_a_list_can_be_narrowed(client: httpx.AsyncClient, world: World) -
         ("cursor=" + base64.urlsafe_b64encode(b"2024-01-01T00:00:00Z o\0").decode(), "cursor"),
     ],
 )
-async def test_a_bad_query_names_its_parameter(client: httpx.AsyncClient, query: str, parameter: str) -> None:
-    answer = await client.get(f"{ORDERS}?{query}")
+async def test_names_the_invalid_query_parameter(client: httpx.AsyncClient, query: str, parameter: str) -> None:
+    response = await client.get(f"{ORDERS}?{query}")
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
-    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+    assert (response.status_code, slug(response)) == (422, "invalid")
+    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
 
 
-async def test_a_driver_is_kept_and_the_fleet_told(client: httpx.AsyncClient, world: World) -> None:
-    answer = await client.put(DRIVER, json={"name": "Ana"})
+async def test_stores_a_driver_and_registers_it_with_the_fleet(client: httpx.AsyncClient, world: World) -> None:
+    response = await client.put(DRIVER, json={"name": "Ana"})
 
-    kept = {"id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1}
-    assert (answer.status_code, answer.json()) == (200, kept)
-    assert (await client.get(DRIVER)).json() == answer.json()
+    stored = {"id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1}
+    assert (response.status_code, response.json()) == (200, stored)
+    assert (await client.get(DRIVER)).json() == response.json()
     assert (await client.put(DRIVER, json={"name": "Ana", "on_duty": False})).json()["version"] == 2
     assert world.fleet.drivers == [Driver("ana", "Ana"), Driver("ana", "Ana", on_duty=False, version=2)]
 
 
-async def test_with_the_fleet_away_a_driver_is_kept_but_not_promised(client: httpx.AsyncClient, world: World) -> None:
+async def test_stores_a_driver_and_answers_503_while_the_fleet_is_unavailable(
+    client: httpx.AsyncClient, world: World
+) -> None:
     world.fleet.away = True
 
-    answer = await client.put(DRIVER, json={"name": "Ana"})
+    response = await client.put(DRIVER, json={"name": "Ana"})
 
-    assert (answer.status_code, slug(answer)) == (503, "fleet-unavailable")
-    assert answer.headers["retry-after"] == "3"
-    assert "10.1.2.3" not in answer.text
+    assert (response.status_code, slug(response)) == (503, "fleet-unavailable")
+    assert response.headers["retry-after"] == "3"
+    assert "10.1.2.3" not in response.text
     assert await world.drivers.get("ana") == Driver("ana", "Ana")
     assert (await client.get(DRIVER)).status_code == 200
     assert (await client.post(ORDERS, json={"price": 1, "tax": 0})).status_code == 201
 
 
-async def test_an_unknown_driver_is_not_found(client: httpx.AsyncClient) -> None:
-    answer = await client.get(DRIVER)
+async def test_does_not_find_an_unknown_driver(client: httpx.AsyncClient) -> None:
+    response = await client.get(DRIVER)
 
-    assert (answer.status_code, slug(answer)) == (404, "no-such-driver")
+    assert (response.status_code, slug(response)) == (404, "no-such-driver")
 
 
-async def test_a_position_goes_to_the_fleet_and_an_older_one_is_ignored_aloud(
+async def test_passes_a_position_to_the_fleet_and_reports_an_ignored_older_one(
     client: httpx.AsyncClient, world: World
 ) -> None:
     newer = await client.put(f"{DRIVER}/position", json=POINT)
@@ -270,16 +274,16 @@ async def test_a_position_goes_to_the_fleet_and_an_older_one_is_ignored_aloud(
     ("method", "path", "status"),
     [("GET", "/nope", 404), ("POST", "/api/v1/nope", 404), ("GET", "/metrics", 404), ("DELETE", ORDERS, 405)],
 )
-async def test_what_no_route_answers_is_a_problem_too(
+async def test_answers_unknown_routes_and_methods_with_a_problem(
     client: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
-    answer = await client.request(method, path)
+    response = await client.request(method, path)
 
-    assert answer.status_code == status
-    assert slug(answer) in {"not-found", "method-not-allowed"}
+    assert response.status_code == status
+    assert slug(response) in {"not-found", "method-not-allowed"}
 
 
-async def test_our_own_failure_is_logged_with_the_request_id_and_tells_the_client_nothing(
+async def test_logs_an_internal_error_with_the_request_id_and_hides_it_from_the_client(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(order_id: str) -> Order:
@@ -287,44 +291,44 @@ async def test_our_own_failure_is_logged_with_the_request_id_and_tells_the_clien
 
     monkeypatch.setattr(world.orders, "get", broken)
     with logged() as lines:
-        answer = await client.get(f"{ORDERS}/o-1", headers={"X-Request-Id": "r-1"})
+        response = await client.get(f"{ORDERS}/o-1", headers={"X-Request-Id": "r-1"})
 
-    assert (answer.status_code, slug(answer)) == (500, "internal")
-    assert "secret" not in answer.text
+    assert (response.status_code, slug(response)) == (500, "internal")
+    assert "secret" not in response.text
     assert any("request failed" in line and "r-1" in line and "secret of o-1" in line for line in lines)
 
 
-async def test_an_unreachable_database_is_503_with_a_time_to_come_back(
+async def test_answers_503_with_retry_after_while_the_database_is_unavailable(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(order: Order) -> bool:
+    async def unavailable(order: Order) -> bool:
         raise Unavailable("the database", "connection refused by 10.1.2.3")
 
-    monkeypatch.setattr(world.orders, "add", away)
-    answer = await client.post(ORDERS, json={"price": 1, "tax": 0})
+    monkeypatch.setattr(world.orders, "add", unavailable)
+    response = await client.post(ORDERS, json={"price": 1, "tax": 0})
 
-    assert (answer.status_code, slug(answer)) == (503, "unavailable")
-    assert answer.headers["retry-after"] == "1"
-    assert "10.1.2.3" not in answer.text
-
-
-async def test_a_sane_request_id_is_kept_and_any_other_replaced(client: httpx.AsyncClient) -> None:
-    kept = await client.get(ORDERS, headers={"X-Request-Id": "client-7"})
-    replaced = await client.get(ORDERS, headers={"X-Request-Id": 'x" onload="'})
-
-    assert kept.headers["x-request-id"] == "client-7"
-    assert len(replaced.headers["x-request-id"]) == 36
+    assert (response.status_code, slug(response)) == (503, "unavailable")
+    assert response.headers["retry-after"] == "1"
+    assert "10.1.2.3" not in response.text
 
 
-async def test_a_trace_begun_by_the_client_goes_on_here(client: httpx.AsyncClient) -> None:
+async def test_keeps_a_valid_request_id_and_replaces_an_invalid_one(client: httpx.AsyncClient) -> None:
+    valid = await client.get(ORDERS, headers={"X-Request-Id": "client-7"})
+    invalid = await client.get(ORDERS, headers={"X-Request-Id": 'x" onload="'})
+
+    assert valid.headers["x-request-id"] == "client-7"
+    assert len(invalid.headers["x-request-id"]) == 36
+
+
+async def test_continues_the_trace_of_the_client(client: httpx.AsyncClient) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 
-    answer = await client.get("/nope", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    response = await client.get("/nope", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
 
-    assert answer.json()["trace_id"] == trace
+    assert response.json()["trace_id"] == trace
 
 
-async def test_metrics_name_the_route_and_never_the_path(client: httpx.AsyncClient) -> None:
+async def test_metrics_have_the_route_and_never_the_path(client: httpx.AsyncClient) -> None:
     def count(method: str, route: str, status: int) -> float:
         labels = {"method": method, "route": route, "status": str(status)}
         return REGISTRY.get_sample_value("gofleet_http_request_duration_seconds_count", labels) or 0
@@ -337,5 +341,5 @@ async def test_metrics_name_the_route_and_never_the_path(client: httpx.AsyncClie
     assert count("OTHER", "none", 404) == unknown + 1
 
 
-async def test_health_is_on_the_api_port_too(client: httpx.AsyncClient) -> None:
+async def test_serves_health_on_the_api_port(client: httpx.AsyncClient) -> None:
     assert [(await client.get(path)).status_code for path in ("/health", "/health/live", "/health/ready")] == [200] * 3

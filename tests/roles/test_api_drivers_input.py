@@ -1,4 +1,4 @@
-"""Whatever a client sends about drivers: a clear 4xx, never a 5xx, and nothing changed."""
+"""Invalid requests about drivers are answered with a precise 4xx, never a 5xx, and change nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.roles.test_api import slug
 DRIVERS = "/api/v1/drivers"
 BATCH = f"{DRIVERS}/positions"
 JSON = {"Content-Type": "application/json"}
-FIX = {"driver_id": "ana", "lat": 1, "lng": 2}
+POSITION = {"driver_id": "ana", "lat": 1, "lng": 2}
 
 
 def cursor(text: bytes) -> str:
@@ -66,25 +66,25 @@ def cursor(text: bytes) -> str:
         ("cursor=" + cursor(b"#17"), "cursor"),
     ],
 )
-async def test_a_bad_query_names_its_parameter(client: httpx.AsyncClient, query: str, parameter: str) -> None:
-    answer = await client.get(f"{DRIVERS}?{query}")
+async def test_names_the_invalid_query_parameter(client: httpx.AsyncClient, query: str, parameter: str) -> None:
+    response = await client.get(f"{DRIVERS}?{query}")
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
-    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
-    assert len(answer.content) < 1000
+    assert (response.status_code, slug(response)) == (422, "invalid")
+    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
+    assert len(response.content) < 1000
 
 
-async def test_a_box_over_the_antimeridian_is_told_to_be_two(client: httpx.AsyncClient) -> None:
+async def test_explains_that_a_box_must_not_cross_the_antimeridian(client: httpx.AsyncClient) -> None:
     [fault] = (await client.get(f"{DRIVERS}?bbox=179,-1,-179,1")).json()["errors"]
 
     assert "antimeridian" in fault["detail"]
 
 
 @pytest.mark.parametrize("bbox", ["-180,-90,180,90", "-1e1,-2.5e-1,%2B3.,4", "-180,85.1,180,90"])
-async def test_an_unusual_box_is_still_one(client: httpx.AsyncClient, bbox: str) -> None:
-    answer = await client.get(f"{DRIVERS}?bbox={bbox}")
+async def test_accepts_unusual_notations_of_a_box(client: httpx.AsyncClient, bbox: str) -> None:
+    response = await client.get(f"{DRIVERS}?bbox={bbox}")
 
-    assert (answer.status_code, answer.json()) == (200, {"items": [], "next_cursor": None})
+    assert (response.status_code, response.json()) == (200, {"items": [], "next_cursor": None})
 
 
 @pytest.mark.parametrize(
@@ -100,20 +100,20 @@ async def test_an_unusual_box_is_still_one(client: httpx.AsyncClient, bbox: str)
         ("radius_km=far", "radius_km"),
     ],
 )
-async def test_a_bad_question_for_candidates_names_its_parameter(
+async def test_names_the_invalid_parameter_of_candidates(
     client: httpx.AsyncClient, world: World, query: str, parameter: str
 ) -> None:
     await world.orders.add(an_order("o-1"))
 
-    answer = await client.get(f"/api/v1/orders/o-1/candidates?{query}")
+    response = await client.get(f"/api/v1/orders/o-1/candidates?{query}")
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
-    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+    assert (response.status_code, slug(response)) == (422, "invalid")
+    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
 
 
 def batch(*wrong: Mapping[str, object]) -> bytes:
-    """One good fix, then each of the others with what is wrong."""
-    return json.dumps({"positions": [FIX, *({**FIX, **each} for each in wrong)]}).encode()
+    """A valid position, then one for each fault."""
+    return json.dumps({"positions": [POSITION, *({**POSITION, **each} for each in wrong)]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -141,42 +141,44 @@ def batch(*wrong: Mapping[str, object]) -> bytes:
         (batch({"recorded_at": 1_700_000_000}), 422, ["/positions/1/recorded_at"]),
         (batch(*[{"lat": 90}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
         (batch(*[{"lat": "90"}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
-        (batch(*[FIX] * 500), 422, ["/positions"]),
+        (batch(*[POSITION] * 500), 422, ["/positions"]),
         (b'{"positions":[{"driver_id":1}],"x":' + b"[" * 9000 + b"]" * 9000 + b"}", 422, ["/positions/0/driver_id"]),
         (b'{"positions":[{"driver_id":"ana"},' + b"[" * 9000 + b"]" * 9000 + b"]}", 422, None),
     ],
 )
-async def test_an_impossible_batch_is_refused_whole_and_each_fault_is_told(
+async def test_rejects_an_invalid_batch_as_a_whole_and_names_each_fault(
     client: httpx.AsyncClient, world: World, body: bytes, status: int, pointers: list[str] | None
 ) -> None:
-    answer = await client.post(BATCH, content=body, headers=JSON)
+    response = await client.post(BATCH, content=body, headers=JSON)
 
-    assert answer.status_code == status
-    assert slug(answer) == ("malformed-json" if status == 400 else "invalid")
+    assert response.status_code == status
+    assert slug(response) == ("malformed-json" if status == 400 else "invalid")
     if pointers is not None:
-        assert [fault["pointer"] for fault in answer.json().get("errors", [])] == pointers
+        assert [fault["pointer"] for fault in response.json().get("errors", [])] == pointers
     assert world.fleet.positions == []
 
 
-async def test_no_driver_goes_by_the_reserved_word(client: httpx.AsyncClient, world: World) -> None:
-    answers = [
+async def test_rejects_the_reserved_word_as_a_driver_id(client: httpx.AsyncClient, world: World) -> None:
+    responses = [
         await client.put(f"{BATCH}/duty", json={"on_duty": True}),
         await client.put(f"{BATCH}/position", json={"lat": 1, "lng": 2}),
         await client.get(f"{BATCH}/position"),
     ]
     put, get = await client.put(BATCH, json={"name": "A word"}), await client.get(BATCH)
 
-    assert [(answer.status_code, slug(answer)) for answer in answers] == [(422, "invalid")] * 3
-    for answer in (put, get):
-        assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"OPTIONS", "POST"})
+    assert [(response.status_code, slug(response)) for response in responses] == [(422, "invalid")] * 3
+    for response in (put, get):
+        assert (response.status_code, set(response.headers["allow"].split(", "))) == (405, {"OPTIONS", "POST"})
     assert (world.drivers.rows, world.fleet.drivers, world.fleet.positions) == ({}, [], [])
 
 
 @pytest.mark.parametrize("body", [{}, {"on_duty": "yes"}, {"on_duty": 1}, {"on_duty": None}, {"on_duty": True, "x": 1}])
-async def test_duty_is_yes_or_no(client: httpx.AsyncClient, world: World, body: dict[str, object]) -> None:
+async def test_rejects_a_duty_that_is_not_boolean(
+    client: httpx.AsyncClient, world: World, body: dict[str, object]
+) -> None:
     await client.put(f"{DRIVERS}/ana", json={"name": "Ana"})
 
-    answer = await client.put(f"{DRIVERS}/ana/duty", json=body)
+    response = await client.put(f"{DRIVERS}/ana/duty", json=body)
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
+    assert (response.status_code, slug(response)) == (422, "invalid")
     assert len(world.fleet.drivers) == 1

@@ -1,4 +1,4 @@
-"""Whatever a client sends: a clear 4xx, never a 5xx, and nothing stored."""
+"""Invalid requests are answered with a precise 4xx, never a 5xx, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Case(NamedTuple):
-    """A body, the status it earns and what the first fault points at (None = no faults are listed)."""
+    """A body, the status of its response and the pointer of its first fault (None = no fault is listed)."""
 
     name: str
     body: bytes
@@ -112,77 +112,77 @@ CASES = [
 ]
 
 
-def test_a_body_deeper_than_any_type_of_ours_is_refused_too() -> None:
-    # As deep as a body can be: from Python 3.13 on a depth of 5,000 is no trouble any more.
+def test_rejects_a_body_that_is_nested_too_deeply() -> None:
+    # As deep as a body can be: Python 3.13 and later can decode a depth of 5,000.
     with pytest.raises(MalformedJson, match="nested too deeply"):
         decode_body(b"[" * BODY_BYTES_MAX, object)
 
 
-async def refused(answer: httpx.Response, world: World) -> dict[str, object]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == answer.status_code
+async def rejected(response: httpx.Response, world: World) -> dict[str, object]:
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == response.status_code
     assert problem["type"].startswith("/problems/")
     assert world.orders.rows == {}
     return problem
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_a_hostile_order_is_refused_clearly(client: httpx.AsyncClient, world: World, case: Case) -> None:
-    answer = await client.post(ORDERS, content=case.body, headers=JSON)
+async def test_rejects_an_invalid_order(client: httpx.AsyncClient, world: World, case: Case) -> None:
+    response = await client.post(ORDERS, content=case.body, headers=JSON)
 
-    problem = await refused(answer, world)
-    assert answer.status_code == case.status
+    problem = await rejected(response, world)
+    assert response.status_code == case.status
     if case.pointer is not None:
-        assert [fault["pointer"] for fault in answer.json()["errors"]] == [case.pointer], problem
-    assert len(answer.content) < 1000
+        assert [fault["pointer"] for fault in response.json()["errors"]] == [case.pointer], problem
+    assert len(response.content) < 1000
 
 
 @pytest.mark.parametrize(
     "media_type",
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp", "a" * 5000],
 )
-async def test_only_json_is_taken(client: httpx.AsyncClient, world: World, media_type: str) -> None:
-    answer = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type} if media_type else {})
+async def test_accepts_only_json(client: httpx.AsyncClient, world: World, media_type: str) -> None:
+    response = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type} if media_type else {})
 
-    await refused(answer, world)
-    assert answer.status_code == 415
+    await rejected(response, world)
+    assert response.status_code == 415
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "Application/JSON; charset=utf-8"])
-async def test_json_is_json_however_its_name_is_written(client: httpx.AsyncClient, media_type: str) -> None:
-    answer = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type})
+async def test_accepts_any_spelling_of_the_json_media_type(client: httpx.AsyncClient, media_type: str) -> None:
+    response = await client.post(ORDERS, content=order(), headers={"Content-Type": media_type})
 
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
-async def test_of_duplicate_keys_the_last_counts(client: httpx.AsyncClient) -> None:
-    answer = await client.post(ORDERS, content=b'{"price":1,"tax":1,"price":2}', headers=JSON)
+async def test_the_last_value_of_a_duplicate_key_counts(client: httpx.AsyncClient) -> None:
+    response = await client.post(ORDERS, content=b'{"price":1,"tax":1,"price":2}', headers=JSON)
 
-    assert (answer.status_code, answer.json()["price"]) == (201, 2)
+    assert (response.status_code, response.json()["price"]) == (201, 2)
 
 
 @pytest.mark.parametrize("path_id", ["%00", "o%0a", "o%0d%0aX: y", "%e2%80%ae", "%ff", "o" * 65, "%20", "o%00x"])
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "orders/{}"), ("POST", "orders/{}/cancel"), ("GET", "drivers/{}")]
 )
-async def test_an_impossible_id_in_the_path_is_refused(
+async def test_rejects_an_invalid_id_in_the_path(
     client: httpx.AsyncClient, world: World, method: str, path: str, path_id: str
 ) -> None:
-    answer = await client.request(method, "/api/v1/" + path.format(path_id))
+    response = await client.request(method, "/api/v1/" + path.format(path_id))
 
-    problem = await refused(answer, world)
-    assert (answer.status_code, problem["type"]) == (422, "/problems/invalid")
+    problem = await rejected(response, world)
+    assert (response.status_code, problem["type"]) == (422, "/problems/invalid")
 
 
 @pytest.mark.parametrize("path_id", ["%00", "o%0a", "%e2%80%ae", "o" * 65])
-async def test_no_driver_is_kept_under_an_impossible_id(client: httpx.AsyncClient, world: World, path_id: str) -> None:
-    answers = [
+async def test_stores_no_driver_with_an_invalid_id(client: httpx.AsyncClient, world: World, path_id: str) -> None:
+    responses = [
         await client.put(f"/api/v1/drivers/{path_id}", json={"name": "Ana"}),
         await client.put(f"/api/v1/drivers/{path_id}/position", json={"lat": 1, "lng": 2}),
     ]
 
-    assert [answer.status_code for answer in answers] == [422, 422]
+    assert [response.status_code for response in responses] == [422, 422]
     assert (world.drivers.rows, world.fleet.drivers, world.fleet.positions) == ({}, [], [])
 
 
@@ -201,17 +201,17 @@ DRIVER_FAULTS: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("body", "pointer"), DRIVER_FAULTS)
-async def test_an_impossible_driver_is_refused(
+async def test_rejects_an_invalid_driver(
     client: httpx.AsyncClient, world: World, body: dict[str, object], pointer: str
 ) -> None:
-    answer = await client.put("/api/v1/drivers/ana", json=body)
+    response = await client.put("/api/v1/drivers/ana", json=body)
 
-    assert answer.status_code == 422
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert response.status_code == 422
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
     assert (world.drivers.rows, world.fleet.drivers) == ({}, [])
 
 
-FIX_FAULTS: list[tuple[dict[str, object], str]] = [
+POSITION_FAULTS: list[tuple[dict[str, object], str]] = [
     ({"lat": 1}, "/lng"),
     ({"lat": 90, "lng": 2}, "/lat"),
     ({"lat": 1, "lng": -181}, "/lng"),
@@ -225,70 +225,70 @@ FIX_FAULTS: list[tuple[dict[str, object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "pointer"), FIX_FAULTS)
-async def test_an_impossible_fix_is_refused(
+@pytest.mark.parametrize(("body", "pointer"), POSITION_FAULTS)
+async def test_rejects_an_invalid_position(
     client: httpx.AsyncClient, world: World, body: dict[str, object], pointer: str
 ) -> None:
-    answer = await client.put("/api/v1/drivers/ana/position", json=body)
+    response = await client.put("/api/v1/drivers/ana/position", json=body)
 
-    assert answer.status_code == 422
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert response.status_code == 422
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
     assert world.fleet.positions == []
 
 
-async def test_a_body_of_unknown_length_that_goes_on_is_too_large(client: httpx.AsyncClient, world: World) -> None:
+async def test_rejects_a_chunked_body_that_exceeds_the_limit(client: httpx.AsyncClient, world: World) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 10_000
 
-    answer = await client.post(ORDERS, content=chunks(), headers=JSON)
+    response = await client.post(ORDERS, content=chunks(), headers=JSON)
 
-    await refused(answer, world)
-    assert answer.status_code == 413
+    await rejected(response, world)
+    assert response.status_code == 413
 
 
-async def test_an_announced_giant_is_refused_without_waiting_for_it(listening: Listening, world: World) -> None:
-    answer = await exchange(listening.port, post_head(99_999_999_999), b" " * 2_000_000)
+async def test_rejects_a_large_content_length_without_reading_the_body(listening: Listening, world: World) -> None:
+    response = await exchange(listening.port, post_head(99_999_999_999), b" " * 2_000_000)
 
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"/problems/too-large" in answer
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b"/problems/too-large" in response
     assert world.orders.rows == {}
 
 
-async def test_a_client_that_says_all_before_it_listens_hears_the_refusal(
+async def test_a_client_that_sends_the_whole_body_first_receives_the_rejection(
     listening: Listening, client: httpx.AsyncClient
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
     writer.write(post_head(500_000))
     for _ in range(10):
         writer.write(b" " * 50_000)
-        await writer.drain()  # raises when the server has closed the connection
-        await client.get("/health/live")  # so that it had time to do so
+        await writer.drain()  # raises if the server has closed the connection
+        await client.get("/health/live")  # gives the server time to close it
     async with asyncio.timeout(5):
-        answer = await reader.read()
+        response = await reader.read()
     writer.close()
 
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert response.startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("body_seconds", [0.5])
-async def test_a_body_that_dribbles_is_cut_off(listening: Listening, world: World) -> None:
-    answer = await exchange(listening.port, post_head(50), b'{"id"')
+async def test_rejects_a_body_that_arrives_too_slowly(listening: Listening, world: World) -> None:
+    response = await exchange(listening.port, post_head(50), b'{"id"')
 
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"/problems/too-slow" in answer
-    assert b"connection: close" in answer
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"/problems/too-slow" in response
+    assert b"connection: close" in response
     assert world.orders.rows == {}
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure_of_ours(
+async def test_a_client_that_disconnects_during_its_body_causes_no_error_log(
     listening: Listening, world: World
 ) -> None:
     with logged() as lines:
-        answer = await exchange(listening.port, post_head(50), b'{"price":1,"tax":1}', half_close=True)
+        response = await exchange(listening.port, post_head(50), b'{"price":1,"tax":1}', half_close=True)
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"/problems/incomplete" in answer
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b"/problems/incomplete" in response
     assert lines == []
     assert world.orders.rows == {}
 
@@ -307,11 +307,11 @@ SMUGGLED = b"GET /api/v1/orders/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
     ],
     ids=["both lengths", "two lengths", "odd coding", "space before the colon", "NUL in a header"],
 )
-async def test_an_ambiguous_request_ends_its_connection(
+async def test_closes_the_connection_of_an_ambiguous_request(
     listening: Listening, world: World, request_head: bytes
 ) -> None:
-    answer = await exchange(listening.port, request_head, SMUGGLED)
+    response = await exchange(listening.port, request_head, SMUGGLED)
 
-    assert answer.startswith(b"HTTP/1.1 4")
-    assert answer.count(b"HTTP/1.1") == 1
+    assert response.startswith(b"HTTP/1.1 4")
+    assert response.count(b"HTTP/1.1") == 1
     assert world.orders.rows == {}

@@ -1,4 +1,4 @@
-"""Parked messages over REST: found, looked at, and asked back."""
+"""Parked messages over REST: list, show and replay."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ async def park(
     return world.parked.rows[-1].message.id
 
 
-async def put_back(world: World) -> int:
-    """As the relay does; how many."""
+async def replay_requested(world: World) -> int:
+    """Replay the requested messages as the relay does; returns their number."""
     async with world.parked.claiming(100) as claim:
         await claim.settle([None] * len(claim.deliveries))
         return len(claim.deliveries)
@@ -41,13 +41,11 @@ async def ids(client: httpx.AsyncClient, **query: str | int) -> list[int]:
     return [item["id"] for item in (await client.get(PARKED, params=query)).json()["items"]]
 
 
-async def test_a_parked_message_is_shown_with_what_is_wrong_and_what_it_said(
-    client: httpx.AsyncClient, world: World
-) -> None:
+async def test_shows_a_parked_message_with_its_failure_and_its_content(client: httpx.AsyncClient, world: World) -> None:
     id = await park(world)
 
     [item] = (await client.get(PARKED)).json()["items"]
-    whole = (await client.get(f"{PARKED}/{id}")).json()
+    detail = (await client.get(f"{PARKED}/{id}")).json()
 
     assert item == {
         "id": id,
@@ -67,7 +65,7 @@ async def test_a_parked_message_is_shown_with_what_is_wrong_and_what_it_said(
         "error": None,
     }
     assert item["parked_at"].endswith("Z")
-    assert whole == {
+    assert detail == {
         **item,
         "headers": {EVENT_ID: "e-o-1", AGGREGATE_ID: "o-1"},
         "body": "o-1",
@@ -82,27 +80,27 @@ async def test_a_parked_message_is_shown_with_what_is_wrong_and_what_it_said(
         (b"", "utf-8", b""),
         ("ü\0".encode(), "utf-8", "ü\0".encode()),
         (b"\xff\x00", "base64", b"\xff\x00"),
-        (b"\xc3", "base64", b"\xc3"),  # half a character, and nothing was cut
+        (b"\xc3", "base64", b"\xc3"),  # half a character, although nothing is truncated
         (b"x" * 200_000, "utf-8", b"x" * 65_536),
         (b"x" + "ü".encode() * 100_000, "utf-8", b"x" + "ü".encode() * 32_767),
         (b"\xff" * 200_000, "base64", b"\xff" * 65_536),
     ],
     ids=["empty", "text", "no text", "half a character", "long", "long, cut in a character", "long, no text"],
 )
-async def test_a_body_is_text_if_it_can_be_and_never_too_long(
+async def test_shows_a_body_as_text_if_it_is_utf_8_and_truncates_it(
     client: httpx.AsyncClient, world: World, body: bytes, encoding: str, shown: bytes
 ) -> None:
     id = await park(world, body=body)
 
-    answer = (await client.get(f"{PARKED}/{id}")).json()
+    response = (await client.get(f"{PARKED}/{id}")).json()
 
-    assert (answer["body_encoding"], answer["body_truncated"]) == (encoding, len(shown) < len(body))
-    said = answer["body"]
-    assert (base64.b64decode(said) if encoding == "base64" else said.encode()) == shown
-    assert answer["body_bytes"] == len(body)
+    assert (response["body_encoding"], response["body_truncated"]) == (encoding, len(shown) < len(body))
+    text = response["body"]
+    assert (base64.b64decode(text) if encoding == "base64" else text.encode()) == shown
+    assert response["body_bytes"] == len(body)
 
 
-async def test_pages_hold_every_message_once(client: httpx.AsyncClient, world: World) -> None:
+async def test_pages_contain_each_message_once(client: httpx.AsyncClient, world: World) -> None:
     parked = [await park(world, f"o-{n}") for n in range(5)]
     seen: list[int] = []
     query: dict[str, str | int] = {"limit": 2}
@@ -112,16 +110,16 @@ async def test_pages_hold_every_message_once(client: httpx.AsyncClient, world: W
         if page["next_cursor"] is None:
             break
         query["cursor"] = page["next_cursor"]
-        await park(world, "newcomer")
+        await park(world, "later")
 
     assert seen == list(reversed(parked))
 
 
-async def test_messages_are_found_by_what_is_known_of_them(client: httpx.AsyncClient, world: World) -> None:
+async def test_filters_parked_messages(client: httpx.AsyncClient, world: World) -> None:
     lost, broken = await park(world), await park(world, "broken", error=Malformed("x"), queue=FLEET_QUEUE)
     gone = await park(world, "o-2")
     await client.post(f"{PARKED}/{gone}/replay")
-    await put_back(world)
+    await replay_requested(world)
     await client.post(f"{PARKED}/{lost}/replay")
     fingerprint = world.parked.rows[1].message.fingerprint
 
@@ -136,7 +134,7 @@ async def test_messages_are_found_by_what_is_known_of_them(client: httpx.AsyncCl
     assert await world.parked.count() == len(await ids(client))
 
 
-async def test_failures_of_one_sort_are_counted_together(client: httpx.AsyncClient, world: World) -> None:
+async def test_groups_parked_messages_by_fingerprint(client: httpx.AsyncClient, world: World) -> None:
     for name in ("one", "two", "three"):
         await park(world, name)
     await park(world, "broken", error=Malformed("x"))
@@ -151,57 +149,57 @@ async def test_failures_of_one_sort_are_counted_together(client: httpx.AsyncClie
     assert only == second
 
 
-async def test_a_replay_is_asked_for_once_however_often_that_is_said(client: httpx.AsyncClient, world: World) -> None:
+async def test_repeated_requests_replay_a_message_once(client: httpx.AsyncClient, world: World) -> None:
     id = await park(world)
 
-    first, again = [await client.post(f"{PARKED}/{id}/replay") for _ in range(2)]
-    assert await put_back(world) == 1
+    first, repeated = [await client.post(f"{PARKED}/{id}/replay") for _ in range(2)]
+    assert await replay_requested(world) == 1
     done = await client.post(f"{PARKED}/{id}/replay")
 
     assert (first.status_code, first.json()["state"]) == (202, "requested")
-    assert (again.status_code, again.content) == (202, first.content)
+    assert (repeated.status_code, repeated.content) == (202, first.content)
     assert (done.status_code, done.json()["state"], done.json()["replay_count"]) == (200, "replayed", 1)
-    assert await put_back(world) == 0
+    assert await replay_requested(world) == 0
 
 
-async def test_many_are_asked_back_if_they_are_as_many_as_expected(client: httpx.AsyncClient, world: World) -> None:
+async def test_replays_many_messages_if_their_number_is_as_expected(client: httpx.AsyncClient, world: World) -> None:
     for name in ("one", "two"):
         await park(world, name)
     broken = await park(world, "broken", error=Malformed("x"))
 
-    async def ask(count: int, **chosen: str) -> httpx.Response:
-        return await client.post(f"{PARKED}/replay", json={"filter": chosen, "expected_count": count})
+    async def replay(count: int, **filter_: str) -> httpx.Response:
+        return await client.post(f"{PARKED}/replay", json={"filter": filter_, "expected_count": count})
 
-    refused = await ask(3, reason="no-such-order")
-    assert (refused.status_code, slug(refused), refused.json()["actual_count"]) == (409, "count-mismatch", 2)
+    mismatch = await replay(3, reason="no-such-order")
+    assert (mismatch.status_code, slug(mismatch), mismatch.json()["actual_count"]) == (409, "count-mismatch", 2)
     assert {row.message.stage for row in world.parked.rows} == {Stage.WAITING}
 
-    answer = await ask(2, fingerprint=world.parked.rows[0].message.fingerprint, queue=DISPATCH_QUEUE)
-    assert (answer.status_code, answer.json()) == (202, {"requested": 2})
+    response = await replay(2, fingerprint=world.parked.rows[0].message.fingerprint, queue=DISPATCH_QUEUE)
+    assert (response.status_code, response.json()) == (202, {"requested": 2})
     assert await ids(client, state="waiting") == [broken]
-    nothing_left = await ask(2)
+    nothing_left = await replay(2)
     assert (nothing_left.status_code, nothing_left.json()["actual_count"]) == (409, 1)
-    assert (await ask(1)).json() == {"requested": 1}
-    assert (await ask(0)).json() == {"requested": 0}
+    assert (await replay(1)).json() == {"requested": 1}
+    assert (await replay(0)).json() == {"requested": 0}
 
 
-async def test_what_nobody_here_consumes_cannot_be_replayed(client: httpx.AsyncClient, world: World) -> None:
+async def test_does_not_replay_a_message_of_a_queue_without_a_consumer(client: httpx.AsyncClient, world: World) -> None:
     id = await park(world, queue="elsewhere")
 
-    one = await client.post(f"{PARKED}/{id}/replay")
+    single = await client.post(f"{PARKED}/{id}/replay")
     many = await client.post(f"{PARKED}/replay", json={"filter": {}, "expected_count": 1})
 
-    for answer in (one, many):
-        assert (answer.status_code, slug(answer)) == (409, "not-replayable")
-        assert "elsewhere" in answer.json()["detail"]
+    for response in (single, many):
+        assert (response.status_code, slug(response)) == (409, "not-replayable")
+        assert "elsewhere" in response.json()["detail"]
     assert await ids(client, state="waiting") == [id]
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/7"), ("POST", "/7/replay"), ("GET", "/999999999999999999")])
-async def test_an_unknown_message_is_not_found(client: httpx.AsyncClient, method: str, path: str) -> None:
-    answer = await client.request(method, PARKED + path)
+async def test_does_not_find_an_unknown_message(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, PARKED + path)
 
-    assert (answer.status_code, slug(answer)) == (404, "no-such-parked-message")
+    assert (response.status_code, slug(response)) == (404, "no-such-parked-message")
 
 
 @pytest.mark.parametrize(
@@ -227,11 +225,11 @@ async def test_an_unknown_message_is_not_found(client: httpx.AsyncClient, method
         ("/groups?state=x", "state"),
     ],
 )
-async def test_a_bad_parameter_is_named(client: httpx.AsyncClient, path: str, parameter: str) -> None:
-    answer = await client.get(PARKED + path)
+async def test_names_the_invalid_parameter(client: httpx.AsyncClient, path: str, parameter: str) -> None:
+    response = await client.get(PARKED + path)
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
-    assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+    assert (response.status_code, slug(response)) == (422, "invalid")
+    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
 
 
 @pytest.mark.parametrize(
@@ -248,20 +246,20 @@ async def test_a_bad_parameter_is_named(client: httpx.AsyncClient, path: str, pa
         ({"filter": {"fingerprint": ""}, "expected_count": 1}, "/filter/fingerprint"),
     ],
 )
-async def test_a_wrong_wish_is_told_by_its_place(client: httpx.AsyncClient, body: object, pointer: str) -> None:
-    answer = await client.post(f"{PARKED}/replay", json=body)
+async def test_names_the_invalid_field_of_the_request(client: httpx.AsyncClient, body: object, pointer: str) -> None:
+    response = await client.post(f"{PARKED}/replay", json=body)
 
-    assert (answer.status_code, slug(answer)) == (422, "invalid")
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert (response.status_code, slug(response)) == (422, "invalid")
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
 
 
-async def test_the_schemas_are_typed(client: httpx.AsyncClient) -> None:
+async def test_documents_the_types_of_parked_messages(client: httpx.AsyncClient) -> None:
     document = (await client.get("/api/v1/openapi.json")).json()
 
     schemas = document["components"]["schemas"]
     assert schemas["ParkedView"]["properties"]["id"]["type"] == "integer"
-    wish = document["paths"]["/api/v1/parked/replay"]["post"]
-    assert wish["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ReplayRequest")
-    assert set(wish["responses"]) >= {"202", "409", "422"}
+    operation = document["paths"]["/api/v1/parked/replay"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ReplayRequest")
+    assert set(operation["responses"]) >= {"202", "409", "422"}
     names = {parameter["name"] for parameter in document["paths"]["/api/v1/parked"]["get"]["parameters"]}
     assert names == {"queue", "fingerprint", "reason", "state", "limit", "cursor"}

@@ -1,4 +1,4 @@
-"""GET /slo, and what counts for it."""
+"""GET /slo and the counting of requests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from tests.roles.conftest import World
 ORDER = {"id": "o-1", "price": 10, "tax": 1}
 
 
-async def test_the_indicators_tell_how_the_api_is_doing(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/v1/slo")
+async def test_shows_the_indicators(client: httpx.AsyncClient) -> None:
+    response = await client.get("/api/v1/slo")
 
-    assert answer.status_code == 200
-    assert answer.json()["window_seconds"] == 900
-    assert [(each["name"], each["objective"], each["value"], each["met"]) for each in answer.json()["indicators"]] == [
+    assert response.status_code == 200
+    assert response.json()["window_seconds"] == 900
+    assert [
+        (each["name"], each["objective"], each["value"], each["met"]) for each in response.json()["indicators"]
+    ] == [
         ("ingest", 0.95, None, None),
         ("availability", 0.999, None, None),
         ("dispatch", 0.99, None, None),
@@ -29,14 +31,14 @@ async def test_the_indicators_tell_how_the_api_is_doing(client: httpx.AsyncClien
     ]
 
 
-async def test_what_is_answered_is_counted(world: World) -> None:
+async def test_counts_the_answered_requests(world: World) -> None:
     counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
     app = api_app(world.api(), counter=counter)
     async with serving(app, "127.0.0.1", 0) as listening, httpx.AsyncClient(base_url=listening.url) as client:
         statuses = [
             (await client.post("/api/v1/orders", json=ORDER)).status_code,
             (await client.post("/api/v1/orders", json=ORDER)).status_code,
-            (await client.post("/api/v1/orders", json={"id": "o-2"})).status_code,  # the client's own fault
+            (await client.post("/api/v1/orders", json={"id": "o-2"})).status_code,  # a client error
             (await client.get("/api/v1/orders/o-1")).status_code,
             (await client.get("/health/live")).status_code,
             (await client.get("/nowhere")).status_code,
@@ -57,35 +59,37 @@ async def test_what_is_answered_is_counted(world: World) -> None:
         (429, 0.01, RequestCounts(1, 0, 0, 0)),
     ],
 )
-async def test_how_an_ingest_counts(world: World, status: int, seconds: float, counts: RequestCounts) -> None:
+async def test_counts_an_ingest_by_status_and_duration(
+    world: World, status: int, seconds: float, counts: RequestCounts
+) -> None:
     counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
 
     counter.count("POST", "/api/v1/orders", status, seconds)
     await counter.flush(indicators)
 
-    assert [kept for _, kept in indicators.counts.values()] == [counts]
+    assert [stored for _, stored in indicators.counts.values()] == [counts]
 
 
-async def test_counts_whose_fate_is_unknown_are_offered_again_and_not_twice(world: World) -> None:
-    class Forgetful(MemoryIndicators):
-        """Keeps the counts, and answers the first time that it is away."""
+async def test_sends_counts_of_unknown_outcome_again_without_counting_twice(world: World) -> None:
+    class LosesFirstResponse(MemoryIndicators):
+        """Stores the counts but raises `Unavailable` at the first call."""
 
-        heard = 0
+        calls = 0
 
         async def count(self, process: str, number: int, counts: RequestCounts) -> None:
             await super().count(process, number, counts)
-            self.heard += 1
-            if self.heard == 1:
-                raise Unavailable("PostgreSQL", "its answer was lost")
+            self.calls += 1
+            if self.calls == 1:
+                raise Unavailable("PostgreSQL", "the response was lost")
 
-    counter, indicators = RequestCounter(), Forgetful(world.orders)
+    counter, indicators = RequestCounter(), LosesFirstResponse(world.orders)
     counter.count("GET", "/api/v1/orders", 200, 0.1)
     with pytest.raises(Unavailable):
         await counter.flush(indicators)
     counter.count("GET", "/api/v1/orders", 200, 0.1)
     await counter.flush(indicators)
     await counter.flush(indicators)
-    await counter.flush(indicators)  # nothing new: nothing kept
+    await counter.flush(indicators)  # no new counts
 
     assert [counts.answered for _, counts in indicators.counts.values()] == [1, 1]
-    assert indicators.heard == 3
+    assert indicators.calls == 3

@@ -1,4 +1,4 @@
-"""The page that shows the API's description needs nobody but this server."""
+"""The documentation page is self-contained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 
 DOCS = "/api/v1/docs"
 LINKING = {"src", "href", "action", "data", "srcset", "poster", "formaction", "background"}
-ADDRESSES = (
+URLS = (
     re.compile(r"""(?:https?|wss?|ftp):/*[^\s"'`)]+""", re.I),
     re.compile(r"""["'`(]//[^\s"'`)]+"""),
 )
@@ -18,7 +18,7 @@ REFERENCES = (re.compile(r"""url\(\s*["']?([^"')]+)"""), re.compile(r"""(?:@impo
 
 
 class Page(HTMLParser):
-    """What an HTML page refers to, and what a strict policy would not let it do."""
+    """The references of an HTML page, and its inline code and styles, which a strict policy forbids."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -41,59 +41,61 @@ class Page(HTMLParser):
 
 
 async def walk(client: httpx.AsyncClient, start: str) -> dict[str, httpx.Response]:
-    """All that can be reached from there by references, by path; AssertionError for one that leads elsewhere."""
+    """Everything reachable by references, by path; AssertionError for a reference to another server."""
     seen: dict[str, httpx.Response] = {}
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
+    pending = [start]
+    while pending:
+        path = pending.pop()
         if path in seen:
             continue
-        answer = seen[path] = await client.get(path)
-        assert answer.status_code == 200, path
-        html = answer.headers["content-type"].startswith("text/html")
-        text = answer.text
-        found = Page(text).references if html else [one for pattern in REFERENCES for one in pattern.findall(text)]
-        for reference in found:
-            target = urlsplit(urljoin(f"http://here{path}", reference))
-            assert target.netloc == "here", f"{path} refers to {reference}"
-            waiting.append(target.path)
+        response = seen[path] = await client.get(path)
+        assert response.status_code == 200, path
+        html = response.headers["content-type"].startswith("text/html")
+        text = response.text
+        references = (
+            Page(text).references if html else [match for pattern in REFERENCES for match in pattern.findall(text)]
+        )
+        for reference in references:
+            target = urlsplit(urljoin(f"http://server{path}", reference))
+            assert target.netloc == "server", f"{path} refers to {reference}"
+            pending.append(target.path)
     return seen
 
 
-async def test_everything_that_the_page_refers_to_is_here(client: httpx.AsyncClient) -> None:
+async def test_the_page_refers_only_to_this_server(client: httpx.AsyncClient) -> None:
     seen = await walk(client, DOCS)
 
     assert {DOCS, f"{DOCS}/page.css", f"{DOCS}/page.js", "/api/v1/openapi.json"} <= set(seen)
-    for path, answer in seen.items():
-        found = [one for pattern in ADDRESSES for one in pattern.findall(answer.text)]
+    for path, response in seen.items():
+        found = [one for pattern in URLS for one in pattern.findall(response.text)]
         assert [one for one in found if not one.startswith("http://localhost:")] == [], path  # an example's own
 
 
-async def test_the_browser_is_told_to_ask_nobody_else_and_to_run_nothing_inline(client: httpx.AsyncClient) -> None:
+async def test_the_policy_forbids_other_origins_and_inline_code(client: httpx.AsyncClient) -> None:
     for path in (DOCS, f"{DOCS}/page.js", f"{DOCS}/page.css"):
-        answer = await client.get(path)
-        assert answer.headers["content-type"].count("charset") == 1
-        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        response = await client.get(path)
+        assert response.headers["content-type"].count("charset") == 1
+        policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'self'"
         assert {policy[name] for name in ("object-src", "base-uri", "form-action", "frame-ancestors")} == {"'none'"}
-        assert "unsafe" not in answer.headers["content-security-policy"]
-        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "unsafe" not in response.headers["content-security-policy"]
+        assert response.headers["x-content-type-options"] == "nosniff"
     assert Page((await client.get(DOCS)).text).inline == []
 
 
-async def test_what_the_document_says_never_becomes_markup(client: httpx.AsyncClient) -> None:
+async def test_the_page_never_inserts_text_as_markup(client: httpx.AsyncClient) -> None:
     script = (await client.get(f"{DOCS}/page.js")).text
 
     dangerous = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", ".style")
     assert [word for word in dangerous if word in script] == []
 
 
-async def test_a_reference_to_elsewhere_would_be_found() -> None:
+async def test_the_checker_finds_references_to_other_servers() -> None:
     page = '<script src="//cdn.example/x.js"></script><p style="a" onclick="b">c</p><style>p {}</style>'
 
     assert Page(page).references == ["//cdn.example/x.js"]
     assert Page(page).inline == ["p style", "p onclick", "style"]
-    assert [p.findall("fetch('https://cdn.example') + \"//other.example\"") for p in ADDRESSES] == [
+    assert [p.findall("fetch('https://cdn.example') + \"//other.example\"") for p in URLS] == [
         ["https://cdn.example"],
         ['"//other.example'],
     ]

@@ -1,4 +1,4 @@
-"""The API's description says everything that a caller must know, and nothing that is only the framework's."""
+"""The OpenAPI document is complete and free of traces of the framework."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def slugs(response: dict[str, Any]) -> list[str]:
 
 
 def without_tokens(document: dict[str, Any]) -> dict[str, Any]:
-    """As a server with AUTH=off describes itself."""
+    """The document of a server with AUTH=off."""
     changed = copy.deepcopy(document)
     changed["components"]["securitySchemes"] = {}
     for operations in changed["paths"].values():
@@ -49,15 +49,15 @@ def without_tokens(document: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-async def test_the_api_answers_the_description_that_can_be_made_without_it(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/v1/openapi.json")
+async def test_serves_the_document_that_is_generated_without_a_server(client: httpx.AsyncClient) -> None:
+    response = await client.get("/api/v1/openapi.json")
 
-    assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"
-    assert answer.json() == without_tokens(DOCUMENT)  # this one asks nobody who they are
+    assert response.headers["content-type"] == "application/vnd.oai.openapi+json"
+    assert response.json() == without_tokens(DOCUMENT)  # this server runs with AUTH=off
     assert openapi_document() == DOCUMENT
 
 
-def test_an_operation_is_named_and_explained(subtests: pytest.Subtests) -> None:
+def test_every_operation_has_a_name_and_a_description(subtests: pytest.Subtests) -> None:
     for route in OPERATIONS:
         with subtests.test(route=route):
             _check_operation(route)
@@ -73,13 +73,13 @@ def _check_operation(route: str) -> None:
     assert set(operation["tags"]) <= set(TAGS)
 
 
-def test_no_two_operations_have_one_name() -> None:
+def test_operation_ids_are_unique() -> None:
     names = [operation["operationId"] for operation in OPERATIONS.values()]
 
     assert len(set(names)) == len(names)
 
 
-def test_a_parameter_is_explained_and_bounded(subtests: pytest.Subtests) -> None:
+def test_every_parameter_has_a_description_and_bounds(subtests: pytest.Subtests) -> None:
     for route in OPERATIONS:
         with subtests.test(route=route):
             _check_parameters(route)
@@ -95,7 +95,7 @@ def _check_parameters(route: str) -> None:
             assert schema["pattern"] == "^[A-Za-z0-9._:-]{1,64}$"
 
 
-def test_the_tag_that_is_required_is_said_to_be() -> None:
+def test_marks_if_match_as_required_where_it_is() -> None:
     required = {
         route
         for route, operation in OPERATIONS.items()
@@ -107,7 +107,7 @@ def test_the_tag_that_is_required_is_said_to_be() -> None:
     assert "POST /api/v1/orders/{order_id}/dispatch" in required
 
 
-def test_an_answer_is_described_with_its_headers(subtests: pytest.Subtests) -> None:
+def test_every_response_is_described_with_its_headers(subtests: pytest.Subtests) -> None:
     for route in OPERATIONS:
         with subtests.test(route=route):
             _check_responses(route)
@@ -119,13 +119,13 @@ def _check_responses(route: str) -> None:
         assert "X-Request-Id" in response["headers"]
         if stream := response.get("content", {}).get("text/event-stream"):
             assert (stream["schema"], set(stream)) == ({"type": "string"}, {"schema", "example", "x-item-schema"})
-        for name, told in response["headers"].items():
-            header = DOCUMENT["components"]["headers"][name] if "$ref" in told else told
+        for name, described in response["headers"].items():
+            header = DOCUMENT["components"]["headers"][name] if "$ref" in described else described
             assert header["description"], name
             assert header["schema"], name
 
 
-def test_a_refusal_is_a_problem_that_names_its_slugs(subtests: pytest.Subtests) -> None:
+def test_every_error_is_a_problem_that_lists_its_types(subtests: pytest.Subtests) -> None:
     for route in OPERATIONS:
         with subtests.test(route=route):
             _check_problems(route)
@@ -146,7 +146,7 @@ def _check_problems(route: str) -> None:
     assert "Retry-After" in OPERATIONS[route]["responses"]["503"]["headers"]
 
 
-def test_what_takes_a_body_says_what_may_be_wrong_with_it(subtests: pytest.Subtests) -> None:
+def test_every_operation_with_a_body_lists_the_problems_of_bodies(subtests: pytest.Subtests) -> None:
     for route in OPERATIONS:
         with subtests.test(route=route):
             _check_body(route)
@@ -154,22 +154,24 @@ def test_what_takes_a_body_says_what_may_be_wrong_with_it(subtests: pytest.Subte
 
 def _check_body(route: str) -> None:
     operation = OPERATIONS[route]
-    answers = set(operation["responses"])
+    statuses = set(operation["responses"])
 
-    assert ("413" in answers) == ("requestBody" in operation)
+    assert ("413" in statuses) == ("requestBody" in operation)
     if "requestBody" in operation:
-        assert {"400", "408", "413", "415", "422"} <= answers
+        assert {"400", "408", "413", "415", "422"} <= statuses
         assert set(operation["requestBody"]["content"]) == {"application/json"}
 
 
-def test_every_slug_is_described() -> None:
+def test_every_problem_type_is_documented() -> None:
     assert SCHEMAS["Problem"]["properties"]["type"]["enum"] == [slug.uri for slug in ProblemType]
-    named = {uri for route in OPERATIONS for status, one in responses(route) if status >= 400 for uri in slugs(one)}
-    everywhere = {ProblemType.BAD_REQUEST.uri, ProblemType.METHOD_NOT_ALLOWED.uri}
-    assert named | everywhere == {slug.uri for slug in ProblemType}
+    listed = {
+        uri for route in OPERATIONS for status, response in responses(route) if status >= 400 for uri in slugs(response)
+    }
+    of_any_route = {ProblemType.BAD_REQUEST.uri, ProblemType.METHOD_NOT_ALLOWED.uri}
+    assert listed | of_any_route == {slug.uri for slug in ProblemType}
 
 
-def test_a_body_is_described_field_by_field(subtests: pytest.Subtests) -> None:
+def test_every_field_has_a_description(subtests: pytest.Subtests) -> None:
     for name in SCHEMAS:
         with subtests.test(schema=name):
             _check_schema(name)
@@ -188,19 +190,19 @@ def _check_schema(name: str) -> None:
             assert {"minimum", "maximum"} <= set(inner), f"{name}.{field}"
 
 
-def test_what_goes_in_takes_no_unknown_fields() -> None:
-    bodies = [body for one in OPERATIONS.values() if (body := one.get("requestBody"))]
-    wanted = {body["content"]["application/json"]["schema"]["$ref"].removeprefix(REFERENCE) for body in bodies}
+def test_request_bodies_accept_no_unknown_fields() -> None:
+    bodies = [body for operation in OPERATIONS.values() if (body := operation.get("requestBody"))]
+    schemas = {body["content"]["application/json"]["schema"]["$ref"].removeprefix(REFERENCE) for body in bodies}
 
-    assert "NewOrder" in wanted
-    assert [name for name in wanted if SCHEMAS[name].get("additionalProperties") is not False] == []
+    assert "NewOrder" in schemas
+    assert [name for name in schemas if SCHEMAS[name].get("additionalProperties") is not False] == []
 
 
-def test_every_example_is_one() -> None:
+def test_every_example_matches_its_schema() -> None:
     for route, operation in OPERATIONS.items():
         body: dict[str, Any] = operation.get("requestBody", {})
-        answers = [content for _, response in responses(route) for content in response.get("content", {}).values()]
-        for media in [*body.get("content", {}).values(), *answers]:
+        contents = [content for _, response in responses(route) for content in response.get("content", {}).values()]
+        for media in [*body.get("content", {}).values(), *contents]:
             examples = [media["example"]] if "example" in media else _examples(media)
             validator = Draft202012Validator({**media["schema"], "components": DOCUMENT["components"]})
             for example in examples:
@@ -208,11 +210,11 @@ def test_every_example_is_one() -> None:
 
 
 def _examples(media: dict[str, Any]) -> list[Any]:
-    known = DOCUMENT["components"]["examples"]
-    return [known[one["$ref"].rpartition("/")[2]]["value"] for one in media["examples"].values()]
+    examples = DOCUMENT["components"]["examples"]
+    return [examples[each["$ref"].rpartition("/")[2]]["value"] for each in media["examples"].values()]
 
 
-def test_every_link_leads_to_an_operation_with_such_parameters() -> None:
+def test_every_link_matches_an_operation_and_its_parameters() -> None:
     by_name = {operation["operationId"]: operation for operation in OPERATIONS.values()}
     links = [
         (name, link["parameters"])
@@ -223,27 +225,29 @@ def test_every_link_leads_to_an_operation_with_such_parameters() -> None:
 
     assert len(links) > 10
     for name, parameters in links:
-        assert {one.rpartition(".")[2] for one in parameters} <= {one["name"] for one in by_name[name]["parameters"]}
+        assert {each.rpartition(".")[2] for each in parameters} <= {
+            each["name"] for each in by_name[name]["parameters"]
+        }
 
 
-def test_every_reference_leads_somewhere_and_nothing_lies_around() -> None:
+def test_every_reference_resolves_and_every_component_is_used() -> None:
     references = set(re.findall(r'"\$ref":"([^"]*)"', msgspec.json.encode(DOCUMENT).decode()))
-    components = {kind: named for kind, named in DOCUMENT["components"].items() if kind != "securitySchemes"}
-    there = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
+    components = {kind: values for kind, values in DOCUMENT["components"].items() if kind != "securitySchemes"}
+    defined = {f"#/components/{kind}/{name}" for kind, values in components.items() for name in values}
 
-    assert references == there
+    assert references == defined
 
 
-def test_every_operation_says_which_token_it_takes() -> None:
+def test_every_operation_states_its_security() -> None:
     operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
-    asked = {name for operation in operations for one in operation["security"] for name in one}
+    schemes = {name for operation in operations for each in operation["security"] for name in each}
 
-    assert asked == set(DOCUMENT["components"]["securitySchemes"])
+    assert schemes == set(DOCUMENT["components"]["securitySchemes"])
     without_token = {operation["operationId"] for operation in operations if not operation["security"]}
     assert without_token == {"explainProblem", "showResource"}
 
 
-def test_nothing_of_the_framework_is_left() -> None:
+def test_the_document_has_no_traces_of_the_framework() -> None:
     text = msgspec.json.encode(DOCUMENT).decode()
     leftovers = ("status_code", "itestar", "Validation Exception", "allowEmptyValue", "Additional response")
 

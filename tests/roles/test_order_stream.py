@@ -1,4 +1,4 @@
-"""The stream of orders, and the timeline of one, over memory ports and the real server."""
+"""The stream of orders and the history of an order, over memory ports and the real server."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.waiting import eventually
 ORDERS = "/api/v1/orders"
 
 
-async def moved(world: World, order_id: str, *verbs: Callable[..., None]) -> None:
-    """An order that was created, if it was not there, and moved."""
+async def make_transitions(world: World, order_id: str, *verbs: Callable[..., None]) -> None:
+    """Create the order unless it exists, and apply the transitions."""
     if order_id not in world.orders.rows:
         await world.orders.add(an_order(order_id))
     for verb in verbs:
@@ -43,7 +43,7 @@ def open_streams() -> float:
 
 @asynccontextmanager
 async def an_api(world: World, **options: float) -> AsyncGenerator[httpx.AsyncClient]:
-    """The API over `world`, whose bounds may have been changed before."""
+    """The API over `world`, whose limits may have been changed before."""
     stop = asyncio.Event()
     following = asyncio.create_task(world.tail.run(stop))
     async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=20, **options) as server:  # pyright: ignore[reportArgumentType]
@@ -54,7 +54,7 @@ async def an_api(world: World, **options: float) -> AsyncGenerator[httpx.AsyncCl
     await following
 
 
-async def test_the_timeline_of_an_order(client: httpx.AsyncClient) -> None:
+async def test_shows_the_history_of_an_order(client: httpx.AsyncClient) -> None:
     await client.post(
         ORDERS, json={"id": "o-1", "price": 1, "tax": 0}, headers={"traceparent": f"00-{7:032x}-{1:016x}-01"}
     )
@@ -77,18 +77,20 @@ async def test_the_timeline_of_an_order(client: httpx.AsyncClient) -> None:
     assert (cancelled["sequence"], cancelled["type"], cancelled["status"]) == (2, "orders.cancelled", "CANCELLED")
 
 
-async def test_what_never_was_has_no_timeline(client: httpx.AsyncClient) -> None:
+async def test_does_not_find_the_history_of_an_unknown_order(client: httpx.AsyncClient) -> None:
     assert slug(await client.get(f"{ORDERS}/o-1/events")) == "no-such-order"
     assert slug(await client.get(f"{ORDERS}/o 1/events")) == "invalid"
 
 
-async def test_a_stream_opens_at_once_and_tells_what_the_timeline_will(client: httpx.AsyncClient, world: World) -> None:
-    await moved(world, "before")
+async def test_a_stream_opens_at_once_and_sends_the_events_of_the_history(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    await make_transitions(world, "before")
     async with listening_to(client) as stream:
         assert stream.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert stream.answer.headers["cache-control"] == "no-store"
         assert stream.retry == 2000
-        await moved(world, "o-1", dispatch_to("ana"))
+        await make_transitions(world, "o-1", dispatch_to("ana"))
 
         events = await stream.events(2)
 
@@ -97,65 +99,67 @@ async def test_a_stream_opens_at_once_and_tells_what_the_timeline_will(client: h
     assert [type for type, _ in events] == [item["type"] for item in timeline]
 
 
-async def test_a_stream_can_be_narrowed(client: httpx.AsyncClient, world: World) -> None:
+async def test_filters_a_stream(client: httpx.AsyncClient, world: World) -> None:
     ends = ["orders.cancelled", "orders.delivered"]
     async with (
         listening_to(client, order_id="o-1") as first,
         listening_to(client, type=ends) as ended,
         listening_to(client, order_id="o-1", type="orders.delivered") as both,
     ):
-        await moved(world, "o-2", Order.cancel)
-        await moved(world, "o-1", dispatch_to("ana"), Order.deliver)
+        await make_transitions(world, "o-2", Order.cancel)
+        await make_transitions(world, "o-1", dispatch_to("ana"), Order.deliver)
 
-        assert await first.told(3) == ["o-1 created", "o-1 dispatched", "o-1 delivered"]
-        assert await ended.told(2) == ["o-2 cancelled", "o-1 delivered"]
-        assert await both.told(1) == ["o-1 delivered"]
+        assert await first.summaries(3) == ["o-1 created", "o-1 dispatched", "o-1 delivered"]
+        assert await ended.summaries(2) == ["o-2 cancelled", "o-1 delivered"]
+        assert await both.summaries(1) == ["o-1 delivered"]
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-async def test_a_stream_goes_on_where_it_was_cut(client: httpx.AsyncClient, world: World, way: str) -> None:
+async def test_a_stream_resumes_after_the_last_event_id(client: httpx.AsyncClient, world: World, way: str) -> None:
     async with listening_to(client) as stream:
-        await moved(world, "o-1", dispatch_to("ana"))
-        assert await stream.told(1) == ["o-1 created"]
+        await make_transitions(world, "o-1", dispatch_to("ana"))
+        assert await stream.summaries(1) == ["o-1 created"]
         last_id = stream.last_id
     assert last_id
-    await moved(world, "o-1", Order.deliver)
+    await make_transitions(world, "o-1", Order.deliver)
     query = {
         "last_event_id": last_id if way == "query" else "nonsense"
-    }  # a browser repeats its URL, and sends the header
+    }  # a browser repeats its URL and adds the header
 
     async with listening_to(client, last_id=last_id if way == "header" else None, **query) as stream:
-        assert await stream.told(2) == ["o-1 dispatched", "o-1 delivered"]
-        await moved(world, "o-2")
-        assert await stream.told(1) == ["o-2 created"]
+        assert await stream.summaries(2) == ["o-1 dispatched", "o-1 delivered"]
+        await make_transitions(world, "o-2")
+        assert await stream.summaries(1) == ["o-2 created"]
 
 
-async def test_who_was_cut_off_before_anything_happened_misses_nothing(client: httpx.AsyncClient, world: World) -> None:
-    async with listening_to(client) as stream:
-        pass
-    await moved(world, "o-1")
-
-    async with listening_to(client, last_id=stream.last_id) as stream:
-        assert await stream.told(1) == ["o-1 created"]
-
-
-async def test_the_past_is_read_in_pages_and_goes_over_into_the_present(
+async def test_a_client_disconnected_before_the_first_event_misses_nothing(
     client: httpx.AsyncClient, world: World
 ) -> None:
-    """More than a page (10) and more than what is kept in memory (100)."""
+    async with listening_to(client) as stream:
+        pass
+    await make_transitions(world, "o-1")
+
+    async with listening_to(client, last_id=stream.last_id) as stream:
+        assert await stream.summaries(1) == ["o-1 created"]
+
+
+async def test_a_resumed_stream_reads_the_history_in_pages_and_continues_live(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    """More entries than a page (10) and than the window in memory (100)."""
     async with listening_to(client) as stream:
         pass
     for number in range(70):
-        await moved(world, f"o-{number}", Order.cancel)
+        await make_transitions(world, f"o-{number}", Order.cancel)
     expected = [f"o-{number} {what}" for number in range(90) for what in ("created", "cancelled")]
 
     async with listening_to(client, last_id=stream.last_id) as stream:
-        told = await stream.told(5)
+        received = await stream.summaries(5)
         for number in range(70, 90):
-            await moved(world, f"o-{number}", Order.cancel)
-        told += await stream.told(len(expected) - 5)
+            await make_transitions(world, f"o-{number}", Order.cancel)
+        received += await stream.summaries(len(expected) - 5)
 
-    assert told == expected
+    assert received == expected
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ async def test_the_past_is_read_in_pages_and_goes_over_into_the_present(
         ({"last_event_id": "nonsense"}, "last_event_id"),
         ({"last_event_id": "é"}, "last_event_id"),
         ({"last_event_id": "QDEuMQ" * 30}, "last_event_id"),
-        ({"last_event_id": "QDk5OTk5OTk5OS4x"}, "last_event_id"),  # well-formed, and of another history
+        ({"last_event_id": "QDk5OTk5OTk5OS4x"}, "last_event_id"),  # well-formed, but of another history
         ({"order_id": "o 1"}, "order_id"),
         ({"type": "orders.lost"}, "type"),
         ({"bbox": "1,2,3"}, "bbox"),
@@ -173,40 +177,42 @@ async def test_the_past_is_read_in_pages_and_goes_over_into_the_present(
         ({"bbox": "1,2,3,91"}, "bbox"),
     ],
 )
-async def test_bad_input_opens_no_stream(client: httpx.AsyncClient, query: dict[str, str], parameter: str) -> None:
+async def test_rejects_a_stream_with_invalid_parameters(
+    client: httpx.AsyncClient, query: dict[str, str], parameter: str
+) -> None:
     answer = await client.get(STREAM, params=query)
 
     assert (answer.status_code, slug(answer)) == (422, "invalid")
     assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
 
 
-async def test_a_malformed_header_opens_no_stream(client: httpx.AsyncClient) -> None:
+async def test_rejects_a_stream_with_an_invalid_last_event_id_header(client: httpx.AsyncClient) -> None:
     answer = await client.get(STREAM, headers={"Last-Event-ID": "nonsense"})
 
     assert [fault["parameter"] for fault in answer.json()["errors"]] == ["last_event_id"]
 
 
-async def test_no_order_can_have_the_name_of_the_stream(client: httpx.AsyncClient, world: World) -> None:
+async def test_rejects_stream_as_an_order_id(client: httpx.AsyncClient, world: World) -> None:
     answer = await client.post(ORDERS, json={"id": "stream", "price": 1, "tax": 0})
 
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/id")
     assert world.orders.rows == {}
 
 
-async def test_where_nothing_happens_the_stream_is_kept_alive_and_the_place_moves_on(world: World) -> None:
+async def test_sends_keep_alives_with_a_current_id_while_there_are_no_events(world: World) -> None:
     world.bounds = EventStreamLimits(keep_alive_seconds=0.05)
     async with an_api(world) as client, listening_to(client, order_id="o-1") as stream:
         began = stream.last_id
-        await moved(world, "o-2")
+        await make_transitions(world, "o-2")
 
-        async def gone_on() -> bool:
+        async def id_advanced() -> bool:
             assert await stream.comment() == "still here"
             return stream.last_id != began
 
-        await eventually(gone_on)
+        await eventually(id_advanced)
 
 
-async def test_a_stream_counts_as_a_request_only_until_it_begins(client: httpx.AsyncClient, world: World) -> None:
+async def test_measures_a_stream_as_a_request_only_until_it_opens(client: httpx.AsyncClient, world: World) -> None:
     def measured(what: str) -> float:
         labels = {"method": "GET", "route": STREAM, "status": "200"}
         return REGISTRY.get_sample_value(f"gofleet_http_request_duration_seconds_{what}", labels) or 0
@@ -215,7 +221,7 @@ async def test_a_stream_counts_as_a_request_only_until_it_begins(client: httpx.A
     async with listening_to(client) as stream:
         assert open_streams() == before + 1
         await asyncio.sleep(1)
-        await moved(world, "o-1")
+        await make_transitions(world, "o-1")
         await stream.event()
     await eventually(lambda: open_streams() == before)
 
@@ -223,7 +229,7 @@ async def test_a_stream_counts_as_a_request_only_until_it_begins(client: httpx.A
     assert measured("sum") - total < 1
 
 
-async def test_there_are_as_many_streams_as_there_may_be(world: World) -> None:
+async def test_limits_the_number_of_open_streams(world: World) -> None:
     world.bounds = EventStreamLimits(streams_max=2, keep_alive_seconds=15)
     async with an_api(world) as client, listening_to(client):
         async with listening_to(client):
@@ -233,14 +239,14 @@ async def test_there_are_as_many_streams_as_there_may_be(world: World) -> None:
             assert answer.headers["retry-after"] == "15"
             assert (await client.get(ORDERS)).status_code == 200
 
-        async def there_is_room() -> bool:
+        async def a_stream_opens() -> bool:
             async with client.stream("GET", STREAM) as answer:
                 return answer.status_code == 200
 
-        await eventually(there_is_room)
+        await eventually(a_stream_opens)
 
 
-async def test_all_streams_end_at_once_when_the_process_stops(client: httpx.AsyncClient, world: World) -> None:
+async def test_all_streams_end_when_the_process_stops(client: httpx.AsyncClient, world: World) -> None:
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(listening_to(client)) for _ in range(3)]
         world.stopping.set()
@@ -250,35 +256,37 @@ async def test_all_streams_end_at_once_when_the_process_stops(client: httpx.Asyn
     assert all(stream.ended for stream in streams)
 
 
-async def test_an_outage_of_the_database_ends_no_stream(
+async def test_streams_survive_an_outage_of_the_database(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, tried = MemoryHistory.after, asyncio.Event()
 
-    async def away(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def unavailable(
+        self: MemoryHistory, cursor: HistoryCursor, criteria: HistoryFilter, limit: int
+    ) -> HistoryPage:
         tried.set()
-        raise Unavailable("PostgreSQL", "away")
+        raise Unavailable("PostgreSQL", "no connection")
 
     async with listening_to(client) as stream:
-        await moved(world, "o-1")
-        assert await stream.told(1) == ["o-1 created"]
-        monkeypatch.setattr(MemoryHistory, "after", away)
-        await moved(world, "o-2")
+        await make_transitions(world, "o-1")
+        assert await stream.summaries(1) == ["o-1 created"]
+        monkeypatch.setattr(MemoryHistory, "after", unavailable)
+        await make_transitions(world, "o-2")
         await tried.wait()
         monkeypatch.setattr(MemoryHistory, "after", read)
 
-        assert await stream.told(1) == ["o-2 created"]
+        assert await stream.summaries(1) == ["o-2 created"]
 
 
-async def test_the_history_is_read_only_while_somebody_listens(
+async def test_reads_the_history_only_while_a_stream_is_open(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, reads = MemoryHistory.after, 0
 
-    async def counted(self: MemoryHistory, moment: HistoryCursor, which: HistoryFilter, limit: int) -> HistoryPage:
+    async def counted(self: MemoryHistory, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
         nonlocal reads
         reads += 1
-        return await read(self, moment, which, limit)
+        return await read(self, cursor, criteria, limit)
 
     monkeypatch.setattr(MemoryHistory, "after", counted)
     before = open_streams()
@@ -287,7 +295,7 @@ async def test_the_history_is_read_only_while_somebody_listens(
     async with listening_to(client):
         await eventually(lambda: reads > 3)
     await eventually(lambda: open_streams() == before)
-    await asyncio.sleep(0.1)  # what was under way
+    await asyncio.sleep(0.1)  # reads in flight
     at_rest = reads
     await asyncio.sleep(0.2)
 
@@ -295,46 +303,46 @@ async def test_the_history_is_read_only_while_somebody_listens(
 
 
 @contextmanager
-def deaf_to(client: httpx.AsyncClient) -> Generator[socket.socket]:
-    """A client that asks for the stream, and reads nothing of it."""
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", client.base_url.port))
-        deaf.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        yield deaf
+def unread_stream(client: httpx.AsyncClient) -> Generator[socket.socket]:
+    """The connection of a client that requests the stream and reads nothing."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", client.base_url.port))
+        connection.sendall(f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield connection
 
 
-async def test_a_client_that_never_reads_is_dropped_and_holds_up_nobody(world: World) -> None:
-    """What it does not take fills the system's buffers first; then the server holds the stream back, which gives up."""
+async def test_disconnects_a_client_that_does_not_read_without_delaying_others(world: World) -> None:
+    """Unread data fills the buffers of the system first; then `send` blocks and the stream gives up."""
     world.bounds = EventStreamLimits(send_seconds=0.5)
     before = open_streams()
     async with an_api(world, send_buffer_bytes=8192, unread_seconds=60) as client, listening_to(client) as attentive:
-        with deaf_to(client):
+        with unread_stream(client):
             await eventually(lambda: open_streams() == before + 2)
-            told = number = 0
+            received = number = 0
             while open_streams() == before + 2:
                 for _ in range(50):
-                    await moved(world, f"o-{number}", Order.cancel)
+                    await make_transitions(world, f"o-{number}", Order.cancel)
                     number += 1
-                told += len(await attentive.told(100))
-                assert number < 4_000, "more is kept for it than what it may cost"
-            assert told == 2 * number
+                received += len(await attentive.summaries(100))
+                assert number < 4_000, "more is buffered for the client than allowed"
+            assert received == 2 * number
             assert open_streams() == before + 1
 
 
-async def test_what_the_system_holds_for_a_client_that_never_reads_is_thrown_away(world: World) -> None:
-    """Else the connection would stay, and hold up the end of the process for the whole grace period."""
+async def test_discards_the_send_buffer_of_a_client_that_does_not_read(world: World) -> None:
+    """Otherwise the connection would delay the end of the process by the whole grace period."""
     world.bounds = EventStreamLimits(send_seconds=60)
     before, loop = open_streams(), asyncio.get_running_loop()
     async with an_api(world, send_buffer_bytes=8192, unread_seconds=1) as client, listening_to(client) as attentive:
-        with deaf_to(client) as deaf:
+        with unread_stream(client) as connection:
             await eventually(lambda: open_streams() == before + 2)
             for number in range(1000):
-                await moved(world, f"o-{number}")
-            await attentive.told(1000)
+                await make_transitions(world, f"o-{number}")
+            await attentive.summaries(1000)
 
             await eventually(lambda: open_streams() == before + 1)
-            assert not _established(deaf)
+            assert not _established(connection)
         world.stopping.set()
         await attentive.end()
         began = loop.time()
@@ -343,19 +351,19 @@ async def test_what_the_system_holds_for_a_client_that_never_reads_is_thrown_awa
 
 
 def _established(client: socket.socket) -> bool:
-    """Whether the server's end of the connection is there, by /proc/net/tcp (a line: number, local, remote, state)."""
+    """Whether the server's end of the connection exists, by /proc/net/tcp (number, local, remote, state)."""
     ours = f":{client.getsockname()[1]:04X}"
     with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
         return any(line.split()[2].endswith(ours) and line.split()[3] == "01" for line in table.readlines()[1:])
 
 
-async def test_how_drivers_move_in_a_box_is_told_once_for_each_change(client: httpx.AsyncClient, world: World) -> None:
+async def test_streams_each_change_of_a_position_in_a_box_once(client: httpx.AsyncClient, world: World) -> None:
     world.drivers_at(ana=(1.5, 1.5), bia=(1.6, 1.6), far=(50, 50))
     async with listening_to(client, bbox="1,1,2,2") as stream:
         first = await stream.events(2)
         world.drivers_at(bia=(1.7, 1.6))
         second = await stream.event()
-        await moved(world, "o-1")
+        await make_transitions(world, "o-1")
         third = await stream.event()
 
     assert [(type, data["driver_id"]) for type, data in first] == [("driver.moved", "ana"), ("driver.moved", "bia")]
@@ -367,7 +375,7 @@ async def test_how_drivers_move_in_a_box_is_told_once_for_each_change(client: ht
     assert stream.last_id is not None
 
 
-async def test_who_looks_at_the_same_box_shares_the_looking(client: httpx.AsyncClient, world: World) -> None:
+async def test_streams_of_the_same_box_share_its_queries(client: httpx.AsyncClient, world: World) -> None:
     world.drivers_at(ana=(1.5, 1.5))
     streams: list[Listener] = []
     async with AsyncExitStack() as stack:
@@ -379,24 +387,24 @@ async def test_who_looks_at_the_same_box_shares_the_looking(client: httpx.AsyncC
             world.drivers_at(ana=(1.5 + number / 100, 1.6))
             for stream in streams:
                 await stream.event()
-        looked = world.moving.looks - looks
+        queries = world.moving.looks - looks
 
-    assert looked < moves * len(streams) / 2
+    assert queries < moves * len(streams) / 2
 
 
-async def test_a_fleet_that_is_away_ends_no_stream(client: httpx.AsyncClient, world: World) -> None:
+async def test_streams_survive_an_outage_of_the_fleet(client: httpx.AsyncClient, world: World) -> None:
     world.moving.away = True
     world.drivers_at(ana=(1.5, 1.5))
     async with listening_to(client, bbox="1,1,2,2") as stream:
         await eventually(lambda: world.moving.looks > 2)
-        await moved(world, "o-1")
-        assert await stream.told(1) == ["o-1 created"]
+        await make_transitions(world, "o-1")
+        assert await stream.summaries(1) == ["o-1 created"]
         world.moving.away = False
 
         assert (await stream.event())[0] == "driver.moved"
 
 
-async def test_the_stream_describes_itself(client: httpx.AsyncClient) -> None:
+async def test_documents_the_stream(client: httpx.AsyncClient) -> None:
     document = (await client.get("/api/v1/openapi.json")).json()
     answers = document["paths"][STREAM]["get"]["responses"]
 

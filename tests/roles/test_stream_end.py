@@ -1,4 +1,4 @@
-"""A stream ends although what feeds it overhears that it should."""
+"""A stream ends even if its producer misses a cancellation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from gofleet.adapters.http.asgi import Message
 from gofleet.adapters.http.sse import StreamingResponse, Write
 
 
-async def test_a_cancellation_that_was_not_heard_is_repeated() -> None:
-    """As `wait_for` of Python 3.11 does when what it waits for comes at the same moment."""
-    begun, stopping = asyncio.Event(), asyncio.Event()
+async def test_repeats_a_cancellation_that_was_missed() -> None:
+    """As `wait_for` of Python 3.11 does when its result arrives at the same time."""
+    started, stopping = asyncio.Event(), asyncio.Event()
     sent: list[Message] = []
 
-    async def deaf(write: Write) -> None:
-        begun.set()
+    async def misses_first_cancellation(write: Write) -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -28,9 +28,11 @@ async def test_a_cancellation_that_was_not_heard_is_repeated() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    response = StreamingResponse(b"first", [deaf], opened=nullcontext(), stopping=stopping, send_seconds=5)
+    response = StreamingResponse(
+        b"first", [misses_first_cancellation], opened=nullcontext(), stopping=stopping, send_seconds=5
+    )
     streaming = asyncio.create_task(response({"type": "http"}, receive, send))  # pyright: ignore[reportArgumentType]
-    await begun.wait()
+    await started.wait()
     stopping.set()
     async with asyncio.timeout(10):
         await streaming

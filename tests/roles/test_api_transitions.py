@@ -1,4 +1,4 @@
-"""Moving orders over REST: by hand, again, and only if nobody else has moved them meanwhile."""
+"""Transitions of orders over REST: manual dispatch, redispatch, idempotence and If-Match."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ def drivers(world: World) -> None:
     world.drivers.rows.update({name: Driver(name, name.title()) for name in ("ana", "bia")})
 
 
-async def kept(world: World, order_id: str = "o-1", *, by_hand: bool = False, driver_id: str | None = None) -> Order:
+async def stored_order(
+    world: World, order_id: str = "o-1", *, manual: bool = False, driver_id: str | None = None
+) -> Order:
     await world.orders.add(an_order(order_id))
     order = await world.orders.get(order_id)
-    if by_hand:
+    if manual:
         order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
         await world.orders.save(order)
     if driver_id:
@@ -30,24 +32,28 @@ async def kept(world: World, order_id: str = "o-1", *, by_hand: bool = False, dr
     return order
 
 
-async def give(
+async def dispatch(
     client: httpx.AsyncClient, driver_id: object = "ana", *, tag: str | None = '"2"', order_id: str = "o-1"
 ) -> httpx.Response:
     headers = {} if tag is None else {"If-Match": tag}
     return await client.post(f"{ORDERS}/{order_id}/dispatch", json={"driver_id": driver_id}, headers=headers)
 
 
-async def test_an_order_in_hand_is_given_to_a_driver_by_its_tag(client: httpx.AsyncClient, world: World) -> None:
-    await kept(world, by_hand=True)
+async def test_dispatches_an_escalated_order_manually_with_its_etag(client: httpx.AsyncClient, world: World) -> None:
+    await stored_order(world, manual=True)
     seen = await client.get(f"{ORDERS}/o-1")
 
-    answer = await give(client, tag=seen.headers["etag"])
-    again = await give(client, tag=seen.headers["etag"])
+    response = await dispatch(client, tag=seen.headers["etag"])
+    repeated = await dispatch(client, tag=seen.headers["etag"])
 
-    assert (answer.status_code, answer.headers["etag"]) == (200, '"3"')
-    assert answer.json() == (await client.get(f"{ORDERS}/o-1")).json()
-    assert (answer.json()["status"], answer.json()["driver_id"], answer.json()["reason"]) == ("DISPATCHED", "ana", None)
-    assert (again.status_code, again.content) == (200, answer.content)
+    assert (response.status_code, response.headers["etag"]) == (200, '"3"')
+    assert response.json() == (await client.get(f"{ORDERS}/o-1")).json()
+    assert (response.json()["status"], response.json()["driver_id"], response.json()["reason"]) == (
+        "DISPATCHED",
+        "ana",
+        None,
+    )
+    assert (repeated.status_code, repeated.content) == (200, response.content)
     assert len(world.orders.outbox) == 3
 
 
@@ -73,80 +79,82 @@ async def test_an_order_in_hand_is_given_to_a_driver_by_its_tag(client: httpx.As
         ("*", 200, None),
     ],
 )
-async def test_a_dispatch_by_hand_is_for_the_version_that_was_seen(
+async def test_manual_dispatch_requires_the_version_in_if_match(
     client: httpx.AsyncClient, world: World, tag: str | None, status: int, problem: str | None
 ) -> None:
-    await kept(world, by_hand=True)
+    await stored_order(world, manual=True)
 
-    answer = await give(client, tag=tag)
+    response = await dispatch(client, tag=tag)
 
-    assert answer.status_code == status
+    assert response.status_code == status
     if problem:
-        assert slug(answer) == problem
+        assert slug(response) == problem
         assert world.orders.rows["o-1"].status is Status.MANUAL_DISPATCH
     if status == 412:
-        assert answer.headers["etag"] == '"2"'
+        assert response.headers["etag"] == '"2"'
 
 
-async def test_a_driver_who_cannot_take_it_is_told_apart(client: httpx.AsyncClient, world: World) -> None:
-    await kept(world, by_hand=True)
-    await kept(world, "o-2", driver_id="bia")
+async def test_distinguishes_unknown_busy_and_invalid_drivers(client: httpx.AsyncClient, world: World) -> None:
+    await stored_order(world, manual=True)
+    await stored_order(world, "o-2", driver_id="bia")
 
-    unknown, busy, wrong, missing = [await give(client, driver) for driver in ("nobody", "bia", "\n", None)]
+    unknown, busy, wrong, missing = [await dispatch(client, driver) for driver in ("unknown", "bia", "\n", None)]
 
     assert (unknown.status_code, slug(unknown)) == (422, "unknown-driver")
     assert unknown.json()["errors"][0]["pointer"] == "/driver_id"
     assert (busy.status_code, slug(busy)) == (409, "driver-busy")
-    for refused in (wrong, missing):
-        assert (refused.status_code, slug(refused)) == (422, "invalid")
-        assert refused.json()["errors"][0]["pointer"] == "/driver_id"
+    for invalid in (wrong, missing):
+        assert (invalid.status_code, slug(invalid)) == (422, "invalid")
+        assert invalid.json()["errors"][0]["pointer"] == "/driver_id"
     assert world.orders.rows["o-1"].status is Status.MANUAL_DISPATCH
 
 
-async def test_an_order_that_is_under_way_is_given_to_nobody_else(client: httpx.AsyncClient, world: World) -> None:
-    await kept(world, driver_id="ana")
+async def test_does_not_dispatch_a_dispatched_order_to_another_driver(client: httpx.AsyncClient, world: World) -> None:
+    await stored_order(world, driver_id="ana")
 
-    other, stale, nobodys = await give(client, "bia"), await give(client, "bia", tag='"1"'), None
-    nobodys = await give(client, order_id="o-9")
+    other, stale = await dispatch(client, "bia"), await dispatch(client, "bia", tag='"1"')
+    missing = await dispatch(client, order_id="o-9")
 
     assert (other.status_code, slug(other)) == (409, "invalid-transition")
     assert (stale.status_code, slug(stale)) == (412, "version-mismatch")
-    assert (nobodys.status_code, slug(nobodys)) == (404, "no-such-order")
+    assert (missing.status_code, slug(missing)) == (404, "no-such-order")
 
 
-@pytest.mark.parametrize("by_hand", [True, False])
-async def test_a_redispatched_order_waits_again(client: httpx.AsyncClient, world: World, by_hand: bool) -> None:
-    await kept(world, by_hand=by_hand, driver_id=None if by_hand else "ana")
+@pytest.mark.parametrize("manual", [True, False])
+async def test_redispatch_returns_an_order_to_pending(client: httpx.AsyncClient, world: World, manual: bool) -> None:
+    await stored_order(world, manual=manual, driver_id=None if manual else "ana")
 
     first = await client.post(f"{ORDERS}/o-1/redispatch", headers={"If-Match": '"2"'})
-    again = await client.post(f"{ORDERS}/o-1/redispatch", headers={"If-Match": '"2"'})
+    repeated = await client.post(f"{ORDERS}/o-1/redispatch", headers={"If-Match": '"2"'})
 
     assert (first.status_code, first.json()["status"], first.headers["etag"]) == (200, "PENDING", '"3"')
     assert (first.json()["driver_id"], first.json()["dispatched_at"]) == (None, None)
-    assert (again.status_code, again.content) == (200, first.content)
+    assert (repeated.status_code, repeated.content) == (200, first.content)
     assert world.orders.outbox[-1].message.type == "orders.redispatched"
 
 
 async def test_does_not_redispatch_a_final_order(client: httpx.AsyncClient, world: World) -> None:
-    await kept(world)
+    await stored_order(world)
     await client.post(f"{ORDERS}/o-1/cancel")
 
-    answer = await client.post(f"{ORDERS}/o-1/redispatch")
+    response = await client.post(f"{ORDERS}/o-1/redispatch")
 
-    assert (answer.status_code, slug(answer)) == (409, "invalid-transition")
+    assert (response.status_code, slug(response)) == (409, "invalid-transition")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "deliver", "redispatch"])
-async def test_every_verb_honours_the_tag_if_there_is_one(client: httpx.AsyncClient, world: World, verb: str) -> None:
-    await kept(world, driver_id="ana")
+async def test_every_transition_honours_an_optional_if_match(
+    client: httpx.AsyncClient, world: World, verb: str
+) -> None:
+    await stored_order(world, driver_id="ana")
 
-    async def ask(tag: str | None) -> httpx.Response:
+    async def post(tag: str | None) -> httpx.Response:
         headers = {"If-Match": tag} if tag else {}
         return await client.post(f"{ORDERS}/o-1/{verb}", headers=headers)
 
-    stale, malformed = await ask('"1"'), await ask("1")
+    stale, malformed = await post('"1"'), await post("1")
     assert (stale.status_code, slug(stale)) == (412, "version-mismatch")
     assert (malformed.status_code, slug(malformed)) == (400, "malformed-tag")
-    assert (await ask('"2"')).headers["etag"] == '"3"'
-    assert (await ask('"2"')).status_code == 200  # done before: who missed the answer asks with the old tag
-    assert (await ask(None)).status_code == 200
+    assert (await post('"2"')).headers["etag"] == '"3"'
+    assert (await post('"2"')).status_code == 200  # done before: a retry after a lost response has the old ETag
+    assert (await post(None)).status_code == 200
