@@ -59,8 +59,8 @@ FleetPort = NamedDependency[SkipValidation[Fleet]]
 
 BY_ID = {"driver_id": "$response.body#/id"}
 AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
-FOLLOW_UPS = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDriver": AT_VERSION}
-DRIVER_SHOWN = {200: ResponseDoc(DriverView, description="The current driver.", headers=("ETag",), links=FOLLOW_UPS)}
+LINKS = {"showDriver": BY_ID, "moveDriver": BY_ID, "setDuty": BY_ID, "registerDriver": AT_VERSION}
+DRIVER_SHOWN = {200: ResponseDoc(DriverView, description="The current driver.", headers=("ETag",), links=LINKS)}
 NOT_MODIFIED = {304: ResponseDoc(None, description="The client has the current version.", headers=("ETag",))}
 POSITION_SHOWN = {200: ResponseDoc(PositionView, description="The last position.")}
 POSITION_UPDATED = {

@@ -72,16 +72,14 @@ TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
 
 BY_ID = {"order_id": "$response.body#/id"}
 AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
-FOLLOW_UPS: dict[str, dict[str, str]] = dict.fromkeys(
-    ("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder"), BY_ID
-)
+LINKS: dict[str, dict[str, str]] = dict.fromkeys(("showOrder", "cancelOrder", "deliverOrder", "redispatchOrder"), BY_ID)
 ORDER_CREATED = {
-    201: ResponseDoc(OrderView, description="The order as accepted.", headers=("Location",), links=FOLLOW_UPS),
+    201: ResponseDoc(OrderView, description="The order as accepted.", headers=("Location",), links=LINKS),
     200: ResponseDoc(
         OrderView,
         description="The order was accepted before; the same response again.",
         headers=("Location", "Idempotent-Replayed"),
-        links=FOLLOW_UPS,
+        links=LINKS,
     ),
 }
 ORDER_SHOWN = {
