@@ -22,7 +22,7 @@ class ToldFleet:
     map: MemoryPositions = field(default_factory=MemoryPositions)
 
     async def search(self, search: Search) -> list[Candidate]:
-        raise AssertionError("the API searches for nobody")
+        raise AssertionError("the API makes no driver search")
 
     async def register(self, driver: Driver) -> None:
         self._answer()

@@ -182,7 +182,7 @@ async def _wrong(client: httpx.AsyncClient, call: Call, name: str | None) -> str
 
 
 async def _told_apart(client: httpx.AsyncClient, call: Call, name: str) -> str | None:
-    """Something of somebody else must look as if it were not there."""
+    """Resources of another owner must look as if they did not exist."""
     (there, nowhere), *_ = ((id, other) for id, other in NOWHERE.items() if id in call.path)
     foreign = await asked(client, call, name)
     missing = await asked(client, Call(call.operation, call.method, call.path.replace(there, nowhere), call.body), name)

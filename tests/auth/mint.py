@@ -21,7 +21,7 @@ ALL_SCOPES = "openid orders:read orders:write drivers:read drivers:write operati
 FIRST = RSAKey.generate_key(2048, parameters={"kid": "first", "use": "sig", "alg": "RS256"})
 CURVE = ECKey.generate_key("P-256", parameters={"kid": "curve", "use": "sig", "alg": "ES256"})
 STRANGER = RSAKey.generate_key(2048, parameters={"kid": "first"})
-"""Of somebody else, under the same name."""
+"""Key of another issuer under the same key id."""
 MISSING: Any = object()
 Json = dict[str, Any]
 

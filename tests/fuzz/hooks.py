@@ -49,7 +49,7 @@ def _of_a_customer(raw_schema: Json) -> None:
 
 @hook
 def after_call(context: object, case: Any, response: Any) -> None:
-    """What is marked as somebody else's must be in no answer."""
+    """No response may contain values marked as belonging to another owner."""
     marker = os.environ.get(MARKER)
     if marker and marker in response.text + str(response.headers):
         with Path(os.environ[LEAKS]).open("a") as leaks:

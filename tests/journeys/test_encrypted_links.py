@@ -54,7 +54,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority = Authority()
     authority.write_certificate(folder / "authority.pem")
     authority.issue([HOST], folder / "server.pem", folder / "server.key")
-    Authority("somebody else").write_certificate(folder / "other.pem")
+    Authority("another authority").write_certificate(folder / "other.pem")
     return folder
 
 

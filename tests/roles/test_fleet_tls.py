@@ -45,7 +45,7 @@ def ours(tmp_path: Path) -> Workshop:
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path, Authority("somebody else"), "theirs")
+    return Workshop(tmp_path, Authority("another authority"), "theirs")
 
 
 @asynccontextmanager
