@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -89,6 +90,31 @@ def test_every_test_runs_in_exactly_one_part() -> None:
 
     assert parts == ["not system", "system and not alone", "system and alone"]
     assert "(test args) (test-system args)" in recipe("test-all")
+
+
+@pytest.mark.parametrize(
+    ("parallel", "alone", "code"),
+    [(0, 0, 0), (5, 0, 0), (0, 5, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1), (5, 1, 1), (2, 5, 1)],
+)
+def test_both_parts_of_the_system_tests_run_and_either_fails_the_recipe(
+    tmp_path: Path, parallel: int, alone: int, code: int
+) -> None:
+    log, uv = tmp_path / "log", tmp_path / "uv"
+    uv.write_text(
+        f"""#!/bin/sh
+        echo "$*" >> {log}
+        case "$*" in *"not alone"*) exit {parallel};; *"and alone"*) exit {alone};; esac
+        """,
+        encoding="utf-8",
+    )
+    uv.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    ended = subprocess.run(["just", "--no-deps", "test-system"], cwd=ROOT, env=os.environ | path, check=False)
+
+    assert ended.returncode == code
+    ran = re.findall(r"pytest -m (system and.* alone)", log.read_text(encoding="utf-8"))
+    assert ran == ["system and not alone", "system and alone"]
 
 
 def test_durations_are_printed_and_kept() -> None:
