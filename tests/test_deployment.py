@@ -183,8 +183,8 @@ async def test_the_installed_program_migrates_plays_a_role_and_stops(
     installed: Path, postgres_server: Postgres
 ) -> None:
     at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", port_from(24_000)
-    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
-        link.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": at.user, "DB_PASSWORD": at.password}
     given |= {"DB_NAME": database, "WEB_SERVER_PORT": str(free_port(HOST, port + 1)), "METRICS_PORT": str(port)}
 

@@ -113,11 +113,12 @@ async def _links(at: Bench) -> list[Figure]:
             for number, variant in at.turns(2):
                 name = list(rates)[variant]
                 rates[name].append(await _searched((open_, encrypted_fleet)[variant], seconds))
-                at.say(f"{CASE} {number + 1}: {name} link {rates[name][-1]:.0f} searches/s")
+                at.say(f"{CASE} {number + 1}: {name} connection {rates[name][-1]:.0f} searches/s")
         measured.installation.stop()
         await forget(at.servers, measured)
     one, other = (
-        Figure(CASE, f"SearchDriver over a link that is {name}", "calls/s", tuple(each)) for name, each in rates.items()
+        Figure(CASE, f"SearchDriver over a connection that is {name}", "calls/s", tuple(each))
+        for name, each in rates.items()
     )
     return [one, other, ratio(other, one, "encrypted, of plain")]
 

@@ -54,6 +54,6 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def links(page: Path) -> list[str]:
+def link_targets(page: Path) -> list[str]:
     """Targets of the page's links and pictures."""
     return re.findall(r"\]\(([^)\s]+)\)", prose(page))

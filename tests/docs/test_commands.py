@@ -124,9 +124,9 @@ def test_the_roles_run_against_servers_of_ones_own(
 ) -> None:
     (commands,) = blocks("bash own")
     db, redis = postgres_server.address, valkey_server.address
-    with a_vhost(rabbit_server) as rabbit, psycopg.connect(conninfo_of(postgres_server, "postgres")) as link:
-        link.autocommit = True
-        link.execute("create database readme")
+    with a_vhost(rabbit_server) as rabbit, psycopg.connect(conninfo_of(postgres_server, "postgres")) as connection:
+        connection.autocommit = True
+        connection.execute("create database readme")
         given = {
             "DB_HOST=localhost": f"DB_HOST={db.host}",
             "DB_PORT=5432": f"DB_PORT={db.port}",
@@ -155,7 +155,7 @@ def test_the_roles_run_against_servers_of_ones_own(
             _dispatched(url)
             _proven(commands, environment)
             _healthy(commands, environment)
-        link.execute("drop database readme with (force)")
+        connection.execute("drop database readme with (force)")
 
 
 def _dispatched(url: str) -> None:
@@ -201,15 +201,15 @@ def test_the_logins_that_an_operator_makes_may_do_their_work(clean_database: str
     (statements,) = blocks("sql")
     logins = re.findall(r"create role (\w+) login password '.*' in role gofleet_\1;", statements)
     assert len(logins) == statements.count("\n")
-    with psycopg.connect(clean_database) as link:
-        link.execute(statements.encode())
-        link.commit()
+    with psycopg.connect(clean_database) as connection:
+        connection.execute(statements.encode())
+        connection.commit()
         try:
             for login in logins:
                 check_privileges(make_conninfo(clean_database, user=login), [login])
         finally:
             for login in logins:
-                link.execute(f"drop role {login}".encode())
+                connection.execute(f"drop role {login}".encode())
 
 
 def test_every_operation_has_a_command() -> None:

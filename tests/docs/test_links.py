@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, anchors, kinds, links, name_of, prose, read
+from tests.docs.pages import PAGES, ROOT, anchors, kinds, link_targets, name_of, prose, read
 
 EXECUTED = {"bash", "bash walk", "bash own", "bash proof", "bash doctor", "python consumer", "sql"}
 """Kinds of code blocks that a test executes: test_commands.py, tests/ports/test_asyncapi.py, and the runbooks' calls
@@ -36,8 +36,8 @@ def test_the_readme_is_short() -> None:
 @every_page
 def test_links_and_anchors_exist(page: Path) -> None:
     broken: list[str] = []
-    for link in links(page):
-        url = urlsplit(link)
+    for each in link_targets(page):
+        url = urlsplit(each)
         if url.scheme:
             continue
         target = (page.parent / url.path).resolve() if url.path else page
@@ -45,7 +45,7 @@ def test_links_and_anchors_exist(page: Path) -> None:
             target /= "README.md"
         exists = target.exists() and (not url.fragment or url.fragment in anchors(target))
         if not exists:
-            broken.append(link)
+            broken.append(each)
 
     assert broken == []
 
@@ -61,7 +61,9 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         page = waiting.pop()
         if page not in reached:
             reached.add(page)
-            targets = [(page.parent / urlsplit(link).path).resolve() for link in links(page) if "://" not in link]
+            targets = [
+                (page.parent / urlsplit(each).path).resolve() for each in link_targets(page) if "://" not in each
+            ]
             waiting += [target for target in targets if target.suffix == ".md"]
 
     assert reached == set(PAGES)

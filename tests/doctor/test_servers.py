@@ -86,20 +86,20 @@ def _refused(dsn: str) -> bool:
 @contextmanager
 def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
     """The servers of the tests trust everybody else who comes from this machine."""
-    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
-        row = link.execute("show hba_file").fetchone()
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as connection:
+        row = connection.execute("show hba_file").fetchone()
         assert row is not None
         rules = Path(row[0])
         before = rules.read_text()
         rules.write_text(f"host all {role} all scram-sha-256\n{before}")
-        link.execute(f"create role {role} login password 'right'".encode())
-        link.execute("select pg_reload_conf()")
+        connection.execute(f"create role {role} login password 'right'".encode())
+        connection.execute("select pg_reload_conf()")
         try:
             yield
         finally:
             rules.write_text(before)
-            link.execute(f"drop role {role}".encode())
-            link.execute("select pg_reload_conf()")
+            connection.execute(f"drop role {role}".encode())
+            connection.execute("select pg_reload_conf()")
 
 
 async def test_a_login_that_may_do_too_little(patient: Installation) -> None:
@@ -120,8 +120,8 @@ async def test_a_redis_that_does_not_let_us_in(patient: Installation, password: 
 
 
 async def test_a_missing_migration(patient: Installation, clean_database: str) -> None:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("delete from schema_migrations where name >= '0003'")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("delete from schema_migrations where name >= '0003'")
 
     await patient.expect("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
 
@@ -133,8 +133,8 @@ async def test_a_database_without_a_schema(patient: Installation) -> None:
 
 
 async def test_a_database_from_the_future(patient: Installation, clean_database: str) -> None:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
 
     await patient.expect(
         "PostgreSQL", "schema", says="9999_flight", fix="program version that this database belongs to"
@@ -143,8 +143,8 @@ async def test_a_database_from_the_future(patient: Installation, clean_database:
 
 async def test_a_read_only_database(patient: Installation, postgres_server: Postgres) -> None:
     name = patient.environment["DB_NAME"]
-    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
-        link.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
+        connection.execute(f"alter database {name} set default_transaction_read_only = on".encode())
 
     await patient.expect("PostgreSQL", "writable", says="standby", fix="primary")
 

@@ -119,5 +119,5 @@ def owner_of(server: Postgres) -> int:
 
 def answers(server: Postgres) -> bool:
     """Whether it takes a query."""
-    with psycopg.connect(server.address.url) as link:
-        return link.execute("select 1").fetchone() == (1,)
+    with psycopg.connect(server.address.url) as connection:
+        return connection.execute("select 1").fetchone() == (1,)

@@ -20,8 +20,11 @@ def a_client(server: Valkey) -> redis.Redis:
 
 
 def test_postgres_offers_an_empty_utf8_database(tmp_path: Path) -> None:
-    with running(server := Postgres(durable=False, max_connections=17)), psycopg.connect(server.address.url) as link:
-        found = link.execute(
+    with (
+        running(server := Postgres(durable=False, max_connections=17)),
+        psycopg.connect(server.address.url) as connection,
+    ):
+        found = connection.execute(
             "select current_user, current_database(), getdatabaseencoding(),"
             " (select datcollate from pg_database where datname = current_database()),"
             " current_setting('max_connections'), current_setting('fsync')"
@@ -32,8 +35,10 @@ def test_postgres_offers_an_empty_utf8_database(tmp_path: Path) -> None:
 
 def test_postgres_takes_settings_over_its_own() -> None:
     server = Postgres(durable=False, settings={"track_commit_timestamp": "on", "shared_buffers": "16MB"})
-    with running(server), psycopg.connect(server.address.url) as link:
-        found = link.execute("select current_setting('track_commit_timestamp'), current_setting('shared_buffers')")
+    with running(server), psycopg.connect(server.address.url) as connection:
+        found = connection.execute(
+            "select current_setting('track_commit_timestamp'), current_setting('shared_buffers')"
+        )
 
         assert found.fetchone() == ("on", "16MB")
 
@@ -47,18 +52,18 @@ def test_valkey_answers() -> None:
 
 def test_postgres_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:
     server = Postgres(tmp_path / "pg")
-    with running(server), psycopg.connect(server.address.url) as link:
-        link.execute("create table kept as select 1 as line")
+    with running(server), psycopg.connect(server.address.url) as connection:
+        connection.execute("create table kept as select 1 as line")
     with running(server):
         before = server.address
-        with psycopg.connect(server.address.url) as link:
-            link.execute("insert into kept values (2)")
+        with psycopg.connect(server.address.url) as connection:
+            connection.execute("insert into kept values (2)")
         server.kill()
         asyncio.run(server.start())
 
         assert server.address == before
-        with psycopg.connect(server.address.url) as link:
-            assert link.execute("select line from kept order by 1").fetchall() == [(1,), (2,)]
+        with psycopg.connect(server.address.url) as connection:
+            assert connection.execute("select line from kept order by 1").fetchall() == [(1,), (2,)]
 
 
 def test_valkey_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def test_the_next_program_finds_the_data_of_one_that_was_killed(tmp_path: Path) 
         program.process.kill()
         program.process.wait(10)
 
-        with running(server := Postgres(tmp_path / "postgres")), psycopg.connect(server.address.url) as link:
-            assert link.execute("select 1").fetchone() == (1,)
+        with running(server := Postgres(tmp_path / "postgres")), psycopg.connect(server.address.url) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
 
 
 def test_ctrl_c_stops_them_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

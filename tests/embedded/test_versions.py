@@ -16,10 +16,10 @@ REDIS_BINARIES = [None, *(Path(found) for found in [shutil.which("redis-server")
 
 @pytest.mark.parametrize("bin_dir", POSTGRES_BINS, ids=str)
 def test_every_postgres_keeps_its_data(bin_dir: Path | None, tmp_path: Path) -> None:
-    with running(server := Postgres(tmp_path, bin_dir=bin_dir)), psycopg.connect(server.address.url) as link:
-        link.execute("create table kept as select 1 as line")
-    with running(server := Postgres(tmp_path, bin_dir=bin_dir)), psycopg.connect(server.address.url) as link:
-        assert link.execute("select line from kept").fetchone() == (1,)
+    with running(server := Postgres(tmp_path, bin_dir=bin_dir)), psycopg.connect(server.address.url) as connection:
+        connection.execute("create table kept as select 1 as line")
+    with running(server := Postgres(tmp_path, bin_dir=bin_dir)), psycopg.connect(server.address.url) as connection:
+        assert connection.execute("select line from kept").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("binary", REDIS_BINARIES, ids=str)

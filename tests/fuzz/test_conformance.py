@@ -29,7 +29,7 @@ async def test_the_api_does_what_its_description_says(
     assert outcome.flawless, outcome.said
     assert outcome.cases > 1000
     assert [event for event in logged if event.get("event") == "request failed"] == []
-    with psycopg.connect(clean_database) as link:  # not everything was refused
-        row = link.execute("select count(*) from orders where status = 'CANCELLED'").fetchone()
+    with psycopg.connect(clean_database) as connection:  # not everything was refused
+        row = connection.execute("select count(*) from orders where status = 'CANCELLED'").fetchone()
     assert row is not None
     assert row[0] > 0

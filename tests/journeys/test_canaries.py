@@ -123,15 +123,15 @@ async def test_nobody_reads_a_canary(
             with an_api(postgres_server, valkey_server, database, tmp_path, **settings) as installation:
                 async with httpx.AsyncClient(base_url=installation.api, timeout=10) as client:
                     problems = await sent(client, honest, forged)
-                    with psycopg.connect(clean_database) as link:  # the order travels on, with its place
-                        await eventually(lambda: _is_dispatched(link), within=20)
-                        link.execute("lock table orders in access exclusive mode")
+                    with psycopg.connect(clean_database) as connection:  # the order travels on, with its place
+                        await eventually(lambda: _is_dispatched(connection), within=20)
+                        connection.execute("lock table orders in access exclusive mode")
                         held = await client.post(
                             "/api/v1/orders",
                             json={"id": "canary-3", **ORDER},
                             headers={"Authorization": f"Bearer {honest}"},
                         )
-                        link.rollback()
+                        connection.rollback()
                     assert held.status_code == 503
                     problems.append(held)
                     shown = await parked(installation, client, honest)
@@ -155,7 +155,7 @@ async def test_nobody_reads_a_canary(
     assert leaks == [], "\n".join(leaks)
 
 
-def _is_dispatched(link: psycopg.Connection[Any]) -> bool:
-    row = link.execute("select status from orders where id = 'canary-1'").fetchone()
-    link.rollback()
+def _is_dispatched(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("select status from orders where id = 'canary-1'").fetchone()
+    connection.rollback()
     return row is not None and row[0] in {"DISPATCHED", "MANUAL_DISPATCH"}

@@ -35,6 +35,6 @@ async def test_of_a_hundred_equal_orders_one_is_made_and_all_hear_of_it(
     assert len(replayed) == AT_ONCE - 1
     assert len({answer.content for answer in answers}) == 1
     assert len({answer.headers["x-request-id"] for answer in answers}) == AT_ONCE
-    with psycopg.connect(clean_database) as link:
-        counted = link.execute("select (select count(*) from orders), (select count(*) from outbox)").fetchone()
+    with psycopg.connect(clean_database) as connection:
+        counted = connection.execute("select (select count(*) from orders), (select count(*) from outbox)").fetchone()
     assert counted == (1, 1)

@@ -19,12 +19,12 @@ async def test_each_process_works_by_its_own_login(installation: Installation, t
         return await town.order_status("o-1") == "DISPATCHED"
 
     await eventually(dispatched)
-    with psycopg.connect(clean_database) as link:
+    with psycopg.connect(clean_database) as connection:
         query = (
             "select distinct usename from pg_stat_activity"
             " where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()"
         )
-        assert {name for (name,) in link.execute(query)} == set(map(login_of, ORDER))
+        assert {name for (name,) in connection.execute(query)} == set(map(login_of, ORDER))
 
 
 def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Installation) -> None:
@@ -41,20 +41,20 @@ def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Inst
 
 
 def test_a_login_of_no_role_is_told_whose_it_must_be(installation: Installation, clean_database: str) -> None:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("create role nobodys login")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("create role nobodys login")
         try:
             several = installation.launch("api,relay", DB_USER="nobodys")
             assert several.wait() == 1
         finally:
-            link.execute("drop role nobodys")
+            connection.execute("drop role nobodys")
 
     assert 'grant gofleet_api, gofleet_relay to "nobodys"' in several.log.read_text().splitlines()[-1]
 
 
 def test_a_database_whose_grants_are_missing_is_told_apart(installation: Installation, clean_database: str) -> None:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("revoke all on all tables in schema public from gofleet_api")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("revoke all on all tables in schema public from gofleet_api")
 
     api = installation.launch("api")
 

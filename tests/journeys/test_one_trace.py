@@ -38,7 +38,7 @@ ELSEWHERE = (
     (2, ("gofleet-worker", "orders.save", "CLIENT")),
     (2, ("gofleet-relay", "publish orders.dispatched", "PRODUCER")),
 )
-"""Children of that link of the chain."""
+"""Children of that span of the chain."""
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ async def test_one_trace_over_all_hops(
     await eventually(arrived, within=30)
     assert set(installation.stop().values()) == {0}  # which sends what is left
     spans = collector.spans(TRACE_ID)
-    links = [child(spans, CLIENT_SPAN, CHAIN[0])]
+    path = [child(spans, CLIENT_SPAN, CHAIN[0])]
     for which in CHAIN[1:]:
-        links.append(child(spans, links[-1].span_id, which))
-    elsewhere = {which[1]: child(spans, links[at].span_id, which) for at, which in ELSEWHERE}
+        path.append(child(spans, path[-1].span_id, which))
+    elsewhere = {which[1]: child(spans, path[at].span_id, which) for at, which in ELSEWHERE}
     told = child(
         spans, elsewhere["publish orders.dispatched"].span_id, ("gofleet-fleet", "process fleet.drivers", "CONSUMER")
     )
@@ -90,21 +90,21 @@ async def test_one_trace_over_all_hops(
     assert {one.attributes.get("gofleet.order_id") for one in spans} == {ORDER_ID}
     assert [one for one in spans if one.failed] == []
     for one, expected in (
-        (links[0], {"http.request.method": "POST", "http.route": "/api/v1/orders", "http.response.status_code": 201}),
+        (path[0], {"http.request.method": "POST", "http.route": "/api/v1/orders", "http.response.status_code": 201}),
         (elsewhere["orders.add"], {"db.system.name": "postgresql", "db.query.summary": "orders.add"}),
-        (links[1], {"messaging.system": "rabbitmq", "messaging.operation.type": "send"}),
-        (links[2], {"messaging.destination.name": "orders.created", "gofleet.verdict": "done"}),
-        (links[3], {"rpc.system": "grpc", "rpc.method": "SearchDriver", "rpc.grpc.status_code": 0}),
-        (links[4], {"rpc.service": "pb.FleetService", "rpc.grpc.status_code": 0}),
-        (links[5], {"db.system.name": "redis", "db.operation.name": "EVALSHA"}),
+        (path[1], {"messaging.system": "rabbitmq", "messaging.operation.type": "send"}),
+        (path[2], {"messaging.destination.name": "orders.created", "gofleet.verdict": "done"}),
+        (path[3], {"rpc.system": "grpc", "rpc.method": "SearchDriver", "rpc.grpc.status_code": 0}),
+        (path[4], {"rpc.service": "pb.FleetService", "rpc.grpc.status_code": 0}),
+        (path[5], {"db.system.name": "redis", "db.operation.name": "EVALSHA"}),
     ):
         assert one.attributes == one.attributes | expected
-    assert "GEOSEARCH" in str(links[5].attributes["gofleet.redis.commands"])
-    with psycopg.connect(clean_database) as link:
-        rows = link.execute("select event_type, traceparent from outbox order by id").fetchall()
+    assert "GEOSEARCH" in str(path[5].attributes["gofleet.redis.commands"])
+    with psycopg.connect(clean_database) as connection:
+        rows = connection.execute("select event_type, traceparent from outbox order by id").fetchall()
     assert rows == [
-        ("orders.created", f"00-{TRACE_ID}-{links[0].span_id}-01"),
-        ("orders.dispatched", f"00-{TRACE_ID}-{links[2].span_id}-01"),
+        ("orders.created", f"00-{TRACE_ID}-{path[0].span_id}-01"),
+        ("orders.dispatched", f"00-{TRACE_ID}-{path[2].span_id}-01"),
     ]
     check_logs(installation, {one.span_id for one in spans})
     check_secrets(installation, spans)

@@ -61,8 +61,8 @@ async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
         "crash-loop": FLEET_QUEUE,
     }
 
-    with psycopg.connect(clean_database, autocommit=True) as link:  # the order comes from a backup
-        link.execute("insert into orders (id, price, tax, final_price) values ('o-late', 100, 10, 110)")
+    with psycopg.connect(clean_database, autocommit=True) as connection:  # the order comes from a backup
+        connection.execute("insert into orders (id, price, tax, final_price) values ('o-late', 100, 10, 110)")
     wish: dict[str, object] = {"filter": {}, "expected_count": 3}
     assert (await town.http.post(f"{PARKED}/replay", json=wish)).status_code == 202
     assert (await town.http.post(f"{PARKED}/replay", json=wish)).status_code == 409

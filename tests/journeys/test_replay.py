@@ -135,20 +135,22 @@ class Works:
         return delivery
 
     async def moves(self, order_id: str) -> list[str]:
-        async with self.pool.connection() as link:
-            found = await link.execute("select became from order_log where order_id = %s order by id", (order_id,))
+        async with self.pool.connection() as connection:
+            found = await connection.execute(
+                "select became from order_log where order_id = %s order by id", (order_id,)
+            )
             return [row[0] for row in await found.fetchall()]
 
     async def everything(self) -> list[object]:
         """All that could change in the world: orders, their history, and their news."""
-        async with self.pool.connection() as link:
+        async with self.pool.connection() as connection:
             rows: list[object] = []
             for query in (
                 "select * from orders order by id",
                 "select * from order_log order by id",
                 "select * from outbox order by id",
             ):
-                rows += await (await link.execute(query.encode())).fetchall()
+                rows += await (await connection.execute(query.encode())).fetchall()
             return rows
 
 

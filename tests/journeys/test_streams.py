@@ -74,8 +74,8 @@ async def heard(stream: Listener, count: int) -> Told:
 
 
 def logged(database: str) -> Told:
-    with psycopg.connect(database) as link:
-        return link.execute("select order_id, version from order_log order by order_id, version").fetchall()
+    with psycopg.connect(database) as connection:
+        return connection.execute("select order_id, version from order_log order by order_id, version").fetchall()
 
 
 async def test_open_streams_do_not_hold_up_the_end_of_the_process(

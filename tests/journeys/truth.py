@@ -40,27 +40,27 @@ VIOLATIONS = {
 
 
 def read_state(conninfo: str) -> DatabaseState:
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        counted = link.execute("select status, count(*) from orders group by status").fetchall()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        counted = connection.execute("select status, count(*) from orders group by status").fetchall()
         faults = [
             f"{name}: {', '.join(str(row[0]) for row in rows[:5])}"
             for name, query in VIOLATIONS.items()
-            if (rows := link.execute(query.encode()).fetchall())
+            if (rows := connection.execute(query.encode()).fetchall())
         ]
     return DatabaseState({str(status): int(count) for status, count in counted}, faults)
 
 
 def count(conninfo: str) -> int:
     """How many orders there are."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        row = link.execute("select count(*) from orders").fetchone()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        row = connection.execute("select count(*) from orders").fetchone()
     return int(row[0]) if row else 0
 
 
 def settled(conninfo: str) -> bool:
     """Whether no order waits and no event is unpublished."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        row = link.execute(
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        row = connection.execute(
             "select (select count(*) from orders where status = 'PENDING')"
             " + (select count(*) from outbox where published_at is null)"
         ).fetchone()

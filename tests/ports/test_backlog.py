@@ -94,13 +94,13 @@ async def test_a_claim_that_was_not_published_is_the_next_one_again(pool: Pool) 
 async def test_it_is_no_join_that_statistics_from_before_the_backlog_mislead(pool: Pool, statement: str) -> None:
     """As an anti join the claim read all that waited once for each event that it claimed: gathered while nothing waits,
     the statistics say that this is nothing."""
-    async with pool.connection() as link:
-        await link.execute(MANY)
-        await link.execute("update outbox set published_at = now()")
-        await link.execute("vacuum analyze outbox")
-        await link.execute(MANY.replace("'m-'", "'n-'"))
+    async with pool.connection() as connection:
+        await connection.execute(MANY)
+        await connection.execute("update outbox set published_at = now()")
+        await connection.execute("vacuum analyze outbox")
+        await connection.execute(MANY.replace("'m-'", "'n-'"))
         values = {"after": 0, "limit": 100, "most": LAG_COUNT_MAX}
-        found = await link.execute(f"explain (analyze, format json) {statement.rstrip(';')}".encode(), values)
+        found = await connection.execute(f"explain (analyze, format json) {statement.rstrip(';')}".encode(), values)
         ((plan,),) = await found.fetchall()
 
     assert most_rows(plan[0]["Plan"]) <= 6000
@@ -129,8 +129,8 @@ async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analy
         await orders.save(order)
 
     def scans() -> int:
-        with psycopg.connect(clean_database) as link:
-            row = link.execute("select seq_scan from pg_stat_user_tables where relname = 'orders'").fetchone()
+        with psycopg.connect(clean_database) as connection:
+            row = connection.execute("select seq_scan from pg_stat_user_tables where relname = 'orders'").fetchone()
         assert row
         return row[0]
 
@@ -141,8 +141,8 @@ async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analy
         return scans()
 
     def backends() -> int:
-        with psycopg.connect(clean_database) as link:
-            row = link.execute(
+        with psycopg.connect(clean_database) as connection:
+            row = connection.execute(
                 "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
                 " and backend_type = 'client backend'"
             ).fetchone()

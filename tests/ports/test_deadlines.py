@@ -32,11 +32,13 @@ async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited
         order = await orders.get(order_id)
         move(order, by=CLIENT)
         await orders.save(order)
-    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
-        link.execute("alter table order_log disable trigger append_only")
-        link.execute("update deadlines set until = least(until, now() - interval '10 minutes')")
-        link.execute("update orders set created_at = now() - %s * interval '1 second' where id = %s", (age, order_id))
-        link.execute(
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
+        connection.execute("alter table order_log disable trigger append_only")
+        connection.execute("update deadlines set until = least(until, now() - interval '10 minutes')")
+        connection.execute(
+            "update orders set created_at = now() - %s * interval '1 second' where id = %s", (age, order_id)
+        )
+        connection.execute(
             "update order_log set at = orders.created_at + %s * interval '1 second'"
             " from orders where orders.id = order_id and orders.id = %s and order_log.version = 2",
             (waited, order_id),
@@ -69,9 +71,9 @@ async def test_an_order_whose_time_is_not_over_is_judged_later(pool: Pool) -> No
 
     assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)
 
-    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
-        link.execute("update orders set created_at = created_at - interval '3 seconds'")
-        link.execute("update deadlines set until = until - interval '3 seconds'")
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
+        connection.execute("update orders set created_at = created_at - interval '3 seconds'")
+        connection.execute("update deadlines set until = until - interval '3 seconds'")
     assert await PostgresDeadlines(pool).evaluate() == (1, 1, False)
 
 
@@ -98,8 +100,8 @@ async def test_orders_of_the_same_moment_are_judged_together(pool: Pool) -> None
     """The next batch begins behind that moment."""
     for number in range(5):
         await kept(pool, f"o-{number}", age=60)
-    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
-        link.execute("update orders set created_at = (select min(created_at) from orders)")
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
+        connection.execute("update orders set created_at = (select min(created_at) from orders)")
 
     found = [await PostgresDeadlines(pool, batch=2).evaluate() for _ in range(2)]
 
@@ -108,7 +110,7 @@ async def test_orders_of_the_same_moment_are_judged_together(pool: Pool) -> None
 
 async def test_nothing_before_the_first_migration_is_judged(pool: Pool) -> None:
     await PostgresOrders(pool).add(an_order("o-1"))
-    with psycopg.connect(str(pool.conninfo), autocommit=True) as link:
-        link.execute("update orders set created_at = created_at - interval '1 day'")
+    with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
+        connection.execute("update orders set created_at = created_at - interval '1 day'")
 
     assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)

@@ -169,10 +169,10 @@ insert into orders (id, price, tax, final_price, status, driver_id)
 
 async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
-        async with pool.connection() as link:
+        async with pool.connection() as connection:
             for statement in MANY_DRIVERS.split(";\n")[:2]:
-                await link.execute(statement.encode())
-            await link.execute("analyze")
+                await connection.execute(statement.encode())
+            await connection.execute("analyze")
         filters = [(free, on_duty) for free in (None, True, False) for on_duty in (None, True, False)]
         for free, on_duty in filters:
             values = {"after": "d-000100", "free": free, "on_duty": on_duty, "limit": 51}
@@ -182,8 +182,8 @@ async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
 
 
 async def _reads_by_index(pool: Pool, query: str, values: Mapping[str, object]) -> None:
-    async with pool.connection() as link:
-        explained = await link.execute(b"explain " + query.encode(), values)
+    async with pool.connection() as connection:
+        explained = await connection.execute(b"explain " + query.encode(), values)
         plan = "\n".join(str(row[0]) for row in await explained.fetchall())
     assert "Seq Scan" not in plan, plan
     assert "one_live_order_per_driver" in plan, plan

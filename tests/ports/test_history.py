@@ -216,8 +216,8 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
         await slow
         committed.set()
         await reading
-        async with pool.connection() as link:
-            logged = await (await link.execute("select order_id, version from order_log")).fetchall()
+        async with pool.connection() as connection:
+            logged = await (await connection.execute("select order_id, version from order_log")).fetchall()
 
     assert sorted((entry.order_id, entry.sequence) for entry in seen) == sorted(logged)
     assert len(logged) >= writers * orders_each * 3
@@ -228,9 +228,9 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
 
 async def test_reading_on_is_an_index_scan_over_the_primary_key(clean_database: str) -> None:
     values = {"txid": "3", "id": 5, "limit": 10}
-    with psycopg.connect(clean_database) as link:
-        link.execute("set enable_seqscan = off")
-        rows = link.execute(f"explain {HISTORY.after}", values).fetchall()
+    with psycopg.connect(clean_database) as connection:
+        connection.execute("set enable_seqscan = off")
+        rows = connection.execute(f"explain {HISTORY.after}", values).fetchall()
     plan = "\n".join(row[0] for row in rows)
 
     assert "Index Cond: ((ROW(txid, id) > ROW('3'::xid8, '5'::bigint)) AND (txid < pg_snapshot_xmin(" in plan

@@ -64,16 +64,16 @@ async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
     database: str = request.getfixturevalue("clean_database")
 
     async def age_in_postgres(order_id: str, age: float, waited: float) -> None:
-        with psycopg.connect(database, autocommit=True) as link:
-            link.execute("alter table order_log disable trigger append_only")
-            link.execute(
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("alter table order_log disable trigger append_only")
+            connection.execute(
                 "update orders set created_at = created_at - %(age)s * interval '1 second', dispatched_at ="
                 " case when dispatched_at is not null then created_at + (%(waited)s - %(age)s) * interval '1 second'"
                 " end"
                 " where id = %(id)s",
                 {"id": order_id, "age": age, "waited": waited},
             )
-            link.execute(
+            connection.execute(
                 "update order_log set at = orders.created_at + %(waited)s * interval '1 second'"
                 " from orders where orders.id = order_id and orders.id = %(id)s and order_log.version = 2",
                 {"id": order_id, "waited": waited},

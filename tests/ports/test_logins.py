@@ -33,14 +33,17 @@ def fresh_server() -> Generator[Postgres]:
 
 
 def administer(server: Postgres, *statements: str) -> None:
-    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as link:
+    with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as connection:
         for statement in statements:
-            link.execute(statement.encode())
+            connection.execute(statement.encode())
 
 
 def groups(server: Postgres) -> list[str]:
-    with psycopg.connect(conninfo_of(server, "postgres")) as link:
-        return [name for (name,) in link.execute("select rolname from pg_roles where rolname ~ '^gofleet_' order by 1")]
+    with psycopg.connect(conninfo_of(server, "postgres")) as connection:
+        return [
+            name
+            for (name,) in connection.execute("select rolname from pg_roles where rolname ~ '^gofleet_' order by 1")
+        ]
 
 
 def test_databases_of_one_cluster_that_are_migrated_at_once_share_the_roles(fresh_server: Postgres) -> None:
@@ -81,8 +84,8 @@ def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_
     assert groups(fresh_server) == []
 
     administer(fresh_server, *(f"create role {group_of(role)}" for role in ORDER))
-    with psycopg.connect(database, autocommit=True) as link:
-        link.execute("select grant_to_process_roles()")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("select grant_to_process_roles()")
     make_logins(conninfo_of(fresh_server, "theirs"))
 
     for role in ORDER:
@@ -116,8 +119,8 @@ async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(f
     odd = {role: f'{role}\'s "own" \\ $1 ; drop role {role}' for role in ORDER}
     run_script(fresh_server, odd)
     database = conninfo_of(fresh_server, "gofleet")
-    with psycopg.connect(database) as link:
-        row = link.execute("show hba_file").fetchone()
+    with psycopg.connect(database) as connection:
+        row = connection.execute("show hba_file").fetchone()
         assert row is not None
     rules = Path(row[0])
     rules.write_text(f"host all {','.join(ORDER)} all scram-sha-256\n{rules.read_text()}")

@@ -25,10 +25,10 @@ from tests.databases import conninfo_of
 @pytest.fixture
 def empty_database(postgres_server: Postgres) -> Generator[str]:
     name = f"empty_{uuid4().hex[:12]}"
-    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as link:
-        link.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
         yield conninfo_of(postgres_server, name)
-        link.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def test_all_are_applied_once_and_in_order(empty_database: str) -> None:
@@ -56,9 +56,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> No
     with pytest.raises(MigrationError, match="0002_broken failed and was rolled back"):
         apply_migrations(empty_database, known=[Migration("0001_good", "create table good (id int)"), broken])
 
-    with psycopg.connect(empty_database) as link:
-        assert link.execute("select to_regclass('good'), to_regclass('half')").fetchone() == ("good", None)
-        assert link.execute("select name from schema_migrations").fetchall() == [("0001_good",)]
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("select to_regclass('good'), to_regclass('half')").fetchone() == ("good", None)
+        assert connection.execute("select name from schema_migrations").fetchall() == [("0001_good",)]
 
 
 def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
@@ -90,11 +90,11 @@ def test_other_folders_can_be_read(tmp_path: Path) -> None:
 
 
 def test_history_is_append_only(clean_database: str) -> None:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        link.execute("insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)")
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)")
         for statement in (b"update order_log set became = 'x'", b"delete from order_log"):
             with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-                link.execute(statement)
+                connection.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_history_is_append_only(clean_database: str) -> None:
 )
 def test_the_database_refuses_what_the_domain_refuses(clean_database: str, values: str) -> None:
     with (
-        psycopg.connect(clean_database, autocommit=True) as link,
+        psycopg.connect(clean_database, autocommit=True) as connection,
         pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)),
     ):
-        link.execute(
+        connection.execute(
             f"insert into orders (id, price, tax, final_price, status, driver_id, reason) values {values}".encode()
         )

@@ -267,5 +267,8 @@ async def test_a_refused_event_is_kept_for_later_and_blocks_no_other_order(store
 
 def test_the_database_refuses_money_that_is_no_number(clean_database: str) -> None:
     insert = "insert into orders (id, price, tax, final_price) values ('o-1', 'NaN', 0, 'NaN')"
-    with psycopg.connect(clean_database) as link, pytest.raises(psycopg.errors.CheckViolation, match="orders_finite"):
-        link.execute(insert)
+    with (
+        psycopg.connect(clean_database) as connection,
+        pytest.raises(psycopg.errors.CheckViolation, match="orders_finite"),
+    ):
+        connection.execute(insert)

@@ -141,8 +141,10 @@ async def test_many_are_one_commit(orders: PostgresOrders, clean_database: str) 
     read = await asyncio.gather(*(orders.get(f"o-{number:02}") for number in range(40)))
     await asyncio.gather(*(orders.save(dispatched(order, f"d-{order.id}"), a_receipt()) for order in read))
 
-    with psycopg.connect(clean_database) as link:
-        commits = dict(link.execute("select became, count(distinct txid) from order_log group by became").fetchall())
+    with psycopg.connect(clean_database) as connection:
+        commits = dict(
+            connection.execute("select became, count(distinct txid) from order_log group by became").fetchall()
+        )
     assert commits == {"PENDING": 1, "DISPATCHED": 1}
 
 
@@ -155,8 +157,8 @@ async def test_what_the_database_refuses_hurts_nobody_else(orders: PostgresOrder
 
     assert [outcomes[0], outcomes[2]] == [True, True]
     assert isinstance(outcomes[1], psycopg.errors.CheckViolation)
-    with psycopg.connect(clean_database) as link:
-        assert link.execute("select aggregate_id from outbox order by 1").fetchall() == [("o-1",), ("o-2",)]
+    with psycopg.connect(clean_database) as connection:
+        assert connection.execute("select aggregate_id from outbox order by 1").fetchall() == [("o-1",), ("o-2",)]
 
 
 async def test_a_row_that_is_locked_holds_up_its_own_caller_alone(orders: PostgresOrders, clean_database: str) -> None:

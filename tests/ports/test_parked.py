@@ -277,8 +277,8 @@ async def test_a_cause_of_a_newer_release_is_shown_as_a_failure(clean_database: 
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         parked = PostgresParked(pool)
         await parked.add(Delivery("orders.created", b"{}"), HandlingFailure.of(RuntimeError("boom")))
-        async with pool.connection() as link:
-            await link.execute("update parked set cause = 'from-the-future'")
+        async with pool.connection() as connection:
+            await connection.execute("update parked set cause = 'from-the-future'")
 
         assert [message.cause for message in await parked.list(ParkedFilter(), 10)] == [Cause.FAILED]
         assert [group.cause for group in await parked.groups(ParkedFilter(), 10)] == [Cause.FAILED]

@@ -66,9 +66,12 @@ async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
 
 
 async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
-    async with create_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool, pool.connection() as link:
-        await link.execute("select pg_sleep(0.3)")
-        await link.execute("select 1")
+    async with (
+        create_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool,
+        pool.connection() as connection,
+    ):
+        await connection.execute("select pg_sleep(0.3)")
+        await connection.execute("select 1")
 
 
 async def test_connections_that_died_in_the_pool_bother_nobody(clean_database: str) -> None:
@@ -126,5 +129,5 @@ async def test_a_claim_that_the_server_gave_up_is_unavailable(clean_database: st
 async def _nobody_holds(conninfo: str) -> bool:
     """Whether no transaction is idle in this database."""
     query = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
-    async with await AsyncConnection.connect(conninfo, autocommit=True) as link:
-        return await (await link.execute(query)).fetchone() is None
+    async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        return await (await connection.execute(query)).fetchone() is None

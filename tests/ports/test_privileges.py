@@ -55,18 +55,18 @@ every_role = pytest.mark.parametrize("role", ORDER)
 
 @pytest.fixture
 def as_owner(clean_database: str) -> Generator[psycopg.Connection]:
-    with psycopg.connect(clean_database, autocommit=True) as link:
-        yield link
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        yield connection
 
 
 @contextmanager
 def as_process(database: str, role: str) -> Generator[psycopg.Connection]:
-    with psycopg.connect(make_conninfo(database, user=login_of(role)), autocommit=True) as link:
-        yield link
+    with psycopg.connect(make_conninfo(database, user=login_of(role)), autocommit=True) as connection:
+        yield connection
 
 
-def asked(link: psycopg.Connection, query: str, *values: object) -> Any:
-    row = link.execute(query.encode(), values).fetchone()
+def asked(connection: psycopg.Connection, query: str, *values: object) -> Any:
+    row = connection.execute(query.encode(), values).fetchone()
     assert row is not None
     return row[0]
 
@@ -89,10 +89,10 @@ def test_the_documented_privileges_are_exact() -> None:
     assert shown == MAY
 
 
-def may(link: psycopg.Connection, role: str, act: str, table: str) -> bool:
+def may(connection: psycopg.Connection, role: str, act: str, table: str) -> bool:
     """With some of its columns at least."""
     kind = "table" if act in {"delete", "truncate"} else "any_column"
-    return asked(link, f"select has_{kind}_privilege(%s, %s, %s)", login_of(role), table, act)
+    return asked(connection, f"select has_{kind}_privilege(%s, %s, %s)", login_of(role), table, act)
 
 
 @every_role
@@ -165,10 +165,10 @@ REFUSED = {
 
 @every_role
 def test_what_is_not_its_work_is_refused(clean_database: str, role: str) -> None:
-    with as_process(clean_database, role) as link:
+    with as_process(clean_database, role) as connection:
         for statement in (*FOR_NOBODY, *REFUSED[role]):
             with pytest.raises(InsufficientPrivilege):
-                link.execute(statement.encode())
+                connection.execute(statement.encode())
 
 
 @every_role
@@ -208,7 +208,7 @@ async def test_a_grant_that_is_taken_away_meanwhile_is_an_outage_and_no_fault_of
     """So the message waits, and nobody is answered 500."""
     async with create_pool(make_conninfo(clean_database, user=login_of("worker")), size=1, wait_seconds=5) as pool:
         with pytest.raises(Unavailable, match="InsufficientPrivilege"):
-            async with acquire(pool) as link:
-                await link.execute("delete from outbox")
-        async with acquire(pool) as link:
-            await link.execute("select id from orders")
+            async with acquire(pool) as connection:
+                await connection.execute("delete from outbox")
+        async with acquire(pool) as connection:
+            await connection.execute("select id from orders")

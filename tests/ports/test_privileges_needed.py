@@ -52,12 +52,12 @@ class Grant(NamedTuple):
 
 
 @pytest.fixture
-def link(clean_database: str) -> Generator[psycopg.Connection]:
+def connection(clean_database: str) -> Generator[psycopg.Connection]:
     with psycopg.connect(clean_database, autocommit=True) as opened:
         yield opened
 
 
-def statements(link: psycopg.Connection, role: str) -> list[str]:
+def statements(connection: psycopg.Connection, role: str) -> list[str]:
     """With null for every value."""
     found = [AT_THE_START]
     for word in STATEMENTS[role].split():
@@ -65,29 +65,29 @@ def statements(link: psycopg.Connection, role: str) -> list[str]:
         queries = Queries(file).statements
         found += queries.values() if name == "*" else [queries[name]]
     if role != "fleet":  # whoever moves an order writes its history
-        row = link.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
+        row = connection.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
         assert row is not None
         for columns in re.findall(r"insert into order_log \(([^)]*)\)", row[0]):
             found.append(f"insert into order_log ({columns}) values ({', '.join('null' for _ in columns.split(','))})")
     return [re.sub(r"%\(\w+\)s", "null", statement).replace("%%", "%") for statement in found]
 
 
-def grants(link: psycopg.Connection, role: str) -> list[Grant]:
+def grants(connection: psycopg.Connection, role: str) -> list[Grant]:
     whole = "select privilege_type, relname, '' from pg_class, aclexplode(relacl)"
     columns = "select privilege_type, attrelid::regclass::text, attname from pg_attribute, aclexplode(attacl)"
     theirs = "where grantee = %(group)s::regrole"
-    found = link.execute(f"{whole} {theirs} union all {columns} {theirs}".encode(), {"group": group_of(role)})
+    found = connection.execute(f"{whole} {theirs} union all {columns} {theirs}".encode(), {"group": group_of(role)})
     return [Grant(*row) for row in found.fetchall()]
 
 
-def refused(link: psycopg.Connection, role: str, asked: list[str]) -> list[str]:
+def refused(connection: psycopg.Connection, role: str, asked: list[str]) -> list[str]:
     """Those statements for which the role lacks a privilege."""
     found: list[str] = []
     for statement in asked:
         try:
-            with link.transaction(force_rollback=True):
-                link.execute(sql.SQL("set local role {}").format(sql.Identifier(group_of(role))))
-                link.execute(f"explain {statement}".encode())
+            with connection.transaction(force_rollback=True):
+                connection.execute(sql.SQL("set local role {}").format(sql.Identifier(group_of(role))))
+                connection.execute(f"explain {statement}".encode())
         except psycopg.errors.InsufficientPrivilege:
             found.append(statement)
     return found
@@ -104,28 +104,28 @@ def test_every_statement_is_somebodys() -> None:
 
 
 @every_role
-def test_a_role_may_do_all_that_it_does(link: psycopg.Connection, role: str) -> None:
-    assert refused(link, role, statements(link, role)) == []
+def test_a_role_may_do_all_that_it_does(connection: psycopg.Connection, role: str) -> None:
+    assert refused(connection, role, statements(connection, role)) == []
 
 
 @every_role
-def test_without_any_of_its_grants_something_is_refused(link: psycopg.Connection, role: str) -> None:
-    asked, idle = statements(link, role), list[Grant]()
-    assert len(grants(link, role)) > 10
-    for grant in grants(link, role):
-        with link.transaction(force_rollback=True):
-            link.execute(grant.revoking(role))
-            if not refused(link, role, asked):
+def test_without_any_of_its_grants_something_is_refused(connection: psycopg.Connection, role: str) -> None:
+    asked, idle = statements(connection, role), list[Grant]()
+    assert len(grants(connection, role)) > 10
+    for grant in grants(connection, role):
+        with connection.transaction(force_rollback=True):
+            connection.execute(grant.revoking(role))
+            if not refused(connection, role, asked):
                 idle.append(grant)
 
     assert idle == []
 
 
-def test_granting_again_restores_exactly_these(link: psycopg.Connection) -> None:
-    before = {role: sorted(grants(link, role)) for role in ORDER}
-    link.execute("grant delete, select, update (outcome) on inbox to gofleet_api")
-    link.execute("revoke insert (id) on orders from gofleet_api")
+def test_granting_again_restores_exactly_these(connection: psycopg.Connection) -> None:
+    before = {role: sorted(grants(connection, role)) for role in ORDER}
+    connection.execute("grant delete, select, update (outcome) on inbox to gofleet_api")
+    connection.execute("revoke insert (id) on orders from gofleet_api")
 
-    link.execute("select grant_to_process_roles()")
+    connection.execute("select grant_to_process_roles()")
 
-    assert {role: sorted(grants(link, role)) for role in ORDER} == before
+    assert {role: sorted(grants(connection, role)) for role in ORDER} == before

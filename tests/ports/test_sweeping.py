@@ -126,8 +126,8 @@ async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_ane
         order = await orders.get("o-1")
         order.redispatch(by=CLIENT)
         await orders.save(order)
-        with psycopg.connect(clean_database, autocommit=True) as link:
-            link.execute("update outbox set published_at = now()")
+        with psycopg.connect(clean_database, autocommit=True) as connection:
+            connection.execute("update outbox set published_at = now()")
         assert await orders.republish_pending(AT_ONCE, 10) == ["o-1"]
         assert await orders.oldest_pending_seconds() < 60
 
@@ -191,6 +191,6 @@ async def test_a_repeated_command_is_applied_once(store: Store) -> None:
 
 def _let_wait(conninfo: str, seconds: float) -> None:
     """All orders have waited for so long, and all their news was published."""
-    with psycopg.connect(conninfo, autocommit=True) as link:
-        link.execute("update outbox set published_at = now()")
-        link.execute("update orders set pending_since = now() - %s * interval '1 second'", (seconds,))
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("update outbox set published_at = now()")
+        connection.execute("update orders set pending_since = now() - %s * interval '1 second'", (seconds,))

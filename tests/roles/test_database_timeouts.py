@@ -42,8 +42,8 @@ async def an_api(
 
 
 def waits_for_a_lock(database: str) -> bool:
-    with psycopg.connect(database, autocommit=True) as link:
-        waiting = link.execute(
+    with psycopg.connect(database, autocommit=True) as connection:
+        waiting = connection.execute(
             "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         )
         return waiting.fetchone() is not None

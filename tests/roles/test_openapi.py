@@ -216,15 +216,15 @@ def _examples(media: dict[str, Any]) -> list[Any]:
 
 def test_every_link_matches_an_operation_and_its_parameters() -> None:
     by_name = {operation["operationId"]: operation for operation in OPERATIONS.values()}
-    links = [
-        (name, link["parameters"])
+    response_links = [
+        (name, each["parameters"])
         for route in OPERATIONS
         for _, response in responses(route)
-        for name, link in response.get("links", {}).items()
+        for name, each in response.get("links", {}).items()
     ]
 
-    assert len(links) > 10
-    for name, parameters in links:
+    assert len(response_links) > 10
+    for name, parameters in response_links:
         assert {each.rpartition(".")[2] for each in parameters} <= {
             each["name"] for each in by_name[name]["parameters"]
         }

@@ -31,10 +31,12 @@ async def test_what_waits_is_counted_and_stands_while_postgres_is_away(clean_dat
             await orders.add(an_order(f"o-{number}"))
         with moved("gofleet_messages_parked_total", queue=DISPATCH_QUEUE):
             await parked.add(Delivery(DISPATCH_QUEUE, b""), CRASH_LOOP)
-        with psycopg.connect(clean_database, autocommit=True) as link:
-            link.execute("update orders set pending_since = now() - interval '70 seconds' where id = 'o-1'")
-            link.execute("update outbox set created_at = now() - interval '40 seconds' where aggregate_id = 'o-1'")
-            link.execute("update outbox set failed_at = now() where aggregate_id = 'o-2'")
+        with psycopg.connect(clean_database, autocommit=True) as connection:
+            connection.execute("update orders set pending_since = now() - interval '70 seconds' where id = 'o-1'")
+            connection.execute(
+                "update outbox set created_at = now() - interval '40 seconds' where aggregate_id = 'o-1'"
+            )
+            connection.execute("update outbox set failed_at = now() where aggregate_id = 'o-2'")
 
         began = time.time()
         await measure()

@@ -218,11 +218,11 @@ async def test_statements_are_told_by_their_names_and_never_by_their_values(
     pool = create_pool(clean_database, size=1, wait_seconds=5)
     async with pool, exporting("test", collector.endpoint):
         with span("a request"):
-            async with acquire(pool) as link:
-                await link.execute(Queries("drivers").put, {"id": "ana", "name": "canary", "on_duty": True})
-                await link.execute("select 1")
+            async with acquire(pool) as connection:
+                await connection.execute(Queries("drivers").put, {"id": "ana", "name": "canary", "on_duty": True})
+                await connection.execute("select 1")
                 with pytest.raises(NotNullViolation):
-                    await link.execute(Queries("drivers").put, {"id": "bea", "name": None, "on_duty": True})
+                    await connection.execute(Queries("drivers").put, {"id": "bea", "name": None, "on_duty": True})
 
     good, bad, whole = collector.spans()
     assert [good.name, bad.name] == ["drivers.put", "drivers.put"]

@@ -142,12 +142,12 @@ async def test_i17_a_management_api_that_is_away_is_unknown(world: VerifiedInsta
 
 
 async def test_i18_a_forgotten_transaction(world: VerifiedInstallation, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with await psycopg.AsyncConnection.connect(world.dsn) as link:
-        await link.execute("select 1")
+    async with await psycopg.AsyncConnection.connect(world.dsn) as connection:
+        await connection.execute("select 1")
         await world.expect_none()  # not for long
         monkeypatch.setattr(servers, "IDLE_SECONDS", 0.0)
 
-        await world.expect_violations("I18", str(link.info.backend_pid), says="idle in transaction (gofleet)")
+        await world.expect_violations("I18", str(connection.info.backend_pid), says="idle in transaction (gofleet)")
 
 
 async def test_i18_a_lock_that_is_waited_for_too_long(world: VerifiedInstallation) -> None:

@@ -119,14 +119,14 @@ class VerifiedInstallation:
 
     def execute(self, *statements: str) -> None:
         """By somebody who may do anything: no trigger of the database is in the way."""
-        with psycopg.connect(self.dsn, autocommit=True) as link:
-            link.execute("set session_replication_role = replica")
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("set session_replication_role = replica")
             for statement in statements:
-                link.execute(statement.encode())
+                connection.execute(statement.encode())
 
     def value(self, query: str) -> Any:
-        with psycopg.connect(self.dsn, autocommit=True) as link:
-            row = link.execute(query.encode()).fetchone()
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            row = connection.execute(query.encode()).fetchone()
         assert row is not None
         return row[0]
 

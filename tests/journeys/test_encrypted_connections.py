@@ -74,10 +74,10 @@ def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
             (data / there).chmod(0o600)
             shutil.chown(data / there, data.stat().st_uid, data.stat().st_gid)
         (data / "pg_hba.conf").write_text(f"hostssl all all {HOST}/32 scram-sha-256\n")
-        with psycopg.connect(at.url, sslmode="disable", autocommit=True) as link:
-            _give_password(link, at.user)
-            link.execute("alter system set ssl = on")
-            link.execute("select pg_reload_conf()")
+        with psycopg.connect(at.url, sslmode="disable", autocommit=True) as connection:
+            _give_password(connection, at.user)
+            connection.execute("alter system set ssl = on")
+            connection.execute("select pg_reload_conf()")
         migrated = connection_string(
             host=at.host, port=at.port, user=at.user, password=PASSWORD, database=at.database,
             sslmode="verify-full", sslrootcert=str(certificates / "authority.pem"),
@@ -85,14 +85,14 @@ def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Ge
         )  # fmt: skip
         apply_migrations(migrated)
         make_logins(migrated)
-        with psycopg.connect(migrated, autocommit=True) as link:
+        with psycopg.connect(migrated, autocommit=True) as connection:
             for role in ORDER:
-                _give_password(link, login_of(role))
+                _give_password(connection, login_of(role))
         yield server
 
 
-def _give_password(link: psycopg.Connection, user: str) -> None:
-    link.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(user), sql.Literal(PASSWORD)))
+def _give_password(connection: psycopg.Connection, user: str) -> None:
+    connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(user), sql.Literal(PASSWORD)))
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +197,8 @@ async def test_an_order_travels_over_encrypted_links(
 
 def _encrypted_in_postgres(environment: dict[str, str]) -> set[bool]:
     query = "select ssl from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'gofleet'"
-    with psycopg.connect(parts.conninfo(_settings(environment))) as link:
-        return {encrypted for (encrypted,) in link.execute(query).fetchall()}
+    with psycopg.connect(parts.conninfo(_settings(environment))) as connection:
+        return {encrypted for (encrypted,) in connection.execute(query).fetchall()}
 
 
 def _ports_in_redis(environment: dict[str, str]) -> set[int]:
