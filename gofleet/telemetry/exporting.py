@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -19,8 +20,10 @@ from opentelemetry.sdk.trace.sampling import (
     TraceIdRatioBased,
 )
 
+from opentelemetry.trace import Span, SpanKind, get_current_span
+
 from gofleet import __version__
-from gofleet.telemetry.tracing import start_unrecorded_span, tracing_by
+from gofleet.telemetry.tracing import Attributes, StartSpan, start_unrecorded_span, tracing_by
 from gofleet.waiting import first_of
 
 FLUSH_SECONDS = 3.0
@@ -62,9 +65,24 @@ async def exporting(
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
+    start_span = provider.get_tracer("gofleet", __version__).start_span
     try:
-        with tracing_by(provider.get_tracer("gofleet", __version__).start_span):
+        with tracing_by(_dropping_unsampled(start_span) if sampler.startswith("parentbased_") else start_span):
             yield provider
     finally:
         # With the collector unavailable this blocks for seconds: in a thread, and with a bound.
         await first_of(asyncio.create_task(asyncio.to_thread(provider.shutdown)), timeout=FLUSH_SECONDS)
+
+
+def _dropping_unsampled(start_span: StartSpan) -> StartSpan:
+    """`start_span`, without asking a parent-based sampler about the child of an unsampled span: it is never recorded.
+
+    At a share of 1 % most spans are such children; the SDK takes 5 us to drop one, this 2.5.
+    """
+
+    def start(name: str, context: Context | None, kind: SpanKind, attributes: Attributes) -> Span:
+        parent = get_current_span(context).get_span_context()
+        unsampled = parent.is_valid and not parent.trace_flags.sampled
+        return (start_unrecorded_span if unsampled else start_span)(name, context, kind, attributes)
+
+    return start
