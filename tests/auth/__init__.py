@@ -1,1 +1,1 @@
-"""Who is let in, and to what."""
+"""Authentication and authorisation: tokens, keys, roles, scopes and rate limits."""

@@ -1,4 +1,4 @@
-"""Tokens that must not be taken, each with a part of the reason that must be given for it."""
+"""Forged tokens, each with a part of the error that refuses it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.auth.mint import (
     AUDIENCE,
     CURVE,
     FIRST,
+    FOREIGN_KEY,
     ISSUER,
     MISSING,
-    STRANGER,
     by_secret,
     claims,
     encoded,
@@ -42,7 +42,7 @@ def _payload(**changed: object) -> bytes:
 
 
 def _twice(name: str, value: object) -> bytes:
-    """One claim once more, at the end, where most readers take it from."""
+    """A payload with one claim twice; most parsers use the last one."""
     return _payload()[:-1] + f', "{name}": {json.dumps(value)}}}'.encode()
 
 
@@ -63,7 +63,7 @@ def _flipped() -> str:
 Row = tuple[Callable[[], str], str]
 PEM = FIRST.as_pem(private=False)
 ROWS: dict[str, Row] = {
-    # how it is signed
+    # signature
     "alg none": (lambda: unsigned({**HEADER, "alg": "none"}, claims()), ALGORITHM),
     "alg NoNe": (lambda: unsigned({**HEADER, "alg": "NoNe"}, claims()), ALGORITHM),
     "alg missing": (lambda: unsigned({"typ": "at+jwt", "kid": "first"}, claims(), b"x" * 256), ALGORITHM),
@@ -79,27 +79,27 @@ ROWS: dict[str, Row] = {
     "payload swapped": (_swapped, SIGNATURE),
     "ES256 of zeros": (lambda: unsigned({**HEADER, "kid": "curve", "alg": "ES256"}, claims(), bytes(64)), SIGNATURE),
     "ES256 too short": (lambda: unsigned({**HEADER, "kid": "curve", "alg": "ES256"}, claims(), b"x"), SIGNATURE),
-    # by which key
-    "another's key by the same name": (lambda: token(key=STRANGER), SIGNATURE),
+    # key
+    "another's key by the same name": (lambda: token(key=FOREIGN_KEY), SIGNATURE),
     "another's curve key": (
         lambda: token(key=ECKey.generate_key("P-256", parameters={"kid": "curve"})),
         SIGNATURE,
     ),
-    "kid unknown": (lambda: token(kid="nobody"), NO_KEY),
+    "kid unknown": (lambda: token(kid="unknown"), NO_KEY),
     "kid missing": (lambda: token(kid=MISSING), NO_KID),
     "kid empty": (lambda: token(kid=""), NO_KID),
     "kid a number": (lambda: unsigned({**HEADER, "kid": 1}, claims(), b"x" * 256), NO_KID),
-    "kid a path": (lambda: token(key=STRANGER, kid="../../../../dev/null"), NO_KEY),
-    "kid SQL": (lambda: token(key=STRANGER, kid="first' OR '1'='1"), NO_KEY),
+    "kid a path": (lambda: token(key=FOREIGN_KEY, kid="../../../../dev/null"), NO_KEY),
+    "kid SQL": (lambda: token(key=FOREIGN_KEY, kid="first' OR '1'='1"), NO_KEY),
     "kid too long": (lambda: token(kid="k" * 257), NO_KID),
-    "a key in the header": (lambda: token(key=STRANGER, jwk=STRANGER.as_dict(private=False)), FORBIDDEN),
-    "jku": (lambda: token(key=STRANGER, jku="http://127.0.0.1:9/keys"), FORBIDDEN),
-    "x5u": (lambda: token(key=STRANGER, x5u="http://127.0.0.1:9/chain"), FORBIDDEN),
+    "a key in the header": (lambda: token(key=FOREIGN_KEY, jwk=FOREIGN_KEY.as_dict(private=False)), FORBIDDEN),
+    "jku": (lambda: token(key=FOREIGN_KEY, jku="http://127.0.0.1:9/keys"), FORBIDDEN),
+    "x5u": (lambda: token(key=FOREIGN_KEY, x5u="http://127.0.0.1:9/chain"), FORBIDDEN),
     "crit": (lambda: token(crit=["exp"]), FORBIDDEN),
     "crit unknown": (lambda: signed(_header(crit=["x-evil"], **{"x-evil": 1}), _payload(), FIRST, "RS256"), FORBIDDEN),
     "b64 false": (lambda: token(b64=False, crit=["b64"]), FORBIDDEN),
     "b64 without crit": (lambda: token(b64=False), FORBIDDEN),
-    # for whom, and from whom
+    # audience and issuer
     "aud wrong": (lambda: token(claims(aud="account")), CLAIMS),
     "aud missing": (lambda: token(claims(aud=MISSING)), CLAIMS),
     "aud a list without us": (lambda: token(claims(aud=["account", f"{AUDIENCE}2"])), CLAIMS),
@@ -108,7 +108,7 @@ ROWS: dict[str, Row] = {
     "iss with a slash more": (lambda: token(claims(iss=f"{ISSUER}/")), CLAIMS),
     "iss missing": (lambda: token(claims(iss=MISSING)), CLAIMS),
     "iss a list": (lambda: token(claims(iss=[ISSUER, "https://evil.example.com"])), CLAIMS),
-    # when
+    # validity
     "expired": (lambda: token(claims(iat=_now(-400), exp=_now(-31))), CLAIMS),
     "exp missing": (lambda: token(claims(exp=MISSING)), CLAIMS),
     "exp a text": (lambda: token(claims(exp="99999999999")), CLAIMS),
@@ -126,21 +126,21 @@ ROWS: dict[str, Row] = {
     "iat a fraction": (lambda: token(claims(iat=_now() + 0.5)), WHOLE),
     "nbf in the future": (lambda: token(claims(nbf=_now(60))), CLAIMS),
     "nbf a text": (lambda: token(claims(nbf="now")), CLAIMS),
-    # of whom
+    # subject
     "sub missing": (lambda: token(claims(sub=MISSING)), CLAIMS),
     "sub empty": (lambda: token(claims(sub="")), "the token's"),
     "sub a number": (lambda: token(claims(sub=7)), CLAIMS),
     "sub SQL": (lambda: token(claims(sub="ana' OR '1'='1")), NAME),
     "sub with a line break": (lambda: token(claims(sub="ana\n")), NAME),
     "sub too long": (lambda: token(claims(sub="a" * 65)), NAME),
-    # what it is
+    # type
     "ID token of Keycloak": (lambda: token(claims(typ="ID"), typ="JWT"), KIND),
     "refresh token of Keycloak": (lambda: token(claims(typ="Refresh"), typ="JWT"), KIND),
     "ID token of others": (lambda: token(claims(nonce="n"), typ="JWT"), KIND),
     "logout token": (lambda: token(claims(), typ="logout+jwt"), KIND),
     "no type at all": (lambda: token(claims(), typ=MISSING), KIND),
     "typ a list": (lambda: signed(_header(typ=["at+jwt"]), _payload(), FIRST, "RS256"), "signature"),
-    # whether two readers would read the same
+    # ambiguous encodings
     "sub twice": (lambda: token(_twice("sub", "admin")), UNIQUE),
     "roles twice": (lambda: token(_twice("roles", ["admin"])), UNIQUE),
     "alg twice": (lambda: signed(b'{"alg":"none",' + _header()[1:], _payload(), FIRST, "RS256"), UNIQUE),
@@ -151,7 +151,7 @@ ROWS: dict[str, Row] = {
     "payload nested deeply": (lambda: token(b'{"a":' + b"[" * 2500 + b"]" * 2500 + b"}"), "the token's"),
     "header a list": (lambda: signed(b"[]", _payload(), FIRST, "RS256"), "not a JSON object"),
     "header no JSON": (lambda: signed(b"alg=none", _payload(), FIRST, "RS256"), UNIQUE),
-    # what is no token
+    # not a token
     "empty": (lambda: "", NO_JWT),
     "one part": (lambda: "abc", NO_JWT),
     "five parts, as if encrypted": (lambda: "a.b.c.d.e", NO_JWT),

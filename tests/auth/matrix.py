@@ -1,4 +1,4 @@
-"""Who may do what, as the operators of a delivery service would say it; and what the API makes of it."""
+"""The expected permissions of each role on each route, and how the API's responses differ from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.makers import CENTRE, a_position, an_order
 from tests.roles.conftest import World
 
 EVERY_SCOPE = frozenset(Scope)
-PEOPLE: Mapping[str, Role] = {
+CALLERS: Mapping[str, Role] = {
     "customer-a": Role.CUSTOMER,
     "customer-b": Role.CUSTOMER,
     "driver-x": Role.DRIVER,
@@ -31,11 +31,11 @@ PEOPLE: Mapping[str, Role] = {
     "admin-m": Role.ADMIN,
     "service-s": Role.SERVICE,
 }
-"""`customer-a` and `driver-x` own the order and the record that everything is about; `-b` and `-y` have others."""
-STRANGERS = {Role.CUSTOMER: "customer-b", Role.DRIVER: "driver-y"}
+"""Roles by name. `customer-a` and `driver-x` own the order and the driver record of each call; `-b` and `-y` do not."""
+NOT_OWNERS = {Role.CUSTOMER: "customer-b", Role.DRIVER: "driver-y"}
 ORDER, OTHER, DRIVER, OTHER_DRIVER = "order-aa", "order-bb", "driver-x", "driver-y"
 NOWHERE = {ORDER: "order-zz", DRIVER: "driver-z"}
-"""Ids as long as theirs that nothing has."""
+"""Unknown ids of the same length."""
 
 ANYTHING, OWN, NOTHING = "anything", "own", "nothing"
 STAFF = {"dispatcher": ANYTHING, "admin": ANYTHING, "service": ANYTHING}
@@ -69,7 +69,7 @@ EXPECTED: Mapping[str, Mapping[str, str] | None] = {
     "explainProblem": None,
     "showResource": None,
 }
-"""By operation; None = whoever asks. Who is not named may not."""
+"""Permissions by operation and role; a role not listed has none. None = no authentication required."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Call:
 
 
 async def authenticate(token: str) -> Principal:
-    """Tokens are names."""
-    if token not in PEOPLE:
-        raise Unauthenticated("nobody of that name")
-    return Principal.named(token, frozenset({PEOPLE[token]}), EVERY_SCOPE)
+    """The principal whose name the token is."""
+    if token not in CALLERS:
+        raise Unauthenticated("unknown name")
+    return Principal.named(token, frozenset({CALLERS[token]}), EVERY_SCOPE)
 
 
 def bearing(name: str) -> dict[str, str]:
-    """The headers by which somebody says who they are."""
+    """The headers of a request by that caller."""
     return {"Authorization": f"Bearer {name}"}
 
 
@@ -103,15 +103,15 @@ def calls(document: Mapping[str, Any]) -> Iterator[Call]:
 
 
 async def settled(world: World) -> None:
-    """Two drivers, each with an order of another customer; a message that was given up."""
+    """Two drivers, each with an order of another customer; a parked message."""
     for driver, order, customer in ((DRIVER, ORDER, "customer-a"), (OTHER_DRIVER, OTHER, "customer-b")):
         await world.drivers.put(Driver(driver, driver.title(), True))
         await world.fleet.register(Driver(driver, driver.title(), True))
         await world.fleet.update_position(a_position(driver))
         await world.orders.add(an_order(order, customer_id=customer))
-        held = await world.orders.get(order)
-        held.dispatch(driver, by=WORKER)
-        await world.orders.save(held)
+        saved = await world.orders.get(order)
+        saved.dispatch(driver, by=WORKER)
+        await world.orders.save(saved)
     await world.parked.add(
         Delivery(DISPATCH_QUEUE, b"{}"), HandlingFailure(Cause.MALFORMED, "Malformed", "it is no event")
     )
@@ -120,18 +120,18 @@ async def settled(world: World) -> None:
 @asynccontextmanager
 async def serving_all(world: World) -> AsyncGenerator[httpx.AsyncClient]:
     stop = asyncio.Event()
-    following = asyncio.create_task(world.tail.run(stop))
+    feed = asyncio.create_task(world.tail.run(stop))
     app = api_app(world.api(), authenticator=Authenticator(authenticate))
     async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
         async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:
             yield client
         world.stopping.set()
     stop.set()
-    await following
+    await feed
 
 
-async def asked(client: httpx.AsyncClient, call: Call, name: str | None) -> httpx.Response:
-    """What somebody is answered; of a stream, only that it begins."""
+async def sent(client: httpx.AsyncClient, call: Call, name: str | None) -> httpx.Response:
+    """The response to that caller; of a stream only its headers."""
     headers = {"X-Request-Id": "same-for-all", "If-Match": "*"}
     if name is not None:
         headers |= bearing(name)
@@ -167,27 +167,27 @@ async def violations(calls: Iterable[Call], name: str | None) -> list[str]:
 async def _wrong(client: httpx.AsyncClient, call: Call, name: str | None) -> str | None:
     expected = EXPECTED[call.operation]
     if expected is None:
-        return _differs(await asked(client, call, name), 200)
+        return _differs(await sent(client, call, name), 200)
     if name is None:
-        return _differs(await asked(client, call, name), 401)
-    may = expected.get(PEOPLE[name].value, NOTHING)
+        return _differs(await sent(client, call, name), 401)
+    may = expected.get(CALLERS[name].value, NOTHING)
     if may == NOTHING:
-        return _differs(await asked(client, call, name), 403)
-    if may == ANYTHING or name not in STRANGERS.values():
-        answer = await asked(client, call, name)
+        return _differs(await sent(client, call, name), 403)
+    if may == ANYTHING or name not in NOT_OWNERS.values():
+        answer = await sent(client, call, name)
         return (
             f"status {answer.status_code}" if answer.status_code in {401, 403, 404} or answer.is_server_error else None
         )
-    return await _told_apart(client, call, name)
+    return await _distinguishable(client, call, name)
 
 
-async def _told_apart(client: httpx.AsyncClient, call: Call, name: str) -> str | None:
+async def _distinguishable(client: httpx.AsyncClient, call: Call, name: str) -> str | None:
     """Resources of another owner must look as if they did not exist."""
     (there, nowhere), *_ = ((id, other) for id, other in NOWHERE.items() if id in call.path)
-    foreign = await asked(client, call, name)
-    missing = await asked(client, Call(call.operation, call.method, call.path.replace(there, nowhere), call.body), name)
+    foreign = await sent(client, call, name)
+    missing = await sent(client, Call(call.operation, call.method, call.path.replace(there, nowhere), call.body), name)
     if foreign.status_code != 404:
-        return f"a foreign one is answered {foreign.status_code}"
+        return f"the status of a foreign one is {foreign.status_code}"
     if foreign.text.replace(there, nowhere) != missing.text:
         return f"a foreign one is {foreign.text}, a missing one {missing.text}"
     same = {name: value for name, value in foreign.headers.items() if name != "date"}

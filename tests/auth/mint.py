@@ -1,4 +1,4 @@
-"""An issuer's workshop: honest tokens, and forged ones."""
+"""Valid and forged access tokens."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ AUDIENCE = "gofleet-api"
 ALL_SCOPES = "openid orders:read orders:write drivers:read drivers:write operations"
 FIRST = RSAKey.generate_key(2048, parameters={"kid": "first", "use": "sig", "alg": "RS256"})
 CURVE = ECKey.generate_key("P-256", parameters={"kid": "curve", "use": "sig", "alg": "ES256"})
-STRANGER = RSAKey.generate_key(2048, parameters={"kid": "first"})
+FOREIGN_KEY = RSAKey.generate_key(2048, parameters={"kid": "first"})
 """Key of another issuer under the same key id."""
 MISSING: Any = object()
 Json = dict[str, Any]
 
 
 def claims(**changed: object) -> Json:
-    """Of an access token that is taken, with these changed; `MISSING` leaves one out."""
+    """Claims of a valid access token with changes; `MISSING` omits one."""
     now = int(time.time())
     usual: Json = {
         "iss": ISSUER,
@@ -48,22 +48,26 @@ def token(
     alg: str | None = None,
     **header: object,
 ) -> str:
-    """Signed by `key`. The payload may be anything, as bytes."""
-    said: Json = {"typ": "at+jwt", "kid": key.kid, "alg": alg or ("RS256" if isinstance(key, RSAKey) else "ES256")}
-    said = {name: value for name, value in {**said, **header}.items() if value is not MISSING}
+    """A token signed by `key`; a payload of bytes is signed as it is."""
+    full_header: Json = {
+        "typ": "at+jwt",
+        "kid": key.kid,
+        "alg": alg or ("RS256" if isinstance(key, RSAKey) else "ES256"),
+    }
+    full_header = {name: value for name, value in {**full_header, **header}.items() if value is not MISSING}
     body = payload if isinstance(payload, bytes) else json.dumps(claims() if payload is None else payload).encode()
-    return signed(json.dumps(said).encode(), body, key, said["alg"])
+    return signed(json.dumps(full_header).encode(), body, key, full_header["alg"])
 
 
 def signed(header: bytes, payload: bytes, key: Key, algorithm: str) -> str:
-    """Signed as it is, byte for byte: libraries would refuse to write some of these headers."""
+    """A token of these bytes: libraries refuse to write some of the headers."""
     text = f"{encoded(header)}.{encoded(payload)}"
     model = jws.JWSRegistry.algorithms[algorithm]
     return f"{text}.{encoded(model.sign(text.encode(), key))}"
 
 
 def by_secret(header: Mapping[str, object], payload: Mapping[str, object], secret: bytes) -> str:
-    """HS256, with whatever is taken for the secret."""
+    """A token signed with HS256 and any bytes as the secret."""
     text = f"{encoded(json.dumps(header).encode())}.{encoded(json.dumps(payload).encode())}"
     return f"{text}.{encoded(hmac.new(secret, text.encode(), hashlib.sha256).digest())}"
 
@@ -78,5 +82,5 @@ def encoded(part: bytes) -> str:
 
 
 def published(*keys: Key) -> dict[str, list[Json]]:
-    """As an issuer publishes them (RFC 7517)."""
+    """A JWK set (RFC 7517) of the public keys."""
     return {"keys": [dict(key.as_dict(private=False)) for key in keys]}

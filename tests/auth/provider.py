@@ -1,4 +1,4 @@
-"""An OpenID provider over HTTP that publishes whatever it is told to."""
+"""An OpenID provider over HTTP that serves the documents which a test gives it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Page:
 
 @dataclass
 class Provider:
-    """`pages` by path; `asked` are the paths that somebody asked for."""
+    """`pages` by path; `requests` are the requested paths, in order."""
 
     url: str = ""
     pages: dict[str, Page] = field(default_factory=dict[str, Page])
-    asked: list[str] = field(default_factory=list[str])
+    requests: list[str] = field(default_factory=list[str])
 
     def publish(self, keys: object, **metadata: object) -> None:
-        """Those keys, and metadata that lead to them."""
-        said = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **metadata}
-        self.pages[METADATA] = Page(200, json.dumps(said).encode())
+        """Serve a key set, and metadata that refer to it."""
+        document = {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **metadata}
+        self.pages[METADATA] = Page(200, json.dumps(document).encode())
         self.pages["/keys"] = Page(200, json.dumps(keys).encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        self.asked.append(scope["path"])
+        self.requests.append(scope["path"])
         page = self.pages.get(scope["path"], Page(404, b"{}"))
         await respond(send, page.status, "application/json", page.body, ("location", page.location))
 

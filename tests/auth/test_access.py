@@ -1,4 +1,4 @@
-"""Every route, by everybody, about their own and about what is not theirs."""
+"""Every route with every role, on resources of its own and of another owner."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gofleet.domain.order import Order, Owner
 from gofleet.domain.principal import Principal, Role, Scope
 from gofleet.ports import OrderFilter
 from tests.auth.matrix import (
+    CALLERS,
     EVERY_SCOPE,
     EXPECTED,
     ORDER,
     OTHER,
-    PEOPLE,
     bearing,
     calls,
     serving_all,
@@ -34,24 +34,24 @@ from tests.makers import CENTRE
 from tests.roles.conftest import World
 
 CALLS = {call.operation: call for call in calls(committed_openapi())}
-EVERYBODY = [None, *PEOPLE]
+EVERY_CALLER = [None, *CALLERS]
 
 
-def test_every_route_has_its_row() -> None:
+def test_every_route_has_a_row() -> None:
     assert EXPECTED.keys() == CALLS.keys()
     assert ACCESS.keys() == {name for name, expected in EXPECTED.items() if expected is not None}
 
 
-@pytest.mark.parametrize("name", EVERYBODY, ids=str)
-async def test_everybody_may_do_what_they_should_and_nothing_else(name: str | None) -> None:
+@pytest.mark.parametrize("name", EVERY_CALLER, ids=str)
+async def test_permissions_equal_the_table(name: str | None) -> None:
     assert await violations([CALLS[operation] for operation in EXPECTED], name) == []
 
 
-def _everything(*_: object, **__: object) -> bool:
+def _always(*_: object, **__: object) -> bool:
     return True
 
 
-def _all_of_it(principal: Principal, _: str) -> Caller:
+def _any_role(principal: Principal, _: str) -> Caller:
     return Caller(principal)
 
 
@@ -60,13 +60,13 @@ def _nothing(*_: object) -> None:
 
 
 MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
-    "whose order it is": (Order, "is_of", _everything, "showOrder", "customer-b"),
-    "whose order is cancelled": (Order, "is_of", _everything, "cancelOrder", "customer-b"),
-    "whose order is delivered": (Order, "is_of", _everything, "deliverOrder", "driver-y"),
-    "whose timeline it is": (Order, "is_of", _everything, "showTimeline", "driver-y"),
-    "which driver it is": (Caller, "check_driver", _nothing, "showDriver", "driver-y"),
-    "whose position it is": (Caller, "check_driver", _nothing, "moveDriver", "driver-y"),
-    "the role": (auth, "authorise", _all_of_it, "listParkedMessages", "customer-a"),
+    "owner of an order read": (Order, "is_of", _always, "showOrder", "customer-b"),
+    "owner of an order cancelled": (Order, "is_of", _always, "cancelOrder", "customer-b"),
+    "driver of an order delivered": (Order, "is_of", _always, "deliverOrder", "driver-y"),
+    "owner of a timeline": (Order, "is_of", _always, "showTimeline", "driver-y"),
+    "driver of a record": (Caller, "check_driver", _nothing, "showDriver", "driver-y"),
+    "driver of a position": (Caller, "check_driver", _nothing, "moveDriver", "driver-y"),
+    "the role": (auth, "authorise", _any_role, "listParkedMessages", "customer-a"),
 }
 
 
@@ -74,14 +74,14 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
 async def test_each_predicate_is_needed(
     monkeypatch: pytest.MonkeyPatch, mutant: tuple[Any, str, Any, str, str]
 ) -> None:
-    where, name, instead, operation, person = mutant
+    where, name, instead, operation, caller = mutant
     monkeypatch.setattr(where, name, instead)
 
-    assert await violation(CALLS[operation], person) is not None
+    assert await violation(CALLS[operation], caller) is not None
 
 
 @pytest.mark.parametrize("scope", Scope)
-def test_a_token_without_the_scope_may_not_do_what_its_owner_may(scope: Scope) -> None:
+def test_a_token_without_the_scope_is_denied(scope: Scope) -> None:
     admin = Principal.named("m", frozenset(Role), EVERY_SCOPE - {scope})
     for operation, row in ACCESS.items():
         if row.scope is not scope:
@@ -92,12 +92,12 @@ def test_a_token_without_the_scope_may_not_do_what_its_owner_may(scope: Scope) -
         assert refused.value.scope == scope
 
 
-def test_what_has_no_row_is_for_nobody() -> None:
+def test_an_operation_without_a_row_is_denied() -> None:
     with pytest.raises(PermissionDenied):
         authorise(Principal.named("m", frozenset(Role), EVERY_SCOPE), "dropEverything")
 
 
-def test_who_is_several_things_owns_as_each_of_them() -> None:
+def test_a_principal_with_several_roles_owns_by_each_of_them() -> None:
     both = Principal.named("ana", frozenset({Role.CUSTOMER, Role.DRIVER}), EVERY_SCOPE)
     assert authorise(both, "listOrders").owner == Owner("ana", "ana")
     assert authorise(both, "cancelOrder").owner == Owner("ana", None)
@@ -120,17 +120,17 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     ("name", "seen"), [("customer-a", [ORDER]), ("driver-y", [OTHER]), ("admin-m", [OTHER, ORDER])]
 )
-async def test_a_list_shows_ones_own(client: httpx.AsyncClient, name: str, seen: list[str]) -> None:
+async def test_a_list_shows_own_orders(client: httpx.AsyncClient, name: str, seen: list[str]) -> None:
     answer = await client.get("/api/v1/orders", headers=bearing(name))
     assert [order["id"] for order in answer.json()["items"]] == seen
 
 
-async def test_a_filter_does_not_lead_to_others(client: httpx.AsyncClient) -> None:
+async def test_a_filter_shows_no_foreign_orders(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/orders?driver_id=driver-y", headers=bearing("driver-x"))
     assert answer.json() == {"items": [], "next_cursor": None}
 
 
-async def test_a_customers_order_is_theirs(client: httpx.AsyncClient, world: World) -> None:
+async def test_a_customer_creates_orders_for_itself(client: httpx.AsyncClient, world: World) -> None:
     order = {"id": "new", "price": 10.0, "tax": 1.0}
     answer = await client.post("/api/v1/orders", json=order, headers=bearing("customer-a"))
     assert (answer.status_code, answer.json()["customer_id"]) == (201, "customer-a")
@@ -142,7 +142,7 @@ async def test_a_customers_order_is_theirs(client: httpx.AsyncClient, world: Wor
     assert (again.status_code, again.json()) == (200, answer.json())
 
 
-async def test_nobody_orders_for_another_customer(client: httpx.AsyncClient, world: World) -> None:
+async def test_a_customer_cannot_create_an_order_for_another(client: httpx.AsyncClient, world: World) -> None:
     order = {"id": "new", "price": 10.0, "tax": 1.0, "customer_id": "customer-b"}
     answer = await client.post("/api/v1/orders", json=order, headers=bearing("customer-a"))
     assert answer.status_code == 422
@@ -152,7 +152,7 @@ async def test_nobody_orders_for_another_customer(client: httpx.AsyncClient, wor
     assert (allowed.status_code, allowed.json()["customer_id"]) == (201, "customer-b")
 
 
-async def test_a_foreign_order_of_the_same_id_is_not_told(client: httpx.AsyncClient) -> None:
+async def test_a_conflict_does_not_reveal_a_foreign_order(client: httpx.AsyncClient) -> None:
     answer = await client.post(
         "/api/v1/orders", json={"id": OTHER, "price": 10.0, "tax": 1.0}, headers=bearing("customer-a")
     )
@@ -161,7 +161,7 @@ async def test_a_foreign_order_of_the_same_id_is_not_told(client: httpx.AsyncCli
     assert "driver-y" not in answer.text
 
 
-async def test_a_timeline_tells_roles_and_not_names(client: httpx.AsyncClient) -> None:
+async def test_a_timeline_shows_roles_instead_of_names(client: httpx.AsyncClient) -> None:
     await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
     answer = await client.get(f"/api/v1/orders/{ORDER}/events", headers=bearing("customer-a"))
     assert [event["actor"] for event in answer.json()["items"]] == ["client", "worker", "dispatcher"]
@@ -183,7 +183,7 @@ async def _followed(client: httpx.AsyncClient, name: str, act: Callable[[], Any]
     return events
 
 
-async def test_a_stream_tells_of_ones_own(client: httpx.AsyncClient) -> None:
+async def test_a_stream_has_own_orders_only(client: httpx.AsyncClient) -> None:
     async def act() -> None:
         await client.post(f"/api/v1/orders/{OTHER}/deliver", headers=bearing("driver-y"))
         await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
@@ -197,7 +197,7 @@ async def test_a_stream_tells_of_ones_own(client: httpx.AsyncClient) -> None:
     assert [event["actor"] for event in customer] == ["dispatcher", "customer:customer-a"]
 
 
-async def test_a_driver_hears_that_an_order_was_taken_from_them(client: httpx.AsyncClient) -> None:
+async def test_a_driver_receives_the_redispatch_of_its_order(client: httpx.AsyncClient) -> None:
     async def act() -> None:
         await client.post(f"/api/v1/orders/{OTHER}/redispatch", headers=bearing("dispatcher-d"))
         await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
@@ -218,11 +218,11 @@ async def test_a_map_of_drivers_is_not_for_customers(client: httpx.AsyncClient) 
         (None, 'Bearer realm="gofleet"'),
         ("", 'Bearer realm="gofleet", error="invalid_token"'),
         ("Bearer", 'Bearer realm="gofleet", error="invalid_token"'),
-        ("Bearer nobody", 'Bearer realm="gofleet", error="invalid_token"'),
+        ("Bearer unknown", 'Bearer realm="gofleet", error="invalid_token"'),
         ("Basic YWRtaW46YWRtaW4=", 'Bearer realm="gofleet", error="invalid_token"'),
     ],
 )
-async def test_who_is_not_known_is_asked_for_a_token(
+async def test_an_unauthenticated_request_gets_a_challenge(
     client: httpx.AsyncClient, value: str | None, challenge: str
 ) -> None:
     answer = await client.get("/api/v1/orders", headers={} if value is None else {"Authorization": value})
@@ -230,20 +230,20 @@ async def test_who_is_not_known_is_asked_for_a_token(
     assert answer.json()["type"] == "/problems/unauthenticated"
 
 
-async def test_two_tokens_are_none(client: httpx.AsyncClient) -> None:
+async def test_two_tokens_are_refused(client: httpx.AsyncClient) -> None:
     answer = await client.get("/api/v1/orders", headers=[("Authorization", "Bearer admin-m")] * 2)
     assert answer.status_code == 401
 
 
-async def test_the_scheme_is_told_without_case(client: httpx.AsyncClient) -> None:
+async def test_the_scheme_is_case_insensitive(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/orders", headers={"Authorization": "bEARER admin-m"})).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/v1/docs", "/api/v1/openapi.json", "/health/live", "/problems/forbidden"])
-async def test_what_is_about_nobody_is_for_everybody(client: httpx.AsyncClient, path: str) -> None:
+async def test_public_routes_need_no_token(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 200
 
 
-def test_filters_without_an_owner_are_everybodys() -> None:
+def test_filters_without_an_owner_match_every_order() -> None:
     assert OrderFilter().owner is None
     assert HistoryFilter().owner is None

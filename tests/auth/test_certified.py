@@ -1,4 +1,4 @@
-"""Tokens of a provider that we did not write, got in each way that there is, and what the API makes of them."""
+"""Tokens of a certified OpenID provider, by every grant, at the API."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def a_key(name: str) -> RSAKey:
 
 
 @asynccontextmanager
-async def trusting(issuer: Issuer, patience: RefreshPolicy | None = None) -> AsyncGenerator[httpx.AsyncClient]:
-    """An API that takes the issuer's tokens."""
+async def trusting(issuer: Issuer, policy: RefreshPolicy | None = None) -> AsyncGenerator[httpx.AsyncClient]:
+    """An API that accepts the issuer's tokens."""
     asking = oidc.Issuer(issuer.url)
-    keys = JwksCache(asking.keys, patience)
+    keys = JwksCache(asking.keys, policy)
     tokens = TokenVerifier(keys, TokenRules(issuer.url, "gofleet-api"))
     app = api_app(World().api(), authenticator=Authenticator(tokens.principal, issuer=issuer.url))
     async with (
@@ -64,14 +64,14 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_a_service_comes_in_by_client_credentials(place: Path) -> None:
+async def test_a_service_authenticates_by_client_credentials(place: Path) -> None:
     with issuing(place, [a_key("one")]) as issuer:
         async with trusting(issuer) as client:
-            token = issuer.of_shop()
+            token = issuer.shop_token()
             created = await client.post("/api/v1/orders", json=ORDER, headers=bearer(token))
             assert (created.status_code, created.json()["status"]) == (201, "PENDING")
-            told = await client.get("/api/v1/orders/o-1/events", headers=bearer(token))
-            assert told.json()["items"][0]["actor"] == "service:shop"
+            timeline = await client.get("/api/v1/orders/o-1/events", headers=bearer(token))
+            assert timeline.json()["items"][0]["actor"] == "service:shop"
             refused = await client.get("/api/v1/drivers", headers=bearer(token))
             assert refused.status_code == 403
             assert refused.json()["detail"] == "the token does not have the scope drivers:read"
@@ -82,7 +82,7 @@ def by_code(issuer: Issuer, name: str) -> Mapping[str, str]:
     """Authorization code with PKCE (RFC 7636), as a web page would do it."""
     verifier = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-    asked = {
+    request = {
         "client_id": "web",
         "response_type": "code",
         "redirect_uri": CALLBACK,
@@ -91,14 +91,14 @@ def by_code(issuer: Issuer, name: str) -> Mapping[str, str]:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    back = Browser(name).visit(f"{issuer.metadata['authorization_endpoint']}?{urlencode(asked)}", CALLBACK)
+    back = Browser(name).visit(f"{issuer.metadata['authorization_endpoint']}?{urlencode(request)}", CALLBACK)
     [code] = parse_qs(urlsplit(back).query)["code"]
     return issuer.token(
         grant_type="authorization_code", client_id="web", code=code, redirect_uri=CALLBACK, code_verifier=verifier
     )
 
 
-async def test_people_come_in_by_code_and_an_id_token_does_not(place: Path) -> None:
+async def test_a_user_authenticates_by_code_and_an_id_token_is_refused(place: Path) -> None:
     with issuing(place, [a_key("one")]) as issuer:
         async with trusting(issuer) as client:
             got = by_code(issuer, "ana")
@@ -111,21 +111,21 @@ async def test_people_come_in_by_code_and_an_id_token_does_not(place: Path) -> N
             assert moved.json()["status"] == "CANCELLED"
 
 
-async def test_keys_are_rotated_and_taken_back(place: Path) -> None:
+async def test_keys_are_rotated_and_withdrawn(place: Path) -> None:
     first, second = a_key("one"), a_key("two")
     port = port_from(19_500)
-    patience = RefreshPolicy(fresh_seconds=0.2, between_seconds=0.1)
-    async with trusting(Issuer(f"http://127.0.0.1:{port}"), patience) as client:
+    policy = RefreshPolicy(fresh_seconds=0.2, between_seconds=0.1)
+    async with trusting(Issuer(f"http://127.0.0.1:{port}"), policy) as client:
 
         async def status(token: str) -> int:
             return (await client.get("/api/v1/orders", headers=bearer(token))).status_code
 
         with issuing(place, [first], port) as issuer:
-            old = issuer.of_shop()
+            old = issuer.shop_token()
             assert await status(old) == 200
-        assert await status(old) == 200  # nobody is there to be asked
+        assert await status(old) == 200  # the provider is stopped
         with issuing(place, [second, first], port) as issuer:
-            new = issuer.of_shop()
+            new = issuer.shop_token()
             assert [await status(new), await status(old)] == [200, 200]
         with issuing(place, [second], port) as issuer:
 
@@ -136,12 +136,12 @@ async def test_keys_are_rotated_and_taken_back(place: Path) -> None:
             assert await status(new) == 200
 
 
-async def test_who_wants_in_is_told_where_to_go(place: Path) -> None:
+async def test_the_protected_resource_metadata_name_the_issuer(place: Path) -> None:
     with issuing(place, [a_key("one")]) as issuer:
         async with trusting(issuer) as client:
-            told = (await client.get("/.well-known/oauth-protected-resource")).json()
-    assert told["authorization_servers"] == [issuer.url]
-    assert "orders:read" in told["scopes_supported"]
+            metadata = (await client.get("/.well-known/oauth-protected-resource")).json()
+    assert metadata["authorization_servers"] == [issuer.url]
+    assert "orders:read" in metadata["scopes_supported"]
 
 
 def gofleet(*words: str, home: Path, **more: str) -> subprocess.Popen[str]:
@@ -155,12 +155,12 @@ def gofleet(*words: str, home: Path, **more: str) -> subprocess.Popen[str]:
     )
 
 
-async def test_a_person_logs_in_from_a_terminal(place: Path, tmp_path: Path) -> None:
+async def test_a_user_logs_in_from_a_terminal(place: Path, tmp_path: Path) -> None:
     with issuing(place, [a_key("one")]) as issuer:
         async with trusting(issuer) as client:
             url = str(client.base_url)
-            said = await asyncio.to_thread(_logged_in, url, tmp_path)
-            assert "logged in at" in said
+            output = await asyncio.to_thread(_logged_in, url, tmp_path)
+            assert "logged in at" in output
             kept = tmp_path / "gofleet" / "tokens.json"
             assert stat.S_IMODE(kept.stat().st_mode) == 0o600
             listed = await asyncio.to_thread(_run, "orders", "list", "--url", url, "--json", home=tmp_path)
@@ -173,18 +173,18 @@ async def test_a_person_logs_in_from_a_terminal(place: Path, tmp_path: Path) -> 
             assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 1
 
 
-async def test_a_service_logs_in_by_its_secret(place: Path, tmp_path: Path) -> None:
+async def test_a_service_logs_in_with_its_secret(place: Path, tmp_path: Path) -> None:
     with issuing(place, [a_key("one")]) as issuer:
         async with trusting(issuer) as client:
             url = str(client.base_url)
             words = ("login", "--url", url, "--client-id", "shop", "--scope", "orders:read")
-            code, said, _ = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("shop-secret"))
-            assert (code, "logged in" in said) == (0, True)
+            code, output, _ = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("shop-secret"))
+            assert (code, "logged in" in output) == (0, True)
             assert (await asyncio.to_thread(_run, "orders", "list", "--url", url, home=tmp_path))[0] == 0
             wrong = await asyncio.to_thread(_run, *words, home=tmp_path, **secret("wrong"))
             assert wrong[0] == 1
             assert "the issuer rejected" in wrong[2]
-            token = issuer.of_shop("orders:read")
+            token = issuer.shop_token("orders:read")
             by_option = ("orders", "list", "--token", token, "--url", url)
             assert (await asyncio.to_thread(_run, *by_option, home=tmp_path / "empty"))[0] == 0
 
@@ -194,19 +194,19 @@ def secret(text: str) -> dict[str, str]:
 
 
 def _logged_in(url: str, home: Path) -> str:
-    """What `gofleet login` says, while a person opens the page that it names."""
+    """Output of `gofleet login`, while a user opens the page that it prints."""
     process = gofleet("login", "--url", url, home=home)
     assert process.stdout is not None
     first = process.stdout.readline()
     found = re.search(r"open (\S+) and", first)
     assert found, first + (process.stderr.read() if process.stderr else "")
     Browser("ana").visit(found[1])
-    rest, complained = process.communicate(timeout=LOGIN_SECONDS)
-    assert process.returncode == 0, complained
+    rest, errors = process.communicate(timeout=LOGIN_SECONDS)
+    assert process.returncode == 0, errors
     return rest
 
 
 def _run(*words: str, home: Path, **more: str) -> tuple[int, str, str]:
     process = gofleet(*words, home=home, **more)
-    said, complained = process.communicate(timeout=LOGIN_SECONDS)
-    return process.returncode, said, complained
+    output, errors = process.communicate(timeout=LOGIN_SECONDS)
+    return process.returncode, output, errors

@@ -1,4 +1,4 @@
-"""What is taken from an issuer: only what can be keys of its own."""
+"""Reading an issuer's metadata and keys: only valid keys of the configured issuer are accepted."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ async def _keys(url: str, **more: Any) -> list[str]:
         await issuer.close()
 
 
-async def test_its_keys_are_where_its_metadata_say(provider: Provider) -> None:
+async def test_keys_are_read_where_the_metadata_say(provider: Provider) -> None:
     assert await _keys(provider.url) == ["curve", "first"]
-    assert provider.asked == [METADATA, "/keys"]
+    assert provider.requests == [METADATA, "/keys"]
 
 
-async def test_they_can_be_told_to_be_elsewhere(provider: Provider) -> None:
+async def test_a_configured_keys_url_is_used(provider: Provider) -> None:
     assert await _keys("https://login.example.com", keys_url=f"{provider.url}/keys") == ["curve", "first"]
-    assert provider.asked == ["/keys"]
+    assert provider.requests == ["/keys"]
 
 
 @pytest.mark.parametrize(
@@ -55,31 +55,31 @@ async def test_they_can_be_told_to_be_elsewhere(provider: Provider) -> None:
         ("/keys", Page(200, b" " * (RESPONSE_BYTES_MAX + 1)), "more than"),
     ],
 )
-async def test_what_is_wrong_with_it_is_an_outage(provider: Provider, path: str, page: Page, why: str) -> None:
+async def test_an_invalid_document_is_an_outage(provider: Provider, path: str, page: Page, why: str) -> None:
     provider.pages[path] = page
     with pytest.raises(Unavailable, match=why):
         await _keys(provider.url)
 
 
-async def test_nobody_there_is_an_outage(unused_tcp_port: int) -> None:
+async def test_a_refused_connection_is_an_outage(unused_tcp_port: int) -> None:
     with pytest.raises(Unavailable, match="the token issuer"):
         await _keys(f"http://127.0.0.1:{unused_tcp_port}")
 
 
-async def test_keys_of_an_encrypted_issuer_do_not_come_unencrypted() -> None:
-    class Told(Issuer):
+async def test_keys_of_an_https_issuer_are_not_read_over_http() -> None:
+    class OverHttp(Issuer):
         async def _get(self, url: str) -> bytes:
             assert url.startswith("https:"), "it asks for them all the same"
-            said = {"issuer": "https://login.example.com", "jwks_uri": "http://login.example.com/keys"}
-            return json.dumps(said).encode()
+            document = {"issuer": "https://login.example.com", "jwks_uri": "http://login.example.com/keys"}
+            return json.dumps(document).encode()
 
-    issuer = Told("https://login.example.com")
+    issuer = OverHttp("https://login.example.com")
     with pytest.raises(Unavailable, match="unencrypted"):
         await issuer.keys()
     await issuer.close()
 
 
-async def test_no_more_keys_are_taken_than_an_issuer_needs(provider: Provider) -> None:
+async def test_the_number_of_keys_is_bounded(provider: Provider) -> None:
     many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(KEYS_MAX + 5)]
     provider.pages["/keys"] = Page(200, json.dumps({"keys": many}).encode())
     assert len(await _keys(provider.url)) == KEYS_MAX
@@ -90,7 +90,7 @@ def _public(key: RSAKey | ECKey, **changed: object) -> dict[str, Any]:
 
 
 def _weak() -> dict[str, Any]:
-    """Of 1024 bits, and of no use to anybody: its number has no secret half."""
+    """A public key of 1024 bits without a private key."""
     return {"kty": "RSA", "kid": "weak", "n": encoded(b"\xc5" * 128), "e": "AQAB"}
 
 
@@ -114,12 +114,12 @@ def _weak() -> dict[str, Any]:
         pytest.param({"kid": "o"}, id="of no kind"),
     ],
 )
-def test_keys_that_are_not_taken(raw: dict[str, Any]) -> None:
+def test_invalid_keys_are_ignored(raw: dict[str, Any]) -> None:
     assert load_public_key(raw) is None
 
 
 @pytest.mark.parametrize("raw", [_public(FIRST), _public(FIRST, use=None, alg=None), _public(CURVE)])
-def test_keys_that_are(raw: dict[str, Any]) -> None:
+def test_valid_keys_are_read(raw: dict[str, Any]) -> None:
     found = load_public_key(raw)
     assert found is not None
     assert not found.is_private

@@ -1,4 +1,4 @@
-"""How often the issuer is asked for keys, and what happens when it does not answer."""
+"""Cache of an issuer's keys: how often they are fetched, and what happens in an outage."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ HOUR = 3600.0
 
 @dataclass
 class Provider:
-    """An issuer whose hours pass as told."""
+    """An issuer on a test's clock that records when its keys are fetched."""
 
     now: float = 0.0
-    away: bool = False
+    unavailable: bool = False
     published: dict[str, Key] = field(default_factory=lambda: {"first": FIRST})
-    asked: list[float] = field(default_factory=list[float])
+    fetches: list[float] = field(default_factory=list[float])
     gate: asyncio.Event | None = None
 
     async def fetch(self) -> Mapping[str, Key]:
-        self.asked.append(self.now)
+        self.fetches.append(self.now)
         if self.gate is not None:
             await self.gate.wait()
-        if self.away:
+        if self.unavailable:
             raise Unavailable("the issuer of tokens", "no answer")
         return dict(self.published)
 
-    def keys(self, patience: RefreshPolicy | None = None) -> JwksCache:
-        return JwksCache(self.fetch, patience, clock=lambda: self.now)
+    def keys(self, policy: RefreshPolicy | None = None) -> JwksCache:
+        return JwksCache(self.fetch, policy, clock=lambda: self.now)
 
 
-async def test_an_hour_of_outage_with_ten_thousand_unknown_keys_harms_nobody_who_has_one() -> None:
+async def test_an_hour_of_outage_with_ten_thousand_unknown_keys_affects_no_known_key() -> None:
     provider = Provider()
     keys = provider.keys()
     reader = TokenVerifier(keys, TokenRules(ISSUER, AUDIENCE))
     assert await keys.get("first") is FIRST
-    provider.away = True
+    provider.unavailable = True
     for number in range(10_000):
         provider.now += HOUR / 10_000
         with pytest.raises(Unauthenticated):
             await keys.get(f"random-{number}")
         if not number % 100:
             assert (await reader.principal(token())).subject == "ana"
-    assert 100 <= len(provider.asked) <= HOUR / 30 + 1
-    assert min(after - before for before, after in pairwise(provider.asked)) >= 30
+    assert 100 <= len(provider.fetches) <= HOUR / 30 + 1
+    assert min(after - before for before, after in pairwise(provider.fetches)) >= 30
 
 
-async def test_keys_are_rotated_with_an_overlap_and_without_a_refusal() -> None:
+async def test_keys_are_rotated_with_an_overlap_and_without_an_error() -> None:
     provider = Provider()
     keys = provider.keys()
     assert await keys.get("first") is FIRST
     provider.published["curve"] = CURVE
     provider.now += 31
-    assert await keys.get("curve") is CURVE  # asked for at once, for it was unknown
+    assert await keys.get("curve") is CURVE  # fetched at once, because it was unknown
     assert await keys.get("first") is FIRST
     del provider.published["first"]
     provider.now += 601
@@ -70,10 +70,10 @@ async def test_keys_are_rotated_with_an_overlap_and_without_a_refusal() -> None:
     await keys.wait_settled()
     with pytest.raises(Unauthenticated):
         await keys.get("first")
-    assert len(provider.asked) == 3
+    assert len(provider.fetches) == 3
 
 
-async def test_nobody_who_has_a_key_waits_for_a_slow_issuer() -> None:
+async def test_a_known_key_does_not_wait_for_a_slow_issuer() -> None:
     provider = Provider()
     keys = provider.keys()
     assert await keys.get("first") is FIRST
@@ -82,42 +82,42 @@ async def test_nobody_who_has_a_key_waits_for_a_slow_issuer() -> None:
     async with asyncio.timeout(5):
         assert await keys.get("first") is FIRST
     await asyncio.sleep(0)
-    assert len(provider.asked) == 2
+    assert len(provider.fetches) == 2
     await keys.close()
 
 
-async def test_all_who_wait_for_a_key_wait_for_one_fetch() -> None:
+async def test_concurrent_callers_share_one_fetch() -> None:
     provider = Provider(gate=asyncio.Event())
     keys = provider.keys()
     waiting = [asyncio.create_task(keys.get("first")) for _ in range(100)]
     await asyncio.sleep(0)
-    waiting[0].cancel()  # whoever gives up takes it from nobody
+    waiting[0].cancel()  # which cancels the fetch for no other caller
     await asyncio.wait({waiting[0]})
     assert provider.gate is not None
     provider.gate.set()
     assert await asyncio.gather(*waiting[1:]) == [FIRST] * 99
-    assert len(provider.asked) == 1
+    assert len(provider.fetches) == 1
 
 
-async def test_an_issuer_that_is_not_there_yet_is_asked_again_soon() -> None:
-    provider = Provider(away=True)
+async def test_an_unavailable_issuer_is_retried_soon() -> None:
+    provider = Provider(unavailable=True)
     keys = provider.keys()
     with logged() as lines:
         for _ in range(10):
-            with pytest.raises(Unavailable) as away:
+            with pytest.raises(Unavailable) as refused:
                 await keys.get("first")
-            assert away.value.retry_after_seconds == 2
-    assert len(provider.asked) == len(lines) == 1
-    provider.away = False
+            assert refused.value.retry_after_seconds == 2
+    assert len(provider.fetches) == len(lines) == 1
+    provider.unavailable = False
     provider.now += 2
     assert await keys.get("first") is FIRST
 
 
-async def test_keys_are_not_trusted_for_ever() -> None:
+async def test_keys_expire_when_they_cannot_be_refreshed() -> None:
     provider = Provider()
     keys = provider.keys(RefreshPolicy(keep_seconds=7200))
     assert await keys.get("first") is FIRST
-    provider.away = True
+    provider.unavailable = True
     provider.now += 7199
     assert await keys.get("first") is FIRST
     provider.now += 2
@@ -125,7 +125,7 @@ async def test_keys_are_not_trusted_for_ever() -> None:
         await keys.get("first")
 
 
-async def test_a_failure_nobody_foresaw_is_an_outage() -> None:
+async def test_an_unexpected_error_is_an_outage() -> None:
     async def broken() -> Mapping[str, Key]:
         raise ZeroDivisionError
 

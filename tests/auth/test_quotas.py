@@ -1,4 +1,4 @@
-"""How much a customer or a driver may have, and what is believed of them."""
+"""Quotas of a customer: open orders and streams; plausible positions of a driver."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.makers import CENTRE
 from tests.roles.conftest import World
 from tests.waiting import eventually
 
-MOST_OPEN = 20
-"""As tests.roles.conftest has it."""
+OPEN_ORDERS_MAX = 20
+"""The value in tests.roles.conftest."""
 
 
 @pytest.fixture
@@ -40,8 +40,10 @@ async def _order(client: httpx.AsyncClient, id: str, name: str, **more: object) 
     )
 
 
-async def test_a_customer_has_so_many_open_orders_and_no_more(client: httpx.AsyncClient) -> None:
-    first = [await _order(client, f"mine-{n}", "customer-a") for n in range(MOST_OPEN - 1)]  # one is there already
+async def test_the_number_of_a_customers_open_orders_is_bounded(client: httpx.AsyncClient) -> None:
+    first = [
+        await _order(client, f"mine-{n}", "customer-a") for n in range(OPEN_ORDERS_MAX - 1)
+    ]  # one is there already
     assert {answer.status_code for answer in first} == {201}
     refused = await _order(client, "one-more", "customer-a")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/too-many-open-orders")
@@ -54,8 +56,8 @@ async def test_a_customer_has_so_many_open_orders_and_no_more(client: httpx.Asyn
     assert (await _order(client, "for-them", "service-s", customer_id="customer-a")).status_code == 201
 
 
-async def test_an_order_that_is_over_makes_room(client: httpx.AsyncClient) -> None:
-    for number in range(MOST_OPEN - 1):
+async def test_a_finished_order_does_not_count(client: httpx.AsyncClient) -> None:
+    for number in range(OPEN_ORDERS_MAX - 1):
         assert (await _order(client, f"mine-{number}", "customer-a")).status_code == 201
     assert (await _order(client, "one-more", "customer-a")).status_code == 409
     await client.post("/api/v1/orders/mine-3/cancel", headers=bearing("customer-a"))
@@ -68,15 +70,17 @@ async def _moved(client: httpx.AsyncClient, name: str, lat: float, seconds: floa
     return await client.put("/api/v1/drivers/driver-x/position", json=fix, headers=bearing(name))
 
 
-async def test_a_driver_cannot_be_elsewhere_at_once(client: httpx.AsyncClient) -> None:
+async def test_a_driver_cannot_move_faster_than_possible(client: httpx.AsyncClient) -> None:
     far = await _moved(client, "driver-x", CENTRE.lat + 1, seconds=2)  # 111 km
     assert far.status_code == 422
     assert far.json()["detail"] == "lat and lng are further from the last position than 200 km/h allows"
     assert (await _moved(client, "driver-x", CENTRE.lat + 0.003, seconds=2)).status_code == 204  # 330 m
-    assert (await _moved(client, "dispatcher-d", CENTRE.lat + 1, seconds=3)).status_code == 204  # who knows better
+    assert (
+        await _moved(client, "dispatcher-d", CENTRE.lat + 1, seconds=3)
+    ).status_code == 204  # a dispatcher may correct it
 
 
-async def test_time_makes_a_place_believable(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_distant_position_is_plausible_after_enough_time(world: World, client: httpx.AsyncClient) -> None:
     await world.fleet.update_position(Position("driver-x", Place(CENTRE.lat, CENTRE.lng), datetime.now(UTC)))
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     was = Position("driver-x", CENTRE, hour_ago)
@@ -86,7 +90,7 @@ async def test_time_makes_a_place_believable(world: World, client: httpx.AsyncCl
     assert not was.exceeds_speed(now, 1)  # an older one is ignored, not judged
 
 
-async def test_one_customer_holds_only_so_many_streams(client: httpx.AsyncClient) -> None:
+async def test_the_number_of_a_customers_streams_is_bounded(client: httpx.AsyncClient) -> None:
     async def opened(stack: AsyncExitStack, name: str) -> int:
         stream = client.stream("GET", "/api/v1/orders/stream", headers=bearing(name))
         return (await stack.enter_async_context(stream)).status_code

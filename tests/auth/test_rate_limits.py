@@ -1,4 +1,4 @@
-"""How often who may ask, over HTTP."""
+"""Rate limits by caller and by client address, over HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def statuses(client: httpx.AsyncClient, count: int, name: str | None, **he
     return Counter([(await client.get("/api/v1/orders", headers=headers)).status_code for _ in range(count)])
 
 
-async def test_a_thousand_forged_addresses_are_one_peer() -> None:
+async def test_forged_addresses_share_the_peers_bucket() -> None:
     async with limited(None) as client:
         found = Counter[int]()
         for number in range(1000):
@@ -45,7 +45,7 @@ async def test_a_thousand_forged_addresses_are_one_peer() -> None:
     assert found == {200: 20, 429: 980}
 
 
-async def test_a_refusal_says_when_to_come_again() -> None:
+async def test_a_rejection_has_retry_after() -> None:
     async with limited(None) as client:
         first = await client.get("/api/v1/orders")
         assert first.headers["RateLimit-Policy"] == '"default";q=20;w=2000'
@@ -56,20 +56,20 @@ async def test_a_refusal_says_when_to_come_again() -> None:
     assert 1 <= int(refused.headers["Retry-After"]) <= 100
 
 
-async def test_each_known_caller_has_a_bucket_of_their_own() -> None:
+async def test_each_authenticated_caller_has_its_own_bucket() -> None:
     async with limited(authenticate) as client:
         assert await statuses(client, 50, "customer-a") == {200: 30, 429: 20}
         assert await statuses(client, 50, "customer-b") == {200: 30, 429: 20}
         assert await statuses(client, 50, "dispatcher-d") == {200: 40, 429: 10}
 
 
-async def test_wrong_tokens_are_soon_no_longer_listened_to() -> None:
+async def test_invalid_tokens_are_limited_by_address() -> None:
     async with limited(authenticate) as client:
         assert await statuses(client, 50, "nobody") == {401: 20, 429: 30}
         assert await statuses(client, 5, None) == {429: 5}
 
 
-async def test_what_is_public_is_not_counted() -> None:
+async def test_public_routes_are_not_limited() -> None:
     async with limited(authenticate) as client:
         found = Counter([(await client.get("/health/live")).status_code for _ in range(50)])
     assert found == {200: 50}

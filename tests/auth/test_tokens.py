@@ -1,4 +1,4 @@
-"""Every attack is refused, for its reason; and each check is needed: without it, an attack succeeds."""
+"""Every forged token is refused with the expected error, and without any one of the checks one is accepted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def a_reader(clock: Callable[[], float] = time.time, rules: TokenRules = RULES) 
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
-async def test_an_attack_is_refused_for_its_reason(row: tuple[Callable[[], str], str]) -> None:
+async def test_a_forged_token_is_refused_with_the_expected_error(row: tuple[Callable[[], str], str]) -> None:
     forge, why = row
     with pytest.raises(Unauthenticated) as refused:
         await a_reader().principal(forge())
@@ -41,43 +41,43 @@ async def test_an_attack_is_refused_for_its_reason(row: tuple[Callable[[], str],
 
 
 @pytest.mark.parametrize(
-    "honest",
+    "valid",
     [
         pytest.param(token, id="RFC 9068"),
-        pytest.param(lambda: token(typ="application/at+jwt"), id="with the whole media type"),
-        pytest.param(lambda: token(typ="AT+JWT"), id="types are told apart without case"),
+        pytest.param(lambda: token(typ="application/at+jwt"), id="full media type"),
+        pytest.param(lambda: token(typ="AT+JWT"), id="type in capitals"),
         pytest.param(lambda: token(key=CURVE), id="by a curve"),
         pytest.param(lambda: token(claims(typ="Bearer"), typ="JWT"), id="Keycloak"),
-        pytest.param(lambda: token(claims(aud=["account", AUDIENCE])), id="for others too"),
+        pytest.param(lambda: token(claims(aud=["account", AUDIENCE])), id="several audiences"),
         pytest.param(lambda: token(claims(exp=int(time.time()) - 20, iat=int(time.time()) - 300)), id="just over"),
         pytest.param(lambda: token(claims(iat=int(time.time()) + 20)), id="of a clock that is ahead"),
         pytest.param(lambda: token(claims(nbf=int(time.time()) + 20)), id="valid at once by that clock"),
         pytest.param(lambda: token(claims(exp=int(time.time()) + 3600)), id="as long-lived as may be"),
     ],
 )
-async def test_an_honest_token_is_taken(honest: Callable[[], str]) -> None:
-    assert (await a_reader().principal(honest())).subject == "ana"
+async def test_a_valid_token_is_accepted(valid: Callable[[], str]) -> None:
+    assert (await a_reader().principal(valid())).subject == "ana"
 
 
-async def test_who_it_is_of() -> None:
-    said = claims(
+async def test_subject_roles_and_scopes_are_read() -> None:
+    payload = claims(
         roles=["driver", "offline_access", 7],
         resource_access={AUDIENCE: {"roles": ["dispatcher"]}, "account": {"roles": ["admin"]}},
         scope="openid orders:read email",
     )
-    assert await a_reader().principal(token(said)) == Principal(
+    assert await a_reader().principal(token(payload)) == Principal(
         "ana", frozenset({Role.DRIVER, Role.DISPATCHER}), frozenset({Scope.ORDERS_READ}), "driver:ana"
     )
 
 
 @pytest.mark.parametrize("roles", [None, "admin", {"admin": True}, [["admin"]], 1])
-async def test_roles_that_are_no_list_of_names_are_none(roles: object) -> None:
+async def test_roles_that_are_not_a_list_of_names_are_ignored(roles: object) -> None:
     principal = await a_reader().principal(token(claims(roles=roles, resource_access=roles, scope=roles)))
     assert not principal.roles
     assert principal.actor == "nobody:ana"
 
 
-async def test_a_token_that_was_taken_before_is_over_in_time() -> None:
+async def test_a_cached_token_expires() -> None:
     now = time.time()
     times = iter([now, now, now + 329, now + 331, now + 331, now + 331])
     reader, given = a_reader(lambda: next(times)), token()
@@ -86,7 +86,7 @@ async def test_a_token_that_was_taken_before_is_over_in_time() -> None:
         await reader.principal(given)
 
 
-async def test_a_key_that_the_issuer_took_back_takes_its_tokens_with_it() -> None:
+async def test_cached_tokens_of_a_withdrawn_key_are_refused() -> None:
     published: dict[str, Key] = dict(KEYS)
     now = 0.0
 
@@ -98,13 +98,13 @@ async def test_a_key_that_the_issuer_took_back_takes_its_tokens_with_it() -> Non
     assert (await reader.principal(given)).subject == "ana"
     del published["first"]
     now = 601.0
-    await reader.principal(given)  # known as it is, it has the issuer asked again beside the request
+    await reader.principal(given)  # cached, it starts a refresh beside the request
     await keys.wait_settled()
     with pytest.raises(Unauthenticated, match="issuer does not have"):
         await reader.principal(given)
 
 
-async def test_no_more_tokens_are_remembered_than_may_be() -> None:
+async def test_the_token_cache_is_bounded() -> None:
     reader = a_reader(rules=TokenRules(ISSUER, AUDIENCE, remembered=3))
     for number in range(10):
         await reader.principal(token(claims(sub=f"ana-{number}")))
@@ -134,7 +134,7 @@ REMOVED = {
     "objects only": ("if not isinstance(value, dict):", "if False:"),
     "leeway": ("LEEWAY_SECONDS = 30", "LEEWAY_SECONDS = 90"),
 }
-"""Each check of the source, and what stands there once it is gone."""
+"""Each check in the source, and its replacement in the mutant."""
 
 
 @pytest.mark.parametrize("check", REMOVED.values(), ids=list(REMOVED))
@@ -148,12 +148,12 @@ async def test_each_check_is_needed(monkeypatch: pytest.MonkeyPatch, check: tupl
 
 
 async def _refused(mutant: Any, forge: Callable[[], str], why: str) -> bool:
-    """Whether the mutant does as it should: refuse it, for that reason."""
+    """Whether the mutant refuses the token with the expected error."""
     rules = mutant.TokenRules(ISSUER, AUDIENCE)
     try:
         await mutant.TokenVerifier(JwksCache(_published), rules).principal(forge())
     except Unauthenticated as error:
         return why in str(error)
-    except Exception:  # a failure nobody foresaw is an answer of 500, and no refusal
+    except Exception:  # an unexpected error would be a response of 500
         return False
     return False

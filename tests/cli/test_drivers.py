@@ -91,7 +91,7 @@ async def test_simulated_positions_are_sent_in_batches_up_to_the_limit(cli: CliS
 
 async def test_rejected_batches_make_the_simulation_fail(cli: CliSession, stub: StubServer) -> None:
     accept_all(stub, 2)
-    away = problem(503, "fleet-unavailable", "The fleet is away", "try again later")
+    away = problem(503, "fleet-unavailable", "Fleet unavailable", "try again later")
     stub.respond("POST", "/drivers/positions", away, 503)
 
     assert await simulate(cli, stub, "--count", "2", "--json") == 3

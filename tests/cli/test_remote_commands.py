@@ -41,7 +41,7 @@ async def test_lists_groups_and_shows_parked_messages(cli: CliSession) -> None:
     assert "\x1b" not in cli.stdout
 
 
-async def test_one_or_exactly_so_many_are_replayed(cli: CliSession) -> None:
+async def test_replays_one_message_or_an_exact_number(cli: CliSession) -> None:
     for n in range(3):
         await cli.park(f"o-{n}", OrderNotFound(f"o-{n}"))
     fingerprint = cli.world.parked.rows[0].message.fingerprint

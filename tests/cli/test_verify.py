@@ -1,4 +1,4 @@
-"""`gofleet verify` as a person or a pipeline would call it."""
+"""`gofleet verify`: its table, its JSON and its exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_a_healthy_installation(world: VerifiedInstallation, environment: 
     assert ended.stdout.splitlines()[-1] == "verdict: holds"
 
 
-async def test_what_is_not_given_is_said(
+async def test_invariants_without_a_ledger_or_tap_are_not_checked(
     world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
 ) -> None:
     ended = gofleet("verify", environment=environment, cwd=tmp_path)
@@ -34,20 +34,22 @@ async def test_what_is_not_given_is_said(
     assert "needs a ledger" in ended.stdout
 
 
-async def test_a_violation_names_who(world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path) -> None:
+async def test_a_violation_names_the_offenders(
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
+) -> None:
     world.execute(
         "insert into parked (queue, body, headers, reason, attempts)"
         " select 'nowhere', '', '{}', 'poison', 1 from generate_series(1, 23)"
     )
 
     table = gofleet("verify", environment={**environment, "COLUMNS": "200"}, cwd=tmp_path)
-    said = gofleet("verify", "--json", environment=environment, cwd=tmp_path)
+    as_json = gofleet("verify", "--json", environment=environment, cwd=tmp_path)
 
-    assert table.returncode == said.returncode == 1
+    assert table.returncode == as_json.returncode == 1
     assert " VIOLATED " in table.stdout
     assert "20: is parked from nowhere" in table.stdout
     assert "... and 3 more" in table.stdout
-    report = json.loads(said.stdout)
+    report = json.loads(as_json.stdout)
     (violated,) = [each for each in report["invariants"] if each["verdict"] == "violated"]
     assert (report["verdict"], violated["id"], violated["total"]) == ("violated", "I13", 23)
     assert violated["offenders"][0] == {
@@ -66,7 +68,7 @@ async def test_a_violation_names_who(world: VerifiedInstallation, environment: d
         ({"BROKER": "rabbitmq", "AMQP_PORT": "1", "RABBITMQ_HOST": "127.0.0.1"}, {"I17"}),
     ],
 )
-async def test_a_server_that_is_away_is_unknown(
+async def test_an_unavailable_server_is_unknown(
     world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path, away: dict[str, str], unknown: set[str]
 ) -> None:
     ended = gofleet("verify", "--json", environment={**environment, **away}, cwd=tmp_path)
@@ -77,7 +79,7 @@ async def test_a_server_that_is_away_is_unknown(
     assert line_labels(ended.stderr)[:3] == ["error", "why", "fix"]
 
 
-async def test_a_violation_counts_more_than_a_server_that_is_away(
+async def test_a_violation_takes_precedence_over_an_unavailable_server(
     world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
 ) -> None:
     world.execute("update outbox set published_at = null, failed_at = now() where seq = 3")
@@ -97,7 +99,7 @@ async def test_a_violation_counts_more_than_a_server_that_is_away(
         ('{"at": "\xff"}', "line 2: "),
     ],
 )
-async def test_a_corrupt_ledger_is_told_with_its_line(
+async def test_an_invalid_ledger_is_reported_with_its_line(
     world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path, line: str, why: str
 ) -> None:
     ledger = world.write("ledger", world.ledger[:1])
@@ -110,12 +112,10 @@ async def test_a_corrupt_ledger_is_told_with_its_line(
     assert line_labels(ended.stderr) == ["error", "why", "fix"]
     assert f"{ledger}, {why}" in ended.stderr
     assert ended.stdout.count(" unknown ") == 4
-    assert ended.stdout.count(" holds ") == 12  # the rest is checked all the same
+    assert ended.stdout.count(" holds ") == 12  # the others are checked
 
 
-async def test_a_ledger_that_is_not_there(
-    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path
-) -> None:
+async def test_a_missing_ledger(world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path) -> None:
     ended = gofleet("verify", "--ledger", "nowhere.jsonl", environment=environment, cwd=tmp_path)
 
     assert ended.returncode == 3

@@ -1,4 +1,4 @@
-"""`gofleet orders watch`: nothing is missed and nothing told twice, whatever the connection does."""
+"""`gofleet orders watch` prints every transition once, across lost connections."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.cli.stub_server import KEEP_OPEN, PREAMBLE, StubServer, event_bytes
 def event(sequence: int, status: str, order_id: str = "o-1", **more: object) -> dict[str, Any]:
     moved = status.lower() if sequence > 1 else "created"
     facts = {"driver_id": None, "reason": None, "actor": "worker", "at": "2026-01-31T12:00:00Z", "trace_id": None}
-    said = {"order_id": order_id, "sequence": sequence, "type": f"orders.{moved}", "status": status}
-    return {**said, **facts, **more}
+    order = {"order_id": order_id, "sequence": sequence, "type": f"orders.{moved}", "status": status}
+    return {**order, **facts, **more}
 
 
 CREATED, DISPATCHED = event(1, "PENDING"), event(2, "DISPATCHED", driver_id="ana")
@@ -29,12 +29,12 @@ DELIVERED, CANCELLED = event(3, "DELIVERED", driver_id="ana"), event(3, "CANCELL
 
 @pytest.fixture
 def watched(stub: StubServer) -> StubServer:
-    """A server that knows of one order, just created."""
+    """A server with one new order."""
     stub.respond("GET", "/orders/o-1/events", {"items": [CREATED]})
     return stub
 
 
-async def test_an_order_is_followed_to_its_end(cli: CliSession, watched: StubServer) -> None:
+async def test_watches_an_order_to_its_end(cli: CliSession, watched: StubServer) -> None:
     watched.streams.append(
         [PREAMBLE, event_bytes(DISPATCHED, "t1"), b": still here\n\n", event_bytes(DELIVERED, "t2"), KEEP_OPEN]
     )
@@ -45,7 +45,7 @@ async def test_an_order_is_followed_to_its_end(cli: CliSession, watched: StubSer
     assert "last-event-id" not in watched.requests[0].headers
 
 
-async def test_a_lost_connection_is_made_again_after_what_was_heard(cli: CliSession, watched: StubServer) -> None:
+async def test_reconnects_after_the_last_event(cli: CliSession, watched: StubServer) -> None:
     watched.streams += [
         [PREAMBLE, event_bytes(DISPATCHED, "t1"), b"id: t9\nevent: orders.deli"],
         503,
@@ -54,12 +54,12 @@ async def test_a_lost_connection_is_made_again_after_what_was_heard(cli: CliSess
 
     assert await cli.run("orders", "watch", "o-1", "--json", "--url", watched.url) == 0
     assert cli.json_lines() == [CREATED, DISPATCHED, DELIVERED]
-    tokens = [asked.headers.get("last-event-id") for asked in watched.requests_to("/orders/stream")]
+    tokens = [request.headers.get("last-event-id") for request in watched.requests_to("/orders/stream")]
     assert tokens == [None, "t1", "t1"]
     assert cli.stderr.count("connection lost") == 2
 
 
-async def test_what_happened_while_nobody_listened_is_in_the_timeline(cli: CliSession, stub: StubServer) -> None:
+async def test_events_before_the_stream_come_from_the_timeline(cli: CliSession, stub: StubServer) -> None:
     stub.respond("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, DELIVERED]})
 
     assert await cli.run("orders", "watch", "o-1", "--url", stub.url) == 0
@@ -79,7 +79,7 @@ async def test_what_happened_while_nobody_listened_is_in_the_timeline(cli: CliSe
         ("manual-dispatch", [event(2, "MANUAL_DISPATCH", reason="no_driver")], 0),
     ],
 )
-async def test_it_ends_where_until_says(
+async def test_ends_at_the_status_of_until(
     cli: CliSession, watched: StubServer, until: str, moves: list[dict[str, Any]], code: int
 ) -> None:
     watched.streams.append([PREAMBLE, *(event_bytes(move) for move in moves), KEEP_OPEN])
@@ -89,7 +89,7 @@ async def test_it_ends_where_until_says(
         assert line_labels(cli.stderr) == ["error", "why", "fix"]
 
 
-async def test_where_an_order_was_before_it_waited_again_does_not_count(cli: CliSession, stub: StubServer) -> None:
+async def test_a_status_before_a_redispatch_does_not_count(cli: CliSession, stub: StubServer) -> None:
     again = event(3, "PENDING", type="orders.redispatched")
     stub.respond("GET", "/orders/o-1/events", {"items": [CREATED, DISPATCHED, again]})
     stub.streams.append([PREAMBLE, event_bytes(event(4, "DISPATCHED")), KEEP_OPEN])
@@ -98,9 +98,7 @@ async def test_where_an_order_was_before_it_waited_again_does_not_count(cli: Cli
     assert [line["sequence"] for line in cli.json_lines()] == [1, 2, 3, 4]
 
 
-async def test_all_orders_are_followed_until_the_server_wants_nobody_to_come_back(
-    cli: CliSession, stub: StubServer
-) -> None:
+async def test_watches_all_orders_until_the_server_ends_the_stream(cli: CliSession, stub: StubServer) -> None:
     moved = {"driver_id": "ana", "lat": -23.5, "lng": -46.6, "recorded_at": "2026-01-31T12:00:00Z", "free": True}
     evil = event(1, "PENDING", "o-2", actor="\x1b]0;mine\x07\nx")
     stub.streams += [
@@ -118,7 +116,7 @@ async def test_all_orders_are_followed_until_the_server_wants_nobody_to_come_bac
     assert odd == "event message, data [1]"
 
 
-async def test_a_server_that_stays_away_is_given_up(cli: CliSession, watched: StubServer) -> None:
+async def test_gives_up_after_the_patience(cli: CliSession, watched: StubServer) -> None:
     watched.streams += [[PREAMBLE], *[503] * 1000]
 
     assert await cli.run("orders", "watch", "o-1", "--patience", "0.2", "--url", watched.url) == 3
@@ -126,7 +124,9 @@ async def test_a_server_that_stays_away_is_given_up(cli: CliSession, watched: St
 
 
 @pytest.mark.parametrize(("stream", "code"), [(404, 1), (422, 1), (503, 3)])
-async def test_a_refusal_at_first_is_told_at_once(cli: CliSession, stub: StubServer, stream: int, code: int) -> None:
+async def test_an_error_of_the_first_request_is_printed_at_once(
+    cli: CliSession, stub: StubServer, stream: int, code: int
+) -> None:
     stub.streams.append(stream)
 
     assert await cli.run("orders", "watch", "--url", stub.url) == code
@@ -134,17 +134,17 @@ async def test_a_refusal_at_first_is_told_at_once(cli: CliSession, stub: StubSer
     assert len(stub.requests) == 1
 
 
-async def test_nobody_there_is_told_at_once(cli: CliSession) -> None:
+async def test_a_refused_connection_is_printed_at_once(cli: CliSession) -> None:
     assert await cli.run("orders", "watch", "--url", "http://127.0.0.1:1") == 3
     assert line_labels(cli.stderr) == ["error", "why", "fix"]
 
 
-async def test_an_order_that_does_not_exist_is_not_waited_for(cli: CliSession, stub: StubServer) -> None:
+async def test_an_unknown_order_is_an_error(cli: CliSession, stub: StubServer) -> None:
     assert await cli.run("orders", "watch", "o-1", "--url", stub.url) == 1
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-async def test_ctrl_c_ends_it_without_a_word(watched: StubServer, tmp_path: Path, sign: signal.Signals) -> None:
+async def test_an_interrupt_ends_it_without_output(watched: StubServer, tmp_path: Path, sign: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gofleet", "orders", "watch", "o-1", "--json", "--url", watched.url],
         stdout=subprocess.PIPE,
@@ -155,13 +155,13 @@ async def test_ctrl_c_ends_it_without_a_word(watched: StubServer, tmp_path: Path
     assert process.stdout is not None
     assert json.loads(process.stdout.readline()) == CREATED
     process.send_signal(sign)
-    said, complained = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=20)
 
-    assert (said, complained) == ("", "")
+    assert (output, errors) == ("", "")
     assert process.returncode == (130 if sign is signal.SIGINT else -sign)
 
 
-async def test_a_reader_that_has_seen_enough_ends_it(stub: StubServer, tmp_path: Path) -> None:
+async def test_a_closed_pipe_ends_it(stub: StubServer, tmp_path: Path) -> None:
     stub.streams.append([PREAMBLE, *(event_bytes(event(n, "PENDING")) for n in range(1, 5000)), KEEP_OPEN])
     command = f"{sys.executable} -m gofleet orders watch --url {stub.url} | head -1"
 

@@ -65,7 +65,7 @@ def until_ready(url: str, process: subprocess.Popen[str]) -> None:
         time.sleep(0.1)
 
 
-def test_the_demo_ends_well() -> None:
+def test_the_demo_succeeds() -> None:
     first, second = (
         command.removeprefix("pip install uv && ").strip() for command in blocks("bash", ROOT / "README.md")
     )
@@ -148,7 +148,7 @@ def test_the_roles_run_against_servers_of_ones_own(
             "NAME_PREFIX": "readme.",
             **ports(),
         }
-        del environment["METRICS_PORT"]  # four on one machine: each finds one of its own
+        del environment["METRICS_PORT"]  # four roles on one machine: each takes a free one
         url = f"http://127.0.0.1:{environment['WEB_SERVER_PORT']}"
         with typed(f"{commands}\nwait", environment) as roles:
             until_ready(url, roles)
@@ -159,7 +159,7 @@ def test_the_roles_run_against_servers_of_ones_own(
 
 
 def _dispatched(url: str) -> None:
-    """The seed's order finds a driver."""
+    """Wait until the seed's order is dispatched."""
     with httpx.Client(base_url=url, timeout=5, trust_env=False) as http:
         until = time.monotonic() + 60
         place = {"lat": -23.55, "lng": -46.63}
@@ -174,7 +174,7 @@ def _dispatched(url: str) -> None:
 
 
 def _proven(commands: str, environment: dict[str, str]) -> None:
-    """As soon as the last news has arrived, every invariant holds."""
+    """Every invariant holds as soon as the last events were handled."""
     (proof,) = blocks("bash proof")
     given = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
     until = time.monotonic() + 60
@@ -189,7 +189,7 @@ def _proven(commands: str, environment: dict[str, str]) -> None:
 
 
 def _healthy(commands: str, environment: dict[str, str]) -> None:
-    """The doctor finds nothing to mend."""
+    """The doctor finds no failure."""
     (visit,) = blocks("bash doctor")
     given = "\n".join(line for line in commands.splitlines() if line.startswith("export "))
     with typed(f"{given}\n{visit}", environment) as visiting:
@@ -197,7 +197,7 @@ def _healthy(commands: str, environment: dict[str, str]) -> None:
     assert visiting.returncode == 0, output
 
 
-def test_the_logins_that_an_operator_makes_may_do_their_work(clean_database: str) -> None:
+def test_the_documented_logins_have_the_privileges_of_their_roles(clean_database: str) -> None:
     (statements,) = blocks("sql")
     logins = re.findall(r"create role (\w+) login password '.*' in role gofleet_\1;", statements)
     assert len(logins) == statements.count("\n")

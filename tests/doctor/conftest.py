@@ -1,4 +1,4 @@
-"""An installation on real servers with nothing wrong, and ways to look at it."""
+"""A healthy installation on real servers, and its diagnosis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROLES = ("fleet", "relay", "worker", "api")
 
 @dataclass
 class Installation:
-    """`environment` may be changed before it is examined; `rabbit` is its virtual host."""
+    """An installation whose `environment` a test may change before the diagnosis; `rabbit` is its virtual host."""
 
     environment: dict[str, str]
     rabbit: RabbitAddress
@@ -47,7 +47,7 @@ class Installation:
     async def expect(
         self, subject: str, check: str, state: CheckState = CheckState.FAILED, *, says: str, fix: str
     ) -> Diagnosis:
-        """Assert that this, and nothing else, is found to be wrong."""
+        """Assert that the diagnosis has this result and no other failure."""
         diagnosis = await self.diagnose()
         wrong = [finding for finding in diagnosis.results if finding.state is not CheckState.OK]
         assert [(each.subject, each.check, each.state) for each in wrong] == [(subject, check, state)], wrong
@@ -59,12 +59,12 @@ class Installation:
 
 
 def results_of(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
-    """By check."""
+    """Results of a subject by check."""
     return {finding.check: finding for finding in diagnosis.results if finding.subject == subject}
 
 
 @pytest.fixture
-async def patient(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Installation]:
+async def installation(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Installation]:
     fleet = fleet_server(
         MemoryPositions(), host="127.0.0.1", port=0, depot=None, default_radius_km=5, max_radius_km=10, claim_ms=1000
     )

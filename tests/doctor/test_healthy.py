@@ -1,4 +1,4 @@
-"""Nothing is found where nothing is wrong, and only what concerns the chosen roles is looked at."""
+"""A healthy installation has no failures, and only what the chosen roles need is checked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from gofleet.doctor import CheckState
 from tests.doctor.conftest import ROLES, Installation, results_of
 
 
-async def test_a_healthy_installation(patient: Installation) -> None:
-    diagnosis = await patient.diagnose()
+async def test_a_healthy_installation(installation: Installation) -> None:
+    diagnosis = await installation.diagnose()
 
     assert [each for each in diagnosis.results if each.state is not CheckState.OK] == []
     assert diagnosis.healthy
@@ -30,13 +30,13 @@ async def test_a_healthy_installation(patient: Installation) -> None:
         (ROLES, "rabbitmq", {"PostgreSQL", "RabbitMQ", "Redis", "fleet"}),
     ],
 )
-async def test_each_role_needs_its_own(
-    patient: Installation, roles: tuple[str, ...], broker: str, subjects: set[str]
+async def test_each_role_has_its_checks(
+    installation: Installation, roles: tuple[str, ...], broker: str, subjects: set[str]
 ) -> None:
-    patient.roles, patient.options = roles, {"url": None}
-    patient.environment["BROKER"] = broker
+    installation.roles, installation.options = roles, {"url": None}
+    installation.environment["BROKER"] = broker
 
-    diagnosis = await patient.diagnose()
+    diagnosis = await installation.diagnose()
 
     assert {each.subject for each in diagnosis.results} == subjects | {"settings", "this machine"}
     ports = {"api": "WEB_SERVER_PORT", "fleet": "GRPC_PORT"}
@@ -45,10 +45,10 @@ async def test_each_role_needs_its_own(
     }
 
 
-async def test_an_examination_that_takes_too_long_is_ended_and_told(patient: Installation) -> None:
-    patient.options = {"timeout_seconds": 0.001}
+async def test_a_check_that_exceeds_its_time_is_ended_and_reported(installation: Installation) -> None:
+    installation.options = {"timeout_seconds": 0.001}
 
-    diagnosis = await patient.diagnose()
+    diagnosis = await installation.diagnose()
 
     assert not diagnosis.healthy
     assert {each.check for each in diagnosis.results if each.subject == "PostgreSQL"} == {"answers"}

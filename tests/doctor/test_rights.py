@@ -1,4 +1,4 @@
-"""The doctor logs in as a role that may do little, and says what that role can and cannot tell."""
+"""Diagnosis with the login of a role that has few privileges."""
 
 from __future__ import annotations
 
@@ -16,58 +16,62 @@ from tests.rights.logins import Logins, rabbit_logins, redis_logins
 
 
 @pytest.fixture
-def logins(patient: Installation) -> Generator[Logins]:
-    with rabbit_logins(patient.rabbit, Topology(patient.environment["NAME_PREFIX"])) as made:
+def logins(installation: Installation) -> Generator[Logins]:
+    with rabbit_logins(installation.rabbit, Topology(installation.environment["NAME_PREFIX"])) as made:
         yield made
 
 
 @pytest.mark.parametrize("role", ["relay", "worker", "fleet"])
-async def test_a_role_that_declares_nothing_sees_that_all_is_there(
-    patient: Installation, logins: Logins, role: str
+async def test_a_role_that_declares_nothing_checks_the_topology(
+    installation: Installation, logins: Logins, role: str
 ) -> None:
-    patient.environment |= logins[role]
+    installation.environment |= logins[role]
 
-    found = results_of(await patient.diagnose(), "RabbitMQ")
+    found = results_of(await installation.diagnose(), "RabbitMQ")
 
     assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
     assert "declared externally" in found["topology"].seen
 
 
-async def test_it_names_what_others_have_to_make(patient: Installation, logins: Logins) -> None:
-    queue = f"{patient.environment['NAME_PREFIX']}orders.created.retry.5s"
-    at = patient.rabbit
+async def test_a_missing_queue_is_named_to_a_role_that_cannot_declare_it(
+    installation: Installation, logins: Logins
+) -> None:
+    queue = f"{installation.environment['NAME_PREFIX']}orders.created.retry.5s"
+    at = installation.rabbit
     url = f"{at.management_url}/api/queues/{quote(at.vhost, safe='')}/{queue}"
     async with httpx.AsyncClient(auth=(at.user, at.password), trust_env=False) as http:
         (await http.delete(url)).raise_for_status()
-    patient.environment |= logins["worker"]
+    installation.environment |= logins["worker"]
 
-    await patient.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="gofleet topology")
+    await installation.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="gofleet topology")
 
 
-async def test_who_should_declare_and_may_not_is_told_so(patient: Installation, logins: Logins) -> None:
-    patient.environment |= {**logins["worker"], "RABBITMQ_DECLARE": "on"}
+async def test_a_role_that_should_declare_without_the_privilege_is_reported(
+    installation: Installation, logins: Logins
+) -> None:
+    installation.environment |= {**logins["worker"], "RABBITMQ_DECLARE": "on"}
 
-    await patient.expect("RabbitMQ", "topology", says="not allowed to declare", fix="RABBITMQ_DECLARE=off")
+    await installation.expect("RabbitMQ", "topology", says="not allowed to declare", fix="RABBITMQ_DECLARE=off")
 
 
 ALONE = {"worker": ("worker",), "fleet": ("fleet",)}
 
 
 @pytest.fixture
-def at_redis(patient: Installation) -> Generator[Logins]:
-    at = ValkeyAddress(patient.environment["REDIS_HOST"], int(patient.environment["REDIS_PORT"]))
-    with redis_logins(at, patient.environment["NAME_PREFIX"]) as made:
+def at_redis(installation: Installation) -> Generator[Logins]:
+    at = ValkeyAddress(installation.environment["REDIS_HOST"], int(installation.environment["REDIS_PORT"]))
+    with redis_logins(at, installation.environment["NAME_PREFIX"]) as made:
         yield made
 
 
 @pytest.mark.parametrize("role", ALONE)
-async def test_a_role_at_redis_is_told_that_it_can_work_and_little_else(
-    patient: Installation, at_redis: Logins, role: str
+async def test_a_redis_user_with_the_role_s_privileges_is_healthy(
+    installation: Installation, at_redis: Logins, role: str
 ) -> None:
-    patient.environment |= at_redis[role]
-    patient.roles = ALONE[role]
+    installation.environment |= at_redis[role]
+    installation.roles = ALONE[role]
 
-    found = results_of(await patient.diagnose(), "Redis")
+    found = results_of(await installation.diagnose(), "Redis")
 
     assert {check: finding.state for check, finding in found.items()} == dict.fromkeys(found, CheckState.OK)
     assert f"as {at_redis[role]['REDIS_USER']}" in found["reachable"].seen
@@ -75,9 +79,9 @@ async def test_a_role_at_redis_is_told_that_it_can_work_and_little_else(
     assert "eviction" not in found
 
 
-async def test_one_who_plays_the_fleet_as_a_worker_is_told_what_is_refused(
-    patient: Installation, at_redis: Logins
+async def test_the_worker_s_redis_user_is_refused_commands_of_the_fleet(
+    installation: Installation, at_redis: Logins
 ) -> None:
-    patient.environment |= at_redis["worker"]
+    installation.environment |= at_redis["worker"]
 
-    await patient.expect("Redis", "commands", says="GEOSEARCH", fix="ACL")
+    await installation.expect("Redis", "commands", says="GEOSEARCH", fix="ACL")

@@ -1,4 +1,4 @@
-"""Roles that do not run, ports that are taken, and settings that do not fit production."""
+"""Diagnosis of stopped roles, used ports and settings unfit for production."""
 
 from __future__ import annotations
 
@@ -28,94 +28,94 @@ def taken() -> Generator[int]:
         yield other.getsockname()[1]
 
 
-async def test_a_fleet_that_does_not_run(patient: Installation) -> None:
-    patient.environment["GRPC_PORT"] = str(free_ports(1)[0])
-    patient.roles = ("api", "worker")
+async def test_a_stopped_fleet(installation: Installation) -> None:
+    installation.environment["GRPC_PORT"] = str(free_ports(1)[0])
+    installation.roles = ("api", "worker")
 
-    await patient.expect("fleet", "serves", says="Connection refused", fix="gofleet run --role fleet")
+    await installation.expect("fleet", "serves", says="Connection refused", fix="gofleet run --role fleet")
 
 
-async def test_a_fleet_that_will_be_started_here_may_be_missing_still(patient: Installation) -> None:
-    patient.environment["GRPC_PORT"] = str(free_ports(1)[0])
+async def test_a_fleet_that_is_to_start_here_may_be_missing(installation: Installation) -> None:
+    installation.environment["GRPC_PORT"] = str(free_ports(1)[0])
 
-    await patient.expect(
+    await installation.expect(
         "fleet", "serves", CheckState.WARNING, says="Connection refused", fix="gofleet run --role fleet"
     )
 
 
-async def test_somebody_else_where_the_fleet_should_be(patient: Installation) -> None:
-    patient.environment["GRPC_PORT"] = patient.url.rpartition(":")[2]
-    patient.roles = ("worker",)
+async def test_another_program_on_the_fleets_port(installation: Installation) -> None:
+    installation.environment["GRPC_PORT"] = installation.url.rpartition(":")[2]
+    installation.roles = ("worker",)
 
-    await patient.expect("fleet", "serves", says=patient.environment["GRPC_PORT"], fix="FLEET_HOST")
-
-
-async def test_an_api_that_is_not_there(patient: Installation) -> None:
-    patient.url = "http://127.0.0.1:1"
-
-    await patient.expect("api", "reachable", says="http://127.0.0.1:1", fix="--url")
+    await installation.expect("fleet", "serves", says=installation.environment["GRPC_PORT"], fix="FLEET_HOST")
 
 
-async def test_somebody_else_where_the_api_should_be(patient: Installation) -> None:
-    async def somebody_else(scope: Scope, receive: Receive, send: Send) -> None:
+async def test_a_stopped_api(installation: Installation) -> None:
+    installation.url = "http://127.0.0.1:1"
+
+    await installation.expect("api", "reachable", says="http://127.0.0.1:1", fix="--url")
+
+
+async def test_another_program_on_the_apis_port(installation: Installation) -> None:
+    async def other_server(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 200, "text/html", b"<html>")
 
-    async with serving(somebody_else, "127.0.0.1", 0, grace_seconds=2) as listening:
-        patient.url = listening.url
-        await patient.expect("api", "reachable", says="not GoFleet", fix="--url")
+    async with serving(other_server, "127.0.0.1", 0, grace_seconds=2) as listening:
+        installation.url = listening.url
+        await installation.expect("api", "reachable", says="not GoFleet", fix="--url")
 
 
-async def test_an_api_that_is_not_ready(patient: Installation) -> None:
-    async def away() -> None:
+async def test_an_api_that_is_not_ready(installation: Installation) -> None:
+    async def not_ready() -> None:
         raise OSError("away")
 
-    api = replace(World().api(), operations=HealthApp({"postgres": away}, ["api"]))
+    api = replace(World().api(), operations=HealthApp({"postgres": not_ready}, ["api"]))
     async with serving(api_app(api), "127.0.0.1", 0, grace_seconds=2) as listening:
-        patient.url = listening.url
-        await patient.expect("api", "ready", says="postgres", fix="/health/ready")
+        installation.url = listening.url
+        await installation.expect("api", "ready", says="postgres", fix="/health/ready")
 
 
 @pytest.mark.parametrize("setting", ["WEB_SERVER_PORT", "METRICS_PORT"])
-async def test_a_port_that_another_program_has(patient: Installation, setting: str, taken: int) -> None:
-    patient.environment[setting] = str(taken)
+async def test_a_port_used_by_another_program(installation: Installation, setting: str, taken: int) -> None:
+    installation.environment[setting] = str(taken)
 
-    await patient.expect("this machine", setting, says="in use by another program", fix=setting)
+    await installation.expect("this machine", setting, says="in use by another program", fix=setting)
 
 
-async def test_a_port_that_we_have_already(patient: Installation) -> None:
-    patient.environment["WEB_SERVER_PORT"] = patient.url.rpartition(":")[2]
+async def test_a_port_used_by_a_role(installation: Installation) -> None:
+    installation.environment["WEB_SERVER_PORT"] = installation.url.rpartition(":")[2]
 
-    found = results_of(await patient.diagnose(), "this machine")["WEB_SERVER_PORT"]
+    found = results_of(await installation.diagnose(), "this machine")["WEB_SERVER_PORT"]
 
     assert (found.state, "gofleet api already listens on it" in found.seen) == (CheckState.OK, True)
 
 
-async def test_an_address_that_is_not_ours(patient: Installation) -> None:
-    patient.environment["WEB_SERVER_HOST"] = "192.0.2.1"
+async def test_an_address_of_another_machine(installation: Installation) -> None:
+    installation.environment["WEB_SERVER_HOST"] = "192.0.2.1"
 
-    await patient.expect("this machine", "WEB_SERVER_PORT", says="EADDRNOTAVAIL", fix="address of this machine")
+    await installation.expect("this machine", "WEB_SERVER_PORT", says="EADDRNOTAVAIL", fix="address of this machine")
 
 
-async def test_failpoints(patient: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    patient.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
+async def test_failpoints(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
 
-    await patient.expect("settings", "failpoints", CheckState.WARNING, says="worker.after_lease=kill", fix="unset")
-    patient.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
+    await installation.expect("settings", "failpoints", CheckState.WARNING, says="worker.after_lease=kill", fix="unset")
+    installation.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
-    await patient.expect("settings", "failpoints", says="in production", fix="unset")
-    patient.environment["GOFLEET_FAILPOINTS"] = "nonsense"
-    await patient.expect("settings", "failpoints", says="nonsense", fix="leave it empty")
+    await installation.expect("settings", "failpoints", says="in production", fix="unset")
+    installation.environment["GOFLEET_FAILPOINTS"] = "nonsense"
+    await installation.expect("settings", "failpoints", says="nonsense", fix="leave it empty")
 
 
-async def test_what_keeps_a_role_from_starting_in_production(
-    patient: Installation, monkeypatch: pytest.MonkeyPatch
+async def test_settings_that_prevent_a_start_in_production(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patient.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
-    patient.roles = ("api",)
-    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {patient.environment["DB_PASSWORD"]})
-    await patient.expect("settings", "safety", says="DB_PASSWORD", fix="choose one of your own")
+    installation.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
+    installation.roles = ("api",)
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {installation.environment["DB_PASSWORD"]})
+    await installation.expect("settings", "safety", says="DB_PASSWORD", fix="choose one of your own")
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
-    del patient.environment["AUTH_ISSUER"]
-    await patient.expect("settings", "safety", says="AUTH_ISSUER is missing", fix="AUTH=off")
-    patient.environment["AUTH"] = "off"
-    await patient.expect("settings", "AUTH", CheckState.WARNING, says="every client", fix="AUTH_ISSUER")
+    del installation.environment["AUTH_ISSUER"]
+    await installation.expect("settings", "safety", says="AUTH_ISSUER is missing", fix="AUTH=off")
+    installation.environment["AUTH"] = "off"
+    await installation.expect("settings", "AUTH", CheckState.WARNING, says="every client", fix="AUTH_ISSUER")

@@ -1,4 +1,4 @@
-"""Each failure of a server is found, told apart from the others, and comes with what to do."""
+"""Each failure of a server has a result and a fix of its own."""
 
 from __future__ import annotations
 
@@ -22,60 +22,60 @@ from tests.databases import conninfo_of, login_of
 from tests.doctor.conftest import Installation, results_of
 from tests.waiting import eventually
 
-NOBODY = {"PostgreSQL": "DB_PORT", "RabbitMQ": "AMQP_PORT", "Redis": "REDIS_PORT"}
+PORTS = {"PostgreSQL": "DB_PORT", "RabbitMQ": "AMQP_PORT", "Redis": "REDIS_PORT"}
 
 
-@pytest.mark.parametrize("subject", NOBODY)
-async def test_a_stopped_server(patient: Installation, subject: str) -> None:
-    patient.environment[NOBODY[subject]] = "1"
+@pytest.mark.parametrize("subject", PORTS)
+async def test_a_stopped_server(installation: Installation, subject: str) -> None:
+    installation.environment[PORTS[subject]] = "1"
 
-    await patient.expect(subject, "reachable", says="Connection refused", fix="start ")
+    await installation.expect(subject, "reachable", says="Connection refused", fix="start ")
 
 
-@pytest.mark.parametrize("subject", NOBODY)
-async def test_a_server_that_listens_and_says_nothing(patient: Installation, subject: str) -> None:
+@pytest.mark.parametrize("subject", PORTS)
+async def test_a_server_that_accepts_connections_and_does_not_answer(installation: Installation, subject: str) -> None:
     async with a_silent_server() as port:
-        patient.environment[NOBODY[subject]] = str(port)
-        patient.environment["DB_CONNECT_TIMEOUT_SECONDS"] = "2"
+        installation.environment[PORTS[subject]] = str(port)
+        installation.environment["DB_CONNECT_TIMEOUT_SECONDS"] = "2"
         began = asyncio.get_running_loop().time()
 
-        await patient.expect(subject, "reachable", says=str(port), fix="accepts connections but does not answer")
+        await installation.expect(subject, "reachable", says=str(port), fix="accepts connections but does not answer")
 
         assert asyncio.get_running_loop().time() - began < 30
 
 
-async def test_a_host_that_does_not_exist(patient: Installation) -> None:
-    patient.environment["RABBITMQ_HOST"] = "nowhere.invalid"
+async def test_a_host_that_does_not_exist(installation: Installation) -> None:
+    installation.environment["RABBITMQ_HOST"] = "nowhere.invalid"
 
-    await patient.expect("RabbitMQ", "reachable", says="nowhere.invalid", fix="RABBITMQ_HOST")
+    await installation.expect("RabbitMQ", "reachable", says="nowhere.invalid", fix="RABBITMQ_HOST")
 
 
 @pytest.mark.parametrize("setting", ["RABBITMQ_PASSWORD", "RABBITMQ_USER", "RABBITMQ_VHOST"])
-async def test_a_rabbitmq_that_does_not_let_us_in(patient: Installation, setting: str) -> None:
-    patient.environment[setting] = "wrong"
+async def test_a_rabbitmq_login_that_is_refused(installation: Installation, setting: str) -> None:
+    installation.environment[setting] = "wrong"
 
-    await patient.expect("RabbitMQ", "login", says="", fix=setting)
+    await installation.expect("RabbitMQ", "login", says="", fix=setting)
 
 
 @pytest.mark.parametrize(("setting", "says"), [("DB_USER", "wrong"), ("DB_NAME", "wrong")])
-async def test_a_postgresql_that_does_not_let_us_in(patient: Installation, setting: str, says: str) -> None:
-    patient.environment[setting] = "wrong"
+async def test_a_postgresql_login_that_is_refused(installation: Installation, setting: str, says: str) -> None:
+    installation.environment[setting] = "wrong"
 
-    await patient.expect("PostgreSQL", "login", says=says, fix=setting)
+    await installation.expect("PostgreSQL", "login", says=says, fix=setting)
 
 
-async def test_a_wrong_password_of_postgresql(patient: Installation, postgres_server: Postgres) -> None:
+async def test_a_wrong_password_of_postgresql(installation: Installation, postgres_server: Postgres) -> None:
     with a_role_with_a_password(postgres_server, "carla"):
-        patient.environment |= {"DB_USER": "carla", "DB_PASSWORD": "hunter2"}
-        await eventually(lambda: _refused(conninfo(load(patient.environment, dotenv=None))))
+        installation.environment |= {"DB_USER": "carla", "DB_PASSWORD": "hunter2"}
+        await eventually(lambda: _refused(conninfo(load(installation.environment, dotenv=None))))
 
-        diagnosis = await patient.expect("PostgreSQL", "login", says="password authentication", fix="DB_PASSWORD")
+        diagnosis = await installation.expect("PostgreSQL", "login", says="password authentication", fix="DB_PASSWORD")
 
         assert "hunter2" not in str(diagnosis)
 
 
 def _refused(dsn: str) -> bool:
-    """Whether the server has read its new rules."""
+    """Whether the server has loaded its new rules."""
     try:
         psycopg.connect(dsn).close()
     except psycopg.OperationalError:
@@ -85,7 +85,7 @@ def _refused(dsn: str) -> bool:
 
 @contextmanager
 def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
-    """The servers of the tests trust everybody else who comes from this machine."""
+    """A login that needs a password; the tests' servers trust every other login from this machine."""
     with psycopg.connect(conninfo_of(server, "postgres"), autocommit=True) as connection:
         row = connection.execute("show hba_file").fetchone()
         assert row is not None
@@ -102,57 +102,57 @@ def a_role_with_a_password(server: Postgres, role: str) -> Generator[None]:
             connection.execute("select pg_reload_conf()")
 
 
-async def test_a_login_that_may_do_too_little(patient: Installation) -> None:
-    patient.environment["DB_USER"] = login_of("fleet")
-    patient.roles, patient.options = ("fleet", "relay"), {"url": None}
+async def test_a_login_without_a_privilege(installation: Installation) -> None:
+    installation.environment["DB_USER"] = login_of("fleet")
+    installation.roles, installation.options = ("fleet", "relay"), {"url": None}
 
-    await patient.expect("PostgreSQL", "privileges", says="delete on outbox", fix="grant gofleet_relay to")
+    await installation.expect("PostgreSQL", "privileges", says="delete on outbox", fix="grant gofleet_relay to")
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-async def test_a_redis_that_does_not_let_us_in(patient: Installation, password: str) -> None:
+async def test_a_redis_login_that_is_refused(installation: Installation, password: str) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).config_set("requirepass", "right")
-        patient.environment |= {"REDIS_PORT": str(at.port), "REDIS_PASSWORD": password}
+        installation.environment |= {"REDIS_PORT": str(at.port), "REDIS_PASSWORD": password}
 
-        await patient.expect("Redis", "login", says="", fix="REDIS_PASSWORD")
+        await installation.expect("Redis", "login", says="", fix="REDIS_PASSWORD")
 
 
-async def test_a_missing_migration(patient: Installation, clean_database: str) -> None:
+async def test_a_missing_migration(installation: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as connection:
         connection.execute("delete from schema_migrations where name >= '0003'")
 
-    await patient.expect("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
+    await installation.expect("PostgreSQL", "schema", says="lacks 0003", fix="gofleet migrate")
 
 
-async def test_a_database_without_a_schema(patient: Installation) -> None:
-    patient.environment["DB_NAME"] = "postgres"
+async def test_a_database_without_a_schema(installation: Installation) -> None:
+    installation.environment["DB_NAME"] = "postgres"
 
-    await patient.expect("PostgreSQL", "schema", says="lacks 0001_orders", fix="gofleet migrate")
+    await installation.expect("PostgreSQL", "schema", says="lacks 0001_orders", fix="gofleet migrate")
 
 
-async def test_a_database_from_the_future(patient: Installation, clean_database: str) -> None:
+async def test_a_database_with_later_migrations(installation: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as connection:
         connection.execute("insert into schema_migrations (name, digest) values ('9999_flight', '')")
 
-    await patient.expect(
+    await installation.expect(
         "PostgreSQL", "schema", says="9999_flight", fix="program version that this database belongs to"
     )
 
 
-async def test_a_read_only_database(patient: Installation, postgres_server: Postgres) -> None:
-    name = patient.environment["DB_NAME"]
+async def test_a_read_only_database(installation: Installation, postgres_server: Postgres) -> None:
+    name = installation.environment["DB_NAME"]
     with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
         connection.execute(f"alter database {name} set default_transaction_read_only = on".encode())
 
-    await patient.expect("PostgreSQL", "writable", says="standby", fix="primary")
+    await installation.expect("PostgreSQL", "writable", says="standby", fix="primary")
 
 
-async def test_sessions_without_our_bounds(patient: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sessions_without_timeouts(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gofleet.parts.conninfo", _without_options)  # as a pooler does
 
-    await patient.expect("PostgreSQL", "timeouts", CheckState.WARNING, says="statements 0 ms", fix="pooler")
+    await installation.expect("PostgreSQL", "timeouts", CheckState.WARNING, says="statements 0 ms", fix="pooler")
 
 
 def _without_options(settings: Any) -> str:
@@ -160,19 +160,19 @@ def _without_options(settings: Any) -> str:
     return f"host={db.host} port={db.port} user={db.user} password={db.password} dbname={db.database}"
 
 
-async def test_no_room_for_our_connections(patient: Installation) -> None:
-    patient.environment["DB_POOL_SIZE"] = "500"
+async def test_too_few_free_connections(installation: Installation) -> None:
+    installation.environment["DB_POOL_SIZE"] = "500"
 
-    await patient.expect("PostgreSQL", "connections", CheckState.WARNING, says="up to 500", fix="DB_POOL_SIZE")
+    await installation.expect("PostgreSQL", "connections", CheckState.WARNING, says="up to 500", fix="DB_POOL_SIZE")
 
 
 @pytest.mark.parametrize(
     ("seconds", "state"), [(3.0, CheckState.WARNING), (-3.0, CheckState.WARNING), (60, CheckState.FAILED)]
 )
-async def test_a_clock_that_is_wrong(patient: Installation, seconds: float, state: CheckState) -> None:
-    patient.clock = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
+async def test_a_clock_that_is_wrong(installation: Installation, seconds: float, state: CheckState) -> None:
+    installation.clock = lambda: datetime.now(UTC) + timedelta(seconds=seconds)
 
-    diagnosis = await patient.diagnose()
+    diagnosis = await installation.diagnose()
 
     for subject in ("PostgreSQL", "Redis"):
         found = results_of(diagnosis, subject)["clock"]
@@ -183,105 +183,107 @@ async def test_a_clock_that_is_wrong(patient: Installation, seconds: float, stat
 
 
 @asynccontextmanager
-async def a_channel(patient: Installation) -> AsyncGenerator[aio_pika.abc.AbstractChannel]:
-    async with await aio_pika.connect(patient.rabbit.url) as connection, connection.channel() as channel:
+async def a_channel(installation: Installation) -> AsyncGenerator[aio_pika.abc.AbstractChannel]:
+    async with await aio_pika.connect(installation.rabbit.url) as connection, connection.channel() as channel:
         yield channel
 
 
-def name_of(patient: Installation, queue: str) -> str:
-    return patient.environment["NAME_PREFIX"] + queue
+def name_of(installation: Installation, queue: str) -> str:
+    return installation.environment["NAME_PREFIX"] + queue
 
 
-async def test_a_missing_queue(patient: Installation) -> None:
-    queue = name_of(patient, "orders.created.retry.5s")
-    async with a_channel(patient) as channel:
+async def test_a_missing_queue(installation: Installation) -> None:
+    queue = name_of(installation, "orders.created.retry.5s")
+    async with a_channel(installation) as channel:
         await channel.queue_delete(queue)
 
-    await patient.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="start a relay or a worker")
-    await patient.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="start")  # and it did not come back
+    await installation.expect("RabbitMQ", "topology", says=f"{queue} missing", fix="start a relay or a worker")
+    await installation.expect(
+        "RabbitMQ", "topology", says=f"{queue} missing", fix="start"
+    )  # and the diagnosis did not declare it
 
 
-async def test_a_missing_exchange(patient: Installation) -> None:
-    async with a_channel(patient) as channel:
-        await channel.exchange_delete(name_of(patient, "orders"))
+async def test_a_missing_exchange(installation: Installation) -> None:
+    async with a_channel(installation) as channel:
+        await channel.exchange_delete(name_of(installation, "orders"))
 
-    await patient.expect("RabbitMQ", "topology", says="orders missing", fix="start a relay or a worker")
+    await installation.expect("RabbitMQ", "topology", says="orders missing", fix="start a relay or a worker")
 
 
-async def test_a_queue_of_another_type(patient: Installation) -> None:
-    queue = name_of(patient, "fleet.drivers")
-    async with a_channel(patient) as channel:
+async def test_a_queue_of_another_type(installation: Installation) -> None:
+    queue = name_of(installation, "fleet.drivers")
+    async with a_channel(installation) as channel:
         await channel.queue_delete(queue)
         await channel.declare_queue(queue, durable=True)
 
-    await patient.expect("RabbitMQ", "topology", says=f"{queue}: PRECONDITION_FAILED", fix="drain and delete it")
+    await installation.expect("RabbitMQ", "topology", says=f"{queue}: PRECONDITION_FAILED", fix="drain and delete it")
 
 
-async def test_a_queue_with_another_argument(patient: Installation) -> None:
-    patient.environment["DELIVERY_LIMIT"] = "7"
+async def test_a_queue_with_another_argument(installation: Installation) -> None:
+    installation.environment["DELIVERY_LIMIT"] = "7"
 
-    diagnosis = await patient.diagnose()
+    diagnosis = await installation.diagnose()
 
     wrong = [each for each in diagnosis.results if each.state is not CheckState.OK]
     assert [each.check for each in wrong] == ["topology"] * 2
     assert all("x-delivery-limit" in each.seen for each in wrong)
 
 
-async def test_an_exchange_of_another_type(patient: Installation) -> None:
-    name = name_of(patient, "orders")
-    async with a_channel(patient) as channel:
+async def test_an_exchange_of_another_type(installation: Installation) -> None:
+    name = name_of(installation, "orders")
+    async with a_channel(installation) as channel:
         await channel.exchange_delete(name)
         await channel.declare_exchange(name, "fanout", durable=True)
 
-    await patient.expect("RabbitMQ", "topology", says="inequivalent arg 'type'", fix="another NAME_PREFIX")
+    await installation.expect("RabbitMQ", "topology", says="inequivalent arg 'type'", fix="another NAME_PREFIX")
 
 
-async def test_a_broker_that_nobody_used_yet(patient: Installation) -> None:
-    patient.environment["NAME_PREFIX"] = "new."
+async def test_a_broker_without_any_declaration(installation: Installation) -> None:
+    installation.environment["NAME_PREFIX"] = "new."
 
-    await patient.expect(
+    await installation.expect(
         "RabbitMQ", "topology", CheckState.WARNING, says="nothing is declared yet", fix="when they start"
     )
-    async with a_channel(patient) as channel:
-        names = topology(load(patient.environment, dotenv=None)).names()
+    async with a_channel(installation) as channel:
+        names = topology(load(installation.environment, dotenv=None)).names()
         with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
             await channel.declare_queue(names[0], passive=True)
 
 
-async def test_a_redis_that_forgets_what_it_pleases(patient: Installation) -> None:
+async def test_a_redis_that_evicts_keys(installation: Installation) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).config_set("maxmemory-policy", "allkeys-lru")
-        patient.environment["REDIS_PORT"] = str(at.port)
+        installation.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.expect("Redis", "eviction", CheckState.WARNING, says="allkeys-lru", fix="noeviction")
-
-
-async def test_a_redis_that_carries_events_and_keeps_nothing(patient: Installation) -> None:
-    patient.environment["BROKER"] = "redis"
-
-    await patient.expect("Redis", "persistence", CheckState.WARNING, says="all events are lost", fix="appendonly")
+        await installation.expect("Redis", "eviction", CheckState.WARNING, says="allkeys-lru", fix="noeviction")
 
 
-async def test_a_redis_that_refuses_a_command(patient: Installation) -> None:
+async def test_a_redis_that_carries_events_without_persistence(installation: Installation) -> None:
+    installation.environment["BROKER"] = "redis"
+
+    await installation.expect("Redis", "persistence", CheckState.WARNING, says="all events are lost", fix="appendonly")
+
+
+async def test_a_redis_that_refuses_a_command(installation: Installation) -> None:
     with a_valkey() as at:
         async with redis_client(at.host, at.port) as redis:
             await cast("Any", redis).execute_command("ACL", "SETUSER", "default", "-geosearch")
-        patient.environment["REDIS_PORT"] = str(at.port)
+        installation.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.expect("Redis", "commands", says="GEOSEARCH", fix="ACL")
+        await installation.expect("Redis", "commands", says="GEOSEARCH", fix="ACL")
 
 
-async def test_a_replica_of_redis(patient: Installation) -> None:
+async def test_a_replica_of_redis(installation: Installation) -> None:
     with a_valkey() as at, a_valkey() as of:
-        # Patient, for whoever becomes a replica is busy with it for a while.
+        # A long timeout, because a server that becomes a replica is busy for a while.
         async with redis_client(at.host, at.port, timeout_seconds=10) as redis:
             client = cast("Any", redis)
             await client.execute_command("REPLICAOF", of.host, of.port)
             await eventually(lambda: _linked(client))
-        patient.environment["REDIS_PORT"] = str(at.port)
+        installation.environment["REDIS_PORT"] = str(at.port)
 
-        await patient.expect("Redis", "writable", says="replica", fix="primary")
+        await installation.expect("Redis", "writable", says="replica", fix="primary")
 
 
 async def _linked(client: Any) -> bool:
@@ -290,7 +292,7 @@ async def _linked(client: Any) -> bool:
 
 @contextmanager
 def a_valkey() -> Generator[ValkeyAddress]:
-    """One of its own, to be spoilt."""
+    """A server that a test may misconfigure."""
     server = Valkey(durable=False)
     with running(server):
         yield server.address
@@ -298,7 +300,7 @@ def a_valkey() -> Generator[ValkeyAddress]:
 
 @asynccontextmanager
 async def a_silent_server() -> AsyncGenerator[int]:
-    """Its port; it accepts connections and never says a word."""
+    """Port of a server that accepts connections and never answers."""
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with_it.append(writer)

@@ -23,7 +23,7 @@ class Program:
     pids: dict[str, list[int]]
 
     def family(self) -> set[int]:
-        """Every process it started, and those they started."""
+        """The processes that it started, and their descendants."""
         found = {pid for pids in self.pids.values() for pid in pids}
         parents = parents_by_pid()
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
@@ -40,12 +40,12 @@ def a_program(directory: Path | str, *names: str, prefix: tuple[str, ...] = ()) 
     ) as process:
         try:
             assert process.stdout
-            told = json.loads(process.stdout.readline())
-            yield Program(process, told["uid"], told["pids"])
+            started = json.loads(process.stdout.readline())
+            yield Program(process, started["uid"], started["pids"])
         finally:
             process.send_signal(signal.SIGKILL)
-            _, said = process.communicate()
-            sys.stderr.write(said)
+            _, errors = process.communicate()
+            sys.stderr.write(errors)
 
 
 def parents_by_pid() -> dict[int, int]:

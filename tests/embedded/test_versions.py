@@ -1,4 +1,4 @@
-"""The same promises with every PostgreSQL, Redis and RabbitMQ found on this machine."""
+"""Data is kept by every PostgreSQL, Redis and RabbitMQ version found on this machine."""
 
 import shutil
 from pathlib import Path
@@ -50,7 +50,7 @@ async def test_rabbitmq_keeps_its_data_through_a_stop_and_a_kill(tmp_path: Path)
 
 
 async def publish(node: RabbitMQ, body: bytes) -> None:
-    """Put a persistent message into a quorum queue, and have it confirmed."""
+    """Publish a persistent message to a quorum queue with confirmation."""
     async with await aio_pika.connect(node.address.url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("kept", durable=True, arguments={"x-queue-type": "quorum"})
@@ -59,7 +59,7 @@ async def publish(node: RabbitMQ, body: bytes) -> None:
 
 
 async def consume(node: RabbitMQ, count: int) -> list[bytes]:
-    """Take `count` messages from that queue."""
+    """Consume `count` messages of that queue."""
     async with await aio_pika.connect(node.address.url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue("kept", durable=True, arguments={"x-queue-type": "quorum"})

@@ -1,4 +1,4 @@
-"""An API on real servers, and schemathesis let loose on it. It reads the routes from the description."""
+"""Runs schemathesis against an API on real servers; it reads the routes from the description."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from tests.journeys.installation import Installation, an_installation
 from tests.makers import an_order
 
 ROOT = Path(__file__).resolve().parents[2]
-FEW = 20
-"""Parked messages and failed events that are there at the beginning."""
+ROWS = 20
+"""Parked messages and failed events at the start."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What schemathesis found: its whole `report`, and what it printed; and answers that had a marker in them."""
+    """Result of schemathesis: its `report`, its output, and responses that contained a marker."""
 
     report: dict[str, Any]
-    said: str
+    output: str
     leaks: str = ""
 
     @property
@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def flawless(self) -> bool:
-        """Whether everything was tried, and nothing found."""
+        """Whether every operation was tested and no failure found."""
         phases = {phase["status"] for phase in self.report["phases"].values()}
         operations = self.report["operations"]
         everything = operations["tested"] == operations["total"] > 0
@@ -59,7 +59,7 @@ class Outcome:
 
 @contextmanager
 def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **settings: str) -> Generator[Installation]:
-    """All roles in one process, over the migrated `database`, with Redis Streams for a broker."""
+    """All roles in one process on the migrated `database`, with Redis Streams as the broker."""
     db, redis = postgres.address, valkey.address
     environment = {
         "DB_HOST": db.host,
@@ -81,23 +81,23 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **set
 
 
 async def furnish(postgres: Postgres, database: str) -> None:
-    """Parked messages and failed events, which no request can bring about. Before any relay runs."""
+    """Add parked messages and failed events, which no request creates, before a relay runs."""
     async with create_pool(conninfo_of(postgres, database), size=2, wait_seconds=5) as pool:
         orders, parked = PostgresOrders(pool), PostgresParked(pool)
-        for number in range(FEW):
+        for number in range(ROWS):
             await orders.add(an_order(f"failed-{number}"))
             headers = {EVENT_ID: str(uuid4()), AGGREGATE_ID: f"gone-{number}"}
             await parked.add(
                 Delivery(DISPATCH_QUEUE, b"{}", headers), HandlingFailure.of(OrderNotFound(f"gone-{number}"))
             )
-        async with PostgresOutbox(pool, max_attempts=1).claiming(FEW) as claim:
+        async with PostgresOutbox(pool, max_attempts=1).claiming(ROWS) as claim:
             await claim.settle([MessageRefused("no queue takes it")] * len(claim.messages))
 
 
-def let_loose(url: str, place: Path, *, examples: int, seed: int, token: str | None = None, **told: str) -> Outcome:
-    """`examples` ideas at most for each operation and phase, the same for the same seed; files go to `place`.
+def fuzz(url: str, place: Path, *, examples: int, seed: int, token: str | None = None, **variables: str) -> Outcome:
+    """Test with at most `examples` requests for each operation and phase, equal for the same seed; files go to `place`.
 
-    With a `token`, by whoever it is of; `told` are words for the hooks, by their names in the environment.
+    `token` authenticates the requests; `variables` are environment variables that the hooks read.
     """
     report = place / "report.json"
     words = [
@@ -112,7 +112,7 @@ def let_loose(url: str, place: Path, *, examples: int, seed: int, token: str | N
     leaks = place / "leaks"
     leaks.write_text("")
     hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT), LEAKS: str(leaks)}
-    hooks |= told
+    hooks |= variables
     log = place / "schemathesis.log"
     with log.open("wb") as out:
         run(words, env={**os.environ, **hooks}, stdout=out, stderr=STDOUT, cwd=place, check=False)

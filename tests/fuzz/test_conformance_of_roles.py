@@ -1,4 +1,4 @@
-"""Whatever schemathesis thinks of, by the token of one role: the same promises, and nothing of anybody else."""
+"""Responses to generated requests of one role agree with the description and contain nothing of another owner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gofleet.embedded import Postgres, Valkey
 from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
 from tests.auth.provider import a_provider
 from tests.fuzz.hooks import CUSTOMER, MARKER
-from tests.fuzz.run import an_api, furnish, let_loose
+from tests.fuzz.run import an_api, furnish, fuzz
 from tests.makers import an_order, dispatch_to
 
 EXAMPLES = 8
@@ -22,8 +22,8 @@ SEED = 1
 FOREIGN = "zz-foreign-zz"
 
 
-async def strangers(conninfo: str) -> None:
-    """Orders, customers and drivers whose names have the marker in them."""
+async def foreign_rows(conninfo: str) -> None:
+    """Add orders, customers and drivers whose names contain the marker."""
     async with create_pool(conninfo, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for number in range(10):
@@ -37,25 +37,25 @@ async def strangers(conninfo: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", ["customer", "driver", "dispatcher", "admin"])
-async def test_whoever_asks_the_description_holds(
+async def test_responses_to_each_role_agree_with_the_description(
     role: str, postgres_server: Postgres, valkey_server: Valkey, clean_database: str, tmp_path: Path
 ) -> None:
     database = str(conninfo_to_dict(clean_database)["dbname"])
     await furnish(postgres_server, database)
-    await strangers(clean_database)
+    await foreign_rows(clean_database)
     async with a_provider() as provider:
         provider.publish(published(FIRST))
         settings = {"AUTH": "oidc", "AUTH_ISSUER": provider.url, "AUTH_AUDIENCE": AUDIENCE}
         given = token(claims(iss=provider.url, sub=f"some-{role}", roles=[role], exp=claims()["iat"] + 3000))
         with an_api(postgres_server, valkey_server, database, tmp_path, **settings) as installation:
-            told = {MARKER: FOREIGN} if role in {"customer", "driver"} else {}
-            told |= {CUSTOMER: "1"} if role == "customer" else {}
+            variables = {MARKER: FOREIGN} if role in {"customer", "driver"} else {}
+            variables |= {CUSTOMER: "1"} if role == "customer" else {}
             outcome = await asyncio.to_thread(
-                let_loose, installation.api, tmp_path, examples=EXAMPLES, seed=SEED, token=given, **told
+                fuzz, installation.api, tmp_path, examples=EXAMPLES, seed=SEED, token=given, **variables
             )
             logged = [event for process in installation.processes for event in process.events()]
 
-    assert outcome.flawless, outcome.said
+    assert outcome.flawless, outcome.output
     assert outcome.cases > 300
     assert outcome.leaks == ""
     assert [event for event in logged if event.get("event") == "request failed"] == []

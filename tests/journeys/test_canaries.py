@@ -16,7 +16,7 @@ from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
 from gofleet.embedded import Postgres, Valkey
-from tests.auth.mint import AUDIENCE, FIRST, STRANGER, claims, published, token
+from tests.auth.mint import AUDIENCE, FIRST, FOREIGN_KEY, claims, published, token
 from tests.auth.provider import a_provider
 from tests.fuzz.run import an_api
 from tests.journeys.installation import Installation
@@ -112,7 +112,7 @@ async def test_nobody_reads_a_canary(
         async with a_provider() as provider:
             provider.publish(published(FIRST))
             mine = claims(iss=provider.url, sub="canary-admin", roles=["admin"], exp=claims()["iat"] + 3000)
-            honest, forged = token(mine), token(mine, STRANGER)
+            honest, forged = token(mine), token(mine, FOREIGN_KEY)
             settings = {
                 "AUTH": "oidc",
                 "AUTH_ISSUER": provider.url,

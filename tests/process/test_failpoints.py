@@ -1,4 +1,4 @@
-"""Failpoints: armed as written, refused where they must not be, and each of them where it says it is."""
+"""Failpoints: parsing, refusal in production, and their places in the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def disarmed() -> Generator[None]:
     failpoints.arm("")
 
 
-def test_every_point_lies_somewhere_and_no_other_does() -> None:
+def test_the_failpoints_in_the_code_are_those_listed() -> None:
     placed = [
         name
         for path in PACKAGE.rglob("*.py")
@@ -45,18 +45,18 @@ def test_every_point_lies_somewhere_and_no_other_does() -> None:
         ("worker.after_lease=stop", "is not <point>"),
     ],
 )
-def test_a_wrong_spec_stops_the_start(spec: str, why: str) -> None:
+def test_an_invalid_specification_prevents_the_start(spec: str, why: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(why)):
         arm_failpoints(load({"GOFLEET_FAILPOINTS": spec}, dotenv=None))
 
 
-def test_production_refuses_them() -> None:
+def test_production_refuses_failpoints() -> None:
     environment = {"GOFLEET_ENV": "production", "GOFLEET_FAILPOINTS": "worker.after_lease=kill"}
     with pytest.raises(SettingsError, match="is set in production"):
         arm_failpoints(load(environment, dotenv=None))
 
 
-def test_it_happens_at_the_passing_that_was_said_and_once() -> None:
+def test_acts_once_at_the_given_passing() -> None:
     failpoints.arm("worker.after_lease=raise@2; relay.after_claim=raise")
 
     failpoints.hit("worker.after_lease")
@@ -66,7 +66,7 @@ def test_it_happens_at_the_passing_that_was_said_and_once() -> None:
 
 
 def _run(spec: str) -> subprocess.Popen[str]:
-    code = f"from gofleet import failpoints as f; f.arm({spec!r}); f.hit('worker.received'); print('went on')"
+    code = f"from gofleet import failpoints as f; f.arm({spec!r}); f.hit('worker.received'); print('continued')"
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -76,7 +76,7 @@ def test_kill_is_sigkill() -> None:
     assert (process.returncode, out, err) == (-signal.SIGKILL, "", "failpoint worker.received kill\n")
 
 
-def test_stop_freezes_the_process_for_so_long() -> None:
+def test_stop_freezes_the_process_for_the_given_time() -> None:
     process = _run("worker.received=stop:0.5s")
     assert process.stderr is not None
     assert process.stderr.readline() == "failpoint worker.received stop:0.5s\n"
@@ -84,5 +84,5 @@ def test_stop_freezes_the_process_for_so_long() -> None:
 
     out, _ = process.communicate(timeout=30)
 
-    assert (process.returncode, out) == (0, "went on\n")
+    assert (process.returncode, out) == (0, "continued\n")
     assert time.monotonic() - began > 0.4

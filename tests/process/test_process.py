@@ -1,4 +1,4 @@
-"""Parts, roles and the way a process ends."""
+"""Parts and roles of a process: start, drain and close."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def a_process() -> Process:
     return Process(load({"GRACE_SECONDS": "0.2"}, dotenv=None), ["test"])
 
 
-class Diary(list[str]):
-    """What opened and closed, in order."""
+class Log(list[str]):
+    """Parts opened and closed, in order."""
 
     def part(self, name: str, *needs: Part[None]) -> Part[None]:
         @asynccontextmanager
@@ -36,7 +36,7 @@ class Diary(list[str]):
 
 
 async def test_parts_open_once_and_close_in_reverse() -> None:
-    diary, process = Diary(), a_process()
+    diary, process = Log(), a_process()
     database = diary.part("database")
     roles = [diary.part("fleet", database), diary.part("api", database)]
     running = asyncio.create_task(process.run(roles))
@@ -48,8 +48,8 @@ async def test_parts_open_once_and_close_in_reverse() -> None:
     assert diary == ["+database", "+fleet", "+api", "-api", "-fleet", "-database"]
 
 
-async def test_sigterm_ends_it_in_order() -> None:
-    diary, process = Diary(), a_process()
+async def test_sigterm_closes_in_order() -> None:
+    diary, process = Log(), a_process()
     started = asyncio.Event()
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ async def test_a_second_sigterm_does_not_wait() -> None:
         await running
 
 
-async def test_sigterm_while_a_role_still_waits_for_its_servers_ends_it() -> None:
+async def test_sigterm_ends_a_role_that_waits_for_its_servers() -> None:
     process = a_process()
 
     @asynccontextmanager
@@ -103,24 +103,24 @@ async def test_sigterm_while_a_role_still_waits_for_its_servers_ends_it() -> Non
         await running
 
 
-async def test_parts_that_need_each_other_are_named() -> None:
+async def test_a_circle_of_parts_is_an_error_with_their_names() -> None:
     process = a_process()
 
     @asynccontextmanager
-    async def hen(process: Process) -> AsyncGenerator[None]:
-        await process.use(egg)
+    async def first(process: Process) -> AsyncGenerator[None]:
+        await process.use(second)
         yield
 
     @asynccontextmanager
-    async def egg(process: Process) -> AsyncGenerator[None]:
-        await process.use(hen)
+    async def second(process: Process) -> AsyncGenerator[None]:
+        await process.use(first)
         yield
 
-    with pytest.raises(RuntimeError, match="hen -> egg -> hen"):
-        await process.use(hen)
+    with pytest.raises(RuntimeError, match="first -> second -> first"):
+        await process.use(first)
 
 
-async def test_work_that_fails_takes_the_process_down_with_its_error() -> None:
+async def test_an_error_of_work_ends_the_process() -> None:
     process = a_process()
 
     async def fail(_: asyncio.Event) -> None:
@@ -137,7 +137,7 @@ async def test_work_that_fails_takes_the_process_down_with_its_error() -> None:
     assert failed.group_contains(ConnectionError, match="the consumer died")
 
 
-async def test_work_that_ends_early_is_not_left_for_dead() -> None:
+async def test_work_that_ends_early_is_an_error() -> None:
     process = a_process()
 
     async def end(_: asyncio.Event) -> None:
@@ -154,7 +154,7 @@ async def test_work_that_ends_early_is_not_left_for_dead() -> None:
     assert failed.group_contains(RuntimeError, match="ended by itself")
 
 
-async def test_work_gets_its_grace_and_no_more() -> None:
+async def test_work_is_cancelled_after_its_grace_period() -> None:
     process, cancelled = a_process(), asyncio.Event()
 
     async def stubborn(_: asyncio.Event) -> None:
@@ -169,7 +169,7 @@ async def test_work_gets_its_grace_and_no_more() -> None:
     assert cancelled.is_set()
 
 
-async def test_it_is_ready_only_when_every_role_has_started() -> None:
+async def test_ready_when_every_role_has_started() -> None:
     process, go_on = a_process(), asyncio.Event()
 
     @asynccontextmanager
@@ -189,8 +189,8 @@ async def test_it_is_ready_only_when_every_role_has_started() -> None:
     await running
 
 
-async def test_a_lent_part_is_used_instead() -> None:
-    process, diary = a_process(), Diary()
+async def test_a_given_part_replaces_the_declared_one() -> None:
+    process, diary = a_process(), Log()
     real = diary.part("real")
     process.lend(real, None)
 
@@ -199,7 +199,7 @@ async def test_a_lent_part_is_used_instead() -> None:
     assert diary == []
 
 
-async def test_repeat_goes_on_at_once_while_there_is_work_and_then_waits_until_told_to_stop() -> None:
+async def test_repeat_continues_at_once_while_there_is_work_and_waits_otherwise() -> None:
     stop, calls = asyncio.Event(), list[int]()
 
     async def act() -> bool:

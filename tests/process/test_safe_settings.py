@@ -1,4 +1,4 @@
-"""What keeps a process from starting: settings that would let in anybody, or nobody."""
+"""Settings that prevent the start: no authentication in production, or authentication that no caller can pass."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def wrong(settings: dict[str, str], *roles: str) -> list[str]:
     return [error.what for error in unsafe(load(settings, dotenv=None), roles or ALL)]
 
 
-def test_production_with_an_issuer_and_passwords_of_its_own_starts() -> None:
+def test_production_starts_with_an_issuer_and_its_own_passwords() -> None:
     assert wrong(PRODUCTION | ISSUER) == []
 
 
-def test_development_starts_as_it_is() -> None:
+def test_development_starts_with_the_defaults() -> None:
     assert wrong({}) == []
 
 
@@ -32,23 +32,23 @@ def test_production_does_not_start_without_an_issuer() -> None:
     assert wrong(PRODUCTION, "worker", "relay", "fleet") == []
 
 
-def test_who_says_so_lets_anybody_in() -> None:
+def test_authentication_can_be_disabled_explicitly() -> None:
     assert wrong(PRODUCTION | {"AUTH": "off"}) == []
 
 
-def test_production_trusts_no_issuer_that_is_not_encrypted() -> None:
+def test_production_requires_an_https_issuer() -> None:
     insecure = {"AUTH_ISSUER": "http://login.example.com"}
     assert wrong(PRODUCTION | insecure) == ["AUTH_ISSUER is wrong"]
     assert wrong({"AUTH": "oidc"} | insecure) == []
 
 
 @pytest.mark.parametrize("name", ["AUTH_AUDIENCE", "AUTH_ROLE_CLAIMS"])
-def test_tokens_must_be_for_somebody_and_have_roles(name: str) -> None:
+def test_audience_and_roles_claim_are_required(name: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {name: ""}) == [f"{name} is missing"]
 
 
 @pytest.mark.parametrize("password", ["root", "guest", "admin", "password", "api", "worker"])
-def test_production_does_not_start_with_a_password_that_everybody_knows(password: str) -> None:
+def test_production_does_not_start_with_a_well_known_password(password: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {"DB_PASSWORD": password}) == ["DB_PASSWORD is not safe in production"]
     rabbit = PRODUCTION | ISSUER | {"RABBITMQ_PASSWORD": password}
     assert wrong(rabbit) == ["RABBITMQ_PASSWORD is not safe in production"]
@@ -56,7 +56,7 @@ def test_production_does_not_start_with_a_password_that_everybody_knows(password
     assert wrong(rabbit | {"BROKER": "redis"}) == []
 
 
-def test_the_owners_password_is_looked_at_by_who_connects_as_the_owner() -> None:
+def test_commands_of_the_owner_check_its_password() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gofleet", "migrate"],
         env={**os.environ, **PRODUCTION, "DB_PASSWORD": "root"},
@@ -68,7 +68,7 @@ def test_the_owners_password_is_looked_at_by_who_connects_as_the_owner() -> None
     assert ended.stderr.startswith("error: DB_PASSWORD is not safe in production\n")
 
 
-def test_the_process_says_what_is_wrong_and_ends() -> None:
+def test_the_process_reports_the_problem_and_ends() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gofleet", "run", "--role", "api"],
         env={**os.environ, **PRODUCTION},

@@ -1,4 +1,4 @@
-"""Reading the settings: who wins, and what a wrong one says."""
+"""Reading the settings: precedence of the sources, and errors of invalid values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gofleet.settings import SettingsError, load, secrets_of
 from gofleet.settings.load import catalogue
 
 
-def test_the_defaults_are_the_seeds_but_for_how_much_a_worker_has_in_hand() -> None:
+def test_the_defaults_are_the_seeds_except_a_workers_messages_in_flight() -> None:
     settings = load({}, dotenv=None)
 
     assert (settings.postgres.host, settings.postgres.port) == ("localhost", 5432)
@@ -18,7 +18,7 @@ def test_the_defaults_are_the_seeds_but_for_how_much_a_worker_has_in_hand() -> N
     assert (settings.worker.concurrency, settings.worker.prefetch) == (32, 64)
 
 
-def test_the_environment_wins_over_dotenv_which_wins_over_the_file(tmp_path: Path) -> None:
+def test_the_environment_overrides_dotenv_which_overrides_the_file(tmp_path: Path) -> None:
     dotenv = tmp_path / ".env"
     dotenv.write_text("DB_HOST=from-dotenv\nREDIS_HOST=from-dotenv\n")
 
@@ -33,7 +33,7 @@ def test_the_environment_wins_over_dotenv_which_wins_over_the_file(tmp_path: Pat
 
 
 @pytest.mark.parametrize("password", ["true", "1e5", "{a=1}", "@int 5", "[1]", "", "  x", "pä$$"])
-def test_a_password_is_taken_as_it_is_written(password: str) -> None:
+def test_a_password_is_read_literally(password: str) -> None:
     assert load({"DB_PASSWORD": password}, dotenv=None).postgres.password == password
 
 
@@ -54,26 +54,26 @@ def test_a_password_is_taken_as_it_is_written(password: str) -> None:
         ("GOFLEET_ENV", "staging", "development or production"),
     ],
 )
-def test_a_wrong_value_stops_the_start_and_says_what_would_be_right(name: str, value: str, says: str) -> None:
+def test_an_invalid_value_is_an_error_with_the_allowed_ones(name: str, value: str, says: str) -> None:
     with pytest.raises(SettingsError) as refused:
         load({name: value}, dotenv=None)
 
     assert says in str(refused.value)
 
 
-def test_a_wrong_password_is_not_shown() -> None:
+def test_an_invalid_password_is_not_shown() -> None:
     secrets = [entry.name for entry in catalogue() if entry.secret]
 
     assert {"DB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD"} == set(secrets)
     assert "hunter2" not in repr(load({"DB_PASSWORD": "hunter2"}, dotenv=None))
 
 
-def test_a_slip_of_the_finger_in_the_environment_is_noticed() -> None:
+def test_a_misspelt_variable_is_refused() -> None:
     with pytest.raises(SettingsError, match="did you mean DB_PORT"):
         load({"DB_PROT": "5433"}, dotenv=None)
 
 
-def test_other_programs_variables_are_none_of_our_business() -> None:
+def test_variables_of_other_programs_are_ignored() -> None:
     load({"HOME": "/", "DB_URL": "x", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "x", "RABBITMQ_PORT": "x"}, dotenv=None)
 
 
@@ -91,7 +91,7 @@ def test_without_a_depot_there_is_none() -> None:
     assert (settings.fleet.depot_lat, settings.fleet.depot_lng) == (None, None)
 
 
-def test_every_setting_says_what_it_is_for_and_has_its_unit_in_its_name() -> None:
+def test_every_setting_has_a_help_text_and_a_unit_in_its_name() -> None:
     entries = catalogue()
 
     assert all(entry.about.endswith(".") or ";" in entry.about for entry in entries)
@@ -103,7 +103,7 @@ def test_production_has_its_own_section() -> None:
     assert load({"GOFLEET_ENV": "production"}, dotenv=None).telemetry.log_format == "json"
 
 
-def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_a_secret_is_read_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("p w=1\n")
     written = "p w=1"
@@ -121,12 +121,12 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         ({"DB_PASWORD_FILE": "/dev/null"}, "unknown setting DB_PASWORD_FILE"),
     ],
 )
-def test_a_secrets_file_that_cannot_be_meant(environ: dict[str, str], what: str) -> None:
+def test_an_invalid_secrets_file_is_refused(environ: dict[str, str], what: str) -> None:
     with pytest.raises(SettingsError) as error:
         load(environ, dotenv=None)
     assert error.value.what == what
 
 
-def test_only_secrets_may_stand_in_files(tmp_path: Path) -> None:
+def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "host").write_text("elsewhere")
     assert load({"DB_HOST_FILE": str(tmp_path / "host")}, dotenv=None).postgres.host == "localhost"
