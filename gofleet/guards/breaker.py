@@ -1,20 +1,21 @@
 """Circuit breaker around the fleet service: opens on the failure ratio in a sliding window.
 
-aiobreaker makes the calls and classifies their errors; its states are replaced by ours, because its own ones count only
-consecutive failures, let every caller probe, hide the error of the call that trips, and use the wall clock.
+aiobreaker makes the calls, classifies their errors and reports the outcomes to a listener. Opening, probing and closing
+are decided here, because it counts only consecutive failures, lets every caller probe, hides the error of the call that
+trips, and uses the wall clock.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
-from aiobreaker import CircuitBreaker, CircuitBreakerState  # pyright: ignore[reportMissingTypeStubs]
-from aiobreaker.state import CircuitBreakerBaseState  # pyright: ignore[reportMissingTypeStubs]
+from aiobreaker import CircuitBreaker, CircuitBreakerListener  # pyright: ignore[reportMissingTypeStubs]
 
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import FleetBreakerOpen
@@ -45,11 +46,10 @@ class BreakerOpen(Exception):
 
 
 @dataclass(kw_only=True, eq=False)
-class RatioBreaker(CircuitBreaker):
+class RatioBreaker:
     """Circuit breaker that stays open for `open_seconds` and then closes after `probes` successful calls.
 
-    Only the exceptions in `counts` are failures: any other one is an answer of the service. For one event loop, and
-    only through `call`: the other entry points inherited from aiobreaker do not know our states.
+    Only the exceptions in `counts` are failures: any other one is an answer of the service. For one event loop.
     """
 
     counts: tuple[type[Exception], ...]
@@ -62,25 +62,20 @@ class RatioBreaker(CircuitBreaker):
     on_change: Callable[[BreakerState, BreakerState], None] | None = None
 
     def __post_init__(self) -> None:
-        super().__init__()  # pyright: ignore[reportUnknownMemberType]  # untyped
         self._state: _State = _Closed(self)
 
     @property
-    def state(self) -> BreakerState:  # pyright: ignore[reportIncompatibleMethodOverride]  # inherited: the state object
+    def state(self) -> BreakerState:
         return self._state.name
 
-    async def call(self, act: Callable[[], Awaitable[T]]) -> T:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def call(self, act: Callable[[], Awaitable[T]]) -> T:
         """Result or exception of `act`; `BreakerOpen` without calling it."""
         return await self._state.run(act)
-
-    def is_system_error(self, exception: Exception) -> bool:
-        return isinstance(exception, self.counts)
 
     def change_state(self, here: _State, there: type[_State]) -> None:
         """Change the state, unless `here` is no longer current: calls admitted by an earlier state have no effect."""
         if self._state is here:
             self._state = there(self)
-            self._state_storage.state = self._state.state  # read by aiobreaker's `current_state`
             if self.on_change:
                 self.on_change(here.name, there.name)
 
@@ -99,15 +94,20 @@ class GuardedFleet:
             raise FleetBreakerOpen(error.retry_after_seconds) from error
 
 
-class _State(CircuitBreakerBaseState):
+class _State(CircuitBreakerListener):
+    """A state; aiobreaker, which never opens by itself, reports the outcomes of the calls that this state admitted."""
+
     name: ClassVar[BreakerState]
 
     def __init__(self, breaker: RatioBreaker) -> None:
-        super().__init__(breaker, CircuitBreakerState[self.name.name])  # pyright: ignore[reportUnknownMemberType]  # untyped
         self.breaker, self.since = breaker, breaker.clock()
+        self._calls = CircuitBreaker(fail_max=sys.maxsize, exclude=[self._is_answer], listeners=[self])
 
     async def run(self, act: Callable[[], Awaitable[T]]) -> T:
-        return await self.call_async(act)  # pyright: ignore[reportReturnType, reportUnknownMemberType]  # returns T
+        return await cast("Any", self._calls).call_async(act)  # its own types are wrong
+
+    def _is_answer(self, error: Exception) -> bool:
+        return not isinstance(error, self.breaker.counts)
 
 
 class _Closed(_State):
@@ -117,15 +117,14 @@ class _Closed(_State):
         super().__init__(breaker)
         self._window, self._failures = deque[tuple[float, bool]](), 0
 
-    def on_success(self) -> None:
+    def success(self, breaker: CircuitBreaker) -> None:
         self._record(failed=False)
 
-    def on_failure(self, exception: Exception) -> None:
+    def failure(self, breaker: CircuitBreaker, exception: Exception) -> None:
         self._record(failed=True)
         calls, rules = len(self._window), self.breaker
-        if (
-            calls >= rules.min_calls and self._failures / calls >= rules.failure_ratio
-        ):  # a product would round: 0.56 * 25 > 14
+        # A product would round: 0.56 * 25 > 14.
+        if calls >= rules.min_calls and self._failures / calls >= rules.failure_ratio:
             self.breaker.change_state(self, _Open)
 
     def _record(self, *, failed: bool) -> None:
@@ -160,10 +159,10 @@ class _HalfOpen(_State):
         finally:  # cancelled probes too, or the breaker would never leave this state
             self._running -= 1
 
-    def on_success(self) -> None:
+    def success(self, breaker: CircuitBreaker) -> None:
         self._successes += 1
         if self._successes >= self.breaker.probes:
             self.breaker.change_state(self, _Closed)
 
-    def on_failure(self, exception: Exception) -> None:
+    def failure(self, breaker: CircuitBreaker, exception: Exception) -> None:
         self.breaker.change_state(self, _Open)

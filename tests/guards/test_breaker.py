@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 from aiobreaker import CircuitBreaker, CircuitBreakerError  # pyright: ignore[reportMissingTypeStubs]
@@ -505,11 +506,20 @@ class TestWhatItShows:
         await bench.half_open()
         assert seen == [BreakerState.OPEN, BreakerState.HALF_OPEN]
 
-    async def test_aiobreaker_reports_the_state(self, bench: Bench) -> None:
-        assert isinstance(bench.breaker, CircuitBreaker)
-        assert bench.breaker.current_state.name == "CLOSED"
+    async def test_aiobreaker_makes_the_calls(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[object] = []
+        call_async = cast("Any", CircuitBreaker).call_async
+
+        async def counted(breaker: CircuitBreaker, act: object) -> object:
+            calls.append(act)
+            return await call_async(breaker, act)
+
+        monkeypatch.setattr(CircuitBreaker, "call_async", counted)
         await bench.open()
-        assert bench.breaker.current_state.name == "OPEN"
+        await bench.refused()
+        bench.clock.now += 30
+        await bench.succeed(5)
+        assert len(calls) == 10 + 5
 
     def test_states_have_names_and_numbers(self) -> None:
         assert [(f"{state}", state.number) for state in BreakerState] == [("closed", 0), ("open", 1), ("half_open", 2)]
