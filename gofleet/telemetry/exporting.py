@@ -19,7 +19,6 @@ from opentelemetry.sdk.trace.sampling import (
     Sampler,
     TraceIdRatioBased,
 )
-
 from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from gofleet import __version__

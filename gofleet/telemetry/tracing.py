@@ -40,7 +40,7 @@ StartSpan = Callable[[str, Context | None, SpanKind, Attributes], Span]
 """`Tracer.start_span`: name, context of the parent (None = the current one), kind, attributes."""
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-"""A version 00 header as every tracer writes it; any other form is left to the propagator, which takes twice as long."""
+"""A version 00 header as every tracer writes it; other forms are left to the propagator, which takes twice as long."""
 _w3c = TraceContextTextMapPropagator()
 _start_span: list[StartSpan] = [NoOpTracer().start_span]
 """The last one is in use. At first no span has ids, except those taken over from a `traceparent`."""

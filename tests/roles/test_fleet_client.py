@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -88,6 +90,21 @@ async def test_a_driver_is_registered_and_moved(fleet: GrpcFleet) -> None:
     assert await fleet.update_position(newer)
     assert not await fleet.update_position(older)
     assert (await fleet.search(SEARCH))[0].name == "Cai Lima"
+
+
+@pytest.mark.parametrize("microseconds", [-400, 0, 400])
+async def test_the_epoch_is_an_old_time_and_not_now(fleet: GrpcFleet, microseconds: int) -> None:
+    now = a_position("cai", metres_north=1)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    old = replace(now, place=CENTRE, recorded_at=epoch)
+    assert await fleet.update_position(now)
+
+    assert not await fleet.update_position(old)
+    assert await fleet.update_positions([old]) == PositionBatchResult(0, 1, 0)
+    assert await fleet.stream_positions(batches([old])) == PositionBatchResult(0, 1, 0)
+    assert await fleet.update_position(replace(old, driver_id="dora"))
+    [dora] = await fleet.locate(["dora"])
+    assert not dora.free
 
 
 async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:

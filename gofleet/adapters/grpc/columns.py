@@ -51,7 +51,8 @@ class SearchItem(NamedTuple):
 
 
 def to_epoch_ms(time: datetime) -> int:
-    return (time - EPOCH) // timedelta(milliseconds=1)
+    """Milliseconds since 1970-01-01 UTC; never 0, which means "now" in a request: the epoch itself is 1 ms earlier."""
+    return (time - EPOCH) // timedelta(milliseconds=1) or -1
 
 
 # Positions
