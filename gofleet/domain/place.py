@@ -59,7 +59,8 @@ class BoundingBox:
         return Place((south + north) / 2, (self.min_lng + self.max_lng) / 2)
 
     def contains(self, place: Place) -> bool:
-        return self.min_lat <= place.lat <= self.max_lat and self.min_lng <= place.lng <= self.max_lng
+        lngs = (180.0, -180.0) if abs(place.lng) == 180 else (place.lng,)  # one meridian with two names
+        return self.min_lat <= place.lat <= self.max_lat and any(self.min_lng <= lng <= self.max_lng for lng in lngs)
 
 
 def distance_m(one: Place, other: Place) -> float:

@@ -199,6 +199,14 @@ async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
     assert len(await inside(positions, AreaQuery(TOWN))) == 4
 
 
+@pytest.mark.parametrize("box", [BoundingBox(179, -10, 180, 10), BoundingBox(-180, -10, -179, 10)])
+async def test_longitudes_180_and_minus_180_are_one_edge(positions: Positions, box: BoundingBox) -> None:
+    now = datetime.now(UTC)
+    await positions.update_positions([Position(f"at{lng}", Place(1, lng), now) for lng in (180, -180)])
+
+    assert sorted(await inside(positions, AreaQuery(box))) == ["at-180", "at180"]
+
+
 async def test_locate_returns_known_drivers_once_in_request_order(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}") for number in range(500)])
     await positions.register(Driver("nowhere", "Never moved"))

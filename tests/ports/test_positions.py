@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Driver
-from gofleet.domain.place import Place
+from gofleet.domain.driver import Driver, Position
+from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Positions, Search
 from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE, a_position
@@ -304,3 +305,19 @@ async def test_is_initialized_until_all_data_is_lost(positions: Positions) -> No
     assert not await positions.is_initialized()
     await positions.mark_initialized()
     assert await positions.is_initialized()
+
+
+@pytest.mark.parametrize("lng", [180.0, -180.0, 179.9999999, -179.9999999])
+@pytest.mark.parametrize("lat", [0.5, -33.0, 80.0])
+async def test_the_antimeridian_is_no_border(positions: Positions, lat: float, lng: float) -> None:
+    pickup, now = Place(lat, lng), datetime.now(UTC)
+    fixes = {"west": 179.99, "east": -179.99, "on": 180.0, "on-too": -180.0}
+    await positions.update_positions([Position(name, Place(lat, at), now) for name, at in fixes.items()])
+
+    found = await positions.claim_nearest(Search("o-1", pickup, radius_km=5, limit=10))
+    seen = await positions.nearest(pickup, 5, 10)
+
+    assert {one.driver_id for one in found} == set(fixes)
+    assert {one.position.driver_id for one in seen} == set(fixes)
+    for sighting in seen:
+        assert sighting.distance_m == pytest.approx(distance_m(pickup, sighting.position.place), abs=2)

@@ -100,7 +100,7 @@ class RedisDriverQueries:
         return found[:limit]
 
     async def _page(self, index: str, centre: Place, shape: Shape, count: int) -> list[tuple[str, float]]:
-        arguments = ["FROMLONLAT", centre.lng, centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
+        arguments = ["FROMLONLAT", indexed_lng(centre), centre.lat, *shape, "m", "ASC", "COUNT", count, "WITHDIST"]
         with redis_span("GEOSEARCH", index):
             rows = await self._redis.execute_command("GEOSEARCH", f"{self._prefix}drivers:{index}", *arguments)
         return [(str(driver_id), float(metres)) for driver_id, metres in rows]
@@ -110,6 +110,11 @@ class RedisDriverQueries:
         values = decode_rows(await self._examine_script(keys, self._stale_ms))
         rows = [values[start : start + COLUMNS] for start in range(0, len(values), COLUMNS)]
         return [_sighting(driver_id, row) for driver_id, row in zip(driver_ids, rows, strict=True)]
+
+
+def indexed_lng(place: Place) -> float:
+    """The longitude for a geo index: at 180 one finds nothing east of it. 0.1 m less is precise enough."""
+    return min(place.lng, 179.999999)
 
 
 def _sighting(driver_id: str, row: Sequence[str | int]) -> Sighting | None:

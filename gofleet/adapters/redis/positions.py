@@ -10,7 +10,7 @@ from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.connection import translate_redis_errors
-from gofleet.adapters.redis.driver_queries import RedisDriverQueries
+from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
 from gofleet.domain.place import Place
@@ -85,7 +85,7 @@ class RedisPositions:
             [self._free, f"{self._prefix}claimed:{search.order_id}"],
             self._prefix,
             search.order_id,
-            search.pickup.lng,
+            indexed_lng(search.pickup),
             search.pickup.lat,
             search.radius_km * 1000,
             search.limit,
