@@ -119,43 +119,70 @@ def batch(*wrong: Mapping[str, object]) -> bytes:
 @pytest.mark.parametrize(
     ("body", "status", "pointers"),
     [
-        (b"", 400, []),
+        (b"{", 400, []),
         (b'{"positions":[{"driver_id":"ana","lat":NaN,"lng":1}]}', 400, []),
         (b"[]", 422, [""]),
         (b"{}", 422, ["/positions"]),
         (b'{"positions":{}}', 422, ["/positions"]),
         (b'{"positions":[]}', 422, ["/positions"]),
         (b'{"positions":null}', 422, ["/positions"]),
-        (b'{"positions":[1,[],"x",null]}', 422, [f"/positions/{n}" for n in range(4)]),
-        (b'{"positions":[{}]}', 422, ["/positions/0/driver_id"]),
-        (batch({"lat": "1"}, {}, {"lng": True}), 422, ["/positions/1/lat", "/positions/3/lng"]),
-        (batch({"lat": None}), 422, ["/positions/1/lat"]),
-        (batch({"speed": 3}), 422, ["/positions/1/speed"]),
-        (batch({"driver_id": 7}, {"driver_id": None}), 422, ["/positions/1/driver_id", "/positions/2/driver_id"]),
-        (batch({"driver_id": "a b"}), 422, ["/positions/1/driver_id"]),
-        (batch({"driver_id": "positions"}), 422, ["/positions/1/driver_id"]),
-        (batch({"lat": 90}, {"lng": 181}), 422, ["/positions/1/lat", "/positions/2/lng"]),
-        (batch({"lat": 0, "lng": 0}), 422, ["/positions/1"]),
-        (batch({"recorded_at": "2999-01-01T00:00:00Z"}), 422, ["/positions/1/recorded_at"]),
-        (batch({"recorded_at": "2024-01-01T00:00:00"}), 422, ["/positions/1/recorded_at"]),
-        (batch({"recorded_at": 1_700_000_000}), 422, ["/positions/1/recorded_at"]),
-        (batch(*[{"lat": 90}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
-        (batch(*[{"lat": "90"}] * 30), 422, [f"/positions/{n}/lat" for n in range(1, 21)]),
+        (b'{"positions":[{"driver_id":"ana","lat":1,"lng":2}],"x":1}', 422, ["/x"]),
         (batch(*[POSITION] * 500), 422, ["/positions"]),
-        (b'{"positions":[{"driver_id":1}],"x":' + b"[" * 9000 + b"]" * 9000 + b"}", 422, ["/positions/0/driver_id"]),
-        (b'{"positions":[{"driver_id":"ana"},' + b"[" * 9000 + b"]" * 9000 + b"]}", 422, None),
+        (batch({"driver_id": "\ud800"}), 400, []),
+        (b'{"positions":[{"driver_id":"ana"},' + b"[" * 9000 + b"]" * 9000 + b"]}", 400, []),
     ],
 )
-async def test_rejects_an_invalid_batch_as_a_whole_and_names_each_fault(
-    client: httpx.AsyncClient, world: World, body: bytes, status: int, pointers: list[str] | None
+async def test_rejects_a_malformed_batch_as_a_whole(
+    client: httpx.AsyncClient, world: World, body: bytes, status: int, pointers: list[str]
 ) -> None:
     response = await client.post(BATCH, content=body, headers=JSON)
 
     assert response.status_code == status
     assert slug(response) == ("malformed-json" if status == 400 else "invalid")
-    if pointers is not None:
-        assert [fault["pointer"] for fault in response.json().get("errors", [])] == pointers
+    assert [fault["pointer"] for fault in response.json().get("errors", [])] == pointers
     assert world.fleet.positions == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b'{"positions":[1,[],"x",null]}', [f"/positions/{n}" for n in range(4)]),
+        (b'{"positions":[{}]}', ["/positions/0/driver_id"]),
+        (batch({"lat": "1"}, {}, {"lng": True}), ["/positions/1/lat", "/positions/3/lng"]),
+        (batch({"lat": None}), ["/positions/1/lat"]),
+        (batch({"speed": 3}), ["/positions/1/speed"]),
+        (batch({"driver_id": 7}, {"driver_id": None}), ["/positions/1/driver_id", "/positions/2/driver_id"]),
+        (batch({"driver_id": "a b"}), ["/positions/1/driver_id"]),
+        (batch({"driver_id": "positions"}), ["/positions/1/driver_id"]),
+        (batch({"lat": 90}, {"lng": 181}), ["/positions/1/lat", "/positions/2/lng"]),
+        (batch({"lat": 0, "lng": 0}), ["/positions/1"]),
+        (batch({"recorded_at": "2999-01-01T00:00:00Z"}), ["/positions/1/recorded_at"]),
+        (batch({"recorded_at": "2024-01-01T00:00:00"}), ["/positions/1/recorded_at"]),
+        (batch({"recorded_at": 1_700_000_000}), ["/positions/1/recorded_at"]),
+        (batch(*[{"lat": 90}] * 499), [f"/positions/{n}/lat" for n in range(1, 500)]),
+    ],
+)
+async def test_an_invalid_position_does_not_refuse_the_others(
+    client: httpx.AsyncClient, world: World, body: bytes, pointers: list[str]
+) -> None:
+    response = await client.post(BATCH, content=body, headers=JSON)
+
+    items = len(json.loads(body)["positions"])
+    answer = response.json()
+    assert response.status_code == 200, response.text
+    assert [fault["pointer"] for fault in answer["errors"]] == pointers
+    assert all(fault["detail"] for fault in answer["errors"])
+    assert (answer["applied"], answer["older"], answer["refused"]) == (items - len(pointers), 0, len(pointers))
+    assert len(world.fleet.positions) == items - len(pointers)
+
+
+async def test_text_that_is_not_utf_8_refuses_only_its_position(client: httpx.AsyncClient, world: World) -> None:
+    body = b'{"positions":[{"driver_id":"\xff","lat":1,"lng":2},{"driver_id":"ana","lat":1,"lng":2}]}'
+
+    response = await client.post(BATCH, content=body, headers=JSON)
+
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (200, "/positions/0")
+    assert [position.driver_id for position in world.fleet.positions] == ["ana"]
 
 
 async def test_rejects_the_reserved_word_as_a_driver_id(client: httpx.AsyncClient, world: World) -> None:

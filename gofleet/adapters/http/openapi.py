@@ -18,6 +18,7 @@ from litestar.routes import HTTPRoute
 from gofleet.adapters.http.auth import ACCESS, PUBLIC
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import RESPONSE_HEADERS, Problem, ResponseDoc
+from gofleet.adapters.http.schemas.drivers import DriverLocationUpdate
 from gofleet.adapters.json_schema import example_of, referenced_schemas, schemas_of
 
 Json = dict[str, Any]
@@ -89,7 +90,7 @@ def _answers(handler: HTTPRouteHandler) -> Mapping[int, ResponseDoc]:
 
 
 def _schemas_of(app: Litestar) -> Json:
-    types: set[Any] = {Problem}
+    types: set[Any] = {Problem, DriverLocationUpdate}  # no handler declares these
     for _, _, handler in _handlers(app):
         if data := handler.parsed_data_field:
             types.add(data.annotation)

@@ -5,9 +5,10 @@ Changes are passed to the fleet role; while it is unavailable these operations a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Annotated, Protocol
 
+import msgspec
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
@@ -16,7 +17,7 @@ from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
 from gofleet.adapters.http.pagination import Cursor, driver_cursor, page_of, parse_driver_cursor
 from gofleet.adapters.http.problem_types import ProblemType
-from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
+from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, InvalidValue, ResponseDoc, problem_responses
 from gofleet.adapters.http.schemas.drivers import (
     DriverLocationUpdate,
     DriverPage,
@@ -31,19 +32,19 @@ from gofleet.adapters.http.schemas.drivers import (
     utc_now,
 )
 from gofleet.adapters.http.validation import (
-    FAULTS_MAX,
     DriverIdPath,
     IfMatch,
     IfNoneMatch,
     InvalidBody,
-    InvalidItems,
     InvalidParameter,
+    MalformedJson,
     MapBbox,
+    decode_body,
     parse_bbox,
     parse_driver_id,
     query_filter,
 )
-from gofleet.domain.driver import AreaQuery, Driver, DriverFilter, Position
+from gofleet.domain.driver import AreaQuery, Driver, DriverFilter, Position, PositionBatchResult
 from gofleet.domain.errors import NoPosition
 from gofleet.ports import Drivers, Fleet
 
@@ -214,10 +215,12 @@ async def get_drivers(
     responses=POSITIONS_UPDATED | problem_responses(*BODY_PROBLEMS, ProblemType.FLEET_UNAVAILABLE),
 )
 async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
-    """Store many positions at once: all, or none if one of them is impossible. Positions older than the last are
-    ignored."""
-    result = await fleet.update_positions(_to_positions(data.positions))
-    return PositionBatchView(applied=result.accepted, older=result.older, refused=result.refused)
+    """Store many positions at once. Invalid ones are counted as `refused` and located in `errors`; the others are
+    stored. Positions older than the last are ignored."""
+    positions, errors = _to_positions(data.positions)
+    result = await fleet.update_positions(positions) if positions else PositionBatchResult(0, 0, 0)
+    refused = result.refused + len(data.positions) - len(positions)
+    return PositionBatchView(applied=result.accepted, older=result.older, refused=refused, errors=errors)
 
 
 DRIVER_ROUTES = (put_driver, get_driver, put_duty, get_position, put_position, get_drivers, post_positions)
@@ -241,15 +244,15 @@ async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[D
     return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
 
 
-def _to_positions(updates: list[DriverLocationUpdate]) -> list[Position]:
-    positions, faults, now = list[Position](), list[InvalidBody](), utc_now()
-    for number, update in enumerate(updates):
+def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[list[Position], list[InvalidValue]]:
+    """The valid positions, and the faults of the others."""
+    positions, errors, now = list[Position](), list[InvalidValue](), utc_now()
+    for number, item in enumerate(items):
         try:
-            positions.append(to_position(update.driver_id, update, now, f"/positions/{number}"))
+            update = decode_body(bytes(item), DriverLocationUpdate)
+            positions.append(to_position(update.driver_id, update, now))
         except InvalidBody as fault:
-            faults.append(fault)
-        if len(faults) == FAULTS_MAX:
-            break
-    if faults:
-        raise InvalidItems(faults)
-    return positions
+            errors.append(InvalidValue(pointer=f"/positions/{number}{fault.pointer}", detail=fault.why))
+        except MalformedJson as fault:  # text that is not UTF-8
+            errors.append(InvalidValue(pointer=f"/positions/{number}", detail=str(fault)))
+    return positions, errors

@@ -18,7 +18,9 @@ from gofleet.adapters.http.fields import (
     described,
     timestamp,
 )
+from gofleet.adapters.http.problems import InvalidValue
 from gofleet.adapters.http.validation import InvalidBody, to_utc
+from gofleet.adapters.json_schema import REFERENCE
 from gofleet.domain.driver import Driver, Position, Sighting
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import Place
@@ -161,18 +163,20 @@ class DriverLocationUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 class LocationUpdateBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Positions of several drivers; of several positions of one driver the newest counts."""
 
+    # Decoded one by one, so that an invalid position does not refuse the others.
     positions: Annotated[
-        list[DriverLocationUpdate],
+        list[Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": REFERENCE + "DriverLocationUpdate"})]],
         msgspec.Meta(min_length=1, max_length=POSITIONS_MAX, description="1 to 500 positions."),
     ]
 
 
-class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True):
+class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of a batch of positions."""
 
     applied: Count
     older: Annotated[Count, described("Positions ignored because a newer one is known.", 1)]
-    refused: Annotated[Count, described("Positions rejected as impossible by the fleet service's clock.", 0)]
+    refused: Annotated[Count, described("Positions rejected as invalid or impossible.", 0)]
+    errors: Annotated[list[InvalidValue], described("The invalid values of rejected positions.")] = []
 
 
 def to_position(
