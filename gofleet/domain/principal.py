@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+from gofleet.domain.values import IDENTIFIER
 
 Actor = str
 """Name of what changed an order, as recorded in its history: one of the three below, or a principal's."""
@@ -37,9 +40,23 @@ class Scope(StrEnum):
     OPERATIONS = "operations"
 
 
+HASHED = "x-"
+"""Prefix of ids that are hashes of subjects; no other id of a principal begins with it."""
+HASH_CHARS = 32
+
+
+def principal_id(subject: str) -> str:
+    """The customer's or driver's id for an issuer's `sub`: the same text if that is a valid id, otherwise `x-` and the
+    first half of its SHA-256. Issuers also give e-mail addresses, `auth0|507f` or 255 characters, and an encoding of
+    those in 64 characters could give two users one id. `UnicodeEncodeError` if it contains a lone surrogate."""
+    if IDENTIFIER.fullmatch(subject) and not subject.startswith(HASHED):
+        return subject
+    return HASHED + hashlib.sha256(subject.encode()).hexdigest()[:HASH_CHARS]
+
+
 @dataclass(frozen=True)
 class Principal:
-    """Authenticated caller. `subject` is the issuer's permanent identifier: a customer's or a driver's id."""
+    """Authenticated caller. `subject` is a customer's or a driver's id (`principal_id`)."""
 
     subject: str
     roles: frozenset[Role]

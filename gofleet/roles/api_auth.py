@@ -16,6 +16,7 @@ from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from gofleet.process import Process
+from gofleet.settings.auth import AuthSettings
 
 
 async def authenticator(process: Process) -> Authenticator:
@@ -23,6 +24,20 @@ async def authenticator(process: Process) -> Authenticator:
     auth = process.settings.auth
     issuer = auth.issuer if auth.mode == "oidc" else None
     return Authenticator(await process.use(_authenticate), await process.use(_limits), issuer)
+
+
+def token_rules(auth: AuthSettings) -> TokenRules:
+    return TokenRules(
+        auth.issuer,
+        auth.audiences,
+        audience_claim=auth.audience_claim,
+        access_claims=auth.access_claims,
+        subject_claim=auth.subject_claim,
+        role_claims=auth.role_paths,
+        scope_claims=auth.scope_paths,
+        prefix=auth.name_prefix,
+        most_seconds=auth.most_seconds,
+    )
 
 
 @asynccontextmanager
@@ -39,7 +54,7 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
     policy = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
     keys = JwksCache(issuer.keys, policy)
     try:
-        yield TokenVerifier(keys, TokenRules(auth.issuer, auth.audience, auth.role_paths, auth.most_seconds)).principal
+        yield TokenVerifier(keys, token_rules(auth)).principal
     finally:
         await keys.close()
         await issuer.close()

@@ -65,6 +65,12 @@ def wrong_together(settings: Settings) -> Iterator[SettingsError]:
         yield SettingsError(
             "TRUSTED_PROXIES is wrong", str(error), "it must be addresses or networks, such as 10.0.0.0/8"
         )
+    for name in ("role", "scope"):
+        try:
+            getattr(settings.auth, f"{name}_paths")
+        except ValueError as error:
+            fix = 'it must be claims with commas between, such as roles,realm_access.roles,"https://a.example/roles"'
+            yield SettingsError(f"AUTH_{name.upper()}_CLAIMS is wrong", str(error), fix)
     try:
         tiers = settings.broker.tiers
     except ValueError:
@@ -128,12 +134,16 @@ def _authentication(settings: Settings, production: bool) -> Iterator[SettingsEr
     elif production and not auth.issuer.startswith("https://"):
         why = f"{auth.issuer!r} is not https: its keys could be replaced on the way"
         yield SettingsError("AUTH_ISSUER is wrong", why, "in production the issuer must have an https address")
-    if not auth.audience:
-        yield SettingsError(
-            "AUTH_AUDIENCE is missing", f"{source}, and tokens for other services are refused", "set it"
-        )
-    if not auth.role_paths:
-        yield SettingsError("AUTH_ROLE_CLAIMS is missing", f"{source}, and no client would have a role", "set it")
+    needed = {
+        "AUTH_AUDIENCE": (auth.audiences, "tokens for other services are refused"),
+        "AUTH_AUDIENCE_CLAIM": (auth.audience_claim, "tokens for other services are refused"),
+        "AUTH_SUBJECT_CLAIM": (auth.subject_claim, "no client would have an id"),
+        "AUTH_ROLE_CLAIMS": (auth.role_paths, "no client would have a role"),
+        "AUTH_SCOPE_CLAIMS": (auth.scope_paths, "no token would have a scope"),
+    }
+    for name, (value, why) in needed.items():
+        if not value:
+            yield SettingsError(f"{name} is missing", f"{source}, and {why}", "set it")
 
 
 def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

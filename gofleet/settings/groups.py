@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from msgspec import Struct, field
 
+from gofleet.settings.auth import AuthSettings
 from gofleet.settings.group import SettingsGroup, about
-from gofleet.settings.web import AuthSettings, StreamSettings, WebSettings
+from gofleet.settings.web import StreamSettings, WebSettings
 
 
 class GeneralSettings(SettingsGroup, frozen=True, kw_only=True):

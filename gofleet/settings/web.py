@@ -1,9 +1,8 @@
-"""The settings of the REST API: its server, its streams, authentication and rate limits."""
+"""The settings of the REST API: its server and its streams."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import field
 
@@ -79,71 +78,3 @@ class StreamSettings(SettingsGroup, frozen=True, kw_only=True):
     page: Annotated[int, about("Order events read in one statement and sent at once.", ge=1)] = field(
         name="STREAM_PAGE"
     )
-
-
-class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
-    mode: Annotated[
-        Literal["oidc", "off"],
-        about("Authentication of API requests: `oidc` = bearer tokens; `off` = every request is allowed."),
-    ] = field(name="AUTH")
-    issuer: Annotated[str, about("Issuer (`iss`) of accepted access tokens: the URL of the OpenID provider.")] = field(
-        name="AUTH_ISSUER"
-    )
-    audience: Annotated[str, about("Audience (`aud`) that access tokens must contain.")] = field(name="AUTH_AUDIENCE")
-    keys_url: Annotated[str, about("URL of the issuer's key set (JWKS); empty = from its metadata.")] = field(
-        name="AUTH_KEYS_URL"
-    )
-    role_claims: Annotated[str, about("Claims that contain roles, comma-separated; dots lead into objects.")] = field(
-        name="AUTH_ROLE_CLAIMS"
-    )
-    most_seconds: Annotated[float, about("Longest lifetime of an accepted token.", gt=0)] = field(
-        name="AUTH_TOKEN_MAX_SECONDS"
-    )
-    keys_seconds: Annotated[float, about("How long the issuer's keys are cached before a refresh.", gt=0)] = field(
-        name="AUTH_KEYS_SECONDS"
-    )
-    keys_pause_seconds: Annotated[
-        float, about("Minimum interval between two requests for the issuer's keys.", gt=0)
-    ] = field(name="AUTH_KEYS_PAUSE_SECONDS")
-    keys_keep_seconds: Annotated[
-        float, about("How long cached keys are used while the issuer is unavailable.", gt=0)
-    ] = field(name="AUTH_KEYS_KEEP_SECONDS")
-    timeout_seconds: Annotated[float, about("Timeout of requests to the issuer.", gt=0)] = field(
-        name="AUTH_TIMEOUT_SECONDS"
-    )
-
-    limits: Annotated[Literal["on", "off"], about("Rate limits and quotas of API requests.")] = field(name="LIMITS")
-    peer_rate: Annotated[
-        float, about("Unauthenticated requests per second of one client address; more get 429.", gt=0)
-    ] = field(name="LIMIT_PEER_RATE")
-    peer_burst: Annotated[int, about("Burst of such requests.", ge=1)] = field(name="LIMIT_PEER_BURST")
-    person_rate: Annotated[float, about("Requests per second of one customer or driver; more get 429.", gt=0)] = field(
-        name="LIMIT_PERSON_RATE"
-    )
-    person_burst: Annotated[int, about("Burst of such requests.", ge=1)] = field(name="LIMIT_PERSON_BURST")
-    staff_rate: Annotated[
-        float, about("Requests per second of one dispatcher, admin or service; more get 429.", gt=0)
-    ] = field(name="LIMIT_STAFF_RATE")
-    staff_burst: Annotated[int, about("Burst of such requests.", ge=1)] = field(name="LIMIT_STAFF_BURST")
-    open_orders: Annotated[int, about("Maximum number of open orders of one customer.", ge=1)] = field(
-        name="LIMIT_OPEN_ORDERS"
-    )
-    streams_each: Annotated[
-        int, about("Maximum number of open streams of one customer or driver; more get 429.", ge=1)
-    ] = field(name="LIMIT_STREAMS")
-    driver_kmh: Annotated[
-        float, about("Maximum plausible speed of drivers; faster location updates are rejected.", gt=0)
-    ] = field(name="LIMIT_DRIVER_KMH")
-    trusted_proxies: Annotated[
-        str, about("Addresses or networks of trusted proxies, comma-separated, whose X-Forwarded-For is used.")
-    ] = field(name="TRUSTED_PROXIES")
-
-    @property
-    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """The networks of trusted_proxies; raises ValueError."""
-        return tuple(ip_network(one.strip(), strict=False) for one in self.trusted_proxies.split(",") if one.strip())
-
-    @property
-    def role_paths(self) -> tuple[tuple[str, ...], ...]:
-        """The role claims, each as a path of names."""
-        return tuple(tuple(claim.strip().split(".")) for claim in self.role_claims.split(",") if claim.strip())

@@ -26,7 +26,7 @@ from tests.auth.mint import (
 HEADER = {"typ": "at+jwt", "kid": "first", "alg": "RS256"}
 SIGNATURE, CLAIMS, KIND, FORBIDDEN = "signature is invalid", "the token's claims", "not an access token", "header must"
 ALGORITHM, NO_KEY, NO_JWT, UNIQUE = "neither RS256 nor", "issuer does not have", "not a signed JWT", "unique names"
-NO_KID, WHOLE, LIFE, NAME = "does not name the key", "not an integer", "is valid for more", "cannot be the name"
+NO_KID, TIME, LIFE, TEXT = "does not name the key", "not a time", "is valid for more", "is not text"
 
 
 def _now(seconds: float = 0) -> int:
@@ -112,10 +112,13 @@ ROWS: dict[str, Row] = {
     "expired": (lambda: token(claims(iat=_now(-400), exp=_now(-31))), CLAIMS),
     "exp missing": (lambda: token(claims(exp=MISSING)), CLAIMS),
     "exp a text": (lambda: token(claims(exp="99999999999")), CLAIMS),
-    "exp a fraction": (lambda: token(claims(exp=_now(300) + 0.5)), WHOLE),
     "exp null": (lambda: token(claims(exp=None)), CLAIMS),
     "exp true": (lambda: token(claims(exp=True, iat=0)), CLAIMS),
-    "exp huge": (lambda: token(claims(exp=10**30)), LIFE),
+    "expired by a fraction": (lambda: token(claims(iat=_now(-400), exp=_now(-31) + 0.5)), CLAIMS),
+    "exp huge": (lambda: token(claims(exp=10**30)), TIME),
+    "exp huge and iat a fraction": (lambda: token(claims(exp=10**400, iat=_now() - 0.5)), TIME),
+    "exp beyond all numbers": (lambda: token(_payload().replace(b'"exp": ', b'"exp": 1e999, "was": ')), CLAIMS),
+    "iat before all numbers": (lambda: token(_payload().replace(b'"iat": ', b'"iat": -1e999, "was": ')), CLAIMS),
     "exp NaN": (lambda: token(_payload().replace(b'"exp": ', b'"exp": NaN, "was": ')), UNIQUE),
     "exp Infinity": (lambda: token(_payload().replace(b'"exp": ', b'"exp": Infinity, "was": ')), UNIQUE),
     "exp with 5000 digits": (lambda: token(_payload().replace(b'"exp": ', b'"exp": ' + b"9" * 4400)), UNIQUE),
@@ -123,21 +126,20 @@ ROWS: dict[str, Row] = {
     "iat in the future": (lambda: token(claims(iat=_now(60), exp=_now(300))), CLAIMS),
     "iat missing": (lambda: token(claims(iat=MISSING)), CLAIMS),
     "iat a text": (lambda: token(claims(iat="0")), CLAIMS),
-    "iat a fraction": (lambda: token(claims(iat=_now() + 0.5)), WHOLE),
+    "iat true": (lambda: token(claims(iat=True)), CLAIMS),
     "nbf in the future": (lambda: token(claims(nbf=_now(60))), CLAIMS),
     "nbf a text": (lambda: token(claims(nbf="now")), CLAIMS),
     # subject
     "sub missing": (lambda: token(claims(sub=MISSING)), CLAIMS),
     "sub empty": (lambda: token(claims(sub="")), "the token's"),
     "sub a number": (lambda: token(claims(sub=7)), CLAIMS),
-    "sub SQL": (lambda: token(claims(sub="ana' OR '1'='1")), NAME),
-    "sub with a line break": (lambda: token(claims(sub="ana\n")), NAME),
-    "sub too long": (lambda: token(claims(sub="a" * 65)), NAME),
+    "sub half a character": (lambda: token(claims(sub="ana\ud800")), TEXT),
     # type
     "ID token of Keycloak": (lambda: token(claims(typ="ID"), typ="JWT"), KIND),
     "refresh token of Keycloak": (lambda: token(claims(typ="Refresh"), typ="JWT"), KIND),
     "ID token of others": (lambda: token(claims(nonce="n"), typ="JWT"), KIND),
     "logout token": (lambda: token(claims(), typ="logout+jwt"), KIND),
+    "another type with Keycloak's claim": (lambda: token(claims(typ="Bearer"), typ="logout+jwt"), KIND),
     "no type at all": (lambda: token(claims(), typ=MISSING), KIND),
     "typ a list": (lambda: signed(_header(typ=["at+jwt"]), _payload(), FIRST, "RS256"), "signature"),
     # ambiguous encodings

@@ -49,7 +49,7 @@ async def trusting(issuer: Issuer, policy: RefreshPolicy | None = None) -> Async
     """An API that accepts the issuer's tokens."""
     asking = oidc.Issuer(issuer.url)
     keys = JwksCache(asking.keys, policy)
-    tokens = TokenVerifier(keys, TokenRules(issuer.url, "gofleet-api"))
+    tokens = TokenVerifier(keys, TokenRules(issuer.url, frozenset({"gofleet-api"})))
     app = api_app(World().api(), authenticator=Authenticator(tokens.principal, issuer=issuer.url))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,

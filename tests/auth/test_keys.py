@@ -43,7 +43,7 @@ class Provider:
 async def test_an_hour_of_outage_with_ten_thousand_unknown_keys_affects_no_known_key() -> None:
     provider = Provider()
     keys = provider.keys()
-    reader = TokenVerifier(keys, TokenRules(ISSUER, AUDIENCE))
+    reader = TokenVerifier(keys, TokenRules(ISSUER, frozenset({AUDIENCE})))
     assert await keys.get("first") is FIRST
     provider.unavailable = True
     for number in range(10_000):

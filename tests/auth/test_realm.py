@@ -44,7 +44,7 @@ def test_token_subjects_are_valid_customer_and_driver_ids() -> None:
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_token_has_audience_subject_and_roles(client: str) -> None:
     found = {one["protocolMapper"]: one["config"] for one in mappers(client)}
-    assert found["oidc-audience-mapper"]["included.custom.audience"] == SETTINGS.audience
+    assert found["oidc-audience-mapper"]["included.custom.audience"] in SETTINGS.audiences
     roles = found["oidc-usermodel-realm-role-mapper"]
     assert (roles["claim.name"],) in SETTINGS.role_paths
     assert roles["multivalued"] == "true"

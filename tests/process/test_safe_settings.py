@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from gofleet.settings import load, unsafe
+from gofleet.settings import SettingsError, load, unsafe
+from gofleet.settings.auth import claim_paths
 
 PRODUCTION = {"GOFLEET_ENV": "production", "DB_PASSWORD": "zB4-quite-long", "RABBITMQ_PASSWORD": "kQ9-quite-long"}
 ISSUER = {"AUTH_ISSUER": "https://login.example.com/realms/gofleet"}
@@ -42,9 +43,38 @@ def test_production_requires_an_https_issuer() -> None:
     assert wrong({"AUTH": "oidc"} | insecure) == []
 
 
-@pytest.mark.parametrize("name", ["AUTH_AUDIENCE", "AUTH_ROLE_CLAIMS"])
-def test_audience_and_roles_claim_are_required(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["AUTH_AUDIENCE", "AUTH_AUDIENCE_CLAIM", "AUTH_SUBJECT_CLAIM", "AUTH_ROLE_CLAIMS", "AUTH_SCOPE_CLAIMS"]
+)
+def test_audience_and_claims_are_required(name: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {name: ""}) == [f"{name} is missing"]
+
+
+def test_an_audience_of_commas_is_missing() -> None:
+    assert wrong(PRODUCTION | ISSUER | {"AUTH_AUDIENCE": " , "}) == ["AUTH_AUDIENCE is missing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("", ()),
+        ("roles", (("roles",),)),
+        ("a.b, c", (("a", "b"), ("c",))),
+        ('"https://a.example/roles"', (("https://a.example/roles",),)),
+        ('a."b.c,d".e,cognito:groups', (("a", "b.c,d", "e"), ("cognito:groups",))),
+        ("urn:x:roles.*,scope.*", (("urn:x:roles", "*"), ("scope", "*"))),
+    ],
+)
+def test_claims_are_paths_of_names(text: str, paths: tuple[tuple[str, ...], ...]) -> None:
+    assert claim_paths(text) == paths
+
+
+@pytest.mark.parametrize("text", ["a,", "a.", ".a", "a..b", '"a', '"a"b', '""', "a b", ",", "*", "a.*.b"])
+def test_claims_that_are_no_paths_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        claim_paths(text)
+    with pytest.raises(SettingsError, match="AUTH_ROLE_CLAIMS is wrong"):
+        load({"AUTH_ROLE_CLAIMS": text}, dotenv=None)
 
 
 @pytest.mark.parametrize("password", ["root", "guest", "admin", "password", "api", "worker"])

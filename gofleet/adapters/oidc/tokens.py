@@ -1,4 +1,4 @@
-"""Verification of access tokens: JWTs (RFC 7519) of the RFC 9068 profile or as Keycloak issues them, by RFC 8725.
+"""Verification of access tokens: JWTs (RFC 7519) of the RFC 9068 profile, or of a provider's own, by RFC 8725.
 
 Nothing in a token decides how it is verified: the algorithm must be an accepted one and belong to the key, and the key
 set comes from the configuration. Claims are read only after the signature is verified.
@@ -10,7 +10,7 @@ import hashlib
 import json
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Any, NamedTuple, NoReturn, cast
@@ -22,8 +22,8 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from gofleet.adapters.oidc.keys import JwksCache, Key
 from gofleet.domain.errors import Unauthenticated
-from gofleet.domain.principal import Principal, Role, Scope
-from gofleet.domain.values import IDENTIFIER
+from gofleet.domain.principal import Principal, Role, Scope, principal_id
+from gofleet.settings.auth import EACH, ClaimPath
 
 Json = dict[str, Any]
 TOKEN_CHARS_MAX = 8192
@@ -33,21 +33,39 @@ LEEWAY_SECONDS = 30
 FORBIDDEN = ("crit", "b64", "jwk", "jku", "x5u")
 """Headers that would change the interpretation of a token, or supply a key with it: no issuer needs them."""
 ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
-KEYCLOAK_TYPE = "Bearer"
-"""Keycloak's `typ` claim of access tokens; that of its ID tokens is `ID`, of refresh tokens `Refresh`."""
+PLAIN_TYPES = frozenset({"", "jwt"})
+"""Types of tokens whose claims must show whether they are access tokens."""
+KEYCLOAK_TYPE = ("typ", "Bearer")
+"""Keycloak's claim in access tokens; that of its ID tokens is `ID`, of refresh tokens `Refresh`."""
+SECONDS_MAX = 2**53
+"""Times beyond it are not exact as a fraction."""
 
 
 @dataclass(frozen=True)
 class TokenRules:
-    """Accepts tokens of `issuer` for `audience` that are valid for at most `most_seconds`. Roles are read from the
-    paths `role_claims`, each of which leads through objects to a list (`("resource_access", "gofleet-api", "roles")`).
-    Up to `remembered` verified tokens are cached."""
+    """Accepts tokens of `issuer` whose claim `audience_claim` contains one of `audiences`, and which are valid for at
+    most `most_seconds`. The header of an access token has the type `at+jwt`, or the token has one of `access_claims`,
+    each a name and its required value (None = any), which no ID token of the issuer has.
+
+    Roles and scopes are read from paths, each of which leads through objects to a list or a text
+    (`("resource_access", "gofleet-api", "roles")`); `prefix` is removed from them. Up to `remembered` verified tokens
+    are cached.
+    """
 
     issuer: str
-    audience: str
-    role_claims: Sequence[Sequence[str]] = (("roles",),)
+    audiences: frozenset[str]
+    audience_claim: str = "aud"
+    access_claims: Sequence[tuple[str, str | None]] = (KEYCLOAK_TYPE,)
+    subject_claim: str = "sub"
+    role_claims: Sequence[ClaimPath] = (("roles",),)
+    scope_claims: Sequence[ClaimPath] = (("scope",), ("scp",))
+    prefix: str = ""
     most_seconds: float = 3600.0
     remembered: int = 4096
+
+    def __post_init__(self) -> None:
+        if not self.audiences:  # joserfc would accept every audience
+            raise ValueError("there is no audience")
 
 
 class _Verified(NamedTuple):
@@ -66,10 +84,10 @@ class TokenVerifier:
         self._clock = clock
         options: Any = {
             "iss": {"essential": True, "value": rules.issuer},
-            "aud": {"essential": True, "value": rules.audience},
+            rules.audience_claim: {"essential": True, "values": sorted(rules.audiences)},
             "exp": {"essential": True},
             "iat": {"essential": True},
-            "sub": {"essential": True},
+            rules.subject_claim: {"essential": True},
         }
         self._claims = JWTClaimsRegistry(now=lambda: int(clock()), leeway=LEEWAY_SECONDS, **options)
         self._cache: dict[bytes, _Verified] = {}
@@ -83,8 +101,8 @@ class TokenVerifier:
             return known.principal
         kid, algorithm = _key_and_algorithm(token)
         key = await self._keys.get(kid)
-        claims = self._check(_verify(token, key, algorithm))
-        principal = Principal.named(claims["sub"], self._roles(claims), _scopes(claims))
+        claims = self._check(_verify(token, key, algorithm, self._rules.access_claims))
+        principal = Principal.named(self._subject(claims), self._roles(claims), self._scopes(claims))
         self._remember(digest, _Verified(principal, claims["exp"] + LEEWAY_SECONDS, kid, key))
         return principal
 
@@ -103,18 +121,32 @@ class TokenVerifier:
         except JoseError as error:
             raise Unauthenticated(f"the token's claims: {error.description or error.error}") from error
         for name in ("exp", "iat", "nbf"):
-            if name in claims and not _is_integer(claims[name]):
-                raise Unauthenticated(f"the token's {name} is not an integer")
+            if name in claims and not -SECONDS_MAX < claims[name] < SECONDS_MAX:
+                raise Unauthenticated(f"the token's {name} is not a time")
         if claims["exp"] - claims["iat"] > self._rules.most_seconds:
             raise Unauthenticated(f"the token is valid for more than {self._rules.most_seconds:g} s")
-        if not isinstance(claims["sub"], str) or not IDENTIFIER.fullmatch(claims["sub"]):
-            raise Unauthenticated("the token's sub cannot be the name of a customer or a driver")
         return claims
 
+    def _subject(self, claims: Json) -> str:
+        subject = claims[self._rules.subject_claim]
+        try:
+            return principal_id(subject)
+        except (TypeError, UnicodeEncodeError) as error:
+            raise Unauthenticated(f"the token's {self._rules.subject_claim} is not text") from error
+
     def _roles(self, claims: Json) -> frozenset[Role]:
-        """The roles that GoFleet knows, among all that the token names."""
-        names = {name for path in self._rules.role_claims for name in _list_at(claims, path)}
+        """The roles that GoFleet knows, among all that the token names. A text is one role."""
+        names = self._names(claims, self._rules.role_claims, words=False)
         return frozenset(role for role in Role if role.value in names)
+
+    def _scopes(self, claims: Json) -> frozenset[Scope]:
+        """As the roles, but a text is a space-separated list (RFC 8693, 4.2)."""
+        names = self._names(claims, self._rules.scope_claims, words=True)
+        return frozenset(scope for scope in Scope if scope.value in names)
+
+    def _names(self, claims: Json, paths: Sequence[ClaimPath], *, words: bool) -> set[str]:
+        names = {name for path in paths for name in _names_at(claims, path, words=words)}
+        return {name.removeprefix(self._rules.prefix) for name in names}
 
 
 def _key_and_algorithm(token: str) -> tuple[str, str]:
@@ -133,7 +165,7 @@ def _key_and_algorithm(token: str) -> tuple[str, str]:
     return kid, algorithm
 
 
-def _verify(token: str, key: Key, algorithm: str) -> Json:
+def _verify(token: str, key: Key, algorithm: str, access_claims: Sequence[tuple[str, str | None]]) -> Json:
     """The claims, if the key has signed them and the token is an access token."""
     if algorithm != ("RS256" if isinstance(key, RSAKey) else "ES256"):
         raise Unauthenticated("the token's algorithm is not that of its key")
@@ -142,29 +174,28 @@ def _verify(token: str, key: Key, algorithm: str) -> Json:
     except (JoseError, ValueError) as error:
         raise Unauthenticated("the token's signature is invalid") from error
     claims = _object(signed.payload, "payload")
-    kind: object = signed.headers().get("typ", "")
-    is_access = isinstance(kind, str) and kind.lower() in ACCESS_TYPES
-    if not is_access and claims.get("typ") != KEYCLOAK_TYPE:
-        raise Unauthenticated("not an access token: neither at+jwt by its header, nor Bearer by its claims")
+    kind = str(signed.headers().get("typ", "")).lower()
+    if kind not in ACCESS_TYPES and not (kind in PLAIN_TYPES and _is_marked(claims, access_claims)):
+        raise Unauthenticated("not an access token: neither at+jwt by its header, nor by a claim (AUTH_ACCESS_CLAIMS)")
     return claims
 
 
-def _scopes(claims: Json) -> frozenset[Scope]:
-    """The `scope` claim, a space-separated list (RFC 8693)."""
-    value = claims.get("scope", "")
-    names = set(value.split()) if isinstance(value, str) else set[str]()
-    return frozenset(scope for scope in Scope if scope.value in names)
+def _is_marked(claims: Json, access_claims: Sequence[tuple[str, str | None]]) -> bool:
+    return any(claims.get(name) if value is None else claims.get(name) == value for name, value in access_claims)
 
 
-def _list_at(claims: Json, path: Sequence[str]) -> list[str]:
+def _names_at(claims: Json, path: ClaimPath, *, words: bool) -> Collection[str]:
+    """The texts of a list, or one text, or with `words` each word of it; with EACH also the names of an object."""
     value: object = claims
     for name in path:
-        value = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
-    return [item for item in cast("list[object]", value) if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+        if name == EACH:
+            words = True
+            value = list(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
+        else:
+            value = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        return value.split() if words else (value,)
+    return [item for item in cast("list[object]", value) if isinstance(item, str)] if isinstance(value, list) else ()
 
 
 def _bytes(part: str) -> bytes:
