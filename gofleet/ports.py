@@ -265,6 +265,7 @@ class Fleet(DriverSearch, Protocol):
 
     async def register(self, driver: Driver) -> None: ...
     async def update_position(self, position: Position) -> bool: ...  # False = older than the known position
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool: ...  # as Positions'
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
     async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the center first
@@ -280,7 +281,11 @@ class Positions(Protocol):
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # this and the next
     async def within(self, area: AreaQuery) -> list[Sighting]: ...  # two as Fleet's;
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # they claim nothing
-    async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...
+    async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...  # False = older than the known
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+        """A position that the driver sends itself: charged to its `TravelBudget`, or `PositionTooFar` and no change."""
+        ...
+
     async def register(self, driver: Driver) -> None: ...
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...

@@ -35,6 +35,12 @@ class ToldFleet:
         [newer] = await self.map.update_positions([position])
         return newer
 
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+        self._answer()
+        newer = await self.map.update_own_position(position, max_kmh)
+        self.positions.append(position)
+        return newer
+
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
         self._answer()
         self.positions += positions

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gofleet.domain.errors import Invalid
-from gofleet.domain.place import BoundingBox, Place, distance_m
+from gofleet.domain.place import BoundingBox, Place
 from gofleet.domain.values import identifier
 
 NAME_CHARS_MAX = 100
@@ -59,10 +59,32 @@ class Position:
             raise Invalid("recorded_at", "is in the future")
         return self
 
-    def exceeds_speed(self, before: Position, kmh: float) -> bool:
-        """Whether travel from `before` to here needs more than `kmh`, allowing for `FIX_ERROR_M`."""
-        seconds = (self.recorded_at - before.recorded_at).total_seconds()
-        return seconds > 0 and distance_m(before.place, self.place) - FIX_ERROR_M > kmh / 3.6 * seconds
+
+@dataclass(frozen=True)
+class TravelBudget:
+    """Metres that a driver's own positions may still cover, however many they are.
+
+    Both grow with time at the greatest plausible speed: `device_m` by the times of the positions and to at most
+    `FIX_ERROR_M`, so that standing still saves up nothing; `server_m` by our clock, which the device cannot set.
+    """
+
+    device_m: float = FIX_ERROR_M
+    server_m: float = FIX_ERROR_M
+
+    def after(self, metres: float, kmh: float, device_time: timedelta, server_time: timedelta) -> TravelBudget | None:
+        """What remains after `metres` in these times since the last position; None if they are too far."""
+        device_m, server_m = (
+            before + kmh / 3.6 * time.total_seconds() - metres
+            for before, time in ((self.device_m, device_time), (self.server_m, server_time))
+        )
+        return None if min(device_m, server_m) < 0 else TravelBudget(min(device_m, FIX_ERROR_M), server_m)
+
+
+class PositionTooFar(Invalid):
+    """A driver's own position that is further from the last ones than it can have travelled."""
+
+    def __init__(self, max_kmh: float) -> None:
+        super().__init__("lat", f"and lng are further from the last position than {max_kmh:g} km/h allows")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionTooFar, Sighting, TravelBudget
 from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Search
 
@@ -23,6 +23,8 @@ class _DriverState:
     on_duty: bool = True
     position: Position | None = None
     heard_at: datetime | None = None
+    budget: TravelBudget = field(default_factory=TravelBudget)
+    charged_at: datetime | None = None
     orders: dict[str, int] = field(default_factory=dict[str, int])
     freed: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -87,6 +89,21 @@ class MemoryPositions:
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
         """Store validated positions; False for each one that is older than the stored one."""
         return [self._move(position) for position in positions]
+
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+        """As `update_positions` for one position, which is charged to the driver's `TravelBudget`; `PositionTooFar`."""
+        known, now = self._known(position.driver_id), self._clock()
+        if (before := known.position) and before.recorded_at <= position.recorded_at:
+            metres = distance_m(before.place, position.place)
+            device_time = position.recorded_at - before.recorded_at
+            server_time = now - (known.charged_at or before.recorded_at)
+            budget = known.budget.after(metres, max_kmh, device_time, server_time)
+            if budget is None:
+                raise PositionTooFar(max_kmh)
+            known.budget, known.charged_at = budget, now
+        elif before is None:
+            known.charged_at = now
+        return self._move(position)
 
     async def register(self, driver: Driver) -> None:
         """A driver off duty is never found; back on duty, its stored position counts if it is fresh."""

@@ -91,8 +91,8 @@ class FollowOrders:
 class UpdatePosition:
     """Use case that stores a driver's position.
 
-    A position sent by the driver (`own`) must be reachable from the last one at `max_kmh`, else `Invalid`: it prevents
-    drivers from claiming distant orders. After a wrong fix, true ones become plausible again with time.
+    Positions that the driver sends (`own`) must be reachable at `max_kmh`, else `Invalid`: it prevents drivers from
+    claiming distant orders. After a wrong fix, true ones become plausible again with time.
     """
 
     fleet: Fleet
@@ -101,10 +101,7 @@ class UpdatePosition:
     async def __call__(self, position: Position, *, own: bool = False) -> bool:
         """Whether the position was stored; False if a newer one is known."""
         if own:
-            for seen in await self.fleet.locate([position.driver_id]):
-                if position.exceeds_speed(seen.position, self.max_kmh):
-                    why = f"and lng are further from the last position than {self.max_kmh:g} km/h allows"
-                    raise Invalid("lat", why)
+            return await self.fleet.update_own_position(position, self.max_kmh)
         return await self.fleet.update_position(position)
 
 

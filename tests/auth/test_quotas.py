@@ -10,8 +10,6 @@ import httpx
 import pytest
 
 from gofleet.adapters.http.sse import EventStreamLimits
-from gofleet.domain.driver import Position
-from gofleet.domain.place import Place
 from tests.auth.matrix import bearing, serving_all, settled
 from tests.makers import CENTRE
 from tests.roles.conftest import World
@@ -78,16 +76,6 @@ async def test_a_driver_cannot_move_faster_than_possible(client: httpx.AsyncClie
     assert (
         await _moved(client, "dispatcher-d", CENTRE.lat + 1, seconds=3)
     ).status_code == 204  # a dispatcher may correct it
-
-
-async def test_a_distant_position_is_plausible_after_enough_time(world: World, client: httpx.AsyncClient) -> None:
-    await world.fleet.update_position(Position("driver-x", Place(CENTRE.lat, CENTRE.lng), datetime.now(UTC)))
-    hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    was = Position("driver-x", CENTRE, hour_ago)
-    now = Position("driver-x", Place(CENTRE.lat + 1, CENTRE.lng), datetime.now(UTC))
-    assert not now.exceeds_speed(was, 200)
-    assert now.exceeds_speed(was, 100)
-    assert not was.exceeds_speed(now, 1)  # an older one is ignored, not judged
 
 
 async def test_the_number_of_a_customers_streams_is_bounded(client: httpx.AsyncClient) -> None:

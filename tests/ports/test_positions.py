@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import Driver, Position
+from gofleet.domain.driver import Driver, Position, PositionTooFar
 from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Positions, Search
 from gofleet.testing.positions import MemoryPositions
@@ -321,3 +323,74 @@ async def test_the_antimeridian_is_no_border(positions: Positions, lat: float, l
     assert {one.position.driver_id for one in seen} == set(fixes)
     for sighting in seen:
         assert sighting.distance_m == pytest.approx(distance_m(pickup, sighting.position.place), abs=2)
+
+
+HOUR = 3600.0
+KMH = 200.0
+
+
+def an_own_position(metres_north: float, age_seconds: float = 0.0) -> Position:
+    return a_position("ana", metres_north=metres_north, age_seconds=age_seconds)
+
+
+async def where(positions: Positions) -> Position:
+    [ana] = await positions.locate(["ana"])
+    return ana.position
+
+
+async def test_an_own_position_is_reachable_or_changes_nothing(positions: Positions) -> None:
+    start = an_own_position(0)
+    assert await positions.update_own_position(start, KMH)
+
+    with pytest.raises(PositionTooFar, match="than 200 km/h allows"):
+        await positions.update_own_position(replace(an_own_position(100_000), recorded_at=start.recorded_at), KMH)
+    with pytest.raises(PositionTooFar):
+        await positions.update_own_position(an_own_position(600), KMH)
+
+    assert (await where(positions)).place == start.place
+    assert await positions.update_own_position(an_own_position(400), KMH)
+    assert not await positions.update_own_position(replace(start, place=an_own_position(100_000).place), KMH)
+
+
+async def test_many_small_steps_reach_no_further_than_one(positions: Positions) -> None:
+    first = an_own_position(0)
+    await positions.update_own_position(first, KMH)
+    accepted = 0
+    for step in range(1, 91):
+        fix = replace(an_own_position(490 * step), recorded_at=first.recorded_at + timedelta(milliseconds=step))
+        with suppress(PositionTooFar):
+            await positions.update_own_position(fix, KMH)
+            accepted = step
+
+    assert accepted == 1
+
+
+async def test_a_device_cannot_gain_time_by_its_clock(positions: Positions) -> None:
+    await positions.update_own_position(an_own_position(0, age_seconds=HOUR), KMH)
+
+    with pytest.raises(PositionTooFar):
+        await positions.update_own_position(an_own_position(100_000), KMH)
+
+
+async def test_standing_still_saves_up_no_distance(positions: Positions) -> None:
+    await positions.update_positions([an_own_position(0, age_seconds=HOUR)])
+    for age in range(59, 0, -1):
+        await positions.update_own_position(an_own_position(0, age_seconds=60.0 * age), KMH)
+    await positions.update_own_position(an_own_position(0), KMH)
+
+    with pytest.raises(PositionTooFar):
+        await positions.update_own_position(an_own_position(1_000), KMH)
+
+
+async def test_positions_sent_late_together_count_by_their_times(positions: Positions) -> None:
+    await positions.update_positions([an_own_position(0, age_seconds=HOUR)])
+
+    for minute in range(1, 61):  # 120 km/h, while there was no network
+        assert await positions.update_own_position(an_own_position(2_000 * minute, HOUR - 60 * minute), KMH)
+
+
+async def test_a_position_set_by_others_is_not_charged(positions: Positions) -> None:
+    await positions.update_own_position(an_own_position(0), KMH)
+    await positions.update_positions([an_own_position(100_000)])
+
+    assert await positions.update_own_position(an_own_position(100_300), KMH)

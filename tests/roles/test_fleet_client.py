@@ -107,6 +107,20 @@ async def test_the_epoch_is_an_old_time_and_not_now(fleet: GrpcFleet, microsecon
     assert not dora.free
 
 
+async def test_an_own_position_is_charged_to_the_travel_budget(fleet: GrpcFleet) -> None:
+    assert await fleet.update_own_position(a_position("cai"), 200)
+    with pytest.raises(Invalid) as refusal:
+        await fleet.update_own_position(a_position("cai", metres_north=5_000), 200)
+    assert (refusal.value.field, refusal.value.why) == (
+        "lat",
+        "and lng are further from the last position than 200 km/h allows",
+    )
+    assert await fleet.update_position(a_position("cai", metres_north=5_000))
+    for speed in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(Invalid):
+            await fleet.update_own_position(a_position("cai"), speed)
+
+
 async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:
     with pytest.raises(Invalid) as refusal:
         await fleet.search(Search("o-1", Place(91, 0), 5))

@@ -88,11 +88,19 @@ class GrpcFleet:
 
     async def update_position(self, position: Position) -> bool:
         """As `Fleet.update_position`; `Invalid` if the service refuses the position."""
+        return await self._update_position(position, None)
+
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+        """As `Fleet.update_own_position`."""
+        return await self._update_position(position, max_kmh)
+
+    async def _update_position(self, position: Position, max_kmh: float | None) -> bool:
         request = UpdatePositionRequest(
             driver_id=position.driver_id,
             lat=position.place.lat,
             lng=position.place.lng,
             recorded_at_ms=to_epoch_ms(position.recorded_at),
+            max_kmh=max_kmh,
         )
         with self._connection.call("UpdatePosition") as metadata:
             response = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)

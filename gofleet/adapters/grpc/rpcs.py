@@ -80,7 +80,12 @@ class FleetRpcs(FleetServiceBase):
     async def update_position(self, update_position_request: UpdatePositionRequest) -> UpdatePositionResponse:
         request, now = update_position_request, self.clock()
         position = decode_position(request.driver_id, request.lat, request.lng, request.recorded_at_ms, now)
-        [applied] = await self.positions.update_positions([position])
+        if request.max_kmh is None:
+            [applied] = await self.positions.update_positions([position])
+        elif isfinite(request.max_kmh) and request.max_kmh > 0:
+            applied = await self.positions.update_own_position(position, request.max_kmh)
+        else:
+            raise Invalid("max_kmh", "must be above 0")
         return UpdatePositionResponse(applied=applied)
 
     async def stream_positions(

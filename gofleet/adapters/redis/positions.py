@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gofleet.adapters.redis.connection import translate_redis_errors
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, Sighting
+from gofleet.domain.driver import FIX_ERROR_M, AreaQuery, Candidate, Driver, Position, PositionTooFar, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
 
@@ -35,7 +35,8 @@ class RedisPositions:
     """`Positions`, each method one atomic script; every method raises `Unavailable` when Redis is unavailable.
 
     Keys, after `prefix`: `drivers:free` (geo index of free drivers, which searches use), `drivers:seen` (geo index of
-    all drivers), `drivers:heard` (all drivers by the time of their last update), `driver:<id>` (name, duty, position),
+    all drivers), `drivers:heard` (all drivers by the time of their last update), `driver:<id>` (name, duty,
+    position, travel budget),
     `busy:<id>` (the orders of the driver with their sequences), `claim:<id>` (the order that claims the driver),
     `claimed:<order>` (the driver claimed), `freed:<id>/<order>` (the sequence with which the order ended), and
     `drivers:known` (exists as long as Redis has not lost its data).
@@ -75,8 +76,8 @@ class RedisPositions:
         self._register_script = Script(events, "settle", "register")
         self._occupy_script = Script(events, "occupy")
         self._free_script = Script(events, "settle", "free")
-        self._move_small = Script(events, "settle", "move")
-        self._move_large = Script(bulk, "settle", "move")
+        self._move_small = Script(events, "settle", "travel", "move")
+        self._move_large = Script(bulk, "settle", "travel", "move")
         self._holdings_script = Script(bulk, "holdings")
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
@@ -113,13 +114,23 @@ class RedisPositions:
         applied: list[bool] = []
         for start in range(0, len(positions), UPDATE_BATCH_MAX):
             batch = positions[start : start + UPDATE_BATCH_MAX]
-            rows = ENCODER.encode([value for each in batch for value in _row(each)])
-            move = self._move_small if len(batch) <= SMALL_UPDATE_MAX else self._move_large
-            response = await move(
-                [self._free, self._seen, self._heard], self._prefix, self._stale_ms, self._forget_ms, rows
-            )
-            applied += [flag == "1" for flag in str(response[0])]
+            script = self._move_small if len(batch) <= SMALL_UPDATE_MAX else self._move_large
+            applied += [outcome == "1" for outcome in await self._move(script, batch)]
         return applied
+
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+        """As `update_positions` for one position, charged to the driver's `TravelBudget`; `PositionTooFar`."""
+        [outcome] = await self._move(self._move_small, [position], max_kmh)
+        if outcome == "2":
+            raise PositionTooFar(max_kmh)
+        return outcome == "1"
+
+    async def _move(self, script: Script, positions: Sequence[Position], max_kmh: float | None = None) -> str:
+        """The outcome of each position, as in move.lua."""
+        rows = ENCODER.encode([value for each in positions for value in _row(each)])
+        keys = [self._free, self._seen, self._heard]
+        limits = (FIX_ERROR_M, max_kmh) if max_kmh else ()
+        return str((await script(keys, self._prefix, self._stale_ms, self._forget_ms, rows, *limits))[0])
 
     async def register(self, driver: Driver) -> None:
         """A driver off duty is never found; back on duty, its stored position counts if it is fresh."""

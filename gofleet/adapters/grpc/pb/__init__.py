@@ -164,6 +164,11 @@ class UpdatePositionRequest(betterproto.Message):
     Time of the measurement by the device's clock, milliseconds since 1970-01-01 UTC; 0 = now.
     """
 
+    max_kmh: Optional[float] = betterproto.double_field(5, optional=True)
+    """
+    Greatest plausible speed of the driver, km/h; a position that is too far is INVALID_ARGUMENT. Absent = unchecked.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class UpdatePositionResponse(betterproto.Message):

@@ -1,12 +1,13 @@
 -- Stores new positions; a position older than the stored one is dropped.
 -- KEYS  index of free drivers, index of all drivers, all drivers by the time of their last update
--- ARGV  prefix, stale after ms, forget after ms, id, lat, lng, recorded at ms of each as one flat MessagePack list
--- Returns 1 (stored) or 0 (older) for each, as one string: a client decodes an array of many numbers one by one
+-- ARGV  prefix, stale after ms, forget after ms, id, lat, lng, recorded at ms of each as one flat MessagePack list,
+--       for positions that are charged to the drivers' travel budgets: its start in m, km/h
+-- Returns 1 (stored), 0 (older) or 2 (too far) for each, as one string: a client decodes an array of many numbers one by one
 --
 -- The drivers' keys are built here, as in claim_nearest: building and sending them took longer than everything else.
 local free, seen, heard = KEYS[1], KEYS[2], KEYS[3]
 local prefix, stale_ms, forget_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local fixes = cmsgpack.unpack(ARGV[4])
+local fixes, start_m, kmh = cmsgpack.unpack(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local applied, moved, times, waiting, others = {}, {}, {}, {}, {}
 for i = 1, #fixes / 4 do
     local id, lat, lng, recorded_at = fixes[4 * i - 3], fixes[4 * i - 2], fixes[4 * i - 1], fixes[4 * i]
@@ -14,6 +15,8 @@ for i = 1, #fixes / 4 do
     local known, on_duty = unpack(redis.call('HMGET', driver, 'recorded_at', 'on_duty'))
     if known and tonumber(known) > recorded_at then
         applied[i] = 0
+    elseif kmh and not charge(driver, tonumber(lat), tonumber(lng), recorded_at, start_m, kmh) then
+        applied[i] = 2
     else
         if not known then -- it may be registered already
             redis.call('HSETNX', driver, 'name', id)
