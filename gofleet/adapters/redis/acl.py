@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
+from gofleet.adapters.redis.connection import ready_key
 from gofleet.adapters.redis.scripts import escape_glob
 from gofleet.adapters.redis.stream import StreamNames
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, parking_queue
 
+READINESS = ("ping", "set")
+FLEET_KINDS = ("drivers", "driver", "busy", "claim", "claimed", "freed")
 SCRIPTED = ("evalsha", "script|load")
 TRANSACTION = ("multi", "exec")
 DEFAULT_USER = "user default on ~* &* +@all"
@@ -43,13 +46,14 @@ def acl_users(names: str, keys: str, *, streams: bool) -> list[AclUser]:
     """The users of all roles. `names` and `keys` are the prefixes of user names and keys; with `streams`, Redis is the
     broker too."""
     prefix = escape_glob(keys)
-    worker_keys, worker = (f"{prefix}lease:*",), ("ping", *SCRIPTED, *_called("worker"))
-    fleet_keys = tuple(f"{prefix}{kind}:*" for kind in ("drivers", "driver", "busy", "claim", "claimed", "freed"))
-    fleet = ("ping", "exists", "set", "geosearch", *SCRIPTED, *_called("fleet"))
+    ready = escape_glob(ready_key(keys))
+    worker_keys, worker = (ready, f"{prefix}lease:*"), (*READINESS, *SCRIPTED, *_called("worker"))
+    fleet_keys = (ready, *(f"{prefix}{kind}:*" for kind in FLEET_KINDS))
+    fleet = (*READINESS, "exists", "geosearch", *SCRIPTED, *_called("fleet"))
     users = [AclUser(f"{names}api", (f"{prefix}bucket:*",), (*SCRIPTED, *_called("api")))]
     if streams:
-        publishing = tuple(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES)
-        users.append(AclUser(f"{names}relay", publishing, ("ping", "xadd", *TRANSACTION)))
+        publishing = (ready, *(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES))
+        users.append(AclUser(f"{names}relay", publishing, (*READINESS, "xadd", *TRANSACTION)))
         consuming = (*TRANSACTION, "xgroup|create", "xreadgroup", "xack", "xdel", *_called("streams"))
         worker_keys, worker = (*worker_keys, *_consumed(keys, DISPATCH_QUEUE)), (*worker, *consuming)
         fleet_keys, fleet = (*fleet_keys, *_consumed(keys, FLEET_QUEUE)), (*fleet, *consuming)

@@ -2,8 +2,9 @@
 
 This is the only module that uses undocumented parts of redis-py and hiredis, checked by
 `tests/ports/test_redis_pipelines.py` and `tests/ports/test_redis_unavailable.py` on real servers:
-`Connection._connection_arguments` (replaced), the pool's `get_connection()` and `release()`, and on a connection
-`retry.call_with_retry`, `send_packed_command`, `read_response(timeout=)`, `socket_timeout` and `disconnect`;
+`Connection._connection_arguments` (replaced), the pool's `get_connection()`, `release()` and
+`update_active_connections_for_reconnect()`, and on a connection `retry.call_with_retry`, `send_packed_command`,
+`read_response(timeout=)`, `socket_timeout` and `disconnect`;
 `hiredis.pack_command`.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
 from ssl import SSLContext
@@ -21,8 +22,16 @@ import hiredis
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import RedisError, ResponseError
 
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.tracing import client_span
@@ -31,6 +40,12 @@ Command = tuple[str | bytes | float, ...]
 RETRIES = 1
 """A connection that died in the pool is replaced at once. Everything else is retried by the caller (a message is
 redelivered, an order re-published); a retry here would multiply theirs."""
+
+NOT_PRIMARY_ERRORS = (ReadOnlyError, MasterDownError, ClusterDownError, MovedError)
+NOT_PRIMARY_CODES = ("NOREPLICAS", "UNBLOCKED")
+"""redis-py has no class for these: too few replicas, as for a primary that is cut off, and a read that was waiting
+when its server became a replica."""
+READY_MS = 1000
 
 
 def redis_client(
@@ -82,9 +97,41 @@ async def execute_batch(redis: Redis, commands: Sequence[Command]) -> list[objec
     connection = await pool.get_connection()
     try:
         exchange = partial(_exchange, connection, packed, len(commands))
-        return await connection.retry.call_with_retry(exchange, partial(_disconnect, connection))
+        responses = await connection.retry.call_with_retry(exchange, partial(_disconnect, connection))
+        for response in responses:
+            if isinstance(response, ResponseError):
+                await renew_connections(redis, response)
+        return responses
     finally:
         await pool.release(connection)
+
+
+async def renew_connections(redis: Redis, error: Exception) -> None:
+    """Close all connections, those in use after their present command, if `error` says that this server is not, or no
+    longer, the primary: after a failover the address leads to another server, and nothing else would close them."""
+    if isinstance(error, NOT_PRIMARY_ERRORS) or any(code in str(error) for code in NOT_PRIMARY_CODES):
+        pool = cast("Any", redis.connection_pool)
+        with suppress(RedisError, OSError):  # from closing
+            await pool.update_active_connections_for_reconnect()
+            await pool.disconnect(inuse_connections=False)
+
+
+async def check_redis_writes(redis: Redis, prefix: str) -> None:
+    """`Unavailable` unless Redis answers and accepts writes: a replica also answers PING.
+
+    It writes a key that expires. A user whose ACL file is of an earlier release may not: then only PING is checked.
+    """
+    with translate_redis_errors():
+        (response,) = await execute_batch(redis, [("SET", ready_key(prefix), "", "PX", READY_MS)])
+        if isinstance(response, NoPermissionError):
+            (response,) = await execute_batch(redis, [("PING",)])
+        if isinstance(response, RedisError):
+            raise response
+
+
+def ready_key(prefix: str) -> str:
+    """The key that `check_redis_writes` writes."""
+    return f"{prefix}ready"
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import ResponseError
 
 from gofleet.adapters.dispatcher import decode_headers
+from gofleet.adapters.redis.connection import renew_connections
 from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue
 
 REDIS = "Redis"
@@ -77,6 +78,10 @@ class RedisStream:
 
     async def close(self) -> None:
         await self._broker.stop()
+
+    async def renew_connections(self, error: Exception) -> None:
+        """Close the connections to a server that is no longer the primary."""
+        await renew_connections(self._redis, error)
 
     async def prepare(self) -> None:
         """Create stream and group if they do not exist, also after Redis has lost its data."""

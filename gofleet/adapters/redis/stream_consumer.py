@@ -159,6 +159,7 @@ class _StreamSubscription:
             if str(error) != self._last_error:  # not every second of a long outage
                 self._last_error = str(error)
                 logger.bind(queue=self._queue).warning("cannot consume, Redis is unavailable: {}", error)
+            await self._stream.renew_connections(error)
             await sleep_unless(stop, jittered(RETRY_DELAY_SECONDS))
 
     async def _maintain(self) -> None:

@@ -7,10 +7,11 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from redis.exceptions import RedisError
 
+from gofleet.adapters.redis.connection import check_redis_writes, renew_connections
 from gofleet.adapters.redis.stream import (
     DATA,
     REDIS,
@@ -44,6 +45,7 @@ class StreamsPublisher:
         tls: SSLContext | None = None,
         queues: Mapping[str, tuple[str, ...]] = QUEUES,
     ) -> None:
+        self._prefix = prefix
         self._names = StreamNames(prefix)
         self._timeout_seconds = timeout_seconds
         self._queues = queues
@@ -70,7 +72,7 @@ class StreamsPublisher:
         """Unavailable if publishing is impossible now."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await cast("Any", self._redis).ping()
+                await check_redis_writes(self._redis, self._prefix)
         except (RedisError, OSError) as error:
             raise _unavailable(error) from error
 
@@ -83,6 +85,7 @@ class StreamsPublisher:
                 outcomes = [await add(transaction, message) for message in messages]
                 await transaction.execute()
         except (RedisError, OSError) as error:
+            await renew_connections(self._redis, error)
             return [_unavailable(error)] * len(messages)
         return outcomes
 
