@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from ssl import SSLContext
-from typing import cast
 from urllib.parse import quote
 
 import psycopg
@@ -23,13 +22,13 @@ from gofleet.adapters.postgres.diagnostics import check_privileges
 from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
 from gofleet.adapters.postgres.orders import BatchLimits, PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, acquire, connection_string, create_pool
+from gofleet.adapters.postgres.pool import Pool, check_postgres_writes, connection_string, create_pool
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.acl import acl_file
-from gofleet.adapters.redis.connection import redis_client
+from gofleet.adapters.redis.connection import check_redis_writes, redis_client
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import jittered
@@ -152,12 +151,8 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
         dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds
     )
 
-    async def answers() -> None:
-        async with acquire(pool) as connection:
-            await connection.execute("select 1")
-
     async with pool:
-        process.checks["postgres"] = answers
+        process.checks["postgres"] = partial(check_postgres_writes, pool)
         yield pool
 
 
@@ -207,7 +202,7 @@ def _redis_tls(settings: Settings) -> SSLContext | None:
 @asynccontextmanager
 async def redis(process: Process) -> AsyncGenerator[Redis]:
     client = a_redis(process.settings)
-    process.checks["redis"] = partial(cast("Callable[[str], Awaitable[object]]", client.execute_command), "PING")
+    process.checks["redis"] = partial(check_redis_writes, client, key_prefix(process.settings))
     try:
         yield client
     finally:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import psycopg
 from loguru import logger
-from psycopg import AsyncConnection
+from psycopg.errors import ReadOnlySqlTransaction
 
-from gofleet.adapters.postgres.pool import Pool, acquire
+from gofleet.adapters.postgres.pool import READ_ONLY, Connection, Pool, acquire
 from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
 from gofleet.waiting import first_of, sleep_unless
@@ -68,11 +68,15 @@ async def listen(conninfo: str, wake: Callable[[], None], stop: asyncio.Event) -
     pause = 0.2
     while not stop.is_set():
         try:
-            async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            async with await Connection.connect(conninfo, autocommit=True) as connection:
                 await connection.execute(f"listen {CHANNEL}")
                 wake()  # for notifications sent while this connection did not listen
-                pause = 0.2
                 while not stop.is_set():
+                    # Before each wait: a server that was demoted, or fell silent, would never notify.
+                    await connection.execute("")
+                    if connection.is_read_only:
+                        raise ReadOnlySqlTransaction(READ_ONLY)
+                    pause = 0.2
                     async for _ in connection.notifies(timeout=1.0):
                         wake()
         except psycopg.Error as error:

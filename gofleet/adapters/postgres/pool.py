@@ -1,4 +1,4 @@
-"""The connection pool: session settings, detection of dead connections, and the errors that mean an outage."""
+"""The connection pool: session settings, which connections it drops, and the errors that mean an outage."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from time import perf_counter
-from typing import LiteralString, TypeVar
+from time import monotonic, perf_counter
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -22,12 +22,23 @@ from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from gofleet.adapters.postgres.queries import TracingCursor
+from gofleet.adapters.postgres.silence import SILENT, Silence
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
 RV = TypeVar("RV")
+CANCEL_SECONDS = 1.0
 RECONNECT_SECONDS = 1.0
 """How long the pool retries a connection by itself, with pauses that double; after that the next `acquire` retries."""
+
+RENEW_SECONDS = 0.5
+"""How old a connection to a read-only server is at least before its address is connected to again."""
+READ_ONLY = "the server is a standby, or read-only"
+READ_ONLY_PARAMETERS = (b"in_hot_standby", b"default_transaction_read_only")
+"""Settings that PostgreSQL reports to its clients at the start of a session and after each change."""
+IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
+PROBE = "select pg_logical_emit_message(true, 'gofleet', '')"
+"""A write that leaves nothing in the database, but whose commit waits for disk and standby as every other."""
 
 TRANSIENT_ERRORS = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout, InsufficientPrivilege)
 """Not OperationalErrors for psycopg, but outages by their nature: the server has become a standby, or this process was
@@ -43,6 +54,17 @@ class Connection(AsyncConnection[TupleRow]):
     """
 
     answer_seconds: float = 10.0
+    silence: Silence | None = None
+    opened_at: float = 0.0
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", *, silence: Silence | None = None, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As psycopg's; a connection of a pool reports to its `silence`, and is not opened during it."""
+        if silence is not None and not silence.is_over:
+            raise psycopg.OperationalError(SILENT)
+        connection = await super().connect(conninfo, **kwargs)
+        connection.silence, connection.opened_at = silence, monotonic()
+        return connection
 
     # `wait` is public but undocumented psycopg API: every round trip of a connection runs through it.
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109  psycopg's signature
@@ -64,7 +86,14 @@ class Connection(AsyncConnection[TupleRow]):
             return True
         return False
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the server is a standby or refuses writes, as far as it has reported; takes no round trip."""
+        return b"on" in map(self.pgconn.parameter_status, READ_ONLY_PARAMETERS)
+
     def _shut_down(self) -> None:
+        if self.silence is not None:
+            self.silence.begin()
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)  # the pending `wait` then fails as on a lost connection
 
@@ -85,7 +114,25 @@ class UtcLoader(Loader):
         return self._loader.load(data).astimezone(UTC)
 
 
-Pool = AsyncConnectionPool[Connection]
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that lends no connection while its server is silent, and that can be renewed."""
+
+    silence: Silence
+
+    async def renew(self, connection: Connection) -> bool:
+        """Replace all connections if this one, to a read-only server, is not new; whether they were replaced.
+
+        After a failover the same address leads to another server, while connections to the demoted one may stay open.
+        Until then each new connection would be a read-only one, too: they are not replaced at once again.
+        """
+        if monotonic() - connection.opened_at < RENEW_SECONDS:
+            return False
+        await self.drain()
+        return True
+
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as psycopg's
+        await self.silence.close()
+        await super().close(timeout)
 
 
 def connection_string(
@@ -131,7 +178,8 @@ def connection_string(
 def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds: float = 10.0) -> Pool:
     """A closed pool of `size` autocommit connections; waiting longer than `wait_seconds` for one is a PoolTimeout.
 
-    A server that does not answer within `answer_seconds` is treated as lost.
+    A server that does not answer within `answer_seconds` is treated as lost: its connections are shut down, and others
+    are opened only after it has answered a write. So it has at most `size` sessions of the pool without an answer.
 
     The pool has no `check=`: after a failed check it pauses for a second; `acquire` checks instead. While the server is
     unavailable the pool does not wait for its return: the next caller reconnects, as soon as the server is back.
@@ -145,7 +193,14 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
         # readers of whole tables, such as `gofleet verify`, have a connection of their own.
         await connection.execute("set enable_seqscan = off")
 
-    return AsyncConnectionPool(
+    async def probe() -> None:
+        connection = await Connection.connect(conninfo, autocommit=True)
+        connection.answer_seconds = answer_seconds + CANCEL_SECONDS
+        async with connection, asyncio.timeout(answer_seconds):  # psycopg then cancels the statement
+            await connection.execute(PROBE)
+
+    silence = Silence(probe)
+    pool = Pool(
         conninfo,
         connection_class=Connection,
         configure=configure,
@@ -153,17 +208,21 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
         max_size=size,
         timeout=wait_seconds,
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={"autocommit": True, "cursor_factory": TracingCursor},
+        kwargs={"autocommit": True, "cursor_factory": TracingCursor, "silence": silence},
         open=False,
         name="gofleet",
     )
+    pool.silence = silence
+    return pool
 
 
 @asynccontextmanager
 async def acquire(pool: Pool) -> AsyncGenerator[Connection]:
-    """A live connection for the block; dead ones of the pool are skipped. Errors that mean an outage become
-    `Unavailable`: whether the last statement was committed is then unknown, so callers repeat only what is idempotent.
+    """A live connection to a writable server for the block; others of the pool are skipped and replaced. Errors that
+    mean an outage become `Unavailable`: whether the last statement was committed is then unknown, so callers repeat
+    only what is idempotent.
     """
+    await pool.silence.until_ended(pool.timeout)
     try:
         for remaining in reversed(range(pool.max_size + 1)):
             requested_at = perf_counter()
@@ -172,13 +231,31 @@ async def acquire(pool: Pool) -> AsyncGenerator[Connection]:
                 if remaining and await connection.is_dead():
                     await connection.close()  # the pool replaces it
                     continue
-                yield connection
+                # Reads too: on a standby an order of which the broker has told may not exist yet.
+                if connection.is_read_only:
+                    if remaining and await pool.renew(connection):
+                        continue
+                    raise Unavailable("PostgreSQL", READ_ONLY)
+                try:
+                    yield connection
+                except ReadOnlySqlTransaction:
+                    await pool.renew(connection)
+                    raise
                 return
     except (PoolTimeout, PoolClosed, TooManyRequests) as error:
         POOL_TIMEOUTS.inc()
         raise Unavailable("PostgreSQL", f"no connection in time ({type(error).__name__})") from error
     except (psycopg.OperationalError, psycopg.InterfaceError, *TRANSIENT_ERRORS) as error:
         raise Unavailable("PostgreSQL", type(error).__name__) from error
+
+
+async def check_postgres_writes(pool: Pool) -> None:
+    """`Unavailable` unless PostgreSQL answers and accepts writes."""
+    pool.silence.check()
+    async with acquire(pool) as connection:
+        row = await (await connection.execute(IS_READ_ONLY)).fetchone()
+        if row and row[0]:
+            raise Unavailable("PostgreSQL", READ_ONLY)
 
 
 async def fetch_rows(

@@ -1,0 +1,81 @@
+"""A synchronous standby that is away: commits wait for it, and how many sessions wait is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import count
+
+import pytest
+
+from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.pool import Pool, acquire, check_postgres_writes, create_pool
+from gofleet.domain.errors import Unavailable
+from gofleet.settings import load
+from tests.makers import an_order
+from tests.ports.standby import STANDBY, Pair, a_pair, execute
+from tests.waiting import eventually
+
+SYNCHRONOUS = {"synchronous_standby_names": STANDBY, "synchronous_commit": "on"}
+POOL_SIZE = load({}).postgres.pool_size
+AWAY_SECONDS = 8.0
+ANSWER_SECONDS = 0.5
+BACK_SECONDS = 3.0
+SESSIONS = "select count(*) from pg_stat_activity where application_name = 'gofleet' and pid <> pg_backend_pid()"
+
+
+@asynccontextmanager
+async def writers(pool: Pool, number: int) -> AsyncGenerator[list[str]]:
+    """So many writers, each of which writes again as soon as it may; yields what was written."""
+    written, stop = list[str](), asyncio.Event()
+
+    async def write(writer: int) -> None:
+        orders = PostgresOrders(pool)
+        for attempt in count():
+            if stop.is_set():
+                return
+            try:
+                async with acquire(pool) as connection:
+                    await connection.execute("select pg_logical_emit_message(true, 'test', '')")
+                await orders.add(an_order(f"o-{writer}-{attempt}"))
+                written.append(f"o-{writer}-{attempt}")
+            except Unavailable:
+                await asyncio.sleep(0.01)
+
+    tasks = [asyncio.create_task(write(writer)) for writer in range(number)]
+    try:
+        yield written
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)
+
+
+async def sessions(pair: Pair) -> int:
+    ((found,),) = await execute(pair.database, SESSIONS)
+    return int(str(found))
+
+
+async def test_a_standby_that_is_away_leaves_a_bounded_number_of_sessions() -> None:
+    async with (
+        a_pair(SYNCHRONOUS) as pair,
+        create_pool(pair.database, size=POOL_SIZE, wait_seconds=1, answer_seconds=ANSWER_SECONDS) as pool,
+        writers(pool, POOL_SIZE) as written,
+    ):
+        await eventually(lambda: len(written) > POOL_SIZE)
+        await pair.standby.stop()
+        most, until = 0, time.monotonic() + AWAY_SECONDS
+        while time.monotonic() < until:
+            most = max(most, await sessions(pair))
+            await asyncio.sleep(0.2)
+
+        assert POOL_SIZE / 2 < most <= 2 * POOL_SIZE
+        with pytest.raises(Unavailable):
+            await check_postgres_writes(pool)
+        before = len(written)
+        await pair.standby.start()
+        began = time.monotonic()
+        await eventually(lambda: len(written) > before)
+        assert time.monotonic() - began < BACK_SECONDS
+        await check_postgres_writes(pool)
