@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gofleet.cli.errors import UNREACHABLE, printable
-from gofleet.cli.output import Json, console, print_json
+from gofleet.cli.output import Cell, Json, print_json, print_table
 from gofleet.cli.run import parse_roles
 
 if TYPE_CHECKING:
@@ -59,22 +59,22 @@ def health_command(
     try:
         response = httpx.get(f"{base}/health/ready", timeout=3, trust_env=False)
     except httpx.HTTPError as error:
-        print(f"no answer from {base}: {error}", file=sys.stderr)
+        print(f"no answer from {base}: {printable(error)}", file=sys.stderr)
         sys.exit(1)
     print(printable(response.text))
     sys.exit(0 if response.is_success else 1)
 
 
 def _print_diagnosis(diagnosis: Diagnosis) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("state", "subject", "check", "observation and fix", box=None, padding=(0, 1), header_style="dim")
-    for result in diagnosis.results:
-        state = Text(result.state.value, style=STYLES[result.state.value])
-        seen = Text(printable(result.seen))
-        if result.fix:
-            seen.append(f"\nfix: {printable(result.fix)}", style="bold")
-        table.add_row(state, result.subject, result.check, seen)
-    console().print(table)
-    console().print(f"verdict: {'healthy' if diagnosis.healthy else 'not healthy'}", highlight=False)
+    rows = [
+        [
+            Cell(result.state.value, STYLES[result.state.value]),
+            result.subject,
+            result.check,
+            result.seen + (f"\nfix: {result.fix}" if result.fix else ""),
+        ]
+        for result in diagnosis.results
+    ]
+    titles = ["state", "subject", "check", "observation and fix"]
+    print_table(titles, rows, box=None, padding=(0, 1), header_style="dim")
+    print(f"verdict: {'healthy' if diagnosis.healthy else 'not healthy'}")

@@ -18,7 +18,7 @@ class CliError(Exception):
         self.what, self.why, self.fix, self.exit_code = what, why, fix, exit_code
 
     def __str__(self) -> str:
-        return f"error: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
+        return printable(f"error: {self.what}\n  why: {self.why}\n  fix: {self.fix}")
 
 
 def to_cli_error(error: BaseException) -> CliError | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 from cyclopts import Parameter
 
@@ -20,19 +20,35 @@ WIDTH_MAX = 1000
 """Columns of a table that is not written to a terminal, for example to grep."""
 
 
+class Cell(NamedTuple):
+    """A text of a table, with a style of rich."""
+
+    text: str
+    style: str = ""
+
+
 def print_items(items: list[JsonObject], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
     """Print a table of the columns (field -> title), or each whole item as a line of JSON."""
     if json:
         for item in items:
             print_json(item)
         return
+    rows = ([format_value(item.get(name)) for name in columns] for item in items)
+    print_table(list(columns.values()), rows, caption="there are more: --limit" if more else None)
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str | Cell]], **options: Any) -> None:
+    """Print a table of untrusted texts; a cell may have a style. `options` are those of `rich.table.Table`."""
     from rich.table import Column, Table
     from rich.text import Text
 
-    titles = [Column(title, overflow="fold") for title in columns.values()]  # ids must not be truncated
-    table = Table(*titles, caption="there are more: --limit" if more else None)
-    for item in items:
-        table.add_row(*(Text(format_value(item.get(name))) for name in columns))  # Text, because values are not markup
+    table = Table(*(Column(title, overflow="fold") for title in titles), **options)  # ids must not be truncated
+    for row in rows:
+        cells = (cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
+        # Text, because values are not markup.
+        table.add_row(*(Text(printable(cell.text), cell.style) for cell in cells))
+            *(Text(printable(cell.text), cell.style) for cell in cells)
+        )  # Text, because values are not markup
     console().print(table)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from gofleet.cli.errors import CliError
+from gofleet.cli.output import Cell, print_json, print_table
 
 if TYPE_CHECKING:
     from gofleet.verification import InvariantResult, Report
@@ -36,8 +37,6 @@ def verify_command(
     import asyncio
     import logging
 
-    import msgspec
-
     from gofleet.settings import load
     from gofleet.verification import Inputs, verify
 
@@ -45,7 +44,7 @@ def verify_command(
     logging.disable()  # clients log the same errors that the report contains
     report = asyncio.run(verify(load(), inputs))
     if json:
-        print(msgspec.json.encode(report.as_dict()).decode())
+        print_json(report.as_dict())
     else:
         _print_report(report)
     for why in dict.fromkeys(why for result in report.results for why in result.unreadable):
@@ -54,17 +53,12 @@ def verify_command(
 
 
 def _print_report(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    table = Table("", "invariant", "verdict", "offenders and notes")
-    for result in report.results:
-        verdict = Text(_verdict(result), style=STYLES[result.verdict.value])
-        table.add_row(result.id, Text(result.title), verdict, Text("\n".join(_details(result))))
-    console.print(table)
-    console.print(f"verdict: {report.verdict}", highlight=False)
+    rows = [
+        [result.id, result.title, Cell(_verdict(result), STYLES[result.verdict.value]), "\n".join(_details(result))]
+        for result in report.results
+    ]
+    print_table(["", "invariant", "verdict", "offenders and notes"], rows)
+    print(f"verdict: {report.verdict}")
 
 
 def _verdict(result: InvariantResult) -> str:

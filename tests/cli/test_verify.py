@@ -59,6 +59,23 @@ async def test_a_violation_names_the_offenders(
     assert len(violated["offenders"]) == 20
 
 
+@pytest.mark.parametrize("output", [[], ["--json"]])
+async def test_untrusted_text_is_printed_without_control_characters_or_markup(
+    world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path, output: list[str]
+) -> None:
+    world.execute(
+        "insert into parked (queue, body, headers, reason, attempts)"
+        " values (chr(27) || ']0;title' || chr(7) || chr(155) || '31m[red]' || chr(8238), '', '{}', 'poison', 1)"
+    )
+
+    ended = gofleet("verify", *output, environment={**environment, "COLUMNS": "200"}, cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert "title" in ended.stdout
+    assert "31m[red]" in ended.stdout
+    assert ended.stdout.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("away", "unknown"),
     [
