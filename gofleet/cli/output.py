@@ -47,8 +47,6 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str | Cell]], **o
         cells = (cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
         # Text, because values are not markup.
         table.add_row(*(Text(printable(cell.text), cell.style) for cell in cells))
-            *(Text(printable(cell.text), cell.style) for cell in cells)
-        )  # Text, because values are not markup
     console().print(table)
 
 
