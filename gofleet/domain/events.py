@@ -144,6 +144,8 @@ EVENT_TYPES: tuple[str, ...] = (
     ORDERS_DISPATCH_REQUESTED,
 )
 
+COUNTER_MAX = 2**31 - 1
+_IDS, _COUNTERS = ("order_id", "driver_id", "customer_id"), ("sequence", "epoch")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(AnyOrderEvent)
 _QUOTED = re.compile(r"(?<=value) .*(?= - at `)", re.DOTALL)
@@ -163,4 +165,10 @@ def from_json(body: bytes) -> AnyOrderEvent:
         raise Malformed(f"not an order event: {_QUOTED.sub('', str(error))}") from error
     if event.version != VERSION:
         raise Malformed(f"an order event of version {event.version}; only version {VERSION} is supported")
+    for name in _IDS:
+        if (id := getattr(event, name, None)) is not None and not IDENTIFIER.fullmatch(id):
+            raise Malformed(f"not an order event: {name} is not an identifier")
+    for name in _COUNTERS:
+        if not 1 <= getattr(event, name, 1) <= COUNTER_MAX:
+            raise Malformed(f"not an order event: {name} is not between 1 and {COUNTER_MAX}")
     return event

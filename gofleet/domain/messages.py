@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gofleet.domain import events
 from gofleet.domain.errors import Malformed
+from gofleet.domain.values import IDENTIFIER
 
 EVENT_ID = "x-event-id"
 EVENT_TYPE = "x-event-type"
@@ -89,6 +90,8 @@ class Delivery:
         """The idempotency key; `Malformed` without one."""
         if not (found := self.headers.get(EVENT_ID, "")):
             raise Malformed(f"no {EVENT_ID} header")
+        if not IDENTIFIER.fullmatch(found):
+            raise Malformed(f"the {EVENT_ID} header is not an identifier")
         return found
 
     def event(self) -> events.AnyOrderEvent:

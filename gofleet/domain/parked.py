@@ -29,6 +29,16 @@ class Stage(StrEnum):
     REPLAYED = "replayed"
 
 
+DETAIL_CHARS_MAX = 500
+SHOWN_ID_CHARS_MAX = 64
+"""Ids in headers of parked messages may be of any length; what is shown of them is not."""
+
+
+def shown_id(delivery: Delivery, header: str) -> str | None:
+    """The beginning of an id in the headers; None without one."""
+    return delivery.headers.get(header, "")[:SHOWN_ID_CHARS_MAX] or None
+
+
 @dataclass(frozen=True)
 class HandlingFailure:
     """Why handling a message failed for good: cause, type of the error and its text; `about` are ids in that text."""
@@ -40,15 +50,15 @@ class HandlingFailure:
 
     @classmethod
     def of(cls, error: Exception) -> HandlingFailure:
-        kind = type(error).__name__
+        kind, text = type(error).__name__, str(error)[:DETAIL_CHARS_MAX]
         about = tuple(str(getattr(error, name, "")) for name in ("order_id", "driver_id", "event_id"))
         match error:
             case Malformed():
-                return cls(Cause.MALFORMED, kind, str(error), about)
+                return cls(Cause.MALFORMED, kind, text, about)
             case OrderNotFound():
-                return cls(Cause.NO_SUCH_ORDER, kind, str(error), about)
+                return cls(Cause.NO_SUCH_ORDER, kind, text, about)
             case _:
-                return cls(Cause.FAILED, kind, f"{kind}: {error}", about)
+                return cls(Cause.FAILED, kind, f"{kind}: {text}", about)
 
     def fingerprint(self, delivery: Delivery) -> str:
         """Fingerprint of the failure, equal for failures that differ only in ids and values: 12 hex digits."""

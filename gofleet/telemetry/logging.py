@@ -32,6 +32,7 @@ TEXT = (
     # A format string must name the exception itself to have it printed.
     "\n{exception}"
 )
+TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX = 4096, 65_536
 _encoder = msgspec.json.Encoder()
 _writers: list[Write] = []
 """Of `EventLog`. The last one is in use; without any, the lines go through loguru."""
@@ -90,7 +91,7 @@ class _Text:
         self._scrub = scrub
 
     def write(self, message: str) -> None:
-        self._stream.write(self._scrub(message))
+        self._stream.write(_bounded(self._scrub(message), TRACEBACK_CHARS_MAX))
         self._stream.flush()
 
 
@@ -117,8 +118,9 @@ class _JsonLines:
         time = datetime.fromtimestamp(record["time"].timestamp(), UTC)  # msgspec cannot encode loguru's subclass
         line = _line(time, record["level"].name, record["message"], record["name"], record["extra"])
         if error := record["exception"]:
-            line["error"] = self._scrub(f"{error.type.__name__ if error.type else ''}: {error.value}")
-            line["traceback"] = self._scrub("".join(_traceback(error.type, error.value, error.traceback)))
+            line["error"] = _bounded(self._scrub(f"{error.type.__name__ if error.type else ''}: {error.value}"))
+            trace = "".join(_traceback(error.type, error.value, error.traceback))
+            line["traceback"] = _bounded(self._scrub(trace), TRACEBACK_CHARS_MAX)
         self._put(line)
 
     def _write_event(self, name: str, event: str, fields: Fields) -> None:
@@ -134,14 +136,19 @@ class _JsonLines:
 def _completed(event: str, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> tuple[str, dict[str, Any]]:
     """The event and its fields, scrubbed, with the current trace and order."""
     extra: dict[str, Any] = {
-        name: value if isinstance(value, (int, float, NoneType)) else scrub(str(value))
+        name: value if isinstance(value, (int, float, NoneType)) else _bounded(scrub(str(value)))
         for name, value in fields.items()
     }
     if "order_id" not in extra and (order_id := current_order_id()):
         extra["order_id"] = scrub(order_id)
     if ids := current_ids():
         extra["trace_id"], extra["span_id"] = ids
-    return scrub(event), extra
+    return _bounded(scrub(event)), extra
+
+
+def _bounded(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
+    """What arrives from outside may be a megabyte long."""
+    return text if len(text) <= chars_max else f"{text[:chars_max]}... ({len(text)} characters)\n"
 
 
 def _line(time: datetime, level: str, event: str, name: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from itertools import count
 
 from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import AGGREGATE_ID, EVENT_ID, Delivery
-from gofleet.domain.parked import HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay, is_replayable
+from gofleet.domain.parked import HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay, is_replayable, shown_id
 from gofleet.ports import ParkedFilter
 
 
@@ -66,8 +66,8 @@ class MemoryParked:
             cause=failure.cause,
             detail=failure.text,
             fingerprint=failure.fingerprint(delivery),
-            event_id=delivery.headers.get(EVENT_ID),
-            order_id=delivery.headers.get(AGGREGATE_ID),
+            event_id=shown_id(delivery, EVENT_ID),
+            order_id=shown_id(delivery, AGGREGATE_ID),
             attempts=delivery.attempt,
             body_bytes=len(delivery.body),
             parked_at=datetime.now(UTC),

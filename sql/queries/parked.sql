@@ -6,7 +6,8 @@ values (%(queue)s, %(event_id)s, %(body)s, %(headers)s::jsonb, %(reason)s, %(att
 select count(*) from parked where replayed_at is null;
 
 -- name: list
-select id, queue, cause, reason, fingerprint, event_id, headers->>'x-aggregate-id' as order_id, attempts,
+select id, queue, cause, left(reason, 500) as reason, fingerprint, left(event_id, 64) as event_id,
+       left(headers->>'x-aggregate-id', 64) as order_id, attempts,
        octet_length(body) as body_bytes, parked_at, replay_requested_at, replayed_at, replay_count, error
 from parked
 where (%(queue)s::text is null or queue = %(queue)s)
@@ -24,7 +25,7 @@ limit %(limit)s;
 
 -- name: groups
 -- `waiting` is the count to expect when the whole group is replayed.
-select fingerprint, queue, cause, (array_agg(reason order by id desc))[1] as reason, count(*) as count,
+select fingerprint, queue, cause, left((array_agg(reason order by id desc))[1], 500) as reason, count(*) as count,
        count(*) filter (where replayed_at is null and replay_requested_at is null) as waiting,
        min(parked_at) as first_at, max(parked_at) as last_at
 from parked
@@ -42,7 +43,8 @@ order by count(*) desc, fingerprint, queue, cause
 limit %(limit)s;
 
 -- name: open
-select id, queue, cause, reason, fingerprint, event_id, headers->>'x-aggregate-id' as order_id, attempts,
+select id, queue, cause, left(reason, 500) as reason, fingerprint, left(event_id, 64) as event_id,
+       left(headers->>'x-aggregate-id', 64) as order_id, attempts,
        octet_length(body) as body_bytes, parked_at, replay_requested_at, replayed_at, replay_count, error,
        headers, substring(body for %(most_bytes)s) as body
 from parked where id = %(id)s;

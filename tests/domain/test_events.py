@@ -61,6 +61,15 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"type":"orders.dispatched","order_id":"o","sequence":1}',
         b'{"type":"orders.dispatched","order_id":7,"sequence":1,"driver_id":"d"}',
         b'{"type":"orders.delivered","order_id":"o","sequence":1,"driver_id":"d","version":2}',
+        b'{"type":"orders.created","order_id":"'
+        + b"o" * 1_000_000
+        + b'","sequence":1,"price":1,"tax":0,"final_price":1}',
+        b'{"type":"orders.dispatched","order_id":"o","sequence":1,"driver_id":"' + b"d" * 65 + b'"}',
+        b'{"type":"orders.cancelled","order_id":"o\\n","sequence":1}',
+        b'{"type":"orders.cancelled","order_id":"","sequence":1}',
+        b'{"type":"orders.cancelled","order_id":"o","sequence":0}',
+        b'{"type":"orders.cancelled","order_id":"o","sequence":2147483648}',
+        b'{"type":"orders.dispatch_requested","order_id":"o","sequence":1,"epoch":-1}',
         b"\xff\xfe",
         b"\x80\x04\x95.",
         b"[" * 5000,
@@ -68,8 +77,9 @@ def test_unknown_fields_are_ignored() -> None:
     ],
 )
 def test_rejects_invalid_events(body: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(Malformed) as error:
         from_json(body)
+    assert len(str(error.value)) < 200
 
 
 def test_header_and_body_must_have_the_same_event_id() -> None:
@@ -79,6 +89,8 @@ def test_header_and_body_must_have_the_same_event_id() -> None:
         Delivery("orders.created", to_json(event), {EVENT_ID: "another"}).event()
     with pytest.raises(Malformed):
         Delivery("orders.created", to_json(event)).event()
+    with pytest.raises(Malformed, match="header is not an identifier"):
+        Delivery("orders.created", to_json(event), {EVENT_ID: "x" * 65}).event()
     read: AnyOrderEvent = Delivery("orders.created", to_json(event), {EVENT_ID: str(event.event_id)}).event()
     assert read == event
 

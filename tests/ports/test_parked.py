@@ -86,6 +86,18 @@ async def test_whatever_arrives_can_be_parked_shown_and_replayed(parked: Parked,
     assert len(back.headers) == len(delivery.headers.keys() - {ATTEMPT})
 
 
+async def test_what_is_shown_of_a_message_is_bounded(parked: Parked) -> None:
+    delivery = Delivery(DISPATCH_QUEUE, b"{}", {EVENT_ID: "e" * 1_000_000, AGGREGATE_ID: "o" * 1_000_000})
+    await parked.add(delivery, HandlingFailure.of(ValueError("x" * 1_000_000)))
+
+    [message] = await parked.list(EVERYTHING, MANY)
+
+    assert (message.event_id, message.order_id) == ("e" * 64, "o" * 64)
+    assert len(message.detail) <= 520
+    [group] = await parked.groups(EVERYTHING, MANY)
+    assert len(group.detail) <= 520
+
+
 async def test_a_parked_message_tells_what_it_is_and_why_it_is_here(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
 

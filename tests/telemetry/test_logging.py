@@ -115,6 +115,19 @@ def test_an_exception_stays_on_its_line_and_shows_no_values(log: io.StringIO) ->
     assert secret not in log.getvalue()
 
 
+def test_a_line_is_bounded_whatever_its_text(log: io.StringIO) -> None:
+    long = "x" * 1_000_000
+    logger.bind(order_id=long).info("got {}", long)
+    EventLog(__name__).info("order dispatched", order_id=long)
+    try:
+        raise ValueError(long)
+    except ValueError:
+        logger.exception("failed with {}", long)
+
+    assert [len(str(line)) < 100_000 for line in lines(log)] == [True] * 3
+    assert "(1000000 characters)" in str(lines(log)[1]["order_id"])
+
+
 def test_user_text_is_never_formatted(log: io.StringIO) -> None:
     logger.bind(text='{"a":1} {0} {missing}').info("order {}", '{"a":1} <red>')
 

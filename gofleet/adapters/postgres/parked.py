@@ -13,7 +13,7 @@ from gofleet.adapters.postgres.pool import Connection, Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import CountMismatch, GoFleetError, MessageRefused, NotReplayable, ParkedMessageNotFound
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
-from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay
+from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage, as_replay, shown_id
 from gofleet.ports import ParkedFilter
 from gofleet.telemetry.metrics import MESSAGES_PARKED
 
@@ -47,7 +47,7 @@ class PostgresParked:
         headers = {_printable(name): _printable(value) for name, value in delivery.headers.items()}
         values = {
             "queue": delivery.queue,
-            "event_id": headers.get(EVENT_ID),
+            "event_id": _printable(shown_id(delivery, EVENT_ID) or "") or None,
             "body": delivery.body,
             "headers": msgspec.json.encode(headers).decode(),
             "reason": _printable(failure.text),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,8 @@ from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.values import identifier
 from gofleet.ports import ParkedFilter
+
+HEADERS_MAX, HEADER_CHARS_MAX = 100, 1024
 
 
 class ParkedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,10 @@ class ParkedPage(msgspec.Struct, frozen=True, kw_only=True):
 class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
     """A parked message with its headers and the beginning of its body, in base64 if the body is not UTF-8."""
 
-    headers: Annotated[dict[str, str], described("Headers of the message.", {"x-event-type": "orders.created"})]
+    headers: Annotated[
+        dict[str, str],
+        described("The first 100 headers, up to 1024 characters of each.", {"x-event-type": "orders.created"}),
+    ]
     body: Annotated[str, described("First 64 KiB of the body.", '{"type":"orders.created"}')]
     body_encoding: Annotated[Literal["utf-8", "base64"], described("Encoding of `body`.", "utf-8")]
     body_truncated: Annotated[bool, described("Whether the body is longer than `body`.")]
@@ -65,7 +71,10 @@ class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
         encoding, body = _encode_body(content.body, truncated=truncated)
         return cls(
             **msgspec.structs.asdict(ParkedView.of(message)),
-            headers=dict(content.headers),
+            headers={
+                name[:HEADER_CHARS_MAX]: value[:HEADER_CHARS_MAX]
+                for name, value in islice(content.headers.items(), HEADERS_MAX)
+            },
             body=body,
             body_encoding=encoding,
             body_truncated=truncated,
