@@ -61,9 +61,7 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"type":"orders.dispatched","order_id":"o","sequence":1}',
         b'{"type":"orders.dispatched","order_id":7,"sequence":1,"driver_id":"d"}',
         b'{"type":"orders.delivered","order_id":"o","sequence":1,"driver_id":"d","version":2}',
-        b'{"type":"orders.created","order_id":"'
-        + b"o" * 1_000_000
-        + b'","sequence":1,"price":1,"tax":0,"final_price":1}',
+        b'{"type":"orders.cancelled","order_id":"' + b"o" * 65 + b'","sequence":1}',
         b'{"type":"orders.dispatched","order_id":"o","sequence":1,"driver_id":"' + b"d" * 65 + b'"}',
         b'{"type":"orders.cancelled","order_id":"o\\n","sequence":1}',
         b'{"type":"orders.cancelled","order_id":"","sequence":1}',
