@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", choices=tuple(GROUPS), action="append", help="these groups alone")
     parser.add_argument("--traces", action="store_true", help="the steps of each counterexample")
-    parser.add_argument("--most-states", type=int, default=6_000_000, help="give up beyond, about 1 GB a million")
+    parser.add_argument("--states-max", type=int, default=6_000_000, help="give up beyond, about 1 GB a million")
     return parser
 
 

@@ -27,7 +27,7 @@ from tests.model.protocol import (
     put,
     start,
 )
-from tests.model.worker import Steps, worker_steps
+from tests.model.worker import Steps, compared, worker_steps
 
 ACTS = {"cancel": CANCELLED, "deliver": DELIVERED, "redispatch": PENDING, "manual": DISPATCHED}
 
@@ -45,13 +45,16 @@ def dispatching(setting: Setting) -> Model[State]:
         for w in range(setting.workers):
             yield from worker_steps(setting, state, w)
 
-    return Model(start(setting), steps, lambda state: state.broken, _at_rest, _alike)
+    def compared_steps(state: State) -> Steps:
+        return (compared(state, step) for step in steps(state))
+
+    return Model(start(setting), compared_steps, lambda state: state.broken, _at_rest, _alike)
 
 
 def _at_rest(state: State) -> bool:
     """No message is under way and no order is pending: each has a driver, is in manual dispatch, or is over."""
     return (
-        not any(state.queue)
+        not any((*state.queue, *state.redelivered))
         and state.relay == NO_HOLDER
         and state.operator is None
         and state.sweeper is None
@@ -93,6 +96,10 @@ def _broker(setting: Setting, state: State) -> Steps:
         if waiting:
             lost = left._replace(queue=put(state.queue, event, waiting - 1))
             yield Step(f"the broker LOSES e{event}", lost, fault=True)
+    for event, waiting in enumerate(state.redelivered):
+        if waiting:
+            lost = left._replace(redelivered=put(state.redelivered, event, waiting - 1))
+            yield Step(f"the broker LOSES e{event}, redelivered", lost, fault=True)
     for w, worker in enumerate(state.workers):
         if worker.owned:
             workers = (*state.workers[:w], worker._replace(owned=False), *state.workers[w + 1 :])

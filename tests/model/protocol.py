@@ -41,7 +41,8 @@ class Database(NamedTuple):
 
 class Worker(NamedTuple):
     """A place of a worker with one message. `owned` = the broker still takes its answer; `leased` = Redis still has
-    its token; `driver` and `version` are what it found and read."""
+    its token; `driver` and `version` are what it found and read. `redelivered`: its consumer was lost before; `seen`:
+    the lease that it wants to take over is still the one that it saw."""
 
     at: str = "idle"
     event: int = NO_HOLDER
@@ -49,6 +50,8 @@ class Worker(NamedTuple):
     leased: bool = False
     driver: int = NO_HOLDER
     version: int = 0
+    redelivered: bool = False
+    seen: bool = False
 
 
 IDLE: Final = Worker()
@@ -82,10 +85,12 @@ class Faults(NamedTuple):
 
 
 class State(NamedTuple):
-    """`announced` = how many events each order has used, which no failover takes back: ids are never used again."""
+    """`redelivered` = messages that come back from a lost consumer; they are not in `queue`. `announced` = how many
+    events each order has used, which no failover takes back: ids are never used again."""
 
     db: Database
     queue: tuple[int, ...]
+    redelivered: tuple[int, ...]
     redis: tuple[int, ...]
     workers: tuple[Worker, ...]
     faults: Faults
@@ -110,6 +115,10 @@ class Guards(NamedTuple):
     lease: bool = True  # anything in Redis at all
     busy_waits: bool = True  # a busy lease means "later"; else "duplicate, forget it"
     done_needs_inbox: bool = True  # a done mark is believed only if the inbox knows the event
+    take_over: bool = (
+        True  # a redelivered message may take over the lease that it finds, whether its holder lives or not
+    )
+    take_over_compares: bool = True  # only if the lease is still the one that it saw
     own_release: bool = True  # a lease is released by its owner only
     ack_last: bool = True
     copy_first: bool = True  # what is tried later is copied before the original is forgotten
@@ -146,6 +155,7 @@ def start(setting: Setting) -> State:
     return State(
         db=Database((Order(),) * setting.orders, tuple(WAITING if e in first else ABSENT for e in range(events))),
         queue=(0,) * events,
+        redelivered=(0,) * events,
         redis=(NOTHING,) * events,
         workers=(IDLE,) * setting.workers,
         faults=setting.faults,

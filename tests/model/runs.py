@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.model import relay, seed
+from tests.model import crashes, relay, seed
 from tests.model.checker import Model, Result, Verdict, check
 from tests.model.database import (
     CANCELLED_MOVED,
@@ -65,7 +65,9 @@ SMALL: Final = (
         "both sweepers: loss, failover",
         Setting(Faults(loss=1, failover=1), announcements=2, announces_again=True, t_max=True),
     ),
+    ours("take-over: two lost consumers, one dies", Setting(Faults(crash=1, redelivery=2))),
     Run("two relays, heads only", lambda: relaying(Claims.HEADS, relay.Faults(2, 2, 2))),
+    Run("a message that kills its worker", lambda: crashes.crashing(crashes.Guards())),
 )
 
 LARGE: Final = (
@@ -160,6 +162,18 @@ MUTANTS: Final = (
         Verdict.BROKEN,
         relay.OUT_OF_ORDER,
     ),
+    Run(
+        "retry copies do not carry the number of lost consumers",
+        lambda: crashes.crashing(crashes.Guards(copies_count=False)),
+        Verdict.BROKEN,
+        crashes.ENDLESS,
+    ),
+    Run(
+        "a message that may kill is handled beside others",
+        lambda: crashes.crashing(crashes.Guards(alone=False)),
+        Verdict.BROKEN,
+        crashes.BYSTANDER_PARKED,
+    ),
 )
 
 NOT_LOAD_BEARING: Final = (
@@ -174,6 +188,10 @@ NOT_LOAD_BEARING: Final = (
     ours(
         "without Redis: leases only save work",
         Setting(Faults(crash=1, redelivery=1, relay_crash=1, cancel=1), guards=ALL_UP._replace(lease=False)),
+    ),
+    ours(
+        "a lease taken over although it has changed only costs work",
+        Setting(Faults(crash=1, redelivery=2), guards=ALL_UP._replace(take_over_compares=False)),
     ),
     ours(
         "a lease released without its token only costs work",

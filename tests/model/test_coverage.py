@@ -10,6 +10,7 @@ from tests.model.protocol import Faults, Setting, State
 
 SETTINGS = (
     Setting(Faults(crash=1, redelivery=1, loss=1)),
+    Setting(Faults(redelivery=2)),
     Setting(Faults(redelivery=1, fleet=1, redispatch=1), announcements=2),
     Setting(Faults(relay_crash=1, deliver=1, cancel=1)),
     Setting(Faults(fleet=1, manual=1), drivers=2),
@@ -23,6 +24,7 @@ STEPS = {
     "the lease of e runs out",
     "PostgreSQL FAILS OVER and forgets its last commit",
     "the broker LOSES e",
+    "the broker LOSES e, redelivered",
     "the broker LOSES e, which w holds",
     "the broker REDELIVERS e, w lives on at save",
     "the operator finds o moved",
@@ -50,6 +52,9 @@ STEPS = {
     "w finds o DISPATCHED, notes e",
     "w finds o moved, reads again",
     "w finds the lease of e busy",
+    "w finds the lease of e busy, to take it over",
+    "w finds the lease of e changed",
+    "w takes over the lease of e",
     "w gets no driver from the fleet",
     "w gives o to d",
     "w escalates o",
@@ -59,6 +64,7 @@ STEPS = {
     "w no longer owns e, and forgets it",
     "w notes e as skipped",
     "w passes over d",
+    "w receives e, redelivered",
     "w reads o, which is CANCELLED",
     "w reads o, which is DISPATCHED",
     "w sends a copy of e to wait",

@@ -2,6 +2,7 @@
 usecases/dispatch_order.py, usecases/send_to_manual.py, and the answer to the broker (adapters/dispatcher.py,
 
     lease -> read -> save -> finish -> ack          the order has a driver
+    lease -> take -> read ...                       redelivered: the lease of the lost consumer is taken over
     read -> note -> finish -> ack                   it needed none
     read | save -> copy -> ack                      later: a copy waits in the broker, then the original is forgotten
     read | save -> give_read -> give_save -> ack    given up: escalated to manual dispatch
@@ -46,16 +47,22 @@ def worker_steps(setting: Setting, state: State, w: int) -> Steps:
         yield Step(f"w{w} DIES at {worker.at} of e{worker.event}", _dies(state, w), fault=True)
     if state.faults.redelivery and worker.owned:
         lost = _now(state, w, worker._replace(owned=False))
-        again = lost._replace(queue=_more(state, worker.event), faults=state.faults.less("redelivery"))
+        again = lost._replace(redelivered=_back(state, worker.event), faults=state.faults.less("redelivery"))
         yield Step(f"the broker REDELIVERS e{worker.event}, w{w} lives on at {worker.at}", again, fault=True)
 
 
 def _receives(setting: Setting, state: State, w: int) -> Steps:
     at = "lease" if setting.guards.lease else "read"
+    owned = setting.guards.ack_last
     for event, waiting in enumerate(state.queue):
         if waiting:
             taken = state._replace(queue=put(state.queue, event, waiting - 1))
-            yield Step(f"w{w} receives e{event}", _now(taken, w, Worker(at, event, setting.guards.ack_last)))
+            yield Step(f"w{w} receives e{event}", _now(taken, w, Worker(at, event, owned)))
+    for event, waiting in enumerate(state.redelivered):
+        if waiting:
+            taken = state._replace(redelivered=put(state.redelivered, event, waiting - 1))
+            again = Worker(at, event, owned, redelivered=setting.guards.take_over)
+            yield Step(f"w{w} receives e{event}, redelivered", _now(taken, w, again))
 
 
 def _lease(setting: Setting, state: State, w: int) -> Steps:
@@ -63,14 +70,53 @@ def _lease(setting: Setting, state: State, w: int) -> Steps:
     event, mark = worker.event, state.redis[worker.event]
     if mark == DONE:
         if has(state.db.inbox, event) or not setting.guards.done_needs_inbox:
-            yield Step(f"w{w} finds e{event} done", _now(state, w, worker._replace(at="ack")))
+            yield Step(f"w{w} finds e{event} done", _now(state, w, _settling(worker, "ack")))
         else:
             yield Step(f"w{w} finds e{event} done, the inbox does not: takes over", _leased(state, w))
     elif mark == ORPHAN or any(other.leased and other.event == event for other in state.workers):
         at = "copy" if setting.guards.busy_waits else "ack"
-        yield Step(f"w{w} finds the lease of e{event} busy", _now(state, w, worker._replace(at=at)))
+        yield Step(f"w{w} finds the lease of e{event} busy", _now(state, w, _settling(worker, at)))
+        if worker.redelivered:
+            seen = _now(state, w, worker._replace(at="take", seen=True))
+            yield Step(f"w{w} finds the lease of e{event} busy, to take it over", seen)
     else:
         yield Step(f"w{w} leases e{event}", _leased(state, w))
+
+
+def _take(setting: Setting, state: State, w: int) -> Steps:
+    """`Leases.take_over`: a redelivered message does not prove that its last consumer is dead."""
+    worker = state.workers[w]
+    event = worker.event
+    if worker.seen or not setting.guards.take_over_compares:
+        others = tuple(x._replace(leased=x.leased and x.event != event) for x in state.workers)
+        yield Step(f"w{w} takes over the lease of e{event}", _leased(state._replace(workers=others), w))
+    else:
+        yield Step(f"w{w} finds the lease of e{event} changed", _now(state, w, _settling(worker, "copy")))
+
+
+def compared(before: State, step: Step[State]) -> Step[State]:
+    """The step, after which no worker may take over a lease that has changed. A holder's death does not change it."""
+    if not any(worker.seen for worker in step.state.workers):
+        return step
+    old, new = _leases(before), _leases(step.state)
+    workers = tuple(
+        worker._replace(seen=worker.seen and new[worker.event] in (old[worker.event], (ORPHAN, NO_HOLDER)))
+        for worker in step.state.workers
+    )
+    return step._replace(state=step.state._replace(workers=workers))
+
+
+def _leases(state: State) -> list[tuple[int, int]]:
+    """For each event its mark in Redis, or the worker that holds it."""
+    leases = [(mark, NO_HOLDER) for mark in state.redis]
+    for w, worker in enumerate(state.workers):
+        if worker.leased:
+            leases[worker.event] = (NOTHING, w)
+    return leases
+
+
+def _settling(worker: Worker, at: str) -> Worker:
+    return worker._replace(at=at, redelivered=False, seen=False)
 
 
 def _read(setting: Setting, state: State, w: int) -> Steps:
@@ -186,6 +232,7 @@ def _give_save(setting: Setting, state: State, w: int) -> Steps:
 
 _ACTS = {
     "lease": _lease,
+    "take": _take,
     "read": _read,
     "claim": _claim,
     "save": _save,
@@ -216,14 +263,14 @@ def _dies(state: State, w: int) -> State:
     worker = state.workers[w]
     dead = _now(state, w, IDLE)
     return dead._replace(
-        queue=_more(state, worker.event) if worker.owned else state.queue,
+        redelivered=_back(state, worker.event) if worker.owned else state.redelivered,
         redis=put(state.redis, worker.event, ORPHAN) if worker.leased else state.redis,
         faults=state.faults.less("crash"),
     )
 
 
 def _leased(state: State, w: int) -> State:
-    worker = state.workers[w]._replace(at="read", leased=True)
+    worker = _settling(state.workers[w], "read")._replace(leased=True)
     return _now(state, w, worker)._replace(redis=put(state.redis, worker.event, NOTHING))
 
 
@@ -233,6 +280,10 @@ def _now(state: State, w: int, worker: Worker) -> State:
 
 def _more(state: State, event: int) -> tuple[int, ...]:
     return put(state.queue, event, state.queue[event] + 1)
+
+
+def _back(state: State, event: int) -> tuple[int, ...]:
+    return put(state.redelivered, event, state.redelivered[event] + 1)
 
 
 def _locked(state: State, driver: int, locked: bool) -> State:
