@@ -36,6 +36,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SearchOutcome = list[Candidate] | Exception
 _CandidateRow = tuple[str, str, float, float, float]
+_KNOWN_STATUSES = {status.value: status for status in Status}
 
 
 class SearchItem(NamedTuple):
@@ -258,8 +259,7 @@ def decode_sightings(response: FindDriversResponse | LocateDriversResponse) -> l
 
 def _outcome(status: int, message: str, rows: Sequence[_CandidateRow]) -> SearchOutcome:
     if status != Status.OK.value:
-        known = Status(status) if status in Status._value2member_map_ else Status.UNKNOWN
-        return GRPCError(known, message)
+        return GRPCError(_KNOWN_STATUSES.get(status, Status.UNKNOWN), message)
     if not rows:
         return _malformed("OK without a driver")
     try:

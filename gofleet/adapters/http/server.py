@@ -1,4 +1,8 @@
-"""Granian in our own event loop, with a graceful shutdown that finishes the requests in flight."""
+"""Granian in our own event loop, with a graceful shutdown that finishes the requests in flight.
+
+This is the only module that uses undocumented parts of Granian, checked by the two tests of clients that do not read in
+`tests/roles/test_order_stream.py`: `Server._init_shared_socket`, and the `_ssp` and `_shd` that it sets.
+"""
 
 from __future__ import annotations
 
