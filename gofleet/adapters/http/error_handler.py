@@ -13,13 +13,11 @@ from litestar.exceptions import HTTPException, ValidationException
 from loguru import logger
 from msgspec import structs
 
-from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers
+from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers, respond
 from gofleet.adapters.http.etags import etag_of
 from gofleet.adapters.http.load_shedding import Overloaded
-from gofleet.adapters.http.problem_types import ProblemType, RequestError
-from gofleet.adapters.http.problems import MEDIA_TYPE, InvalidValue, Problem, problem_type_for
-from gofleet.adapters.http.request_limits import BodyTooLarge, BodyTooSlow
-from gofleet.adapters.http.sse import TooManyStreams
+from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType, RequestError
+from gofleet.adapters.http.problems import InvalidValue, Problem, problem_type_for
 from gofleet.adapters.http.validation import InvalidBody, InvalidItems, InvalidParameter, plain_message
 from gofleet.domain.errors import (
     CountMismatch,
@@ -71,14 +69,20 @@ def problem_headers(error: Exception) -> dict[str, str]:
             return dict(error.headers or {})
         case Unauthenticated() | PermissionDenied():
             return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
-        case Unavailable() | TooManyStreams() | Overloaded() | RateLimitExceeded():
-            return {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
         case VersionMismatch():
             return {"ETag": etag_of(error.version)} if error.version else {}
-        case BodyTooLarge() | BodyTooSlow():
-            return {"Connection": "close"}  # the unread rest of the body must not be parsed as the next request
+        case RequestError(retry_after_seconds=None):
+            return {"Connection": "close"} if error.closes_connection else {}
+        case Unavailable() | RateLimitExceeded() | RequestError():
+            return {"Retry-After": str(max(1, ceil(error.retry_after_seconds or 0)))}
         case _:
             return {}
+
+
+async def send_problem(send: Send, error: Exception, request_id: str | None) -> None:
+    """Send the problem of `error` without the framework, as `problem_response` does."""
+    problem = problem_of(error, request_id)
+    await respond(send, problem.status, MEDIA_TYPE, msgspec.json.encode(problem), *problem_headers(error).items())
 
 
 async def send_overloaded(send: Send, limit: int, request_id: str) -> int:

@@ -22,17 +22,16 @@ from loguru import logger
 
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.auth import Authenticator
-from gofleet.adapters.http.error_handler import problem_headers, problem_of
-from gofleet.adapters.http.etags import etag_of
-from gofleet.adapters.http.problems import MEDIA_TYPE
+from gofleet.adapters.http.error_handler import send_problem
 from gofleet.adapters.http.routes.orders import (
     CreateOrderCall,
     OrderResponse,
     TransitionCall,
     creation_response,
     order_from,
+    transition_response,
 )
-from gofleet.adapters.http.schemas.orders import NewOrder, order_view
+from gofleet.adapters.http.schemas.orders import NewOrder
 from gofleet.adapters.http.validation import check_query, decode_body
 from gofleet.domain.values import IDENTIFIER
 
@@ -104,7 +103,7 @@ class FastPath:
     async def _deliver(self, scope: Scope, order_id: str) -> OrderResponse:
         caller = await self._authenticator.authenticate(scope, "deliverOrder")
         order = await self._deliver_order(order_id, by=caller.actor, owner=caller.owner)
-        return OrderResponse(200, order_view(order), {"ETag": etag_of(order.version)})
+        return transition_response(order)
 
 
 def _bypassed_hooks(app: Litestar, authenticator: Authenticator) -> set[str]:
@@ -132,8 +131,7 @@ async def _respond(scope: Scope, send: Send, pending: Awaitable[OrderResponse]) 
     try:
         response = await pending
     except Exception as error:  # the same handling as by the framework's exception handler
-        problem = problem_of(error, scope["state"]["request_id"])
-        await respond(send, problem.status, MEDIA_TYPE, _encoder.encode(problem), *problem_headers(error).items())
+        await send_problem(send, error, scope["state"]["request_id"])
     else:
         await respond(send, response.status, JSON, _encoder.encode(response.view), *response.headers.items())
 

@@ -11,10 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gofleet import __version__
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
-from gofleet.adapters.http.problem_types import ProblemType
+from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType
 
 JSON = "application/json"
-PROBLEM = "application/problem+json"
 CHECK_SECONDS = 2.0
 REASON_CHARS_MAX = 200
 
@@ -87,4 +86,4 @@ class HealthApp:
 
 async def _send_problem(send: Send, kind: ProblemType, *headers: tuple[str, str]) -> None:
     body = msgspec.json.encode({"type": kind.uri, "title": kind.title, "status": kind.status})
-    await respond(send, kind.status, PROBLEM, body, *headers)
+    await respond(send, kind.status, MEDIA_TYPE, body, *headers)

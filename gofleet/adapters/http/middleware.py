@@ -9,13 +9,11 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
-import msgspec
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header, respond
-from gofleet.adapters.http.error_handler import problem_headers, problem_of, send_overloaded
+from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header
+from gofleet.adapters.http.error_handler import problem_of, send_overloaded, send_problem
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
-from gofleet.adapters.http.problems import MEDIA_TYPE
 from gofleet.adapters.http.rate_limit import RATE_LIMIT_STATUS, rate_limit_headers
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS, BodyDeadlines, LimitedBody, check_host
 from gofleet.domain.errors import Unavailable
@@ -183,11 +181,10 @@ class _ResponseSender:
     async def fail(self, error: Exception) -> None:
         """Respond with a problem; re-raise `error` if a response has started, so that the server closes the
         connection."""
-        problem = problem_of(error, self._request_id)
         if self.started:
+            problem_of(error, self._request_id)  # logs it
             raise error
-        body = msgspec.json.encode(problem)
-        await respond(self, problem.status, MEDIA_TYPE, body, *problem_headers(error).items())
+        await send_problem(self, error, self._request_id)
 
 
 _histogram = cache(HTTP_SECONDS.labels)  # few label sets, and each lookup costs more than the observation

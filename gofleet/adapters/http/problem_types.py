@@ -9,6 +9,7 @@ from enum import Enum
 from typing import ClassVar
 
 PROBLEMS_PATH = "/problems/"
+MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemType(Enum):
@@ -159,9 +160,14 @@ class ProblemType(Enum):
 
 
 class RequestError(Exception):
-    """A request that the HTTP adapter itself rejects; `code` is the slug of its problem type."""
+    """A request that the HTTP adapter itself rejects; `code` is the slug of its problem type.
+
+    With `retry_after_seconds` its response has a Retry-After header, with `closes_connection` it ends the connection.
+    """
 
     code: ClassVar[str]
+    closes_connection: ClassVar[bool] = False
+    retry_after_seconds: float | None = None
 
 
 _BY_SLUG = {problem.slug: problem for problem in ProblemType}

@@ -12,11 +12,10 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.openapi.datastructures import ResponseSpec
 
 from gofleet.adapters.http.fields import Count, described
-from gofleet.adapters.http.problem_types import ProblemType, RequestError, problem_type
+from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType, RequestError, problem_type
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.values import IDENTIFIER
 
-MEDIA_TYPE = "application/problem+json"
 TAG_PATTERN = r'^"[!#-~]+"$'
 
 NEXT_PAGE = {"query.cursor": "$response.body#/next_cursor"}

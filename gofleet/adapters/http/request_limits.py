@@ -25,6 +25,7 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]
 
 class BodyTooLarge(RequestError):
     code = "too-large"
+    closes_connection = True  # the unread rest of the body must not be parsed as the next request
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(f"the body exceeds {bytes_max} bytes")
@@ -32,6 +33,7 @@ class BodyTooLarge(RequestError):
 
 class BodyTooSlow(RequestError):
     code = "too-slow"
+    closes_connection = True  # as above
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the body was not complete within {seconds:g} s")

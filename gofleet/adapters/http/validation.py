@@ -172,6 +172,11 @@ def query_filter(description: str, example: object, **schema: Any) -> QueryParam
     return QueryParameter(description=description, examples=_examples(example), schema_extra=schema or None)
 
 
+def id_filter(description: str, example: str) -> QueryParameter:
+    """A `query_filter` by an identifier."""
+    return query_filter(description, example, **ID)
+
+
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NUMBER = r"[+-]?[0-9]{1,3}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?"
 _BBOX = re.compile(rf"{_NUMBER}(?:,{_NUMBER}){{3}}")

@@ -6,6 +6,7 @@ Changes are passed to the fleet role; while it is unavailable these operations a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Protocol
 
 import msgspec
@@ -28,8 +29,6 @@ from gofleet.adapters.http.schemas.drivers import (
     PositionBatchView,
     PositionView,
     SetDuty,
-    to_position,
-    utc_now,
 )
 from gofleet.adapters.http.validation import (
     DriverIdPath,
@@ -43,9 +42,11 @@ from gofleet.adapters.http.validation import (
     parse_bbox,
     parse_driver_id,
     query_filter,
+    to_utc,
 )
 from gofleet.domain.driver import AreaQuery, Driver, DriverFilter, Position, PositionBatchResult
-from gofleet.domain.errors import NoPosition
+from gofleet.domain.errors import Invalid, NoPosition
+from gofleet.domain.place import Place
 from gofleet.ports import Drivers, Fleet
 
 
@@ -171,7 +172,7 @@ async def put_position(
 ) -> Response[None]:
     """Store a position. One that is older than the last is ignored, with the header `Position-Ignored: older`. A
     position sent by the driver must be reachable from the driver's last one."""
-    position = to_position(_visible_driver_id(driver_id, caller), data, utc_now())
+    position = _to_position(_visible_driver_id(driver_id, caller), data, datetime.now(UTC))
     newer = await update_position(position, own=caller.owner is not None)
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
 
@@ -246,13 +247,24 @@ async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[D
 
 def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[list[Position], list[InvalidValue]]:
     """The valid positions, and the faults of the others."""
-    positions, errors, now = list[Position](), list[InvalidValue](), utc_now()
+    positions, errors, now = list[Position](), list[InvalidValue](), datetime.now(UTC)
     for number, item in enumerate(items):
         try:
             update = decode_body(bytes(item), DriverLocationUpdate)
-            positions.append(to_position(update.driver_id, update, now))
+            positions.append(_to_position(update.driver_id, update, now))
         except InvalidBody as fault:
             errors.append(InvalidValue(pointer=f"/positions/{number}{fault.pointer}", detail=fault.why))
         except MalformedJson as fault:  # text that is not UTF-8
             errors.append(InvalidValue(pointer=f"/positions/{number}", detail=str(fault)))
     return positions, errors
+
+
+def _to_position(driver_id: str, update: LocationUpdate | DriverLocationUpdate, now: datetime) -> Position:
+    """The position in `update`; raises `InvalidBody` if it is impossible."""
+    try:
+        recorded_at = to_utc("recorded_at", update.recorded_at) if update.recorded_at else now
+        return Position(driver_id, Place(update.lat, update.lng), recorded_at).checked(now)
+    except Invalid as error:
+        # The domain names the field `position.lat`; the body is the position, so its pointer is `/lat`.
+        steps = (step for step in error.field.split(".") if step != "position")
+        raise InvalidBody("".join("/" + step for step in steps), error.why) from error

@@ -9,7 +9,6 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
 from gofleet.adapters.http.auth import CallerDependency
-from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
@@ -20,6 +19,7 @@ from gofleet.adapters.http.validation import (
     InvalidParameter,
     OrderIdPath,
     StreamBbox,
+    id_filter,
     parse_bbox,
     parse_identifier,
     query_filter,
@@ -65,7 +65,7 @@ async def get_order_events(
     if caller.owner is not None:
         await get_visible_order(orders, order_id, caller)
     entries = await history.of(order_id, EVENTS_MAX)
-    return Timeline(items=[EventView.of(entry, caller) for entry in entries])
+    return Timeline(items=[EventView.of(entry, caller.displayed_actor) for entry in entries])
 
 
 @get(
@@ -79,7 +79,7 @@ async def get_order_stream(
     caller: CallerDependency,
     history: HistoryPort,
     streams: NamedDependency[SkipValidation[EventStreams]],
-    order_id: Annotated[str | None, query_filter("Only events of this order.", "order-1", **ID)] = None,
+    order_id: Annotated[str | None, id_filter("Only events of this order.", "order-1")] = None,
     type: Annotated[
         list[ChangeKind] | None, query_filter("Only events of this type; may be repeated.", ["orders.delivered"])
     ] = None,

@@ -19,7 +19,6 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
-from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, order_cursor, page_of, parse_order_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
@@ -38,6 +37,7 @@ from gofleet.adapters.http.validation import (
     InvalidParameter,
     Limit,
     OrderIdPath,
+    id_filter,
     parse_identifier,
     query_filter,
     to_utc,
@@ -117,8 +117,8 @@ async def post_order(
     data: JSONBody[NewOrder], caller: CallerDependency, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
 ) -> Response[OrderView]:
     """Accept an order. A repeated request with the same content receives the same body again, with status 200."""
-    response = creation_response(*await create_order(order_from(data, caller), own=caller.owner is not None))
-    return Response(response.view, status_code=response.status, headers=response.headers)
+    order, new = await create_order(order_from(data, caller), own=caller.owner is not None)
+    return _litestar_response(creation_response(order, new))
 
 
 def order_from(request: NewOrder, caller: Caller) -> Order:
@@ -138,6 +138,11 @@ def creation_response(order: Order, new: bool) -> OrderResponse:
     if new:
         return OrderResponse(201, order_view(order), headers)
     return OrderResponse(200, created_order_view(order), {**headers, "Idempotent-Replayed": "true"})
+
+
+def transition_response(order: Order) -> OrderResponse:
+    """The response to a transition, with the order after it."""
+    return OrderResponse(200, order_view(order), {"ETag": etag_of(order.version)})
 
 
 @get(
@@ -178,7 +183,7 @@ async def get_orders(
     caller: CallerDependency,
     orders: OrdersPort,
     status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
-    driver_id: Annotated[str | None, query_filter("Only orders of this driver.", "maria", **ID)] = None,
+    driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria")] = None,
     created_after: Annotated[
         datetime | None,
         query_filter("Only orders accepted after this time, which needs a time zone.", "2026-01-31T12:00:00Z"),
@@ -316,4 +321,8 @@ ORDER_ROUTES = (
 
 
 def _changed(order: Order) -> Response[OrderView]:
-    return Response(order_view(order), headers={"ETag": etag_of(order.version)})
+    return _litestar_response(transition_response(order))
+
+
+def _litestar_response(response: OrderResponse) -> Response[OrderView]:
+    return Response(response.view, status_code=response.status, headers=response.headers)

@@ -12,7 +12,6 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
-from gofleet.adapters.http.fields import ID
 from gofleet.adapters.http.pagination import Cursor, page_of, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
@@ -25,7 +24,14 @@ from gofleet.adapters.http.schemas.parked import (
     ParkedView,
     ReplayRequest,
 )
-from gofleet.adapters.http.validation import InvalidParameter, Limit, ParkedIdPath, parse_identifier, query_filter
+from gofleet.adapters.http.validation import (
+    InvalidParameter,
+    Limit,
+    ParkedIdPath,
+    id_filter,
+    parse_identifier,
+    query_filter,
+)
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter
 
@@ -33,8 +39,8 @@ BODY_BYTES_MAX = 64 * 1024
 """Bytes of a message's body that a response contains at most."""
 
 ParkedPort = NamedDependency[SkipValidation[Parked]]
-ByQueue = Annotated[str | None, query_filter("Only messages of this queue.", "orders.created", **ID)]
-ByFingerprint = Annotated[str | None, query_filter("Only messages with this fingerprint.", "9f86d081884c", **ID)]
+ByQueue = Annotated[str | None, id_filter("Only messages of this queue.", "orders.created")]
+ByFingerprint = Annotated[str | None, id_filter("Only messages with this fingerprint.", "9f86d081884c")]
 ByReason = Annotated[Cause | None, query_filter("Only messages parked for this reason.", "no-such-order")]
 ByState = Annotated[
     Stage | None,

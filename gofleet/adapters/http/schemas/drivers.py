@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -19,11 +19,8 @@ from gofleet.adapters.http.fields import (
     timestamp,
 )
 from gofleet.adapters.http.problems import InvalidValue
-from gofleet.adapters.http.validation import InvalidBody, to_utc
 from gofleet.adapters.json_schema import REFERENCE
-from gofleet.domain.driver import Driver, Position, Sighting
-from gofleet.domain.errors import Invalid
-from gofleet.domain.place import Place
+from gofleet.domain.driver import Driver, Sighting
 
 POSITIONS_MAX = 500
 
@@ -177,20 +174,3 @@ class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     older: Annotated[Count, described("Positions ignored because a newer one is known.", 1)]
     refused: Annotated[Count, described("Positions rejected as invalid or impossible.", 0)]
     errors: Annotated[list[InvalidValue], described("The invalid values of rejected positions.")] = []
-
-
-def to_position(
-    driver_id: str, update: LocationUpdate | DriverLocationUpdate, now: datetime, pointer: str = ""
-) -> Position:
-    """The position in `update`; raises `InvalidBody` at or below `pointer` if it is impossible."""
-    try:
-        recorded_at = to_utc("recorded_at", update.recorded_at) if update.recorded_at else now
-        return Position(driver_id, Place(update.lat, update.lng), recorded_at).checked(now)
-    except Invalid as error:
-        # The domain names the field `position.lat`; the body is the position, so its pointer is `/lat`.
-        steps = (step for step in error.field.split(".") if step != "position")
-        raise InvalidBody(pointer + "".join("/" + step for step in steps), error.why) from error
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

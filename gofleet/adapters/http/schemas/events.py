@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-from gofleet.adapters.http.auth import Caller
 from gofleet.adapters.http.fields import (
     Count,
     DriverId,
@@ -50,10 +50,10 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: Annotated[str | None, described("Id of the trace of the transition.", "4bf92f3577b34da6a3ce929d0e0e4736")]
 
     @classmethod
-    def of(cls, entry: HistoryEntry, caller: Caller) -> EventView:
-        """The entry as `caller` may see it."""
+    def of(cls, entry: HistoryEntry, displayed_actor: Callable[[str], str]) -> EventView:
+        """The entry, its actor as `displayed_actor` shows it."""
         view = msgspec.convert(entry, cls, from_attributes=True)
-        return msgspec.structs.replace(view, actor=caller.displayed_actor(entry.actor))
+        return msgspec.structs.replace(view, actor=displayed_actor(entry.actor))
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
