@@ -13,9 +13,18 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.outbox import PostgresOutbox
+from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
+from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.errors import Unavailable
+from gofleet.domain.events import to_json
+from gofleet.domain.messages import DISPATCH_QUEUE, EVENT_ID, Delivery, Retry
+from gofleet.guards.chain import ChainSettings, dispatch_chain
+from gofleet.guards.manual_fallback import WaitLimits
+from gofleet.guards.parking import RetryRules
+from gofleet.testing.leases import MemoryLeases
+from gofleet.testing.positions import MemoryPositions
+from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from tests.makers import an_order
 from tests.ports.proxy import Proxy, a_proxy
 from tests.waiting import eventually
@@ -63,6 +72,32 @@ async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
                 async with PostgresOutbox(pool).claiming(10) as claim:
                     proxy.silence()
                     await claim.settle([None])
+
+
+async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_database: str) -> None:
+    """Six failovers would otherwise send it to manual dispatch, although nothing is wrong with it."""
+    order = an_order("o-1")
+    event = order.pending_events[0]
+    delivery = Delivery(DISPATCH_QUEUE, to_json(event), {EVENT_ID: str(event.event_id)})
+    async with through_a_proxy(clean_database) as (pool, proxy):
+        orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
+        await orders.add(order)
+        handler = dispatch_chain(
+            DispatchOrder(orders, inbox, MemoryPositions(), SearchRadius(5, 5, 60)),
+            orders=orders,
+            inbox=inbox,
+            leases=MemoryLeases(),
+            parked=PostgresParked(pool),
+            # The deadline ends the attempt before the connection is given up, as that of a call behind another one.
+            rules=ChainSettings(RetryRules(), WaitLimits(), deadline_seconds=0.3, hold_seconds=0.2),
+            stopping=asyncio.Event(),
+        )
+        proxy.silence()
+
+        outcome = await handler(delivery)
+
+        assert isinstance(outcome, Retry)
+        assert not outcome.counted
 
 
 async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
