@@ -38,7 +38,7 @@ from gofleet.guards.chain import ChainSettings
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Consumer, Publisher
-from gofleet.process import Process
+from gofleet.process import Process, restarting
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.metrics import measure_loop_lag, set_build_info
@@ -174,7 +174,7 @@ async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     """Store of orders, which notifies the relays of new events."""
     pool, db = await process.use(postgres), process.settings.postgres
     notifier = OutboxNotifier(pool)
-    async with process.keeping(notifier.run):
+    async with process.keeping(restarting("outbox notifier", notifier.run)):
         yield PostgresOrders(
             pool, notifier.notify, BatchLimits(db.batch, db.batches_at_once, db.batch_patience_ms / 1000)
         )

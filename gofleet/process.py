@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from gofleet.settings import Settings
+from gofleet.telemetry.metrics import BACKGROUND_ERRORS
 from gofleet.waiting import cancel_and_wait, first_of, sleep_unless
 
 T = TypeVar("T")
+RESTART_SECONDS = 1.0
 Part = Callable[["Process"], AbstractAsyncContextManager[T]]
 Work = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[object]]
@@ -125,6 +127,23 @@ class Process:
             return False
         await opening
         return True
+
+
+def restarting(name: str, work: Work) -> Work:
+    """`work`, started again after an error, which is logged and counted: what runs beside the requests and messages of
+    a process does not end it. Servers and consumers are kept without this, because without them it is of no use."""
+
+    async def run(stop: asyncio.Event) -> None:
+        while True:
+            try:
+                return await work(stop)
+            except Exception:
+                logger.exception("{} failed and will start again", name)
+                BACKGROUND_ERRORS.labels(name).inc()
+            if await sleep_unless(stop, RESTART_SECONDS):
+                return None
+
+    return run
 
 
 def _name(work: Work) -> str:

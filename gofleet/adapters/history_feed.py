@@ -92,9 +92,11 @@ class HistoryFeed:
         """Read new entries until `stop`, while there are subscribers."""
         while not stop.is_set():
             await first_of(stop, self._wanted)
-            async with self._listening():
-                await self._read_all(stop)
-            self._clear()
+            try:
+                async with self._listening():
+                    await self._read_all(stop)
+            finally:
+                self._clear()
 
     def _from_memory(self, cursor: HistoryCursor, criteria: HistoryFilter) -> tuple[FeedPage, bool] | None:
         """Entries from memory and whether there are more; None if `cursor` is older than the window."""

@@ -26,7 +26,7 @@ from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.outbox import PostgresFailedEvents
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.ports import Fleet, History, Indicators
-from gofleet.process import Process, Work, repeat
+from gofleet.process import Process, Work, repeat, restarting
 from gofleet.roles.api_auth import authenticator
 from gofleet.roles.retries import retry_on_outage
 from gofleet.settings import Settings
@@ -87,8 +87,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
         send_buffer_bytes=web.send_buffer_bytes,
     )
     async with (
-        process.keeping(counting(counter, indicators, web.count_seconds)),
-        process.keeping(feed.run),
+        process.keeping(restarting("request counts", counting(counter, indicators, web.count_seconds))),
+        process.keeping(restarting("history feed", feed.run)),
         server as open_port,
         parts.watched(process, open_port),
     ):

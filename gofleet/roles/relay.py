@@ -17,7 +17,7 @@ from gofleet.adapters.postgres.notify import listen
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresFailedEvents, PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
-from gofleet.process import Process, Work
+from gofleet.process import Process, Work, restarting
 from gofleet.roles.relay_loop import WakeUp, relay_loop
 from gofleet.roles.retries import Periodic, retry_on_outage
 from gofleet.telemetry.instrumentation import InstrumentedPublisher, observed
@@ -53,10 +53,10 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     prune = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
     deadlines = PostgresDeadlines(pool, settings.judge_batch)
     measure = partial(measure_backlog, outbox, parked, orders, PostgresFailedEvents(pool), deadlines)
+    relaying = retry_on_outage(relay_outbox, "relay"), retry_on_outage(relay_outbox, "second relay")
     loops: list[Work] = [
-        partial(listen, parts.conninfo(process.settings), wake_up.notify),
-        partial(relay_loop, retry_on_outage(relay_outbox, "relay"), batch, wake_up, settings.poll_seconds),
-        partial(relay_loop, retry_on_outage(relay_outbox, "second relay"), batch, wake_up, settings.poll_seconds),
+        restarting("listening", partial(listen, parts.conninfo(process.settings), wake_up.notify)),
+        *(restarting("relay", partial(relay_loop, act, batch, wake_up, settings.poll_seconds)) for act in relaying),
         Periodic("replay", observed(replay), settings.poll_seconds),
         Periodic("republisher", observed(republish), settings.sweep_seconds),
         Periodic("sweeper", observed(sweep), settings.sweep_seconds),

@@ -11,6 +11,7 @@ from loguru import logger
 from gofleet.adapters.supervision import jittered
 from gofleet.domain.errors import Unavailable
 from gofleet.process import repeat
+from gofleet.telemetry.metrics import BACKGROUND_ERRORS
 
 PAUSE_SECONDS = 0.5
 """Mean pause after a failed attempt. Each new order wakes the relay, and without a pause would cause an attempt."""
@@ -42,7 +43,7 @@ def retry_on_outage(act: Act, name: str) -> Act:
 
 
 def log_and_retry(act: Act, name: str) -> Act:
-    """The act, surviving outages and its own failures, which are logged: one unforeseen order must not block others."""
+    """The act, surviving outages and its own failures, logged and counted: one order must not block the others."""
     patient = retry_on_outage(act, name)
 
     async def attempt() -> int:
@@ -50,6 +51,7 @@ def log_and_retry(act: Act, name: str) -> Act:
             return await patient()
         except Exception:
             logger.exception("{} failed and will try again", name)
+            BACKGROUND_ERRORS.labels(name).inc()
             return 0
 
     return attempt

@@ -61,6 +61,9 @@ POOL_WAIT_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2),
 )
 POOL_TIMEOUTS = Counter("gofleet_pool_timeouts_total", "Timeouts of acquiring a connection from the PostgreSQL pool.")
+BACKGROUND_ERRORS = Counter(
+    "gofleet_background_errors_total", "Unforeseen errors of background work, which was then retried.", ["work"]
+)
 LOOP_LAG_SECONDS = Histogram(
     "gofleet_event_loop_lag_seconds",
     "Delay of the event loop.",

@@ -268,6 +268,12 @@ def dependencies() -> dict[str, Any]:
             "By outcome.",
             "ops",
         ),
+        Panel(
+            "Background errors",
+            [Query(rate("gofleet_background_errors_total", "role, work"), "{{role}} {{work}}")],
+            "Unforeseen ones; the work is retried, and the log has a traceback.",
+            "ops",
+        ),
         Panel("Streams", [Query("sum(gofleet_open_streams)", "open")], "Clients connected to an event stream."),
         Panel(
             "Processes",

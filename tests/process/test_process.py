@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gofleet.process import Part, Process, repeat
+from gofleet.process import Part, Process, repeat, restarting
 from gofleet.settings import load
+from tests.telemetry.moved import moved
 from tests.waiting import eventually
 
 
@@ -135,6 +136,28 @@ async def test_an_error_of_work_ends_the_process() -> None:
         await process.run([role])
 
     assert failed.group_contains(ConnectionError, match="the consumer died")
+
+
+async def test_an_error_of_restarting_work_is_counted_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gofleet.process.RESTART_SECONDS", 0.01)
+    process, calls = a_process(), list[int]()
+
+    async def fails_twice(stop: asyncio.Event) -> None:
+        calls.append(len(calls))
+        if len(calls) < 3:
+            raise ZeroDivisionError
+        await stop.wait()
+
+    @asynccontextmanager
+    async def role(process: Process) -> AsyncGenerator[None]:
+        async with process.keeping(restarting("sums", fails_twice)):
+            yield
+
+    with moved("gofleet_background_errors_total", up=2, work="sums"):
+        running = asyncio.create_task(process.run([role]))
+        await eventually(lambda: len(calls) == 3)
+        process.stopping.set()
+        await running
 
 
 async def test_work_that_ends_early_is_an_error() -> None:
