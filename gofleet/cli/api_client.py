@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from threading import Thread
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 from urllib.parse import quote
 
 from cyclopts import Parameter
@@ -25,6 +27,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 PATH_PREFIX = "/api/v1"
 PAGE_SIZE = 100
 TIMEOUT_SECONDS = 15.0
+T = TypeVar("T")
 
 SERVER_ERROR = 500
 UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
@@ -53,7 +56,7 @@ class ApiClient:
         import httpx
 
         self.url = url
-        self._errors = (httpx.HTTPError, httpx.InvalidURL)
+        self._errors = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
         try:
             self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, headers=auth_headers(url))
         except self._errors as error:
@@ -86,10 +89,31 @@ class ApiClient:
         if content is not None:
             headers["Content-Type"] = "application/json"
         try:
-            response = self._http.request(method, PATH_PREFIX + path, params=params, content=content, headers=headers)
+            response = within(
+                TIMEOUT_SECONDS,
+                lambda: self._http.request(method, PATH_PREFIX + path, params=params, content=content, headers=headers),
+            )
         except self._errors as error:
             raise unreachable(self.url, error) from error
         return decode_response(self.url, response)
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """The result of `call`; TimeoutError after `seconds`. A timeout of httpx bounds each read, not their sum. The call
+    runs in a thread, which is then abandoned with its connection."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no complete answer within {seconds:g} s") from error
 
 
 def call_api(

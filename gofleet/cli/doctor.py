@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from gofleet.cli.api_client import within
 from gofleet.cli.errors import UNREACHABLE, printable
 from gofleet.cli.output import Cell, Json, print_json, print_table
 from gofleet.cli.run import parse_roles
@@ -15,6 +16,7 @@ from gofleet.cli.run import parse_roles
 if TYPE_CHECKING:
     from gofleet.doctor import Diagnosis
 
+HEALTH_SECONDS = 3.0
 STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
@@ -57,8 +59,10 @@ def health_command(
 
     base = url or f"http://127.0.0.1:{load().telemetry.metrics_port}"
     try:
-        response = httpx.get(f"{base}/health/ready", timeout=3, trust_env=False)
-    except httpx.HTTPError as error:
+        response = within(
+            HEALTH_SECONDS, lambda: httpx.get(f"{base}/health/ready", timeout=HEALTH_SECONDS, trust_env=False)
+        )
+    except (httpx.HTTPError, TimeoutError) as error:
         print(f"no answer from {base}: {printable(error)}", file=sys.stderr)
         sys.exit(1)
     print(printable(response.text))

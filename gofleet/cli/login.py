@@ -16,6 +16,7 @@ from gofleet.cli.api_client import (
     delete_token,
     store_token,
     unreachable,
+    within,
 )
 from gofleet.cli.errors import FAILED, INVALID_USAGE, UNREACHABLE, CliError, printable
 from gofleet.cli.output import JsonObject
@@ -146,8 +147,8 @@ def _request(
     import httpx
 
     try:
-        response = http.request(method, url, data=cast("Any", form))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        response = within(TIMEOUT_SECONDS, lambda: http.request(method, url, data=cast("Any", form)))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise unreachable(url, error) from error
     if response.is_success or form is None:
         return decode_response(url, response)

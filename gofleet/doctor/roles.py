@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from typing import Any, cast
@@ -146,9 +147,14 @@ async def check_api(options: DoctorOptions, results: CheckResults) -> None:
 async def fetch_health(url: str) -> dict[str, Any] | str:
     """Health document of a GoFleet process, or the reason why there is none."""
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=HEALTH_TIMEOUT_SECONDS, trust_env=False) as http:
+        async with (
+            httpx.AsyncClient(base_url=url, timeout=HEALTH_TIMEOUT_SECONDS, trust_env=False) as http,
+            asyncio.timeout(HEALTH_TIMEOUT_SECONDS),
+        ):
             response = await http.get("/health")
         document = msgspec.json.decode(response.content)
+    except TimeoutError:
+        return f"no answer within {HEALTH_TIMEOUT_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error) or type(error).__name__
     except msgspec.MsgspecError:

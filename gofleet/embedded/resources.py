@@ -135,13 +135,18 @@ def is_free(port: int) -> bool:
 
 
 def exchange(port: int, request: bytes, *, timeout_seconds: float = 1.0, bytes_min: int = 1) -> bytes:
-    """Response to `request`: at least `bytes_min` bytes unless the server closes first; empty if it is unreachable."""
+    """Response to `request`: at least `bytes_min` bytes unless the server closes first; empty if it is unreachable, or
+    not complete within `timeout_seconds`."""
     response = b""
+    until = time.monotonic() + timeout_seconds
     try:
         with socket.create_connection((HOST, port), timeout=timeout_seconds) as connection:
             connection.sendall(request)
             while len(response) < bytes_min and (chunk := connection.recv(65536)):
                 response += chunk
+                if (left := until - time.monotonic()) <= 0:
+                    return b""
+                connection.settimeout(left)
     except OSError:
         return b""
     return response

@@ -18,6 +18,9 @@ from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from gofleet.process import Process
 from gofleet.settings.auth import AuthSettings
 
+WAITERS_DIVISOR = 8
+"""Requests with unknown keys occupy at most 1/8 of WEB_MAX_REQUESTS while the issuer is slow."""
+
 
 async def authenticator(process: Process) -> Authenticator:
     """The authenticator that the settings configure; its clients are closed with the process."""
@@ -51,7 +54,12 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
         yield None
         return
     issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
-    policy = RefreshPolicy(auth.keys_seconds, auth.keys_pause_seconds, keep_seconds=auth.keys_keep_seconds)
+    policy = RefreshPolicy(
+        auth.keys_seconds,
+        auth.keys_pause_seconds,
+        keep_seconds=auth.keys_keep_seconds,
+        waiters_max=max(process.settings.web.max_requests // WAITERS_DIVISOR, 1),
+    )
     keys = JwksCache(issuer.keys, policy)
     try:
         yield TokenVerifier(keys, token_rules(auth)).principal

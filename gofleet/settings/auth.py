@@ -69,7 +69,7 @@ class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
     keys_keep_seconds: Annotated[
         float, about("How long cached keys are used while the issuer is unavailable.", gt=0)
     ] = field(name="AUTH_KEYS_KEEP_SECONDS")
-    timeout_seconds: Annotated[float, about("Timeout of requests to the issuer.", gt=0)] = field(
+    timeout_seconds: Annotated[float, about("Timeout of fetching the issuer's keys, with its metadata.", gt=0)] = field(
         name="AUTH_TIMEOUT_SECONDS"
     )
 

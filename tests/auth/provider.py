@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,9 +16,12 @@ METADATA = "/.well-known/openid-configuration"
 
 @dataclass
 class Page:
+    """With `drip_seconds` the body is sent one byte at a time, with such pauses."""
+
     status: int
     body: bytes
     location: str = ""
+    drip_seconds: float = 0.0
 
 
 @dataclass
@@ -38,7 +42,18 @@ class Provider:
         del receive
         self.requests.append(scope["path"])
         page = self.pages.get(scope["path"], Page(404, b"{}"))
-        await respond(send, page.status, "application/json", page.body, ("location", page.location))
+        if page.drip_seconds:
+            await _drip(page, send)
+        else:
+            await respond(send, page.status, "application/json", page.body, ("location", page.location))
+
+
+async def _drip(page: Page, send: Send) -> None:
+    await send({"type": "http.response.start", "status": page.status, "headers": []})
+    for byte in page.body:
+        await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+        await asyncio.sleep(page.drip_seconds)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -59,6 +60,14 @@ async def test_an_invalid_document_is_an_outage(provider: Provider, path: str, p
     provider.pages[path] = page
     with pytest.raises(Unavailable, match=why):
         await _keys(provider.url)
+
+
+@pytest.mark.parametrize("path", [METADATA, "/keys"])
+async def test_a_document_that_arrives_byte_by_byte_is_an_outage(provider: Provider, path: str) -> None:
+    provider.pages[path].drip_seconds = 0.05
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="not arrive within"):
+            await _keys(provider.url, timeout_seconds=0.3)
 
 
 async def test_a_refused_connection_is_an_outage(unused_tcp_port: int) -> None:

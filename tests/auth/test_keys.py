@@ -11,7 +11,7 @@ import pytest
 
 from gofleet.adapters.oidc.keys import JwksCache, Key, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
-from gofleet.domain.errors import Unauthenticated, Unavailable
+from gofleet.domain.errors import RateLimitExceeded, Unauthenticated, Unavailable
 from tests.auth.mint import AUDIENCE, CURVE, FIRST, ISSUER, token
 from tests.logs import logged
 
@@ -97,6 +97,53 @@ async def test_concurrent_callers_share_one_fetch() -> None:
     provider.gate.set()
     assert await asyncio.gather(*waiting[1:]) == [FIRST] * 99
     assert len(provider.fetches) == 1
+
+
+async def test_the_callers_that_wait_are_bounded() -> None:
+    provider = Provider(gate=asyncio.Event())
+    keys = provider.keys(RefreshPolicy(waiters_max=3))
+    waiting = [asyncio.create_task(keys.get(f"made-up-{number}")) for number in range(3)]
+    await asyncio.sleep(0)
+    for _ in range(100):
+        with pytest.raises(Unavailable, match="wait for its keys") as refused:
+            await keys.get("first")
+    assert refused.value.retry_after_seconds == 2
+    assert provider.gate is not None
+    provider.gate.set()
+    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [Unauthenticated] * 3
+    assert await keys.get("first") is FIRST
+
+
+async def test_a_caller_is_charged_before_it_waits() -> None:
+    provider = Provider(gate=asyncio.Event())
+    keys = provider.keys()
+    charged: list[str] = []
+
+    async def charge() -> None:
+        charged.append("peer")
+        raise RateLimitExceeded(1)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RateLimitExceeded):
+            await keys.get("first", charge)
+    assert charged == ["peer"]
+    assert provider.gate is not None
+    provider.gate.set()
+    await keys.wait_settled()
+    assert await keys.get("first", charge) is FIRST  # nothing to wait for
+
+
+async def test_a_key_that_may_no_longer_be_trusted_is_fetched_as_soon_as_the_first() -> None:
+    provider = Provider()
+    keys = provider.keys(RefreshPolicy(keep_seconds=7200))
+    assert await keys.get("first") is FIRST
+    provider.unavailable = True
+    provider.now += 7201
+    with pytest.raises(Unavailable):
+        await keys.get("first")
+    provider.unavailable = False
+    provider.now += 2
+    assert await keys.get("first") is FIRST
 
 
 async def test_an_unavailable_issuer_is_retried_soon() -> None:

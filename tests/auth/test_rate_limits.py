@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,9 +13,13 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticate, Authenticator
 from gofleet.adapters.http.rate_limit import ClientAddresses, RateLimits, Rates
 from gofleet.adapters.http.server import serving
+from gofleet.adapters.oidc.keys import JwksCache, Key, RefreshPolicy
+from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from tests.auth.matrix import authenticate
+from tests.auth.mint import AUDIENCE, FIRST, ISSUER, token
 from tests.roles.conftest import World
+from tests.waiting import eventually
 
 PEER, PERSON, STAFF = Rate(0.01, 20), Rate(0.01, 30), Rate(0.01, 40)
 
@@ -67,6 +72,40 @@ async def test_invalid_tokens_are_limited_by_address() -> None:
     async with limited(authenticate) as client:
         assert await statuses(client, 50, "nobody") == {401: 20, 429: 30}
         assert await statuses(client, 5, None) == {429: 5}
+
+
+async def test_strangers_are_charged_before_they_wait_for_the_issuer() -> None:
+    issuer = asyncio.Event()
+
+    async def keys() -> Mapping[str, Key]:
+        await issuer.wait()
+        return {"first": FIRST}
+
+    cache = JwksCache(keys, RefreshPolicy(waiters_max=10))
+    verifier = TokenVerifier(cache, TokenRules(ISSUER, frozenset({AUDIENCE})))
+    async with limited(verifier.principal) as client:
+        asking = [asyncio.create_task(statuses(client, 1, token(kid=f"made-up-{number}"))) for number in range(260)]
+
+        async def all_but_ten_are_answered() -> bool:
+            return sum(task.done() for task in asking) == 250
+
+        await eventually(all_but_ten_are_answered)
+        answers = sum((task.result() for task in asking if task.done()), Counter[int]())
+        assert answers == {429: 240, 503: 10}
+        issuer.set()
+        assert sum(await asyncio.gather(*asking), Counter[int]()) == {429: 240, 503: 10, 401: 10}
+    await cache.close()
+
+
+async def test_a_caller_whose_key_is_fetched_first_is_charged_once_per_bucket() -> None:
+    async def keys() -> Mapping[str, Key]:
+        return {"first": FIRST}
+
+    cache = JwksCache(keys)
+    async with limited(TokenVerifier(cache, TokenRules(ISSUER, frozenset({AUDIENCE}))).principal) as client:
+        assert await statuses(client, 30, token()) == {200: 30}
+        assert await statuses(client, 20, "nobody") == {401: 19, 429: 1}
+    await cache.close()
 
 
 async def test_public_routes_are_not_limited() -> None:

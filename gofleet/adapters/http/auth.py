@@ -110,8 +110,10 @@ CallerDependency = NamedDependency[SkipValidation[Caller]]
 ANONYMOUS_CALLER = Caller(ANONYMOUS)
 """The caller of every request when authentication is off (AUTH=off): unrestricted."""
 
-Authenticate = Callable[[str], Awaitable[Principal]]
-"""Verifies a token and returns its principal. `Unauthenticated`, `Unavailable`."""
+Charge = Callable[[], Awaitable[None]]
+"""Consumes from the rate limit of the client address. `RateLimitExceeded`."""
+Authenticate = Callable[[str, Charge], Awaitable[Principal]]
+"""Verifies a token and returns its principal; charges before it waits. `Unauthenticated`, `Unavailable`."""
 SCHEME = "bearer"
 
 
@@ -138,15 +140,21 @@ class Authenticator:
         limits = self._limits
         if limits is not None:
             limits.check(scope)
-        if self._authenticate is None:
-            if limits is not None:
+        charged = False
+
+        async def charge() -> None:
+            nonlocal charged
+            if limits is not None and not charged:
                 await limits.take_for_peer(scope)
+            charged = True
+
+        if self._authenticate is None:
+            await charge()
             return ANONYMOUS_CALLER
         try:
-            principal = await self._authenticate(bearer_token(scope))
+            principal = await self._authenticate(bearer_token(scope), charge)
         except Unauthenticated:
-            if limits is not None:
-                await limits.take_for_peer(scope)
+            await charge()
             raise
         if limits is not None:
             await limits.take_for(principal, scope)

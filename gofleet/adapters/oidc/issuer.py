@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,7 +13,7 @@ import msgspec
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from gofleet.adapters.oidc.keys import Key
+from gofleet.adapters.oidc.keys import ISSUER, Key
 from gofleet.domain.errors import Unavailable
 
 METADATA_PATH = "/.well-known/openid-configuration"
@@ -21,7 +22,6 @@ KEYS_MAX = 20
 RSA_BITS_MIN = 2048
 CURVE = "P-256"
 """The curve of ES256, the only elliptic-curve algorithm that is accepted."""
-ISSUER = "the token issuer"
 
 T = TypeVar("T")
 
@@ -36,11 +36,13 @@ class _KeySet(msgspec.Struct):
 
 
 class Issuer:
-    """The provider whose issuer identifier is `url`. With `keys_url` its metadata is not fetched."""
+    """The provider whose issuer identifier is `url`. With `keys_url` its metadata is not fetched. All requests for the
+    keys together take at most `timeout_seconds`."""
 
     def __init__(self, url: str, *, keys_url: str = "", timeout_seconds: float = 3.0) -> None:
         self._url = url
         self._keys_url = keys_url
+        self._timeout_seconds = timeout_seconds
         # No redirects, and no proxy from the environment: keys come from the configured place only.
         self._http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
 
@@ -49,7 +51,11 @@ class Issuer:
 
     async def keys(self) -> Mapping[str, Key]:
         """The keys that may sign access tokens, by `kid`. `Unavailable` if they cannot be fetched."""
-        key_set = _decode(await self._get(self._keys_url or await self._discover()), _KeySet)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):  # httpx's own bounds each read, not their sum
+                key_set = _decode(await self._get(self._keys_url or await self._discover()), _KeySet)
+        except TimeoutError as error:
+            raise Unavailable(ISSUER, f"its keys did not arrive within {self._timeout_seconds:g} s") from error
         keys: dict[str, Key] = {}
         for raw in key_set.keys[:KEYS_MAX]:
             if key := load_public_key(raw):

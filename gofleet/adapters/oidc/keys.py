@@ -14,20 +14,31 @@ from loguru import logger
 from gofleet.domain.errors import Unauthenticated, Unavailable
 from gofleet.waiting import cancel_and_wait
 
+ISSUER = "the token issuer"
 Key = RSAKey | ECKey
 Fetch = Callable[[], Awaitable[Mapping[str, Key]]]
 """Returns the keys by their `kid`; raises `Unavailable`, or any other error, if they cannot be fetched."""
 
 
+BeforeWait = Callable[[], Awaitable[None]]
+"""Awaited before a caller waits for a fetch; raises an error if it may not."""
+
+
+async def do_nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class RefreshPolicy:
     """After `fresh_seconds` keys are fetched again; at most one fetch starts within `between_seconds`, whatever tokens
-    arrive (`first_seconds` until there are keys); keys are trusted for `keep_seconds` without the issuer."""
+    arrive (`first_seconds` while there are none); keys are trusted for `keep_seconds` without the issuer. At most
+    `waiters_max` callers wait for a fetch."""
 
     fresh_seconds: float = 600.0
     between_seconds: float = 30.0
     first_seconds: float = 2.0
     keep_seconds: float = 86_400.0
+    waiters_max: int = 100
 
 
 class JwksCache:
@@ -42,24 +53,36 @@ class JwksCache:
         self._keys: Mapping[str, Key] = {}
         self._fetched_at = self._tried_at = -inf
         self._fetching: asyncio.Task[None] | None = None
+        self._waiting = 0
 
     def cached(self, kid: str) -> Key | None:
         """The cached key of that id, if it may still be trusted; starts a fetch if the keys are not fresh."""
         if self._age() > self._policy.fresh_seconds:
             self._fetch_started()
-        return self._keys.get(kid) if self._age() <= self._policy.keep_seconds else None
+        return self._keys.get(kid) if self._is_trusted() else None
 
-    async def get(self, kid: str) -> Key:
-        """The key of that id. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be fetched."""
+    async def get(self, kid: str, before_wait: BeforeWait = do_nothing) -> Key:
+        """The key of that id. `Unauthenticated` if the issuer has none, `Unavailable` if no keys could be fetched or
+        too many callers wait for them, and what `before_wait` raises."""
         key = self.cached(kid)
         if key is None and (fetching := self._fetch_started()) is not None:
-            await asyncio.shield(fetching)  # a cancelled caller must not cancel the fetch of the others
+            await before_wait()
+            await self._wait(fetching)
             key = self.cached(kid)
         if key is not None:
             return key
-        if self._age() > self._policy.keep_seconds:
-            raise Unavailable("the token issuer", "its keys could not be fetched", self._policy.first_seconds)
+        if not self._is_trusted():
+            raise Unavailable(ISSUER, "its keys could not be fetched", self._policy.first_seconds)
         raise Unauthenticated("the token is signed with a key that the issuer does not have")
+
+    async def _wait(self, fetching: asyncio.Task[None]) -> None:
+        if self._waiting >= self._policy.waiters_max:
+            raise Unavailable(ISSUER, f"{self._waiting} requests wait for its keys", self._policy.first_seconds)
+        self._waiting += 1
+        try:
+            await asyncio.shield(fetching)  # a cancelled caller must not cancel the fetch of the others
+        finally:
+            self._waiting -= 1
 
     async def wait_settled(self) -> None:
         """Wait until no fetch is in flight."""
@@ -73,10 +96,13 @@ class JwksCache:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
+    def _is_trusted(self) -> bool:
+        return self._age() <= self._policy.keep_seconds
+
     def _fetch_started(self) -> asyncio.Task[None] | None:
         """The fetch in flight, started now if the policy allows it; None if it is too early for the next one."""
         if self._fetching is None or self._fetching.done():
-            pause = self._policy.between_seconds if self._keys else self._policy.first_seconds
+            pause = self._policy.between_seconds if self._is_trusted() else self._policy.first_seconds
             if self._clock() - self._tried_at < pause:
                 return None
             self._tried_at = self._clock()

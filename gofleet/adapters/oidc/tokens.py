@@ -20,7 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from joserfc.jwt import JWTClaimsRegistry
 
-from gofleet.adapters.oidc.keys import JwksCache, Key
+from gofleet.adapters.oidc.keys import BeforeWait, JwksCache, Key, do_nothing
 from gofleet.domain.errors import Unauthenticated
 from gofleet.domain.principal import Principal, Role, Scope, principal_id
 from gofleet.settings.auth import EACH, ClaimPath
@@ -92,15 +92,16 @@ class TokenVerifier:
         self._claims = JWTClaimsRegistry(now=lambda: int(clock()), leeway=LEEWAY_SECONDS, **options)
         self._cache: dict[bytes, _Verified] = {}
 
-    async def principal(self, token: str) -> Principal:
-        """The principal of a valid token. `Unauthenticated`; `Unavailable` if the issuer's keys cannot be fetched."""
+    async def principal(self, token: str, before_wait: BeforeWait = do_nothing) -> Principal:
+        """The principal of a valid token. `Unauthenticated`; `Unavailable` if the issuer's keys cannot be fetched; what
+        `before_wait` raises, which is awaited before waiting for those."""
         if len(token) > TOKEN_CHARS_MAX:
             raise Unauthenticated(f"the token is longer than {TOKEN_CHARS_MAX} characters")
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         if (known := self._cache.get(digest)) and self._is_valid(known):
             return known.principal
         kid, algorithm = _key_and_algorithm(token)
-        key = await self._keys.get(kid)
+        key = await self._keys.get(kid, before_wait)
         claims = self._check(_verify(token, key, algorithm, self._rules.access_claims))
         principal = Principal.named(self._subject(claims), self._roles(claims), self._scopes(claims))
         self._remember(digest, _Verified(principal, claims["exp"] + LEEWAY_SECONDS, kid, key))

@@ -28,6 +28,7 @@ from gofleet.domain.errors import LoginRefused, Unavailable
 from gofleet.ports import Depth
 
 STATISTICS_SECONDS = 10.0
+MANAGEMENT_SECONDS = 10.0
 """The age that statistics of the management API may have."""
 
 _Declare = Callable[[AbstractChannel], Awaitable[object]]
@@ -83,16 +84,17 @@ async def held_by_consumers(management_url: str, server: RabbitServer, topology:
     auth = None if "@" in management_url else (server.user, server.password)
     until = asyncio.get_running_loop().time() + STATISTICS_SECONDS
     try:
-        async with httpx.AsyncClient(auth=auth, timeout=10, trust_env=False) as http:
+        async with httpx.AsyncClient(auth=auth, timeout=MANAGEMENT_SECONDS, trust_env=False) as http:
             while True:
-                response = (await http.get(path)).raise_for_status()
+                async with asyncio.timeout(MANAGEMENT_SECONDS):
+                    response = (await http.get(path)).raise_for_status()
                 rows = cast("list[dict[str, Any]]", response.json())
                 depths = _depths(rows, set(topology.names()))
                 empty = all(depth.ready == 0 and not depth.held for depth in depths)
                 if empty or asyncio.get_running_loop().time() > until:
                     return depths
                 await asyncio.sleep(1)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         raise Unavailable("RabbitMQ's management API", str(error) or type(error).__name__) from error
 
 
