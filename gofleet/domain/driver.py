@@ -38,8 +38,7 @@ class Driver:
 
     def checked(self) -> Driver:
         driver_identifier("id", self.id)
-        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= NAME_CHARS_MAX):
-            raise Invalid("name", f"must be 1 to {NAME_CHARS_MAX} printable characters")
+        driver_name("name", self.name)
         return self
 
 
@@ -55,8 +54,7 @@ class Position:
         """The position itself; `Invalid` for an impossible fix: out of range, 0/0, or in the future."""
         driver_identifier("driver_id", self.driver_id)
         self.place.checked("position")
-        if self.recorded_at > now + FUTURE_TOLERANCE:
-            raise Invalid("recorded_at", "is in the future")
+        recorded_before("recorded_at", self.recorded_at, now)
         return self
 
 
@@ -152,3 +150,15 @@ def driver_identifier(field: str, text: str) -> str:
     if identifier(field, text) == RESERVED_DRIVER_ID:
         raise Invalid(field, f"must not be {RESERVED_DRIVER_ID}, which is a reserved word")
     return text
+
+
+def driver_name(field: str, text: str) -> None:
+    """`Invalid` for a name that cannot be displayed."""
+    if not (text.strip() and text.isprintable() and len(text) <= NAME_CHARS_MAX):
+        raise Invalid(field, f"must be 1 to {NAME_CHARS_MAX} printable characters")
+
+
+def recorded_before(field: str, time: datetime, now: datetime) -> None:
+    """`Invalid` for a time after `now`, beyond the tolerance."""
+    if time > now + FUTURE_TOLERANCE:
+        raise Invalid(field, "is in the future")

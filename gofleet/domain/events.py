@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from gofleet.domain.errors import Malformed
-from gofleet.domain.values import IDENTIFIER, new_id
+from gofleet.domain.values import IDENTIFIER, IDENTIFIER_SCHEMA, new_id
 
 ORDERS_CREATED = "orders.created"
 ORDERS_DISPATCHED = "orders.dispatched"
@@ -35,7 +35,7 @@ def _field(text: str, *examples: object, **more: Any) -> Any:
 
 
 _EVENT_ID = "0198c0de-0000-7000-8000-000000000001"
-_ID = {"pattern": f"^{IDENTIFIER.pattern}$"}
+_ID = {"pattern": IDENTIFIER_SCHEMA["pattern"]}
 _Money = Annotated[Decimal, _field("An exact JSON number with two decimals.", 100.0, minimum=0)]
 _DriverId = Annotated[str, _field("Id of the driver.", "maria", **_ID)]
 

@@ -8,10 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 from gofleet.domain import events
-from gofleet.domain.errors import Invalid, InvalidTransition
+from gofleet.domain.errors import InvalidTransition
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
-from gofleet.domain.values import identifier, money, new_text_id, total
+from gofleet.domain.values import identifier, money, new_text_id, positive_money, total
 
 
 class Status(StrEnum):
@@ -95,9 +95,7 @@ class Order:
     ) -> Order:
         """A new PENDING order; `Invalid` for an invalid value. Without an id it gets a UUIDv7."""
         id = new_text_id() if id is None else identifier("id", id)
-        price, tax = money("price", price), money("tax", tax)
-        if price == 0:
-            raise Invalid("price", "must be more than 0")
+        price, tax = positive_money("price", price), money("tax", tax)
         order = cls(
             id=id,
             price=price,

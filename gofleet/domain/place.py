@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from math import asin, cos, isfinite, radians, sin, sqrt
 
 from gofleet.domain.errors import Invalid
@@ -11,6 +12,18 @@ from gofleet.domain.errors import Invalid
 LATITUDE_MAX = 85.05
 EARTH_RADIUS_M = 6_372_797.560856
 """The value that Redis uses, so that all distances agree."""
+
+
+def latitude(field: str, degrees: float | Decimal) -> None:
+    """`Invalid` for a latitude that the map does not have."""
+    if not (isfinite(degrees) and abs(degrees) <= LATITUDE_MAX):
+        raise Invalid(field, f"must be between -{LATITUDE_MAX} and {LATITUDE_MAX}")
+
+
+def longitude(field: str, degrees: float | Decimal) -> None:
+    """`Invalid` for a longitude beyond 180 degrees."""
+    if not (isfinite(degrees) and abs(degrees) <= 180):
+        raise Invalid(field, "must be between -180 and 180")
 
 
 @dataclass(frozen=True)
@@ -22,10 +35,8 @@ class Place:
 
     def checked(self, field: str) -> Place:
         """The place itself; `Invalid`, naming `field.lat` or `field.lng`, when out of range or 0/0."""
-        if not (isfinite(self.lat) and abs(self.lat) <= LATITUDE_MAX):
-            raise Invalid(f"{field}.lat", f"must be between -{LATITUDE_MAX} and {LATITUDE_MAX}")
-        if not (isfinite(self.lng) and abs(self.lng) <= 180):
-            raise Invalid(f"{field}.lng", "must be between -180 and 180")
+        latitude(f"{field}.lat", self.lat)
+        longitude(f"{field}.lng", self.lng)
         if self.lat == 0 and self.lng == 0:
             raise Invalid(field, "is 0/0, which is what a broken sensor reports")
         return self

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from uuid import UUID
 
 from gofleet.domain.errors import Invalid
@@ -19,7 +21,10 @@ else:
     from uuid_utils import uuid7 as written_uuid7
     from uuid_utils.compat import uuid7
 
-IDENTIFIER = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+IDENTIFIER = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._:-]{1,64}")
+"""Without `.` and `..`: as segments of a URL they lead to another one (RFC 3986, 5.2.4), in any client's hands."""
+IDENTIFIER_SCHEMA: Mapping[str, Any] = {"pattern": "^[A-Za-z0-9._:-]{1,64}$", "not": {"enum": [".", ".."]}}
+"""The same for JSON Schema; many clients' regular expressions have no lookahead."""
 CENT = Decimal("0.01")
 AMOUNT_MAX = Decimal("99999999.99")
 
@@ -34,7 +39,9 @@ def new_text_id() -> str:
 
 
 def identifier(field: str, text: str) -> str:
-    """`text` if it is 1 to 64 characters of `[A-Za-z0-9._:-]`, else `Invalid`."""
+    """`text` if it is 1 to 64 characters of `[A-Za-z0-9._:-]` and neither `.` nor `..`, else `Invalid`."""
+    if text in (".", ".."):
+        raise Invalid(field, "must not be . or .., which URLs reserve")
     if not IDENTIFIER.fullmatch(text):
         raise Invalid(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
     return text
@@ -55,6 +62,13 @@ def money(field: str, amount: Decimal) -> Decimal:
     if rounded != amount:
         raise Invalid(field, "must have at most 2 decimal places")
     return abs(rounded)  # -0.00 is 0.00
+
+
+def positive_money(field: str, amount: Decimal) -> Decimal:
+    """As `money`, and more than 0."""
+    if (amount := money(field, amount)) == 0:
+        raise Invalid(field, "must be more than 0")
+    return amount
 
 
 def total(price: Decimal, tax: Decimal) -> Decimal:

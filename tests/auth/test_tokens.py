@@ -93,6 +93,7 @@ async def test_roles_that_are_neither_a_name_nor_a_list_of_names_are_ignored(rol
         ("ana' OR '1'='1", "x-e9febbd6c6b1b4fe7f3ae1da7f7ae483"),
         ("ana\n", "x-0155306c6ffd381de061deaccb9cc571"),
         ("a" * 65, "x-635361c48bb9eab14198e76ea8ab7f1a"),
+        ("..", "x-5ec1f7e700f37c3d0b2981d04855fc34"),
     ],
 )
 async def test_a_subject_is_its_own_id_or_a_hash(subject: str, id: str) -> None:

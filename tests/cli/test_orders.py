@@ -112,6 +112,10 @@ async def test_lists_candidates(cli: CliSession, stub: StubServer) -> None:
     [
         ["get", ""],
         ["get", "a/b"],
+        ["get", "."],
+        ["cancel", ".."],
+        ["dispatch", "o-1", ".."],
+        ["create", "--price", "1", "--tax", "1", "--id", ".."],
         ["get", "o-1\n"],
         ["create", "--price", "nan", "--tax", "1"],
         ["create", "--price", "1e3", "--tax", "1"],

@@ -147,7 +147,7 @@ async def test_rejects_a_malformed_batch_as_a_whole(
     ("body", "pointers"),
     [
         (b'{"positions":[1,[],"x",null]}', [f"/positions/{n}" for n in range(4)]),
-        (b'{"positions":[{}]}', ["/positions/0/driver_id"]),
+        (b'{"positions":[{"lat":1,"lng":2}]}', ["/positions/0/driver_id"]),
         (batch({"lat": "1"}, {}, {"lng": True}), ["/positions/1/lat", "/positions/3/lng"]),
         (batch({"lat": None}), ["/positions/1/lat"]),
         (batch({"speed": 3}), ["/positions/1/speed"]),

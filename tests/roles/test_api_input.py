@@ -13,7 +13,9 @@ import pytest
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX
 from gofleet.adapters.http.server import Listening
 from gofleet.adapters.http.validation import MalformedJson, decode_body
+from gofleet.domain.order import Status
 from tests.logs import logged
+from tests.makers import an_order
 from tests.roles.conftest import World
 from tests.roles.raw import exchange
 
@@ -41,8 +43,9 @@ def price(literal: str) -> bytes:
 POST = b"POST /api/v1/orders HTTP/1.1\r\n"
 
 
-def post_head(length: int) -> bytes:
-    return POST + b"Host: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
+def post_head(length: int, path: bytes = b"/api/v1/orders") -> bytes:
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close"
+    return head % (path, length) + b"\r\n\r\n"
 
 
 DEEP = b"[" * 5000 + b"]" * 5000
@@ -66,6 +69,14 @@ CASES = [
     Case("zero price", price("0"), 422, "/price"),
     Case("minus zero price", price("-0.0"), 422, "/price"),
     Case("three decimals", price("10.005"), 422, "/price"),
+    Case("a decimal beyond a float", price("1.0000000000000000001"), 422, "/price"),
+    Case("a decimal beyond a float, with an exponent", price("10000000000000000000001e-20"), 422, "/price"),
+    Case(
+        "a decimal beyond a float in the tax",
+        order(tax=1).replace(b'"tax": 1', b'"tax": 0.00000000000000000001'),
+        422,
+        "/tax",
+    ),
     Case("a trace of a cent", price("1e-308"), 422, "/price"),
     Case("a cent too much", price("100000000.00"), 422, "/price"),
     Case("1e308", price("1e308"), 422, "/price"),
@@ -105,11 +116,61 @@ CASES = [
     Case("newline after the id", order(id="o-1\n"), 422, "/id"),
     Case("bidi override in the id", order(id="o\u202e1"), 422, "/id"),
     Case("full-width digits in the id", order(id="\uff11"), 422, "/id"),
+    Case("dot as the id", order(id="."), 422, "/id"),
+    Case("two dots as the id", order(id=".."), 422, "/id"),
+    Case("two dots as the customer", order(customer_id=".."), 422, "/customer_id"),
     Case("slash in the id", order(id="../o"), 422, "/id"),
     Case("long id", order(id="o" * 65), 422, "/id"),
     Case("140 KB", order(id="o" * 140_000), 413),
     Case("1 MB", b"x" * 1_000_000, 413),
 ]
+
+
+async def test_accepts_a_long_number_that_is_a_whole_number_of_cents(client: httpx.AsyncClient) -> None:
+    response = await client.post(ORDERS, content=price("1.50000000000000000000"), headers=JSON)
+
+    assert (response.status_code, response.json()["price"]) == (201, 1.5)
+
+
+ALL_FAULTS: list[tuple[str, str, bytes, list[str]]] = [
+    ("POST", ORDERS, b"{}", ["/price", "/tax"]),
+    ("POST", ORDERS, b'{"id":"a b","price":-1,"tax":"x","z/":1}', ["/id", "/price", "/tax", "/z~1"]),
+    ("POST", ORDERS, b'{"price":0,"tax":1.001,"id":"a b"}', ["/price", "/tax", "/id"]),
+    ("POST", ORDERS, b'{"price":1,"tax":-1,"pickup":{"lat":0,"lng":0},"dropoff":{"lat":91}}',
+     ["/tax", "/pickup", "/dropoff/lat", "/dropoff/lng"]),
+    ("POST", ORDERS, b'{"price":99999999.99,"tax":0.01}', ["/price"]),
+    ("PUT", "/api/v1/drivers/ana", b'{"name":" ","on_duty":1}', ["/name", "/on_duty"]),
+    ("PUT", "/api/v1/drivers/ana/position", b'{"lat":91,"lng":181,"recorded_at":"2999-01-01T00:00:00Z"}',
+     ["/lat", "/lng", "/recorded_at"]),
+    ("PUT", "/api/v1/drivers/ana/position", b'{"lat":"1","recorded_at":"2026-01-31T12:00:60Z"}',
+     ["/lat", "/recorded_at", "/lng"]),
+    ("POST", "/api/v1/parked/replay", b'{"filter":{"queue":"a b","reason":"x"},"expected_count":-1}',
+     ["/filter/queue", "/filter/reason", "/expected_count"]),
+    ("POST", "/api/v1/parked/replay", b'{"filter":{"queue":"a b","fingerprint":"\xc3\xa9"},"expected_count":1}',
+     ["/filter/queue", "/filter/fingerprint"]),
+    ("POST", ORDERS, b'{' + b",".join(b'"z%d":1' % n for n in range(30)) + b"}", [f"/z{n}" for n in range(20)]),
+]  # fmt: skip
+
+
+async def test_reports_all_faults_of_a_body_at_once(client: httpx.AsyncClient, world: World) -> None:
+    for method, path, body, pointers in ALL_FAULTS:
+        response = await client.request(method, path, content=body, headers=JSON)
+
+        problem = await rejected(response, world)
+        assert response.status_code == 422
+        assert [fault["pointer"] for fault in response.json()["errors"]] == pointers, problem
+
+
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [("2016-12-31T23:59:60Z", 204), ("2016-12-31T23:59:61Z", 422), ("2016-12-30T23:59:60Z", 422)],
+)
+async def test_accepts_a_leap_second_where_rfc_3339_does(client: httpx.AsyncClient, time: str, status: int) -> None:
+    body = {"lat": 1, "lng": 2, "recorded_at": time}
+
+    response = await client.put("/api/v1/drivers/ana/position", json=body)
+
+    assert response.status_code == status
 
 
 def test_rejects_a_body_that_is_nested_too_deeply() -> None:
@@ -162,7 +223,9 @@ async def test_the_last_value_of_a_duplicate_key_counts(client: httpx.AsyncClien
     assert (response.status_code, response.json()["price"]) == (201, 2)
 
 
-@pytest.mark.parametrize("path_id", ["%00", "o%0a", "o%0d%0aX: y", "%e2%80%ae", "%ff", "o" * 65, "%20", "o%00x"])
+@pytest.mark.parametrize(
+    "path_id", ["%00", "o%0a", "o%0d%0aX: y", "%e2%80%ae", "%ff", "o" * 65, "%20", "o%00x", "%2e", ".%2E", "o;x"]
+)
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "orders/{}"), ("POST", "orders/{}/cancel"), ("GET", "drivers/{}")]
 )
@@ -175,7 +238,85 @@ async def test_rejects_an_invalid_id_in_the_path(
     assert (response.status_code, problem["type"]) == (422, "/problems/invalid")
 
 
-@pytest.mark.parametrize("path_id", ["%00", "o%0a", "%e2%80%ae", "o" * 65])
+async def test_three_dots_are_an_id(client: httpx.AsyncClient) -> None:
+    created = await client.post(ORDERS, json={"id": "...", "price": 1, "tax": 0})
+
+    assert (await client.get(created.headers["location"])).json() == created.json()
+
+
+async def test_dot_segments_reach_no_other_route(listening: Listening, world: World) -> None:
+    await world.orders.add(an_order("o-1"))
+    for segment in (b"..", b".", b"%2e%2e"):
+        head = b"POST /api/v1/orders/o-1/x/%s/cancel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % segment
+        assert (await exchange(listening.port, head)).startswith(b"HTTP/1.1 404 ")
+        assert (await exchange(listening.port, head.replace(b"o-1/x/", b""))).startswith(b"HTTP/1.1 422 ")
+    assert world.orders.rows["o-1"].status is Status.PENDING
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"note":"x"}', b" ", b"photo", b"[]"])
+@pytest.mark.parametrize("headers", [JSON, {}, {"Content-Type": "image/jpeg"}])
+async def test_refuses_a_body_of_a_request_that_has_none(
+    client: httpx.AsyncClient, world: World, content: bytes, headers: dict[str, str]
+) -> None:
+    await world.orders.add(an_order("o-1"))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    for path in ("orders/o-1/cancel", "orders/o-1/deliver", "orders/o-1/redispatch", "parked/1/replay"):
+        for sent in (content, chunks()):
+            response = await client.post(f"/api/v1/{path}", content=sent, headers=headers)
+
+            assert response.status_code == 422, path
+            assert response.json()["errors"] == [{"detail": "must be left out: this request has none", "pointer": ""}]
+    assert (await client.request("GET", f"{ORDERS}/o-1", content=content)).status_code == 422
+    assert world.orders.rows["o-1"].status is Status.PENDING
+
+
+async def test_accepts_an_empty_body(client: httpx.AsyncClient, world: World) -> None:
+    await world.orders.add(an_order("o-1"))
+
+    async def nothing() -> AsyncIterator[bytes]:
+        for _ in ():
+            yield b""
+
+    assert (await client.post(f"{ORDERS}/o-1/cancel", content=nothing())).status_code == 200
+    assert (await client.post(f"{ORDERS}/o-1/cancel", headers=JSON, content=b"")).status_code == 200
+
+
+NOT_CANONICAL = [
+    b"//api/v1/orders", b"/api//v1/orders", b"/api/v1/orders//", b"/api/v1//orders", b"/api%2Fv1/orders",
+    b"/api/v1/orders%2f", b"/api/v1/orders;x", b"/api;x/v1/orders", b"/api/v1/orders%20", b"/./api/v1/orders",
+    b"/api/v1/x/../orders", b"/API/v1/orders", b"http://x//api/v1/orders", b"*", b"/api/v1/orders%00",
+]  # fmt: skip
+
+
+async def test_a_path_has_one_spelling(listening: Listening, world: World) -> None:
+    body = order()
+    for path in NOT_CANONICAL:
+        response = await exchange(listening.port, post_head(len(body), path), body)
+        assert response.startswith(b"HTTP/1.1 404 "), path
+        assert b"/problems/not-found" in response
+    assert world.orders.rows == {}
+    for number, path in enumerate([b"/api/v1/orders", b"/api/v1/orders/", b"http://x/api/v1/orders"]):
+        body = order(id=f"o-{number}")
+        response = await exchange(listening.port, post_head(len(body), path), body)
+        assert response.startswith(b"HTTP/1.1 201 "), path
+
+
+async def test_a_client_that_expects_100_continue_is_told_at_once_that_its_body_is_too_large(
+    listening: Listening, world: World
+) -> None:
+    head = post_head(2_000_000_000).replace(b"Host: x", b"Host: x\r\nExpect: 100-continue")
+
+    async with asyncio.timeout(5):
+        response = await exchange(listening.port, head)
+
+    assert response.startswith(b"HTTP/1.1 413 ")  # not 100 Continue
+    assert b"connection: close" in response.lower()
+
+
+@pytest.mark.parametrize("path_id", ["%00", "o%0a", "%e2%80%ae", "o" * 65, "%2e", "%2E%2e"])
 async def test_stores_no_driver_with_an_invalid_id(client: httpx.AsyncClient, world: World, path_id: str) -> None:
     responses = [
         await client.put(f"/api/v1/drivers/{path_id}", json={"name": "Ana"}),

@@ -26,6 +26,7 @@ from gofleet.adapters.http.fast_path import with_fast_path
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
+from gofleet.adapters.http.query import check_declared
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS
 from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
@@ -40,14 +41,15 @@ from gofleet.adapters.http.routes.outbox import OUTBOX_ROUTES
 from gofleet.adapters.http.routes.parked import PARKED_ROUTES
 from gofleet.adapters.http.routes.slo import get_slo
 from gofleet.adapters.http.sse import EventStreams
-from gofleet.adapters.http.validation import StrictRequest, check_query
+from gofleet.adapters.http.validation import StrictRequest
 from gofleet.ports import Drivers, FailedEvents, Fleet, History, Indicators, Orders, Parked
 
 PREFIX = "/api/v1"
 DESCRIPTION = """\
-Bodies are JSON; unknown fields are rejected. Every error is `application/problem+json` (RFC 9457): programs match on
-its `type`, and `GET` of that URL documents it. Ids are 1 to 64 characters of `A-Z a-z 0-9 . _ : -`. Lists are
-paginated: repeat the request with `cursor` as long as the response has a `next_cursor`. Times are UTC, in RFC 3339."""
+Bodies are JSON; unknown fields and unknown query parameters are rejected (422). Every error is
+`application/problem+json` (RFC 9457): programs match on its `type`, and `GET` of that URL documents it. Ids are 1 to 64
+characters of `A-Z a-z 0-9 . _ : -`, but not `.` or `..`. Lists are paginated: repeat the request with `cursor` as long
+as the response has a `next_cursor`. Times are UTC, in RFC 3339."""
 TAGS = {
     "orders": "Delivery orders from creation to delivery. Every request can be repeated safely.",
     "drivers": "Drivers, their duty and their positions.",
@@ -127,7 +129,7 @@ def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litest
             get_slo,
             *DOCS_ROUTES,
         ],
-        before_request=check_query,
+        before_request=check_declared,
         dependencies={
             "caller": Provide(_caller, sync_to_thread=False),
             **{name: Provide(_constant(getattr(api, name)), sync_to_thread=False) for name in DEPENDENCIES},
@@ -175,7 +177,9 @@ def _openapi(*, auth_required: bool) -> OpenAPIConfig:
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
         render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=auth_required)],
-        openapi_router=_DocumentOnly(PREFIX, route_handlers=[], include_in_schema=False, opt=PUBLIC_ROUTE),
+        openapi_router=_DocumentOnly(
+            PREFIX, route_handlers=[], before_request=check_declared, include_in_schema=False, opt=PUBLIC_ROUTE
+        ),
     )
 
 

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from gofleet.adapters.http.asgi import NOSNIFF, Send, raw_headers, respond
 from gofleet.adapters.http.etags import etag_of
+from gofleet.adapters.http.faults import InvalidBody, InvalidParameter, InvalidValues, plain_message
 from gofleet.adapters.http.load_shedding import Overloaded
 from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType, RequestError
 from gofleet.adapters.http.problems import InvalidValue, Problem, problem_type_for
-from gofleet.adapters.http.validation import InvalidBody, InvalidItems, InvalidParameter, plain_message
 from gofleet.domain.errors import (
     CountMismatch,
     Invalid,
@@ -146,8 +146,8 @@ def _invalid_values(error: Exception) -> list[InvalidValue]:
             return [InvalidValue(parameter=error.field, detail=error.why)]
         case InvalidBody():
             return [InvalidValue(pointer=error.pointer, detail=error.why)]
-        case InvalidItems():
-            return [InvalidValue(pointer=item.pointer, detail=item.why) for item in error.faults]
+        case InvalidValues():
+            return [value for fault in error.faults for value in _invalid_values(fault)]
         case Invalid():
             return [InvalidValue(pointer=_pointer(error.field), detail=error.why)]
         case ValidationException():

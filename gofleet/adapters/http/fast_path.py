@@ -23,6 +23,8 @@ from loguru import logger
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send, header, respond
 from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import send_problem
+from gofleet.adapters.http.load_shedding import has_body
+from gofleet.adapters.http.query import check_declared
 from gofleet.adapters.http.routes.orders import (
     CreateOrderCall,
     OrderResponse,
@@ -32,7 +34,7 @@ from gofleet.adapters.http.routes.orders import (
     transition_response,
 )
 from gofleet.adapters.http.schemas.orders import NewOrder
-from gofleet.adapters.http.validation import check_query, decode_body
+from gofleet.adapters.http.validation import decode_body
 from gofleet.domain.values import IDENTIFIER
 
 CREATE_ROUTE = "/api/v1/orders"
@@ -107,9 +109,9 @@ class FastPath:
 
 
 def _bypassed_hooks(app: Litestar, authenticator: Authenticator) -> set[str]:
-    """Hooks of the two routes that the fast path does not run: all but the authenticator's guard and the check of the
-    query, which is empty here."""
-    known: list[tuple[str, Any]] = [("guards", [authenticator.guard]), ("before_request", check_query)]
+    """Hooks of the two routes that the fast path does not run: all but the authenticator's guard and the check of
+    parameters and bodies, which have nothing to refuse here."""
+    known: list[tuple[str, Any]] = [("guards", [authenticator.guard]), ("before_request", check_declared)]
     present = [
         (hook, value)
         for route in (CREATE_ROUTE, DELIVER_ROUTE)
@@ -148,7 +150,7 @@ def _is_create(scope: Scope) -> bool:
 
 def _delivered_order_id(scope: Scope) -> str | None:
     """The order's id if the request delivers an order regardless of its version."""
-    if not _is_plain_post(scope) or header(scope, b"if-match") is not None:
+    if not _is_plain_post(scope) or has_body(scope) or header(scope, b"if-match") is not None:
         return None
     order_id = scope["path"].removeprefix(DELIVER_PREFIX).removesuffix(DELIVER_SUFFIX)
     path = f"{DELIVER_PREFIX}{order_id}{DELIVER_SUFFIX}"

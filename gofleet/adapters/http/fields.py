@@ -1,6 +1,7 @@
 """Field types that several bodies share, with their descriptions in OpenAPI.
 
-Their constraints only document: the domain validates the values, with clearer messages than a schema's.
+Their constraints only document: the domain validates the values, with clearer messages than a schema's. `CHECK` names
+the domain's rule of one field, which finds all faults of a body after the first.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gofleet.domain.driver import NAME_CHARS_MAX
-from gofleet.domain.place import LATITUDE_MAX
-from gofleet.domain.values import AMOUNT_MAX, IDENTIFIER
+from gofleet.adapters.http.faults import CHECK
+from gofleet.domain.driver import NAME_CHARS_MAX, driver_name
+from gofleet.domain.place import LATITUDE_MAX, latitude, longitude
+from gofleet.domain.values import AMOUNT_MAX, IDENTIFIER_SCHEMA, identifier, money, positive_money
 
-ID: dict[str, Any] = {"pattern": f"^{IDENTIFIER.pattern}$"}
+ID: dict[str, Any] = dict(IDENTIFIER_SCHEMA)
 NUMBER_TEXT: dict[str, Any] = {"pattern": r"^[1-9][0-9]{0,17}$"}
 INT64 = 2**63 - 1
 _MONEY: dict[str, Any] = {"maximum": float(AMOUNT_MAX), "multipleOf": 0.01}
@@ -25,15 +27,24 @@ Version = Annotated[
 ]
 RowId = Annotated[int, Meta(ge=1, le=INT64, description="Id.", examples=[7])]
 Fingerprint = Annotated[str, Meta(description="Equal for failures with the same cause.", examples=["9f86d081884c"])]
-OrderId = Annotated[str, Meta(description="Id of the order.", examples=["pedido-teste-01"], extra_json_schema=ID)]
-CustomerId = Annotated[str, Meta(description="Id of the customer.", examples=["ana"], extra_json_schema=ID)]
-DriverId = Annotated[str, Meta(description="Id of the driver.", examples=["maria"], extra_json_schema=ID)]
+IdText = Annotated[str, Meta(extra={CHECK: identifier})]
+OrderId = Annotated[
+    str,
+    Meta(description="Id of the order.", examples=["pedido-teste-01"], extra_json_schema=ID, extra={CHECK: identifier}),
+]
+CustomerId = Annotated[
+    str, Meta(description="Id of the customer.", examples=["ana"], extra_json_schema=ID, extra={CHECK: identifier})
+]
+DriverId = Annotated[
+    str, Meta(description="Id of the driver.", examples=["maria"], extra_json_schema=ID, extra={CHECK: identifier})
+]
 Name = Annotated[
     str,
     Meta(
         description="Display name: 1 to 100 printable characters, not all of them spaces.",
         examples=["Maria"],
         extra_json_schema={"minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": "[^\\s]"},
+        extra={CHECK: driver_name},
     ),
 ]
 Price = Annotated[
@@ -42,11 +53,17 @@ Price = Annotated[
         description="Price without tax: more than 0, at most two decimals; price and tax together at most 99999999.99.",
         examples=[100.0],
         extra_json_schema={"exclusiveMinimum": 0, **_MONEY},
+        extra={CHECK: positive_money},
     ),
 ]
 Tax = Annotated[
     float,
-    Meta(description="Tax: at most two decimals.", examples=[10.0], extra_json_schema={"minimum": 0, **_MONEY}),
+    Meta(
+        description="Tax: at most two decimals.",
+        examples=[10.0],
+        extra_json_schema={"minimum": 0, **_MONEY},
+        extra={CHECK: money},
+    ),
 ]
 Lat = Annotated[
     float,
@@ -54,6 +71,7 @@ Lat = Annotated[
         description="Latitude, degrees (WGS 84).",
         examples=[-23.5505],
         extra_json_schema={"minimum": -LATITUDE_MAX, "maximum": LATITUDE_MAX},
+        extra={CHECK: latitude},
     ),
 ]
 Lng = Annotated[
@@ -62,6 +80,7 @@ Lng = Annotated[
         description="Longitude, degrees (WGS 84).",
         examples=[-46.6333],
         extra_json_schema={"minimum": -180, "maximum": 180},
+        extra={CHECK: longitude},
     ),
 ]
 NOT_ZERO: dict[str, Any] = {

@@ -9,13 +9,21 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
+from litestar.exceptions import NotFoundException
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header
 from gofleet.adapters.http.error_handler import problem_of, send_overloaded, send_problem
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.rate_limit import RATE_LIMIT_STATUS, rate_limit_headers
-from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS, BodyDeadlines, LimitedBody, check_host
+from gofleet.adapters.http.request_limits import (
+    BODY_BYTES_MAX,
+    BODY_SECONDS,
+    BodyDeadlines,
+    LimitedBody,
+    canonical_path,
+    check_host,
+)
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
 from gofleet.domain.values import IDENTIFIER, new_text_id
@@ -95,6 +103,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        scope["path"] = canonical_path(scope)
         limit = self._load_shedder.limit_for(scope)
         if limit is not None and limit.is_full:
             await self._shed(scope, send, limit, request_id)
@@ -127,6 +136,8 @@ class RequestMiddleware:
                 if not has_body(scope):
                     acquire()
                 check_host(scope, self._allowed_hosts)
+                if not scope["path"]:
+                    raise NotFoundException
                 await self._app(scope, body, response)
             except asyncio.CancelledError:
                 if not response.started:

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 from litestar.params import QueryParameter
 
-from gofleet.adapters.http.validation import InvalidParameter, to_utc
+from gofleet.adapters.http.faults import InvalidParameter
+from gofleet.adapters.http.query import Checked
+from gofleet.adapters.http.times import to_utc
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import Invalid
 from gofleet.domain.history import HistoryCursor
@@ -30,6 +32,7 @@ Cursor = Annotated[
         description="`next_cursor` of the previous page; opaque.",
         schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "max_length": 256},
     ),
+    Checked(lambda _, cursor: _decode(cursor)),
 ]
 
 

@@ -14,7 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from gofleet.adapters.http.fields import Count, described
 from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType, RequestError, problem_type
 from gofleet.domain.errors import GoFleetError
-from gofleet.domain.values import IDENTIFIER
+from gofleet.domain.values import IDENTIFIER_SCHEMA
 
 TAG_PATTERN = r'^"[!#-~]+"$'
 
@@ -25,7 +25,7 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
         "description": "Id of the request in the logs: the client's own X-Request-Id if valid, else a new id.",
         "required": True,
-        "schema": {"type": "string", "pattern": f"^{IDENTIFIER.pattern}$"},
+        "schema": {"type": "string", **IDENTIFIER_SCHEMA},
         "example": "0198c0de-0000-7000-8000-000000000001",
     },
     "ETag": {

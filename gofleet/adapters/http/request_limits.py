@@ -1,4 +1,5 @@
-"""Limits on a request before it is handled: body size, body time, and the Host header (RFC 9112, 3.2).
+"""Limits on a request before it is handled: body size, body time, the form of its path, and the Host header (RFC 9112,
+3.2).
 
 Exactly one Host header is required, an allowed one if hosts are configured. Without that check, an attacker could make
 a victim's client or cache resolve a foreign name to this server, and have it send requests under that name
@@ -112,6 +113,7 @@ class LimitedBody:
         self._deadlines = deadlines
         self._on_complete = on_complete
         self._declared = _declared_length(scope)
+        self._expects_continue = (header(scope, b"expect") or "").lower() == "100-continue"
         self._received = 0
         self._started = self._complete = self._expired = False
         self._reader: asyncio.Task[object] | None = None
@@ -145,7 +147,12 @@ class LimitedBody:
         return message
 
     async def _reject(self) -> None:
-        while not self._complete and self._received < DISCARDED_BYTES_MAX:
+        # A client that waits for "100 Continue" has sent nothing yet, and the first read would send it that.
+        while (
+            not (self._expects_continue and not self._received)
+            and not self._complete
+            and self._received < DISCARDED_BYTES_MAX
+        ):
             await self._next()
         raise BodyTooLarge(self._bytes_max)
 
@@ -177,6 +184,15 @@ class LimitedBody:
     def _end(self) -> None:
         self._complete = True
         self._deadlines.end(self)
+
+
+def canonical_path(scope: Scope) -> str:
+    """The path without a slash at its end; empty for one that routes would read in another way than proxies, limits and
+    the fast path: with an empty segment, or with an encoded slash."""
+    path: str = scope["path"]
+    if not path.startswith("/") or "//" in path or b"%2f" in scope.get("raw_path", b"").lower():
+        return ""
+    return path.rstrip("/") or "/"
 
 
 def check_host(scope: Scope, allowed: Collection[str]) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False, repr=False)
 class SearchDriverRequest(betterproto.Message):
     order_id: str = betterproto.string_field(1)
-    """1 to 64 characters of A-Z a-z 0-9 . _ : -"""
+    """1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or .."""
 
     pickup_lat: Optional[float] = betterproto.double_field(2, optional=True)
     """
@@ -150,7 +150,7 @@ class SearchDriversResponse(betterproto.Message):
 class UpdatePositionRequest(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
     """
-    1 to 64 characters of A-Z a-z 0-9 . _ : -; an unknown driver counts as on duty.
+    1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or ..; an unknown driver counts as on duty.
     """
 
     lat: float = betterproto.double_field(2)
@@ -210,7 +210,7 @@ class StreamPositionsResponse(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class RegisterDriverRequest(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
-    """1 to 64 characters of A-Z a-z 0-9 . _ : -"""
+    """1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or .."""
 
     name: str = betterproto.string_field(2)
     """1 to 100 printable characters."""

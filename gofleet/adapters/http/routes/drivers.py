@@ -16,6 +16,7 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import driver_etag_of, matches, parse_driver_if_match
+from gofleet.adapters.http.faults import InvalidBody, InvalidParameter, InvalidValues, with_all_faults
 from gofleet.adapters.http.pagination import Cursor, driver_cursor, page_of, parse_driver_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, InvalidValue, ResponseDoc, problem_responses
@@ -30,19 +31,17 @@ from gofleet.adapters.http.schemas.drivers import (
     PositionView,
     SetDuty,
 )
+from gofleet.adapters.http.times import to_utc
 from gofleet.adapters.http.validation import (
     DriverIdPath,
     IfMatch,
     IfNoneMatch,
-    InvalidBody,
-    InvalidParameter,
     MalformedJson,
     MapBbox,
     decode_body,
     parse_bbox,
     parse_driver_id,
     query_filter,
-    to_utc,
 )
 from gofleet.domain.driver import AreaQuery, Driver, DriverFilter, Position, PositionBatchResult
 from gofleet.domain.errors import Invalid, NoPosition
@@ -252,19 +251,23 @@ def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[list[Position], list[In
         try:
             update = decode_body(bytes(item), DriverLocationUpdate)
             positions.append(_to_position(update.driver_id, update, now))
-        except InvalidBody as fault:
-            errors.append(InvalidValue(pointer=f"/positions/{number}{fault.pointer}", detail=fault.why))
+        except (InvalidBody, InvalidValues) as error:
+            errors += [
+                InvalidValue(pointer=f"/positions/{number}{fault.pointer}", detail=fault.why)
+                for fault in getattr(error, "faults", [error])
+            ]
         except MalformedJson as fault:  # text that is not UTF-8
             errors.append(InvalidValue(pointer=f"/positions/{number}", detail=str(fault)))
     return positions, errors
 
 
 def _to_position(driver_id: str, update: LocationUpdate | DriverLocationUpdate, now: datetime) -> Position:
-    """The position in `update`; raises `InvalidBody` if it is impossible."""
+    """The position in `update`; raises `InvalidBody`, or `InvalidValues` for several faults, if it is
+    impossible."""
     try:
         recorded_at = to_utc("recorded_at", update.recorded_at) if update.recorded_at else now
         return Position(driver_id, Place(update.lat, update.lng), recorded_at).checked(now)
     except Invalid as error:
         # The domain names the field `position.lat`; the body is the position, so its pointer is `/lat`.
         steps = (step for step in error.field.split(".") if step != "position")
-        raise InvalidBody("".join("/" + step for step in steps), error.why) from error
+        raise with_all_faults(InvalidBody("".join("/" + step for step in steps), error.why), update) from error

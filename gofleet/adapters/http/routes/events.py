@@ -9,14 +9,15 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
 from gofleet.adapters.http.auth import CallerDependency
+from gofleet.adapters.http.faults import InvalidParameter
 from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
+from gofleet.adapters.http.query import AN_ID
 from gofleet.adapters.http.routes.orders import OrdersPort, get_visible_order
 from gofleet.adapters.http.schemas.events import EventView, Timeline
 from gofleet.adapters.http.sse import MEDIA_TYPE, EventStreams, StreamingResponse
 from gofleet.adapters.http.validation import (
-    InvalidParameter,
     OrderIdPath,
     StreamBbox,
     id_filter,
@@ -79,7 +80,7 @@ async def get_order_stream(
     caller: CallerDependency,
     history: HistoryPort,
     streams: NamedDependency[SkipValidation[EventStreams]],
-    order_id: Annotated[str | None, id_filter("Only events of this order.", "order-1")] = None,
+    order_id: Annotated[str | None, id_filter("Only events of this order.", "order-1"), AN_ID] = None,
     type: Annotated[
         list[ChangeKind] | None, query_filter("Only events of this type; may be repeated.", ["orders.delivered"])
     ] = None,

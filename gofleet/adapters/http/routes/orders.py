@@ -10,7 +10,6 @@ the next driver.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from typing import Annotated, NamedTuple, Protocol
 
 from litestar import Response, get, post
@@ -19,9 +18,11 @@ from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
+from gofleet.adapters.http.faults import InvalidParameter
 from gofleet.adapters.http.pagination import Cursor, order_cursor, page_of, parse_order_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
+from gofleet.adapters.http.query import AN_ID, Checked
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.adapters.http.schemas.orders import (
     AssignOrder,
@@ -34,13 +35,12 @@ from gofleet.adapters.http.schemas.orders import (
 from gofleet.adapters.http.validation import (
     IfMatch,
     IfNoneMatch,
-    InvalidParameter,
     Limit,
     OrderIdPath,
     id_filter,
     parse_identifier,
+    parse_time_parameter,
     query_filter,
-    to_utc,
 )
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, OrderNotFound
@@ -183,10 +183,15 @@ async def get_orders(
     caller: CallerDependency,
     orders: OrdersPort,
     status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
-    driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria")] = None,
+    driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria"), AN_ID] = None,
     created_after: Annotated[
-        datetime | None,
-        query_filter("Only orders accepted after this time, which needs a time zone.", "2026-01-31T12:00:00Z"),
+        str | None,
+        query_filter(
+            "Only orders accepted after this time, which needs a time zone.",
+            "2026-01-31T12:00:00Z",
+            format="date-time",
+        ),
+        Checked(parse_time_parameter),
     ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -195,7 +200,7 @@ async def get_orders(
     criteria = OrderFilter(
         status=status,
         driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
-        created_after=created_after and to_utc("created_after", created_after, InvalidParameter),
+        created_after=None if created_after is None else parse_time_parameter("created_after", created_after),
         before=parse_order_cursor(cursor),
         owner=caller.owner,
     )

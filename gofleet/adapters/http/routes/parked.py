@@ -12,9 +12,11 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
+from gofleet.adapters.http.faults import InvalidParameter
 from gofleet.adapters.http.pagination import Cursor, page_of, parse_row_cursor, row_cursor
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
+from gofleet.adapters.http.query import AN_ID
 from gofleet.adapters.http.schemas.parked import (
     AcceptedCount,
     ParkedDetailView,
@@ -24,14 +26,7 @@ from gofleet.adapters.http.schemas.parked import (
     ParkedView,
     ReplayRequest,
 )
-from gofleet.adapters.http.validation import (
-    InvalidParameter,
-    Limit,
-    ParkedIdPath,
-    id_filter,
-    parse_identifier,
-    query_filter,
-)
+from gofleet.adapters.http.validation import Limit, ParkedIdPath, id_filter, parse_identifier, query_filter
 from gofleet.domain.parked import Cause, Stage
 from gofleet.ports import Parked, ParkedFilter
 
@@ -39,8 +34,8 @@ BODY_BYTES_MAX = 64 * 1024
 """Bytes of a message's body that a response contains at most."""
 
 ParkedPort = NamedDependency[SkipValidation[Parked]]
-ByQueue = Annotated[str | None, id_filter("Only messages of this queue.", "orders.created")]
-ByFingerprint = Annotated[str | None, id_filter("Only messages with this fingerprint.", "9f86d081884c")]
+ByQueue = Annotated[str | None, id_filter("Only messages of this queue.", "orders.created"), AN_ID]
+ByFingerprint = Annotated[str | None, id_filter("Only messages with this fingerprint.", "9f86d081884c"), AN_ID]
 ByReason = Annotated[Cause | None, query_filter("Only messages parked for this reason.", "no-such-order")]
 ByState = Annotated[
     Stage | None,
@@ -136,7 +131,7 @@ async def post_replay(parked_id: ParkedIdPath, parked: ParkedPort) -> Response[P
 async def post_replays(data: JSONBody[ReplayRequest], parked: ParkedPort) -> AcceptedCount:
     """Return all matching messages that wait to their queues if their number is `expected_count`, else 409 with the
     `actual_count`."""
-    await parked.request_all(data.filter.filter(), data.expected_count)
+    await parked.request_all(data.criteria(), data.expected_count)
     return AcceptedCount(requested=data.expected_count)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 
+from gofleet.adapters.http.faults import CHECK
 from gofleet.adapters.http.fields import (
     Count,
     DriverId,
@@ -20,13 +21,20 @@ from gofleet.adapters.http.fields import (
 )
 from gofleet.adapters.http.problems import InvalidValue
 from gofleet.adapters.json_schema import REFERENCE
-from gofleet.domain.driver import Driver, Sighting
+from gofleet.domain.driver import Driver, Sighting, recorded_before
 
 POSITIONS_MAX = 500
 
+
+def _check_recorded_at(field: str, time: datetime) -> None:
+    recorded_before(field, time, datetime.now(UTC))
+
+
 OnDuty = Annotated[bool, described("Whether the driver accepts orders.")]
 RecordedAt = Annotated[
-    datetime | None, timestamp("Time by the device's clock, at most 5 s ahead of the server's; by default now.")
+    datetime | None,
+    timestamp("Time by the device's clock, at most 5 s ahead of the server's; by default now."),
+    msgspec.Meta(extra={CHECK: _check_recorded_at}),
 ]
 MeasuredAt = Annotated[datetime, timestamp("Time at which the device measured the position.")]
 FleetFree = Annotated[bool, described("On duty, seen recently and without an order, as far as the fleet knows.")]

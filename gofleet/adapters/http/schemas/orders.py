@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from gofleet.adapters.http.faults import with_all_faults
 from gofleet.adapters.http.fields import (
     NOT_ZERO,
     CustomerId,
@@ -40,6 +41,10 @@ class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def place(self) -> Place:
         return Place(self.lat, self.lng)
 
+    def check(self) -> None:
+        """`Invalid` for 0/0."""
+        self.place().checked("")
+
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order to be created. Without an `id` the server generates one; amounts have at most two decimals."""
@@ -54,9 +59,19 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         described("Customer of the order. A customer's own orders always belong to that customer."),
     ] = None
 
+    def check(self) -> None:
+        """`Invalid` for values that are valid one by one but not together."""
+        self._order(by="", customer_id=None)
+
     def to_order(self, *, by: Actor, customer_id: str | None = None) -> Order:
-        """The order, requested by `by` for that customer; raises `Invalid` if the domain rejects it or its id is
-        reserved."""
+        """The order, requested by `by` for that customer; raises `Invalid`, or `InvalidValues` for several faults, if
+        the domain rejects it or its id is reserved."""
+        try:
+            return self._order(by=by, customer_id=customer_id)
+        except Invalid as error:
+            raise with_all_faults(error, self) from error
+
+    def _order(self, *, by: Actor, customer_id: str | None) -> Order:
         if self.id in RESERVED:
             raise Invalid("id", f"must not be {self.id}, which is a reserved word")
         return Order.create(

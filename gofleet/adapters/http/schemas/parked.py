@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gofleet.adapters.http.fields import ID, Count, Fingerprint, NextCursor, RowId, described, timestamp
+from gofleet.adapters.http.faults import with_all_faults
+from gofleet.adapters.http.fields import ID, Count, Fingerprint, IdText, NextCursor, RowId, described, timestamp
+from gofleet.domain.errors import Invalid
 from gofleet.domain.messages import Delivery
 from gofleet.domain.parked import Cause, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.values import identifier
@@ -109,8 +111,8 @@ class ParkedGroupList(msgspec.Struct, frozen=True, kw_only=True):
 class ParkedSelector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Conditions that all must hold; an empty selector selects every parked message."""
 
-    queue: Annotated[str | None, described("Queue of the messages.", "orders.created", **ID)] = None
-    fingerprint: Annotated[str | None, described("Fingerprint of the failure.", "9f86d081884c", **ID)] = None
+    queue: Annotated[IdText | None, described("Queue of the messages.", "orders.created", **ID)] = None
+    fingerprint: Annotated[IdText | None, described("Fingerprint of the failure.", "9f86d081884c", **ID)] = None
     reason: Annotated[Cause | None, described("Reason for parking.")] = None
 
     def filter(self) -> ParkedFilter:
@@ -127,6 +129,13 @@ class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     filter: Annotated[ParkedSelector, described("Messages to replay.")]
     expected_count: Count
+
+    def criteria(self) -> ParkedFilter:
+        """Raises `Invalid`, or `InvalidValues` for several faults."""
+        try:
+            return self.filter.filter()
+        except Invalid as error:
+            raise with_all_faults(error, self) from error
 
 
 class AcceptedCount(msgspec.Struct, frozen=True, kw_only=True):
