@@ -23,6 +23,7 @@ from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
 from gofleet.adapters.postgres.orders import BatchLimits, PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, check_postgres_writes, connection_string, create_pool
+from gofleet.adapters.postgres.preconditions import refuse_foreign_history, refuse_pooler
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
@@ -159,7 +160,10 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
 async def _wait_for_database(dsn: str, roles: Sequence[str]) -> None:
     while True:
         try:
+            await refuse_pooler(dsn)
             await asyncio.to_thread(check_privileges, dsn, roles)
+            if "api" in roles:
+                await refuse_foreign_history(dsn)
             pending = await asyncio.to_thread(missing_migrations, dsn)
             break
         except psycopg.OperationalError as error:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs RabbitMQ, Redis, PostgreSQL and Prometheus for the tests, which start private instances and never use the
-# system's services. This PostgreSQL is for TLS, which the wheel's lacks. The argument `faketime` also installs the
+# Installs RabbitMQ, Redis, PostgreSQL, PgBouncer and Prometheus for the tests, which start private instances and never
+# use the system's services. This PostgreSQL is for TLS, which the wheel's lacks. The argument `faketime` also installs the
 # library that gives a process a wrong clock.
 set -euo pipefail
 # Prometheus is only unpacked: its package would add a service, a user and much JavaScript.
@@ -25,6 +25,7 @@ missing=()
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 command -v redis-server >/dev/null || missing+=(redis-server)
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
+command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 if [ "${1:-}" = faketime ] && ! ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1; then
   missing+=(faketime)
 fi

@@ -51,13 +51,14 @@ def _by_type(error: BaseException) -> CliError | None:
 
     from gofleet.adapters.postgres.diagnostics import NotGranted
     from gofleet.adapters.postgres.migrate import MigrationError
+    from gofleet.adapters.postgres.preconditions import UnusableDatabase
     from gofleet.embedded import EmbeddedError
     from gofleet.settings import SettingsError
 
     match error:
         case SettingsError():
             return CliError(error.what, error.why, error.fix, INVALID_USAGE)
-        case EmbeddedError():
+        case EmbeddedError() | UnusableDatabase():
             return CliError(error.what, error.why, error.fix)
         case MigrationError():
             return CliError(

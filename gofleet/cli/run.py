@@ -97,14 +97,18 @@ def migrate_command(
     *, check: Annotated[bool, Parameter(help="Change nothing; exit 1 if a migration is missing.")] = False
 ) -> None:
     """Apply missing database migrations, each in its own transaction. Safe to repeat, also concurrently."""
+    import asyncio
+
     from gofleet import parts
     from gofleet.adapters.postgres.migrate import apply_migrations, missing_migrations
+    from gofleet.adapters.postgres.preconditions import refuse_pooler
     from gofleet.settings import load, unsafe
 
     settings = load()
     for error in unsafe(settings, roles=()):
         raise error
     dsn = parts.conninfo(settings)
+    asyncio.run(refuse_pooler(dsn))  # it would keep the advisory lock
     if check:
         names = missing_migrations(dsn)
         print("\n".join(f"missing {name}" for name in names) or "the schema is up to date")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gofleet import parts
 from gofleet.adapters.postgres.diagnostics import NotGranted, PostgresState, postgres_state
 from gofleet.adapters.postgres.migrate import MigrationError
+from gofleet.adapters.postgres.preconditions import UnusableDatabase
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
 from gofleet.adapters.rabbit.topology import summarize_names
 from gofleet.adapters.redis.diagnostics import RedisState, redis_state
@@ -37,6 +38,9 @@ async def check_postgres(options: DoctorOptions, results: CheckResults) -> None:
     before = options.clock()
     try:
         state = await postgres_state(parts.conninfo(options.settings), options.roles)
+    except UnusableDatabase as error:
+        results.failed(error.check, error.why, error.fix)
+        return
     except LoginRefused as error:
         fix = "check DB_USER, DB_PASSWORD, DB_NAME and DB_SSLMODE, and that the database exists"
         results.failed("login", f"{address} rejects {db.user} for database {db.database}: {error.why}", fix)

@@ -21,7 +21,7 @@ from gofleet.roles import ORDER
 STATEMENTS = {
     "api": "orders.add orders.get orders.save_without_receipt orders.save_many_without_receipt orders.list"
     " orders.open_of drivers.* history.* indicators.* failed.*"
-    " parked.list parked.groups parked.open parked.request parked.request_all",
+    " parked.list parked.groups parked.open parked.request parked.request_all preconditions.*",
     "relay": "orders.get orders.save_without_receipt orders.save_many_without_receipt orders.overdue"
     " orders.republish_pending orders.oldest_pending outbox.* deadlines.evaluate"
     " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",

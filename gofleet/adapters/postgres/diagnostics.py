@@ -11,6 +11,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 
 from gofleet.adapters.postgres.migrate import load_migrations, unapplied
+from gofleet.adapters.postgres.preconditions import refuse_foreign_history, refuse_pooler
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -54,9 +55,11 @@ class PostgresState:
 
 
 async def postgres_state(conninfo: str, roles: Iterable[str]) -> PostgresState:
-    """`LoginRefused` if the server refuses the login, `NotGranted` if the login lacks a privilege of `roles`,
-    `Unavailable` without an answer, `MigrationError` if the schema is not one of this release."""
+    """`UnusableDatabase` behind a pooler or with a foreign history, `LoginRefused` if the server refuses the login,
+    `NotGranted` if the login lacks a privilege of `roles`, `Unavailable` without an answer, `MigrationError` if the
+    schema is not one of this release."""
     try:
+        await refuse_pooler(conninfo)
         connection = await AsyncConnection[DictRow].connect(conninfo, autocommit=True, row_factory=dict_row)
     except psycopg.errors.ConnectionTimeout as error:
         raise Unavailable("PostgreSQL", "no answer in time") from error
@@ -66,6 +69,8 @@ async def postgres_state(conninfo: str, roles: Iterable[str]) -> PostgresState:
         try:
             lacking = await connection.execute(PRIVILEGES.lacking, _groups_of(roles))
             _raise_if_lacking(await lacking.fetchall())
+            if "api" in roles:
+                await refuse_foreign_history(conninfo)
             return await _state(connection)
         except psycopg.errors.InsufficientPrivilege as error:
             raise LoginRefused("PostgreSQL", first_line(error)) from error
