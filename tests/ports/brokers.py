@@ -31,14 +31,14 @@ PREFIX = "test-"
 
 
 class Cuttable(Protocol):
-    """The way to the broker."""
+    """The network connection to the broker."""
 
     async def cut(self) -> None: ...
     async def allow(self) -> None: ...
 
 
 class Watched(Consumer, Protocol):
-    """Every consumer of ours also tells whether it consumes."""
+    """A consumer with a supervisor, which reports whether it consumes."""
 
     @property
     def supervisor(self) -> Supervisor: ...
@@ -51,7 +51,7 @@ class Broker(Protocol):
     ) -> AbstractAsyncContextManager[tuple[Watched, Cuttable]]: ...
     async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None: ...
     async def size(self, queue: str) -> int:
-        """Messages that are somewhere in the queue or wait for a retry. Ask when nobody consumes."""
+        """Messages in the queue or waiting for a retry, while no consumer runs."""
         ...
 
 

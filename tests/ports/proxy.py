@@ -34,7 +34,7 @@ class Proxy:
         await self.drop()
 
     async def drop(self) -> None:
-        """Break the present connections; new ones are welcome."""
+        """Break the present connections; new ones are accepted."""
         tasks = set(self._tasks) - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -42,7 +42,7 @@ class Proxy:
             await asyncio.wait(tasks)
 
     def silence(self) -> None:
-        """Take everything and pass nothing on, as behind a broken network."""
+        """Accept all data and pass none on, as behind a broken network."""
         self._flowing.clear()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

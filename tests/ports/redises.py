@@ -16,7 +16,7 @@ SERVERS = ["valkey_server", "redis_server"]
 
 @asynccontextmanager
 async def a_client(request: pytest.FixtureRequest, server: str) -> AsyncGenerator[tuple[Redis, str]]:
-    """A client of the server whose fixture has that name, and a prefix nobody else uses.
+    """A client of the server whose fixture has that name, and a prefix of its own.
 
     Its timeout is generous: what is tested here is not how fast a loaded machine is.
     """

@@ -29,7 +29,7 @@ class Store:
     history: History
 
     async def kept(self, order_id: str, *moves: Transition) -> Order:
-        """An order that was created and made these moves."""
+        """An order after its creation and these transitions."""
         assert await self.orders.add(an_order(order_id))
         for move in moves:
             order = await self.orders.get(order_id)
@@ -38,7 +38,7 @@ class Store:
         return await self.orders.get(order_id)
 
     async def published(self) -> list[Message]:
-        """Everything in the outbox, in the order in which a relay takes it; all of it is taken."""
+        """All messages of the outbox, in the order in which a relay claims them, marked as published."""
         taken: list[Message] = []
         while True:
             async with self.outbox.claiming(100) as claim:

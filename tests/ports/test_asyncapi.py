@@ -61,7 +61,7 @@ class _NoInbox:
 
 
 def check(body: Any, schema: dict[str, Any]) -> None:
-    """ValidationError if `body` is not as described."""
+    """ValidationError if `body` does not match the schema."""
     whole = {**schema, "components": DOCUMENT["components"]}
     Draft7Validator(whole, format_checker=Draft7Validator.FORMAT_CHECKER).validate(body)  # pyright: ignore[reportUnknownMemberType]
 
@@ -145,7 +145,7 @@ async def test_the_documented_consumer_receives_every_event(store: Store, vhost:
 
 
 async def every_move(store: Store, relay: RelayOutbox) -> None:
-    """One event at least of each type, published."""
+    """Publish at least one event of each type."""
     await store.kept("o-1", dispatch_to("ana"), Order.deliver)
     await store.kept("o-2", escalate, Order.redispatch, Order.cancel)
     await store.kept("o-3")
@@ -167,7 +167,7 @@ async def listening(connection: aio_pika.abc.AbstractConnection) -> aio_pika.abc
 
 
 async def bound(connection: aio_pika.abc.AbstractConnection, queue: str) -> None:
-    """Until the consumer consumes, which it does behind its binding."""
+    """Wait until the consumer consumes, which it does after its binding."""
     async with asyncio.timeout(SECONDS):
         while True:
             async with connection.channel() as channel:
@@ -176,7 +176,7 @@ async def bound(connection: aio_pika.abc.AbstractConnection, queue: str) -> None
                     if found.declaration_result.consumer_count:
                         return
                 except aio_pika.exceptions.ChannelClosed:
-                    pass  # it is not there yet
+                    pass  # not declared yet
             await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""A backlog: all of it leaves, whatever comes in between, and the next is found at the same cost however much waits."""
+"""A backlog of the outbox: every event is published, and claiming costs the same for any number of waiting events."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def taken(outbox: PostgresOutbox, limit: int) -> list[str]:
         return [message.order_id for message in claim.messages]
 
 
-async def test_a_backlog_leaves_whole_and_each_order_in_order(store: Store) -> None:
+async def test_a_backlog_is_published_completely_and_in_order(store: Store) -> None:
     for number in range(7):
         await store.kept(f"o-{number}", Order.cancel)
 
@@ -62,8 +62,8 @@ async def test_a_backlog_leaves_whole_and_each_order_in_order(store: Store) -> N
     assert all(left.index((f"o-{number}", 1)) < left.index((f"o-{number}", 2)) for number in range(7))
 
 
-async def test_what_is_committed_late_is_found_behind_what_left_before_it(pool: Pool, clean_database: str) -> None:
-    """Its number was given before theirs."""
+async def test_an_event_committed_late_is_claimed_after_later_ids(pool: Pool, clean_database: str) -> None:
+    """Its id is lower than theirs."""
     orders, outbox = PostgresOrders(pool), PostgresOutbox(pool)
     async with await psycopg.AsyncConnection.connect(clean_database) as slow:
         await slow.execute(AN_ORDER, ["o-late"])
@@ -77,7 +77,7 @@ async def test_what_is_committed_late_is_found_behind_what_left_before_it(pool: 
     assert await taken(outbox, 2) == ["o-late"]
 
 
-async def test_a_claim_that_was_not_published_is_the_next_one_again(pool: Pool) -> None:
+async def test_an_unpublished_claim_is_claimed_again(pool: Pool) -> None:
     orders, outbox = PostgresOrders(pool), PostgresOutbox(pool)
     for number in range(4):
         await orders.add(an_order(f"o-{number}"))
@@ -91,9 +91,9 @@ async def test_a_claim_that_was_not_published_is_the_next_one_again(pool: Pool) 
 
 
 @pytest.mark.parametrize("statement", [OUTBOX.claim, OUTBOX.lag])
-async def test_it_is_no_join_that_statistics_from_before_the_backlog_mislead(pool: Pool, statement: str) -> None:
-    """As an anti join the claim read all that waited once for each event that it claimed: gathered while nothing waits,
-    the statistics say that this is nothing."""
+async def test_old_statistics_do_not_make_a_claim_slow(pool: Pool, statement: str) -> None:
+    """As an anti join the claim would read all waiting events once for each claimed one: statistics gathered while the
+    outbox is empty estimate this as cheap."""
     async with pool.connection() as connection:
         await connection.execute(MANY)
         await connection.execute("update outbox set published_at = now()")
@@ -107,7 +107,7 @@ async def test_it_is_no_join_that_statistics_from_before_the_backlog_mislead(poo
 
 
 def most_rows(plan: dict[str, object]) -> int:
-    """How many rows the hungriest part of a plan looked at."""
+    """The largest number of rows that a node of the plan read."""
     loops = int(str(plan["Actual Loops"]))
     looked_at = sum(
         float(str(value)) for name, value in plan.items() if name.startswith(("Actual Rows", "Rows Removed by"))
@@ -116,10 +116,8 @@ def most_rows(plan: dict[str, object]) -> int:
     return max(round(loops * looked_at), *(most_rows(part) for part in parts), 0)
 
 
-async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analysed(
-    pool: Pool, clean_database: str
-) -> None:
-    """A plan that was made for a small table is kept until then, a minute or more."""
+async def test_no_sequential_scan_before_the_tables_are_analysed(pool: Pool, clean_database: str) -> None:
+    """A plan made for a small table is kept until then, a minute or more."""
     orders = PostgresOrders(pool)
 
     async def lived(number: int) -> None:
@@ -134,8 +132,8 @@ async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analy
         assert row
         return row[0]
 
-    async def told() -> int:
-        """By all who did something, which they tell at the latest when they leave."""
+    async def reported() -> int:
+        """Scans of all backends, which report them at the latest when they end."""
         await pool.close()
         await eventually(lambda: backends() == 0)
         return scans()
@@ -153,4 +151,4 @@ async def test_no_order_is_looked_for_among_all_also_before_the_tables_are_analy
     for first in range(0, 300, 20):
         await asyncio.gather(*(lived(number) for number in range(first, first + 20)))
 
-    assert await told() == before
+    assert await reported() == before

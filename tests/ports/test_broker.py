@@ -45,7 +45,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncGenerator[Broker]:
 
 
 class Seen:
-    """A handler that remembers, and answers as told; without being told, Done."""
+    """A handler that records deliveries and returns the scripted outcomes, then Ack."""
 
     def __init__(self, answer: Callable[[Delivery], Awaitable[Outcome]] | None = None) -> None:
         self.deliveries: list[Delivery] = []
@@ -76,7 +76,7 @@ async def published(broker: Broker, messages: Sequence[Message]) -> None:
 
 
 async def drained(broker: Broker, queue: str, within: float = 10) -> list[Delivery]:
-    """Everything in the queue, once it is at rest."""
+    """All messages of the queue, once no more arrive."""
     seen = Seen()
     async with (
         broker.consumer(min_idle_seconds=0.2) as (consumer, _),
@@ -141,7 +141,7 @@ async def test_consumers_share_a_queue_without_doubles(broker: Broker) -> None:
 
 
 async def test_a_backlog_is_delivered_to_the_last_message(broker: Broker) -> None:
-    """What arrives in the very moment of subscribing is not lost from sight."""
+    """A message that arrives during the subscription is delivered too."""
     await published(broker, some(200))
     seen = Seen()
     async with (
@@ -175,7 +175,7 @@ async def test_a_retry_is_redelivered_when_due_and_counted_if_requested(broker: 
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)  # the others wait as long as they are told
+@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)  # the others accept any delay
 async def test_a_delay_beyond_the_longest_retry_queue_is_shortened(broker: Broker) -> None:
     async def once(delivery: Delivery) -> Outcome:
         return ACK if delivery.attempt else Retry(3600, counted=True)
@@ -348,8 +348,8 @@ async def test_a_consumer_may_start_before_the_broker(broker: Broker) -> None:
     assert await broker.size(DISPATCH_QUEUE) == 0
 
 
-async def test_a_handler_that_outlives_its_connection_finishes_and_the_bound_holds(broker: Broker) -> None:
-    """The message comes twice, which the handlers' own idempotency answers, but never beside more than allowed."""
+async def test_a_handler_finishes_after_its_connection_ended_and_the_bound_holds(broker: Broker) -> None:
+    """The message is delivered twice, which idempotency covers, and the concurrency stays bounded."""
     gate = asyncio.Event()
 
     async def when_open(_: Delivery) -> Outcome:
@@ -463,7 +463,7 @@ async def test_check_reports_whether_the_queue_is_consumed(broker: Broker) -> No
         async def pauses() -> bool:
             return not await consumes()
 
-        await consumer.supervisor.check()  # nothing was asked for, so nothing is missing
+        await consumer.supervisor.check()  # consuming was not requested, so it is not missing
         async with consumer.consuming(DISPATCH_QUEUE, Seen(), concurrency=1, prefetch=1):
             await eventually(consumes)
             await way.cut()
@@ -474,7 +474,7 @@ async def test_check_reports_whether_the_queue_is_consumed(broker: Broker) -> No
 
 
 async def test_put_back_delivers_to_the_original_queue_byte_for_byte(broker: Broker) -> None:
-    """An event that two queues take comes back only to the one in which it failed."""
+    """An event of two queues is put back only into the one in which it failed."""
     headers = {EVENT_ID: "event-1", "x-event-type": events.ORDERS_REDISPATCHED, "é": "ü\x00"}
     back = [
         Delivery(FLEET_QUEUE, b"\x00\xff not JSON", headers),

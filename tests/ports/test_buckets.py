@@ -12,7 +12,7 @@ from gofleet.guards.limiter import Buckets, MemoryBuckets, Rate
 from tests.ports.redises import SERVERS, a_client
 
 SLOW = Rate(per_second=0.01, burst=10)
-"""Nothing grows while a test looks."""
+"""A rate so low that no token is added during a test."""
 
 
 @pytest.fixture(params=["memory", *SERVERS])

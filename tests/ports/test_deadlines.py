@@ -1,4 +1,4 @@
-"""Every order is judged once, whether it had its driver within 5 s; those that are still waiting most of all."""
+"""Every order is evaluated once: whether it was dispatched within 5 s; waiting orders too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def pool(clean_database: str) -> AsyncGenerator[Pool]:
 
 
 async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited: float = 1.0) -> None:
-    """An order of that age whose first move came when it had waited for so long."""
+    """An order of this age, whose first transition happened after `waited` seconds."""
     orders = PostgresOrders(pool)
     await orders.add(an_order(order_id))
     for move in moves:
@@ -46,27 +46,30 @@ async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited
 
 
 @pytest.mark.parametrize(
-    ("moves", "waited", "judged"),
+    ("moves", "waited", "evaluated"),
     [
         pytest.param([dispatch_to("ana")], 4.0, (1, 0), id="in time"),
         pytest.param([dispatch_to("ana")], 6.0, (1, 1), id="late"),
         pytest.param([], 0.0, (1, 1), id="still waiting, and nowhere else to be seen"),
-        pytest.param([escalate], 2.0, (1, 1), id="handed to people"),
-        pytest.param([escalate, dispatch_to("ana")], 2.0, (1, 1), id="by people, who are not what was promised"),
+        pytest.param([escalate], 2.0, (1, 1), id="escalated to manual dispatch"),
+        pytest.param([escalate, dispatch_to("ana")], 2.0, (1, 1), id="dispatched manually"),
         pytest.param([Order.cancel], 2.0, (0, 0), id="cancelled in time"),
         pytest.param([Order.cancel], 7.0, (1, 1), id="cancelled after waiting too long"),
     ],
 )
-async def test_an_order_is_judged_by_its_first_move(
-    pool: Pool, moves: list[Transition], waited: float, judged: tuple[int, int]
+async def test_an_order_is_evaluated_by_its_first_transition(
+    pool: Pool, moves: list[Transition], waited: float, evaluated: tuple[int, int]
 ) -> None:
     await kept(pool, "o-1", *moves, age=60, waited=waited)
 
-    with moved("gofleet_orders_due_total", up=judged[0]), moved("gofleet_orders_deadline_missed_total", up=judged[1]):
-        assert await PostgresDeadlines(pool).evaluate() == (*judged, False)
+    with (
+        moved("gofleet_orders_due_total", up=evaluated[0]),
+        moved("gofleet_orders_deadline_missed_total", up=evaluated[1]),
+    ):
+        assert await PostgresDeadlines(pool).evaluate() == (*evaluated, False)
 
 
-async def test_an_order_whose_time_is_not_over_is_judged_later(pool: Pool) -> None:
+async def test_an_order_before_its_deadline_is_evaluated_later(pool: Pool) -> None:
     await kept(pool, "o-1", age=8)
 
     assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)
@@ -77,17 +80,17 @@ async def test_an_order_whose_time_is_not_over_is_judged_later(pool: Pool) -> No
     assert await PostgresDeadlines(pool).evaluate() == (1, 1, False)
 
 
-async def test_of_many_relays_one_judges_an_order(pool: Pool) -> None:
+async def test_concurrent_relays_evaluate_an_order_once(pool: Pool) -> None:
     for number in range(5):
         await kept(pool, f"o-{number}", age=60)
 
     found = await asyncio.gather(*(PostgresDeadlines(pool).evaluate() for _ in range(4)))
 
-    assert sum(judged.due for judged in found) == 5
+    assert sum(evaluated.due for evaluated in found) == 5
     assert await PostgresDeadlines(pool).evaluate() == (0, 0, False)
 
 
-async def test_a_long_silence_is_caught_up_bit_by_bit(pool: Pool) -> None:
+async def test_a_backlog_is_evaluated_in_batches(pool: Pool) -> None:
     for number in range(5):
         await kept(pool, f"o-{number}", age=500 - number)
 
@@ -96,8 +99,8 @@ async def test_a_long_silence_is_caught_up_bit_by_bit(pool: Pool) -> None:
     assert found == [(2, 2, True), (2, 2, True), (1, 1, False), (0, 0, False)]
 
 
-async def test_orders_of_the_same_moment_are_judged_together(pool: Pool) -> None:
-    """The next batch begins behind that moment."""
+async def test_orders_created_at_the_same_time_are_evaluated_together(pool: Pool) -> None:
+    """The next batch begins after that time."""
     for number in range(5):
         await kept(pool, f"o-{number}", age=60)
     with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
@@ -108,7 +111,7 @@ async def test_orders_of_the_same_moment_are_judged_together(pool: Pool) -> None
     assert found == [(5, 5, True), (0, 0, False)]
 
 
-async def test_nothing_before_the_first_migration_is_judged(pool: Pool) -> None:
+async def test_orders_before_the_first_migration_are_not_evaluated(pool: Pool) -> None:
     await PostgresOrders(pool).add(an_order("o-1"))
     with psycopg.connect(str(pool.conninfo), autocommit=True) as connection:
         connection.execute("update orders set created_at = created_at - interval '1 day'")

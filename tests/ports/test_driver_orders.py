@@ -1,4 +1,4 @@
-"""What every `Drivers` promises about changes by several people, and about the orders that drivers hold."""
+"""The contract of `Drivers`: concurrent changes, and the orders that drivers have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Records:
     orders: Orders
 
     async def give(self, driver_id: str) -> str:
-        """A live order for the driver."""
+        """An unfinished order of the driver."""
         order = an_order(f"of-{driver_id}")
         await self.orders.add(order)
         order.dispatch(driver_id, by=WORKER)
@@ -51,7 +51,7 @@ async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
         yield Records(PostgresDrivers(pool), PostgresOrders(pool))
 
 
-async def test_a_driver_comes_with_the_live_order_and_no_other(records: Records) -> None:
+async def test_a_driver_has_its_unfinished_order_only(records: Records) -> None:
     ana = await records.drivers.put(Driver("ana", "Ana"))
     assert (ana.order_id, ana.free) == (None, True)
 
@@ -68,7 +68,7 @@ async def test_a_driver_comes_with_the_live_order_and_no_other(records: Records)
     assert (await records.drivers.get("ana")).order_id is None
 
 
-async def test_a_change_is_made_only_to_a_version_that_was_meant(records: Records) -> None:
+async def test_a_change_applies_only_to_the_expected_versions(records: Records) -> None:
     await records.drivers.put(Driver("ana", "Ana"))
 
     assert (await records.drivers.change(Driver("ana", "Bia"), frozenset({1, 7}))).version == 2
@@ -82,7 +82,7 @@ async def test_a_change_is_made_only_to_a_version_that_was_meant(records: Record
     assert (await records.drivers.change(Driver("ana", "Cai"), None)).version == 3
 
 
-async def test_a_change_that_was_made_before_is_answered_again(records: Records) -> None:
+async def test_a_repeated_change_returns_the_first_result(records: Records) -> None:
     await records.drivers.put(Driver("ana", "Ana"))
     changed = await records.drivers.change(Driver("ana", "Bia"), frozenset({1}))
 
@@ -90,7 +90,7 @@ async def test_a_change_that_was_made_before_is_answered_again(records: Records)
 
 
 @pytest.mark.parametrize("versions", [None, frozenset({1})])
-async def test_who_has_no_record_cannot_be_changed(records: Records, versions: frozenset[int] | None) -> None:
+async def test_an_unknown_driver_cannot_be_changed(records: Records, versions: frozenset[int] | None) -> None:
     with pytest.raises(VersionMismatch) as refused:
         await records.drivers.change(Driver("ana", "Ana"), versions)
     assert refused.value.version is None
@@ -101,7 +101,7 @@ async def test_who_has_no_record_cannot_be_changed(records: Records, versions: f
         await records.drivers.set_duty("ana", on_duty=True)
 
 
-async def test_of_many_who_change_the_same_version_one_does(records: Records) -> None:
+async def test_one_of_many_concurrent_changes_of_a_version_succeeds(records: Records) -> None:
     await records.drivers.put(Driver("ana", "Ana"))
 
     changes = [records.drivers.change(Driver("ana", f"Ana {n}"), frozenset({1})) for n in range(8)]
@@ -111,7 +111,7 @@ async def test_of_many_who_change_the_same_version_one_does(records: Records) ->
     assert (await records.drivers.get("ana")).version == 2
 
 
-async def test_duty_said_twice_is_counted_once(records: Records) -> None:
+async def test_setting_the_same_duty_twice_counts_one_version(records: Records) -> None:
     await records.drivers.put(Driver("ana", "Ana"))
 
     assert await records.drivers.set_duty("ana", on_duty=True) == Driver("ana", "Ana")
@@ -133,7 +133,9 @@ async def test_duty_said_twice_is_counted_once(records: Records) -> None:
         (DriverFilter(after="free"), ["off", "off-busy"]),
     ],
 )
-async def test_drivers_are_listed_by_duty_and_freedom(records: Records, which: DriverFilter, listed: list[str]) -> None:
+async def test_drivers_are_filtered_by_duty_and_availability(
+    records: Records, which: DriverFilter, listed: list[str]
+) -> None:
     for name in ("off-busy", "off", "free", "busy"):
         await records.drivers.put(Driver(name, name, on_duty="off" not in name))
         if "busy" in name:
@@ -143,13 +145,13 @@ async def test_drivers_are_listed_by_duty_and_freedom(records: Records, which: D
     assert [driver.id for driver in await records.drivers.list(which, 1)] == listed[:1]
 
 
-async def test_those_asked_for_are_told_with_or_without_a_record(records: Records) -> None:
+async def test_get_many_returns_drivers_with_and_without_a_record(records: Records) -> None:
     await records.drivers.put(Driver("ana", "Ana Alves", on_duty=False))
     order_id = await records.give("bia")
 
-    told = {driver.id: driver for driver in await records.drivers.get_many(["ana", "bia", "cai"])}
+    found = {driver.id: driver for driver in await records.drivers.get_many(["ana", "bia", "cai"])}
 
-    assert told == {
+    assert found == {
         "ana": Driver("ana", "Ana Alves", on_duty=False),
         "bia": Driver("bia", "bia", version=0, order_id=order_id),
         "cai": Driver("cai", "cai", version=0),
@@ -167,7 +169,7 @@ insert into orders (id, price, tax, final_price, status, driver_id)
 """
 
 
-async def test_no_list_reads_a_whole_table(clean_database: str) -> None:
+async def test_every_list_uses_an_index(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         async with pool.connection() as connection:
             for statement in MANY_DRIVERS.split(";\n")[:2]:

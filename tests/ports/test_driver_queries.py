@@ -52,7 +52,7 @@ async def near(positions: Positions, *, radius_km: float = 5, limit: int = 10) -
 
 
 async def a_mixed_town(positions: Positions) -> None:
-    """One of each sort, the farther north the later in the alphabet."""
+    """One driver of each kind, in alphabetical order from south to north."""
     for metres, driver_id in enumerate(["busy", "free", "off", "stale"], start=1):
         age = 61 if driver_id == "stale" else 0
         await positions.update_positions([a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
@@ -211,10 +211,10 @@ async def test_locate_returns_known_drivers_once_in_request_order(positions: Pos
     await positions.update_positions([a_position(f"d-{number}") for number in range(500)])
     await positions.register(Driver("nowhere", "Never moved"))
 
-    asked = [f"d-{number}" for number in reversed(range(500))]
-    found = await positions.locate([*asked, "d-3", "nobody", "nowhere"])
+    requested = [f"d-{number}" for number in reversed(range(500))]
+    found = await positions.locate([*requested, "d-3", "nobody", "nowhere"])
 
-    assert [one.position.driver_id for one in found] == asked
+    assert [one.position.driver_id for one in found] == requested
     assert await positions.locate([]) == []
 
 

@@ -1,4 +1,4 @@
-"""What every `Drivers` promises, in memory and in PostgreSQL."""
+"""The contract of `Drivers`, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ async def drivers(request: pytest.FixtureRequest) -> AsyncGenerator[Drivers]:
         yield PostgresDrivers(pool)
 
 
-async def test_a_driver_is_read_as_kept(drivers: Drivers) -> None:
+async def test_a_driver_is_read_as_saved(drivers: Drivers) -> None:
     assert await drivers.put(Driver("ana", "Ana Alves")) == Driver("ana", "Ana Alves", on_duty=True, version=1)
     assert await drivers.get("ana") == Driver("ana", "Ana Alves", on_duty=True, version=1)
 
 
-async def test_only_a_change_counts_the_version_up(drivers: Drivers) -> None:
+async def test_only_a_change_increments_the_version(drivers: Drivers) -> None:
     await drivers.put(Driver("ana", "Ana"))
 
     assert (await drivers.put(Driver("ana", "Ana"))).version == 1
@@ -36,7 +36,7 @@ async def test_only_a_change_counts_the_version_up(drivers: Drivers) -> None:
     assert (await drivers.get("ana")).on_duty is False
 
 
-async def test_a_driver_that_nobody_kept_is_not_found(drivers: Drivers) -> None:
+async def test_an_unknown_driver_is_not_found(drivers: Drivers) -> None:
     with pytest.raises(DriverNotFound):
         await drivers.get("ana")
 

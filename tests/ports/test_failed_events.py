@@ -1,4 +1,4 @@
-"""What every `FailedEvents` promises, in memory and in PostgreSQL: the way back for what the broker refused."""
+"""The contract of `FailedEvents`, in memory and in PostgreSQL: listing and retrying events that the broker refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Store:
             await self.orders.save(order)
 
     async def relay(self, *refused: str) -> list[tuple[str, int]]:
-        """Publish what is due, with these orders' events refused; what was published."""
+        """Publish the due events, of which the broker refuses those of these orders; the published ones."""
         async with self.outbox.claiming(100) as claim:
             answers = [MessageRefused("no queue") if one.order_id in refused else None for one in claim.messages]
             await claim.settle(answers)
@@ -46,7 +46,7 @@ class Store:
 
 @pytest.fixture(params=["memory", "postgres"])
 async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
-    """One refusal is too many here."""
+    """Stores in which one refused attempt makes a failed event."""
     if request.param == "memory":
         orders = MemoryOrders()
         yield Store(orders, MemoryOutbox(orders, max_attempts=1), MemoryFailedEvents(orders))
@@ -55,7 +55,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
         yield Store(PostgresOrders(pool), PostgresOutbox(pool, max_attempts=1), PostgresFailedEvents(pool))
 
 
-async def test_a_failed_event_is_shown_with_what_it_holds_back_and_blocks_no_other_order(store: Store) -> None:
+async def test_a_failed_event_is_listed_with_the_events_it_holds_back_and_blocks_no_other_order(store: Store) -> None:
     await store.cancelled("o-1", "o-2")
 
     assert await store.relay("o-1") == [("o-2", 1)]
@@ -68,7 +68,7 @@ async def test_a_failed_event_is_shown_with_what_it_holds_back_and_blocks_no_oth
     assert await store.failed.count() == 1
 
 
-async def test_a_retried_event_is_published_and_what_it_held_back_behind_it(store: Store) -> None:
+async def test_a_retried_event_is_published_before_those_it_held_back(store: Store) -> None:
     await store.cancelled("o-1")
     await store.relay("o-1")
     assert await store.relay() == []
@@ -117,7 +117,7 @@ async def test_pages_hold_every_failed_event_once_newest_first(store: Store) -> 
     assert seen == list(reversed(names))
 
 
-async def test_what_somebody_else_retries_at_the_same_moment_is_not_counted(clean_database: str) -> None:
+async def test_events_retried_concurrently_are_counted_once(clean_database: str) -> None:
     async with (
         create_pool(clean_database, size=4, wait_seconds=5) as pool,
         await AsyncConnection.connect(clean_database) as rival,

@@ -1,4 +1,4 @@
-"""What every `History` promises, in memory and in PostgreSQL."""
+"""The contract of `History`, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ INSERT = "insert into orders (id, price, tax, final_price) values (%s, 1, 0, 1)"
 
 
 async def everything(
-    history: History, moment: HistoryCursor = BEGINNING, which: HistoryFilter = ANYTHING, page: int = 3
+    history: History, cursor: HistoryCursor = BEGINNING, which: HistoryFilter = ANYTHING, page: int = 3
 ) -> list[HistoryEntry]:
-    """All behind `moment`, page by page."""
+    """All entries after `cursor`, page by page."""
     found: list[HistoryEntry] = []
     while True:
-        read = await history.after(moment, which, page)
+        read = await history.after(cursor, which, page)
         found += read.entries
-        assert read.until >= moment
-        moment = read.until
+        assert read.until >= cursor
+        cursor = read.until
         if not read.more:
             return found
 
 
-def said(entries: list[HistoryEntry]) -> list[str]:
+def described(entries: list[HistoryEntry]) -> list[str]:
     return [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in entries]
 
 
-async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) -> None:
+async def test_a_timeline_has_transitions_actors_and_reasons(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     order = await store.orders.get("o-1")
     order.send_to_manual(Reason.DEADLINE, by=SWEEPER)
@@ -71,11 +71,11 @@ async def test_the_timeline_tells_what_was_done_by_whom_and_why(store: Store) ->
     assert [e.sequence for e in await store.history.of("o-1", 2)] == [1, 2]
 
 
-async def test_every_sort_of_move_has_its_name(store: Store) -> None:
+async def test_every_kind_of_transition_has_a_name(store: Store) -> None:
     await store.kept("o-1", dispatch_to("ana"), Order.deliver)
     await store.kept("o-2", escalate, Order.cancel)
 
-    assert said(await everything(store.history)) == [
+    assert described(await everything(store.history)) == [
         "o-1 created",
         "o-1 dispatched",
         "o-1 delivered",
@@ -86,12 +86,12 @@ async def test_every_sort_of_move_has_its_name(store: Store) -> None:
     assert [entry.reason for entry in await store.history.of("o-2", 10)] == [None, Reason.NO_DRIVER, None]
 
 
-async def test_an_order_that_nobody_kept_has_no_timeline(store: Store) -> None:
+async def test_an_unknown_order_has_no_timeline(store: Store) -> None:
     with pytest.raises(OrderNotFound):
         await store.history.of("o-1", 10)
 
 
-async def test_a_move_leads_to_its_trace(store: Store) -> None:
+async def test_a_transition_has_its_trace_id(store: Store) -> None:
     async with exporting("test", ""):
         with span("a request"):
             trace_id = current_trace_id()
@@ -105,7 +105,7 @@ async def test_a_move_leads_to_its_trace(store: Store) -> None:
     assert len(trace_id) == 32
 
 
-async def test_reading_on_repeats_nothing_and_misses_nothing(store: Store) -> None:
+async def test_pages_repeat_and_miss_no_entry(store: Store) -> None:
     await store.kept("o-1", dispatch_to("ana"))
     now = await store.history.now()
 
@@ -114,12 +114,17 @@ async def test_reading_on_repeats_nothing_and_misses_nothing(store: Store) -> No
     behind = await everything(store.history, now)
     await store.kept("o-3")
 
-    assert said(behind) == ["o-2 created", "o-2 cancelled"]
-    assert said(await everything(store.history, behind[0].cursor)) == ["o-2 cancelled", "o-3 created"]
-    assert said(await everything(store.history)) == ["o-1 created", "o-1 dispatched", *said(behind), "o-3 created"]
+    assert described(behind) == ["o-2 created", "o-2 cancelled"]
+    assert described(await everything(store.history, behind[0].cursor)) == ["o-2 cancelled", "o-3 created"]
+    assert described(await everything(store.history)) == [
+        "o-1 created",
+        "o-1 dispatched",
+        *described(behind),
+        "o-3 created",
+    ]
 
 
-async def test_what_was_looked_at_in_vain_need_not_be_looked_at_again(store: Store) -> None:
+async def test_the_cursor_passes_entries_that_do_not_match(store: Store) -> None:
     now = await store.history.now()
     await store.kept("o-1", Order.cancel)
 
@@ -128,26 +133,26 @@ async def test_what_was_looked_at_in_vain_need_not_be_looked_at_again(store: Sto
     assert (page.entries, page.more, page.held_back) == ([], False, False)
     assert await everything(store.history, page.until) == []
     await store.kept("o-2")
-    assert said(await everything(store.history, page.until)) == ["o-2 created"]
+    assert described(await everything(store.history, page.until)) == ["o-2 created"]
 
 
-async def test_what_is_read_can_be_narrowed(store: Store) -> None:
+async def test_entries_are_filtered(store: Store) -> None:
     await store.kept("o-1", dispatch_to("ana"), Order.deliver)
     await store.kept("o-2", dispatch_to("bia"))
 
     ended = HistoryFilter(kinds=frozenset({ChangeKind.DELIVERED, ChangeKind.CANCELLED}))
     first = HistoryFilter(order_id="o-1")
     both = HistoryFilter(order_id="o-1", kinds=frozenset({ChangeKind.DISPATCHED}))
-    assert said(await everything(store.history, which=ended)) == ["o-1 delivered"]
-    assert said(await everything(store.history, which=first, page=2)) == [
+    assert described(await everything(store.history, which=ended)) == ["o-1 delivered"]
+    assert described(await everything(store.history, which=first, page=2)) == [
         "o-1 created",
         "o-1 dispatched",
         "o-1 delivered",
     ]
-    assert said(await everything(store.history, which=both)) == ["o-1 dispatched"]
+    assert described(await everything(store.history, which=both)) == ["o-1 dispatched"]
 
 
-async def test_a_moment_that_is_yet_to_come_is_refused(store: Store) -> None:
+async def test_a_cursor_of_the_future_is_refused(store: Store) -> None:
     await store.kept("o-1")
 
     for which in (ANYTHING, HistoryFilter(order_id="o-1")):
@@ -156,7 +161,7 @@ async def test_a_moment_that_is_yet_to_come_is_refused(store: Store) -> None:
 
 
 async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: str) -> None:
-    """Two connections: the first takes its number and its id before the second, and commits after it."""
+    """Of two transactions the first takes its txid and id before the second, and commits after it."""
     async with (
         create_pool(clean_database, size=2, wait_seconds=5) as pool,
         await psycopg.AsyncConnection.connect(clean_database) as slow,
@@ -171,15 +176,15 @@ async def test_a_lower_id_that_is_committed_later_is_not_missed(clean_database: 
         late = await history.after(early.until, ANYTHING, 10)
 
     assert (early.entries, early.held_back) == ([], True)
-    assert (said(list(late.entries)), late.held_back) == (["slow created", "quick created"], False)
+    assert (described(list(late.entries)), late.held_back) == (["slow created", "quick created"], False)
     assert late.entries[0].cursor.id < late.entries[1].cursor.id
 
 
-async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in_order(clean_database: str) -> None:
+async def test_beside_many_writers_a_reader_gets_each_transition_once_and_in_order(clean_database: str) -> None:
     orders_each, writers = 10, 8
     seen: list[HistoryEntry] = []
     async with create_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
-        history, orders, moment = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
+        history, orders, cursor = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
         written, committed = asyncio.Event(), asyncio.Event()
 
         async def write(writer: int) -> None:
@@ -191,7 +196,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
                     await orders.save(order)
 
         async def held_open() -> None:
-            """Now and then a transaction that takes its time."""
+            """Occasionally a long transaction."""
             async with await psycopg.AsyncConnection.connect(clean_database) as slow:
                 number = 0
                 while not written.is_set():
@@ -201,12 +206,12 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
                     number += 1
 
         async def read() -> None:
-            nonlocal moment
+            nonlocal cursor
             while True:
                 last = committed.is_set()
-                page = await history.after(moment, ANYTHING, 7)
+                page = await history.after(cursor, ANYTHING, 7)
                 seen.extend(page.entries)
-                moment = page.until
+                cursor = page.until
                 if last and not page.more and not page.held_back:
                     return
 
@@ -226,7 +231,7 @@ async def test_under_many_writers_a_reader_sees_each_move_once_and_each_order_in
         assert sequences == sorted(sequences)
 
 
-async def test_reading_on_is_an_index_scan_over_the_primary_key(clean_database: str) -> None:
+async def test_pages_are_index_scans_over_the_primary_key(clean_database: str) -> None:
     values = {"txid": "3", "id": 5, "limit": 10}
     with psycopg.connect(clean_database) as connection:
         connection.execute("set enable_seqscan = off")

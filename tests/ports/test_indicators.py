@@ -1,4 +1,4 @@
-"""The four indicators, by memory and by PostgreSQL."""
+"""The contract of `Indicators`, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ WINDOW = 900.0
 
 
 @dataclass
-class Books:
-    """Orders, and what is told of them; `age` makes an order, its moves included, so many seconds older."""
+class Records:
+    """Orders and their indicators; `age` makes an order and its transitions older by some seconds."""
 
     orders: Orders
     indicators: Indicators
     age: Callable[[str, float, float], Awaitable[None]]
 
     async def kept(self, order_id: str, *moves: Transition, age: float = 60.0, waited: float = 1.0) -> None:
-        """An order of that age whose first move came when it had waited for so long."""
+        """An order of this age, whose first transition happened after `waited` seconds."""
         await self.orders.add(an_order(order_id))
         for move in moves:
             order = await self.orders.get(order_id)
@@ -47,7 +47,7 @@ class Books:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
+async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
     if request.param == "memory":
         orders = MemoryOrders()
 
@@ -59,7 +59,7 @@ async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
                 if (row.message.order_id, row.message.sequence) == (order_id, 2):
                     row.created_at = order.created_at + timedelta(seconds=waited)
 
-        yield Books(orders, MemoryIndicators(orders), age_in_memory)
+        yield Records(orders, MemoryIndicators(orders), age_in_memory)
         return
     database: str = request.getfixturevalue("clean_database")
 
@@ -80,48 +80,48 @@ async def books(request: pytest.FixtureRequest) -> AsyncGenerator[Books]:
             )
 
     async with create_pool(database, size=4, wait_seconds=5) as pool:
-        yield Books(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
+        yield Records(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
 
 
-async def test_nothing_is_known_of_an_empty_table(books: Books) -> None:
-    found = await books.indicators.read(WINDOW)
+async def test_an_empty_table_has_no_indicators(records: Records) -> None:
+    found = await records.indicators.read(WINDOW)
 
     assert [each.objective.name for each in found] == ["ingest", "availability", "dispatch", "success"]
     assert [(each.value, each.met) for each in found] == [(None, None)] * 4
 
 
-async def test_requests_of_all_processes_count_together_and_once(books: Books) -> None:
+async def test_requests_of_all_processes_count_together_and_once(records: Records) -> None:
     one = RequestCounts(answered=10, failed=1, ingests=4, fast_ingests=3)
-    await books.indicators.count("a", 1, one)
-    await books.indicators.count("a", 1, one)  # the answer to the first was lost
-    await books.indicators.count("a", 2, RequestCounts(answered=5))
-    await books.indicators.count("b", 1, RequestCounts(answered=1, ingests=1, fast_ingests=1))
+    await records.indicators.count("a", 1, one)
+    await records.indicators.count("a", 1, one)  # repeated, as after a lost response
+    await records.indicators.count("a", 2, RequestCounts(answered=5))
+    await records.indicators.count("b", 1, RequestCounts(answered=1, ingests=1, fast_ingests=1))
 
-    shares = await books.shares()
+    shares = await records.shares()
 
     assert shares["availability"] == (15, 16)
     assert shares["ingest"] == (4, 5)
 
 
-async def test_what_became_of_orders_first_counts(books: Books) -> None:
-    await books.kept("delivered", dispatch_to("ana"), Order.deliver)
-    await books.kept("late", dispatch_to("bia"), waited=5.5)
-    await books.kept("redispatched", dispatch_to("cid"), Order.redispatch, dispatch_to("dora"), Order.deliver)
-    await books.kept("by-hand", escalate, dispatch_to("eva"))
-    await books.kept("cancelled", Order.cancel)
-    await books.kept("cancelled-later", dispatch_to("fabio"), Order.cancel)
-    await books.kept("stranded")
-    await books.kept("too-young-to-be-late", age=1.0)
-    await books.kept("young-and-dispatched", dispatch_to("gil"), age=1.0, waited=0.5)
-    await books.kept("long-ago", dispatch_to("hugo"), age=WINDOW + 1)
+async def test_the_first_transition_of_an_order_counts(records: Records) -> None:
+    await records.kept("delivered", dispatch_to("ana"), Order.deliver)
+    await records.kept("late", dispatch_to("bia"), waited=5.5)
+    await records.kept("redispatched", dispatch_to("cid"), Order.redispatch, dispatch_to("dora"), Order.deliver)
+    await records.kept("by-hand", escalate, dispatch_to("eva"))
+    await records.kept("cancelled", Order.cancel)
+    await records.kept("cancelled-later", dispatch_to("fabio"), Order.cancel)
+    await records.kept("stranded")
+    await records.kept("too-young-to-be-late", age=1.0)
+    await records.kept("young-and-dispatched", dispatch_to("gil"), age=1.0, waited=0.5)
+    await records.kept("long-ago", dispatch_to("hugo"), age=WINDOW + 1)
 
-    shares = await books.shares()
+    shares = await records.shares()
 
-    assert shares["dispatch"] == (3, 6)  # good: delivered, redispatched, cancelled later; not: late, by hand, stranded
+    assert shares["dispatch"] == (3, 6)  # good: delivered, redispatched, cancelled later; not: late, manual, waiting
     assert shares["success"] == (5, 6)
 
 
-async def test_an_answer_is_given_again_while_it_is_fresh(clean_database: str) -> None:
+async def test_a_result_is_cached_for_a_while(clean_database: str) -> None:
     async with create_pool(clean_database, size=4, wait_seconds=5) as pool:
         indicators = PostgresIndicators(pool, fresh_seconds=3600)
         before = await asyncio.gather(*(indicators.read(WINDOW) for _ in range(20)))

@@ -43,7 +43,7 @@ async def test_one_of_many_concurrent_callers_gets_the_lease(leases: Leases) -> 
     assert sorted(answers) == [LeaseState.ACQUIRED, *[LeaseState.BUSY] * 19]
 
 
-async def test_a_busy_lease_tells_how_long_it_lasts(leases: Leases) -> None:
+async def test_a_busy_lease_has_its_remaining_seconds(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
 
     busy = await leases.acquire("e-1", "b")
@@ -62,11 +62,11 @@ async def test_acquiring_an_owned_lease_prolongs_it(leases: Leases) -> None:
     async def left() -> float:
         return (await leases.acquire("e-1", "b")).seconds_left
 
-    async def has_run_for_a_moment() -> bool:
+    async def is_running_down() -> bool:
         return await left() < 14.97
 
     await leases.acquire("e-1", "a")
-    await eventually(has_run_for_a_moment)
+    await eventually(is_running_down)
     shorter = await left()
 
     await leases.acquire("e-1", "a")
@@ -80,7 +80,7 @@ async def test_leases_of_different_keys_are_independent(leases: Leases) -> None:
     assert await state(leases, "b", "e-2") is LeaseState.ACQUIRED
 
 
-async def test_a_lease_ends_by_itself(make: Make) -> None:
+async def test_a_lease_expires(make: Make) -> None:
     leases = make(50, 60)
     await leases.acquire("e-1", "a")
 

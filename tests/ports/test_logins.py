@@ -1,4 +1,4 @@
-"""How the process roles and their logins come into a cluster: by whoever may make them, whenever."""
+"""Creation of the process roles and their logins in a cluster: by migrations and by the script of compose.yaml."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "config" / "postgres" / "logins.s
 
 @pytest.fixture
 def fresh_server() -> Generator[Postgres]:
-    """A cluster in which none of the roles was made yet."""
+    """A cluster without the process roles."""
     server = Postgres(durable=False, bin_dir=postgres_programs())
     with running(server):
         yield server
@@ -62,7 +62,7 @@ def test_databases_of_one_cluster_that_are_migrated_at_once_share_the_roles(fres
             check_privileges(make_conninfo(database, user=login_of(role)), [role])
 
 
-def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_server: Postgres) -> None:
+def test_a_user_that_cannot_create_roles_migrates_and_gets_the_remaining_steps(fresh_server: Postgres) -> None:
     administer(fresh_server, "create role migrator login", "create database theirs owner migrator")
     at, database = fresh_server.address, make_conninfo(conninfo_of(fresh_server, "theirs"), user="migrator")
     given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": "migrator", "DB_NAME": "theirs"}
@@ -93,7 +93,7 @@ def test_who_may_not_create_roles_migrates_and_is_told_what_is_left_to_do(fresh_
 
 
 def run_script(server: Postgres, passwords: dict[str, str]) -> None:
-    """As the image of PostgreSQL runs it."""
+    """Run the script as PostgreSQL's image does."""
     at = server.address
     subprocess.run(
         [postgres_programs() / "psql", "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--no-password", "-q", "-f", SCRIPT],
@@ -115,7 +115,7 @@ def enters(server: Postgres, user: str, password: str) -> bool:
     return True
 
 
-async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(fresh_server: Postgres) -> None:
+async def test_the_script_of_compose_creates_logins_with_any_password(fresh_server: Postgres) -> None:
     odd = {role: f'{role}\'s "own" \\ $1 ; drop role {role}' for role in ORDER}
     run_script(fresh_server, odd)
     database = conninfo_of(fresh_server, "gofleet")
@@ -134,11 +134,11 @@ async def test_the_script_of_compose_makes_logins_whatever_their_passwords_are(f
         check_privileges(make_conninfo(database, user=role, password=odd[role]), [role])
 
     new = {role: f"new-{role}" for role in ORDER}
-    run_script(fresh_server, new)  # by hand, when a password changes
+    run_script(fresh_server, new)  # manually, after a password changed
     assert all(enters(fresh_server, role, new[role]) and not enters(fresh_server, role, odd[role]) for role in ORDER)
 
 
-def test_the_script_serves_data_that_were_there_before(fresh_server: Postgres) -> None:
+def test_the_script_works_on_an_existing_database(fresh_server: Postgres) -> None:
     database = conninfo_of(fresh_server, "gofleet")
     apply_migrations(database)
 

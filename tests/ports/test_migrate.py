@@ -31,7 +31,7 @@ def empty_database(postgres_server: Postgres) -> Generator[str]:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def test_all_are_applied_once_and_in_order(empty_database: str) -> None:
+def test_migrations_are_applied_once_and_in_order(empty_database: str) -> None:
     names = [migration.name for migration in load_migrations()]
     applied: list[str] = []
     assert missing_migrations(empty_database) == names
@@ -43,14 +43,14 @@ def test_all_are_applied_once_and_in_order(empty_database: str) -> None:
     assert apply_migrations(empty_database) == 0
 
 
-def test_two_at_once_apply_each_once(empty_database: str) -> None:
+def test_concurrent_runs_apply_each_migration_once(empty_database: str) -> None:
     with ThreadPoolExecutor(2) as both:
         counts = list(both.map(apply_migrations, [empty_database] * 2))
 
     assert sorted(counts) == [0, len(load_migrations())]
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> None:
+def test_a_failed_migration_is_rolled_back(empty_database: str) -> None:
     broken = Migration("0002_broken", "create table half (id int); select 1 / 0")
 
     with pytest.raises(MigrationError, match="0002_broken failed and was rolled back"):
@@ -61,7 +61,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str) -> No
         assert connection.execute("select name from schema_migrations").fetchall() == [("0001_good",)]
 
 
-def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
+def test_a_database_with_later_migrations_is_refused(empty_database: str) -> None:
     apply_migrations(empty_database, known=[*load_migrations(), Migration("9999_future", "select 1")])
 
     with pytest.raises(MigrationError, match="does not know: 9999_future"):
@@ -70,7 +70,7 @@ def test_a_database_from_the_future_is_refused(empty_database: str) -> None:
         missing_migrations(empty_database)
 
 
-def test_a_migration_that_was_edited_afterwards_is_refused(empty_database: str) -> None:
+def test_an_edited_migration_is_refused(empty_database: str) -> None:
     apply_migrations(empty_database, known=[Migration("0001_a", "select 1")])
 
     with pytest.raises(MigrationError, match="0001_a was edited"):
@@ -103,9 +103,9 @@ def test_history_is_append_only(clean_database: str) -> None:
         "('o', 1, 0, 2, 'PENDING', null, null)",  # the sum
         "('o', 0, 0, 0, 'PENDING', null, null)",  # no price
         "('o', 1, 0, 1, 'LOST', null, null)",  # no such status
-        "('o', 1, 0, 1, 'DISPATCHED', null, null)",  # nobody drives
+        "('o', 1, 0, 1, 'DISPATCHED', null, null)",  # without a driver
         "('o', 1, 0, 1, 'DELIVERED', null, null)",
-        "('o', 1, 0, 1, 'PENDING', 'ana', null)",  # somebody drives what waits
+        "('o', 1, 0, 1, 'PENDING', 'ana', null)",  # a driver of a waiting order
         "('o', 1, 0, 1, 'MANUAL_DISPATCH', null, null)",  # no reason
     ],
 )

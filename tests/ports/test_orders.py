@@ -1,4 +1,4 @@
-"""What every `Orders` promises, with its outbox and inbox, in memory and in PostgreSQL."""
+"""The contract of `Orders` with its outbox and inbox, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def a_receipt() -> Receipt:
     return Receipt("dispatch", str(uuid4()))
 
 
-async def test_an_order_is_read_as_it_was_kept(store: Store) -> None:
+async def test_an_order_is_read_as_saved(store: Store) -> None:
     order = an_order("o-1", price="10.10", tax="0.05")
     assert await store.orders.add(order)
 
@@ -44,19 +44,19 @@ async def test_an_order_is_read_as_it_was_kept(store: Store) -> None:
     assert read.waited_seconds() >= 0
 
 
-async def test_an_order_that_nobody_kept_is_not_found(store: Store) -> None:
+async def test_an_unknown_order_is_not_found(store: Store) -> None:
     with pytest.raises(OrderNotFound):
         await store.orders.get("o-1")
 
 
-async def test_an_id_can_be_taken_once_and_the_loser_changes_nothing(store: Store) -> None:
+async def test_an_id_is_created_once_and_the_loser_changes_nothing(store: Store) -> None:
     added = await asyncio.gather(*(store.orders.add(an_order("o-1", price=str(price))) for price in range(1, 11)))
 
     assert added.count(True) == 1
     assert len(await store.published()) == 1
 
 
-async def test_an_order_and_its_event_are_kept_together(store: Store) -> None:
+async def test_an_order_and_its_event_are_saved_together(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
 
     (message,) = await store.published()
@@ -66,7 +66,7 @@ async def test_an_order_and_its_event_are_kept_together(store: Store) -> None:
     assert (event.order_id, event.sequence, str(event.event_id)) == ("o-1", 1, message.event_id)
 
 
-async def test_an_event_tells_when_it_was_committed(store: Store) -> None:
+async def test_an_event_has_the_time_of_its_transaction(store: Store) -> None:
     order = await store.kept("o-1", to_ana)
 
     created, dispatched = [from_json(message.body).occurred_at for message in await store.published()]
@@ -78,7 +78,7 @@ async def test_an_event_tells_when_it_was_committed(store: Store) -> None:
     assert created <= dispatched <= datetime.now(UTC) + timedelta(seconds=1)
 
 
-async def test_every_move_is_announced_once_and_in_order(store: Store) -> None:
+async def test_every_transition_has_one_event_in_order(store: Store) -> None:
     await store.kept("o-1", to_ana, Order.deliver)
 
     messages = await store.published()
@@ -87,7 +87,7 @@ async def test_every_move_is_announced_once_and_in_order(store: Store) -> None:
     assert [m.sequence for m in messages] == [1, 2, 3]
 
 
-async def test_of_two_rivals_only_one_moves_the_order(store: Store) -> None:
+async def test_of_two_concurrent_transitions_one_is_saved(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     rivals = [await store.orders.get("o-1") for _ in range(5)]
     for number, rival in enumerate(rivals):
@@ -99,7 +99,7 @@ async def test_of_two_rivals_only_one_moves_the_order(store: Store) -> None:
     assert len(await store.published()) == 2
 
 
-async def test_a_cancelled_order_cannot_be_overwritten_by_who_read_it_before(store: Store) -> None:
+async def test_a_cancelled_order_is_not_overwritten_by_an_older_read(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     late = await store.orders.get("o-1")
     quick = await store.orders.get("o-1")
@@ -113,7 +113,7 @@ async def test_a_cancelled_order_cannot_be_overwritten_by_who_read_it_before(sto
     assert (await store.orders.get("o-1")).status is Status.CANCELLED
 
 
-async def test_a_driver_holds_one_live_order(store: Store) -> None:
+async def test_a_driver_has_one_unfinished_order(store: Store) -> None:
     await store.kept("o-1", to_ana)
     await store.orders.add(an_order("o-2"))
     second = await store.orders.get("o-2")
@@ -125,14 +125,14 @@ async def test_a_driver_holds_one_live_order(store: Store) -> None:
     assert (await store.orders.get("o-2")).status is Status.PENDING
 
 
-async def test_a_driver_who_delivered_can_take_the_next_order(store: Store) -> None:
+async def test_a_driver_that_delivered_can_get_the_next_order(store: Store) -> None:
     await store.kept("o-1", to_ana, Order.deliver)
     await store.kept("o-2", to_ana)
 
     assert (await store.orders.get("o-2")).driver_id == "ana"
 
 
-async def test_the_receipt_is_kept_with_the_move_or_not_at_all(store: Store) -> None:
+async def test_a_receipt_is_saved_with_its_transition_or_not_at_all(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     stale, order, receipt = await store.orders.get("o-1"), await store.orders.get("o-1"), a_receipt()
     order.dispatch("ana", by=WORKER)
@@ -198,7 +198,7 @@ async def test_pages_hold_every_order_once_newest_first(store: Store) -> None:
     assert seen == [f"o-{number}" for number in reversed(range(7))]
 
 
-async def test_pages_can_be_narrowed(store: Store) -> None:
+async def test_lists_are_filtered(store: Store) -> None:
     await store.kept("o-1", to_ana)
     await store.kept("o-2", Order.cancel)
     third = await store.kept("o-3")
@@ -209,7 +209,7 @@ async def test_pages_can_be_narrowed(store: Store) -> None:
     assert await store.orders.list(OrderFilter(created_after=third.created_at), 10) == []
 
 
-async def test_only_what_waits_for_longer_is_overdue_oldest_first(store: Store) -> None:
+async def test_overdue_orders_are_listed_oldest_first(store: Store) -> None:
     await store.kept("o-1", to_ana)
     await store.kept("o-2")
     await store.kept("o-3")
@@ -219,7 +219,7 @@ async def test_only_what_waits_for_longer_is_overdue_oldest_first(store: Store) 
     assert list(await store.orders.overdue(60, 10)) == []
 
 
-async def test_rivalling_claims_share_no_event_and_skip_no_head(store: Store) -> None:
+async def test_concurrent_claims_share_no_event_and_keep_the_order(store: Store) -> None:
     for number in range(4):
         await store.kept(f"o-{number}", Order.cancel)
 
@@ -242,7 +242,7 @@ async def test_a_later_event_waits_until_the_earlier_one_is_published(store: Sto
         assert [m.sequence for m in claim.messages] == [2]
 
 
-async def test_a_relay_that_dies_gives_its_claim_back(store: Store) -> None:
+async def test_the_claim_of_a_killed_relay_is_released(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
 
     with pytest.raises(ConnectionResetError):
@@ -254,7 +254,7 @@ async def test_a_relay_that_dies_gives_its_claim_back(store: Store) -> None:
         assert len(await store.published()) == 1
 
 
-async def test_a_refused_event_is_kept_for_later_and_blocks_no_other_order(store: Store) -> None:
+async def test_a_refused_event_is_retried_later_and_blocks_no_other_order(store: Store) -> None:
     await store.orders.add(an_order("o-1"))
     await store.orders.add(an_order("o-2"))
 
@@ -265,7 +265,7 @@ async def test_a_refused_event_is_kept_for_later_and_blocks_no_other_order(store
     assert "o-2" not in [m.order_id for m in await store.published()]
 
 
-def test_the_database_refuses_money_that_is_no_number(clean_database: str) -> None:
+def test_the_database_refuses_amounts_that_are_not_numbers(clean_database: str) -> None:
     insert = "insert into orders (id, price, tax, final_price) values ('o-1', 'NaN', 0, 'NaN')"
     with (
         psycopg.connect(clean_database) as connection,

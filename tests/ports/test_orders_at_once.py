@@ -1,4 +1,4 @@
-"""Many orders written in the same moment: together where PostgreSQL can, and each with an outcome of its own."""
+"""Orders written at the same time: batched in one statement, each with its own result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def kinds(outcomes: Sequence[Outcome]) -> list[type | None]:
     return [None if outcome is None else type(outcome) for outcome in outcomes]
 
 
-async def test_orders_that_come_together_are_kept_each_with_its_event(store: Store) -> None:
+async def test_orders_of_a_batch_are_saved_each_with_its_event(store: Store) -> None:
     prices = {f"o-{number:03}": Decimal(number + 1) / 100 for number in range(150)}
 
     added = await asyncio.gather(*(store.orders.add(an_order(id, price=str(of))) for id, of in prices.items()))
@@ -64,7 +64,7 @@ async def test_orders_that_come_together_are_kept_each_with_its_event(store: Sto
     assert sorted(message.order_id for message in await store.published()) == sorted(prices)
 
 
-async def test_an_id_that_is_taken_hurts_nobody_else(store: Store) -> None:
+async def test_an_existing_id_fails_only_its_own_caller(store: Store) -> None:
     await store.orders.add(an_order("o-5", price="1"))
 
     added = await asyncio.gather(*(store.orders.add(an_order(f"o-{number}")) for number in range(10)))
@@ -74,7 +74,7 @@ async def test_an_id_that_is_taken_hurts_nobody_else(store: Store) -> None:
     assert len(await store.published()) == 10
 
 
-async def test_each_move_among_many_has_an_outcome_of_its_own(store: Store) -> None:
+async def test_each_transition_of_a_batch_has_its_own_result(store: Store) -> None:
     moved, stale, busy, done, at_work = await kept(store, "moved", "stale", "busy", "done", "at-work")
     await store.orders.save(dispatched(at_work, "carla"))
     other = await store.orders.get("stale")
@@ -99,7 +99,7 @@ async def test_each_move_among_many_has_an_outcome_of_its_own(store: Store) -> N
     ]
 
 
-async def test_of_many_orders_at_once_one_gets_the_driver(store: Store) -> None:
+async def test_of_many_concurrent_orders_one_gets_the_driver(store: Store) -> None:
     waiting = await kept(store, *(f"o-{number}" for number in range(10)))
 
     outcomes = await all_of(*(store.orders.save(dispatched(order, "ana"), a_receipt()) for order in waiting))
@@ -109,7 +109,7 @@ async def test_of_many_orders_at_once_one_gets_the_driver(store: Store) -> None:
     assert statuses.count(Status.DISPATCHED) == 1
 
 
-async def test_of_many_who_read_the_same_order_one_moves_it(store: Store) -> None:
+async def test_of_many_transitions_of_the_same_version_one_is_saved(store: Store) -> None:
     await kept(store, "o-1")
     readers = [await store.orders.get("o-1") for _ in range(10)]
     givings = (dispatched(order, f"driver-{number}") for number, order in enumerate(readers))
@@ -120,8 +120,8 @@ async def test_of_many_who_read_the_same_order_one_moves_it(store: Store) -> Non
     assert (await store.orders.get("o-1")).version == 2
 
 
-async def test_a_refused_move_leaves_no_receipt(store: Store) -> None:
-    """Or the next try of its message would take the order for handled."""
+async def test_a_refused_transition_leaves_no_receipt(store: Store) -> None:
+    """Otherwise the message's next delivery would find its event applied."""
     stale, busy, at_work, moved = await kept(store, "stale", "busy", "at-work", "moved")
     await store.orders.save(dispatched(at_work, "ana"))
     await store.orders.save(dispatched(await store.orders.get("stale"), "bia"))
@@ -136,7 +136,7 @@ async def test_a_refused_move_leaves_no_receipt(store: Store) -> None:
     assert [await store.inbox.outcome(receipt) for receipt in receipts] == [None, None, "dispatched"]
 
 
-async def test_many_are_one_commit(orders: PostgresOrders, clean_database: str) -> None:
+async def test_a_batch_is_one_commit(orders: PostgresOrders, clean_database: str) -> None:
     await asyncio.gather(*(orders.add(an_order(f"o-{number:02}")) for number in range(40)))
     read = await asyncio.gather(*(orders.get(f"o-{number:02}") for number in range(40)))
     await asyncio.gather(*(orders.save(dispatched(order, f"d-{order.id}"), a_receipt()) for order in read))
@@ -148,8 +148,10 @@ async def test_many_are_one_commit(orders: PostgresOrders, clean_database: str) 
     assert commits == {"PENDING": 1, "DISPATCHED": 1}
 
 
-async def test_what_the_database_refuses_hurts_nobody_else(orders: PostgresOrders, clean_database: str) -> None:
-    """The last line of defence: what the domain would never let through."""
+async def test_a_row_refused_by_the_database_fails_only_its_own_caller(
+    orders: PostgresOrders, clean_database: str
+) -> None:
+    """Values that the domain refuses already."""
     impossible = an_order("bad")
     impossible.final_price += 1
 
@@ -161,12 +163,12 @@ async def test_what_the_database_refuses_hurts_nobody_else(orders: PostgresOrder
         assert connection.execute("select aggregate_id from outbox order by 1").fetchall() == [("o-1",), ("o-2",)]
 
 
-async def test_a_row_that_is_locked_holds_up_its_own_caller_alone(orders: PostgresOrders, clean_database: str) -> None:
+async def test_a_locked_row_delays_only_its_own_caller(orders: PostgresOrders, clean_database: str) -> None:
     for number in range(4):
         await orders.add(an_order(f"o-{number}"))
     read = [await orders.get(f"o-{number}") for number in range(4)]
-    with psycopg.connect(clean_database) as somebody:
-        somebody.execute("select from orders where id = 'o-2' for update")
+    with psycopg.connect(clean_database) as locker:
+        locker.execute("select from orders where id = 'o-2' for update")
         saving = [asyncio.create_task(orders.save(dispatched(order, f"d-{order.id}"), a_receipt())) for order in read]
         await eventually(
             lambda: [one.done() for one in saving] == [True, True, False, True], within=3
@@ -184,8 +186,8 @@ async def late(orders: PostgresOrders) -> Order:
     return await orders.get("o-late")
 
 
-async def test_a_deadlock_over_drivers_fails_nobody(orders: PostgresOrders, clean_database: str) -> None:
-    """Ours waits for a driver that another transaction has given, and that one for a driver that ours has given."""
+async def test_a_deadlock_over_drivers_fails_no_caller(orders: PostgresOrders, clean_database: str) -> None:
+    """Our statement waits for a driver that another transaction assigned, and that one for a driver of ours."""
     for id in ("o-1", "o-2", "theirs-1", "theirs-2"):
         await orders.add(an_order(id))
     read = [await orders.get("o-1"), await orders.get("o-2")]

@@ -1,4 +1,4 @@
-"""Whose orders are whose: in lists, and in the history, in memory and in PostgreSQL."""
+"""Filtering of lists and of the history by owner, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.ports.stores import Store, store
 __all__ = ["store"]
 
 ORDERS = {"o-1": ("ana", "x"), "o-2": ("ana", None), "o-3": ("bea", "y"), "o-4": (None, None), "o-5": ("bea", None)}
-"""Id -> customer, and the driver who has it."""
+"""Customer and driver by order id."""
 
 
 async def settled(store: Store) -> None:
@@ -30,20 +30,20 @@ async def settled(store: Store) -> None:
         (None, ["o-1", "o-2", "o-3", "o-4", "o-5"]),
         (Owner("ana"), ["o-1", "o-2"]),
         (Owner("bea"), ["o-3", "o-5"]),
-        (Owner("nobody"), []),
+        (Owner("unknown"), []),
         (Owner(driver_id="x"), ["o-1"]),
         (Owner("bea", "x"), ["o-1", "o-3", "o-5"]),
         (Owner(), []),
     ],
 )
-async def test_a_list_has_the_owners_and_no_others(store: Store, owner: Owner | None, seen: list[str]) -> None:
+async def test_a_list_has_only_the_owners_orders(store: Store, owner: Owner | None, seen: list[str]) -> None:
     await settled(store)
     assert sorted(order.id for order in await store.orders.list(OrderFilter(owner=owner), 10)) == seen
     for id in ORDERS:
         assert (await store.orders.get(id)).is_of(owner) is (id in seen)
 
 
-async def test_pages_of_ones_own(store: Store) -> None:
+async def test_pages_of_an_owners_orders(store: Store) -> None:
     await settled(store)
     seen: list[str] = []
     before = None
@@ -55,7 +55,7 @@ async def test_pages_of_ones_own(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "told"),
+    ("owner", "expected"),
     [
         (Owner("ana"), ["o-1 created", "o-1 dispatched", "o-2 created", "o-1 redispatched", "o-1 dispatched"]),
         (Owner(driver_id="x"), ["o-1 dispatched", "o-1 redispatched"]),
@@ -63,16 +63,16 @@ async def test_pages_of_ones_own(store: Store) -> None:
         (Owner(), []),
     ],
 )
-async def test_the_history_tells_of_the_owners_and_no_others(store: Store, owner: Owner, told: list[str]) -> None:
+async def test_the_history_has_only_the_owners_transitions(store: Store, owner: Owner, expected: list[str]) -> None:
     await settled(store)
-    await transition_order(store.orders, "o-1", Order.redispatch, by="people", done=lambda _: False)
+    await transition_order(store.orders, "o-1", Order.redispatch, by="dispatcher", done=lambda _: False)
     await transition_order(store.orders, "o-1", dispatch_to("z"), by="worker", done=lambda _: False)
     page = await store.history.after(HistoryCursor(0, 0), HistoryFilter(owner=owner), 100)
-    said = [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in page.entries]
-    assert said == told
+    described = [f"{entry.order_id} {entry.kind.value.removeprefix('orders.')}" for entry in page.entries]
+    assert described == expected
 
 
-async def test_how_many_orders_of_a_customer_are_not_over(store: Store) -> None:
+async def test_counts_the_unfinished_orders_of_a_customer(store: Store) -> None:
     await settled(store)
     assert [await store.orders.count_open(name, 10) for name in ("ana", "bea", "caio")] == [2, 2, 0]
     assert await store.orders.count_open("ana", 1) == 1

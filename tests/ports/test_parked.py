@@ -1,4 +1,4 @@
-"""What every `Parked` promises, in memory and in PostgreSQL."""
+"""The contract of `Parked`, in memory and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def parked(request: pytest.FixtureRequest) -> AsyncGenerator[Parked]:
 async def park(
     parked: Parked, *names: str, queue: str = DISPATCH_QUEUE, error: Exception | None = None
 ) -> list[ParkedMessage]:
-    """Park one event for each name; what a person sees then."""
+    """Park one event for each name; the list of parked messages then."""
     for name in names:
         headers = {EVENT_ID: f"e-{name}", AGGREGATE_ID: name, ATTEMPT: "2"}
         await parked.add(Delivery(queue, name.encode(), headers), HandlingFailure.of(error or OrderNotFound(name)))
@@ -52,7 +52,7 @@ async def park(
 
 
 async def replayed(parked: Parked, answer: GoFleetError | None = None) -> list[Delivery]:
-    """Everything that was requested, as it goes to the broker, which answers so."""
+    """Replay all requested messages to a broker with this response; the deliveries."""
     async with parked.claiming(MANY) as claim:
         await claim.settle([answer] * len(claim.deliveries))
         return list(claim.deliveries)
@@ -72,7 +72,7 @@ async def stages(parked: Parked, ids: Sequence[int]) -> list[Stage]:
     ],
     ids=["plain", "empty", "NUL and no text", "large, lone surrogates"],
 )
-async def test_whatever_arrives_can_be_parked_shown_and_replayed(parked: Parked, delivery: Delivery) -> None:
+async def test_any_delivery_can_be_parked_shown_and_replayed(parked: Parked, delivery: Delivery) -> None:
     await parked.add(delivery, HandlingFailure.of(Malformed("no event: \x00 \ud800")))
 
     assert await parked.count() == 1
@@ -98,7 +98,7 @@ async def test_what_is_shown_of_a_message_is_bounded(parked: Parked) -> None:
     assert len(group.detail) <= 520
 
 
-async def test_a_parked_message_tells_what_it_is_and_why_it_is_here(parked: Parked) -> None:
+async def test_a_parked_message_has_its_event_and_its_failure(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
 
     assert message == ParkedMessage(
@@ -155,7 +155,7 @@ async def test_messages_are_found_by_queue_cause_fingerprint_and_stage(parked: P
     assert await found(ParkedFilter(stage=Stage.REPLAYED)) == [lost.id]
 
 
-async def test_failures_of_one_sort_are_one_group_the_largest_first(parked: Parked) -> None:
+async def test_equal_failures_are_one_group_the_largest_first(parked: Parked) -> None:
     [broken] = await park(parked, "broken", error=Malformed("no JSON"))
     lost = await park(parked, "a", "b", "c")
     await parked.request(lost[0].id)
@@ -169,7 +169,7 @@ async def test_failures_of_one_sort_are_one_group_the_largest_first(parked: Park
     assert len(await parked.groups(EVERYTHING, 1)) == 1
 
 
-async def test_a_replay_that_was_asked_for_twice_happens_once(parked: Parked) -> None:
+async def test_a_replay_requested_twice_happens_once(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
 
     first, again = [await parked.request(message.id) for _ in range(2)]
@@ -182,7 +182,7 @@ async def test_a_replay_that_was_asked_for_twice_happens_once(parked: Parked) ->
     assert await parked.count() == 0
 
 
-async def test_while_the_broker_is_away_a_request_stands(parked: Parked) -> None:
+async def test_a_request_is_kept_while_the_broker_is_unavailable(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
     await parked.request(message.id)
 
@@ -192,7 +192,7 @@ async def test_while_the_broker_is_away_a_request_stands(parked: Parked) -> None
     assert len(await replayed(parked)) == 1
 
 
-async def test_what_the_broker_refuses_waits_for_people_and_shows_why(parked: Parked) -> None:
+async def test_a_refused_replay_stays_parked_with_the_reason(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
     await parked.request(message.id)
 
@@ -204,7 +204,7 @@ async def test_what_the_broker_refuses_waits_for_people_and_shows_why(parked: Pa
     assert (await parked.request(message.id)).error is None
 
 
-async def test_who_dies_over_a_claim_gives_it_back(parked: Parked) -> None:
+async def test_the_claim_of_a_killed_relay_is_released(parked: Parked) -> None:
     [message] = await park(parked, "o-1")
     await parked.request(message.id)
 
@@ -216,7 +216,7 @@ async def test_who_dies_over_a_claim_gives_it_back(parked: Parked) -> None:
     assert len(await replayed(parked)) == 1
 
 
-async def test_rivalling_claims_share_no_message_and_take_the_oldest_request_first(parked: Parked) -> None:
+async def test_concurrent_claims_share_no_message_and_take_the_oldest_request_first(parked: Parked) -> None:
     ids = [message.id for message in await park(parked, "a", "b", "c")]
     for id in reversed(ids):
         await parked.request(id)
@@ -227,7 +227,7 @@ async def test_rivalling_claims_share_no_message_and_take_the_oldest_request_fir
     assert bodies == [[b"c", b"b"], [b"a"]]
 
 
-async def test_many_are_replayed_only_if_they_are_as_many_as_expected(parked: Parked) -> None:
+async def test_a_group_is_replayed_only_if_it_has_the_expected_size(parked: Parked) -> None:
     lost = [message.id for message in await park(parked, "a", "b", "c")]
     [broken] = await park(parked, "broken", error=Malformed("no JSON"))
     await parked.request(lost[0])
@@ -244,7 +244,7 @@ async def test_many_are_replayed_only_if_they_are_as_many_as_expected(parked: Pa
     await parked.request_all(which, 0)
 
 
-async def test_of_two_who_ask_for_the_same_many_one_is_told_that_they_are_gone(parked: Parked) -> None:
+async def test_of_two_requests_for_the_same_group_one_is_refused(parked: Parked) -> None:
     await park(parked, *(f"o-{n}" for n in range(50)))
 
     ended = await asyncio.gather(*(parked.request_all(EVERYTHING, 50) for _ in range(2)), return_exceptions=True)
@@ -253,7 +253,7 @@ async def test_of_two_who_ask_for_the_same_many_one_is_told_that_they_are_gone(p
     assert len(await replayed(parked)) == 50
 
 
-async def test_what_nobody_here_consumes_is_not_replayed_nor_is_anything_with_it(parked: Parked) -> None:
+async def test_a_message_of_an_unknown_queue_is_not_replayed_nor_its_group(parked: Parked) -> None:
     [ours] = await park(parked, "ours")
     [foreign] = await park(parked, "foreign", queue="elsewhere")
 
@@ -265,7 +265,7 @@ async def test_what_nobody_here_consumes_is_not_replayed_nor_is_anything_with_it
     assert await stages(parked, [ours.id, foreign.id]) == [Stage.WAITING, Stage.WAITING]
 
 
-async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_database: str) -> None:
+async def test_messages_requested_concurrently_are_counted_once(clean_database: str) -> None:
     async with (
         create_pool(clean_database, size=4, wait_seconds=5) as pool,
         await AsyncConnection.connect(clean_database) as rival,
@@ -285,7 +285,7 @@ async def test_what_somebody_else_takes_at_the_same_moment_is_not_counted(clean_
         assert await stages(parked, [first.id, second.id]) == [Stage.REPLAYED, Stage.WAITING]
 
 
-async def test_a_cause_of_a_newer_release_is_shown_as_a_failure(clean_database: str) -> None:
+async def test_an_unknown_cause_is_shown_as_a_failure(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         parked = PostgresParked(pool)
         await parked.add(Delivery("orders.created", b"{}"), HandlingFailure.of(RuntimeError("boom")))

@@ -87,7 +87,7 @@ async def test_a_position_of_an_unknown_driver_registers_it_on_duty(positions: P
     assert ana.name == "ana"
 
 
-async def test_no_more_candidates_than_asked_for_even_from_one_spot(positions: Positions) -> None:
+async def test_the_limit_holds_for_drivers_at_one_place(positions: Positions) -> None:
     await positions.update_positions([a_position(f"d-{number}") for number in range(100)])
 
     answers = await found(positions, a_search(limit=7))
@@ -122,7 +122,7 @@ async def test_a_claim_on_an_excluded_driver_is_released(positions: Positions) -
     assert await found(positions, a_search("o-2")) == ["ana"]
 
 
-async def test_a_claim_ends_by_itself(make: Make) -> None:
+async def test_a_claim_expires(make: Make) -> None:
     positions = make(50)
     await positions.update_positions([a_position("ana")])
     assert await found(positions, a_search("o-1")) == ["ana"]
@@ -205,7 +205,7 @@ async def test_a_busy_driver_is_not_found_wherever_it_moves_until_free(positions
     assert await found(positions, a_search("o-2")) == ["ana"]
 
 
-async def test_the_end_of_an_order_may_arrive_before_its_beginning(positions: Positions) -> None:
+async def test_a_drivers_events_may_arrive_in_reverse_order(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
 
     await positions.free("ana", "o-1", 3)
@@ -220,7 +220,7 @@ async def test_the_same_driver_may_be_given_the_same_order_again(positions: Posi
     await positions.occupy("ana", "o-1", 2)
     await positions.free("ana", "o-1", 3)
     await positions.occupy("ana", "o-1", 4)
-    await positions.free("ana", "o-1", 3)  # an old message, delivered again
+    await positions.free("ana", "o-1", 3)  # a redelivery
     await positions.occupy("ana", "o-1", 2)
 
     assert await found(positions, a_search("o-2")) == []
@@ -251,8 +251,8 @@ async def test_a_replayed_event_changes_nothing(positions: Positions) -> None:
     await positions.update_positions([a_position("ana")])
     beginning, end = partial(positions.occupy, "ana", "o-1", 2), partial(positions.free, "ana", "o-1", 3)
 
-    for news in (beginning, beginning, end, beginning, end, beginning):
-        await news()
+    for event in (beginning, beginning, end, beginning, end, beginning):
+        await event()
 
     assert await found(positions, a_search("o-2")) == ["ana"]
 

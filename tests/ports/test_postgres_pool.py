@@ -1,4 +1,4 @@
-"""What the pool prepares on each connection."""
+"""Session settings of the pool's connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each process may do in the database: exactly this, and nothing else."""
+"""The exact privileges of each process role in the database."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MAY: dict[str, dict[str, set[str]]] = {
     "request_counts": {"api": {"select", "insert", "delete"}},
     "deadlines": {"relay": {"select", "update"}},
 }
-"""Table -> role -> what it may do with some of its columns at least. A table that is not here fails the test."""
+"""Privileges by table and role, on some columns at least. A table missing here fails the test."""
 PAGE = (Path(__file__).resolve().parents[2] / "config" / "README.md").read_text(encoding="utf-8")
 SHOWN = ("api", "relay", "worker", "fleet")
 every_role = pytest.mark.parametrize("role", ORDER)
@@ -65,14 +65,14 @@ def as_process(database: str, role: str) -> Generator[psycopg.Connection]:
         yield connection
 
 
-def asked(connection: psycopg.Connection, query: str, *values: object) -> Any:
+def scalar(connection: psycopg.Connection, query: str, *values: object) -> Any:
     row = connection.execute(query.encode(), values).fetchone()
     assert row is not None
     return row[0]
 
 
 @every_role
-def test_each_role_may_do_with_each_table_what_is_written_here(as_owner: psycopg.Connection, role: str) -> None:
+def test_privileges_equal_the_table(as_owner: psycopg.Connection, role: str) -> None:
     tables = as_owner.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
     found = {table: {act for act in ACTS if may(as_owner, role, act, table)} for (table,) in tables}
 
@@ -90,24 +90,24 @@ def test_the_documented_privileges_are_exact() -> None:
 
 
 def may(connection: psycopg.Connection, role: str, act: str, table: str) -> bool:
-    """With some of its columns at least."""
+    """Whether the role has the privilege on some columns at least."""
     kind = "table" if act in {"delete", "truncate"} else "any_column"
-    return asked(connection, f"select has_{kind}_privilege(%s, %s, %s)", login_of(role), table, act)
+    return scalar(connection, f"select has_{kind}_privilege(%s, %s, %s)", login_of(role), table, act)
 
 
 @every_role
-def test_no_role_may_make_anything(as_owner: psycopg.Connection, role: str) -> None:
+def test_no_role_may_create_objects(as_owner: psycopg.Connection, role: str) -> None:
     for name in (login_of(role), group_of(role)):
-        assert not asked(as_owner, "select has_schema_privilege(%s, 'public', 'create')", name)
-        assert not asked(as_owner, "select has_database_privilege(%s, current_database(), 'create')", name)
-        assert not asked(as_owner, "select has_function_privilege(%s, 'grant_to_process_roles()', 'execute')", name)
+        assert not scalar(as_owner, "select has_schema_privilege(%s, 'public', 'create')", name)
+        assert not scalar(as_owner, "select has_database_privilege(%s, current_database(), 'create')", name)
+        assert not scalar(as_owner, "select has_function_privilege(%s, 'grant_to_process_roles()', 'execute')", name)
         power = "select rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls from pg_roles"
-        assert not asked(as_owner, f"{power} where rolname = %s", name)
-    assert not asked(as_owner, "select rolcanlogin from pg_roles where rolname = %s", group_of(role))
-    assert asked(as_owner, "select count(*) from pg_class where pg_get_userbyid(relowner) like 'gofleet\\_%%'") == 0
+        assert not scalar(as_owner, f"{power} where rolname = %s", name)
+    assert not scalar(as_owner, "select rolcanlogin from pg_roles where rolname = %s", group_of(role))
+    assert scalar(as_owner, "select count(*) from pg_class where pg_get_userbyid(relowner) like 'gofleet\\_%%'") == 0
 
 
-FOR_NOBODY = (
+REFUSED_TO_ALL = (
     "drop table orders",
     "truncate outbox",
     "create table mine (id integer)",
@@ -117,7 +117,7 @@ FOR_NOBODY = (
     "delete from order_log",
     "delete from orders",
     "update orders set price = 1",
-    "update orders set customer_id = 'somebody'",
+    "update orders set customer_id = 'ana'",
     "insert into order_log (order_id, became, version, at) values ('o', 'PENDING', 1, '2000-01-01')",
     "update outbox set payload = '{}'",
     "delete from schema_migrations",
@@ -164,15 +164,17 @@ REFUSED = {
 
 
 @every_role
-def test_what_is_not_its_work_is_refused(clean_database: str, role: str) -> None:
+def test_other_statements_are_refused(clean_database: str, role: str) -> None:
     with as_process(clean_database, role) as connection:
-        for statement in (*FOR_NOBODY, *REFUSED[role]):
+        for statement in (*REFUSED_TO_ALL, *REFUSED[role]):
             with pytest.raises(InsufficientPrivilege):
                 connection.execute(statement.encode())
 
 
 @every_role
-def test_the_start_notices_whatever_is_lacking(clean_database: str, as_owner: psycopg.Connection, role: str) -> None:
+def test_the_start_reports_every_missing_privilege(
+    clean_database: str, as_owner: psycopg.Connection, role: str
+) -> None:
     login = f"stranger_{uuid4().hex[:8]}"
     as_owner.execute(sql.SQL("create role {} login").format(sql.Identifier(login)))
     try:
@@ -190,22 +192,22 @@ def test_the_start_notices_whatever_is_lacking(clean_database: str, as_owner: ps
 
 
 @every_role
-def test_the_owner_and_the_roles_own_login_lack_nothing(clean_database: str, role: str) -> None:
+def test_the_owner_and_the_roles_login_have_all_privileges(clean_database: str, role: str) -> None:
     check_privileges(clean_database, ORDER)
     check_privileges(make_conninfo(clean_database, user=login_of(role)), [role])
 
 
-def test_a_schema_that_was_open_to_anybody_is_closed(as_owner: psycopg.Connection) -> None:
+def test_privileges_of_public_on_the_schema_are_revoked(as_owner: psycopg.Connection) -> None:
     as_owner.execute("grant create on schema public to public")
-    assert asked(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
+    assert scalar(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
 
     as_owner.execute("select grant_to_process_roles()")
 
-    assert not asked(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
+    assert not scalar(as_owner, "select has_schema_privilege('gofleet_api', 'public', 'create')")
 
 
-async def test_a_grant_that_is_taken_away_meanwhile_is_an_outage_and_no_fault_of_a_message(clean_database: str) -> None:
-    """So the message waits, and nobody is answered 500."""
+async def test_a_privilege_revoked_at_run_time_is_an_outage(clean_database: str) -> None:
+    """So that messages wait, and requests are answered with 503 instead of 500."""
     async with create_pool(make_conninfo(clean_database, user=login_of("worker")), size=1, wait_seconds=5) as pool:
         with pytest.raises(Unavailable, match="InsufficientPrivilege"):
             async with acquire(pool) as connection:

@@ -28,13 +28,13 @@ STATEMENTS = {
     "worker": "orders.get orders.save orders.save_many inbox.note inbox.outcome parked.add",
     "fleet": "orders.get orders.live drivers.list parked.add",
 }
-"""Role -> the statements of sql/queries that its adapters are asked for."""
+"""The statements of sql/queries that a role's adapters execute, by role."""
 AT_THE_START = "select name, digest from schema_migrations"
 every_role = pytest.mark.parametrize("role", ORDER)
 
 
 class Grant(NamedTuple):
-    """`column` is empty where it is of the whole table."""
+    """A privilege of a column, or of the whole table if `column` is empty."""
 
     privilege: str
     table: str
@@ -58,13 +58,13 @@ def connection(clean_database: str) -> Generator[psycopg.Connection]:
 
 
 def statements(connection: psycopg.Connection, role: str) -> list[str]:
-    """With null for every value."""
+    """The role's statements with null for every parameter."""
     found = [AT_THE_START]
     for word in STATEMENTS[role].split():
         file, _, name = word.partition(".")
         queries = Queries(file).statements
         found += queries.values() if name == "*" else [queries[name]]
-    if role != "fleet":  # whoever moves an order writes its history
+    if role != "fleet":  # a transition writes the history, by a trigger
         row = connection.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
         assert row is not None
         for columns in re.findall(r"insert into order_log \(([^)]*)\)", row[0]):
@@ -80,10 +80,10 @@ def grants(connection: psycopg.Connection, role: str) -> list[Grant]:
     return [Grant(*row) for row in found.fetchall()]
 
 
-def refused(connection: psycopg.Connection, role: str, asked: list[str]) -> list[str]:
-    """Those statements for which the role lacks a privilege."""
+def refused(connection: psycopg.Connection, role: str, executed: list[str]) -> list[str]:
+    """The statements for which the role lacks a privilege."""
     found: list[str] = []
-    for statement in asked:
+    for statement in executed:
         try:
             with connection.transaction(force_rollback=True):
                 connection.execute(sql.SQL("set local role {}").format(sql.Identifier(group_of(role))))
@@ -93,35 +93,35 @@ def refused(connection: psycopg.Connection, role: str, asked: list[str]) -> list
     return found
 
 
-def test_every_statement_is_somebodys() -> None:
-    """But for those by which people look at an installation, and by which a process looks at itself."""
+def test_every_statement_belongs_to_a_role() -> None:
+    """Except the statements of `gofleet verify`, of `gofleet doctor` and of the check of privileges."""
     files = {path.stem for path in (shipped("sql") / "queries").glob("*.sql")} - {"doctor", "privileges", "verify"}
     known = {f"{file}.{name}" for file in files for name in Queries(file).statements}
-    words = {word for asked in STATEMENTS.values() for word in asked.split()}
+    words = {word for listed in STATEMENTS.values() for word in listed.split()}
     whole = {each for each in known if f"{each.partition('.')[0]}.*" in words}
 
     assert known == whole | {word for word in words if not word.endswith("*")}
 
 
 @every_role
-def test_a_role_may_do_all_that_it_does(connection: psycopg.Connection, role: str) -> None:
+def test_the_grants_suffice_for_the_statements(connection: psycopg.Connection, role: str) -> None:
     assert refused(connection, role, statements(connection, role)) == []
 
 
 @every_role
-def test_without_any_of_its_grants_something_is_refused(connection: psycopg.Connection, role: str) -> None:
-    asked, idle = statements(connection, role), list[Grant]()
+def test_without_any_one_grant_a_statement_is_refused(connection: psycopg.Connection, role: str) -> None:
+    executed, idle = statements(connection, role), list[Grant]()
     assert len(grants(connection, role)) > 10
     for grant in grants(connection, role):
         with connection.transaction(force_rollback=True):
             connection.execute(grant.revoking(role))
-            if not refused(connection, role, asked):
+            if not refused(connection, role, executed):
                 idle.append(grant)
 
     assert idle == []
 
 
-def test_granting_again_restores_exactly_these(connection: psycopg.Connection) -> None:
+def test_granting_again_restores_the_exact_privileges(connection: psycopg.Connection) -> None:
     before = {role: sorted(grants(connection, role)) for role in ORDER}
     connection.execute("grant delete, select, update (outcome) on inbox to gofleet_api")
     connection.execute("revoke insert (id) on orders from gofleet_api")

@@ -112,8 +112,8 @@ async def test_a_publisher_redeclares_a_deleted_queue(bench: RabbitBench, vhost:
     async with RabbitPublisher(bench.server(), bench.topology) as publisher:
         assert await publisher.publish([a_message()]) == [None]
         await delete(vhost, DISPATCH_QUEUE)
-        [refusal] = await publisher.publish([a_message()])
-        assert isinstance(refusal, MessageRefused)
+        [refused] = await publisher.publish([a_message()])
+        assert isinstance(refused, MessageRefused)
         assert await publisher.publish([a_message()]) == [None]
     assert await bench.size(DISPATCH_QUEUE) == 1
 
@@ -209,7 +209,7 @@ async def test_foreign_properties_and_header_types_survive_a_retry(bench: Rabbit
         odd = aio_pika.Message(b"x", headers=headers, reply_to="answers", content_type="text/odd", priority=200)  # pyright: ignore[reportArgumentType]  # odd on purpose
         await channel.default_exchange.publish(odd, PREFIX + DISPATCH_QUEUE)
         await eventually(lambda: len(deliveries) == 2)
-        assert await answers.get(fail=False) is None  # nobody answers a message of ours
+        assert await answers.get(fail=False) is None  # no reply is sent to our message
     shown = {
         "number": "7", "float": "1.5", "none": "None", "bytes": "\ufffd", "list": "[1, 'a']", "table": "{'a': True}"
     }  # fmt: skip
@@ -259,8 +259,8 @@ def test_uses_the_shortest_sufficient_retry_queue_or_the_longest(seconds: float,
     assert Topology("p.").retry_queue(DISPATCH_QUEUE, seconds) == f"p.{DISPATCH_QUEUE}.retry.{tier}"
 
 
-async def test_a_nack_by_rabbitmq_counts_against_no_message(bench: RabbitBench, vhost: RabbitAddress) -> None:
-    """It answers with a nack, as after its disk was full; here because of an operator's limit."""
+async def test_a_nack_by_rabbitmq_counts_no_attempt(bench: RabbitBench, vhost: RabbitAddress) -> None:
+    """RabbitMQ sends a nack when its disk is full; here because of a policy's limit."""
     async with RabbitPublisher(bench.server(), bench.topology) as publisher:
         async with httpx.AsyncClient(auth=(vhost.user, vhost.password), timeout=20, trust_env=False) as http:
             policy = {"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 1}}

@@ -30,22 +30,22 @@ def leases(server: tuple[Redis, str]) -> RedisLeases:
     return RedisLeases(redis, prefix=prefix)
 
 
-async def told(server: tuple[Redis, str], section: str, name: str) -> Any:
+async def statistic(server: tuple[Redis, str], section: str, name: str) -> Any:
     return (await cast("Any", server[0]).info(section)).get(name)
 
 
 async def ran(server: tuple[Redis, str]) -> int:
-    return int((await told(server, "commandstats", "cmdstat_evalsha"))["calls"])
+    return int((await statistic(server, "commandstats", "cmdstat_evalsha"))["calls"])
 
 
 async def test_concurrent_calls_share_few_writes(server: tuple[Redis, str], leases: RedisLeases) -> None:
     await leases.acquire("warm", "a")
-    before = int(await told(server, "stats", "total_reads_processed"))
+    before = int(await statistic(server, "stats", "total_reads_processed"))
 
     answers = await asyncio.gather(*(leases.acquire(f"e-{number}", "a") for number in range(CALLERS)))
 
     assert answers == [Lease(LeaseState.ACQUIRED)] * CALLERS
-    assert int(await told(server, "stats", "total_reads_processed")) - before < CALLERS / 5
+    assert int(await statistic(server, "stats", "total_reads_processed")) - before < CALLERS / 5
 
 
 async def test_an_error_of_one_call_reaches_only_its_caller(server: tuple[Redis, str]) -> None:
@@ -68,7 +68,7 @@ async def test_reloads_an_unknown_script_without_repeating_the_calls_that_ran(
 ) -> None:
     redis, _ = server
     await cast("Any", redis).script_flush()
-    await leases.acquire("e-1", "a")  # which the server knows now, but no other
+    await leases.acquire("e-1", "a")  # loads one script only
     before = await ran(server)
 
     mine, _, other = await asyncio.gather(

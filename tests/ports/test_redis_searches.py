@@ -1,4 +1,4 @@
-"""A search among many drivers examines few of them, whatever became of an earlier claim."""
+"""A search among many drivers examines few of them, also after a claim of its own."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from gofleet.ports import Search
 from tests.makers import CENTRE, a_position
 from tests.ports.redises import SERVERS, a_client
 
-CROWD = 2000
-FEW = 100
+DRIVERS = 2000
+EXAMINED_MAX = 100
 SEARCH = Search("o-1", CENTRE, 5)
 
 
 @pytest.fixture(params=SERVERS)
-async def crowd(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Redis, RedisPositions]]:
+async def many(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Redis, RedisPositions]]:
     async with a_client(request, request.param) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=10_000)
         await positions.update_positions(
-            [a_position(f"d-{number}", metres_north=2 * number) for number in range(CROWD)]
+            [a_position(f"d-{number}", metres_north=2 * number) for number in range(DRIVERS)]
         )
         yield redis, positions
 
 
-async def looked_at(redis: Redis) -> int:
-    """Drivers since the server started."""
+async def examined(redis: Redis) -> int:
+    """Drivers examined since the server started."""
     return int((await cast("Any", redis).info("commandstats"))["cmdstat_hmget"]["calls"])
 
 
-async def test_a_search_among_many_drivers_examines_few(crowd: tuple[Redis, RedisPositions]) -> None:
-    redis, positions = crowd
-    before = await looked_at(redis)
+async def test_a_search_among_many_drivers_examines_few(many: tuple[Redis, RedisPositions]) -> None:
+    redis, positions = many
+    before = await examined(redis)
 
     found = await positions.claim_nearest(SEARCH)
 
     assert [one.driver_id for one in found] == [f"d-{number}" for number in range(5)]
-    assert await looked_at(redis) - before < FEW
+    assert await examined(redis) - before < EXAMINED_MAX
 
 
-@pytest.mark.parametrize("fate", ["excluded", "busy", "off duty"])
+@pytest.mark.parametrize("change", ["excluded", "busy", "off duty"])
 async def test_a_repeated_search_without_its_claimed_driver_examines_few(
-    crowd: tuple[Redis, RedisPositions], fate: str
+    many: tuple[Redis, RedisPositions], change: str
 ) -> None:
-    redis, positions = crowd
+    redis, positions = many
     [first, *_] = await positions.claim_nearest(SEARCH)
-    if fate == "busy":
+    if change == "busy":
         await positions.occupy(first.driver_id, "o-2", 2)
-    if fate == "off duty":
+    if change == "off duty":
         await positions.register(Driver(first.driver_id, "Off duty", on_duty=False))
-    before = await looked_at(redis)
+    before = await examined(redis)
 
-    found = await positions.claim_nearest(replace(SEARCH, exclude=("d-0",) if fate == "excluded" else ()))
+    found = await positions.claim_nearest(replace(SEARCH, exclude=("d-0",) if change == "excluded" else ()))
 
     assert [one.driver_id for one in found] == [f"d-{number}" for number in range(1, 6)]
-    assert await looked_at(redis) - before < FEW
+    assert await examined(redis) - before < EXAMINED_MAX

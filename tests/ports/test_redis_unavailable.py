@@ -43,7 +43,7 @@ def every_act(redis: Redis) -> dict[str, Callable[[], Awaitable[object]]]:
 
 
 def looks(positions: RedisPositions) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Those that only read, on any server that answers."""
+    """The read operations."""
     return {
         "nearest": lambda: positions.nearest(CENTRE, 5, 5),
         "within": lambda: positions.within(AreaQuery(BoundingBox(-1, -1, 1, 1))),
@@ -64,7 +64,7 @@ def mute_port() -> Generator[int]:
 
 @pytest.fixture
 async def valkey() -> AsyncGenerator[Valkey]:
-    """One of our own, to be broken."""
+    """A private server that a test may stop."""
     server = Valkey(durable=False)
     await server.start()
     try:
@@ -116,7 +116,7 @@ async def test_a_read_only_server_is_unavailable(valkey: Valkey, unused_tcp_port
     async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
         await redis.replicaof(HOST, str(unused_tcp_port))  # pyright: ignore[reportUnknownMemberType]
         acts = every_act(redis)
-        reading = {"release", "claim_nearest"}  # where there is nothing to write
+        reading = {"release", "claim_nearest"}  # they write nothing here
         for writing in [act for act in acts if act not in reading and not act.startswith("look")]:
             with pytest.raises(Unavailable):
                 await acts[writing]()

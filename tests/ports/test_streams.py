@@ -41,7 +41,7 @@ class Seen:
 
 
 async def test_foreign_entries_are_delivered_unchanged(bench: StreamsBench) -> None:
-    """So that they end where people see them, instead of staying pending for ever."""
+    """So that they are parked instead of staying pending without end."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
     async with Redis(port=bench.port) as redis:
@@ -91,12 +91,12 @@ async def bench_is_empty(bench: StreamsBench) -> bool:
 
 
 async def test_a_nack_does_not_count_towards_the_delivery_limit(bench: StreamsBench) -> None:
-    """Every new release of the worker gives messages back; that must not park them."""
+    """Each restart of a worker nacks messages, which must not park them."""
 
-    begun: list[str] = []
+    started: list[str] = []
 
     async def forever(delivery: Delivery) -> Outcome:
-        begun.append(delivery.event_id)
+        started.append(delivery.event_id)
         await asyncio.Event().wait()
         return ACK
 
@@ -107,7 +107,7 @@ async def test_a_nack_does_not_count_towards_the_delivery_limit(bench: StreamsBe
             bench.consumer(grace_seconds=0.01) as (consumer, _),
             consumer.consuming(DISPATCH_QUEUE, forever, concurrency=1, prefetch=2),
         ):
-            await eventually(lambda release=release: len(begun) > release)
+            await eventually(lambda release=release: len(started) > release)
     seen = Seen()
     async with bench.consumer() as (consumer, _), consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=2):
         await eventually(lambda: len(seen.deliveries) == 2)
@@ -153,7 +153,7 @@ async def test_a_silent_redis_is_unavailable_in_time(bench: StreamsBench) -> Non
 
 
 async def test_a_server_that_is_not_redis_is_logged_and_retried(bench: StreamsBench) -> None:
-    """A wrong type of key, as from another program: an outage with a reason, not an end."""
+    """A key of a wrong type, as from another program, is an outage with a reason and does not end the consumer."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
     async with Redis(port=bench.port) as redis, bench.consumer() as (consumer, _):

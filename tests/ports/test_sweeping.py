@@ -1,4 +1,4 @@
-"""Announcing again what still waits, forgetting what is over, and who holds what: in memory and in PostgreSQL."""
+"""The contract of the sweeper's and the reconciler's queries: re-publishing, pruning, unfinished orders."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.ports.test_orders import a_receipt, to_ana
 __all__ = ["store"]
 
 AT_ONCE = -1.0
-"""Seconds after which an order is announced again, for tests that do not care about time."""
+"""Seconds after which an order is re-published, for tests that do not depend on time."""
 LATER = 3600.0
 
 
-async def test_an_order_that_waits_is_announced_again_under_an_id_of_its_own(store: Store) -> None:
+async def test_a_waiting_order_is_republished_with_a_new_event_id(store: Store) -> None:
     await store.kept("o-1")
     [created] = await store.published()
 
@@ -44,14 +44,14 @@ async def test_an_order_that_waits_is_announced_again_under_an_id_of_its_own(sto
     assert (await store.orders.get("o-1")).version == 1
 
 
-async def test_only_what_has_waited_long_enough_is_announced_again(store: Store) -> None:
+async def test_an_order_is_republished_only_after_the_delay(store: Store) -> None:
     await store.kept("o-1")
     await store.published()
 
     assert await store.orders.republish_pending(LATER, 10) == []
 
 
-async def test_what_is_not_even_published_once_is_not_announced_again(store: Store) -> None:
+async def test_an_order_with_an_unpublished_event_is_not_republished(store: Store) -> None:
     await store.kept("o-1")
 
     assert await store.orders.republish_pending(AT_ONCE, 10) == []
@@ -60,9 +60,9 @@ async def test_what_is_not_even_published_once_is_not_announced_again(store: Sto
     assert await store.orders.republish_pending(AT_ONCE, 10) == []
 
 
-async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
+async def test_only_waiting_orders_are_republished(store: Store) -> None:
     await store.kept("dispatched", to_ana)
-    await store.kept("by-hand", escalate)
+    await store.kept("manual", escalate)
     await store.kept("cancelled", Order.cancel)
     await store.kept("delivered", dispatch_to("bia"), Order.deliver)
     await store.kept("waiting")
@@ -71,7 +71,7 @@ async def test_only_waiting_orders_are_announced_again(store: Store) -> None:
     assert await store.orders.republish_pending(AT_ONCE, 10) == ["waiting"]
 
 
-async def test_of_sweepers_at_once_one_announces_an_order(clean_database: str) -> None:
+async def test_concurrent_sweepers_republish_an_order_once(clean_database: str) -> None:
     async with create_pool(clean_database, size=6, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for number in range(20):
@@ -83,7 +83,7 @@ async def test_of_sweepers_at_once_one_announces_an_order(clean_database: str) -
         assert sorted(order_id for each in rounds for order_id in each) == [f"o-{number:02}" for number in range(20)]
 
 
-async def test_a_move_after_the_announcement_is_announced_behind_it(store: Store) -> None:
+async def test_a_later_transition_is_published_after_the_republished_event(store: Store) -> None:
     await store.kept("o-1")
     await store.published()
     await store.orders.republish_pending(AT_ONCE, 10)
@@ -97,8 +97,8 @@ async def test_a_move_after_the_announcement_is_announced_behind_it(store: Store
     ]
 
 
-async def test_an_announced_order_is_moved_by_who_read_it_before(store: Store) -> None:
-    """The sweeper touches the row, not the version: it takes the order from nobody who is at work on it."""
+async def test_republishing_does_not_change_the_version(store: Store) -> None:
+    """A worker that read the order before can still save it."""
     order = await store.kept("o-1")
     await store.published()
     await store.orders.republish_pending(AT_ONCE, 10)
@@ -109,7 +109,7 @@ async def test_an_announced_order_is_moved_by_who_read_it_before(store: Store) -
     assert (await store.orders.get("o-1")).driver_id == "ana"
 
 
-async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_anew(clean_database: str) -> None:
+async def test_the_delay_doubles_and_starts_again_after_a_redispatch(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         await orders.add(an_order("o-1"))
@@ -132,7 +132,7 @@ async def test_each_announcement_waits_twice_as_long_and_a_redispatch_begins_ane
         assert await orders.oldest_pending_seconds() < 60
 
 
-async def test_published_events_are_forgotten_in_time_and_no_others(store: Store) -> None:
+async def test_published_events_are_pruned_in_time_and_no_others(store: Store) -> None:
     await store.kept("published", to_ana)
     await store.published()
     await store.kept("waiting")
@@ -146,11 +146,11 @@ async def test_published_events_are_forgotten_in_time_and_no_others(store: Store
     assert await store.outbox.prune(0, 2) == 2
     assert await store.outbox.prune(0, 100) == 1
     assert await store.outbox.prune(0, 100) == 0
-    # What was refused is still there; memory offers it again at once, PostgreSQL after a pause.
+    # The refused event is kept; memory offers it again at once, PostgreSQL after a pause.
     assert {message.order_id for message in await store.published()} - {"refused"} == {"late"}
 
 
-async def test_receipts_are_forgotten_in_time(store: Store) -> None:
+async def test_receipts_are_pruned_in_time(store: Store) -> None:
     receipts = [a_receipt() for _ in range(3)]
     for receipt in receipts:
         await store.inbox.record(receipt, "dispatched")
@@ -162,7 +162,7 @@ async def test_receipts_are_forgotten_in_time(store: Store) -> None:
 
 
 @pytest.mark.parametrize("page", [1, 2, 10])
-async def test_live_orders_are_listed_once_with_their_drivers(store: Store, page: int) -> None:
+async def test_unfinished_orders_are_listed_once_with_their_drivers(store: Store, page: int) -> None:
     await store.kept("o-1", dispatch_to("ana"))
     await store.kept("o-2", dispatch_to("bia"), Order.redispatch, dispatch_to("eva"))
     await store.kept("o-3", dispatch_to("cai"), Order.deliver)
@@ -190,7 +190,7 @@ async def test_a_repeated_command_is_applied_once(store: Store) -> None:
 
 
 def _let_wait(conninfo: str, seconds: float) -> None:
-    """All orders have waited for so long, and all their news was published."""
+    """Age all orders by these seconds, with all their events published."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute("update outbox set published_at = now()")
         connection.execute("update orders set pending_since = now() - %s * interval '1 second'", (seconds,))

@@ -1,4 +1,4 @@
-"""`python -m tests.rights`: writes who may do what at RabbitMQ and Redis under config/."""
+"""`python -m tests.rights`: writes the permissions at RabbitMQ and Redis under config/."""
 
 from tests.rights.files import ROOT, made
 

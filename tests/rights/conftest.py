@@ -1,4 +1,4 @@
-"""Valkey and Redis, each started as compose.yaml starts its own."""
+"""Valkey and Redis, each started as in compose.yaml."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from gofleet.embedded import running
-from tests.rights.valkeys import PASSWORDS, Guarded, start
+from tests.rights.valkeys import PASSWORDS, ContainerValkey, start
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis-server"])
-def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Guarded]:
+def container_valkey(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[ContainerValkey]:
     acl = tmp_path_factory.mktemp("run") / "valkey" / "users.acl"
     done = start(acl, PASSWORDS, "env")
     assert (done.returncode, done.stderr) == (0, "")
@@ -21,5 +23,5 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert not [secret for secret in PASSWORDS.values() if secret in acl.read_text()]
     name = str(request.param)
     binary = None if name == "valkey" else Path(shutil.which(name) or "")
-    with running(server := Guarded(acl, binary)):
+    with running(server := ContainerValkey(acl, binary)):
         yield server

@@ -1,4 +1,4 @@
-"""What is committed under config/ of who may do what at RabbitMQ and Redis, as the code makes it today."""
+"""The committed files of permissions at RabbitMQ and Redis, and those that the code generates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def made() -> dict[str, str]:
-    """Text by path, for the settings that compose.yaml leaves as they are."""
+    """Generated text by path, with the default settings."""
     defaults = load({}, dotenv=None)
     return {
         "config/rabbitmq/definitions.json": json.dumps(definitions(topology(defaults)), indent=2) + "\n",
@@ -22,6 +22,6 @@ def made() -> dict[str, str]:
 
 
 def committed(path: str) -> str:
-    """As it is in the working tree; empty if it is not there."""
+    """The file in the working tree; empty if it does not exist."""
     file = ROOT / path
     return file.read_text(encoding="utf-8") if file.is_file() else ""

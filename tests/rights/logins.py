@@ -1,4 +1,4 @@
-"""The roles' own users on the servers of the tests, with the rights that are committed for them."""
+"""The roles' users on the tests' servers, with the committed permissions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gofleet.embedded import RabbitAddress, ValkeyAddress
 from tests.services import HTTP_SECONDS
 
 Logins = dict[str, dict[str, str]]
-"""Role -> what its process is told by the environment, and the others are not."""
+"""Environment variables of each role's process only, by role."""
 
 
 @contextmanager
 def rabbit_logins(rabbit: RabbitAddress, topology: Topology) -> Generator[Logins]:
-    """Imports exchange, queues and users, as an operator does; the users are gone after the block, the rest goes with
+    """Import exchange, queues and users as an operator does; the users are deleted after the block, the rest with
     the virtual host. `topology` has a prefix, by which users of several tests differ."""
     imported = definitions(topology, rabbit.vhost)
     logins = Logins()
@@ -45,22 +45,22 @@ def rabbit_logins(rabbit: RabbitAddress, topology: Topology) -> Generator[Logins
 
 @contextmanager
 def redis_logins(valkey: ValkeyAddress, prefix: str, *, streams: bool = False) -> Generator[Logins]:
-    """The users of `NAME_PREFIX=prefix` on a server that is there for others, too; gone after the block."""
+    """The users of `NAME_PREFIX=prefix` on a shared server, deleted after the block."""
     users = acl_users(prefix, f"{prefix}gofleet:", streams=streams)
     logins = Logins()
-    with Redis(valkey.host, valkey.port) as people:
+    with Redis(valkey.host, valkey.port) as admin:
         for one in users:
             password = token_urlsafe()
             _, name, *rules = one.line().split()
-            people.execute_command("ACL", "SETUSER", name, "reset", *rules, f">{password}")  # pyright: ignore[reportUnknownMemberType]
+            admin.execute_command("ACL", "SETUSER", name, "reset", *rules, f">{password}")  # pyright: ignore[reportUnknownMemberType]
             logins[name.removeprefix(prefix)] = {"REDIS_USER": name, "REDIS_PASSWORD": password}
         try:
             yield logins
         finally:
-            people.execute_command("ACL", "DELUSER", *(one.user for one in users))  # pyright: ignore[reportUnknownMemberType]
+            admin.execute_command("ACL", "DELUSER", *(one.user for one in users))  # pyright: ignore[reportUnknownMemberType]
 
 
 def merged(*all_logins: Logins) -> Logins:
-    """Of each role all that any of them has."""
+    """All variables of each role."""
     roles = {role for logins in all_logins for role in logins}
     return {role: {name: one for each in all_logins for name, one in each.get(role, {}).items()} for role in roles}

@@ -1,4 +1,4 @@
-"""In containers every role has its own user at RabbitMQ and Valkey, and both servers get all of them."""
+"""In compose.yaml every role has its own user at RabbitMQ and Valkey, and both servers get all passwords."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_role_and_the_operators_have_their_own_password() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_rabbitmq_is_given_what_the_role_looks_for(role: str) -> None:
+def test_a_role_and_rabbitmq_have_the_same_password(role: str) -> None:
     environment = {name: value for name, value in SERVICES[role].environment.items() if value is not None}
     settings = load(environment, dotenv=None)
     given = json.loads((ROOT / "config/rabbitmq/definitions.json").read_text())
@@ -41,7 +41,7 @@ def test_rabbitmq_is_given_what_the_role_looks_for(role: str) -> None:
     assert given == definitions(replace(topology(settings), declared_by_us=True), settings.broker.vhost)
 
 
-def test_rabbitmq_starts_by_the_files_that_are_there() -> None:
+def test_rabbitmq_starts_with_the_mounted_files() -> None:
     service = SERVICES["rabbitmq"]
     script, folder = (service.entrypoint or [])[-2:]
     mounts = {mount.target: Path(mount.source) for mount in service.volumes if mount.type == "bind"}
@@ -71,13 +71,13 @@ def test_each_role_and_the_operators_have_their_own_redis_password() -> None:
 
 
 @pytest.mark.parametrize("role", USING_REDIS)
-def test_redis_is_given_what_the_role_uses(role: str) -> None:
+def test_a_role_and_redis_have_the_same_password(role: str) -> None:
     environment = {name: value for name, value in SERVICES[role].environment.items() if value is not None}
 
     assert acl(load(environment, dotenv=None)) == (ROOT / "config/valkey/users.acl").read_text()
 
 
-def test_redis_starts_by_the_files_that_are_there() -> None:
+def test_redis_starts_with_the_mounted_files() -> None:
     service = SERVICES["redis"]
     script, file = (service.entrypoint or [])[-2:]
     mounts = {mount.target: Path(mount.source) for mount in service.volumes if mount.type == "bind"}

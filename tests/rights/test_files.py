@@ -23,7 +23,7 @@ def test_the_definitions_are_what_the_command_prints(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out) == json.loads(committed("config/rabbitmq/definitions.json"))
 
 
-def test_the_command_goes_by_the_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_uses_the_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in {"NAME_PREFIX": "a+b.", "RETRY_TIERS_SECONDS": "7", "RABBITMQ_VHOST": "town"}.items():
         monkeypatch.setenv(name, value)
 

@@ -20,13 +20,13 @@ from gofleet.embedded import Postgres, RabbitMQ, Valkey, ValkeyAddress
 from tests.free_ports import port_from
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.rights.logins import Logins, merged, rabbit_logins, redis_logins
-from tests.rights.valkeys import PASSWORDS, Guarded
+from tests.rights.valkeys import PASSWORDS, ContainerValkey
 from tests.services import a_vhost
 from tests.waiting import eventually
 
 ROLES = ("fleet", "relay", "worker", "api")
 SETTINGS = {"LIMITS": "on", "LIMIT_PEER_RATE": "0.1", "LIMIT_PEER_BURST": "10000", "WORKER_MAX_ATTEMPTS": "2"}
-"""A bucket that is never full again, so that it can be seen."""
+"""A rate so low that a bucket stays visible."""
 
 
 def environment(postgres: Postgres, database: str, redis: ValkeyAddress) -> dict[str, str]:
@@ -46,17 +46,17 @@ def environment(postgres: Postgres, database: str, redis: ValkeyAddress) -> dict
 
 
 @contextmanager
-def refusing_nothing(people: Any, prefix: str) -> Generator[None]:
-    """Else a role might live with a refusal that nobody sees."""
-    people.execute_command("ACL", "LOG", "RESET")
+def refusing_nothing(admin: Any, prefix: str) -> Generator[None]:
+    """Assert that Redis refused no command of a role within the block: roles may ignore errors."""
+    admin.execute_command("ACL", "LOG", "RESET")
     yield
-    ours = [one for one in people.acl_log() if str(one["username"]).startswith(prefix)]
-    # FastStream offers its name, and does not mind: no rule can allow it that Redis 7.0 would take.
+    ours = [one for one in admin.acl_log() if str(one["username"]).startswith(prefix)]
+    # FastStream sets a client name and ignores the error: no ACL rule of Redis 7.0 can allow it.
     assert [one for one in ours if one["object"] != "client|setinfo"] == []
 
 
-def buckets(people: Any) -> list[bytes]:
-    return list(people.scan_iter("gofleet:bucket:*"))
+def buckets(admin: Any) -> list[bytes]:
+    return list(admin.scan_iter("gofleet:bucket:*"))
 
 
 @asynccontextmanager
@@ -72,8 +72,8 @@ async def until(town: Town, order: str, status: str) -> None:
     await eventually(reached, within=60, every=0.1)
 
 
-async def lives_with_and_without_a_fleet(installation: Installation) -> None:
-    """Dispatched, delivered, and with the fleet killed retried until people have it."""
+async def works_with_and_without_a_fleet(installation: Installation) -> None:
+    """One order is dispatched and delivered; without the fleet another is escalated to manual dispatch."""
     fleet, *_ = installation.start(*ROLES)
     async with a_town(installation) as town:
         await town.add_drivers(2)
@@ -90,9 +90,13 @@ async def lives_with_and_without_a_fleet(installation: Installation) -> None:
 
 
 async def test_with_the_files_of_the_containers(
-    guarded: Guarded, rabbit_server: RabbitMQ, postgres_server: Postgres, clean_database: str, tmp_path: Path
+    container_valkey: ContainerValkey,
+    rabbit_server: RabbitMQ,
+    postgres_server: Postgres,
+    clean_database: str,
+    tmp_path: Path,
 ) -> None:
-    at, people = guarded.address, PASSWORDS["ADMIN_PASSWORD"]
+    at, admin = container_valkey.address, PASSWORDS["ADMIN_PASSWORD"]
     at_redis: Logins = {
         role: {"REDIS_USER": role, "REDIS_PASSWORD": PASSWORDS[f"{role.upper()}_PASSWORD"]}
         for role in ("api", "worker", "fleet")
@@ -100,14 +104,14 @@ async def test_with_the_files_of_the_containers(
     with (
         a_vhost(rabbit_server) as rabbit,
         rabbit_logins(rabbit, Topology()) as at_rabbit,
-        Redis(at.host, at.port, password=people) as redis,
+        Redis(at.host, at.port, password=admin) as redis,
     ):
         where = {"RABBITMQ_HOST": rabbit.host, "AMQP_PORT": str(rabbit.port), "RABBITMQ_VHOST": rabbit.vhost}
         given = environment(postgres_server, clean_database, at) | where
         with refusing_nothing(redis, ""), an_installation(given, tmp_path, merged(at_rabbit, at_redis)) as started:
-            await lives_with_and_without_a_fleet(started)
+            await works_with_and_without_a_fleet(started)
             assert set(started.stop().values()) == {0}
-        assert buckets(redis), "the api has counted nobody"
+        assert buckets(redis), "the api has counted no request"
 
 
 @pytest.mark.parametrize("server", ["valkey_server", "redis_server"])
@@ -118,26 +122,26 @@ async def test_with_events_in_streams(
     prefix = "streams."
     with (
         redis_logins(at.address, prefix, streams=True) as logins,
-        Redis(at.address.host, at.address.port) as people,
-        refusing_nothing(people, prefix),
+        Redis(at.address.host, at.address.port) as admin,
+        refusing_nothing(admin, prefix),
     ):
         more = {"BROKER": "redis", "NAME_PREFIX": prefix}
         given = environment(postgres_server, clean_database, at.address) | more
         with an_installation(given, tmp_path, logins) as started:
-            await lives_with_and_without_a_fleet(started)
+            await works_with_and_without_a_fleet(started)
             async with a_town(started) as town:
-                await parked_and_replayed(town, people, StreamNames(f"{prefix}gofleet:").stream(DISPATCH_QUEUE))
+                await parked_and_replayed(town, admin, StreamNames(f"{prefix}gofleet:").stream(DISPATCH_QUEUE))
             assert set(started.stop().values()) == {0}
 
 
-async def parked_and_replayed(town: Town, people: Redis, stream: str) -> None:
-    """What nobody can read is given up, put back by a relay, and given up again."""
+async def parked_and_replayed(town: Town, admin: Redis, stream: str) -> None:
+    """A malformed message is parked, replayed by a relay, and parked again."""
 
     async def parked(state: str) -> bool:
         answer = await town.http.get("/api/v1/parked", params={"state": state})
         return len(answer.raise_for_status().json()["items"]) == 1
 
-    people.xadd(stream, {"x": "nobody can read it"})
+    admin.xadd(stream, {"x": "malformed"})
     await eventually(lambda: parked("waiting"), within=60, every=0.1)
     wish: dict[str, object] = {"filter": {}, "expected_count": 1}
     assert (await town.http.post("/api/v1/parked/replay", json=wish)).is_success

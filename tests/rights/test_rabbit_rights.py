@@ -26,8 +26,8 @@ from tests.services import HTTP_SECONDS, a_vhost
 from tests.waiting import eventually
 
 TOPOLOGY = Topology("rights.")
-EVERYBODY = ("relay", "worker", "fleet")
-everybody = pytest.mark.parametrize("role", EVERYBODY)
+CONSUMERS = ("relay", "worker", "fleet")
+every_consumer = pytest.mark.parametrize("role", CONSUMERS)
 Act = Callable[[AbstractChannel], Awaitable[object]]
 
 
@@ -48,7 +48,7 @@ def named(name: str) -> str:
 
 
 async def refused(vhost: RabbitAddress, login: dict[str, str], act: Act) -> bool:
-    """Whether RabbitMQ says that this user may not do it."""
+    """Whether RabbitMQ refuses it to this user."""
     who = replace(vhost, user=login["RABBITMQ_USER"], password=login["RABBITMQ_PASSWORD"])
     async with await aio_pika.connect(who.url) as connection:
         channel = await connection.channel()
@@ -81,7 +81,7 @@ QUEUES = [name for queue in (DISPATCH_QUEUE, FLEET_QUEUE) for name in (queue, pa
 OWN = {"relay": set[str](), "worker": set(QUEUES[:2]), "fleet": set(QUEUES[2:])}
 
 
-@everybody
+@every_consumer
 @pytest.mark.parametrize("queue", [*QUEUES, f"{DISPATCH_QUEUE}.retry.1s", f"{FLEET_QUEUE}.retry.120s"])
 async def test_a_role_reads_its_own_queues_and_no_other(
     vhost: RabbitAddress, logins: Logins, role: str, queue: str
@@ -89,16 +89,16 @@ async def test_a_role_reads_its_own_queues_and_no_other(
     assert await refused(vhost, logins[role], consuming(queue)) == (queue not in OWN[role])
 
 
-@everybody
+@every_consumer
 async def test_only_the_relay_may_publish_events(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     act = publishing(named("orders"), events.ORDERS_CREATED)
 
     assert await refused(vhost, logins[role], act) == (role != "relay")
 
 
-@everybody
+@every_consumer
 async def test_every_role_may_publish_to_a_queue_by_its_name(vhost: RabbitAddress, logins: Logins, role: str) -> None:
-    """More than a retry or a replay needs: as SECURITY.md says."""
+    """More than a retry or a replay needs, as SECURITY.md states."""
     assert not await refused(vhost, logins[role], publishing("", named(DISPATCH_QUEUE)))
 
 
@@ -112,13 +112,13 @@ TAMPERING: dict[str, Act] = {
 }
 
 
-@everybody
+@every_consumer
 @pytest.mark.parametrize("act", TAMPERING.values(), ids=TAMPERING)
 async def test_no_role_may_declare_or_delete(vhost: RabbitAddress, logins: Logins, role: str, act: Act) -> None:
     assert await refused(vhost, logins[role], act)
 
 
-@everybody
+@every_consumer
 async def test_no_role_may_change_bindings(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     async def unbind(channel: AbstractChannel) -> None:
         underlay = await channel.get_underlay_channel()
@@ -132,7 +132,7 @@ async def test_no_role_may_change_bindings(vhost: RabbitAddress, logins: Logins,
     assert await refused(vhost, logins[role], purge) == (role != "fleet")  # it could as well consume all of it
 
 
-@everybody
+@every_consumer
 def test_no_role_may_use_the_management_api(vhost: RabbitAddress, logins: Logins, role: str) -> None:
     auth = (logins[role]["RABBITMQ_USER"], logins[role]["RABBITMQ_PASSWORD"])
 
@@ -187,7 +187,7 @@ async def test_without_declaring_a_role_names_what_is_missing_and_resumes_once_i
 
 
 async def test_imported_definitions_equal_our_declarations(vhost: RabbitAddress, logins: Logins) -> None:
-    """Else a role with RABBITMQ_DECLARE=on would refuse to start beside the others."""
+    """Otherwise a role with RABBITMQ_DECLARE=on would not start beside the others."""
     async with RabbitPublisher(RabbitServer(vhost.host, vhost.port, vhost.user, vhost.password, vhost.vhost), TOPOLOGY):
         pass
 

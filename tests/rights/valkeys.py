@@ -1,4 +1,4 @@
-"""Servers of the Redis kind that start as compose.yaml starts theirs: by config/valkey/start.sh and its ACL."""
+"""Valkey and Redis servers started as in compose.yaml: by config/valkey/start.sh with its ACL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rights.files import ROOT
 
 START = ROOT / "config/valkey/start.sh"
 PASSWORDS = {
-    "ADMIN_PASSWORD": "people",
+    "ADMIN_PASSWORD": "operators",
     "API_PASSWORD": "with spaces, a tab\t and \\backslash\\",
     "WORKER_PASSWORD": """q"uo'te & $HOME `x` #>< {"a": 1}""",
     "FLEET_PASSWORD": "Größe 🚚 %s %%",
@@ -35,8 +35,8 @@ def start(
     )
 
 
-class Guarded(Valkey):
-    """One that reads an ACL file; people log in as PASSWORDS has it."""
+class ContainerValkey(Valkey):
+    """A server with an ACL file and the passwords of PASSWORDS."""
 
     def __init__(self, acl: Path, binary: Path | None) -> None:
         super().__init__(durable=False, binary=binary)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is cut off, or falls silent, is noticed in time."""
+"""PostgreSQL disconnected, frozen or read-only: every call raises `Unavailable` in time, and recovers afterwards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def through_a_proxy(conninfo: str) -> AsyncGenerator[tuple[Pool, Proxy]]:
             yield pool, proxy
 
 
-async def test_a_server_that_falls_silent_is_unavailable_and_found_again(clean_database: str) -> None:
+async def test_a_frozen_server_is_unavailable_and_recovers(clean_database: str) -> None:
     async with through_a_proxy(clean_database) as (pool, proxy):
         orders = PostgresOrders(pool)
         await orders.add(an_order("o-1"))
@@ -62,8 +62,8 @@ async def test_a_server_that_falls_silent_is_unavailable_and_found_again(clean_d
         await eventually(answers, within=20)
 
 
-async def test_a_claim_on_a_silent_server_ends(clean_database: str) -> None:
-    """Also in the middle of a transaction, where the answer to a rollback would be waited for as well."""
+async def test_a_claim_on_a_frozen_server_ends(clean_database: str) -> None:
+    """Also within a transaction, where the rollback would wait too."""
     async with through_a_proxy(clean_database) as (pool, proxy):
         await PostgresOrders(pool).add(an_order("o-1"))
 
@@ -100,7 +100,7 @@ async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_databa
         assert not outcome.counted
 
 
-async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> None:
+async def test_a_slow_response_is_no_outage(clean_database: str) -> None:
     async with (
         create_pool(clean_database, size=1, wait_seconds=1, answer_seconds=2) as pool,
         pool.connection() as connection,
@@ -109,7 +109,7 @@ async def test_waiting_for_a_slow_answer_is_no_silence(clean_database: str) -> N
         await connection.execute("select 1")
 
 
-async def test_connections_that_died_in_the_pool_bother_nobody(clean_database: str) -> None:
+async def test_broken_connections_in_the_pool_are_replaced(clean_database: str) -> None:
     async with through_a_proxy(clean_database) as (pool, proxy):
         orders = PostgresOrders(pool)
         await orders.add(an_order("o-1"))
@@ -120,7 +120,7 @@ async def test_connections_that_died_in_the_pool_bother_nobody(clean_database: s
             await orders.get("o-1")
 
 
-async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_database: str) -> None:
+async def test_calls_succeed_as_soon_as_the_server_is_back(clean_database: str) -> None:
     async with through_a_proxy(clean_database) as (pool, proxy):
         orders = PostgresOrders(pool)
         await orders.add(an_order("o-1"))
@@ -143,25 +143,25 @@ async def test_a_server_that_was_away_is_found_as_soon_as_it_is_back(clean_datab
 
 
 async def test_a_standby_is_unavailable_for_orders(clean_database: str) -> None:
-    """As after a failover that moved the primary away from where we are connected."""
+    """As after a failover that made the connected server a standby."""
     standby = make_conninfo(clean_database, options="-c default_transaction_read_only=on")
     async with create_pool(standby, size=1, wait_seconds=1) as pool:
         with pytest.raises(Unavailable):
             await PostgresOrders(pool).add(an_order("o-1"))
 
 
-async def test_a_claim_that_the_server_gave_up_is_unavailable(clean_database: str) -> None:
-    """As for a relay that was frozen while it waited for the broker."""
+async def test_a_claim_ended_by_the_server_is_unavailable(clean_database: str) -> None:
+    """As for a relay that was frozen while it waited for the broker's confirmation."""
     impatient = make_conninfo(clean_database, options="-c idle_in_transaction_session_timeout=50")
     async with create_pool(impatient, size=1, wait_seconds=1) as pool:
         await PostgresOrders(pool).add(an_order("o-1"))
         with pytest.raises(Unavailable):
             async with PostgresOutbox(pool).claiming(10) as claim:
-                await eventually(partial(_nobody_holds, clean_database))
+                await eventually(partial(_no_idle_transaction, clean_database))
                 await claim.settle([None])
 
 
-async def _nobody_holds(conninfo: str) -> bool:
+async def _no_idle_transaction(conninfo: str) -> bool:
     """Whether no transaction is idle in this database."""
     query = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
