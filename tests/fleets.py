@@ -13,10 +13,10 @@ from gofleet.testing.positions import MemoryPositions
 
 
 @dataclass
-class ToldFleet:
+class RecordingFleet:
     """A fleet that records what it receives, or is unavailable."""
 
-    away: bool = False
+    unavailable: bool = False
     drivers: list[Driver] = field(default_factory=list[Driver])
     positions: list[Position] = field(default_factory=list[Position])
     map: MemoryPositions = field(default_factory=MemoryPositions)
@@ -60,5 +60,5 @@ class ToldFleet:
         return await self.map.locate(driver_ids)
 
     def _answer(self) -> None:
-        if self.away:
+        if self.unavailable:
             raise FleetUnavailable("no answer from 10.1.2.3", retry_after_seconds=2.5)

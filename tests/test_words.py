@@ -14,8 +14,8 @@ from tests.words import (
     duplicates,
     exemptions,
     main,
-    rows,
     sources,
+    suite,
     unused_exemptions,
 )
 
@@ -24,6 +24,10 @@ EXEMPTIONS_MAX = 20
 
 def test_names_and_prose_of_the_product_have_no_retired_word() -> None:
     assert [str(finding) for finding in check(sources())] == []
+
+
+def test_names_and_prose_of_the_tests_have_no_retired_word() -> None:
+    assert [str(finding) for finding in check(suite())] == []
 
 
 def test_pages_recipes_and_deployment_files_have_no_retired_word() -> None:
@@ -37,7 +41,7 @@ def test_every_public_name_is_defined_in_one_module() -> None:
 def test_exemptions_are_few_explained_and_needed() -> None:
     assert len(exemptions()) <= EXEMPTIONS_MAX
     assert [each.found for each in exemptions() if len(each.reason.split()) < 4] == []
-    assert unused_exemptions([*sources(), *documents()]) == []
+    assert unused_exemptions([*sources(), *suite(), *documents()]) == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +57,7 @@ def test_exemptions_are_few_explained_and_needed() -> None:
     ],
 )
 def test_finds_a_retired_name(source: str, line: int, word: str) -> None:
-    assert [(each.line, each.found) for each in check_text(source, "gofleet/made_up.py", rows())] == [(line, word)]
+    assert [(each.line, each.found) for each in check_text(source, "gofleet/made_up.py")] == [(line, word)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def test_finds_a_retired_name(source: str, line: int, word: str) -> None:
     ],
 )
 def test_finds_retired_prose(source: str, line: int, word: str) -> None:
-    found = [(each.line, each.found) for each in check_text(source, "gofleet/made_up.py", rows())]
+    found = [(each.line, each.found) for each in check_text(source, "gofleet/made_up.py")]
 
     assert (line, word) in found
 
@@ -78,15 +82,13 @@ def test_leaves_contracts_and_code_alone() -> None:
     )
     page = "The problem `overcrowded`.\n```bash\ncurl /everybody # whoever\n```\n"
 
-    assert check_text(source, "gofleet/made_up.py", rows()) == []
-    assert check_text(page, "made_up.md", rows()) == []
+    assert check_text(source, "gofleet/made_up.py") == []
+    assert check_text(page, "made_up.md") == []
 
 
 @pytest.mark.parametrize("path", ["made_up.md", "justfile", "compose.yaml", "config/made_up.toml"])
 def test_finds_retired_prose_in_documents(path: str) -> None:
-    assert check_text("# One.\n\n# Nobody does.\n", path, rows()) == [
-        Finding(path, 3, "Nobody", "no caller, no client, none")
-    ]
+    assert check_text("# One.\n\n# Nobody does.\n", path) == [Finding(path, 3, "Nobody", "no caller, no client, none")]
 
 
 def test_finds_a_public_name_in_two_modules(tmp_path: Path) -> None:
@@ -100,17 +102,20 @@ def test_finds_a_public_name_in_two_modules(tmp_path: Path) -> None:
 
 
 def test_retired_words_put_back_are_found_in_a_tree(tmp_path: Path) -> None:
-    """One name, one sentence and one page, in a repository of their own."""
+    """One name, one sentence, one page and one test, in a repository of their own."""
     package = tmp_path / "gofleet"
     package.mkdir()
     (package / "door.py").write_text('"""Whoever enters."""\n', encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_made_up.py").write_text("def test_nobody_waits(): ...\n", encoding="utf-8")
     (tmp_path / "README.md").write_text("Orders in hand.\n", encoding="utf-8")
 
-    found = check([*sources(tmp_path), *documents(tmp_path)], tmp_path)
+    found = check([*sources(tmp_path), *suite(tmp_path), *documents(tmp_path)], tmp_path)
 
     assert [(each.path, each.found) for each in found] == [
         ("gofleet/door.py", "door"),
         ("gofleet/door.py", "Whoever"),
+        ("tests/test_made_up.py", "test_nobody_waits"),
         ("README.md", "in hand"),
     ]
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping and hoping."""
+"""Waiting for a condition, without a fixed sleep."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Checker of the project's vocabulary: retired words in names and prose, and public names defined twice.
 
 `python -m tests.words [PATH ...]` lists what it finds, `file:line: word -> replacement`; without a path it reads the
-product and its documents. The rows and the exceptions are in tests/words.toml.
+product, its tests and its documents. The rows and the exceptions are in tests/words.toml.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "words.toml"
 GENERATED = ("gofleet/adapters/grpc/pb/*",)
 DOCUMENTS = ("*.md", "justfile", "compose.yaml", "Dockerfile", "config/**/*", "sql/queries/*.sql", "proto/*.proto")
+CHECKER = ("tests/words.py", "tests/test_words.py")
 UNREAD = ("*.venv/*", "*/node_modules/*", "*/.git/*", "*/dist/*")
 
 
@@ -57,9 +59,10 @@ class Finding:
         return f"{self.path}:{self.line}: {self.found!r} -> {self.replacement}"
 
 
-def rows(table: Path = TABLE) -> list[Row]:
+@cache
+def rows() -> list[Row]:
     """The rows of the table. Name patterns match whole words of a name (`_` and capitals separate them)."""
-    read = tomllib.loads(table.read_text(encoding="utf-8"))
+    read = tomllib.loads(TABLE.read_text(encoding="utf-8"))
     names = [
         Row("name", re.compile(rf"(?<![A-Za-z0-9])(?:{pattern})(?![A-Za-z0-9])"), replacement)
         for pattern, replacement in read["name"].items()
@@ -71,15 +74,22 @@ def rows(table: Path = TABLE) -> list[Row]:
     return names + prose
 
 
-def exemptions(table: Path = TABLE) -> list[Exemption]:
+@cache
+def exemptions() -> list[Exemption]:
     """The exceptions of the table, each with its reason."""
-    return [Exemption(**each) for each in tomllib.loads(table.read_text(encoding="utf-8")).get("exception", [])]
+    return [Exemption(**each) for each in tomllib.loads(TABLE.read_text(encoding="utf-8")).get("exception", [])]
 
 
 def sources(root: Path = ROOT) -> list[Path]:
     """The product's modules, without generated code."""
     every = sorted((root / "gofleet").rglob("*.py"))
     return [path for path in every if not _matches(path.relative_to(root), GENERATED)]
+
+
+def suite(root: Path = ROOT) -> list[Path]:
+    """The tests' modules, without this checker, which has to contain retired words."""
+    every = sorted((root / "tests").rglob("*.py"))
+    return [path for path in every if not _matches(path.relative_to(root), CHECKER)]
 
 
 def documents(root: Path = ROOT) -> list[Path]:
@@ -90,30 +100,26 @@ def documents(root: Path = ROOT) -> list[Path]:
 
 def check(paths: Iterable[Path], root: Path = ROOT) -> list[Finding]:
     """Every retired word in these files that no exception allows."""
-    table, allowed = rows(), exemptions()
     return [
         finding
         for path in paths
-        for finding in check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)), table)
-        if not any(_allows(each, finding) for each in allowed)
+        for finding in _check_file(path, root)
+        if not any(_allows(each, finding) for each in exemptions())
     ]
 
 
-def check_text(text: str, path: str, table: list[Row]) -> list[Finding]:
-    """Every retired word of one file, whose suffix tells its kind."""
+def check_text(text: str, path: str) -> list[Finding]:
+    """Every retired word of one file, whose kind follows from its suffix."""
     if path.endswith(".py"):
-        return [*_names(text, path, table), *_prose(_python_prose(text), path, table)]
-    return list(_prose(_document_prose(text, Path(path).suffix), path, table))
+        nodes = list(ast.walk(ast.parse(text)))
+        return [*_names(nodes, path), *_prose(_python_prose(text, nodes), path)]
+    return list(_prose(_document_prose(text, Path(path).suffix), path))
 
 
 def unused_exemptions(paths: Iterable[Path], root: Path = ROOT) -> list[Exemption]:
     """The exceptions that nothing needs any more."""
-    table, listed = rows(), list(paths)
-    findings = [
-        finding
-        for path in listed
-        for finding in check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)), table)
-    ]
+    listed = list(paths)
+    findings = [finding for path in listed for finding in _check_file(path, root)]
     twice = _defined_twice([path for path in listed if path.suffix == ".py"], root)
     return [
         each
@@ -126,6 +132,11 @@ def duplicates(paths: Iterable[Path], root: Path = ROOT) -> dict[str, list[str]]
     """Public classes and functions that two modules or more define, with the modules; without the exceptions."""
     allowed = {each.found for each in exemptions()}
     return {name: modules for name, modules in _defined_twice(paths, root).items() if name not in allowed}
+
+
+@cache
+def _check_file(path: Path, root: Path) -> list[Finding]:
+    return check_text(path.read_text(encoding="utf-8"), str(path.relative_to(root)))
 
 
 def _allows(exemption: Exemption, finding: Finding) -> bool:
@@ -145,18 +156,21 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
     return any(fnmatch(str(path), pattern) or fnmatch(f"/{path}", pattern) for pattern in patterns)
 
 
-def _names(text: str, path: str, table: list[Row]) -> Iterator[Finding]:
-    stem = Path(path).stem
-    for line, name in [(1, stem), *_defined(ast.parse(text))]:
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-        for row in table:
-            if row.kind == "name" and (row.pattern.search(name) or row.pattern.search(snake)):
-                yield Finding(path, line, name, row.replacement)
+def _names(nodes: Iterable[ast.AST], path: str) -> Iterator[Finding]:
+    for line, name in [(1, Path(path).stem), *_defined(nodes)]:
+        for row in _rows_of_name(name):
+            yield Finding(path, line, name, row.replacement)
 
 
-def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
+@cache
+def _rows_of_name(name: str) -> list[Row]:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return [row for row in rows() if row.kind == "name" and (row.pattern.search(name) or row.pattern.search(snake))]
+
+
+def _defined(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Names that the module gives: functions, classes, parameters, variables, attributes, import aliases."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield node.lineno, node.name
@@ -172,12 +186,12 @@ def _defined(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 pass
 
 
-def _python_prose(text: str) -> Iterator[tuple[int, str]]:
+def _python_prose(text: str, nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Comments, docstrings and every other literal of two words or more, line by line."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string.lstrip("# ")
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
             for number, line in enumerate(node.value.split("\n")):
                 yield node.lineno + number, line
@@ -200,17 +214,20 @@ def _document_prose(text: str, suffix: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _prose(lines: Iterable[tuple[int, str]], path: str, table: list[Row]) -> Iterator[Finding]:
-    for number, line in lines:
-        for row in table:
-            if row.kind == "prose" and (found := row.pattern.search(line)):
-                yield Finding(path, number, found[0], row.replacement)
+def _prose(numbered: Iterable[tuple[int, str]], path: str) -> Iterator[Finding]:
+    lines = list(numbered)
+    whole = "\n".join(line for _, line in lines)
+    for row in rows():
+        if row.kind == "prose" and row.pattern.search(whole):  # one search instead of one for each line
+            for number, line in lines:
+                if found := row.pattern.search(line):
+                    yield Finding(path, number, found[0], row.replacement)
 
 
 def main(arguments: list[str]) -> int:
     """Lists the findings; 1 if there are any."""
     chosen = [Path(each).resolve() for each in arguments] or [ROOT]
-    paths = [path for path in (*sources(), *documents()) if any(path.is_relative_to(each) for each in chosen)]
+    paths = [path for path in (*sources(), *suite(), *documents()) if any(path.is_relative_to(each) for each in chosen)]
     findings = sorted(set(check(paths)), key=lambda each: (each.path, each.line))
     twice = {
         name: places

@@ -110,7 +110,7 @@ where kind = 'event'
 group by aggregate_id, seq having count(*) > 1;
 
 -- name: failed_events
-select event_id::text, format('%%s of %%s was given up after %%s attempts: %%s',
+select event_id::text, format('%%s of %%s failed after %%s attempts: %%s',
                               event_type, aggregate_id, attempts, coalesce(error, 'no reason given'))
 from outbox where published_at is null and failed_at is not null
 order by id;

@@ -121,7 +121,7 @@ async def settled(world: World) -> None:
 @asynccontextmanager
 async def serving_all(world: World) -> AsyncGenerator[httpx.AsyncClient]:
     stop = asyncio.Event()
-    feed = asyncio.create_task(world.tail.run(stop))
+    feed = asyncio.create_task(world.feed.run(stop))
     app = api_app(world.api(), authenticator=Authenticator(authenticate))
     async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
         async with httpx.AsyncClient(base_url=listening.url, timeout=10) as client:

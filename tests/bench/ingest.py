@@ -16,7 +16,7 @@ from tests.bench.load import Load, NewOrders, in_own_process, send
 from tests.bench.outcomes import Outcome
 from tests.bench.peer import a_peer
 from tests.bench.servers import Bench, Measured
-from tests.journeys.installation import START_SECONDS, Running
+from tests.journeys.installation import START_SECONDS, RoleProcess
 from tests.waiting import eventually
 
 CASE = "ingest"
@@ -100,7 +100,7 @@ async def measure(at: Bench) -> list[Figure]:
     return _figures(one, two, peer, *ceilings)
 
 
-def _launched(measured: Measured, port: int) -> Running:
+def _launched(measured: Measured, port: int) -> RoleProcess:
     """An api; side by side, each is given its ports, for until it listens another would take them for free."""
     metrics_port = free_port("127.0.0.1", port + 5_000)
     return measured.installation.launch("api", WEB_SERVER_PORT=str(port), METRICS_PORT=str(metrics_port))

@@ -17,7 +17,7 @@ from tests.bench.figures import Aim, Figure, ratio
 from tests.bench.load import CENTRE, in_own_process
 from tests.bench.queues import forget
 from tests.bench.servers import Bench, Measured
-from tests.journeys.installation import Running
+from tests.journeys.installation import RoleProcess
 from tests.waiting import eventually
 
 CASE = "search"
@@ -52,7 +52,7 @@ class _Fleet:
     size: int
     reach: int
     measured: Measured
-    process: Running
+    process: RoleProcess
     found: list[CallResult] = field(default_factory=list[CallResult])
     bare: list[float] = field(default_factory=list[float])
 

@@ -81,7 +81,7 @@ async def _check(collector: Collector, orders: int) -> None:
 
 
 async def _off_micros() -> float:
-    """Microseconds for what a request does of it when nobody collects."""
+    """Microseconds of tracing for a request without a collector."""
     async with exporting("off", ""):
         began = time.perf_counter()
         for _ in range(LOOPS):

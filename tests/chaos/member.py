@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gofleet.embedded.resources import free_ports
 from tests.chaos.proxy import HOST, Edge
-from tests.journeys.installation import Installation, Running
+from tests.journeys.installation import Installation, RoleProcess
 from tests.waiting import eventually
 
 READY_SECONDS = 180.0
@@ -40,7 +40,7 @@ class Member:
     port: int = 0
     front: Edge | None = None
     own: dict[str, str] = field(default_factory=dict[str, str])
-    running: Running | None = None
+    running: RoleProcess | None = None
     in_rotation: bool = False
 
     @property

@@ -19,7 +19,7 @@ async def test_registers_shows_and_locates_a_driver(cli: CliSession) -> None:
     assert [position.place.lat for position in cli.world.fleet.positions] == [-23.55]
     assert await cli.run("drivers", "move", "ana", "-23.55,-46.63", "--json") == 0
     assert cli.json_lines() == [{"driver_id": "ana", "lat": -23.55, "lng": -46.63}]
-    cli.world.fleet.away = True
+    cli.world.fleet.unavailable = True
     assert await cli.run("drivers", "move", "ana", "1,1") == 3
     assert "gofleet doctor" in cli.stderr
     assert await cli.run("drivers", "show", "bia") == 1

@@ -62,9 +62,9 @@ class Bench:
 
     async def refused(self) -> float:
         """Seconds until the next attempt of a refused call; nothing was called."""
-        with pytest.raises(BreakerOpen) as refusal:
+        with pytest.raises(BreakerOpen) as refused:
             await self.breaker.call(never)
-        return refusal.value.retry_after_seconds
+        return refused.value.retry_after_seconds
 
     async def open(self) -> None:
         await self.fail(10)
@@ -538,11 +538,11 @@ async def test_the_cost_of_a_call_does_not_depend_on_the_window() -> None:
         ends = [three, raising(Down())]
 
         async def run(calls: int) -> float:
-            begun = time.process_time()
+            started = time.process_time()
             for number in range(calls):
                 with suppress(Down):
                     await bench.breaker.call(ends[number % 2])
-            return time.process_time() - begun
+            return time.process_time() - started
 
         await run(calls_in_window)
         assert bench.state is BreakerState.CLOSED

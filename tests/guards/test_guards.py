@@ -136,15 +136,15 @@ class TestIdempotency:
         assert leases.done == ["release"]
 
     async def test_a_cancelled_attempt_releases_the_lease(self) -> None:
-        leases, begun = FakeLeases(), asyncio.Event()
+        leases, started = FakeLeases(), asyncio.Event()
 
         async def hang(_: Delivery) -> Outcome:
-            begun.set()
+            started.set()
             await asyncio.Event().wait()
             return ACK
 
         task = asyncio.create_task(Idempotency(hang, "dispatch", leases, MemoryInbox(MemoryOrders()))(a_delivery()))
-        await begun.wait()
+        await started.wait()
         task.cancel()
         await asyncio.wait({task})
 

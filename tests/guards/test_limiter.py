@@ -20,8 +20,8 @@ class World:
     """Clock and shared buckets that count their calls."""
 
     now: float = 1000.0
-    away: bool = False
-    asked: int = 0
+    unavailable: bool = False
+    calls: int = 0
     buckets: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
@@ -31,9 +31,9 @@ class World:
         return self.now
 
     async def take(self, key: str, rate: Rate, most: int) -> TokenGrant:
-        self.asked += 1
+        self.calls += 1
         await asyncio.sleep(0)
-        if self.away:
+        if self.unavailable:
             raise Unavailable("redis", "no answer")
         return await self.buckets.take(key, rate, most)
 
@@ -67,15 +67,15 @@ async def test_processes_share_one_bucket(world: World) -> None:
 
 async def test_most_requests_use_prefetched_tokens(world: World) -> None:
     assert await admitted(world.process(), 100) == 100
-    assert world.asked <= 21
+    assert world.calls <= 21
 
 
 async def test_refuses_without_asking_the_shared_bucket_again(world: World) -> None:
     limiter = world.process()
     await admitted(limiter, 150)
-    asked = world.asked
+    calls = world.calls
     assert await admitted(limiter, 200) == 0
-    assert world.asked == asked
+    assert world.calls == calls
     with pytest.raises(RateLimitExceeded) as refused:
         limiter.check("a")
     assert 0 < refused.value.retry_after_seconds <= 1
@@ -104,13 +104,13 @@ async def test_take_returns_the_rate_limit_status(world: World) -> None:
 
 
 async def test_limits_per_process_without_redis(world: World) -> None:
-    world.away = True
+    world.unavailable = True
     limiter = world.process()
     with logged() as lines:
         assert await admitted(limiter, 150) == 100
-        assert world.asked == len(lines) == 1  # one call for all requests
+        assert world.calls == len(lines) == 1  # one call for all requests
         world.now += 1
-        world.away = False
+        world.unavailable = False
         assert await admitted(limiter, 150) == 100  # the shared bucket is still full
 
 

@@ -1,5 +1,5 @@
-"""The four roles as processes of their own, on real servers, as an operator would run them: each by a login that may do
-what its role does and nothing else."""
+"""The four roles as separate processes on real servers, each with a login that has the privileges of its role and no
+others."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ RETRY_SECONDS = 120.0
 
 
 @dataclass
-class Running:
-    """One process; what it prints goes to `log`."""
+class RoleProcess:
+    """A process of a role, with its output in `log`."""
 
     name: str
     popen: subprocess.Popen[bytes]
@@ -39,9 +39,9 @@ class Running:
     metrics_port: int
 
     def ready(self) -> bool:
-        """Whether it says so; AssertionError with its log if it has died."""
+        """Whether the process is ready; AssertionError with its log if it has ended."""
         assert self.popen.poll() is None, f"{self.name} exited with {self.popen.returncode}:\n{self.log.read_text()}"
-        # Not by httpx: 40 ms of CPU for each look, which is taken from those who start.
+        # Without httpx, which takes 40 ms of CPU for each request from the starting processes.
         connection = HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
@@ -55,11 +55,11 @@ class Running:
         self.popen.send_signal(sign)
 
     def wait(self, within: float = 30.0) -> int:
-        """Its exit code."""
+        """The exit code."""
         return self.popen.wait(within)
 
     def events(self) -> list[dict[str, object]]:
-        """Its log lines."""
+        """The log lines."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
@@ -72,14 +72,14 @@ class Installation:
     environment: dict[str, str]
     folder: Path
     logins: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
-    processes: list[Running] = field(default_factory=list[Running])
+    processes: list[RoleProcess] = field(default_factory=list[RoleProcess])
     count: int = 0
 
     @property
     def api(self) -> str:
         return f"http://127.0.0.1:{self.environment['WEB_SERVER_PORT']}"
 
-    def launch(self, role: str, **more: str) -> Running:
+    def launch(self, role: str, **more: str) -> RoleProcess:
         """Start a process and do not wait for it."""
         self.count += 1
         name = f"{role}-{self.count}"
@@ -96,11 +96,11 @@ class Installation:
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
             )
-        running = Running(name, popen, log, port)
+        running = RoleProcess(name, popen, log, port)
         self.processes.append(running)
         return running
 
-    def start(self, *roles: str, **more: str) -> list[Running]:
+    def start(self, *roles: str, **more: str) -> list[RoleProcess]:
         """Start processes and wait until all are ready."""
         started = [self.launch(role, **more) for role in roles]
         until = time.monotonic() + START_SECONDS
@@ -127,8 +127,8 @@ class Installation:
 def an_installation(
     environment: dict[str, str], place: Path, logins: dict[str, dict[str, str]] | None = None
 ) -> Generator[Installation]:
-    """Nothing of it outlives the block, in which nobody was refused what a role's work needs: some of that work is only
-    logged when it fails, and tried again."""
+    """An installation that is stopped after the block. Fails if a server refused a role a privilege: some work is
+    retried and only logs the error."""
     installation = Installation(environment, place, logins or {})
     try:
         yield installation
@@ -141,12 +141,12 @@ def an_installation(
 
 @dataclass
 class Town:
-    """A customer and drivers, over the API."""
+    """A customer and drivers that use the API."""
 
     http: httpx.AsyncClient
 
     async def add_drivers(self, count: int, centre: Place = CENTRE) -> None:
-        """So many drivers at work around the centre, within a few hundred metres."""
+        """Register drivers on duty within a few hundred metres of the centre."""
         for first in range(0, count, 20):
             await asyncio.gather(*(self._driver(n, centre) for n in range(first, min(first + 20, count))))
 
@@ -157,7 +157,7 @@ class Town:
         (await self.http.put(f"{path}/position", json=place)).raise_for_status()
 
     async def create_order(self, order_id: str, pickup: Place | None = None) -> None:
-        """Insists, as a careful client does, until the API has answered 2xx: the id makes that safe."""
+        """Repeat the request until the API responds with 2xx: the id makes that safe."""
         body: dict[str, object] = {"id": order_id, "price": 100.0, "tax": 10.0}
         if pickup is not None:
             body["pickup"] = {"lat": pickup.lat, "lng": pickup.lng}
@@ -168,7 +168,7 @@ class Town:
                 if answer.is_success:
                     return
             except httpx.TransportError:
-                pass  # it is down just now
+                pass  # unavailable at the moment
             assert time.monotonic() < until, "the API never came back"
             await asyncio.sleep(0.05)
 
@@ -176,7 +176,7 @@ class Town:
         return (await self.http.get(f"/api/v1/orders/{order_id}")).raise_for_status().json()["status"]
 
     async def deliver_all(self) -> int:
-        """Deliver what is under way; how many that were."""
+        """Deliver all dispatched orders; their number."""
         answer = await self.http.get("/api/v1/orders", params={"status": "DISPATCHED", "limit": 100})
         under_way = answer.raise_for_status().json()["items"]
         delivering = (self.http.post(f"/api/v1/orders/{order['id']}/deliver") for order in under_way)

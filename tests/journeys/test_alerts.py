@@ -1,4 +1,4 @@
-"""A real Prometheus watches a live run: every panel shows something, and a fleet that dies is noticed."""
+"""A real Prometheus scrapes a live run: every panel has data, and a killed fleet raises an alert."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTICED = {"SuccessBurns1h", "BreakerOpen", "ProcessDown", "FleetAbsent"}
 
 @asynccontextmanager
 async def customers(town: Town) -> AsyncGenerator[None]:
-    """Ten orders a second, each delivered soon, for as long as the block lasts."""
+    """Create ten orders a second and deliver them, during the block."""
 
     async def ordering() -> None:
         number = 0
@@ -42,7 +42,7 @@ async def customers(town: Town) -> AsyncGenerator[None]:
 
 
 @pytest.mark.timeout(300)
-async def test_panels_show_and_alerts_tell(installation: Installation, town: Town, tmp_path: Path) -> None:
+async def test_panels_have_data_and_alerts_fire(installation: Installation, town: Town, tmp_path: Path) -> None:
     started = dict(
         zip(ROLES, installation.start(*ROLES, RETRY_TIERS_SECONDS="1", POSITION_STALE_SECONDS="600"), strict=True)
     )
@@ -64,16 +64,16 @@ async def test_panels_show_and_alerts_tell(installation: Installation, town: Tow
 
 
 async def _panels(prometheus: Prometheus) -> None:
-    """Every query of every panel, and every window that is recorded, tells something."""
-    asked = [(title, expr.replace("$__rate_interval", "15s")) for title, expr in queries()]
-    asked += [(f"recorded {burn.long}", f"{name}{burn.long}") for name in (RATIO, EVENTS) for burn in BURNS]
+    """Every query of every panel and every recorded window has data."""
+    empty = [(title, expr.replace("$__rate_interval", "15s")) for title, expr in queries()]
+    empty += [(f"recorded {burn.long}", f"{name}{burn.long}") for name in (RATIO, EVENTS) for burn in BURNS]
 
-    def all_tell() -> bool:
-        nonlocal asked
-        asked = [(title, expr) for title, expr in asked if not prometheus.has_data(expr)]
-        return not asked
+    def all_have_data() -> bool:
+        nonlocal empty
+        empty = [(title, expr) for title, expr in empty if not prometheus.has_data(expr)]
+        return not empty
 
     try:
-        await eventually(all_tell, within=60, every=1)
+        await eventually(all_have_data, within=60, every=1)
     except AssertionError as error:
-        raise AssertionError(f"these show nothing: {asked}") from error
+        raise AssertionError(f"these show nothing: {empty}") from error

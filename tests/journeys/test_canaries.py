@@ -1,5 +1,5 @@
-"""Canaries: what nobody may read in logs, traces, metrics, problems or the shown parts of parked messages is sent on
-every way there is, above all on those that fail, and then looked for in all that the processes said."""
+"""Canaries: values that must not appear in logs, traces, metrics, problems or the shown parts of parked messages are
+sent to every input, valid and failing, and then searched for in all output of the processes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PASSWORD = "canary-Pa55-word"  # noqa: S105  it is what must not be seen
 EMAIL, PHONE = "canary@example.org", "+55-11-5550-4711"
 LAT, LNG = -23.550417, -46.633271
 PLACES = ("550417", "633271")
-"""What tells a place to the metre."""
+"""Coordinates precise to the metre."""
 ORDER = {"price": 10.0, "tax": 1.0, "pickup": {"lat": LAT, "lng": LNG}, "dropoff": {"lat": LAT + 0.001, "lng": LNG}}
 
 
 async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[httpx.Response]:
-    """Each way in, right and wrong; the answers that tell of an error."""
+    """Send valid and invalid requests to each route; the error responses."""
     right, wrong = {"Authorization": f"Bearer {honest}"}, {"Authorization": f"Bearer {forged}"}
     driver = {"name": f"{EMAIL} {PHONE}"}
     fix = {"lat": LAT, "lng": LNG}
-    asked: list[tuple[str, str, dict[str, str], Any]] = [
+    requests: list[tuple[str, str, dict[str, str], Any]] = [
         ("POST", "/api/v1/orders", right, {"id": "canary-1", **ORDER}),
         ("POST", "/api/v1/orders", wrong, {"id": "canary-2", **ORDER}),
         ("POST", "/api/v1/orders", {"Authorization": f"Basic {PASSWORD}"}, ORDER),
@@ -57,14 +57,16 @@ async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[http
         ("GET", f"/api/v1/drivers?bbox={LNG},{LAT},{LNG - 1},{LAT - 1}", right, None),
         ("POST", "/api/v1/orders/canary-1/dispatch", {**right, "If-Match": PASSWORD}, {"driver_id": PHONE}),
     ]
-    answers = [await client.request(method, path, headers=headers, json=body) for method, path, headers, body in asked]
+    answers = [
+        await client.request(method, path, headers=headers, json=body) for method, path, headers, body in requests
+    ]
     answers.append(await client.post("/api/v1/orders", content=f'{{"token": "{PASSWORD}"', headers=right))
     return [answer for answer in answers if answer.is_error]
 
 
 async def parked(installation: Installation, client: httpx.AsyncClient, honest: str) -> str:
-    """What lists and groups show of messages that cannot be read, and are full of canaries. Their content itself stays
-    whole, for it is to be replayed; only who opens one of them sees it."""
+    """Lists and groups of parked messages that are malformed and full of canaries. The content itself is kept for a
+    replay and shown only with a single message."""
     environment = installation.environment
     [event] = an_order("canary-4").pending_events
     text = to_json(event).decode()
@@ -93,8 +95,8 @@ async def parked(installation: Installation, client: httpx.AsyncClient, honest: 
     return await eventually(shown, within=30, every=0.2) or ""
 
 
-def said(installation: Installation, collector: Collector) -> dict[str, str]:
-    """All that the processes told anybody who runs them."""
+def output_of(installation: Installation, collector: Collector) -> dict[str, str]:
+    """All output of the processes, by kind."""
     metrics = [httpx.get(f"http://127.0.0.1:{one.metrics_port}/metrics").text for one in installation.processes]
     return {
         "logs": "\n".join(one.log.read_text() for one in installation.processes),
@@ -104,7 +106,7 @@ def said(installation: Installation, collector: Collector) -> dict[str, str]:
 
 
 @pytest.mark.timeout(120)
-async def test_nobody_reads_a_canary(
+async def test_no_output_contains_a_canary(
     postgres_server: Postgres, valkey_server: Valkey, clean_database: str, tmp_path: Path
 ) -> None:
     database = str(conninfo_to_dict(clean_database)["dbname"])
@@ -136,14 +138,14 @@ async def test_nobody_reads_a_canary(
                     problems.append(held)
                     shown = await parked(installation, client, honest)
                     await eventually(lambda: len(collector.spans()) > len(problems), within=20)
-                    found = await asyncio.to_thread(said, installation, collector)
+                    found = await asyncio.to_thread(output_of, installation, collector)
                 installation.stop()
             found["logs"] = "\n".join(one.log.read_text() for one in installation.processes)
     found["parked"] = shown
     found["problems"] = "\n".join(answer.text for answer in problems)
 
     assert len(problems) == 17
-    assert "canary-1" in found["logs"]  # they are looked for where something is said
+    assert "canary-1" in found["logs"]  # the output is not empty
     assert "canary-1" in found["traces"]
     secrets = [PASSWORD, honest, forged, honest.split(".")[1], honest.split(".")[2]]
     leaks = [

@@ -1,4 +1,4 @@
-"""Links to PostgreSQL, RabbitMQ and Redis that are encrypted, to servers whose certificates are checked."""
+"""TLS to PostgreSQL, RabbitMQ and Redis, with verified server certificates."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def postgres(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Postgres]:
-    """Takes encrypted connections with a password, and no others."""
+    """A PostgreSQL that accepts only encrypted connections with a password."""
     place = tmp_path_factory.mktemp("postgres", numbered=False)
     for folder in (place, *place.parents[:2]):
         folder.chmod(0o711)
-    # The wheel's was built without encryption.
+    # The wheel's server was built without encryption.
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     assert installed, "PostgreSQL is missing: run `bash tests/install_servers.sh`, or `just servers`"
     with running(server := Postgres(place / "server", durable=False, bin_dir=installed[-1])):
@@ -97,7 +97,7 @@ def _give_password(connection: psycopg.Connection, user: str) -> None:
 
 @pytest.fixture(scope="module")
 def rabbit(certificates: Path) -> Generator[tuple[RabbitMQ, int]]:
-    """It, and its port for encrypted connections."""
+    """A RabbitMQ and its port for encrypted connections."""
     port = _unused_port()
     settings = {
         "listeners.ssl.1": f"{HOST}:{port}",
@@ -112,7 +112,7 @@ def rabbit(certificates: Path) -> Generator[tuple[RabbitMQ, int]]:
 
 @pytest.fixture(scope="module")
 def redis_port(certificates: Path) -> Generator[int]:
-    """Of Debian's Redis, for encrypted connections."""
+    """Port of Debian's Redis for encrypted connections."""
     port = _unused_port()
     settings = {
         "tls-port": str(port),
@@ -166,7 +166,7 @@ def environment(
 
 
 @pytest.mark.parametrize("broker", ["rabbitmq", "redis"])
-async def test_an_order_travels_over_encrypted_links(
+async def test_an_order_is_dispatched_over_encrypted_connections(
     environment: dict[str, str], rabbit: tuple[RabbitMQ, int], redis_port: int, tmp_path: Path, broker: str
 ) -> None:
     order_id = f"encrypted-{broker}"
@@ -185,14 +185,14 @@ async def test_an_order_travels_over_encrypted_links(
         assert _encrypted_in_postgres(environment) == {True}
         assert _ports_in_redis(environment) == {redis_port}
         if broker == "rabbitmq":
-            # What the management API tells of is some seconds old.
+            # The management API's data is some seconds old.
             seen = await eventually(lambda: _encrypted_in_rabbit(rabbit[0]), within=30)
             assert all(seen)
         command = [sys.executable, "-m", "gofleet", "doctor", "--role", "api,relay,worker,fleet"]
-        told = subprocess.run(
+        answer = subprocess.run(
             command, env={**os.environ, **installation.environment}, capture_output=True, text=True, check=False
         )
-        assert told.returncode == 0, told.stdout + told.stderr
+        assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def _encrypted_in_postgres(environment: dict[str, str]) -> set[bool]:
@@ -202,7 +202,7 @@ def _encrypted_in_postgres(environment: dict[str, str]) -> set[bool]:
 
 
 def _ports_in_redis(environment: dict[str, str]) -> set[int]:
-    """Those that gofleet's connections came in by."""
+    """Server ports of gofleet's connections."""
     trusted = environment["REDIS_TLS_CA"]
     with redis.Redis(
         HOST, int(environment["REDIS_PORT"]), username="gofleet", password=PASSWORD, ssl=True, ssl_ca_certs=trusted
@@ -212,7 +212,7 @@ def _ports_in_redis(environment: dict[str, str]) -> set[int]:
 
 
 def _encrypted_in_rabbit(server: RabbitMQ) -> list[bool]:
-    """Of each connection, once there is one of each role that has any."""
+    """Whether each connection is encrypted, once every role that uses RabbitMQ is connected."""
     at = server.address
     with httpx.Client(auth=(at.user, at.password), timeout=20, trust_env=False) as http:
         answer = http.get(f"{at.management_url}/api/connections").raise_for_status().json()
@@ -250,7 +250,7 @@ async def _streams(settings: Settings) -> None:
         (_streams, "REDIS_HOST", "REDIS_TLS_CA"),
     ],
 )
-async def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
+async def test_a_server_with_an_unverified_certificate_is_refused(
     environment: dict[str, str],
     certificates: Path,
     reach: Callable[[Settings], Awaitable[object]],
@@ -266,7 +266,7 @@ async def test_a_server_that_cannot_prove_who_it_is_gets_nothing(
 
 
 @pytest.mark.parametrize("name", ["DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA", "GRPC_TLS_CA"])
-def test_a_file_that_is_no_certificate_is_told_of_at_the_start(name: str, tmp_path: Path) -> None:
+def test_an_invalid_certificate_file_is_reported_at_the_start(name: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     (tmp_path / "torn").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
     more = {"GRPC_TLS_CERT": "x", "GRPC_TLS_KEY": "y"} if name == "GRPC_TLS_CA" else {}

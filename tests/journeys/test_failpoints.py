@@ -1,4 +1,4 @@
-"""Every failpoint, with every action, in processes of their own: each is reached, and nothing is lost at any."""
+"""Every failpoint with every action, in separate processes: each is reached, and no order is lost."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import pytest
 
 from gofleet.domain.place import Place
 from gofleet.failpoints import POINTS
-from tests.journeys.installation import Installation, Running, Town
+from tests.journeys.installation import Installation, RoleProcess, Town
 from tests.journeys.truth import read_state, settled
 from tests.makers import CENTRE
 from tests.waiting import eventually
 
 ROLES = ("fleet", "relay", "worker", "api")
 ELSEWHERE = {"sweeper": "relay"}
-"""Which role passes the points of a prefix that is no role."""
+"""The role that passes the failpoints of a prefix that is not a role."""
 NOWHERE = Place(CENTRE.lat + 5, CENTRE.lng)
-"""Orders from here find nobody: they are postponed, announced again, and end with people."""
+"""A pickup without drivers: its orders are retried, re-published and escalated to manual dispatch."""
 SHARED = ("relay", "worker")
-"""Any number of these share the work; the others have a port of their own."""
+"""Roles of which several processes can run; the others listen on a port."""
 DEATH_SECONDS = 240.0
 QUICK = {
     "ANNOUNCE_AGAIN_SECONDS": "1",
@@ -46,15 +46,15 @@ def points_of(role: str) -> list[str]:
     return [point for point in POINTS if point.partition(".")[0] in prefixes]
 
 
-def reached(processes: list[Running]) -> set[tuple[str, str]]:
-    """What the processes said of the failpoints they passed, as (point, action)."""
+def reached(processes: list[RoleProcess]) -> set[tuple[str, str]]:
+    """Failpoints that the processes logged, as (point, action)."""
     lines = "\n".join(process.log.read_text(errors="replace") for process in processes)
     return set(re.findall(r"^failpoint (\S+) (\S+)$", lines, re.M))
 
 
 @dataclass
 class Customers:
-    """Orders now and then, near and far, delivered soon, until told to stop."""
+    """Creates orders near and far, and delivers them, until it is stopped."""
 
     town: Town
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,7 +86,7 @@ async def ordering(town: Town) -> AsyncGenerator[Customers]:
 
 
 async def all_well(town: Town, conninfo: str) -> None:
-    """Everything ends, and nothing is wrong with it."""
+    """Every order reaches a final state, without a violation."""
 
     async def at_rest() -> bool:
         await town.deliver_all()
@@ -98,18 +98,18 @@ async def all_well(town: Town, conninfo: str) -> None:
 
 @dataclass
 class Victims:
-    """Processes that pass failpoints of their role."""
+    """Processes with failpoints of their role."""
 
     installation: Installation
-    started: list[Running] = field(default_factory=list[Running])
+    started: list[RoleProcess] = field(default_factory=list[RoleProcess])
 
-    def launch(self, role: str, spec: str) -> Running:
+    def launch(self, role: str, spec: str) -> RoleProcess:
         process = self.installation.launch(role, **QUICK, GOFLEET_FAILPOINTS=spec)
         self.started.append(process)
         return process
 
     async def dying(self, role: str, points: list[str], action: str, code: int) -> None:
-        """A process for each point, at work until it dies there, and one that lives."""
+        """A process for each point, which ends there, and one without failpoints."""
         if role in SHARED:
             self.launch(role, "")
             await asyncio.gather(*(self._death(role, point, action, code) for point in points))
@@ -123,8 +123,8 @@ class Victims:
         await eventually(lambda: victim.popen.poll() is not None, within=DEATH_SECONDS, every=0.1)
         assert victim.popen.returncode == code, victim.log.read_text()
 
-    def surviving(self, role: str, points: list[str], action: str) -> None:
-        """One process for all points, each at another passing so that one message does not meet them all."""
+    def launch_one(self, role: str, points: list[str], action: str) -> None:
+        """One process for all points, each at another passing so that no message reaches them all."""
         self.launch(role, ";".join(f"{point}={action}@{passing}" for passing, point in enumerate(points, 1)))
 
     async def reached(self, action: str) -> None:
@@ -154,8 +154,8 @@ async def test_killed_anywhere_nothing_is_lost(installation: Installation, town:
 async def test_frozen_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
     victims = Victims(installation)
     for role in ROLES:
-        victims.surviving(role, points_of(role), "stop:3s")  # longer than the lease of 2 s
-    installation.start("worker", "relay", **QUICK)  # who take over from the frozen
+        victims.launch_one(role, points_of(role), "stop:3s")  # longer than the lease of 2 s
+    installation.start("worker", "relay", **QUICK)  # which take over from the frozen ones
     await eventually(lambda: all(process.ready() for process in victims.started), within=120)
     await town.add_drivers(20)
 
@@ -169,15 +169,15 @@ async def test_frozen_anywhere_nothing_is_lost(installation: Installation, town:
 async def test_failing_anywhere_nothing_is_lost(installation: Installation, town: Town, clean_database: str) -> None:
     victims = Victims(installation)
     for role in ("fleet", "worker", "api"):
-        victims.surviving(role, points_of(role), "raise")
+        victims.launch_one(role, points_of(role), "raise")
     await eventually(lambda: all(process.ready() for process in victims.started), within=120)
     await town.add_drivers(20)
 
     async with ordering(town):
-        # A relay that meets what nobody foresaw ends with an error, to be started anew; its sweeper only tries again.
+        # A relay ends with an unexpected error and has to be restarted; its sweeper only retries.
         relays = [point for point in points_of("relay") if point.startswith("relay.")]
         await victims.dying("relay", relays, "raise", 1)
-        victims.surviving("relay", ["sweeper.after_announce"], "raise")
+        victims.launch_one("relay", ["sweeper.after_announce"], "raise")
         await victims.reached("raise")
 
     await all_well(town, clean_database)

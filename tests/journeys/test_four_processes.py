@@ -1,4 +1,4 @@
-"""Orders travel through four processes on real PostgreSQL, RabbitMQ and Redis."""
+"""Orders processed by four processes on real PostgreSQL, RabbitMQ and Redis."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ async def test_the_seeds_order_is_dispatched(installation: Installation, town: T
     assert set(codes.values()) == {0}, codes
 
 
-async def test_many_orders_few_drivers_two_of_each(installation: Installation, town: Town, clean_database: str) -> None:
+async def test_many_orders_with_few_drivers_and_two_processes_of_each_role(
+    installation: Installation, town: Town, clean_database: str
+) -> None:
     installation.start("fleet", "relay", "relay", "worker", "worker", "api")
     await town.add_drivers(100)
 
@@ -61,7 +63,7 @@ async def test_a_killed_role_loses_nothing(
     processes = dict(zip(ALL, installation.start(*ALL), strict=True))
     await town.add_drivers(100)
     ordering = asyncio.create_task(_two_hundred(town))
-    # Somewhere in the middle, with work in hand.
+    # In the middle, with messages in flight.
     await eventually(lambda: count(clean_database) > 60, within=60, every=0.1)
 
     processes[victim].send_signal(signal.SIGKILL)
@@ -69,7 +71,7 @@ async def test_a_killed_role_loses_nothing(
     installation.launch(victim)
 
     await ordering
-    # With drivers freed for those who wait, all must end.
+    # As drivers become free for waiting orders, all must end.
     await eventually(lambda: _settled_or_deliver(town, clean_database), within=90, every=0.1)
     found = read_state(clean_database)
     assert found.violations == []
@@ -86,7 +88,9 @@ async def _settled_or_deliver(town: Town, conninfo: str) -> bool:
     return settled(conninfo)
 
 
-async def test_without_a_fleet_orders_go_to_people(installation: Installation, town: Town, clean_database: str) -> None:
+async def test_without_a_fleet_orders_are_escalated(
+    installation: Installation, town: Town, clean_database: str
+) -> None:
     installation.start("relay", "worker", "api", RETRY_TIERS_SECONDS="1", WORKER_MAX_ATTEMPTS="2")
 
     await asyncio.gather(*(town.create_order(f"o-{number}") for number in range(20)))
@@ -96,7 +100,7 @@ async def test_without_a_fleet_orders_go_to_people(installation: Installation, t
     assert (found.by_status, found.violations) == ({"MANUAL_DISPATCH": 20}, [])
 
 
-async def test_without_anybody_to_dispatch_orders_go_to_people_in_time(
+async def test_without_a_worker_orders_are_escalated_in_time(
     installation: Installation, town: Town, clean_database: str
 ) -> None:
     installation.start("relay", "api", T_MAX_SECONDS="1", SWEEP_SECONDS="0.2")
@@ -125,7 +129,7 @@ async def test_the_api_accepts_orders_with_everything_else_down(
 
 
 async def test_several_roles_share_a_process(installation: Installation, town: Town) -> None:
-    # It would poll only in an hour: what follows happens because the bell is heard.
+    # It would poll only after an hour: a notification wakes the relay.
     (everything,) = installation.start("all", RELAY_POLL_SECONDS="3600")
     await town.add_drivers(1)
 
@@ -139,7 +143,7 @@ async def test_several_roles_share_a_process(installation: Installation, town: T
     assert everything.wait() == 0
 
 
-def test_a_role_that_cannot_go_on_stops_its_process_and_says_why(installation: Installation) -> None:
+def test_a_failed_role_ends_its_process_with_the_reason(installation: Installation) -> None:
     (first,) = installation.start("api")
 
     second = installation.launch("api")
@@ -150,7 +154,7 @@ def test_a_role_that_cannot_go_on_stops_its_process_and_says_why(installation: I
     assert first.popen.poll() is None
 
 
-def test_a_database_without_our_schema_is_refused_with_the_remedy(
+def test_a_database_without_the_schema_is_refused_with_a_fix(
     postgres_server: Postgres,
     valkey_server: Valkey,
     rabbit_server: RabbitMQ,

@@ -1,4 +1,4 @@
-"""A hundred clients, or one that is very impatient, create the same order at the same moment."""
+"""A hundred concurrent requests that create the same order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BODY = b'{"id":"pedido-100","price":100.0,"tax":10.0,"pickup":{"lat":-23.55,"lng
 AT_ONCE = 100
 
 
-async def test_of_a_hundred_equal_orders_one_is_made_and_all_hear_of_it(
+async def test_of_a_hundred_equal_requests_one_creates_the_order_and_all_return_it(
     installation: Installation, clean_database: str
 ) -> None:
     installation.start("api")

@@ -1,4 +1,4 @@
-"""Each process has a login of its own in PostgreSQL, and one that may do too little does not start."""
+"""Each process has its own login in PostgreSQL and does not start without the privileges of its role."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.journeys.installation import Installation, Town
 from tests.waiting import eventually
 
 
-async def test_each_process_works_by_its_own_login(installation: Installation, town: Town, clean_database: str) -> None:
+async def test_each_process_uses_its_own_login(installation: Installation, town: Town, clean_database: str) -> None:
     installation.start(*ORDER)
     await town.add_drivers(1)
     await town.create_order("o-1")
@@ -27,7 +27,7 @@ async def test_each_process_works_by_its_own_login(installation: Installation, t
         assert {name for (name,) in connection.execute(query)} == set(map(login_of, ORDER))
 
 
-def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Installation) -> None:
+def test_missing_privileges_are_named_at_the_start(installation: Installation) -> None:
     login = login_of("fleet")
 
     worker = installation.launch("worker", DB_USER=login)
@@ -40,7 +40,7 @@ def test_a_login_that_may_do_too_little_is_told_what_it_lacks(installation: Inst
     assert "Traceback" not in worker.log.read_text()
 
 
-def test_a_login_of_no_role_is_told_whose_it_must_be(installation: Installation, clean_database: str) -> None:
+def test_a_login_outside_the_process_roles_is_refused(installation: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as connection:
         connection.execute("create role nobodys login")
         try:
@@ -52,7 +52,7 @@ def test_a_login_of_no_role_is_told_whose_it_must_be(installation: Installation,
     assert 'grant gofleet_api, gofleet_relay to "nobodys"' in several.log.read_text().splitlines()[-1]
 
 
-def test_a_database_whose_grants_are_missing_is_told_apart(installation: Installation, clean_database: str) -> None:
+def test_a_database_without_grants_has_an_error_of_its_own(installation: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as connection:
         connection.execute("revoke all on all tables in schema public from gofleet_api")
 

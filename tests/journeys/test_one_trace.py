@@ -1,4 +1,4 @@
-"""One order, four processes, one trace: what a collector receives over OTLP, and what the logs say."""
+"""One order over four processes is one trace, at a collector and in the logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHAIN = (
     ("gofleet-fleet", "pb.FleetService/SearchDriver", "SERVER"),
     ("gofleet-fleet", "EVALSHA claim_nearest", "CLIENT"),
 )
-"""Each the child of the one before it."""
+"""Spans of which each is the child of the one before."""
 ELSEWHERE = (
     (0, ("gofleet-api", "orders.add", "CLIENT")),
     (2, ("gofleet-worker", "EVALSHA lease_acquire", "CLIENT")),
@@ -82,10 +82,10 @@ async def test_one_trace_over_all_hops(
     for which in CHAIN[1:]:
         path.append(child(spans, path[-1].span_id, which))
     elsewhere = {which[1]: child(spans, path[at].span_id, which) for at, which in ELSEWHERE}
-    told = child(
+    consumed = child(
         spans, elsewhere["publish orders.dispatched"].span_id, ("gofleet-fleet", "process fleet.drivers", "CONSUMER")
     )
-    child(spans, told.span_id, ("gofleet-fleet", "EVALSHA occupy", "CLIENT"))
+    child(spans, consumed.span_id, ("gofleet-fleet", "EVALSHA occupy", "CLIENT"))
 
     assert {one.attributes.get("gofleet.order_id") for one in spans} == {ORDER_ID}
     assert [one for one in spans if one.failed] == []
@@ -111,7 +111,7 @@ async def test_one_trace_over_all_hops(
 
 
 def check_logs(installation: Installation, span_ids: set[str]) -> None:
-    """Each role says something of this order, in this trace, and where it happened."""
+    """Each role logs something with the ids of this order, trace and a span."""
     for process in installation.processes:
         role = process.name.partition("-")[0]
         ours = [line for line in process.events() if line.get("trace_id") == TRACE_ID]
@@ -130,7 +130,7 @@ def check_secrets(installation: Installation, spans: list[Received]) -> None:
         assert canary not in repr(spans)
 
 
-async def test_what_is_not_sampled_is_still_one_trace_in_the_logs(
+async def test_an_unsampled_trace_is_one_trace_in_the_logs(
     installation: Installation, town: Town, collector: Collector
 ) -> None:
     start(installation, collector, OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
@@ -148,11 +148,11 @@ async def test_what_is_not_sampled_is_still_one_trace_in_the_logs(
     assert collector.spans() == []
 
 
-async def test_a_failure_is_on_its_span_by_its_kind(
+async def test_a_failure_is_recorded_on_its_span_by_kind(
     installation: Installation, town: Town, collector: Collector
 ) -> None:
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    installation.start("relay", "worker", "api", **endpoint)  # and nobody who knows where drivers are
+    installation.start("relay", "worker", "api", **endpoint)  # without the fleet
 
     await send(town, headers=CUSTOMER)
 
@@ -162,7 +162,7 @@ async def test_a_failure_is_on_its_span_by_its_kind(
     search = (await eventually(searches, within=30))[0]
     assert search.failed
     assert search.attributes["error.type"] == FleetUnavailable.code
-    [(name, told)] = search.events
+    [(name, attributes)] = search.events
     assert name == "exception"
-    assert set(told) == {"exception.type", "exception.stacktrace"}
-    assert str(told["exception.type"]).startswith("builtins.")  # OSError, or one of its kinds
+    assert set(attributes) == {"exception.type", "exception.stacktrace"}
+    assert str(attributes["exception.type"]).startswith("builtins.")  # OSError, or one of its kinds

@@ -1,4 +1,4 @@
-"""A message is given up, a person looks at it, and it goes back through four processes on real servers."""
+"""A parked message is shown, replayed and handled by four processes on real servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aio_pika.abc import HeadersType
 
 from gofleet.domain.events import OrderCancelled, to_json
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, FLEET_QUEUE, parking_queue
-from tests.journeys.installation import Installation, Running, Town
+from tests.journeys.installation import Installation, RoleProcess, Town
 from tests.makers import an_order
 from tests.waiting import eventually
 
@@ -21,7 +21,7 @@ PARKED = "/api/v1/parked"
 
 
 async def put(installation: Installation, body: bytes, headers: HeadersType, queue: str = DISPATCH_QUEUE) -> None:
-    """Into that queue, past everybody."""
+    """Publish a message to the queue directly."""
     at = installation.environment
     host, login = f"{at['RABBITMQ_HOST']}:{at['AMQP_PORT']}", f"{at['RABBITMQ_USER']}:{at['RABBITMQ_PASSWORD']}"
     url = f"amqp://{login}@{host}/{quote(at['RABBITMQ_VHOST'], safe='')}"
@@ -30,13 +30,13 @@ async def put(installation: Installation, body: bytes, headers: HeadersType, que
         await channel.default_exchange.publish(message, at["NAME_PREFIX"] + queue, mandatory=True)
 
 
-def metric(relay: Running, name: str) -> float:
+def metric(relay: RoleProcess, name: str) -> float:
     text = httpx.get(f"http://127.0.0.1:{relay.metrics_port}/metrics", timeout=5, trust_env=False).text
     found = re.search(rf"^{name} (\S+)$", text, re.M)
     return float(found[1]) if found else -1
 
 
-async def test_what_was_given_up_comes_back_when_its_cause_is_gone(
+async def test_a_parked_message_is_replayed_after_its_cause_was_removed(
     installation: Installation, town: Town, clean_database: str
 ) -> None:
     _, relay, _, _ = installation.start("fleet", "relay", "worker", "api")

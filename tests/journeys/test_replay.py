@@ -1,4 +1,4 @@
-"""A replay is once in effect, whoever dies on the way: PostgreSQL's tables, and the chain that handles messages."""
+"""A replay takes effect once, whichever process is killed: the chain of message handling on PostgreSQL's tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ RULES = ChainSettings(
 
 @dataclass
 class Drivers:
-    """A fleet that always has somebody near, unless it fails with `failure`."""
+    """A fleet that always finds a driver, unless it fails with `failure`."""
 
     failure: Exception | None = None
     searches: int = 0
@@ -71,7 +71,7 @@ class Drivers:
 
 @dataclass
 class Dying:
-    """A broker whose client dies right after the broker took the messages."""
+    """A broker whose client fails right after the broker confirmed the messages."""
 
     publisher: Publisher
 
@@ -85,7 +85,7 @@ class Dying:
 
 @dataclass
 class Works:
-    """Everything between the parked messages and the orders; `handled` are the deliveries that came to the worker."""
+    """The parts between parked messages and orders; `handled` are the worker's deliveries."""
 
     pool: Pool
     broker: MemoryBroker = field(default_factory=MemoryBroker)
@@ -121,7 +121,7 @@ class Works:
         return noted
 
     async def deliver(self, count: int) -> None:
-        """Let a worker handle what is in its queue, which must be so many deliveries."""
+        """Let a worker handle its queue, which must have `count` deliveries."""
         self.handled.clear()
         async with self.broker.consuming(DISPATCH_QUEUE, self.worker(), concurrency=4, prefetch=8):
             queue = self.broker.queue(DISPATCH_QUEUE)
@@ -129,7 +129,7 @@ class Works:
         assert len(self.handled) == count
 
     async def park(self, order: Order) -> Delivery:
-        """The event of a new order, given up."""
+        """Park the event of a new order."""
         delivery = created(order)
         await self.parked.add(delivery, HandlingFailure.of(RuntimeError("bug")))
         return delivery
@@ -142,7 +142,7 @@ class Works:
             return [row[0] for row in await found.fetchall()]
 
     async def everything(self) -> list[object]:
-        """All that could change in the world: orders, their history, and their news."""
+        """All rows that a replay could change: orders, history and outbox."""
         async with self.pool.connection() as connection:
             rows: list[object] = []
             for query in (
@@ -165,7 +165,7 @@ async def works(clean_database: str) -> AsyncGenerator[Works]:
         yield Works(pool)
 
 
-async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is_dispatched_once(works: Works) -> None:
+async def test_a_relay_killed_after_publishing_publishes_again_and_the_order_is_dispatched_once(works: Works) -> None:
     order = an_order("o-1")
     delivery = await works.park(order)
     await works.orders.add(order)
@@ -187,7 +187,7 @@ async def test_a_relay_that_dies_after_publishing_does_it_again_and_the_order_is
 
 
 @pytest.mark.parametrize("redis_forgot", [False, True])
-async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_forgot: bool) -> None:
+async def test_a_replay_for_a_finished_order_changes_nothing(works: Works, redis_forgot: bool) -> None:
     ends: dict[str, list[Transition]] = {
         "dispatched": [dispatch_to("ana")],
         "delivered": [dispatch_to("bia"), Order.deliver],
@@ -210,14 +210,14 @@ async def test_replaying_what_is_settled_changes_nothing(works: Works, redis_for
         await works.deliver(len(ends))
         if redis_forgot:
             works.leases = MemoryLeases()
-        for order_id in ends:  # and once more
+        for order_id in ends:  # a second time
             await works.park(an_order(order_id))
 
     assert await works.everything() == before
     assert works.drivers.searches == 0
 
 
-async def test_a_replay_whose_cause_is_gone_does_what_the_message_wanted(works: Works) -> None:
+async def test_a_replay_after_its_cause_was_removed_has_the_messages_effect(works: Works) -> None:
     order = an_order("o-1")
     await works.broker.put_back([created(order)])
     await works.deliver(1)
@@ -254,7 +254,7 @@ async def test_a_replay_that_fails_again_is_parked_again_and_both_are_visible(wo
 
 
 @pytest.mark.parametrize("headers", [{}, {EVENT_ID: "a\0b"}, {EVENT_ID: "\ud800"}, {"x\0": "y"}])
-async def test_what_never_was_an_event_comes_back_as_what_it_was(works: Works, headers: dict[str, str]) -> None:
+async def test_a_malformed_message_is_replayed_unchanged(works: Works, headers: dict[str, str]) -> None:
     junk = Delivery(DISPATCH_QUEUE, b"\x00\xff{", headers)
     await works.broker.put_back([junk])
     await works.deliver(1)
@@ -288,8 +288,8 @@ async def test_an_order_whose_message_killed_its_workers_is_dispatched_by_a_repl
     assert (await works.orders.get("o-1")).status is Status.DISPATCHED
 
 
-async def test_an_order_that_went_to_people_stays_with_them(works: Works) -> None:
-    """Too many tries send the order to people and park the message; replaying it does not take the order from them."""
+async def test_an_escalated_order_stays_with_manual_dispatch(works: Works) -> None:
+    """Too many attempts escalate the order and park the message; a replay does not dispatch the order."""
     order = an_order("o-1")
     await works.broker.put_back([created(order)])
     await works.orders.add(order)
@@ -307,7 +307,7 @@ async def test_an_order_that_went_to_people_stays_with_them(works: Works) -> Non
     assert await works.parked.count() == 0
 
 
-async def test_while_the_broker_is_away_requests_wait(works: Works) -> None:
+async def test_requests_wait_while_the_broker_is_unavailable(works: Works) -> None:
     await works.park(an_order("o-1"))
     await works.parked.request_all(EVERYTHING, 1)
 

@@ -1,4 +1,4 @@
-"""What the database says at the end, whoever believes what."""
+"""The final state of the database, and violations in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """Counts by status, and the findings that must be empty."""
+    """Orders by status, and violations, which must be empty."""
 
     by_status: dict[str, int]
     violations: list[str]
@@ -25,9 +25,9 @@ VIOLATIONS = {
         group by o.id, o.version having count(e.*) <> o.version or max(e.seq) <> o.version""",
     "an event that was never published": "select event_id::text from outbox where published_at is null",
     "a parked message": "select coalesce(event_id, id::text) from parked",
-    "an order handed to people without a reason": """
+    "an order escalated without a reason": """
         select id from orders where status = 'MANUAL_DISPATCH' and reason is null""",
-    # By the numbers of the log, not by its times: who waits for the driver's last order to end began before it did.
+    # By ids instead of times: a transaction that waits for the end of the driver's previous order began before it.
     "two overlapping orders of one driver, at any time": """
         with held as (
             select l.order_id, l.driver_id, l.id as since,
@@ -51,7 +51,7 @@ def read_state(conninfo: str) -> DatabaseState:
 
 
 def count(conninfo: str) -> int:
-    """How many orders there are."""
+    """The number of orders."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         row = connection.execute("select count(*) from orders").fetchone()
     return int(row[0]) if row else 0

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from tests.journeys.installation import Installation, Running
+from tests.journeys.installation import Installation, RoleProcess
 from tests.waiting import eventually
 
 SCRIPT = Path(__file__).with_name("orders.js")
@@ -83,7 +83,9 @@ def k6(url: str, scenario: Scenario, place: Path, **variables: str | int) -> Gen
             popen.wait(QUIT_SECONDS)
 
 
-async def outage(load: K6, installation: Installation, fleet: Running, conninfo: str, *, customers: int) -> Running:
+async def outage(
+    load: K6, installation: Installation, fleet: RoleProcess, conninfo: str, *, customers: int
+) -> RoleProcess:
     """Kill the fleet role once every customer has got a driver; start a new one, which is returned, once every customer
     has had an order escalated to manual dispatch."""
 

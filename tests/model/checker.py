@@ -30,7 +30,7 @@ class Step(NamedTuple, Generic[S]):
     fault: bool = False
 
 
-class Verdict(StrEnum):
+class Answer(StrEnum):
     HOLDS = "HOLDS"
     BROKEN = "BROKEN"
     STRANDED = "STRANDED"
@@ -56,7 +56,7 @@ class TooManyStates(Exception):
 class Result:
     """What was found. `trace` = the labels of the shortest way to it, empty when all holds."""
 
-    verdict: Verdict
+    verdict: Answer
     states: int
     transitions: int
     seconds: float
@@ -103,7 +103,7 @@ class _Search(Generic[S]):
         model = self.model
         for number, state in enumerate(self.states):  # grows while we walk through it
             if what := model.broken(state):
-                return self._result(Verdict.BROKEN, what, number)
+                return self._result(Answer.BROKEN, what, number)
             for step in model.steps(state):
                 self.transitions += 1
                 reached = self._number(step.state, number)
@@ -111,8 +111,8 @@ class _Search(Generic[S]):
                     self.homewards[reached].append(number)
         stranded = self._first_stranded()
         if stranded is not None:
-            return self._result(Verdict.STRANDED, "no way home without a further fault", stranded)
-        return self._result(Verdict.HOLDS)
+            return self._result(Answer.STRANDED, "no way home without a further fault", stranded)
+        return self._result(Answer.HOLDS)
 
     def _number(self, state: S, parent: int) -> int:
         key = self.model.alike(state)
@@ -141,7 +141,7 @@ class _Search(Generic[S]):
         first = safe.find(0)
         return None if first < 0 else first
 
-    def _result(self, verdict: Verdict, what: str = "", number: int | None = None) -> Result:
+    def _result(self, verdict: Answer, what: str = "", number: int | None = None) -> Result:
         trace = [] if number is None else self._trace(number)
         return Result(verdict, len(self.states), self.transitions, time.perf_counter() - self.began, what, trace)
 

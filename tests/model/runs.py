@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.model import crashes, relay, seed
-from tests.model.checker import Model, Result, Verdict, check
+from tests.model.checker import Answer, Model, Result, check
 from tests.model.database import (
     CANCELLED_MOVED,
     DISPATCHED_TWICE,
@@ -28,7 +28,7 @@ class Run:
 
     name: str
     model: Callable[[], Model[Any]]
-    verdict: Verdict = Verdict.HOLDS
+    verdict: Answer = Answer.HOLDS
     what: str = ""
 
     def __call__(self, states_max: int = 5_000_000) -> Result:
@@ -41,11 +41,11 @@ def ours(name: str, setting: Setting) -> Run:
 
 
 def broken(name: str, what: str, setting: Setting) -> Run:
-    return Run(name, lambda: dispatching(setting), Verdict.BROKEN, what)
+    return Run(name, lambda: dispatching(setting), Answer.BROKEN, what)
 
 
 def stranded(name: str, setting: Setting) -> Run:
-    return Run(name, lambda: dispatching(setting), Verdict.STRANDED, STRANDED_FOREVER)
+    return Run(name, lambda: dispatching(setting), Answer.STRANDED, STRANDED_FOREVER)
 
 
 SMALL: Final = (
@@ -159,19 +159,19 @@ MUTANTS: Final = (
     Run(
         "SKIP LOCKED without heads, no fault at all",
         lambda: relaying(Claims.SKIP_LOCKED, relay.Faults(0, 0, 0)),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         relay.OUT_OF_ORDER,
     ),
     Run(
         "retry copies do not carry the number of lost consumers",
         lambda: crashes.crashing(crashes.Guards(copies_count=False)),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         crashes.ENDLESS,
     ),
     Run(
         "a message that may kill is handled beside others",
         lambda: crashes.crashing(crashes.Guards(alone=False)),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         crashes.BYSTANDER_PARKED,
     ),
 )
@@ -217,43 +217,43 @@ SEED: Final = (
     Run(
         "S1 a worker dies",
         lambda: seed.seed(seed.Faults(crash=1), workers=1),
-        Verdict.STRANDED,
+        Answer.STRANDED,
         STRANDED_FOREVER,
     ),
     Run(
         "S2 a customer cancels",
         lambda: seed.seed(seed.Faults(cancel=1), workers=1),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         CANCELLED_MOVED,
     ),
     Run(
         "S3 two orders, no fault at all",
         lambda: seed.seed(seed.Faults(), orders=2, drivers=2, workers=1),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         DRIVER_TWICE,
     ),
     Run(
         "S4 with the updates its README claims, a worker dies",
         lambda: seed.seed(seed.Faults(crash=1), orders=2, drivers=2, repairs=CLAIMED),
-        Verdict.STRANDED,
+        Answer.STRANDED,
         STRANDED_FOREVER,
     ),
     Run(
         "S5 with the updates its README claims, no process dies: a zombie whose fleet fails",
         lambda: seed.seed(seed.Faults(redelivery=1, fleet=1), repairs=CLAIMED),
-        Verdict.STRANDED,
+        Answer.STRANDED,
         STRANDED_FOREVER,
     ),
     Run(
         "S6 its relay, order matters, no fault at all",
         lambda: relaying(Claims.PROCESSING, relay.Faults(0, 0, 0)),
-        Verdict.BROKEN,
+        Answer.BROKEN,
         relay.OUT_OF_ORDER,
     ),
     Run(
         "S7 its relay, order does not matter, one failure",
         lambda: relaying(Claims.PROCESSING, relay.Faults(0, 1, 0), order_matters=False),
-        Verdict.STRANDED,
+        Answer.STRANDED,
         STRANDED_FOREVER,
     ),
 )

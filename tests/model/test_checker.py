@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.model.checker import Model, Step, TooManyStates, Verdict, check
+from tests.model.checker import Answer, Model, Step, TooManyStates, check
 
 
 def counting(*, bad: int = -1, good: int = 3, faults: frozenset[int] = frozenset()) -> Model[int]:
@@ -23,23 +23,23 @@ def counting(*, bad: int = -1, good: int = 3, faults: frozenset[int] = frozenset
 def test_all_states_are_counted_once() -> None:
     result = check(counting())
 
-    assert (result.verdict, result.states, result.transitions) == (Verdict.HOLDS, 5, 7)
+    assert (result.verdict, result.states, result.transitions) == (Answer.HOLDS, 5, 7)
 
 
 def test_the_shortest_way_to_a_broken_state_is_shown() -> None:
     result = check(counting(bad=4))
 
-    assert (result.verdict, result.what, result.trace) == (Verdict.BROKEN, "too far", ["+2", "+2"])
+    assert (result.verdict, result.what, result.trace) == (Answer.BROKEN, "too far", ["+2", "+2"])
 
 
 def test_a_state_that_only_a_fault_leads_home_from_is_stranded() -> None:
     result = check(counting(good=4, faults=frozenset({3, 4})))
 
-    assert (result.verdict, result.trace) == (Verdict.STRANDED, [])
+    assert (result.verdict, result.trace) == (Answer.STRANDED, [])
 
 
 def test_a_way_around_the_fault_is_a_way_home() -> None:
-    assert check(counting(good=4, faults=frozenset({3}))).verdict is Verdict.HOLDS
+    assert check(counting(good=4, faults=frozenset({3}))).verdict is Answer.HOLDS
 
 
 def test_a_world_without_an_end_is_not_called_sound() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.model.checker import Verdict
+from tests.model.checker import Answer
 from tests.model.runs import MUTANTS, NOT_LOAD_BEARING, SMALL, Run
 
 
@@ -20,7 +20,7 @@ def test_the_protocol_holds(run: Run, record_property: Callable[[str, object], N
 
     record_property("states", result.states)
     record_property("transitions", result.transitions)
-    assert result.verdict is Verdict.HOLDS, str(result)
+    assert result.verdict is Answer.HOLDS, str(result)
 
 
 @pytest.mark.parametrize("run", MUTANTS, ids=name_of)
@@ -37,4 +37,4 @@ def test_what_saves_work_is_not_what_keeps_promises(run: Run) -> None:
     """Documents that no property depends on these: without them all of them hold as well."""
     result = run()
 
-    assert result.verdict is Verdict.HOLDS, str(result)
+    assert result.verdict is Answer.HOLDS, str(result)

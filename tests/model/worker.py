@@ -5,7 +5,7 @@ usecases/dispatch_order.py, usecases/send_to_manual.py, and the answer to the br
     lease -> take -> read ...                       redelivered: the lease of the lost consumer is taken over
     read -> note -> finish -> ack                   it needed none
     read | save -> copy -> ack                      later: a copy waits in the broker, then the original is forgotten
-    read | save -> give_read -> give_save -> ack    given up: escalated to manual dispatch
+    read | save -> give_read -> give_save -> ack    no driver: escalated to manual dispatch
 """
 
 from __future__ import annotations

@@ -27,13 +27,13 @@ from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.drivers import FindCandidates, UpdatePosition
 from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
-from tests.fleets import ToldFleet
+from tests.fleets import RecordingFleet
 from tests.makers import CENTRE
 
 
 @dataclass
 class MovingDrivers:
-    """Where drivers are, for whoever looks at the map."""
+    """Positions of drivers, for the streams of a map."""
 
     away: bool = False
     looks: int = 0
@@ -48,12 +48,12 @@ class MovingDrivers:
 
 @dataclass
 class World:
-    """Everything behind the API."""
+    """The ports and use cases behind the API, in memory."""
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     drivers: MemoryDrivers = field(init=False)
     parked: MemoryParked = field(default_factory=MemoryParked)
-    fleet: ToldFleet = field(default_factory=ToldFleet)
+    fleet: RecordingFleet = field(default_factory=RecordingFleet)
     moving: MovingDrivers = field(default_factory=MovingDrivers)
     bounds: EventStreamLimits = field(default_factory=EventStreamLimits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,25 +63,25 @@ class World:
     def __post_init__(self) -> None:
         self.drivers = MemoryDrivers(orders=self.orders)
         self.history = MemoryHistory(self.orders)
-        self.tail = HistoryFeed(self.history, poll_seconds=0.02, window=100, page=10)
+        self.feed = HistoryFeed(self.history, poll_seconds=0.02, window=100, page=10)
 
     @property
     def streams(self) -> EventStreams:
         return EventStreams(
-            self.tail,
+            self.feed,
             stopping=self.stopping,
             limits=self.bounds,
             positions=DriverPositionFeed(self.moving.within, interval_seconds=0.02),
         )
 
     def drivers_at(self, **places: tuple[float, float]) -> None:
-        """Drivers by name, each at a latitude and longitude, as of now."""
+        """Set the current positions of drivers, by name."""
         for name, (lat, lng) in places.items():
             moved = DriverPositionView(driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True)
             self.moving.drivers[name] = moved
 
     async def find_candidates(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
-        """By the depot of that moment."""
+        """Candidates near the current depot."""
         return await FindCandidates(self.orders, self.fleet, self.depot, 5, 10)(order_id, radius_km, limit)
 
     def api(self) -> Api:
@@ -112,19 +112,19 @@ def world() -> World:
 
 @pytest.fixture
 def body_seconds() -> float:
-    """How long a body may take; more than a busy machine needs, as only some tests are about it."""
+    """Time limit of a request body; only some tests reach it."""
     return 30
 
 
 @pytest.fixture
 async def listening(world: World, body_seconds: float) -> AsyncIterator[Listening]:
     stop = asyncio.Event()
-    following = asyncio.create_task(world.tail.run(stop))
+    feed_task = asyncio.create_task(world.feed.run(stop))
     async with serving(api_app(world.api(), body_seconds=body_seconds), "127.0.0.1", 0, grace_seconds=2) as listening:
         yield listening
         world.stopping.set()
     stop.set()
-    await following
+    await feed_task
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""HTTP as bytes, for what no client library would send."""
+"""HTTP as bytes, for requests that no client library sends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 async def exchange(port: int, *pieces: bytes, half_close: bool = False) -> bytes:
-    """Send the pieces, then everything the server says until it closes the connection."""
+    """Send the pieces; all bytes of the response, until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        with suppress(ConnectionError):  # it may close before we have said all
+        with suppress(ConnectionError):  # it may close before everything is sent
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -23,8 +23,8 @@ async def exchange(port: int, *pieces: bytes, half_close: bool = False) -> bytes
 
 
 async def _everything(reader: asyncio.StreamReader) -> bytes:
-    said = b""
+    received = b""
     with suppress(ConnectionError):
         while piece := await reader.read(65_536):
-            said += piece
-    return said
+            received += piece
+    return received

@@ -30,7 +30,7 @@ OURS = (files("gofleet.adapters.grpc") / "pb" / "fleet.binpb").read_bytes()
 
 
 class StockClient:
-    """Calls `FleetService` at `port` through grpcio, as any program of any language would.
+    """Calls `FleetService` at `port` through grpcio, as a program in another language would.
 
     It blocks, so each method does its work in a thread. Fields and answers are grpcio's own messages.
     """
@@ -44,7 +44,7 @@ class StockClient:
         self.metadata: tuple[tuple[str, str | bytes], ...] = ()
 
     async def call(self, rpc: str, /, **values: object) -> Any:
-        """One message there, one back; RpcError after `seconds`."""
+        """A unary call; RpcError after `seconds`."""
         request = self._message(f"{rpc}Request")
         answer = self._message(f"{rpc}Response").FromString
         call: grpc.UnaryUnaryMultiCallable[Any, Any] = self.channel.unary_unary(
@@ -54,7 +54,7 @@ class StockClient:
         return await asyncio.to_thread(lambda: call(message, timeout=self.seconds, metadata=self.metadata))
 
     async def stream(self, rpc: str, requests: Iterable[Mapping[str, object]]) -> Any:
-        """Many messages there, one back; RpcError after `seconds`."""
+        """A call with a stream of requests; RpcError after `seconds`."""
         request = self._message(f"{rpc}Request")
         answer = self._message(f"{rpc}Response").FromString
         call: grpc.StreamUnaryMultiCallable[Any, Any] = self.channel.stream_unary(
@@ -64,12 +64,12 @@ class StockClient:
         return await asyncio.to_thread(lambda: call(iter(messages), timeout=self.seconds))
 
     async def send(self, rpc: str, message: bytes) -> bytes:
-        """Any bytes there, any bytes back."""
+        """A unary call with raw bytes."""
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(f"/pb.FleetService/{rpc}")
         return await asyncio.to_thread(lambda: call(message, timeout=self.seconds))
 
     async def health(self, service: str) -> int:
-        """What the standard health service says of `service`."""
+        """Status of `service` in the standard health service."""
         call: grpc.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
         )
@@ -150,7 +150,7 @@ async def serving(
 
 @asynccontextmanager
 async def a_client(positions: Positions, *, most_bytes: int = 1024 * 1024) -> AsyncGenerator[StockClient]:
-    """A fleet server, and who calls it, until the end of the block."""
+    """A client of a fleet server that runs until the end of the block."""
     async with serving(positions, most_bytes=most_bytes) as port:
         client = StockClient(port, OURS)
         with client.channel:
@@ -164,7 +164,7 @@ def status(failure: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCod
 
 
 async def raw_call(port: int, path: str, sent: bytes, *, complete: bool = True) -> int:
-    """The grpc-status that these bytes are answered with; with `complete` no more of them will come."""
+    """The grpc-status of the response to these bytes; `complete` ends the request after them."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
     http2.initiate_connection()

@@ -241,7 +241,7 @@ async def test_stores_a_driver_and_registers_it_with_the_fleet(client: httpx.Asy
 async def test_stores_a_driver_and_answers_503_while_the_fleet_is_unavailable(
     client: httpx.AsyncClient, world: World
 ) -> None:
-    world.fleet.away = True
+    world.fleet.unavailable = True
 
     response = await client.put(DRIVER, json={"name": "Ana"})
 

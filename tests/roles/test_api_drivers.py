@@ -121,7 +121,7 @@ async def test_lists_records_by_id_in_pages_without_the_fleet(client: httpx.Asyn
     for number in range(7):
         await world.drivers.put(Driver(f"d-{number}", "D", on_duty=number != 3))
     await dispatch(world, "d-5")
-    world.fleet.away = True
+    world.fleet.unavailable = True
 
     seen: list[str] = []
     query = {"limit": "3"}
@@ -271,7 +271,7 @@ async def test_answers_503_where_the_fleet_is_needed_while_it_is_unavailable(
 ) -> None:
     await world.orders.add(an_order("o-1"))
     await world.drivers.put(Driver("ana", "Ana"))
-    world.fleet.away = True
+    world.fleet.unavailable = True
 
     response = await client.request(method, path, json=body)
 
@@ -283,6 +283,6 @@ async def test_answers_503_where_the_fleet_is_needed_while_it_is_unavailable(
 @pytest.mark.parametrize("path", [DRIVERS, f"{DRIVERS}?free=true", ANA])
 async def test_reads_records_while_the_fleet_is_unavailable(client: httpx.AsyncClient, world: World, path: str) -> None:
     await world.drivers.put(Driver("ana", "Ana"))
-    world.fleet.away = True
+    world.fleet.unavailable = True
 
     assert (await client.get(path)).status_code == 200

@@ -1,4 +1,4 @@
-"""Whose request it is, whatever its headers claim."""
+"""Client address behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def a_scope(client: str | None, *forwarded: str) -> dict[str, object]:
     ("client", "forwarded", "name"),
     [
         ("203.0.113.7", (), "203.0.113.7"),
-        ("203.0.113.7", ("198.51.100.1",), "203.0.113.7"),  # no proxy of ours: what it says is its own story
+        ("203.0.113.7", ("198.51.100.1",), "203.0.113.7"),  # not a trusted proxy: its header is ignored
         ("10.1.2.3", (), "10.1.2.3"),
         ("10.1.2.3", ("198.51.100.1",), "198.51.100.1"),
-        ("10.1.2.3", ("1.1.1.1, 198.51.100.1",), "198.51.100.1"),  # the left one is the client's own story
+        ("10.1.2.3", ("1.1.1.1, 198.51.100.1",), "198.51.100.1"),  # the client itself wrote the left one
         ("10.1.2.3", ("1.1.1.1, 198.51.100.1, 10.9.9.9",), "198.51.100.1"),
         ("10.1.2.3", ("1.1.1.1", "198.51.100.1"), "198.51.100.1"),
         ("10.1.2.3", ("10.4.4.4, 10.5.5.5",), "10.4.4.4"),
@@ -38,9 +38,11 @@ def a_scope(client: str | None, *forwarded: str) -> dict[str, object]:
         (None, ("198.51.100.1",), "unknown"),
     ],
 )
-def test_the_nearest_that_is_no_proxy_of_ours(client: str | None, forwarded: tuple[str, ...], name: str) -> None:
+def test_the_nearest_address_that_is_not_a_trusted_proxy(
+    client: str | None, forwarded: tuple[str, ...], name: str
+) -> None:
     assert ClientAddresses(PROXIES).name(a_scope(client, *forwarded)) == name
 
 
-def test_nobody_is_believed_unless_we_say_so() -> None:
+def test_headers_are_ignored_without_trusted_proxies() -> None:
     assert ClientAddresses().name(a_scope("10.1.2.3", "198.51.100.1")) == "10.1.2.3"

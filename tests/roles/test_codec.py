@@ -27,7 +27,7 @@ VALUES: dict[str, st.SearchStrategy[object]] = {
 
 
 def content(kind: Any) -> st.SearchStrategy[dict[str, object]]:
-    """Any fields of it, with any values."""
+    """Arbitrary fields with arbitrary values."""
     of: dict[str, st.SearchStrategy[object]] = {}
     for field in fields(kind):
         value = VALUES[field.metadata["betterproto"].proto_type]
@@ -51,7 +51,7 @@ def test_each_library_decodes_what_the_other_encodes(kind: Any, data: st.DataObj
 def test_a_decoded_message_can_be_encoded_again() -> None:
     written = CODEC.encode(pb.SearchDriverRequest(order_id="o-1", pickup_lat=0.0), pb.SearchDriverRequest)
     message = CODEC.decode(written, pb.SearchDriverRequest)
-    message.exclude.append("ana")  # which no other message must see
+    message.exclude.append("ana")  # must not change other messages
 
     again = CODEC.decode(CODEC.encode(message, pb.SearchDriverRequest), pb.SearchDriverRequest)
 

@@ -1,4 +1,4 @@
-"""A database that is slow, locked or overbooked: 503 with a time to come again, never a hang."""
+"""A slow, locked or overloaded database is answered with 503 and Retry-After, in time."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from tests.waiting import eventually
 
 ORDER = {"id": "o-1", "price": 10, "tax": 1}
 BOUNDED = 5.0
-"""Far less than a client would wait, and far more than the bounds below."""
+"""Far less than a client waits, and far more than the timeouts below."""
 
 
 @asynccontextmanager
 async def an_api(
-    database: str, bounds: str, *, links: int = 2, wait_seconds: float = 5.0
+    database: str, bounds: str, *, connections: int = 2, wait_seconds: float = 5.0
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """The API over PostgreSQL with these session bounds."""
-    async with create_pool(make_conninfo(database, options=bounds), size=links, wait_seconds=wait_seconds) as pool:
+    async with create_pool(
+        make_conninfo(database, options=bounds), size=connections, wait_seconds=wait_seconds
+    ) as pool:
         orders = PostgresOrders(pool)
         api = replace(World().api(), orders=orders, create_order=CreateOrder(orders), cancel_order=CancelOrder(orders))
         async with (
@@ -49,23 +51,23 @@ def waits_for_a_lock(database: str) -> bool:
         return waiting.fetchone() is not None
 
 
-def told_to_come_again(answer: httpx.Response) -> bool:
+def is_unavailable(answer: httpx.Response) -> bool:
     assert answer.json()["type"] == "/problems/unavailable"
     return answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("bounds", ["-c lock_timeout=300", "-c statement_timeout=300"])
-async def test_a_locked_row_is_not_waited_for_for_ever(clean_database: str, bounds: str) -> None:
+async def test_a_locked_row_is_unavailable_in_time(clean_database: str, bounds: str) -> None:
     async with an_api(clean_database, bounds) as client:
         assert (await client.post("/api/v1/orders", json=ORDER)).status_code == 201
         with psycopg.connect(clean_database) as locker:
             locker.execute("select from orders where id = 'o-1' for update")
-            assert told_to_come_again(await client.post("/api/v1/orders/o-1/cancel"))
+            assert is_unavailable(await client.post("/api/v1/orders/o-1/cancel"))
 
         assert (await client.post("/api/v1/orders/o-1/cancel")).json()["status"] == "CANCELLED"
 
 
-async def test_a_locked_table_holds_up_neither_reading_nor_writing(clean_database: str) -> None:
+async def test_a_locked_table_delays_no_other_request(clean_database: str) -> None:
     async with an_api(clean_database, "-c lock_timeout=300") as client:
         with psycopg.connect(clean_database) as locker:
             locker.execute("lock table orders in access exclusive mode")
@@ -74,13 +76,13 @@ async def test_a_locked_table_holds_up_neither_reading_nor_writing(clean_databas
                 client.get("/api/v1/orders"),
                 client.get("/api/v1/orders/o-1"),
             )
-            assert all(told_to_come_again(answer) for answer in answers)
+            assert all(is_unavailable(answer) for answer in answers)
 
         assert (await client.post("/api/v1/orders", json=ORDER)).status_code == 201
 
 
-async def test_whoever_gets_no_connection_is_sent_away(clean_database: str) -> None:
-    async with an_api(clean_database, "-c lock_timeout=3000", links=1, wait_seconds=0.2) as client:
+async def test_a_request_without_a_free_connection_is_unavailable(clean_database: str) -> None:
+    async with an_api(clean_database, "-c lock_timeout=3000", connections=1, wait_seconds=0.2) as client:
         assert (await client.post("/api/v1/orders", json=ORDER)).status_code == 201
         with psycopg.connect(clean_database) as locker:
             locker.execute("select from orders where id = 'o-1' for update")
@@ -90,4 +92,4 @@ async def test_whoever_gets_no_connection_is_sent_away(clean_database: str) -> N
             locker.rollback()
 
         assert (await waiting).status_code == 200
-        assert all(told_to_come_again(answer) for answer in answers)
+        assert all(is_unavailable(answer) for answer in answers)

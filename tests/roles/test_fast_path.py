@@ -43,8 +43,8 @@ GONE = {"type": "http.disconnect"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: what is special about it; `pieces` come in turn, and `None` never."""
+class Request:
+    """A request that differs from the usual one; `pieces` of its body arrive in turn, `None` never does."""
 
     name: str
     pieces: Sequence[bytes | dict[str, str] | None] = (GOOD,)
@@ -60,8 +60,10 @@ class Asked:
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         length = b"%d" % sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
-        told = [] if self.length is None else [(b"content-length", length if self.length == b"auto" else self.length)]
-        return [*self.host, *self.type, *told, *ALWAYS]
+        content_length = (
+            [] if self.length is None else [(b"content-length", length if self.length == b"auto" else self.length)]
+        )
+        return [*self.host, *self.type, *content_length, *ALWAYS]
 
 
 def typed(value: bytes) -> list[tuple[bytes, bytes]]:
@@ -72,43 +74,43 @@ def hosted(*values: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"host", value) for value in values]
 
 
-ASKED = [
-    Asked("good"),
-    Asked("in pieces", [GOOD[:10], GOOD[10:20], GOOD[20:]]),
-    Asked("with an empty last piece", [GOOD, b""]),
-    Asked("HTTP/1.0", version="1", host=()),
-    Asked("without an announced length", length=None),
-    Asked("with a charset", type=typed(b"application/json; charset=utf-8")),
-    Asked("JSON in capitals", type=typed(b"Application/JSON")),
-    Asked("another type", type=typed(b"text/plain")),
-    Asked("no type", type=()),
-    Asked("two types", type=typed(b"application/json") * 2),
-    Asked("empty", [b""]),
-    Asked("with a query", query=b"a=1"),
-    Asked("with a slash", path=PATH + "/"),
-    Asked("with two slashes", path="/" + PATH),
-    Asked("with a GET", method="GET", pieces=[b""]),
-    Asked("with a PUT", method="PUT"),
-    Asked("with OPTIONS", method="OPTIONS", pieces=[b""]),
-    Asked("no host", host=()),
-    Asked("two hosts", host=hosted(b"a", b"b")),
-    Asked("host with an underscore", host=hosted(b"my_host")),
-    Asked("host with a dot at the end", host=hosted(b"api.example.")),
-    Asked("host that begins with a dot", host=hosted(b".example")),
-    Asked("IPv6 host", host=hosted(b"[::1]:8000")),
-    Asked("bad host", host=hosted(b"a/b")),
-    Asked("too large", [b"x" * (BODY_BYTES_MAX + 1)]),
-    Asked("larger than announced", [b"x" * BODY_BYTES_MAX, b"x"], length=b"10"),
-    Asked("smaller than announced", [GOOD, GONE], length=b"500"),
-    Asked("gone in the middle", [GOOD[:10], GONE]),
-    Asked("gone at once", [GONE], length=b"80"),
-    Asked("too slow", [GOOD[:10], None]),
-    Asked("taken", failure=OrderIdConflict("o-1")),
-    Asked("unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3", retry_after_seconds=2.5)),
-    Asked("stale", failure=StaleOrder("o-1", 1)),
-    Asked("broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
-    Asked("out of time", failure=TimeoutError()),
-    *(Asked(case.name, [case.body]) for case in CASES),
+REQUESTS = [
+    Request("good"),
+    Request("in pieces", [GOOD[:10], GOOD[10:20], GOOD[20:]]),
+    Request("with an empty last piece", [GOOD, b""]),
+    Request("HTTP/1.0", version="1", host=()),
+    Request("without an announced length", length=None),
+    Request("with a charset", type=typed(b"application/json; charset=utf-8")),
+    Request("JSON in capitals", type=typed(b"Application/JSON")),
+    Request("another type", type=typed(b"text/plain")),
+    Request("no type", type=()),
+    Request("two types", type=typed(b"application/json") * 2),
+    Request("empty", [b""]),
+    Request("with a query", query=b"a=1"),
+    Request("with a slash", path=PATH + "/"),
+    Request("with two slashes", path="/" + PATH),
+    Request("with a GET", method="GET", pieces=[b""]),
+    Request("with a PUT", method="PUT"),
+    Request("with OPTIONS", method="OPTIONS", pieces=[b""]),
+    Request("no host", host=()),
+    Request("two hosts", host=hosted(b"a", b"b")),
+    Request("host with an underscore", host=hosted(b"my_host")),
+    Request("host with a dot at the end", host=hosted(b"api.example.")),
+    Request("host that begins with a dot", host=hosted(b".example")),
+    Request("IPv6 host", host=hosted(b"[::1]:8000")),
+    Request("bad host", host=hosted(b"a/b")),
+    Request("too large", [b"x" * (BODY_BYTES_MAX + 1)]),
+    Request("larger than announced", [b"x" * BODY_BYTES_MAX, b"x"], length=b"10"),
+    Request("smaller than announced", [GOOD, GONE], length=b"500"),
+    Request("gone in the middle", [GOOD[:10], GONE]),
+    Request("gone at once", [GONE], length=b"80"),
+    Request("too slow", [GOOD[:10], None]),
+    Request("taken", failure=OrderIdConflict("o-1")),
+    Request("unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3", retry_after_seconds=2.5)),
+    Request("stale", failure=StaleOrder("o-1", 1)),
+    Request("broken", failure=RuntimeError("unexpected at 10.1.2.3")),
+    Request("out of time", failure=TimeoutError()),
+    *(Request(case.name, [case.body]) for case in CASES),
 ]
 
 
@@ -116,12 +118,12 @@ DELIVER = f"{PATH}/o-1/deliver"
 TAG = (b"if-match", b'"3"')
 
 
-def delivering(name: str, path: str = DELIVER, *more: tuple[bytes, bytes], **special: Any) -> Asked:
-    asked = Asked(name, [b""], path=path, type=more, length=None)
-    return replace(asked, **special)
+def delivering(name: str, path: str = DELIVER, *more: tuple[bytes, bytes], **special: Any) -> Request:
+    request = Request(name, [b""], path=path, type=more, length=None)
+    return replace(request, **special)
 
 
-ASKED_TO_DELIVER = [
+DELIVERIES = [
     delivering("delivery"),
     delivering("delivery of length 0", length=b"0"),
     delivering("delivery with a type", DELIVER, *JSON),
@@ -139,7 +141,7 @@ ASKED_TO_DELIVER = [
     delivering("delivery of a long id", f"{PATH}/{'a' * 65}/deliver"),
     delivering("delivery of an id with a slash", f"{PATH}/a/b/deliver"),
     delivering("delivery in capitals", f"{PATH}/o-1/DELIVER"),
-    delivering("delivery of nobody's", f"{PATH}/o-1/eat"),
+    delivering("another action", f"{PATH}/o-1/eat"),
     delivering("delivery beside", f"{PATH}x/o-1/deliver"),
     delivering("delivery with a GET", method="GET"),
     delivering("delivery with a PUT", method="PUT"),
@@ -147,13 +149,13 @@ ASKED_TO_DELIVER = [
     delivering("delivery too early", failure=InvalidTransition("o-1", "PENDING", "deliver")),
     delivering("delivery stale", failure=StaleOrder("o-1", 1)),
     delivering("delivery unavailable", failure=Unavailable("PostgreSQL", "no answer from 10.1.2.3")),
-    delivering("delivery broken", failure=RuntimeError("what nobody foresaw at 10.1.2.3")),
+    delivering("delivery broken", failure=RuntimeError("unexpected at 10.1.2.3")),
 ]
 
 
 @dataclass
-class Heard:
-    """All that an answer leaves: messages of ASGI, what was counted, and what was logged."""
+class Response:
+    """The ASGI messages of a response, and what was counted and logged."""
 
     start: Message = field(default_factory=dict[str, Any])
     body: bytes = b""
@@ -163,7 +165,7 @@ class Heard:
 
 @dataclass
 class Creating:
-    """Accepts all orders at the same moment; asked again it says so; or fails."""
+    """Creates every order at the same time, once; or fails."""
 
     failure: Exception | None = None
     known: dict[str, Order] = field(default_factory=dict[str, Order])
@@ -179,7 +181,7 @@ class Creating:
 
 @dataclass
 class Delivering:
-    """Delivers whatever it is asked to, whichever version it has; or fails."""
+    """Delivers any order of any version; or fails."""
 
     failure: Exception | None = None
 
@@ -189,37 +191,37 @@ class Delivering:
         assert owner is None
         if self.failure:
             raise self.failure
-        told = "-".join(str(version) for version in sorted(versions)) if versions else "any"
-        order = an_order(order_id, Status.DELIVERED, driver_id=f"{by}-of-{told}")  # so that the answer shows it
+        matched = "-".join(str(version) for version in sorted(versions)) if versions else "any"
+        order = an_order(order_id, Status.DELIVERED, driver_id=f"{by}-of-{matched}")  # so that the answer shows it
         order.created_at = order.pending_since = order.as_of = ACCEPTED
         order.dispatched_at = order.delivered_at = ACCEPTED
         return order
 
 
 @dataclass(frozen=True)
-class Ways:
-    """Both of them, over the same routes."""
+class BothPaths:
+    """The fast path and the framework, over the same routes."""
 
     creating: Creating
     delivering: Delivering
     usual: ASGIApp
 
-    async def answers(self, asked: Asked, *, short: bool, times: int = 1) -> list[Heard]:
-        self.creating.failure = self.delivering.failure = asked.failure
+    async def answers(self, request: Request, *, short: bool, times: int = 1) -> list[Response]:
+        self.creating.failure = self.delivering.failure = request.failure
         self.creating.known.clear()
-        way = FastPath(self.usual, self.creating, self.delivering) if short else self.usual
-        return [await answer(asked, way) for _ in range(times)]
+        path_taken = FastPath(self.usual, self.creating, self.delivering) if short else self.usual
+        return [await answer(request, path_taken) for _ in range(times)]
 
 
 @pytest.fixture(scope="module")
-def ways() -> Ways:
+def both() -> BothPaths:
     creating, delivering = Creating(), Delivering()
     api = replace(World().api(), create_order=creating, deliver_order=delivering)
-    return Ways(creating, delivering, cast("ASGIApp", litestar_app(api)))
+    return BothPaths(creating, delivering, cast("ASGIApp", litestar_app(api)))
 
 
-async def answer(asked: Asked, app: ASGIApp) -> Heard:
-    heard, pieces = Heard(), list(asked.pieces)
+async def answer(request: Request, app: ASGIApp) -> Response:
+    response, pieces = Response(), list(request.pieces)
 
     async def receive() -> Message:
         piece = pieces.pop(0)
@@ -231,47 +233,47 @@ async def answer(asked: Asked, app: ASGIApp) -> Heard:
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            heard.start = {key: list(value) if key == "headers" else value for key, value in message.items()}
+            response.start = {key: list(value) if key == "headers" else value for key, value in message.items()}
         else:
-            heard.body += message["body"]
+            response.body += message["body"]
 
     def count(method: str, route: str, status: int, seconds: float) -> None:
-        heard.counted.append((method, route, status))
+        response.counted.append((method, route, status))
 
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": asked.version,
+        "http_version": request.version,
         "scheme": "http",
         "server": ("127.0.0.1", 8000),
         "client": ("127.0.0.1", 40_000),
-        "method": asked.method,
-        "path": asked.path,
-        "raw_path": asked.path.encode(),
-        "query_string": asked.query,
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(),
+        "query_string": request.query,
         "root_path": "",
-        "headers": asked.headers,
+        "headers": request.headers,
         "state": {},
         "extensions": {},
     }
     with logged() as lines:
         async with exporting("test", ""):
             await RequestMiddleware(app, body_seconds=0.05, on_response=count)(scope, receive, send)
-    heard.logged = [line.split("Traceback")[0] for line in lines]
-    return heard
+    response.logged = [line.split("Traceback")[0] for line in lines]
+    return response
 
 
-@pytest.mark.parametrize("asked", [*ASKED, *ASKED_TO_DELIVER], ids=lambda asked: asked.name)
-async def test_fast_path_and_framework_respond_identically(ways: Ways, asked: Asked) -> None:
-    short, usual = [await ways.answers(asked, short=one) for one in (True, False)]
+@pytest.mark.parametrize("request", [*REQUESTS, *DELIVERIES], ids=lambda request: request.name)
+async def test_fast_path_and_framework_respond_identically(both: BothPaths, request: Request) -> None:
+    short, usual = [await both.answers(request, short=one) for one in (True, False)]
 
     assert short == usual
     assert short[0].start["status"] >= 200
     assert len(short[0].counted) == 1
 
 
-async def test_both_respond_identically_to_a_repeated_request(ways: Ways) -> None:
-    short, usual = [await ways.answers(Asked("good"), short=one, times=2) for one in (True, False)]
+async def test_both_respond_identically_to_a_repeated_request(both: BothPaths) -> None:
+    short, usual = [await both.answers(Request("good"), short=one, times=2) for one in (True, False)]
 
     assert short == usual
     assert [one.start["status"] for one in short] == [201, 200]
@@ -284,19 +286,19 @@ async def nowhere(*_: object) -> None:
 
 @pytest.mark.parametrize("body", [GOOD, ANONYMOUS, b'{"price":"1"}', b"{"])
 async def test_a_usual_new_order_takes_the_fast_path(body: bytes) -> None:
-    heard = await answer(Asked("ordinary", [body]), FastPath(nowhere, Creating(), Delivering()))
+    response = await answer(Request("ordinary", [body]), FastPath(nowhere, Creating(), Delivering()))
 
-    assert heard.counted == [("POST", PATH, heard.start["status"])]
-    assert heard.start["status"] < 500
+    assert response.counted == [("POST", PATH, response.start["status"])]
+    assert response.start["status"] < 500
 
 
 @pytest.mark.parametrize("length", [None, b"0"])
 async def test_a_usual_delivery_takes_the_fast_path(length: bytes | None) -> None:
     short = FastPath(nowhere, Creating(), Delivering())
 
-    heard = await answer(delivering("ordinary", length=length), short)
+    response = await answer(delivering("ordinary", length=length), short)
 
-    assert heard.counted == [("POST", f"{PATH}/{{order_id}}/deliver", 200)]
+    assert response.counted == [("POST", f"{PATH}/{{order_id}}/deliver", 200)]
 
 
 def test_the_api_uses_the_fast_path() -> None:
@@ -329,7 +331,7 @@ class Recorder(ASGIMiddleware):
 async def test_a_hook_added_to_the_application_runs_for_the_hot_routes(
     monkeypatch: pytest.MonkeyPatch, hook: str
 ) -> None:
-    """The fast path steps aside instead of bypassing the addition."""
+    """The fast path passes the requests on instead of bypassing the addition."""
     recorder = Recorder()
     added = {"guards": recorder.guard, "middleware": recorder, "before_send": recorder.before_send}[hook]
 
@@ -340,7 +342,7 @@ async def test_a_hook_added_to_the_application_runs_for_the_hot_routes(
     api = replace(World().api(), create_order=Creating(), deliver_order=Delivering())
     app = api_app(api)
 
-    created = await answer(Asked("good"), app)
+    created = await answer(Request("good"), app)
     delivered = await answer(delivering("delivery"), app)
 
     assert [created.start["status"], delivered.start["status"]] == [201, 200]

@@ -122,9 +122,9 @@ async def test_an_own_position_is_charged_to_the_travel_budget(fleet: GrpcFleet)
 
 
 async def test_what_the_service_refuses_is_invalid(fleet: GrpcFleet) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as refused:
         await fleet.search(Search("o-1", Place(91, 0), 5))
-    assert (refusal.value.field, refusal.value.why) == ("pickup.lat", "must be between -85.05 and 85.05")
+    assert (refused.value.field, refused.value.why) == ("pickup.lat", "must be between -85.05 and 85.05")
 
     with pytest.raises(Invalid):
         await fleet.register(Driver("ana", ""))
@@ -257,8 +257,8 @@ async def test_a_peer_that_does_not_speak_grpc_is_unavailable() -> None:
             await fleet.search(SEARCH)
 
 
-class Oracle(FleetServiceBase):
-    """A fleet service that answers whatever it likes."""
+class ScriptedFleet(FleetServiceBase):
+    """A fleet service with a configured response."""
 
     def __init__(self, answer: SearchDriverResponse | GRPCError | None) -> None:
         self._answer = answer
@@ -278,7 +278,7 @@ class Gibberish(ProtoCodec):
 async def answering(
     answer: SearchDriverResponse | GRPCError | None, codec: ProtoCodec | None = None
 ) -> AsyncGenerator[GrpcFleet]:
-    server = Server([Oracle(answer)], codec=codec)
+    server = Server([ScriptedFleet(answer)], codec=codec)
     with socket.create_server((HOST, 0)) as listening:
         await server.start(sock=listening)
         async with GrpcFleet(HOST, listening.getsockname()[1], timeout_seconds=5) as fleet:
@@ -369,7 +369,7 @@ async def test_a_killed_service_is_unavailable_and_found_again_when_it_is_back()
 
 
 async def test_a_connection_to_a_vanished_peer_is_closed(positions: WilfulPositions) -> None:
-    """As when a machine dies without a goodbye and another one takes its address."""
+    """As when a machine fails without closing its connections and another one takes its address."""
     async with (
         serving(positions) as port,
         a_proxy(port) as (front, freeze),
@@ -386,7 +386,7 @@ async def test_a_connection_to_a_vanished_peer_is_closed(positions: WilfulPositi
 
 @asynccontextmanager
 async def a_proxy(port: int) -> AsyncGenerator[tuple[int, Callable[[], None]]]:
-    """A port that leads to `port`, and how to make the connections of that moment pass nothing any more."""
+    """A port forwarded to `port`, and a function that stops all data on its present connections."""
     passing: set[asyncio.Task[None]] = set()
     writers: list[asyncio.StreamWriter] = []
 

@@ -263,7 +263,7 @@ async def test_stopping_lets_calls_in_flight_finish_and_refuses_new_ones(positio
     with client.channel:
         positions.entered.clear()
         positions.gate.clear()
-        in_hand = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
+        in_flight = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
         await positions.entered.wait()
 
         stop.set()
@@ -275,7 +275,7 @@ async def test_stopping_lets_calls_in_flight_finish_and_refuses_new_ones(positio
         assert not server.done()
 
         positions.gate.set()
-        assert (await in_hand).driver_id == "ana"
+        assert (await in_flight).driver_id == "ana"
         await asyncio.wait_for(server, 5)
 
 
@@ -284,11 +284,11 @@ async def test_a_call_beyond_the_grace_period_is_unavailable(positions: WilfulPo
         client = StockClient(port, OURS)
         positions.entered.clear()
         positions.gate.clear()
-        in_hand = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
+        in_flight = asyncio.create_task(client.call("SearchDriver", order_id="o-1"))
         await positions.entered.wait()
 
     with client.channel, pytest.raises(grpc.RpcError) as failure:
-        await in_hand
+        await in_flight
 
     assert status(failure) == (grpc.StatusCode.UNAVAILABLE, "stopping")
     assert positions.cancelled.is_set()

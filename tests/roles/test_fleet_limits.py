@@ -28,14 +28,14 @@ from tests.makers import CENTRE, a_position
 from tests.roles.stock import OURS, StockClient, WilfulPositions, a_client, raw_call, serving, status
 from tests.waiting import eventually
 
-MOST_BYTES = 200_000
+BYTES_MAX = 200_000
 SEARCH = b"\x0a\x03o-1"
 """A SearchDriverRequest for o-1."""
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 def padded(message: bytes, size: int) -> bytes:
-    """`message` with a field that nobody knows, `size` bytes in all."""
+    """`message` with an unknown field, `size` bytes in all."""
     length = size - len(message) - 5
     return message + bytes([0x7A, *((length >> 7 * n) & 0x7F | 0x80 for n in range(3)), length >> 21]) + bytes(length)
 
@@ -49,17 +49,17 @@ async def positions() -> WilfulPositions:
 
 @pytest.fixture
 async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with a_client(positions, most_bytes=MOST_BYTES) as client:
+    async with a_client(positions, most_bytes=BYTES_MAX) as client:
         yield client
 
 
 async def test_a_message_may_be_as_large_as_allowed_and_no_larger(client: StockClient) -> None:
-    assert b"ana" in await client.send("SearchDriver", padded(SEARCH, MOST_BYTES))
+    assert b"ana" in await client.send("SearchDriver", padded(SEARCH, BYTES_MAX))
 
-    for size in (MOST_BYTES + 1, 3_000_000):
+    for size in (BYTES_MAX + 1, 3_000_000):
         with pytest.raises(grpc.RpcError) as failure:
             await client.send("SearchDriver", padded(SEARCH, size))
-        assert status(failure) == (grpc.StatusCode.RESOURCE_EXHAUSTED, f"a message may have at most {MOST_BYTES} bytes")
+        assert status(failure) == (grpc.StatusCode.RESOURCE_EXHAUSTED, f"a message may have at most {BYTES_MAX} bytes")
 
     assert (await client.call("SearchDriver", order_id="o-1")).driver_id == "ana"
 
@@ -70,7 +70,7 @@ async def test_what_came_before_a_large_message_in_a_stream_is_kept(
     batch: dict[str, object] = {"driver_ids": ["cai"], "lats": [1.0], "lngs": [1.0], "recorded_at_ms": [0]}
 
     with pytest.raises(grpc.RpcError) as failure:
-        await client.stream("StreamPositions", [batch, {"driver_ids": ["x" * MOST_BYTES]}])
+        await client.stream("StreamPositions", [batch, {"driver_ids": ["x" * BYTES_MAX]}])
 
     assert status(failure)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert len(await positions.locate(["cai"])) == 1
@@ -99,7 +99,7 @@ async def test_no_more_than_64_kib_of_a_call_are_taken_in_before_they_are_read(p
 
 
 class WatchedPositions(RedisPositions):
-    """Tells when a search was cancelled."""
+    """Records whether a search was cancelled."""
 
     cancelled = False
 
@@ -111,7 +111,7 @@ class WatchedPositions(RedisPositions):
             raise
 
 
-async def test_a_deadline_that_passes_while_redis_is_frozen_ends_the_work_and_harms_no_later_call() -> None:
+async def test_a_deadline_while_redis_is_frozen_ends_the_work_and_affects_no_later_call() -> None:
     valkey = Valkey(durable=False)
     await valkey.start()
     try:
@@ -132,9 +132,11 @@ async def test_a_deadline_that_passes_while_redis_is_frozen_ends_the_work_and_ha
 
                     os.kill(valkey.pids[0], signal.SIGCONT)
                     client.seconds = 10.0
-                    asked = [f"d-{number}" for number in range(1, 11)]
-                    answers = await asyncio.gather(*(client.call("LocateDrivers", driver_ids=[one]) for one in asked))
-                    assert [list(answer.driver_ids) for answer in answers] == [[one] for one in asked]
+                    order_ids = [f"d-{number}" for number in range(1, 11)]
+                    answers = await asyncio.gather(
+                        *(client.call("LocateDrivers", driver_ids=[one]) for one in order_ids)
+                    )
+                    assert [list(answer.driver_ids) for answer in answers] == [[one] for one in order_ids]
     finally:
         os.kill(valkey.pids[0], signal.SIGCONT)
         await valkey.stop()
@@ -160,7 +162,7 @@ def test_every_error_of_the_domain_has_a_status() -> None:
         (StaleOrder("o-1", 2), grpc.StatusCode.ABORTED),
         (DeadlineExceeded(1), grpc.StatusCode.DEADLINE_EXCEEDED),
         (FleetBreakerOpen(1), grpc.StatusCode.UNAVAILABLE),
-        (GoFleetError("nobody foresaw it"), grpc.StatusCode.INTERNAL),
+        (GoFleetError("unexpected"), grpc.StatusCode.INTERNAL),
     ],
 )
 async def test_errors_are_translated_as_in_the_table(
@@ -193,7 +195,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-examples, said = json.loads(sys.argv[2]), {}
+examples, output = json.loads(sys.argv[2]), {}
 with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
     database = ProtoReflectionDescriptorDatabase(channel)
     pool = DescriptorPool(database)
@@ -202,7 +204,7 @@ with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
             assert all(field.name for kind in (method.input_type, method.output_type) for field in kind.fields)
             name = f"{service}/{method.name}"
             if name not in examples:
-                said[name] = None
+                output[name] = None
                 continue
             request = ParseDict(examples[name], GetMessageClass(method.input_type)())
             answer = GetMessageClass(method.output_type).FromString
@@ -211,19 +213,19 @@ with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
                 request = iter([request])
             else:
                 call = channel.unary_unary(f"/{name}", lambda message: message.SerializeToString(), answer)
-            said[name] = MessageToDict(call(request, timeout=5), always_print_fields_with_no_presence=True)
-print(json.dumps(said))
+            output[name] = MessageToDict(call(request, timeout=5), always_print_fields_with_no_presence=True)
+print(json.dumps(output))
 """
 
 
 async def test_every_call_can_be_made_from_reflection_alone(positions: WilfulPositions) -> None:
     async with serving(positions) as port:
-        # In a process of its own: grpclib and grpcio-reflection both want to register the same descriptors.
+        # In a separate process: grpclib and grpcio-reflection both register the same descriptors.
         arguments = (sys.executable, "-c", GRPCURL, str(port), json.dumps(EXAMPLES))
         walk = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
-        said, _ = await walk.communicate()
+        output, _ = await walk.communicate()
 
-    answers = json.loads(said)
+    answers = json.loads(output)
     assert answers.keys() - EXAMPLES.keys() == {"grpc.health.v1.Health/Watch"}
     assert answers["grpc.health.v1.Health/Check"] == {"status": "SERVING"}
     assert answers["pb.FleetService/FindDrivers"]["driverIds"] == ["ana"]

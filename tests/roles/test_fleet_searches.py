@@ -113,8 +113,8 @@ async def test_each_search_of_a_batch_gets_its_own_result(positions: WilfulPosit
         assert isinstance(answer, list)
         return [candidate.driver_id for candidate in answer]
 
-    bia, refused, nobody, there, too_far, ana = answers
-    assert [ids(bia), ids(nobody), ids(there), ids(ana)] == [["bia"], [], ["far"], ["ana"]]
+    bia, refused, none_left, there, too_far, ana = answers
+    assert [ids(bia), ids(none_left), ids(there), ids(ana)] == [["bia"], [], ["far"], ["ana"]]
     assert isinstance(refused, Invalid)
     assert (refused.field, refused.why) == ("pickup.lat", "must be between -85.05 and 85.05")
     assert isinstance(too_far, Invalid)
@@ -150,9 +150,9 @@ async def test_each_search_belongs_to_its_own_trace_on_both_sides(positions: Wil
     assert len(spans) == 3 * len(traces), "and the call itself belongs to none of them"
     for trace_id in traces:
         by_kind = {one.kind: one for one in spans if one.trace_id == trace_id}
-        work, asked, answered = by_kind["INTERNAL"], by_kind["CLIENT"], by_kind["SERVER"]
-        assert {asked.name, answered.name} == {"pb.FleetService/SearchDriver"}
-        assert (asked.parent_id, answered.parent_id) == (work.span_id, asked.span_id)
+        work, sent, answered = by_kind["INTERNAL"], by_kind["CLIENT"], by_kind["SERVER"]
+        assert {sent.name, answered.name} == {"pb.FleetService/SearchDriver"}
+        assert (sent.parent_id, answered.parent_id) == (work.span_id, sent.span_id)
         assert {one.attributes[ORDER_ID] for one in by_kind.values()} == {f"o-{int(trace_id, 16)}"}
     assert {one.attributes["rpc.grpc.status_code"] for one in spans if one.kind != "INTERNAL"} == {0, 5}
 
@@ -160,12 +160,12 @@ async def test_each_search_belongs_to_its_own_trace_on_both_sides(positions: Wil
 async def test_a_search_behind_a_hung_call_ends_at_its_own_deadline(
     positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "UNANSWERED_MAX", 1000)  # or all would end with the connection
+    monkeypatch.setattr(connection, "UNANSWERED_MAX", 1000)  # otherwise all would end with the connection
     positions.gate.clear()
-    timeout_seconds, asked_before = 1.0, len(positions.trace_ids)
+    timeout_seconds, searches_before = 1.0, len(positions.trace_ids)
 
     def arrived(searches: int) -> Callable[[], bool]:
-        return lambda: len(positions.trace_ids) - asked_before == searches
+        return lambda: len(positions.trace_ids) - searches_before == searches
 
     async with (
         serving(positions, grace_seconds=0) as port,
@@ -176,7 +176,7 @@ async def test_a_search_behind_a_hung_call_ends_at_its_own_deadline(
         hanging.append(asyncio.create_task(two(fleet)))
         await eventually(arrived(4))
         began = time.monotonic()
-        answers = await two(fleet)  # who have to wait: no more calls are made at once
+        answers = await two(fleet)  # these wait, because the number of concurrent calls is bounded
         waited_seconds = time.monotonic() - began
         await asyncio.gather(*hanging)
 
@@ -215,18 +215,18 @@ async def test_cancelling_one_search_of_a_batch_affects_no_other(positions: Wilf
 
 
 class Older(FleetServiceBase):
-    """A fleet service of before there were such calls; `asked` holds the orders."""
+    """A fleet service without batched searches; records the orders of single ones."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.orders: list[str] = []
 
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
-        self.asked.append(search_driver_request.order_id)
+        self.orders.append(search_driver_request.order_id)
         return SearchDriverResponse(driver_id="ana", name="Ana", lat=CENTRE.lat, lng=CENTRE.lng)
 
 
-class Oracle(Older):
-    """One that answers such calls as it likes."""
+class ScriptedFleet(Older):
+    """A fleet service with a configured response to batches."""
 
     def __init__(self, answer: SearchDriversResponse | GRPCError) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class Oracle(Older):
 
 @asynccontextmanager
 async def answering(service: FleetServiceBase) -> AsyncGenerator[tuple[GrpcFleet, list[str]]]:
-    """A client of `service`, and which calls were made."""
+    """A client of `service`, and the calls made."""
     made: list[str] = []
 
     async def note(request: RecvRequest) -> None:
@@ -268,18 +268,18 @@ async def test_an_older_service_gets_single_searches_for_a_while(
         for _ in range(3):
             assert [one[0].driver_id for one in await two(fleet) if isinstance(one, list)] == ["ana", "ana"]
         assert sorted(made) == ["SearchDriver"] * 6 + ["SearchDrivers"]
-        assert sorted(older.asked) == ["o-1"] * 3 + ["o-2"] * 3
+        assert sorted(older.orders) == ["o-1"] * 3 + ["o-2"] * 3
 
     monkeypatch.setattr(fleet_client, "SINGLE_SEARCHES_SECONDS", 0.0)
     async with answering(older) as (fleet, made):
         await two(fleet)
         await two(fleet)
-        assert made.count("SearchDrivers") == 2  # by then it may be a newer one
+        assert made.count("SearchDrivers") == 2  # the service may have been updated meanwhile
 
 
-@pytest.mark.parametrize("refusal", [Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED])
-async def test_a_refused_batch_is_repeated_as_single_searches(refusal: Status) -> None:
-    async with answering(Oracle(GRPCError(refusal, "searches must be at most 1"))) as (fleet, made):
+@pytest.mark.parametrize("status", [Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED])
+async def test_a_refused_batch_is_repeated_as_single_searches(status: Status) -> None:
+    async with answering(ScriptedFleet(GRPCError(status, "searches must be at most 1"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [list, list]
         await two(fleet)
         assert made.count("SearchDrivers") == 2
@@ -287,7 +287,7 @@ async def test_a_refused_batch_is_repeated_as_single_searches(refusal: Status) -
 
 @pytest.mark.parametrize("failure", [Status.UNAVAILABLE, Status.INTERNAL, Status.UNKNOWN, Status.CANCELLED])
 async def test_a_failed_batch_is_not_repeated(failure: Status) -> None:
-    async with answering(Oracle(GRPCError(failure, "no"))) as (fleet, made):
+    async with answering(ScriptedFleet(GRPCError(failure, "no"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
         assert made == ["SearchDrivers"]
 
@@ -307,13 +307,13 @@ def an_answer(**values: object) -> SearchDriversResponse:
     return SearchDriversResponse(**(columns | values))  # pyright: ignore[reportArgumentType]
 
 
-async def test_the_oracles_sensible_answer_is_understood() -> None:
-    async with answering(Oracle(an_answer())) as (fleet, _):
+async def test_a_valid_batch_response_is_decoded() -> None:
+    async with answering(ScriptedFleet(an_answer())) as (fleet, _):
         assert [one[0].driver_id for one in await two(fleet) if isinstance(one, list)] == ["ana", "bia"]
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "invalid",
     [
         {"statuses": [0]},
         {"statuses": [0, 0, 0], "messages": [""] * 3, "counts": [1, 1, 0]},
@@ -325,13 +325,13 @@ async def test_the_oracles_sensible_answer_is_understood() -> None:
         {"lats": []},
     ],
 )
-async def test_columns_that_make_no_sense_are_unavailable_for_all(nonsense: dict[str, object]) -> None:
-    async with answering(Oracle(an_answer(**nonsense))) as (fleet, _):
+async def test_invalid_columns_are_unavailable_for_all(invalid: dict[str, object]) -> None:
+    async with answering(ScriptedFleet(an_answer(**invalid))) as (fleet, _):
         assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    "invalid",
     [
         {"driver_ids": ["ana", "no id"]},
         {"lats": [CENTRE.lat, float("nan")]},
@@ -341,12 +341,12 @@ async def test_columns_that_make_no_sense_are_unavailable_for_all(nonsense: dict
         {"statuses": [0, Status.UNAVAILABLE.value]},
     ],
 )
-async def test_one_entry_that_makes_no_sense_is_unavailable_for_one(nonsense: dict[str, object]) -> None:
-    async with answering(Oracle(an_answer(**nonsense))) as (fleet, _):
+async def test_one_invalid_entry_is_unavailable_for_one(invalid: dict[str, object]) -> None:
+    async with answering(ScriptedFleet(an_answer(**invalid))) as (fleet, _):
         assert [type(one) for one in await two(fleet)] == [list, FleetUnavailable]
 
 
-async def test_the_service_tells_each_outcome_in_columns(client: StockClient) -> None:
+async def test_the_service_returns_each_result_in_columns(client: StockClient) -> None:
     answer = await client.call(
         "SearchDrivers",
         order_ids=["o-1", "o-2", "o 3", "o-4"],
@@ -366,7 +366,7 @@ async def test_the_service_tells_each_outcome_in_columns(client: StockClient) ->
     assert answer.claim_expires_in_ms == 10_000
 
 
-async def test_no_searches_are_no_answers(client: StockClient) -> None:
+async def test_an_empty_batch_has_an_empty_response(client: StockClient) -> None:
     assert list((await client.call("SearchDrivers")).statuses) == []
 
 
@@ -385,7 +385,7 @@ async def test_no_searches_are_no_answers(client: StockClient) -> None:
         {name: [value[0]] * (SEARCHES_MAX + 1) for name, value in TOGETHER.items()},
     ],
 )
-async def test_a_senseless_batch_is_refused_as_a_whole(
+async def test_an_invalid_batch_is_refused_as_a_whole(
     client: StockClient, positions: WilfulPositions, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(grpc.RpcError) as failure:
@@ -397,19 +397,19 @@ async def test_a_senseless_batch_is_refused_as_a_whole(
     assert not positions.entered.is_set()
 
 
-async def test_as_many_as_allowed_are_answered(client: StockClient) -> None:
+async def test_the_largest_batch_is_answered(client: StockClient) -> None:
     answer = await client.call("SearchDrivers", **{name: [value[0]] * SEARCHES_MAX for name, value in TOGETHER.items()})
 
     assert list(answer.statuses) == [0] * SEARCHES_MAX
 
 
-async def test_a_stopping_service_tells_all_of_a_batch_to_go_elsewhere(positions: WilfulPositions) -> None:
+async def test_a_stopping_service_is_unavailable_for_a_whole_batch(positions: WilfulPositions) -> None:
     positions.gate.clear()
     async with serving(positions, grace_seconds=0) as port:
         fleet = GrpcFleet(HOST, port, timeout_seconds=5)
-        asked = asyncio.create_task(two(fleet))
+        searches = asyncio.create_task(two(fleet))
         await positions.entered.wait()
 
-    answers = await asked
+    answers = await searches
     fleet.close()
     assert [str(answer) for answer in answers] == ["the fleet service is unavailable: UNAVAILABLE: stopping"] * 2

@@ -1,4 +1,4 @@
-"""Who is near, who is on the map, where certain drivers are: over the wire, for any client and through our own."""
+"""Nearest drivers, drivers in a box and their positions over gRPC, by a stock client and by our own."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def fleet(positions: WilfulPositions) -> AsyncGenerator[GrpcFleet]:
         yield fleet
 
 
-async def test_the_nearest_are_told_in_columns(client: StockClient) -> None:
+async def test_nearest_drivers_are_returned_in_columns(client: StockClient) -> None:
     answer = await client.call("NearestDrivers", **HERE)
 
     assert list(answer.driver_ids) == list(answer.names) == ["ana", "bia"]
@@ -67,7 +67,7 @@ async def test_the_nearest_are_told_in_columns(client: StockClient) -> None:
     assert list((await client.call("NearestDrivers", lat=1, lng=1)).driver_ids) == []
 
 
-async def test_a_box_is_told_in_columns(client: StockClient) -> None:
+async def test_drivers_in_a_box_are_returned_in_columns(client: StockClient) -> None:
     answer = await client.call("FindDrivers", **BOX)
 
     assert list(answer.driver_ids) == ["cai", "bia", "ana"] or list(answer.driver_ids) == ["ana", "bia", "cai"]
@@ -79,7 +79,7 @@ async def test_a_box_is_told_in_columns(client: StockClient) -> None:
     assert len((await client.call("FindDrivers", **BOX, limit=4_000_000_000)).driver_ids) == 3
 
 
-async def test_the_known_are_located(client: StockClient) -> None:
+async def test_known_drivers_are_located(client: StockClient) -> None:
     answer = await client.call("LocateDrivers", driver_ids=["cai", "nobody", "ana", "cai"])
 
     assert list(answer.driver_ids) == ["cai", "ana"]
@@ -110,7 +110,7 @@ async def test_the_known_are_located(client: StockClient) -> None:
         ("UpdatePosition", {"driver_id": "positions", **HERE}, "driver_id"),
     ],
 )
-async def test_a_senseless_question_is_refused(
+async def test_an_invalid_request_is_refused(
     client: StockClient, rpc: str, wrong: dict[str, object], field: str
 ) -> None:
     with pytest.raises(grpc.RpcError) as failure:
@@ -121,7 +121,7 @@ async def test_a_senseless_question_is_refused(
     assert details.startswith(f"{field} ")
 
 
-async def test_our_client_sees_what_the_service_sees(fleet: GrpcFleet, positions: WilfulPositions) -> None:
+async def test_our_client_returns_what_the_service_returns(fleet: GrpcFleet, positions: WilfulPositions) -> None:
     ana, bia = await fleet.nearest(CENTRE, 5, 5)
     assert (ana.position.driver_id, ana.name, ana.free, ana.on_duty) == ("ana", "ana", True, True)
     assert (bia.free, bia.distance_m) == (False, pytest.approx(900, abs=1))
@@ -170,8 +170,8 @@ async def test_a_failing_service_is_unavailable(
             await question
 
 
-class Oracle(FleetServiceBase):
-    """A fleet service that answers nonsense."""
+class MalformedFleet(FleetServiceBase):
+    """A fleet service with malformed responses."""
 
     def __init__(self, **columns: list[object]) -> None:
         self._columns = columns
@@ -214,7 +214,7 @@ SANE: dict[str, list[object]] = {
     ],
 )
 async def test_a_malformed_response_is_unavailable(wrong: dict[str, list[object]], unused_tcp_port: int) -> None:
-    server = Server([Oracle(**{**SANE, **wrong})])
+    server = Server([MalformedFleet(**{**SANE, **wrong})])
     await server.start(HOST, unused_tcp_port)
     try:
         async with GrpcFleet(HOST, unused_tcp_port, timeout_seconds=5) as fleet:

@@ -1,4 +1,4 @@
-"""What an orchestrator and Prometheus are told about a process."""
+"""Health and metrics of a process, as an orchestrator and Prometheus read them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_process_whose_checks_pass_is_ready() -> None:
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_one_failed_check_makes_it_unready_and_says_why() -> None:
+async def test_a_failed_check_makes_the_process_unready_with_its_reason() -> None:
     async with asking(HealthApp({"postgres": refused, "rabbitmq": fine}, roles=["api"])) as client:
         answer = await client.get("/health/ready")
 
@@ -58,7 +58,7 @@ async def test_one_failed_check_makes_it_unready_and_says_why() -> None:
     }
 
 
-async def test_a_check_without_an_answer_fails_in_time() -> None:
+async def test_a_hanging_check_times_out() -> None:
     async with asking(HealthApp({"redis": hung}, roles=["fleet"], check_seconds=0.05)) as client:
         answer = await client.get("/health/ready")
 
@@ -66,11 +66,11 @@ async def test_a_check_without_an_answer_fails_in_time() -> None:
     assert answer.json()["checks"] == {"redis": {"ok": False, "why": "no answer within 0.05 s"}}
 
 
-async def test_checks_run_side_by_side() -> None:
-    everyone = asyncio.Barrier(3)
+async def test_checks_run_concurrently() -> None:
+    all_checks = asyncio.Barrier(3)
 
     async def meet() -> None:
-        await everyone.wait()  # one after another they would never meet
+        await all_checks.wait()  # one after another they would never meet
 
     checks: dict[str, HealthCheck] = {"one": meet, "two": meet, "three": meet}
     async with asking(HealthApp(checks, roles=["api"])) as client:
@@ -94,7 +94,7 @@ async def test_a_process_is_alive_whatever_its_checks_say() -> None:
         assert (await client.get("/health/live")).json() == {"status": "alive"}
 
 
-async def test_health_tells_version_and_roles() -> None:
+async def test_health_has_version_and_roles() -> None:
     async with asking(HealthApp({"postgres": fine}, roles=["api", "relay"])) as client:
         health = (await client.get("/health")).json()
 
@@ -120,7 +120,7 @@ async def test_reasons_are_for_the_operations_port_only() -> None:
     assert "10.1.2.3" not in answer.text
 
 
-async def test_prometheus_finds_our_metrics() -> None:
+async def test_metrics_are_in_prometheus_format() -> None:
     async with asking(HealthApp({}, roles=["api"])) as client:
         answer = await client.get("/metrics")
 
@@ -129,6 +129,6 @@ async def test_prometheus_finds_our_metrics() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("POST", "/health", 405)])
-async def test_nothing_else_is_here(method: str, path: str, status: int) -> None:
+async def test_other_paths_are_not_found(method: str, path: str, status: int) -> None:
     async with asking(HealthApp({}, roles=["api"])) as client:
         assert (await client.request(method, path)).status_code == status

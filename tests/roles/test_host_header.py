@@ -1,4 +1,4 @@
-"""Whom a request means, and requests whose lines end in an unusual way."""
+"""Validation of the Host header, and requests that servers could delimit differently."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MORE = b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: clo
         b"Host: " + b"a" * 300 + b"\r\n",
     ],
 )
-async def test_a_request_that_names_no_single_host_is_refused(listening: Listening, world: World, host: bytes) -> None:
+async def test_a_request_without_exactly_one_host_is_refused(listening: Listening, world: World, host: bytes) -> None:
     answer = await exchange(listening.port, HEAD + host + MORE + BODY)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -40,13 +40,13 @@ async def test_a_request_that_names_no_single_host_is_refused(listening: Listeni
 
 
 @pytest.mark.parametrize("host", [b"a", b"api.example.com:8000", b"127.0.0.1:1", b"[::1]:65535", b"my_service"])
-async def test_without_a_list_any_single_host_will_do(listening: Listening, host: bytes) -> None:
+async def test_without_a_list_any_single_host_is_accepted(listening: Listening, host: bytes) -> None:
     answer = await exchange(listening.port, HEAD + b"Host: " + host + b"\r\n" + MORE + BODY)
 
     assert answer.startswith(b"HTTP/1.1 201 ")
 
 
-async def test_http_1_0_knows_no_host(listening: Listening) -> None:
+async def test_http_1_0_needs_no_host(listening: Listening) -> None:
     answer = await exchange(listening.port, b"GET /health/live HTTP/1.0\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.0 200 ")
@@ -55,7 +55,7 @@ async def test_http_1_0_knows_no_host(listening: Listening) -> None:
 @pytest.mark.parametrize(
     ("host", "status"), [(b"api.example.com", 201), (b"API.example.com:8000", 201), (b"evil.example", 421)]
 )
-async def test_with_a_list_only_its_names_are_answered(world: World, host: bytes, status: int) -> None:
+async def test_with_a_list_only_its_names_are_accepted(world: World, host: bytes, status: int) -> None:
     app = api_app(world.api(), allowed_hosts={"api.example.com"})
     async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
         answer = await exchange(listening.port, HEAD + b"Host: " + host + b"\r\n" + MORE + BODY)
@@ -65,9 +65,9 @@ async def test_with_a_list_only_its_names_are_answered(world: World, host: bytes
     assert len(world.orders.rows) == (status == 201)
 
 
-async def test_lines_that_end_in_a_bare_line_feed_hide_no_second_request(listening: Listening, world: World) -> None:
-    """RFC 9112, 2.2 lets a server take a bare LF for the end of a line; what must not be is that it then counts
-    differently from a proxy that does not."""
+async def test_bare_line_feeds_smuggle_no_second_request(listening: Listening, world: World) -> None:
+    """RFC 9112, 2.2 lets a server accept a bare LF as the end of a line; but it must not delimit the request
+    differently from a proxy that does not accept it."""
     head = (HEAD + b"Host: x\r\n" + MORE).replace(b"\r\n", b"\n")
 
     answer = await exchange(listening.port, head + BODY)
@@ -89,9 +89,7 @@ async def test_lines_that_end_in_a_bare_line_feed_hide_no_second_request(listeni
     ],
     ids=["bare LF", "LF in an extension", "bare CR", "0x", "negative", "overflow", "odd size"],
 )
-async def test_chunks_that_two_servers_might_count_differently_are_refused(
-    listening: Listening, world: World, body: bytes
-) -> None:
+async def test_ambiguous_chunks_are_refused(listening: Listening, world: World, body: bytes) -> None:
     head = HEAD + b"Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     smuggled = b"GET /api/v1/orders/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 

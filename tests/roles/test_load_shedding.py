@@ -38,7 +38,7 @@ REFUSED = "gofleet_requests_refused_total"
 
 @dataclass
 class Slow:
-    """Accepts no order before it may."""
+    """Creates no order before the test allows it."""
 
     may: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: int = 0
@@ -68,7 +68,7 @@ class Busy:
 
 @asynccontextmanager
 async def busy(world: World, most: int, counter: RequestCounter | None = None) -> AsyncGenerator[Busy]:
-    """An API that takes `most` requests at once and is slow to accept orders."""
+    """An API with a limit of `most` concurrent requests and a slow creation of orders."""
     slow = Slow()
     app = api_app(replace(world.api(), create_order=slow), load_shedder=LoadShedder(most), counter=counter)
     async with (
@@ -82,7 +82,7 @@ async def busy(world: World, most: int, counter: RequestCounter | None = None) -
             world.stopping.set()
 
 
-def overcrowded(answer: httpx.Response) -> bool:
+def is_overloaded(answer: httpx.Response) -> bool:
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["request_id"] == answer.headers["x-request-id"]
@@ -91,68 +91,68 @@ def overcrowded(answer: httpx.Response) -> bool:
 
 async def test_rejects_at_once_beyond_the_limit_and_answers_the_rest(world: World) -> None:
     async with busy(world, 3) as api:
-        asked = [api.ask() for _ in range(3)]
+        request = [api.ask() for _ in range(3)]
         await api.slow.holds(3)
         with moved(REFUSED, requests="new orders", up=2), logged() as lines:
-            assert overcrowded(await api.ask())
-            assert overcrowded(await api.ask())
+            assert is_overloaded(await api.ask())
+            assert is_overloaded(await api.ask())
         assert len([line for line in lines if "server overloaded" in line]) == len(lines) == 1
-        assert not any(task.done() for task in asked)
+        assert not any(task.done() for task in request)
         api.slow.may.set()
 
-        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [201] * 3
+        assert [answer.status_code for answer in await asyncio.gather(*request)] == [201] * 3
         assert (await api.ask()).status_code == 201
 
 
 def test_the_limit_shrinks_while_orders_are_slow_and_recovers() -> None:
-    room = ConcurrencyLimit("new orders", ORDERS, 64, target_seconds=0.1)
+    limit = ConcurrencyLimit("new orders", ORDERS, 64, target_seconds=0.1)
 
     def answer(count: int, seconds: float) -> int:
         for _ in range(count):
-            room.in_flight += 1
-            room.finish(seconds)
-        return room.current
+            limit.in_flight += 1
+            limit.finish(seconds)
+        return limit.current
 
     assert answer(1, 0.1) == 64
     assert 24 < answer(32, 0.11) < 40
     assert answer(1000, 5.0) == REQUESTS_MIN
-    room.in_flight = REQUESTS_MIN
+    limit.in_flight = REQUESTS_MIN
     with pytest.raises(Overloaded, match=f"limit of {REQUESTS_MIN} "):
-        room.check()
-    room.in_flight = 0
+        limit.check()
+    limit.in_flight = 0
     assert REQUESTS_MIN < answer(16, 0.01) < 64
     assert answer(1000, 0.01) == 64
 
 
 def test_a_low_maximum_does_not_shrink() -> None:
-    room = ConcurrencyLimit("new orders", ORDERS, 3, target_seconds=0.1)
+    limit = ConcurrencyLimit("new orders", ORDERS, 3, target_seconds=0.1)
     for _ in range(1000):
-        room.in_flight += 1
-        room.finish(9.0)
+        limit.in_flight += 1
+        limit.finish(9.0)
 
-    assert room.current == 3
+    assert limit.current == 3
 
 
 def test_the_limit_of_other_requests_does_not_adapt() -> None:
-    """A fleet that is slow to answer is nothing that fewer questions would mend."""
-    crowd = LoadShedder(64, target_seconds=1e-9)
+    """Fewer requests do not make a slow fleet faster."""
+    shedder = LoadShedder(64, target_seconds=1e-9)
     scopes = {path: {"method": "POST", "path": path} for path in (ORDERS, f"{ORDERS}/o-1/deliver")}
-    rooms = {path: crowd.limit_for(scope) for path, scope in scopes.items()}
+    limits = {path: shedder.limit_for(scope) for path, scope in scopes.items()}
     present: dict[str, int] = {}
-    for path, room in rooms.items():
-        assert room
+    for path, limit in limits.items():
+        assert limit
         for _ in range(1000):
-            place = Slot(room)
-            place.acquire()
-            place.release()
-        present[path] = room.current
+            slot = Slot(limit)
+            slot.acquire()
+            slot.release()
+        present[path] = limit.current
 
     assert present == {ORDERS: REQUESTS_MIN, f"{ORDERS}/o-1/deliver": 64}
 
 
 async def test_rejects_before_the_body_is_sent(world: World) -> None:
     async with busy(world, 1) as api:
-        asked = api.ask()
+        request = api.ask()
         await api.slow.holds(1)
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         writer.write(HEAD)
@@ -162,21 +162,21 @@ async def test_rejects_before_the_body_is_sent(world: World) -> None:
         api.slow.may.set()
 
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert (await asked).status_code == 201
+        assert (await request).status_code == 201
 
 
 async def test_orders_do_not_block_other_requests_health_and_streams(world: World) -> None:
     async with busy(world, 1) as api:
-        asked = api.ask()
+        request = api.ask()
         await api.slow.holds(1)
         async with api.client.stream("GET", ORDERS + "/stream") as stream:
             assert stream.status_code == 200
             for path in (ORDERS, "/health/live", "/health/ready", ORDERS):
                 assert (await api.client.get(path)).status_code == 200
             world.stopping.set()
-        assert overcrowded(await api.ask())
+        assert is_overloaded(await api.ask())
         api.slow.may.set()
-        await asked
+        await request
 
 
 async def test_other_requests_do_not_block_orders(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +193,7 @@ async def test_other_requests_do_not_block_orders(world: World, monkeypatch: pyt
         listing = asyncio.create_task(api.client.get(ORDERS))
         await entered.wait()
         with moved(REFUSED, requests="others"):
-            assert overcrowded(await api.client.get(ORDERS))
+            assert is_overloaded(await api.client.get(ORDERS))
         assert (await api.ask()).status_code == 201
         assert (await api.client.get("/health/ready")).status_code == 200
         gate.set()
@@ -201,7 +201,7 @@ async def test_other_requests_do_not_block_orders(world: World, monkeypatch: pyt
 
 
 async def test_a_slow_sender_holds_no_slot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is told the same, to the byte, as those who are refused at once, whose answer is written in advance."""
+    """Its late rejection equals the pre-rendered one of a request rejected at once, to the byte."""
     at_once: list[int] = []
 
     async def counted(send: Send, most: int, request_id: str) -> int:
@@ -214,26 +214,26 @@ async def test_a_slow_sender_holds_no_slot(world: World, monkeypatch: pytest.Mon
         slow, slow_writer = await asyncio.open_connection("127.0.0.1", api.port)
         slow_writer.write(named + BODY[:5])
         await slow_writer.drain()
-        assert (await api.client.get("/health/live")).status_code == 200  # so its head is there
-        asked = api.ask()
+        assert (await api.client.get("/health/live")).status_code == 200  # so its head has arrived
+        request = api.ask()
         await api.slow.holds(1)
         quick, quick_writer = await asyncio.open_connection("127.0.0.1", api.port)
         quick_writer.write(named + BODY)
-        told = await _answer(quick)
-        slow_writer.write(BODY[5:])  # and now there is one before it
-        assert await _answer(slow) == told
+        at_once_answer = await _answer(quick)
+        slow_writer.write(BODY[5:])  # now another request has the slot
+        assert await _answer(slow) == at_once_answer
         for writer in (slow_writer, quick_writer):
             writer.close()
         api.slow.may.set()
 
-        assert (await asked).status_code == 201
+        assert (await request).status_code == 201
     assert at_once == [1]
-    assert b"http/1.1 503 service unavailable" in told[0]
-    assert b"r-1" in told[1]
+    assert b"http/1.1 503 service unavailable" in at_once_answer[0]
+    assert b"r-1" in at_once_answer[1]
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[set[bytes], bytes]:
-    """Its lines but the date, and its body."""
+    """Header lines without the date, and the body."""
     async with asyncio.timeout(5):
         lines = (await reader.readuntil(b"\r\n\r\n")).lower().splitlines()
         [length] = [int(line.removeprefix(b"content-length: ")) for line in lines if line.startswith(b"content-length")]
@@ -266,13 +266,13 @@ async def test_a_cancelled_or_failed_request_releases_the_slot(world: World, end
             raise ConnectionResetError
         statuses.append(message.get("status", 0))
 
-    async def asked() -> None:
+    async def request() -> None:
         headers = [(b"host", b"x"), (b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
         scope = {"type": "http", "method": "POST", "path": ORDERS, "query_string": b"", "headers": headers}
         await app({**scope, "http_version": "1.1"}, receive, send)
 
     for _ in range(3):
-        one = asyncio.create_task(asked())
+        one = asyncio.create_task(request())
         await slow.holds(1)
         if ends == "cancelled":
             one.cancel()
@@ -286,13 +286,13 @@ async def test_a_cancelled_or_failed_request_releases_the_slot(world: World, end
 async def test_a_rejected_order_counts_as_failed(world: World) -> None:
     counter, indicators = RequestCounter(), MemoryIndicators(world.orders)
     async with busy(world, 1, counter) as api:
-        asked = api.ask()
+        request = api.ask()
         await api.slow.holds(1)
         name = "gofleet_http_request_duration_seconds_count"
         with moved(name, method="POST", route=ORDERS, status="503"):
-            assert overcrowded(await api.ask())
+            assert is_overloaded(await api.ask())
         api.slow.may.set()
-        await asked
+        await request
     await counter.flush(indicators)
 
     [(_, counts)] = indicators.counts.values()
@@ -302,7 +302,7 @@ async def test_a_rejected_order_counts_as_failed(world: World) -> None:
 
 async def test_the_connection_stays_open_after_a_rejection(world: World) -> None:
     async with busy(world, 1) as api:
-        asked = api.ask()
+        request = api.ask()
         await api.slow.holds(1)
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         for status in (b"503", b"201"):
@@ -312,5 +312,5 @@ async def test_the_connection_stays_open_after_a_rejection(world: World) -> None
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             await reader.readexactly(length)
             api.slow.may.set()
-            await asked
+            await request
         writer.close()

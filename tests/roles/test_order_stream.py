@@ -45,13 +45,13 @@ def open_streams() -> float:
 async def an_api(world: World, **options: float) -> AsyncGenerator[httpx.AsyncClient]:
     """The API over `world`, whose limits may have been changed before."""
     stop = asyncio.Event()
-    following = asyncio.create_task(world.tail.run(stop))
+    feed_task = asyncio.create_task(world.feed.run(stop))
     async with serving(api_app(world.api()), "127.0.0.1", 0, grace_seconds=20, **options) as server:  # pyright: ignore[reportArgumentType]
         async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
             yield client
         world.stopping.set()
     stop.set()
-    await following
+    await feed_task
 
 
 async def test_shows_the_history_of_an_order(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""The parts that roles share, as far as they need no server."""
+"""Shared parts of the roles that need no server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.waiting import eventually
 
 
 def the_defaults_but(name: str, value: str) -> Settings:
-    """As if the defaults said so, and nobody had set it."""
+    """Settings with this default, which was not set explicitly."""
     settings = load({name: value}, dotenv=None)
     del settings.sources[name]
     return settings
 
 
-async def test_four_roles_on_one_machine_each_find_a_port_for_their_metrics() -> None:
+async def test_four_roles_on_one_machine_get_different_metrics_ports() -> None:
     first = port_from(22_400)
     processes = [Process(the_defaults_but("METRICS_PORT", str(first)), [f"role-{number}"]) for number in range(4)]
     running = [asyncio.create_task(process.run([parts.operations])) for process in processes]
@@ -47,7 +47,7 @@ async def _started(process: Process) -> bool:
     return True
 
 
-async def test_a_port_that_was_asked_for_must_be_free() -> None:
+async def test_an_explicit_port_must_be_free() -> None:
     port = port_from(22_500)
     first, second = (Process(load({"METRICS_PORT": str(port)}, dotenv=None), ["role"]) for _ in range(2))
     running = asyncio.create_task(first.run([parts.operations]))

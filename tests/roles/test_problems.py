@@ -136,7 +136,9 @@ def test_an_unknown_type_has_no_problem_type() -> None:
 
 
 @pytest.mark.parametrize("slug", list(ProblemType))
-async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncClient, slug: ProblemType) -> None:
+async def test_the_type_of_a_problem_is_the_url_of_its_explanation(
+    client: httpx.AsyncClient, slug: ProblemType
+) -> None:
     answer = await client.get(slug.uri)
 
     assert answer.status_code == 200
@@ -152,11 +154,11 @@ async def test_the_type_of_a_problem_leads_to_what_it_means(client: httpx.AsyncC
         ("/api/v1/drivers/ana", "GET, OPTIONS, PUT"),
     ],
 )
-async def test_a_path_tells_all_its_methods(client: httpx.AsyncClient, path: str, methods: str) -> None:
-    asked = await client.options(path)
+async def test_options_returns_all_methods_of_a_path(client: httpx.AsyncClient, path: str, methods: str) -> None:
+    options = await client.options(path)
     refused = await client.patch(path)
 
-    assert (asked.status_code, asked.headers["allow"]) == (204, methods)
+    assert (options.status_code, options.headers["allow"]) == (204, methods)
     assert (refused.status_code, sorted(refused.headers["allow"].split(", "))) == (405, methods.split(", "))
 
 
@@ -176,7 +178,7 @@ async def test_a_path_tells_all_its_methods(client: httpx.AsyncClient, path: str
         ("POST", "/problems/invalid", ProblemType.METHOD_NOT_ALLOWED),
     ],
 )
-async def test_what_the_framework_refuses_has_a_slug_too(
+async def test_errors_of_the_framework_have_a_problem_type(
     client: httpx.AsyncClient, method: str, path: str, slug: ProblemType
 ) -> None:
     answer = await client.request(method, path)

@@ -1,4 +1,4 @@
-"""How long a body may take, with one timer for all of them."""
+"""Time limits of request bodies, which share one timer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def never() -> Message:
 
 
 def dribbling(seconds: float) -> Callable[[], Awaitable[Message]]:
-    """A piece every few seconds, without end."""
+    """An endless body with a piece every few seconds."""
 
     async def pieces() -> AsyncIterator[Message]:
         while True:
@@ -46,7 +46,7 @@ async def everything(one: LimitedBody) -> int:
     return count
 
 
-async def test_each_has_its_own_time_and_who_is_in_time_hears_nothing() -> None:
+async def test_each_body_has_its_own_deadline() -> None:
     deadlines = BodyDeadlines(0.1)
     async with asyncio.timeout(5):
         first = asyncio.create_task(everything(body(deadlines, never)))
@@ -60,11 +60,11 @@ async def test_each_has_its_own_time_and_who_is_in_time_hears_nothing() -> None:
             await second
         assert asyncio.get_running_loop().time() - began >= 0.1  # not with the first
         with pytest.raises(BodyTooSlow):
-            await everything(body(deadlines, never))  # after a time in which nobody waited
+            await everything(body(deadlines, never))  # after a time without any waiting body
     assert first.cancelling() == second.cancelling() == 0
 
 
-async def test_a_time_that_is_over_between_two_pieces_is_told_at_the_next() -> None:
+async def test_a_deadline_passed_between_two_pieces_is_raised_at_the_next() -> None:
     deadlines = BodyDeadlines(0.02)
     one = body(deadlines, dribbling(0))
     await one()
@@ -74,7 +74,7 @@ async def test_a_time_that_is_over_between_two_pieces_is_told_at_the_next() -> N
         await one()
 
 
-async def test_who_is_cancelled_by_others_is_cancelled() -> None:
+async def test_a_cancellation_by_another_task_is_kept() -> None:
     deadlines = BodyDeadlines(0.05)
     waiting = asyncio.create_task(everything(body(deadlines, never)))
     await asyncio.sleep(0)
@@ -84,7 +84,7 @@ async def test_who_is_cancelled_by_others_is_cancelled() -> None:
     assert waiting.cancelled()
 
 
-async def test_nothing_is_kept_of_a_body_that_is_over() -> None:
+async def test_a_finished_body_leaves_nothing_behind() -> None:
     deadlines = BodyDeadlines(60)
     complete, cancelled = body(deadlines, whole), body(deadlines, never)
     await everything(complete)

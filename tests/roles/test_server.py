@@ -1,4 +1,4 @@
-"""When the HTTP server opens and how it closes."""
+"""Start and graceful stop of the HTTP server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 
 class Gate:
-    """An application that says when a request came in, and answers when it is let."""
+    """An application that reports a request and responds when the test allows it."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Event()
@@ -47,7 +47,7 @@ async def test_the_first_request_of_the_block_is_answered(host: str) -> None:
         assert (await client.get(listening.url)).text == "done"
 
 
-async def test_a_port_that_somebody_else_has_is_refused() -> None:
+async def test_a_port_of_another_program_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(PortInUse, match=f"127.0.0.1 port {port}"):
@@ -55,14 +55,14 @@ async def test_a_port_that_somebody_else_has_is_refused() -> None:
                 pytest.fail("must not start")
 
 
-async def test_two_of_us_never_share_a_port() -> None:
+async def test_two_servers_never_share_a_port() -> None:
     async with serving(Gate(), "127.0.0.1", 0) as first:
         with pytest.raises(PortInUse):
             async with serving(Gate(), "127.0.0.1", first.port):
                 pytest.fail("must not start")
 
 
-async def test_after_the_block_the_port_is_free_again() -> None:
+async def test_the_port_is_free_after_the_block() -> None:
     async with serving(Gate(), "127.0.0.1", 0) as first, httpx.AsyncClient() as client:
         await client.get(first.url)
     assert await refuses(first.port)
@@ -80,7 +80,7 @@ async def test_a_failing_block_closes_the_server_too() -> None:
     assert await refuses(port)
 
 
-async def test_a_request_in_hand_is_finished_while_new_ones_are_refused() -> None:
+async def test_a_request_in_flight_is_finished_while_new_ones_are_refused() -> None:
     gate, stop = Gate(), asyncio.Event()
     opened: asyncio.Future[Listening] = asyncio.get_running_loop().create_future()
 
@@ -104,9 +104,7 @@ async def test_a_request_in_hand_is_finished_while_new_ones_are_refused() -> Non
     assert (answer.status_code, answer.text) == (200, "done")
 
 
-async def test_a_request_beyond_the_grace_period_is_told_to_come_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_request_beyond_the_grace_period_is_unavailable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     entered = asyncio.Event()
 
     async def hang(order: Order) -> bool:
@@ -128,7 +126,7 @@ async def test_a_request_beyond_the_grace_period_is_told_to_come_again(
     assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("application/problem+json", "1")
 
 
-async def test_idle_connections_do_not_hold_up_the_end() -> None:
+async def test_idle_connections_do_not_delay_the_stop() -> None:
     async with httpx.AsyncClient() as client:
         async with serving(Gate(), "127.0.0.1", 0, grace_seconds=20) as listening:
             await client.get(listening.url)
@@ -139,7 +137,7 @@ async def test_idle_connections_do_not_hold_up_the_end() -> None:
     writer.close()
 
 
-async def test_half_a_header_holds_up_the_end_no_longer_than_the_grace_period() -> None:
+async def test_an_incomplete_header_delays_the_stop_at_most_by_the_grace_period() -> None:
     async with serving(Gate(), "127.0.0.1", 0, grace_seconds=0.3) as listening:
         reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
         writer.write(b"GET / HTTP/1.1\r\nHo")
@@ -150,7 +148,7 @@ async def test_half_a_header_holds_up_the_end_no_longer_than_the_grace_period() 
     writer.close()
 
 
-async def test_a_header_that_dribbles_is_cut_off() -> None:
+async def test_a_slow_header_times_out() -> None:
     async with serving(Gate(), "127.0.0.1", 0, header_seconds=0.2) as listening:
         assert await exchange(listening.port, b"GET / HTTP/1.1\r\nHo") == b""
 
@@ -163,7 +161,7 @@ async def test_giant_headers_are_refused() -> None:
     assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
 
 
-async def test_idle_connections_keep_nobody_out() -> None:
+async def test_idle_connections_do_not_block_new_ones() -> None:
     async with (
         serving(Gate(), "127.0.0.1", 0, connections_max=500) as listening,
         httpx.AsyncClient(timeout=2) as client,
@@ -176,7 +174,7 @@ async def test_idle_connections_keep_nobody_out() -> None:
                 writer.close()
 
 
-async def test_more_connections_than_allowed_wait_until_there_is_room() -> None:
+async def test_connections_beyond_the_limit_wait() -> None:
     async with serving(Gate(), "127.0.0.1", 0, connections_max=3) as listening, httpx.AsyncClient(timeout=1) as client:
         idle = [await asyncio.open_connection(listening.host, listening.port) for _ in range(4)]
         with pytest.raises(httpx.ReadTimeout):

@@ -1,4 +1,4 @@
-"""The demo's city, and how its ending is told."""
+"""The demo's simulated city, and its summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_same_seed_is_the_same_city() -> None:
     assert first.drivers != other.drivers
 
 
-def test_nobody_lives_outside_the_city() -> None:
+def test_customers_live_inside_the_city() -> None:
     city = City(CENTRE, 1, 200, radius_km=2.5)
 
     assert all(km(CENTRE, courier.place) <= 2.51 for courier in city.drivers.values())
@@ -43,7 +43,7 @@ def test_a_trip_leads_over_the_pickup_to_the_dropoff() -> None:
     assert city.start_trip(courier.id, "o-1", pickup, dropoff, now=101.0) is None
 
 
-def test_an_order_that_waits_or_that_nobody_knows_is_lost() -> None:
+def test_a_waiting_or_unknown_order_counts_as_lost() -> None:
     endings = {
         "o-1": OrderOutcome("DELIVERED", 0.010),
         "o-2": OrderOutcome("DELIVERED", 0.030),
@@ -51,11 +51,11 @@ def test_an_order_that_waits_or_that_nobody_knows_is_lost() -> None:
         "o-4": OrderOutcome("PENDING", None),
     }
 
-    told = summarize_orders(["o-1", "o-2", "o-3", "o-4", "o-5"], endings, 1.0, final=True)
+    summary = summarize_orders(["o-1", "o-2", "o-3", "o-4", "o-5"], endings, 1.0, final=True)
 
-    assert (told.created, told.dispatched, told.by_hand, told.delivered, told.lost) == (5, 2, 1, 2, 2)
-    assert (told.p50_ms, told.p95_ms) == (30.0, 30.0)
-    assert not told.good
+    assert (summary.created, summary.dispatched, summary.by_hand, summary.delivered, summary.lost) == (5, 2, 1, 2, 2)
+    assert (summary.p50_ms, summary.p95_ms) == (30.0, 30.0)
+    assert not summary.good
     assert summarize_orders(["o-4"], endings, 1.0, final=False).lost == 0
 
 

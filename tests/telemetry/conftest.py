@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def nobody_elses_log() -> Generator[None]:
-    """What `log_to` adds to each line of the process is of these tests only."""
+def private_log() -> Generator[None]:
+    """Restores the fields that `log_to` adds to every line."""
     yield
     logger.configure(patcher=_as_it_is, extra={})
 

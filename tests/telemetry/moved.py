@@ -1,4 +1,4 @@
-"""What a metric is told by, in tests."""
+"""Values of metrics in tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from prometheus_client import REGISTRY
 
 
 def sample(name: str, **labels: str) -> float | None:
-    """Its value now; None if there is no such series."""
+    """The current value of a series; None if it does not exist."""
     return REGISTRY.get_sample_value(name, labels)
 
 
 @contextmanager
 def moved(name: str, *, up: float = 1, **labels: str) -> Generator[None]:
-    """The series counts up by so much within the block."""
+    """Assert that the series increases by `up` within the block."""
     before = sample(name, **labels) or 0.0
     yield
     after = sample(name, **labels)

@@ -1,4 +1,4 @@
-"""What a relay counts for an operator, and what it says while it cannot count."""
+"""Gauges of the relay, also while PostgreSQL is unavailable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.makers import an_order
 from tests.telemetry.moved import moved, sample
 
 
-async def test_what_waits_is_counted_and_stands_while_postgres_is_away(clean_database: str) -> None:
+async def test_gauges_keep_their_values_while_postgres_is_unavailable(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=0.2) as pool:
         orders, parked = PostgresOrders(pool), PostgresParked(pool)
         act = partial(

@@ -1,4 +1,4 @@
-"""What a log line says, and what it never says."""
+"""The content of log lines."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def lines(log: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_a_line_is_one_json_object_with_its_facts(log: io.StringIO) -> None:
+def test_a_line_is_one_json_object_with_its_fields(log: io.StringIO) -> None:
     logger.bind(order_id="o-1").info("order {}", "dispatched")
 
     (line,) = lines(log)
     assert line == line | {"event": "order dispatched", "level": "INFO", "order_id": "o-1", "role": "worker"}
 
 
-async def test_a_frequent_line_says_the_same_without_the_way_through_loguru(log: io.StringIO) -> None:
+async def test_a_frequent_line_has_the_same_content_without_loguru(log: io.StringIO) -> None:
     own = EventLog(__name__)
     async with exporting("test", ""):
         with span("act", order_id="o-1"):
@@ -56,7 +56,7 @@ async def test_a_frequent_line_says_the_same_without_the_way_through_loguru(log:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", str(straight["time"]))
 
 
-def test_frequent_lines_are_told_from_info_on_and_go_to_loguru_where_nobody_else_takes_them() -> None:
+def test_frequent_lines_are_written_from_info_on_and_by_loguru_without_a_sink() -> None:
     own, stream, sink = EventLog(__name__), io.StringIO(), io.StringIO()
     handlers = logging.root.handlers[:]
     try:
@@ -75,8 +75,8 @@ def test_frequent_lines_are_told_from_info_on_and_go_to_loguru_where_nobody_else
     assert sink.getvalue() == f"{__name__} INFO by {{loguru}} {{'order_id': 'o-1'}}\n"
 
 
-def test_each_line_is_out_when_it_was_told() -> None:
-    """Whatever kills the process next."""
+def test_each_line_is_written_at_once() -> None:
+    """So that it is not lost if the process is killed."""
     program = """
 import os, sys
 from gofleet.telemetry.logging import EventLog, log_to
@@ -90,19 +90,19 @@ os.kill(os.getpid(), 9)
     assert json.loads(killed.stdout)["event"] == "the last word"
 
 
-async def test_a_line_within_a_span_names_its_trace(log: io.StringIO) -> None:
+async def test_a_line_within_a_span_has_its_trace_id(log: io.StringIO) -> None:
     async with exporting("test", ""):
         with span("act", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"):
             logger.info("inside")
         logger.info("outside")
 
-    # The process may have a provider already, and hears so.
+    # The process may have a provider already, and OpenTelemetry warns.
     inside, outside = (line for line in lines(log) if line["event"] in {"inside", "outside"})
     assert inside["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert "trace_id" not in outside
 
 
-def test_an_exception_stays_on_its_line_and_shows_no_values(log: io.StringIO) -> None:
+def test_an_exception_is_on_one_line_without_values(log: io.StringIO) -> None:
     secret = "-".join(("hunter", "2"))
     try:
         raise ConnectionError(f"no connection after {len(secret)} tries\nsecond line")
@@ -143,7 +143,7 @@ def test_libraries_log_the_same_way(log: io.StringIO) -> None:
     assert line == line | {"event": "careful 7", "level": "WARNING", "library": "somebody"}
 
 
-def test_json_unless_a_person_reads_along() -> None:
+def test_json_unless_the_output_is_a_terminal() -> None:
     assert wants_json("auto", io.StringIO())
     assert wants_json("json", io.StringIO())
     assert not wants_json("text", io.StringIO())

@@ -1,4 +1,4 @@
-"""Every metric moves when what it tells of happens, and what alerts ask for is there before anything has happened."""
+"""Every metric changes when its event happens, and the series that alerts read exist from the start."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_retries_by_tier(attempt: int, label: str) -> None:
         await handled(again, "rabbitmq")(Delivery(DISPATCH_QUEUE, b"", {ATTEMPT: str(attempt)}))
 
 
-async def test_to_wait_for_a_driver_is_no_retry() -> None:
+async def test_waiting_for_a_driver_is_no_retry() -> None:
     async def wait(_: Delivery) -> Outcome:
         return Retry(1)
 
@@ -70,7 +70,7 @@ async def test_to_wait_for_a_driver_is_no_retry() -> None:
         await handled(wait, "rabbitmq")(Delivery(DISPATCH_QUEUE, b""))
 
 
-async def test_a_lease_that_somebody_holds(request: pytest.FixtureRequest) -> None:
+async def test_busy_leases(request: pytest.FixtureRequest) -> None:
     async with a_client(request, "valkey_server") as (redis, prefix):
         leases = RedisLeases(redis, prefix=prefix)
         with moved("gofleet_leases_busy_total", up=0):
@@ -79,7 +79,7 @@ async def test_a_lease_that_somebody_holds(request: pytest.FixtureRequest) -> No
             await leases.acquire("e-1", "b")
 
 
-async def test_messages_that_were_handled_before(clean_database: str) -> None:
+async def test_messages_handled_before(clean_database: str) -> None:
     receipt = Receipt("dispatch", EVENT_ID)
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
@@ -95,7 +95,7 @@ async def test_messages_that_were_handled_before(clean_database: str) -> None:
             await orders.save(order, receipt)
 
 
-async def test_outcomes_name_who_decided_and_people_only_as_people(clean_database: str) -> None:
+async def test_outcomes_have_the_actor_and_users_only_as_one_value(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
         for by, label in ((SWEEPER, "sweeper"), ("maria@example.com", "client")):
@@ -140,14 +140,14 @@ async def test_a_blocked_loop_is_late() -> None:
     await watching
 
 
-def test_each_scrape_tells_who_runs() -> None:
+def test_each_scrape_has_version_and_roles() -> None:
     set_build_info(("worker", "api"))
 
     python = ".".join(map(str, sys.version_info[:3]))
     assert sample("gofleet_build_info", version=__version__, python=python, roles="api,worker") == 1
 
 
-def test_what_alerts_ask_for_is_there_from_the_start() -> None:
+def test_the_series_of_alerts_exist_from_the_start() -> None:
     code = "import gofleet.telemetry.metrics; from prometheus_client import generate_latest as g; print(g().decode())"
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples]

@@ -1,4 +1,4 @@
-"""What never stands in a log, whoever wrote the line."""
+"""Secrets and personal data never appear in a log, whichever library wrote the line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ERRORS = (
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_canaries_die_on_every_way_into_the_log(log: io.StringIO, error: Exception) -> None:
+def test_canaries_are_scrubbed_from_every_kind_of_line(log: io.StringIO, error: Exception) -> None:
     try:
         raise RuntimeError("around it") from error
     except RuntimeError:
@@ -55,15 +55,15 @@ def test_canaries_die_on_every_way_into_the_log(log: io.StringIO, error: Excepti
     logging.getLogger("psycopg").error("of a library: %s", error)
     logging.getLogger("py.warnings").warning("%s", error)
 
-    said = log.getvalue()
-    assert "around it" in said
-    assert "of a library" in said
+    output = log.getvalue()
+    assert "around it" in output
+    assert "of a library" in output
     for canary in CANARIES:
-        assert canary not in said
-        assert json.dumps(canary)[1:-1] not in said
+        assert canary not in output
+        assert json.dumps(canary)[1:-1] not in output
 
 
-def test_warnings_of_the_interpreter_go_the_same_way(log: io.StringIO) -> None:
+def test_warnings_of_the_interpreter_are_scrubbed(log: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(False)
@@ -84,11 +84,11 @@ def test_warnings_of_the_interpreter_go_the_same_way(log: io.StringIO) -> None:
         "0198c0de-0000-7000-8000-000000000001",
     ],
 )
-def test_what_harms_nobody_stays(harmless: str) -> None:
+def test_harmless_text_is_kept(harmless: str) -> None:
     assert scrubber([OURS])(harmless) == harmless
 
 
-def test_the_secrets_are_those_that_somebody_set() -> None:
+def test_secrets_are_the_values_of_secret_settings() -> None:
     given = load({"DB_PASSWORD": "of-the-database", "REDIS_PASSWORD": "", "RABBITMQ_PASSWORD": "guest"}, dotenv=None)
 
     assert secrets_of(given) == ["of-the-database"]

@@ -54,7 +54,7 @@ async def test_without_a_collector_there_are_ids_and_nothing_is_recorded() -> No
     assert current_trace_id() is None
 
 
-def test_where_nobody_traces_there_are_no_ids_but_those_from_elsewhere() -> None:
+def test_without_a_trace_only_foreign_ids_are_passed_on() -> None:
     with span("a request"), span("a part of it"):
         assert current_trace_id() is None
         assert current_traceparent() is None
@@ -63,14 +63,14 @@ def test_where_nobody_traces_there_are_no_ids_but_those_from_elsewhere() -> None
         assert not is_recording()
 
 
-async def test_a_step_is_a_child_and_tells_the_order(collector: Collector) -> None:
+async def test_a_client_span_is_a_child_with_the_order_id(collector: Collector) -> None:
     async with exporting("test", collector.endpoint):
         with span("a request", SpanKind.SERVER, traceparent=SAMPLED):
             set_order_id("o-1")
             with client_span("orders.get"):
                 pass
         assert current_order_id() is None
-        with client_span("of nothing"):  # what runs by itself makes no traces
+        with client_span("of nothing"):  # background work starts no trace
             set_order_id("o-2")
 
     part, whole = collector.spans()
@@ -116,7 +116,7 @@ async def test_without_a_collector_other_instrumentations_still_send_the_trace_i
             assert response.headers["traceparent"].split("-")[1] == current_trace_id()
 
 
-async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector: Collector) -> None:
+async def test_concurrent_work_has_its_own_order_ids(collector: Collector) -> None:
     async def work(order_id: str) -> None:
         with span(order_id, SpanKind.CONSUMER):
             set_order_id(order_id)
@@ -133,7 +133,7 @@ async def test_work_that_runs_at_the_same_time_keeps_its_orders_apart(collector:
     assert all(part.attributes[ORDER_ID] == wholes[part.parent_id].name for part in parts)
 
 
-async def test_an_error_is_recorded_by_its_kind_and_place_and_never_by_its_words(collector: Collector) -> None:
+async def test_an_error_is_recorded_by_kind_and_place_without_its_message(collector: Collector) -> None:
     async with exporting("test", collector.endpoint):
         words = "canary at -23.550520, -46.633308"
         with pytest.raises(ValueError, match="canary"), span("a request"), client_span("a step"):
@@ -145,9 +145,9 @@ async def test_an_error_is_recorded_by_its_kind_and_place_and_never_by_its_words
     for one in (part, whole):
         assert one.failed
         assert one.attributes["error.type"] == "builtins.ValueError"
-        [(name, told)] = one.events
-        assert (name, told["exception.type"]) == ("exception", "builtins.ValueError")
-        assert "test_tracing.py" in str(told["exception.stacktrace"])
+        [(name, attributes)] = one.events
+        assert (name, attributes["exception.type"]) == ("exception", "builtins.ValueError")
+        assert "test_tracing.py" in str(attributes["exception.stacktrace"])
     assert "canary at" not in repr(collector.spans())
     assert not stopped.failed
 
@@ -177,7 +177,7 @@ async def test_samplers_by_their_standard_names(
     assert sampler in SAMPLERS
 
 
-async def test_a_share_of_traces_is_chosen_by_their_ids_as_everybody_chooses(collector: Collector) -> None:
+async def test_sampling_by_trace_id_agrees_with_opentelemetry(collector: Collector) -> None:
     async with exporting("test", collector.endpoint, "parentbased_traceidratio", 0.5):
         ids: list[str] = []
         for _ in range(64):
@@ -212,9 +212,7 @@ async def test_a_traceparent_is_read_as_opentelemetry_reads_it(traceparent: str,
     assert len(found.split("-")[1]) == 32
 
 
-async def test_statements_are_told_by_their_names_and_never_by_their_values(
-    collector: Collector, clean_database: str
-) -> None:
+async def test_statements_are_recorded_by_name_without_values(collector: Collector, clean_database: str) -> None:
     pool = create_pool(clean_database, size=1, wait_seconds=5)
     async with pool, exporting("test", collector.endpoint):
         with span("a request"):
@@ -235,7 +233,7 @@ async def test_statements_are_told_by_their_names_and_never_by_their_values(
 
 @dataclass
 class Shelf:
-    """A publisher that answers as told and keeps what it was given."""
+    """A publisher with configured results that records its messages."""
 
     answers: list[GoFleetError | None]
     sent: list[Message] = field(default_factory=list[Message])
@@ -248,7 +246,7 @@ class Shelf:
         return [None for _ in deliveries]
 
 
-async def test_each_message_goes_on_in_its_own_trace(collector: Collector) -> None:
+async def test_each_message_continues_its_own_trace(collector: Collector) -> None:
     shelf = Shelf([None, MessageRefused("no queue takes it")])
     messages = [
         Message("e-1", "orders.created", "o-1", 1, b"{}", SAMPLED),

@@ -85,8 +85,8 @@ async def test_requests_more_drivers_only_after_the_nearest_was_busy() -> None:
         await orders.add(an_order(f"o-{number}"))
         await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"))
 
-    asked = [(search.limit, search.exclude) for search in fleet.searches]
-    assert asked == [(1, ()), (1, ()), (5, ("ana",)), (1, ()), (5, ("ana",))]
+    searches = [(search.limit, search.exclude) for search in fleet.searches]
+    assert searches == [(1, ()), (1, ()), (5, ("ana",)), (1, ()), (5, ("ana",))]
 
 
 async def test_without_a_driver_the_order_keeps_waiting() -> None:

@@ -110,14 +110,14 @@ async def test_one_of_two_concurrent_assignments_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver_id", "refusal"), [("nobody", UnknownDriver), ("ana", DriverBusy)], ids=["unknown", "busy"]
+    ("driver_id", "error"), [("nobody", UnknownDriver), ("ana", DriverBusy)], ids=["unknown", "busy"]
 )
-async def test_assigns_only_a_free_registered_driver(driver_id: str, refusal: type[GoFleetError]) -> None:
+async def test_assigns_only_a_free_registered_driver(driver_id: str, error: type[GoFleetError]) -> None:
     desk = Desk()
     await desk.has("o-1", Status.DISPATCHED)
     await desk.has("o-2", Status.MANUAL_DISPATCH)
 
-    with pytest.raises(refusal):
+    with pytest.raises(error):
         await desk.dispatch("o-2", driver_id, None, by=CLIENT)
 
     assert desk.orders.rows["o-2"].status is Status.MANUAL_DISPATCH

@@ -1,4 +1,4 @@
-"""The small installation, on PostgreSQL and Valkey with its events in Redis Streams."""
+"""A small installation on PostgreSQL and Valkey, with Redis Streams as its broker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.verification.world import VerifiedInstallation
 
 @pytest.fixture
 def environment(postgres_server: Postgres, valkey_server: Valkey, clean_database: str) -> dict[str, str]:
-    """The settings of one installation, on a database and a prefix of its own."""
+    """Settings of an installation with its own database and key prefix."""
     db, redis = postgres_server.address, valkey_server.address
     return {
         "BROKER": "redis",

@@ -1,4 +1,4 @@
-"""A client that was told something untrue is found, and nothing else is: I1, I10, I11, I15."""
+"""Violations of the invariants about clients' responses are found, and nothing else is: I1, I10, I11, I15."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def again(line: dict[str, Any], **changed: Any) -> dict[str, Any]:
     return {**line, **changed}
 
 
-async def test_i1_an_accepted_order_that_is_gone(world: VerifiedInstallation) -> None:
+async def test_i1_a_created_order_that_is_missing(world: VerifiedInstallation) -> None:
     (accepted, _) = world.lines("create", "o-delivered")
     request, response = {**accepted["request"], "id": "o-lost"}, {**accepted["response"], "id": "o-lost"}
     world.ledger.append(again(accepted, order_id="o-lost", request=request, response=response))
@@ -20,7 +20,7 @@ async def test_i1_an_accepted_order_that_is_gone(world: VerifiedInstallation) ->
     await world.expect_violations("I1", "o-lost", says="was answered 201")
 
 
-async def test_i1_an_order_that_is_kept_with_another_price(world: VerifiedInstallation) -> None:
+async def test_i1_an_order_with_another_price(world: VerifiedInstallation) -> None:
     world.execute(
         "update orders set price = 50, final_price = 60 where id = 'o-delivered'",
         'update outbox set payload = payload || \'{"price": 50, "final_price": 60}\''
@@ -30,26 +30,26 @@ async def test_i1_an_order_that_is_kept_with_another_price(world: VerifiedInstal
     await world.expect_violations("I1", "o-delivered", says="50.00")
 
 
-async def test_i1_an_order_that_is_kept_with_another_place(world: VerifiedInstallation) -> None:
+async def test_i1_an_order_with_another_place(world: VerifiedInstallation) -> None:
     world.execute("update orders set pickup_lat = 1 where id = 'o-delivered'")
 
     await world.expect_violations("I1", "o-delivered")
 
 
-async def test_i1_a_delivery_that_is_not_kept(world: VerifiedInstallation) -> None:
+async def test_i1_a_delivery_that_is_missing(world: VerifiedInstallation) -> None:
     (delivered,) = world.lines("deliver", "o-delivered")
     world.ledger.append(again(delivered, order_id="o-manual", response={**delivered["response"], "id": "o-manual"}))
 
     await world.expect_violations("I1", "o-manual", says="never became DELIVERED")
 
 
-async def test_i10_a_replay_with_another_answer(world: VerifiedInstallation) -> None:
+async def test_i10_a_repeated_request_with_another_response(world: VerifiedInstallation) -> None:
     world.lines("create", "o-manual")[1]["response"]["created_at"] = "2020-01-01T00:00:00Z"
 
     await world.expect_violations("I10", "o-manual", says="answered differently the second time")
 
 
-async def test_i10_a_replay_that_tells_what_became_of_it(world: VerifiedInstallation) -> None:
+async def test_i10_a_repeated_request_with_a_later_status(world: VerifiedInstallation) -> None:
     for line in world.lines("create", "o-manual")[:2]:
         line["response"] |= {"status": "MANUAL_DISPATCH", "version": 2}
 
@@ -64,7 +64,7 @@ async def test_i10_a_conflict_about_the_same_content(world: VerifiedInstallation
 
 
 async def test_i10_two_contents_of_one_id(world: VerifiedInstallation) -> None:
-    """One of them cannot have been kept."""
+    """Only one of them can have been created."""
     replayed = world.lines("create", "o-manual")[1]
     replayed["request"] = {**replayed["request"], "price": 1}
 
@@ -79,7 +79,7 @@ async def test_i11_a_cancelled_order_that_was_delivered(world: VerifiedInstallat
 
 
 async def test_i11_a_cancelled_order_that_was_dispatched_after_that(world: VerifiedInstallation) -> None:
-    """Such a move is illegal, too."""
+    """This transition is illegal as well."""
     await world.add("o-called-off")
     await world.transition("o-called-off", Order.cancel)
     world.execute(
@@ -98,28 +98,28 @@ async def test_i11_a_cancelled_order_that_was_dispatched_after_that(world: Verif
     await world.expect_violations("I3 I11", "o-called-off", says="was dispatched after that")
 
 
-async def test_i11_a_refused_cancel_of_an_order_under_way(world: VerifiedInstallation) -> None:
+async def test_i11_a_refused_cancel_of_a_waiting_order(world: VerifiedInstallation) -> None:
     (refused,) = world.lines("cancel", "o-delivered")
     world.ledger.append(again(refused, order_id="o-dispatched", response={"type": refused["response"]["type"]}))
 
     await world.expect_violations("I11", "o-dispatched", says="could not be cancelled")
 
 
-async def test_i11_a_lost_race_says_nothing(world: VerifiedInstallation) -> None:
+async def test_i11_a_lost_race_is_no_violation(world: VerifiedInstallation) -> None:
     stale = {"type": "urn:gofleet:problem:stale-order"}
     world.ledger.append(world.line("cancel", "o-dispatched", None, 409, stale))
 
     await world.expect_none()
 
 
-async def test_i15_an_answer_with_somebody_elses_order(world: VerifiedInstallation) -> None:
+async def test_i15_a_response_with_an_order_of_another_owner(world: VerifiedInstallation) -> None:
     (shown,) = world.lines("get", "o-manual")
     shown["response"]["id"] = "o-dispatched"
 
     await world.expect_violations("I15", "o-manual", says="was answered with order o-dispatched")
 
 
-async def test_i15_a_refusal_that_speaks_of_somebody_else(world: VerifiedInstallation) -> None:
+async def test_i15_an_error_that_names_another_owner(world: VerifiedInstallation) -> None:
     (refused,) = world.lines("cancel", "o-delivered")
     refused["response"]["detail"] = "the driver is busy with o-dispatched."
 

@@ -1,4 +1,4 @@
-"""A broken promise about events is found, and nothing else is: I6, I7, I8, I9, I12, I13."""
+"""Violations of the invariants about events are found, and nothing else is: I6, I7, I8, I9, I12, I13."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ PUBLISHED_EVENT = (
 PARK = "insert into parked (queue, event_id, body, headers, reason, attempts) values ({}, '', '{{}}', 'poison', 6)"
 
 
-async def test_i6_a_move_without_an_event(world: VerifiedInstallation) -> None:
+async def test_i6_a_transition_without_an_event(world: VerifiedInstallation) -> None:
     world.remove_from_tap(world.event_id("o-delivered", 3))
     world.execute("delete from outbox where aggregate_id = 'o-delivered' and seq = 3")
 
     await world.expect_violations("I6", "o-delivered", says="no event for version 3 (DELIVERED)")
 
 
-async def test_i6_an_event_without_a_move(world: VerifiedInstallation) -> None:
+async def test_i6_an_event_without_a_transition(world: VerifiedInstallation) -> None:
     world.execute(PUBLISHED_EVENT.format("'o-delivered', 4, 'orders.cancelled'"))
 
     await world.expect_violations("I6", "o-delivered", says="(orders.cancelled) says version 4", tap=False)
 
 
-async def test_i6_an_event_that_tells_another_move(world: VerifiedInstallation) -> None:
+async def test_i6_an_event_of_another_transition(world: VerifiedInstallation) -> None:
     world.execute("update outbox set event_type = 'orders.cancelled' where aggregate_id = 'o-delivered' and seq = 3")
 
     await world.expect_violations("I6", "o-delivered")
 
 
-async def test_i6_two_events_of_one_move(world: VerifiedInstallation) -> None:
+async def test_i6_two_events_of_one_transition(world: VerifiedInstallation) -> None:
     world.execute("drop index outbox_one_event_per_version")
     world.execute(PUBLISHED_EVENT.format("'o-delivered', 3, 'orders.delivered'"))
 
     await world.expect_violations("I6", "o-delivered", says="2 events of version 3", tap=False)
 
 
-async def test_what_was_pruned_by_age_is_not_missed(world: VerifiedInstallation) -> None:
+async def test_pruned_events_are_not_missed(world: VerifiedInstallation) -> None:
     world.execute(
         "update orders set created_at = now() - interval '8 days' where id = 'o-delivered'",
         "update order_log set at = now() - interval '8 days' where order_id = 'o-delivered' and version < 3",
@@ -50,8 +50,8 @@ async def test_what_was_pruned_by_age_is_not_missed(world: VerifiedInstallation)
     await world.expect_none()
 
 
-async def test_commands_are_no_moves(world: VerifiedInstallation) -> None:
-    """An order that was announced again, and then found nobody."""
+async def test_commands_are_no_transitions(world: VerifiedInstallation) -> None:
+    """An order that was re-published and then escalated for want of a driver."""
     world.execute(
         "insert into outbox (event_id, kind, aggregate_id, seq, event_type, payload)"
         " values (gen_random_uuid(), 'command', 'o-manual', 1, 'orders.dispatch_requested', '{}')"
@@ -66,13 +66,13 @@ async def test_commands_are_no_moves(world: VerifiedInstallation) -> None:
     await world.expect_none()
 
 
-async def test_i7_an_event_that_was_given_up(world: VerifiedInstallation) -> None:
+async def test_i7_a_failed_event(world: VerifiedInstallation) -> None:
     world.execute(
         "update outbox set published_at = null, failed_at = now(), attempts = 20, error = 'no queue'"
         " where aggregate_id = 'o-manual' and seq = 2"
     )
 
-    await world.expect_violations("I7", world.event_id("o-manual", 2), says="given up after 20 attempts: no queue")
+    await world.expect_violations("I7", world.event_id("o-manual", 2), says="failed after 20 attempts: no queue")
     await world.expect_violations("I7", world.event_id("o-manual", 2), live=True)
 
 
@@ -116,12 +116,12 @@ async def test_i9_an_event_that_was_never_committed(world: VerifiedInstallation,
     await world.expect_violations("I9", event_id, says="o-manual")
 
 
-async def test_i12_an_announcement_that_nobody_handled(world: VerifiedInstallation) -> None:
+async def test_i12_an_event_that_was_not_handled(world: VerifiedInstallation) -> None:
     announcement = world.event_id("o-manual")
     world.execute(f"delete from inbox where event_id = '{announcement}'")
 
     await world.expect_violations("I12", announcement, says="neither handled nor parked")
-    await world.expect_none(broker_lost_data=True)  # the order went on to people without it
+    await world.expect_none(broker_lost_data=True)  # the order was escalated without it
     world.execute(PARK.format(f"'orders.created', '{announcement}'"))
     await world.expect_none()
 
@@ -133,7 +133,7 @@ async def test_i12_no_loss_explains_an_order_that_still_waits(world: VerifiedIns
     await world.expect_violations("I2 I12", world.event_id("o-waiting"), broker_lost_data=True)
 
 
-async def test_i13_parked_messages_are_told_and_no_fault(world: VerifiedInstallation) -> None:
+async def test_i13_parked_messages_are_reported_without_a_violation(world: VerifiedInstallation) -> None:
     world.execute(PARK.format("'orders.created', null"), PARK.format("'fleet.drivers.parking', null"))
 
     report = await world.expect_none()

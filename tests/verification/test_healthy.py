@@ -1,4 +1,4 @@
-"""Where every promise was kept, nothing is found."""
+"""An installation without violations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gofleet.verification import InvariantState
 from tests.verification.world import VerifiedInstallation
 
 
-async def test_nothing_is_found_where_all_was_kept(world: VerifiedInstallation) -> None:
+async def test_every_invariant_holds(world: VerifiedInstallation) -> None:
     report = await world.verify()
 
     assert [each for each in report.results if each.total or each.unreadable] == []
@@ -15,7 +15,7 @@ async def test_nothing_is_found_where_all_was_kept(world: VerifiedInstallation) 
     assert report.exit_code == 0
 
 
-async def test_what_is_not_given_is_not_checked(world: VerifiedInstallation) -> None:
+async def test_invariants_without_their_input_are_not_checked(world: VerifiedInstallation) -> None:
     report = await world.verify(ledger=False, tap=False)
 
     unchecked = {each.id for each in report.results if each.verdict is InvariantState.NOT_CHECKED}

@@ -1,4 +1,4 @@
-"""A broken promise about an order is found, and nothing else is: I2, I3, I4, I5, I16."""
+"""Violations of the invariants about orders are found, and nothing else is: I2, I3, I4, I5, I16."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def test_i2_an_order_that_waits(world: VerifiedInstallation) -> None:
     await world.handle_events()
 
     await world.expect_violations("I2", "o-waiting", says="is PENDING since")
-    await world.expect_none(live=True)  # it may yet find somebody
+    await world.expect_none(live=True)  # it may still find a driver
 
 
 async def test_i2_an_order_that_waits_for_too_long_even_under_load(world: VerifiedInstallation) -> None:
@@ -27,13 +27,13 @@ async def test_i2_an_order_that_waits_for_too_long_even_under_load(world: Verifi
     await world.expect_none(live=True)
 
 
-async def test_i2_an_order_handed_over_without_a_reason(world: VerifiedInstallation) -> None:
+async def test_i2_an_order_escalated_without_a_reason(world: VerifiedInstallation) -> None:
     world.execute("alter table orders drop constraint orders_reason", "update orders set reason = null")
 
     await world.expect_violations("I2", "o-manual", says="without a reason")
 
 
-async def test_i3_an_illegal_move(world: VerifiedInstallation) -> None:
+async def test_i3_an_illegal_transition(world: VerifiedInstallation) -> None:
     world.execute(
         "update orders set status = 'DELIVERED', driver_id = 'dora', reason = null, version = 3 where id = 'o-manual'",
         "insert into order_log (order_id, was, became, driver_id, version)"
@@ -45,7 +45,7 @@ async def test_i3_an_illegal_move(world: VerifiedInstallation) -> None:
     await world.expect_violations("I3", "o-manual", says="became DELIVERED from MANUAL_DISPATCH")
 
 
-async def test_i3_a_history_with_a_hole(world: VerifiedInstallation) -> None:
+async def test_i3_a_history_with_a_gap(world: VerifiedInstallation) -> None:
     world.execute(
         "update order_log set version = 7 where order_id = 'o-manual' and version = 2",
         "update orders set version = 7 where id = 'o-manual'",
@@ -57,7 +57,7 @@ async def test_i3_a_history_with_a_hole(world: VerifiedInstallation) -> None:
     )
 
 
-async def test_i3_a_history_that_ends_elsewhere(world: VerifiedInstallation) -> None:
+async def test_i3_a_history_with_another_end(world: VerifiedInstallation) -> None:
     world.execute("update orders set driver_id = 'dora' where id = 'o-delivered'")
 
     await world.expect_violations(
@@ -76,7 +76,7 @@ async def test_i3_an_order_without_any_history(world: VerifiedInstallation) -> N
 
 
 async def test_i4_a_second_dispatch(world: VerifiedInstallation) -> None:
-    """The table of moves allows none, so an illegal move is found as well."""
+    """It is an illegal transition as well."""
     world.execute(
         "update orders set driver_id = 'dora', version = 3 where id = 'o-dispatched'",
         "insert into order_log (order_id, was, became, driver_id, version)"
@@ -92,7 +92,7 @@ async def test_i4_a_second_dispatch(world: VerifiedInstallation) -> None:
     await world.expect_violations("I3 I4", "o-dispatched", says="dispatched 2 times (to ana, dora)")
 
 
-async def test_i4_a_driver_exchanged_on_the_way(world: VerifiedInstallation) -> None:
+async def test_i4_a_driver_replaced_without_a_redispatch(world: VerifiedInstallation) -> None:
     world.execute(
         "update orders set driver_id = 'dora' where id = 'o-delivered'",
         "update order_log set driver_id = 'dora' where order_id = 'o-delivered' and became = 'DELIVERED'",
@@ -109,7 +109,7 @@ async def test_i5_a_driver_with_two_orders(world: VerifiedInstallation) -> None:
     await world.expect_violations("I5", "ana", says="o-manual")
 
 
-async def test_i5_also_when_it_is_long_over(world: VerifiedInstallation) -> None:
+async def test_i5_also_for_finished_orders(world: VerifiedInstallation) -> None:
     world.execute("drop index one_live_order_per_driver")
     await world.transition("o-manual", dispatch_to("ana"))
     for order_id in ("o-manual", "o-dispatched"):
@@ -119,7 +119,7 @@ async def test_i5_also_when_it_is_long_over(world: VerifiedInstallation) -> None
     await world.expect_violations("I5", "ana")
 
 
-async def test_i5_is_not_fooled_by_transactions_that_began_early(world: VerifiedInstallation) -> None:
+async def test_i5_is_judged_by_commits_and_not_by_the_start_of_transactions(world: VerifiedInstallation) -> None:
     """ana's second order began, by the clock, before her first one had ended: it waited for that."""
     world.execute(
         "update order_log set at = at - interval '1 hour'"
@@ -129,7 +129,7 @@ async def test_i5_is_not_fooled_by_transactions_that_began_early(world: Verified
     await world.expect_none()
 
 
-async def test_i16_money_that_is_no_number(world: VerifiedInstallation) -> None:
+async def test_i16_an_amount_that_is_not_a_number(world: VerifiedInstallation) -> None:
     world.execute("alter table orders drop constraint orders_finite")
     world.execute("update orders set price = 'NaN', final_price = 'NaN' where id = 'o-manual'")
 
@@ -146,7 +146,7 @@ async def test_i16_a_sum_that_is_wrong(world: VerifiedInstallation) -> None:
     await world.expect_violations("I16", "o-manual", says="final price 1.00")
 
 
-async def test_i16_a_price_that_was_told_differently(world: VerifiedInstallation) -> None:
+async def test_i16_an_event_with_another_price(world: VerifiedInstallation) -> None:
     world.execute("update orders set price = 50, final_price = 60 where id = 'o-manual'")
 
     await world.expect_violations("I16", "o-manual", says="orders.created says 100.00 + 10.00", ledger=False)

@@ -1,4 +1,4 @@
-"""All roles at work, from outside: what clients were told and what left the broker is proven by the same command."""
+"""All roles at work: `gofleet verify` checks the clients' responses and the broker's messages too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ORDERS = 12
 
 
 class Client:
-    """Keeps a ledger of what it did."""
+    """A client that keeps a ledger of its requests."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.ledger: list[dict[str, Any]] = []
@@ -40,7 +40,7 @@ class Client:
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
-async def test_everything_holds_after_a_day_at_work(
+async def test_every_invariant_holds_after_load(
     request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path, broker: str
 ) -> None:
     ports = {"WEB_SERVER_PORT": str(port_from(18_400)), "GRPC_PORT": str(port_from(15_400))}
@@ -58,7 +58,7 @@ async def test_everything_holds_after_a_day_at_work(
 
 
 async def _work(installation: Installation, environment: dict[str, str]) -> Path | None:
-    """Orders come, go and are called off until nothing is under way; then all roles stop."""
+    """Create, deliver and cancel orders until none is unfinished; then stop all roles."""
     installation.start("all")
     async with (
         _tapping(environment, installation.folder / "tap.jsonl") as tap,
@@ -97,7 +97,7 @@ async def _a_broker(request: pytest.FixtureRequest, broker: str) -> AsyncGenerat
 
 @asynccontextmanager
 async def _tapping(environment: dict[str, str], path: Path) -> AsyncGenerator[Path | None]:
-    """Writes down every event; Redis Streams have nothing to tap, for a handled entry is gone."""
+    """Records every event; impossible on Redis Streams, where handled entries are deleted."""
     if environment["BROKER"] == "redis":
         yield None
         return

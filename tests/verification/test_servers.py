@@ -1,4 +1,4 @@
-"""What the servers hold and should not is found, and nothing else is: I14, I17, I18."""
+"""Violations of the invariants about the servers are found, and nothing else is: I14, I17, I18."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from tests.waiting import eventually
 
 
 async def command(world: VerifiedInstallation, *words: str | int) -> None:
-    """To the installation's Redis."""
+    """A client of the installation's Redis."""
     await cast("Any", world.redis).execute_command(*words)
 
 
-async def test_i14_a_busy_driver_whom_redis_forgot(world: VerifiedInstallation) -> None:
+async def test_i14_a_busy_driver_missing_in_redis(world: VerifiedInstallation) -> None:
     await command(world, "DEL", f"{world.prefix}busy:ana")
 
     await world.expect_violations("I14", "ana", says="has o-dispatched, but is not busy in Redis")
-    await world.expect_none(live=True)  # its news may be on the way
+    await world.expect_none(live=True)  # its event may be in flight
 
 
-async def test_i14_a_driver_who_is_busy_with_nothing(world: VerifiedInstallation) -> None:
+async def test_i14_a_driver_busy_without_an_order(world: VerifiedInstallation) -> None:
     await world.positions.occupy("dora", "o-delivered", 3)
 
     await world.expect_violations("I14", "dora", says="is busy with o-delivered")
 
 
-async def test_i14_a_busy_driver_who_looks_free(world: VerifiedInstallation) -> None:
+async def test_i14_a_busy_driver_that_is_shown_as_free(world: VerifiedInstallation) -> None:
     await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "ana")
 
     await world.expect_violations("I14", "ana", says="indexed as free")
 
 
 @pytest.mark.parametrize("key", ["claim:ana", "claimed:o-1"])
-async def test_i14_a_claim_that_never_ends(world: VerifiedInstallation, key: str) -> None:
+async def test_i14_a_claim_without_an_expiry(world: VerifiedInstallation, key: str) -> None:
     await command(world, "SET", f"{world.prefix}{key}", "x", "PX", 60_000)
     await world.expect_none()
     await command(world, "PERSIST", f"{world.prefix}{key}")
@@ -121,7 +121,7 @@ async def test_i17_a_message_held_by_a_consumer(world: VerifiedInstallation, rab
         held = await queue.get()
         assert held is not None
         await world.expect_none()  # over AMQP it cannot be seen
-        # The API's figures are a few seconds old, at first without the message.
+        # The API's figures are a few seconds old and lack the message at first.
         await eventually(lambda: _sees(world, rabbit), within=30, every=0.5)
         await world.expect_violations("I17", name, says="1 held by consumers", management=rabbit.management_url)
 
@@ -131,7 +131,7 @@ async def _sees(world: VerifiedInstallation, rabbit: RabbitAddress) -> bool:
     return report.results[16].total > 0
 
 
-async def test_i17_a_management_api_that_is_away_is_unknown(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
+async def test_i17_an_unavailable_management_api_is_unknown(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
     await declare(world)
 
     report = await world.verify(management="http://127.0.0.1:1")
@@ -150,7 +150,7 @@ async def test_i18_a_forgotten_transaction(world: VerifiedInstallation, monkeypa
         await world.expect_violations("I18", str(connection.info.backend_pid), says="idle in transaction (gofleet)")
 
 
-async def test_i18_a_lock_that_is_waited_for_too_long(world: VerifiedInstallation) -> None:
+async def test_i18_a_lock_that_others_wait_for_too_long(world: VerifiedInstallation) -> None:
     postgres = msgspec.structs.replace(world.settings.postgres, lock_timeout_ms=1)
     world.settings = msgspec.structs.replace(world.settings, postgres=postgres)
     lock = "select from orders where id = 'o-manual' for update"

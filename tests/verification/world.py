@@ -1,4 +1,4 @@
-"""A small installation at rest in which every promise was kept, and ways to break one."""
+"""A small installation at rest without violations, and ways to cause one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HISTORIES: dict[str, Moves] = {
 
 @dataclass
 class VerifiedInstallation:
-    """`ledger` and `tap` are the lines that `verify` will be given, to be changed before."""
+    """An installation; a test may change the lines of `ledger` and `tap` before `verify` reads them."""
 
     settings: Settings
     dsn: str
@@ -55,7 +55,7 @@ class VerifiedInstallation:
         return key_prefix(self.settings)
 
     async def populate(self) -> None:
-        """Orders come and go, through the real adapters; news travels as a broker would carry it."""
+        """Create and finish orders through the real adapters; events are passed on as by a broker."""
         orders = PostgresOrders(self.pool)
         await self.positions.update_positions([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
         for order_id, moves in HISTORIES.items():
@@ -64,7 +64,7 @@ class VerifiedInstallation:
             self.record("create", await orders.get(order_id), 200)
             for move in moves:
                 await self.transition(order_id, move)
-        await self._refusals(orders)
+        await self._refused_requests(orders)
         await self.handle_events()
 
     @property
@@ -81,7 +81,7 @@ class VerifiedInstallation:
         await orders.save(order)
 
     async def handle_events(self) -> None:
-        """Whatever is in the outbox is published and handled."""
+        """Publish and handle the events of the outbox."""
         inbox, follow = PostgresInbox(self.pool), FollowOrders(self.positions)
         for message in await self.publish_events():
             if message.type in QUEUES[DISPATCH_QUEUE]:
@@ -89,7 +89,7 @@ class VerifiedInstallation:
             if message.type in QUEUES[FLEET_QUEUE]:
                 await follow(from_json(message.body))
 
-    async def _refusals(self, orders: PostgresOrders) -> None:
+    async def _refused_requests(self, orders: PostgresOrders) -> None:
         self.record("cancel", await orders.get("o-cancelled"), 200)
         self.record("deliver", await orders.get("o-delivered"), 200)
         self.record("get", await orders.get("o-manual"), 200)
@@ -104,7 +104,7 @@ class VerifiedInstallation:
         self.ledger.append(self.line("create", "o-unknown", {**other, "id": "o-unknown"}, None, None))
 
     async def publish_events(self) -> list[Message]:
-        """Everything in the outbox leaves it and is tapped."""
+        """Publish the events of the outbox into the tap."""
         taken: list[Message] = []
         outbox = PostgresOutbox(self.pool)
         while True:
@@ -118,7 +118,7 @@ class VerifiedInstallation:
                 self.tap.append({**line, "sequence": event.sequence})
 
     def execute(self, *statements: str) -> None:
-        """By somebody who may do anything: no trigger of the database is in the way."""
+        """Execute a statement as a superuser without triggers."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute("set session_replication_role = replica")
             for statement in statements:
@@ -137,7 +137,7 @@ class VerifiedInstallation:
         return await verify(self.settings, Inputs(**paths, **inputs))
 
     async def expect_violations(self, ids: str, *subjects: str, says: str = "", **inputs: Any) -> None:
-        """Exactly these invariants are violated, the last one by exactly these."""
+        """Assert that exactly these invariants are violated, the last one by exactly these offenders."""
         report = await self.verify(**inputs)
         found = {each.id: each.offenders for each in report.results if each.verdict is InvariantState.VIOLATED}
         assert set(found) == set(ids.split()), found
