@@ -1,3 +1,3 @@
-"""GoFleet: delivery orders in over REST, each one given the nearest free driver, through crashes."""
+"""Delivery-dispatch engine: accepts orders over REST and assigns each to the nearest free driver, exactly once."""
 
 __version__ = "0.1.0"

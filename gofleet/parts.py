@@ -1,4 +1,4 @@
-"""What roles share: each part is opened once in a process, on first use, and closed after its users."""
+"""Parts that roles share: each is opened once in a process, on first use, and closed after its users."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def conninfo(settings: Settings) -> str:
 
 
 def depot(settings: Settings) -> Place | None:
-    """Where orders that name no pickup are picked up."""
+    """Pickup of orders without one; None if no depot is set."""
     lat, lng = settings.fleet.depot_lat, settings.fleet.depot_lng
     return None if lat is None or lng is None else Place(lat, lng).checked("DEPOT")
 
 
 def key_prefix(settings: Settings) -> str:
-    """Of all our keys in Redis."""
+    """Prefix of all our keys in Redis."""
     return f"{settings.general.name_prefix}gofleet:"
 
 
@@ -286,6 +286,6 @@ def topology(settings: Settings) -> Topology:
 
 
 def acl(settings: Settings) -> str:
-    """What each role's user may do at Redis, as its ACL file has it."""
+    """The ACL file of Redis with the users of the roles."""
     general = settings.general
     return acl_file(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")

@@ -74,10 +74,10 @@ class History(Protocol):
     """Transitions of all orders in one immutable total order: a page is complete up to its cursor."""
 
     async def of(self, order_id: str, limit: int) -> Sequence[HistoryEntry]: ...  # oldest first; OrderNotFound
-    async def now(self) -> HistoryCursor: ...  # nothing that is seen before it comes behind it
+    async def now(self) -> HistoryCursor: ...  # later than every entry committed before
 
     async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
-        """Read on from `moment`, looking at up to `limit` entries. `UnknownCursor` for one that is yet to come."""
+        """Matching entries among the next `limit` after `cursor`; `UnknownCursor` for a cursor beyond the newest."""
         ...
 
 

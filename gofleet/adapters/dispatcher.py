@@ -1,4 +1,4 @@
-"""Dispatches the messages of any broker to a handler: bounded concurrency, one acknowledgement each, an orderly end."""
+"""Dispatcher of a broker's messages to a handler: bounded concurrency, one outcome per message, graceful shutdown."""
 
 from __future__ import annotations
 

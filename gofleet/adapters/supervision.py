@@ -12,11 +12,11 @@ from gofleet.domain.errors import Unavailable
 from gofleet.waiting import cancel_and_wait, first_of
 
 Work = Callable[[asyncio.Event, asyncio.Event], Awaitable[None]]
-"""Sets the second event once it consumes or has to wait, and returns in order after the first is set."""
+"""Sets the second event once it consumes or has to wait, and returns after the first is set."""
 
 
 class Supervisor:
-    """To be kept beside the consuming: `process.keeping(consumer.supervisor)`. Nothing idles as a zombie."""
+    """Ends the process when its consumer has failed, if run by `process.keeping(consumer.supervisor)`."""
 
     def __init__(self) -> None:
         self._failure: BaseException | None = None
@@ -25,7 +25,7 @@ class Supervisor:
 
     @contextmanager
     def consuming(self, queue: str) -> Generator[None]:
-        """Messages of `queue` come in, within the block."""
+        """Count `queue` as consumed during the block."""
         self._consuming[queue] += 1
         try:
             yield
@@ -33,13 +33,13 @@ class Supervisor:
             self._consuming[queue] -= 1
 
     async def check(self) -> None:
-        """Whether everything that should be consumed is: `Unavailable` if not."""
+        """`Unavailable` if a queue that should be consumed is not."""
         if away := sorted(queue for queue, wanted in self._wanted.items() if self._consuming[queue] < wanted):
             raise Unavailable("the broker", f"nothing is consumed from {', '.join(away)}")
 
     @property
     def failure(self) -> BaseException | None:
-        """The error that ended consuming for good, if any."""
+        """The error that ended the consumer, if any."""
         return self._failure
 
     async def __call__(self, stop: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gofleet.verification import InvariantResult, Report
 
 STYLES = {"holds": "green", "violated": "bold red", "unknown": "yellow", "not checked": "dim"}
-"""By verdict."""
+"""Style of each verdict."""
 UNREADABLE_FIX = "check that it is available and the settings that name it; `gofleet config` shows them"
 
 

@@ -77,7 +77,7 @@ async def measure_backlog(
     failed_events: PostgresFailedEvents,
     deadlines: PostgresDeadlines,
 ) -> int:
-    """Set the gauges of what waits. Nonzero as long as orders are left whose deadline was not evaluated.
+    """Set the gauges of the backlog. Nonzero as long as orders are left whose deadline was not evaluated.
 
     While PostgreSQL is unavailable the gauges keep their last values, and FIGURES_TIMESTAMP shows how old they are.
     """

@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.5
 """Mean pause after a failed attempt. Each new order wakes the relay, and without a pause would cause an attempt."""
 
 Act = Callable[[], Awaitable[int]]
-"""Does one batch and returns how much it did."""
+"""Processes one batch and returns the number of processed items."""
 
 
 def retry_on_outage(act: Act, name: str) -> Act:
@@ -43,12 +43,12 @@ def retry_on_outage(act: Act, name: str) -> Act:
 
 
 def log_and_retry(act: Act, name: str) -> Act:
-    """The act, surviving outages and its own failures, logged and counted: one order must not block the others."""
-    patient = retry_on_outage(act, name)
+    """The act, returning 0 after an outage or an error, which is logged and counted: one order must not block others."""
+    retrying = retry_on_outage(act, name)
 
     async def attempt() -> int:
         try:
-            return await patient()
+            return await retrying()
         except Exception:
             logger.exception("{} failed and will try again", name)
             BACKGROUND_ERRORS.labels(name).inc()

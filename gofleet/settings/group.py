@@ -1,4 +1,4 @@
-"""What groups of settings are declared with, and the error for a wrong value."""
+"""Declaration of groups of settings, and the error for an invalid value."""
 
 from __future__ import annotations
 

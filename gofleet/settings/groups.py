@@ -1,6 +1,6 @@
-"""Every setting: its name in the environment, its type with the values it may take, and what it is for.
+"""Every setting: its name in the environment, its type with the allowed values, and its help text.
 
-The defaults stand in config/settings.toml; `.env` and then the environment override them. Values from both are taken
+The defaults are in config/settings.toml; `.env` and then the environment override them. Values from both are taken
 as they are written (never parsed as TOML), so a password may be `true` or `1e5`.
 """
 

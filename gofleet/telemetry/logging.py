@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line an event (text on a terminal), with the trace and the order that it belongs to."""
+"""Structured logs: one JSON line per event (text on a terminal), with the trace and the order that it belongs to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXT = (
 TEXT_CHARS_MAX, TRACEBACK_CHARS_MAX = 4096, 65_536
 _encoder = msgspec.json.Encoder()
 _writers: list[Write] = []
-"""Of `EventLog`. The last one is in use; without any, the lines go through loguru."""
+"""Sinks of `EventLog`, of which the last one is in use; without any, lines go through loguru."""
 
 
 class EventLog:

@@ -82,7 +82,7 @@ def tier(attempt: int) -> str:
 
 
 async def measure_loop_lag(stop: asyncio.Event) -> None:
-    """Sleep again and again until `stop`, and observe by how much too late each sleep ends."""
+    """Sleep repeatedly until `stop`, and observe the delay of each wake-up."""
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         due = loop.time() + LAG_INTERVAL_SECONDS

@@ -1,6 +1,6 @@
 """Spans of one trace from the HTTP request to the driver, and their W3C `traceparent` across every hop.
 
-The current span stands in OpenTelemetry's own context, so `trace.get_current_span()` and any instrumentation find it.
+The current span is in OpenTelemetry's own context, so `trace.get_current_span()` and any instrumentation find it.
 Only `traceparent` is read from outside and sent on: baggage and tracestate would travel through every process and every
 stored event, and nothing here reads them.
 """

@@ -1,4 +1,4 @@
-"""An in-memory broker with the guarantees of the others, for tests and the simulation."""
+"""An in-memory broker with the guarantees of the real ones, for tests and the simulation."""
 
 from __future__ import annotations
 

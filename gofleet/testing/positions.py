@@ -83,7 +83,7 @@ class MemoryPositions:
         return [each for each in self._sightings(area.box.center) if area.matches(each)][: area.limit]
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
-        """Those drivers whose position is known, each once."""
+        """The drivers whose position is known, each once."""
         return [each for driver_id in dict.fromkeys(driver_ids) if (each := self._sighting(driver_id))]
 
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]:

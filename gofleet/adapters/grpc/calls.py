@@ -25,7 +25,7 @@ STREAMING = SERVICE + "StreamPositions"
 BATCH_CALLS = {"SearchDrivers"}
 """Calls that carry the work of many traces and have no trace of their own."""
 CUT_SECONDS = 1.0
-"""How long the calls that were ended by the server may take to send their status."""
+"""Time limit for calls that the server ended to send their status."""
 
 T = TypeVar("T")
 # The grpclib stream that a generated handler takes; we only pass it on.

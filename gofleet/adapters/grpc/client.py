@@ -40,7 +40,7 @@ from gofleet.ports import Search
 
 SEARCH_CONCURRENCY = 2
 SINGLE_SEARCHES_SECONDS = 30.0
-"""How long an older service, which does not implement batches of searches, is not sent another one."""
+"""Pause between batches of searches to an older service, which does not implement them."""
 BATCH_REFUSED = {Status.UNIMPLEMENTED, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
 """The service accepts no batch, or none of this size; no single search is at fault."""
 GRACE_SECONDS = 0.05

@@ -1,4 +1,4 @@
-"""Between domain objects and messages, whose lists are columns: `encode_*` for sending, `decode_*` with validation.
+"""Conversion of domain objects and messages, whose lists are columns: `encode_*`, and `decode_*` with validation.
 
 A response that no fleet service could send raises `FleetUnavailable`, an invalid request `Invalid`.
 """

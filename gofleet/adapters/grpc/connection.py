@@ -1,4 +1,4 @@
-"""One connection to a fleet service: opened at the first call, reopened when lost, closed when it is dead."""
+"""One connection to a fleet service: opened at the first call, reopened when lost, closed when the peer is silent."""
 
 from __future__ import annotations
 

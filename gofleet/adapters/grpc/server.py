@@ -1,4 +1,4 @@
-"""Serves the fleet service on a port, with health and reflection, and stops it in an orderly way."""
+"""Serves the fleet service on a port, with health and reflection, and stops it gracefully."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What grpclib lacks: a limit for messages, connections that close with their server, and allowed callers.
+"""Additions to grpclib: a limit of message sizes, connections that close with their server, and allowed callers.
 
 This is the only module that uses undocumented parts of grpclib (pinned below 0.5), checked by
 `tests/roles/test_fleet_client.py`, `test_fleet_grpc.py`, `test_fleet_limits.py` and `test_fleet_tls.py`:

@@ -160,7 +160,7 @@ class RequestMiddleware:
 
 
 class _ResponseSender:
-    """An ASGI `send` that adds the common headers and remembers the status, 500 until a response starts.
+    """An ASGI `send` that adds the common headers and records the status, 500 until a response starts.
 
     `slot` is released when an event stream starts, because the number of streams has its own limit.
     `stream_started_at` is the time at which an event stream started: the client waits only until then.

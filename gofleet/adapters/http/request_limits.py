@@ -19,7 +19,7 @@ BODY_BYTES_MAX = 128 * 1024
 """Enough for 500 positions with ids of the maximum length."""
 BODY_SECONDS = 5.0
 DISCARDED_BYTES_MAX = 1024 * 1024
-"""How much of an oversized body is still read: a client does not read the response while it is sending."""
+"""Bytes of an oversized body that are still read: a client does not read the response while it is sending."""
 # A registered name or an IPv4 address, or an IPv6 address in brackets; then optionally a port.
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 

@@ -15,7 +15,7 @@ from gofleet.telemetry.metrics import ORDERS_DEADLINE_MISSED, ORDERS_DUE
 
 INDICATORS, DEADLINES = Queries("indicators"), Queries("deadlines")
 LATE_SECONDS = 5.0
-"""How long after its deadline an order is evaluated: it is dated before its commit, which may wait for a lock."""
+"""Delay of the evaluation after an order's deadline: an order is dated before its commit, which may wait for a lock."""
 
 
 class PostgresIndicators:

@@ -26,7 +26,7 @@ from gofleet.waiting import first_of, sleep_unless
 
 
 class RabbitConsumer:
-    """`Consumer` over RabbitMQ. Run `supervisor` in the process: it raises when consuming has ended for good.
+    """`Consumer` over RabbitMQ. Run `supervisor` in the process: it raises when consuming has ended.
 
     At the end of a block running handlers have `grace_seconds`; a lost connection is replaced after about
     `reconnect_seconds`; a retry that RabbitMQ does not confirm within `timeout_seconds` is published again.

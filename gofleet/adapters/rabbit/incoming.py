@@ -1,4 +1,4 @@
-"""One message that RabbitMQ has delivered and that is not settled yet."""
+"""A message that RabbitMQ has delivered and that is not settled yet."""
 
 from __future__ import annotations
 

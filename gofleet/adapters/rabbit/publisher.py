@@ -1,4 +1,4 @@
-"""Publishes events to the `orders` exchange, and knows the outcome of every message."""
+"""Publishes events to the `orders` exchange, with an outcome for every message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where drivers are, kept in Redis: geographical indexes of the free ones and of all, and a hash for each driver."""
+"""Driver positions in Redis: geographical indexes of the free drivers and of all, and a hash for each driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gofleet.ports import Holding, Search
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_MS = 3_600_000
 FREED_MS = HOUR_MS
-"""How long Redis keeps that a driver was freed from an order: longer than an event can be late."""
+"""Lifetime of the record that a driver was freed from an order: longer than an event can be late."""
 SCAN_COUNT = 1000
 SEARCH_BATCH_MAX = 8
 """Searches in one write: among many drivers one takes a good part of a millisecond."""
@@ -106,7 +106,7 @@ class RedisPositions:
         return await self._queries.within(area)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
-        """Those drivers whose position is known, each once."""
+        """The drivers whose position is known, each once."""
         return await self._queries.locate(driver_ids)
 
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]:

@@ -1,4 +1,4 @@
-"""Consumes Redis Streams with what RabbitMQ provides by itself: retries, redelivery and a delivery limit."""
+"""Consumer of Redis Streams, with the retries, redelivery and delivery limit that RabbitMQ has built in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNLIMITED = -1
 
 
 class StreamsConsumer:
-    """`Consumer` over Redis Streams. Run `supervisor` in the process: it raises when consuming has ended for good.
+    """`Consumer` over Redis Streams. Run `supervisor` in the process: it raises when consuming has ended.
 
     A message whose consumer is idle for `min_idle_seconds` is redelivered to another consumer, at most `delivery_limit`
     times more, then parked. Retries and redeliveries may be late by `poll_seconds`. At the end of a block running
