@@ -20,7 +20,7 @@ async def redis(valkey_server: Valkey) -> AsyncGenerator[Redis]:
 
 @pytest.fixture
 def prefix() -> str:
-    """Of the test's keys in Valkey, which the tests share."""
+    """Prefix of the test's keys in the shared Valkey."""
     return f"t-{uuid4().hex}:"
 
 

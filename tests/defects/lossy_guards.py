@@ -1,4 +1,4 @@
-"""Guards as they should not be, each a few lines."""
+"""Faulty guards that lose orders."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Dedup:
         try:
             return await self.handler(delivery)
         except asyncio.CancelledError:
-            raise  # the context is done
+            raise  # the context is cancelled
         except BaseException:
             await self.redis.delete(key)
             raise
@@ -43,7 +43,7 @@ class Dedup:
 
 @dataclass(frozen=True)
 class FallbackOnlyOnOpen:
-    """Orders are escalated when the breaker is open, and for no other reason."""
+    """Escalates orders only while the breaker is open."""
 
     handler: Handler
     orders: Orders
@@ -60,7 +60,7 @@ class FallbackOnlyOnOpen:
 
 @dataclass(frozen=True)
 class NoDriverIsAFailure:
-    """`NoDriverNearby` as an error like any other: tried again a few times, then parked."""
+    """Retries `NoDriverNearby` a few times as any error, and then parks the message."""
 
     handler: Handler
 

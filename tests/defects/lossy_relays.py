@@ -1,4 +1,4 @@
-"""Relays and publishers as they should not be, on our own tables."""
+"""Faulty relays and publishers that lose events, on the product's tables."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COLUMNS = "id, event_id::text, event_type, aggregate_id, seq, payload::text"
 
 
 @dataclass(frozen=True)
-class FailedForEver:
-    """Whatever could not be published at once is FAILED, which nothing selects and a purge deletes."""
+class FailedWithoutRetry:
+    """Marks an event that could not be published at once as FAILED, which nothing selects and a purge deletes."""
 
     pool: Pool
     publisher: Publisher
@@ -43,7 +43,7 @@ class FailedForEver:
 
 @dataclass(frozen=True)
 class AllAtOnce:
-    """The whole batch, each event by a worker of its own."""
+    """Publishes the events of a batch concurrently."""
 
     pool: Pool
     publisher: Publisher
@@ -59,7 +59,7 @@ class AllAtOnce:
 
 @dataclass(frozen=True)
 class MarkedAsProcessing:
-    """Claims by a status, committed before anything is published, and rescues what stays so for five minutes."""
+    """Claims by a status committed before the publication, and releases claims after five minutes."""
 
     pool: Pool
     publisher: Publisher
@@ -86,7 +86,7 @@ async def selected(connection: Connection, where: str) -> list[Row]:
 
 
 class OneConnection:
-    """One connection and one channel for the life of the process; no confirmations; only the exchange declared."""
+    """One connection and one channel for the life of the process; no confirmations; declares only the exchange."""
 
     def __init__(self, server: RabbitServer, exchange: str) -> None:
         self._url, self._name = server.url, exchange

@@ -1,4 +1,4 @@
-"""L9 and L10: what a message or a connection does to one consumer never ends the consuming."""
+"""L9 and L10: neither a message nor a lost connection ends the consuming."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def consuming(way: Way, broker: MemoryBroker, handler: Handler) -> AbstractAsync
 
 @asynccontextmanager
 async def loops(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
-    """Workers in a row, each recovering around its whole loop; the starting task only waits for the stop signal."""
+    """Workers that recover around their whole loop; the starting task only waits for the stop signal."""
     messages: asyncio.Queue[Delivery | None] = asyncio.Queue()
 
     async def receive(delivery: Delivery) -> Outcome:
@@ -43,13 +43,13 @@ async def loops(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
         except Exception as error:
             logger.error("worker panic recovered: {!r}", error)
 
-    async def hear_of_the_loss() -> None:
+    async def notice_the_loss() -> None:
         await eventually(lambda: lost(broker), within=60)
         for _ in workers:
             messages.put_nowait(None)  # the channel of messages is closed
 
     workers = [asyncio.create_task(work()) for _ in range(WORKERS)]
-    losing = asyncio.create_task(hear_of_the_loss())
+    losing = asyncio.create_task(notice_the_loss())
     async with broker.consuming(DISPATCH_QUEUE, receive, concurrency=WORKERS, prefetch=2 * WORKERS):
         yield
     for task in [*workers, losing]:
@@ -85,7 +85,7 @@ class Handling:
 
 
 @both_ways
-async def test_l9_as_many_poison_messages_as_there_are_workers_leave_all_of_them_working(way: Way) -> None:
+async def test_l9_poison_messages_end_no_worker(way: Way) -> None:
     broker, handling = MemoryBroker(), Handling()
 
     async with consuming(way, broker, handling):
@@ -98,7 +98,7 @@ async def test_l9_as_many_poison_messages_as_there_are_workers_leave_all_of_them
 
 
 @both_ways
-async def test_l10_a_lost_connection_is_replaced_and_no_worker_idles_for_ever(way: Way) -> None:
+async def test_l10_a_lost_connection_is_replaced_and_no_worker_stays_idle(way: Way) -> None:
     broker, handling = MemoryBroker(), Handling()
 
     async with consuming(way, broker, handling):
@@ -112,8 +112,8 @@ async def test_l10_a_lost_connection_is_replaced_and_no_worker_idles_for_ever(wa
 
 
 @both_ways
-async def test_l10_consuming_that_ends_for_good_ends_the_process_and_not_only_the_consuming(way: Way) -> None:
-    """What restarts processes sees only those that end."""
+async def test_l10_the_end_of_consuming_ends_the_process(way: Way) -> None:
+    """An orchestrator restarts only processes that end."""
 
     async def dies(stop: asyncio.Event) -> None:
         await asyncio.sleep(0)

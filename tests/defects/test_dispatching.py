@@ -19,8 +19,8 @@ from gofleet.ports import Search
 from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.transitions import Transition, transition_order
-from tests.defects.desk import Answer, a_driver
 from tests.defects.ways import Way, both_ways
+from tests.defects.worker import Answer, a_driver
 from tests.makers import CENTRE, a_position, an_order, dispatch_to, in_status
 
 EVENT = "018f0000-0000-7000-8000-00000000000{}"
@@ -28,7 +28,7 @@ COUNT = 5
 
 
 class BlindOrders(PostgresOrders):
-    """`UPDATE ... WHERE id`: no version, no event, nothing looked at, over a table that refuses nothing."""
+    """Saves by `UPDATE ... WHERE id` without version or event, on a table without constraints."""
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         async with self._pool.connection() as connection:
@@ -49,7 +49,7 @@ def stored(clean_database: str, pool: Pool, way: Way) -> PostgresOrders:
 
 @dataclass(frozen=True)
 class Searching:
-    """A fleet of one method."""
+    """A fleet with a scripted search."""
 
     answer: Answer
 
@@ -87,7 +87,7 @@ async def joao_da_silva(search: Search) -> list[Candidate]:
 
 @both_ways
 @pytest.mark.parametrize("verb", [Order.cancel, dispatch_to("by-hand")])
-async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
+async def test_a_transition_during_the_search_is_kept(
     pool: Pool, stored: PostgresOrders, verb: Transition, way: Way
 ) -> None:
     await stored.add(an_order())
@@ -107,7 +107,7 @@ async def test_what_happens_to_an_order_while_a_driver_is_searched_stands(
 
 
 @both_ways
-async def test_every_move_has_its_event(pool: Pool, stored: PostgresOrders, way: Way) -> None:
+async def test_every_transition_has_an_event(pool: Pool, stored: PostgresOrders, way: Way) -> None:
     await stored.add(an_order())
 
     await dispatching(stored, pool, Searching(a_driver))("o-1", Receipt("dispatch", EVENT.format(1)))

@@ -1,4 +1,4 @@
-"""L7 and L8: no driver nearby is a response, a dead fleet is a failure, and in both cases the order is handled."""
+"""L7 and L8: orders are escalated if no driver is nearby, and if the fleet is unavailable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gofleet.guards.parking import Parking
 from gofleet.guards.retries import Backoff
 from gofleet.ports import DriverSearch, Search
 from gofleet.usecases.dispatch_order import SendToManual
-from tests.defects.desk import RULES, Desk, ScriptedFleet, a_driver, handled, no_driver
 from tests.defects.lossy_guards import FallbackOnlyOnOpen, NoDriverIsAFailure
 from tests.defects.ways import Way, both_ways
+from tests.defects.worker import RULES, ScriptedFleet, WorkerInMemory, a_driver, handled, no_driver
 from tests.makers import CENTRE
 
 SUBURB, CITY = Place(-23.9, -46.9), CENTRE
@@ -26,32 +26,34 @@ SUBURB, CITY = Place(-23.9, -46.9), CENTRE
 
 @both_ways
 async def test_l7_an_order_without_a_driver_nearby_is_escalated(redis: Redis, prefix: str, way: Way) -> None:
-    desk = Desk(ScriptedFleet([no_driver]))
-    lossy = Parking(NoDriverIsAFailure(desk.act), desk.parked, RULES.retry)
-    handler: Handler = desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy
+    worker = WorkerInMemory(ScriptedFleet([no_driver]))
+    lossy = Parking(NoDriverIsAFailure(worker.act), worker.parked, RULES.retry)
+    handler: Handler = worker.handler(redis, prefix) if way is Way.OURS else lossy
 
-    await handled(handler, await desk.announced())
+    await handled(handler, await worker.created_event())
 
     with way.fails("no drivers found"):
-        assert [row.message.detail for row in desk.parked.rows] == []
-        assert (desk.status(), desk.orders.rows["o-1"].reason) == (Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
+        assert [row.message.detail for row in worker.parked.rows] == []
+        assert (worker.status(), worker.orders.rows["o-1"].reason) == (Status.MANUAL_DISPATCH, Reason.NO_DRIVER)
 
 
 @both_ways
 async def test_l7_an_order_without_a_driver_nearby_gets_one_that_comes_later(
     redis: Redis, prefix: str, way: Way
 ) -> None:
-    desk = Desk(ScriptedFleet([no_driver] * 3 + [a_driver]))  # with three attempts the fourth search is one too many
-    lossy = Parking(NoDriverIsAFailure(desk.act), desk.parked, RULES.retry)
+    worker = WorkerInMemory(
+        ScriptedFleet([no_driver] * 3 + [a_driver])
+    )  # with three attempts the fourth search is one too many
+    lossy = Parking(NoDriverIsAFailure(worker.act), worker.parked, RULES.retry)
 
-    await handled(desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+    await handled(worker.handler(redis, prefix) if way is Way.OURS else lossy, await worker.created_event())
 
     with way.fails("Status.PENDING"):
-        assert desk.status() is Status.DISPATCHED
+        assert worker.status() is Status.DISPATCHED
 
 
 @both_ways
-async def test_l7_a_quiet_suburb_does_not_open_the_breaker_for_the_city(way: Way) -> None:
+async def test_l7_searches_without_a_driver_do_not_open_the_breaker(way: Way) -> None:
     breaker = RatioBreaker(counts=(FleetUnavailable,) if way is Way.OURS else (Exception,))
     searching = GuardedFleet(CityFleet(), breaker) if way is Way.OURS else NoneFoundIsAnError(CityFleet(), breaker)
 
@@ -92,21 +94,21 @@ class NoneFoundIsAnError(GuardedFleet):
 
 
 @both_ways
-async def test_l8_with_little_traffic_a_dead_fleet_sends_the_order_to_operator_reads(
+async def test_l8_with_little_traffic_an_unavailable_fleet_escalates_the_order(
     redis: Redis, prefix: str, way: Way
 ) -> None:
     """Too few calls to open the breaker: the attempts run out first."""
     breaker = RatioBreaker(counts=(FleetUnavailable,), min_calls=10)
     dead = ScriptedFleet([unavailable])
-    desk = Desk(dead, guard=lambda fleet: GuardedFleet(fleet, breaker))
-    fallback = FallbackOnlyOnOpen(Backoff(desk.act), desk.orders, SendToManual(desk.orders, desk.inbox))
-    lossy = Parking(as_any_error(fallback), desk.parked, RULES.retry)
+    worker = WorkerInMemory(dead, guard=lambda fleet: GuardedFleet(fleet, breaker))
+    fallback = FallbackOnlyOnOpen(Backoff(worker.act), worker.orders, SendToManual(worker.orders, worker.inbox))
+    lossy = Parking(as_any_error(fallback), worker.parked, RULES.retry)
 
-    await handled(desk.guarded_handler(redis, prefix) if way is Way.OURS else lossy, await desk.announced())
+    await handled(worker.handler(redis, prefix) if way is Way.OURS else lossy, await worker.created_event())
 
     assert (breaker.state, 0 < dead.searches < 10) == (BreakerState.CLOSED, True)
     with way.fails("Status.PENDING"):
-        assert desk.status() is Status.MANUAL_DISPATCH
+        assert worker.status() is Status.MANUAL_DISPATCH
 
 
 async def unavailable(search: Search) -> list[Candidate]:
@@ -114,7 +116,7 @@ async def unavailable(search: Search) -> list[Candidate]:
 
 
 def as_any_error(handler: Handler) -> Handler:
-    """To this service an unavailable fleet was an error like any other: tried again, then parked."""
+    """Treats an unavailable fleet as any error: retries, then parks the message."""
 
     async def handle(delivery: Delivery) -> Outcome:
         try:

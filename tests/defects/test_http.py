@@ -1,4 +1,4 @@
-"""A second request for the same order is no failure. For bodies that are refused see tests/roles/test_api_input.py."""
+"""A repeated request for the same order succeeds. For invalid bodies see tests/roles/test_api_input.py."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def an_api(orders: PostgresOrders) -> Api:
 
 
 @both_ways
-async def test_the_same_order_many_times_at_once_is_created_once_and_answered_each_time(pool: Pool, way: Way) -> None:
+async def test_concurrent_equal_requests_create_an_order_once_and_all_succeed(pool: Pool, way: Way) -> None:
     orders = PostgresOrders(pool) if way is Way.OURS else PlainInserts(pool)
     wanted = {"id": "o-1", "price": 0.1, "tax": 0.2}
     async with (

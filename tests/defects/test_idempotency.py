@@ -1,4 +1,4 @@
-"""L1 to L3: an event that was begun and not finished is not a duplicate."""
+"""L1 to L3: an event whose handling was not finished is no duplicate."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gofleet.guards.parking import Parking
 from gofleet.guards.retries import Deadline
 from gofleet.ports import Search
 from gofleet.testing.broker import MemoryBroker
-from tests.defects.desk import RULES, Answer, Desk, ScriptedFleet, a_driver, at_rest, handled, never
 from tests.defects.lossy_guards import Dedup
 from tests.defects.ways import Way, both_ways
+from tests.defects.worker import RULES, Answer, ScriptedFleet, WorkerInMemory, a_driver, at_rest, handled, never
 from tests.waiting import eventually
 
 
@@ -32,34 +32,34 @@ from tests.waiting import eventually
 async def test_l1_a_hung_fleet_delays_an_order_and_strands_none(
     redis: Redis, prefix: str, script: list[Answer], becomes: Status, way: Way
 ) -> None:
-    desk = Desk(ScriptedFleet(script))
-    handler = desk.guarded_handler(redis, prefix) if way is Way.OURS else two_layers(desk, redis, prefix)
+    worker = WorkerInMemory(ScriptedFleet(script))
+    handler = worker.handler(redis, prefix) if way is Way.OURS else two_layers(worker, redis, prefix)
 
-    await handled(handler, await desk.announced())
+    await handled(handler, await worker.created_event())
 
     with way.fails("Status.PENDING"):
-        assert desk.status() is becomes
+        assert worker.status() is becomes
 
 
-def two_layers(desk: Desk, redis: Redis, prefix: str) -> Handler:
-    """The timeout is between them: the outer key is deleted, the inner one is not."""
-    inner = Deadline(Dedup(desk.act, redis, f"{prefix}idem:"), RULES.deadline_seconds)
-    return Parking(Dedup(inner, redis, f"{prefix}dedup:"), desk.parked, RULES.retry)
+def two_layers(worker: WorkerInMemory, redis: Redis, prefix: str) -> Handler:
+    """Two deduplications with a timeout between them: it deletes the outer key and not the inner one."""
+    inner = Deadline(Dedup(worker.act, redis, f"{prefix}idem:"), RULES.deadline_seconds)
+    return Parking(Dedup(inner, redis, f"{prefix}dedup:"), worker.parked, RULES.retry)
 
 
 @both_ways
 async def test_l2_a_worker_killed_between_lease_and_commit_strands_nothing(redis: Redis, prefix: str, way: Way) -> None:
-    desk = Desk(ScriptedFleet([never, a_driver]))
+    worker = WorkerInMemory(ScriptedFleet([never, a_driver]))
     rules = replace(RULES, deadline_seconds=60.0)
-    handler = desk.guarded_handler(redis, prefix, rules) if way is Way.OURS else Dedup(desk.act, redis, prefix)
-    delivery = await desk.announced()
+    handler = worker.handler(redis, prefix, rules) if way is Way.OURS else Dedup(worker.act, redis, prefix)
+    delivery = await worker.created_event()
     killed = asyncio.ensure_future(handler(delivery))
-    await eventually(lambda: desk.fleet.searches == 1)  # from here on it does nothing any more, nor does it clean up
+    await eventually(lambda: worker.fleet.searches == 1)  # from here on it does nothing any more, nor does it clean up
 
     await handled(handler, delivery)
 
     with way.fails("Status.PENDING"):
-        assert desk.status() is Status.DISPATCHED
+        assert worker.status() is Status.DISPATCHED
     killed.cancel()
     await asyncio.wait({killed})
 
@@ -76,11 +76,11 @@ async def test_l3_a_stopping_worker_strands_no_message_in_flight(
         await asyncio.sleep(0.15)
         return await a_driver(search)
 
-    desk, broker = Desk(ScriptedFleet([slowly])), MemoryBroker(grace_seconds=grace_seconds)
-    await desk.announced_on(broker, *(f"o-{number}" for number in range(10)))
+    worker, broker = WorkerInMemory(ScriptedFleet([slowly])), MemoryBroker(grace_seconds=grace_seconds)
+    await worker.publish_created(broker, *(f"o-{number}" for number in range(10)))
     ours = way is Way.OURS
-    lossy = Parking(Dedup(desk.act, redis, prefix), desk.parked, RULES.retry)
-    handler = desk.guarded_handler(redis, prefix) if ours else lossy
+    lossy = Parking(Dedup(worker.act, redis, prefix), worker.parked, RULES.retry)
+    handler = worker.handler(redis, prefix) if ours else lossy
 
     async with (
         broker.consuming(DISPATCH_QUEUE, handler, concurrency=5, prefetch=10)
@@ -92,12 +92,12 @@ async def test_l3_a_stopping_worker_strands_no_message_in_flight(
     async with broker.consuming(DISPATCH_QUEUE, handler, concurrency=5, prefetch=10):  # the one that replaces it
         await eventually(lambda: at_rest(broker))
     with way.fails("o-0"):
-        assert desk.waiting() == []
+        assert worker.waiting() == []
 
 
 @asynccontextmanager
 async def closing_first(broker: MemoryBroker, handler: Handler) -> AsyncGenerator[None]:
-    """The context is cancelled and the channel closed, and only then are the workers waited for."""
+    """Cancels the context and closes the channel before it waits for the workers."""
     running: set[asyncio.Future[Outcome]] = set()
 
     async def cancellable(delivery: Delivery) -> Outcome:

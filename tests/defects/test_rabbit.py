@@ -43,7 +43,7 @@ def an_event() -> Message:
 
 
 @both_ways
-async def test_l5_after_the_broker_was_away_the_same_publisher_publishes_again(vhost: RabbitAddress, way: Way) -> None:
+async def test_l5_a_publisher_recovers_after_an_outage_of_the_broker(vhost: RabbitAddress, way: Way) -> None:
     async with a_proxy(vhost.port) as proxy, publisher(server(vhost, proxy.port), way) as publishing:
 
         async def published() -> bool:

@@ -1,4 +1,4 @@
-"""L4 and L11, and the order of events: what was committed is published, soon and in order, whatever happens."""
+"""L4 and L11, and the order of events: committed events are published soon and in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gofleet.domain.messages import Delivery, Message
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.relay import RelayOutbox
 from gofleet.usecases.transitions import CancelOrder
-from tests.defects.lossy_relays import AllAtOnce, FailedForEver, MarkedAsProcessing
+from tests.defects.lossy_relays import AllAtOnce, FailedWithoutRetry, MarkedAsProcessing
 from tests.defects.ways import Way, both_ways
 from tests.makers import an_order
 from tests.waiting import eventually
@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 @dataclass
 class ScriptedPublisher:
-    """Gives these answers first and takes everything afterwards; `slow` sequences take longer than others."""
+    """Returns the given results first and accepts everything afterwards; `slow` sequences take longer."""
 
     answers: list[GoFleetError] = field(default_factory=list[GoFleetError])
     slow: dict[int, float] = field(default_factory=dict[int, float])
@@ -47,7 +47,7 @@ class ScriptedPublisher:
 
 
 class HungPublisher:
-    """Never answers."""
+    """A publisher that never returns."""
 
     def __init__(self) -> None:
         self.claimed = asyncio.Event()
@@ -68,7 +68,7 @@ async def test_l4_an_event_that_could_not_be_published_is_published_later(
 ) -> None:
     publisher = ScriptedPublisher([failure])
     ours = RelayOutbox(PostgresOutbox(pool), publisher, 10)
-    relay = ours if way is Way.OURS else FailedForEver(pool, publisher)
+    relay = ours if way is Way.OURS else FailedWithoutRetry(pool, publisher)
     await PostgresOrders(pool).add(an_order())
 
     async def relayed() -> bool:
@@ -81,9 +81,9 @@ async def test_l4_an_event_that_could_not_be_published_is_published_later(
 
 
 @both_ways
-async def test_l4_an_event_that_was_given_up_is_kept_for_operator_reads(pool: Pool, way: Way) -> None:
+async def test_l4_a_failed_event_is_kept_for_an_operator(pool: Pool, way: Way) -> None:
     refusing = ScriptedPublisher([MessageRefused("no queue takes it")])
-    outbox, lossy = PostgresOutbox(pool, max_attempts=1), FailedForEver(pool, refusing)
+    outbox, lossy = PostgresOutbox(pool, max_attempts=1), FailedWithoutRetry(pool, refusing)
     await PostgresOrders(pool).add(an_order())
 
     if way is Way.OURS:
@@ -98,7 +98,7 @@ async def test_l4_an_event_that_was_given_up_is_kept_for_operator_reads(pool: Po
 
 
 @both_ways
-async def test_l11_what_a_killed_relay_had_claimed_is_published_by_another_at_once(pool: Pool, way: Way) -> None:
+async def test_l11_the_claim_of_a_killed_relay_is_published_by_another_at_once(pool: Pool, way: Way) -> None:
     hung, publisher = HungPublisher(), ScriptedPublisher()
     await PostgresOrders(pool).add(an_order())
 
@@ -124,7 +124,7 @@ async def test_l11_what_a_killed_relay_had_claimed_is_published_by_another_at_on
 
 
 @both_ways
-async def test_events_of_one_order_leave_in_order_however_long_each_takes(pool: Pool, way: Way) -> None:
+async def test_events_of_one_order_are_published_in_order_whatever_each_takes(pool: Pool, way: Way) -> None:
     publisher = ScriptedPublisher(slow={1: 0.1})
     ours = RelayOutbox(PostgresOutbox(pool), publisher, 10)
     relay = ours if way is Way.OURS else AllAtOnce(pool, publisher)

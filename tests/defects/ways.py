@@ -1,4 +1,4 @@
-"""Every scenario runs two ways: ours, which must pass, and the one that loses orders, which the same assertions refuse.
+"""Every scenario runs in two ways: ours, which must pass, and one that loses orders, at which the assertions must fail.
 
 The lossy ways are small, faithful copies of how a first service of this kind (in Go) went about it.
 """
@@ -16,7 +16,7 @@ class Way(StrEnum):
     LOSSY = "lossy"
 
     def fails(self, with_words: str) -> AbstractContextManager[object]:
-        """Nothing for ours; the other's block must fail by an assertion that says so."""
+        """No effect for ours; the block of the other way must fail with an assertion of these words."""
         return nullcontext() if self is Way.OURS else pytest.raises(AssertionError, match=with_words)
 
 

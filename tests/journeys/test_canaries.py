@@ -32,9 +32,9 @@ PLACES = ("550417", "633271")
 ORDER = {"price": 10.0, "tax": 1.0, "pickup": {"lat": LAT, "lng": LNG}, "dropoff": {"lat": LAT + 0.001, "lng": LNG}}
 
 
-async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[httpx.Response]:
+async def sent(client: httpx.AsyncClient, valid: str, forged: str) -> list[httpx.Response]:
     """Send valid and invalid requests to each route; the error responses."""
-    right, wrong = {"Authorization": f"Bearer {honest}"}, {"Authorization": f"Bearer {forged}"}
+    right, wrong = {"Authorization": f"Bearer {valid}"}, {"Authorization": f"Bearer {forged}"}
     driver = {"name": f"{EMAIL} {PHONE}"}
     fix = {"lat": LAT, "lng": LNG}
     requests: list[tuple[str, str, dict[str, str], Any]] = [
@@ -64,7 +64,7 @@ async def sent(client: httpx.AsyncClient, honest: str, forged: str) -> list[http
     return [answer for answer in answers if answer.is_error]
 
 
-async def parked(installation: Installation, client: httpx.AsyncClient, honest: str) -> str:
+async def parked(installation: Installation, client: httpx.AsyncClient, valid: str) -> str:
     """Lists and groups of parked messages that are malformed and full of canaries. The content itself is kept for a
     replay and shown only with a single message."""
     environment = installation.environment
@@ -82,10 +82,10 @@ async def parked(installation: Installation, client: httpx.AsyncClient, honest: 
     at, prefix = f"redis://{environment['REDIS_HOST']}:{environment['REDIS_PORT']}", environment["NAME_PREFIX"]
     async with StreamsPublisher(at, prefix=f"{prefix}gofleet:") as publisher:
         named = {EVENT_ID: str(event.event_id), AGGREGATE_ID: event.order_id}
-        headers = {**named, "password": PASSWORD, "authorization": f"Bearer {honest}", "contact": f"{EMAIL} {PHONE}"}
+        headers = {**named, "password": PASSWORD, "authorization": f"Bearer {valid}", "contact": f"{EMAIL} {PHONE}"}
         deliveries = [Delivery(DISPATCH_QUEUE, body.encode(), headers) for body in bodies]
         assert await publisher.put_back(deliveries) == [None] * len(bodies)
-    admin = {"Authorization": f"Bearer {honest}"}
+    admin = {"Authorization": f"Bearer {valid}"}
 
     async def shown() -> str | None:
         listed = await client.get("/api/v1/parked", headers=admin)
@@ -114,7 +114,7 @@ async def test_no_output_contains_a_canary(
         async with a_provider() as provider:
             provider.publish(published(FIRST))
             mine = claims(iss=provider.url, sub="canary-admin", roles=["admin"], exp=claims()["iat"] + 3000)
-            honest, forged = token(mine), token(mine, FOREIGN_KEY)
+            valid, forged = token(mine), token(mine, FOREIGN_KEY)
             settings = {
                 "AUTH": "oidc",
                 "AUTH_ISSUER": provider.url,
@@ -124,19 +124,19 @@ async def test_no_output_contains_a_canary(
             }
             with an_api(postgres_server, valkey_server, database, tmp_path, **settings) as installation:
                 async with httpx.AsyncClient(base_url=installation.api, timeout=10) as client:
-                    problems = await sent(client, honest, forged)
+                    problems = await sent(client, valid, forged)
                     with psycopg.connect(clean_database) as connection:  # the order travels on, with its place
                         await eventually(lambda: _is_dispatched(connection), within=20)
                         connection.execute("lock table orders in access exclusive mode")
                         held = await client.post(
                             "/api/v1/orders",
                             json={"id": "canary-3", **ORDER},
-                            headers={"Authorization": f"Bearer {honest}"},
+                            headers={"Authorization": f"Bearer {valid}"},
                         )
                         connection.rollback()
                     assert held.status_code == 503
                     problems.append(held)
-                    shown = await parked(installation, client, honest)
+                    shown = await parked(installation, client, valid)
                     await eventually(lambda: len(collector.spans()) > len(problems), within=20)
                     found = await asyncio.to_thread(output_of, installation, collector)
                 installation.stop()
@@ -147,7 +147,7 @@ async def test_no_output_contains_a_canary(
     assert len(problems) == 17
     assert "canary-1" in found["logs"]  # the output is not empty
     assert "canary-1" in found["traces"]
-    secrets = [PASSWORD, honest, forged, honest.split(".")[1], honest.split(".")[2]]
+    secrets = [PASSWORD, valid, forged, valid.split(".")[1], valid.split(".")[2]]
     leaks = [
         f"{canary!r} in the {where}: {text[max(0, text.find(canary) - 200) : text.find(canary) + 100]}"
         for where, text in found.items()

@@ -175,17 +175,17 @@ def test_other_statements_are_refused(clean_database: str, role: str) -> None:
 def test_the_start_reports_every_missing_privilege(
     clean_database: str, as_owner: psycopg.Connection, role: str
 ) -> None:
-    login = f"stranger_{uuid4().hex[:8]}"
+    login = f"unprivileged_{uuid4().hex[:8]}"
     as_owner.execute(sql.SQL("create role {} login").format(sql.Identifier(login)))
     try:
-        stranger = make_conninfo(clean_database, user=login)
+        unprivileged = make_conninfo(clean_database, user=login)
         with pytest.raises(NotGranted, match=r"may not .*select on schema_migrations") as refused:
-            check_privileges(stranger, [role])
+            check_privileges(unprivileged, [role])
         as_owner.execute(refused.value.fix.encode())
-        check_privileges(stranger, [role])
+        check_privileges(unprivileged, [role])
         other = next(each for each in ORDER if each != role)
         with pytest.raises(NotGranted) as half:
-            check_privileges(stranger, [role, other])
+            check_privileges(unprivileged, [role, other])
         assert half.value.fix == f'grant gofleet_{other} to "{login}"'
     finally:
         as_owner.execute(sql.SQL("drop role {}").format(sql.Identifier(login)))

@@ -19,10 +19,10 @@ from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.clients.limiter import Rate
 from gofleet.domain.driver import AreaQuery, Driver, Position
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import BoundingBox, Place
+from gofleet.guards.limiter import Rate
 from gofleet.ports import LeaseState, Search
 from tests.rights.files import ROOT
 from tests.rights.valkeys import PASSWORDS, START, ContainerValkey, start

@@ -263,9 +263,9 @@ async def answer(request: Request, app: ASGIApp) -> Response:
     return response
 
 
-@pytest.mark.parametrize("request", [*REQUESTS, *DELIVERIES], ids=lambda request: request.name)
-async def test_fast_path_and_framework_respond_identically(both: BothPaths, request: Request) -> None:
-    short, usual = [await both.answers(request, short=one) for one in (True, False)]
+@pytest.mark.parametrize("sent", [*REQUESTS, *DELIVERIES], ids=lambda sent: sent.name)
+async def test_fast_path_and_framework_respond_identically(both: BothPaths, sent: Request) -> None:
+    short, usual = [await both.answers(sent, short=one) for one in (True, False)]
 
     assert short == usual
     assert short[0].start["status"] >= 200

@@ -26,7 +26,7 @@ from tests.makers import an_order
 
 
 @dataclass
-class Desk:
+class InMemory:
     """Orders and drivers in memory; ana and bia are registered."""
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
@@ -63,10 +63,10 @@ class Desk:
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.MANUAL_DISPATCH])
 async def test_assigns_a_waiting_order(status: Status) -> None:
-    desk = Desk()
-    seen = await desk.has("o-1", status)
+    memory = InMemory()
+    seen = await memory.has("o-1", status)
 
-    given = await desk.dispatch("o-1", "ana", frozenset({seen.version}), by=CLIENT)
+    given = await memory.dispatch("o-1", "ana", frozenset({seen.version}), by=CLIENT)
 
     assert (given.status, given.driver_id, given.reason, given.version) == (
         Status.DISPATCHED,
@@ -74,105 +74,105 @@ async def test_assigns_a_waiting_order(status: Status) -> None:
         None,
         seen.version + 1,
     )
-    assert desk.events()[-1] == "orders.dispatched"
+    assert memory.events()[-1] == "orders.dispatched"
 
 
 async def test_a_repeated_assignment_is_idempotent_even_with_the_old_version() -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.MANUAL_DISPATCH)
+    memory = InMemory()
+    await memory.has("o-1", Status.MANUAL_DISPATCH)
 
-    first, again = [await desk.dispatch("o-1", "ana", frozenset({2}), by=CLIENT) for _ in range(2)]
+    first, again = [await memory.dispatch("o-1", "ana", frozenset({2}), by=CLIENT) for _ in range(2)]
 
-    assert (first.version, again.version, len(desk.events())) == (3, 3, 3)
+    assert (first.version, again.version, len(memory.events())) == (3, 3, 3)
 
 
 async def test_refuses_an_outdated_version() -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.MANUAL_DISPATCH)
+    memory = InMemory()
+    await memory.has("o-1", Status.MANUAL_DISPATCH)
 
     with pytest.raises(VersionMismatch) as refused:
-        await desk.dispatch("o-1", "ana", frozenset({1}), by=CLIENT)
+        await memory.dispatch("o-1", "ana", frozenset({1}), by=CLIENT)
 
     assert refused.value.version == 2
-    assert desk.orders.rows["o-1"].status is Status.MANUAL_DISPATCH
+    assert memory.orders.rows["o-1"].status is Status.MANUAL_DISPATCH
 
 
 async def test_one_of_two_concurrent_assignments_wins() -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.MANUAL_DISPATCH)
+    memory = InMemory()
+    await memory.has("o-1", Status.MANUAL_DISPATCH)
 
     ended = await asyncio.gather(
-        *(desk.dispatch("o-1", name, frozenset({2}), by=CLIENT) for name in ("ana", "bia")), return_exceptions=True
+        *(memory.dispatch("o-1", name, frozenset({2}), by=CLIENT) for name in ("ana", "bia")), return_exceptions=True
     )
 
     assert sorted(type(end).__name__ for end in ended) == ["Order", "VersionMismatch"]
-    assert len(desk.events()) == 3
+    assert len(memory.events()) == 3
 
 
 @pytest.mark.parametrize(
     ("driver_id", "error"), [("nobody", UnknownDriver), ("ana", DriverBusy)], ids=["unknown", "busy"]
 )
 async def test_assigns_only_a_free_registered_driver(driver_id: str, error: type[GoFleetError]) -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.DISPATCHED)
-    await desk.has("o-2", Status.MANUAL_DISPATCH)
+    memory = InMemory()
+    await memory.has("o-1", Status.DISPATCHED)
+    await memory.has("o-2", Status.MANUAL_DISPATCH)
 
     with pytest.raises(error):
-        await desk.dispatch("o-2", driver_id, None, by=CLIENT)
+        await memory.dispatch("o-2", driver_id, None, by=CLIENT)
 
-    assert desk.orders.rows["o-2"].status is Status.MANUAL_DISPATCH
+    assert memory.orders.rows["o-2"].status is Status.MANUAL_DISPATCH
 
 
 @pytest.mark.parametrize("status", [Status.DISPATCHED, Status.DELIVERED, Status.CANCELLED])
 async def test_refuses_an_order_that_does_not_wait(status: Status) -> None:
-    desk = Desk()
-    seen = await desk.has("o-1", status)
+    memory = InMemory()
+    seen = await memory.has("o-1", status)
 
     with pytest.raises(InvalidTransition):
-        await desk.dispatch("o-1", "bia", frozenset({seen.version}), by=CLIENT)
+        await memory.dispatch("o-1", "bia", frozenset({seen.version}), by=CLIENT)
 
 
 @pytest.mark.parametrize("status", [Status.MANUAL_DISPATCH, Status.DISPATCHED])
 async def test_a_redispatched_order_waits_again_and_is_published(status: Status) -> None:
-    desk = Desk()
-    await desk.has("o-1", status)
+    memory = InMemory()
+    await memory.has("o-1", status)
 
-    order = await RedispatchOrder(desk.orders)("o-1", frozenset({2}), by=CLIENT)
+    order = await RedispatchOrder(memory.orders)("o-1", frozenset({2}), by=CLIENT)
 
     assert (order.status, order.driver_id, order.reason, order.version) == (Status.PENDING, None, None, 3)
-    assert desk.events()[-1] in QUEUES[DISPATCH_QUEUE]
-    await desk.has("o-2", Status.PENDING)
-    assert (await desk.dispatch("o-2", "ana", frozenset({1}), by=CLIENT)).driver_id == "ana"  # free again
+    assert memory.events()[-1] in QUEUES[DISPATCH_QUEUE]
+    await memory.has("o-2", Status.PENDING)
+    assert (await memory.dispatch("o-2", "ana", frozenset({1}), by=CLIENT)).driver_id == "ana"  # free again
 
 
 async def test_redispatch_is_idempotent() -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.MANUAL_DISPATCH)
+    memory = InMemory()
+    await memory.has("o-1", Status.MANUAL_DISPATCH)
 
-    first, again = [await RedispatchOrder(desk.orders)("o-1", frozenset({2}), by=CLIENT) for _ in range(2)]
+    first, again = [await RedispatchOrder(memory.orders)("o-1", frozenset({2}), by=CLIENT) for _ in range(2)]
 
-    assert (first.version, again.version, len(desk.events())) == (3, 3, 3)
+    assert (first.version, again.version, len(memory.events())) == (3, 3, 3)
 
 
 @pytest.mark.parametrize("status", [Status.DELIVERED, Status.CANCELLED])
 async def test_does_not_redispatch_a_final_order(status: Status) -> None:
-    desk = Desk()
-    await desk.has("o-1", status)
+    memory = InMemory()
+    await memory.has("o-1", status)
 
     with pytest.raises(InvalidTransition):
-        await RedispatchOrder(desk.orders)("o-1", by=CLIENT)
+        await RedispatchOrder(memory.orders)("o-1", by=CLIENT)
     with pytest.raises(OrderNotFound):
-        await RedispatchOrder(desk.orders)("o-2", by=CLIENT)
+        await RedispatchOrder(memory.orders)("o-2", by=CLIENT)
 
 
 @pytest.mark.parametrize("act", [CancelOrder, DeliverOrder, RedispatchOrder])
 async def test_every_transition_checks_the_version(
     act: type[CancelOrder] | type[DeliverOrder] | type[RedispatchOrder],
 ) -> None:
-    desk = Desk()
-    await desk.has("o-1", Status.DISPATCHED)
+    memory = InMemory()
+    await memory.has("o-1", Status.DISPATCHED)
 
     with pytest.raises(VersionMismatch):
-        await act(desk.orders)("o-1", frozenset({1}), by=CLIENT)
+        await act(memory.orders)("o-1", frozenset({1}), by=CLIENT)
 
-    assert (await act(desk.orders)("o-1", frozenset({1, 2}), by=CLIENT)).version == 3
+    assert (await act(memory.orders)("o-1", frozenset({1, 2}), by=CLIENT)).version == 3

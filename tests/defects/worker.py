@@ -1,4 +1,4 @@
-"""A worker's desk: orders that were announced, and what it takes to dispatch them."""
+"""A worker over in-memory ports: events of new orders, and the handler that dispatches them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Answer = Callable[[Search], Awaitable[list[Candidate]]]
 
 @dataclass
 class ScriptedFleet:
-    """Answers each search with the next entry of `script`, and with the last one from then on."""
+    """Answers each search with the next entry of `script`, and then repeatedly with the last one."""
 
     script: Sequence[Answer]
     searches: int = 0
@@ -59,7 +59,7 @@ class ScriptedFleet:
 
 
 async def a_driver(search: Search) -> list[Candidate]:
-    """A driver of its own for each order."""
+    """A different driver for each order."""
     return [Candidate(f"driver-of-{search.order_id}", "", Place(1, 1), 100)]
 
 
@@ -73,7 +73,7 @@ async def never(search: Search) -> list[Candidate]:
 
 
 @dataclass
-class Desk:
+class WorkerInMemory:
     fleet: ScriptedFleet
     guard: Callable[[DriverSearch], DriverSearch] = lambda fleet: fleet
     orders: MemoryOrders = field(default_factory=MemoryOrders)
@@ -83,21 +83,21 @@ class Desk:
     def inbox(self) -> MemoryInbox:
         return MemoryInbox(self.orders)
 
-    async def announced(self, order_id: str = "o-1") -> Delivery:
-        """The event of an order that was just accepted."""
+    async def created_event(self, order_id: str = "o-1") -> Delivery:
+        """The event of a new order."""
         message = await self._accepted(order_id)
         return Delivery(DISPATCH_QUEUE, message.body, message.headers())
 
-    async def announced_on(self, broker: MemoryBroker, *order_ids: str) -> None:
+    async def publish_created(self, broker: MemoryBroker, *order_ids: str) -> None:
         await broker.publish([await self._accepted(order_id) for order_id in order_ids])
 
     async def act(self, delivery: Delivery) -> Outcome:
-        """Dispatch, unguarded."""
+        """Dispatch without guards."""
         await self._dispatch_order()(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
         return ACK
 
-    def guarded_handler(self, redis: Redis, prefix: str, rules: ChainSettings = RULES) -> Handler:
-        """Dispatch behind our guards."""
+    def handler(self, redis: Redis, prefix: str, rules: ChainSettings = RULES) -> Handler:
+        """Dispatch behind the product's guards."""
         return dispatch_chain(
             self._dispatch_order(),
             orders=self.orders,
@@ -125,7 +125,7 @@ class Desk:
 
 
 async def handled(handler: Handler, delivery: Delivery) -> None:
-    """Deliver it until the broker may forget it, as often as the handler wants."""
+    """Deliver the message until it is acknowledged, as often as the handler retries."""
     while isinstance(verdict := await handler(delivery), Retry):
         await asyncio.sleep(verdict.seconds)
         attempt = str(delivery.attempt + verdict.counted)
@@ -133,6 +133,6 @@ async def handled(handler: Handler, delivery: Delivery) -> None:
 
 
 def at_rest(broker: MemoryBroker) -> bool:
-    """Whether nothing is left to be delivered."""
+    """Whether no message is left to be delivered."""
     queue = broker.queue(DISPATCH_QUEUE)
     return not (queue.waiting or queue.held or queue.retries)
