@@ -45,7 +45,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncGenerator[Broker]:
 
 
 class Seen:
-    """A handler that records deliveries and returns the scripted outcomes, then Ack."""
+    """A handler that records deliveries and returns what `answer` returns, by default Ack."""
 
     def __init__(self, answer: Callable[[Delivery], Awaitable[Outcome]] | None = None) -> None:
         self.deliveries: list[Delivery] = []
