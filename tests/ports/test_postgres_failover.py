@@ -113,7 +113,7 @@ async def test_orders_are_written_again_soon_after_the_address_has_moved(
 
 
 async def test_listening_begins_again_after_the_address_has_moved() -> None:
-    """On the demoted server, which still accepts LISTEN, nobody would ever be notified."""
+    """The demoted server still accepts LISTEN, but never notifies."""
     async with a_pair() as pair, an_edge("postgres", lambda: [target.address.port]) as edge:
         target = pair.primary
         woken, stop = asyncio.Event(), asyncio.Event()

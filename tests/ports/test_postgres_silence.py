@@ -1,4 +1,4 @@
-"""A synchronous standby that is away: commits wait for it, and how many sessions wait is bounded."""
+"""An unavailable synchronous standby: commits wait for it, in a bounded number of sessions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SESSIONS = "select count(*) from pg_stat_activity where application_name = 'gofl
 
 @asynccontextmanager
 async def writers(pool: Pool, number: int) -> AsyncGenerator[list[str]]:
-    """So many writers, each of which writes again as soon as it may; yields what was written."""
+    """Concurrent writers that write without a pause; yields what was written."""
     written, stop = list[str](), asyncio.Event()
 
     async def write(writer: int) -> None:

@@ -56,7 +56,7 @@ async def under_load(act: Callable[[int, int], Awaitable[object]]) -> AsyncGener
         await asyncio.gather(*callers)
 
 
-async def become(server: Valkey, *primary: str) -> None:
+async def set_replication(server: Valkey, *primary: str) -> None:
     """Let the server replicate `primary`, or nothing."""
     async with redis_client(HOST, server.address.port, timeout_seconds=5) as redis:
         await cast("Any", redis).replicaof(*primary or ("NO", "ONE"))
@@ -75,9 +75,9 @@ async def moved(act: Callable[[int, int], Awaitable[object]], check: Callable[[]
     first, second, switch = move
     async with under_load(act) as load:
         await check()
-        await become(first, HOST, str(second.address.port))
+        await set_replication(first, HOST, str(second.address.port))
         await eventually(partial(fails, check))
-        await become(second)
+        await set_replication(second)
         assert await fails(check)
 
         switch()
@@ -94,7 +94,7 @@ async def address() -> AsyncGenerator[tuple[int, tuple[Valkey, Valkey, Callable[
     first, second = Valkey(durable=False), Valkey(durable=False)
     targets = [first]
     async with all_running(first, second), an_edge("redis", lambda: [targets[-1].address.port]) as edge:
-        await become(second, HOST, str(first.address.port))
+        await set_replication(second, HOST, str(first.address.port))
         yield edge.port, (first, second, lambda: targets.append(second))
 
 

@@ -109,9 +109,9 @@ async def test_the_epoch_is_an_old_time_and_not_now(fleet: GrpcFleet, microsecon
 
 async def test_an_own_position_is_charged_to_the_travel_budget(fleet: GrpcFleet) -> None:
     assert await fleet.update_own_position(a_position("cai"), 200)
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Invalid) as refused:
         await fleet.update_own_position(a_position("cai", metres_north=5_000), 200)
-    assert (refusal.value.field, refusal.value.why) == (
+    assert (refused.value.field, refused.value.why) == (
         "lat",
         "and lng are further from the last position than 200 km/h allows",
     )
