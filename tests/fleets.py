@@ -13,7 +13,7 @@ from gofleet.testing.positions import MemoryPositions
 
 
 @dataclass
-class RecordingFleet:
+class FakeFleet:
     """A fleet that records what it receives, or is unavailable."""
 
     unavailable: bool = False

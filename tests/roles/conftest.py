@@ -27,7 +27,7 @@ from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.drivers import FindCandidates, UpdatePosition
 from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
-from tests.fleets import RecordingFleet
+from tests.fleets import FakeFleet
 from tests.makers import CENTRE
 
 
@@ -53,7 +53,7 @@ class World:
     orders: MemoryOrders = field(default_factory=MemoryOrders)
     drivers: MemoryDrivers = field(init=False)
     parked: MemoryParked = field(default_factory=MemoryParked)
-    fleet: RecordingFleet = field(default_factory=RecordingFleet)
+    fleet: FakeFleet = field(default_factory=FakeFleet)
     moving: MovingDrivers = field(default_factory=MovingDrivers)
     bounds: EventStreamLimits = field(default_factory=EventStreamLimits)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

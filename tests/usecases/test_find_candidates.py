@@ -7,13 +7,13 @@ from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.place import Place
 from gofleet.testing.orders import MemoryOrders
 from gofleet.usecases.drivers import FindCandidates
-from tests.fleets import RecordingFleet
+from tests.fleets import FakeFleet
 from tests.makers import CENTRE, an_order
 
 DEPOT = Place(-23.6, -46.7)
 
 
-class RecordingFleet(RecordingFleet):
+class RecordingFleet(FakeFleet):
     """Fleet that records its arguments."""
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
