@@ -43,7 +43,7 @@ def retry_on_outage(act: Act, name: str) -> Act:
 
 
 def log_and_retry(act: Act, name: str) -> Act:
-    """The act, returning 0 after an outage or an error, which is logged and counted: one order must not block others."""
+    """The act, returning 0 after an outage or an error, logged and counted: one order must not block others."""
     retrying = retry_on_outage(act, name)
 
     async def attempt() -> int:

@@ -88,7 +88,7 @@ async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_databa
             inbox=inbox,
             leases=MemoryLeases(),
             parked=PostgresParked(pool),
-            # The deadline ends the attempt before the connection is given up, as that of a call behind another one.
+            # The deadline ends the attempt before the connection is shut down, as that of a call behind another one.
             rules=ChainSettings(RetryRules(), WaitLimits(), deadline_seconds=0.3, hold_seconds=0.2),
             stopping=asyncio.Event(),
         )

@@ -1,4 +1,4 @@
-"""Background work meets a database error that nobody foresaw: the api goes on serving."""
+"""Background work that meets an unexpected database error: the api continues to serve."""
 
 from __future__ import annotations
 
