@@ -23,8 +23,8 @@ from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.testing.leases import MemoryLeases
-from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
+from tests.fleets import FakeFleet
 from tests.makers import an_order
 from tests.ports.proxy import Proxy, a_proxy
 from tests.waiting import eventually
@@ -83,7 +83,7 @@ async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_databa
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
         await orders.add(order)
         handler = dispatch_chain(
-            DispatchOrder(orders, inbox, MemoryPositions(), SearchRadius(5, 5, 60)),
+            DispatchOrder(orders, inbox, FakeFleet(), SearchRadius(5, 5, 60)),
             orders=orders,
             inbox=inbox,
             leases=MemoryLeases(),
