@@ -304,7 +304,7 @@ async def test_a_path_has_one_spelling(listening: Listening, world: World) -> No
         assert response.startswith(b"HTTP/1.1 201 "), path
 
 
-async def test_a_client_that_expects_100_continue_is_told_at_once_that_its_body_is_too_large(
+async def test_expect_100_continue_with_a_large_body_is_answered_413_at_once(
     listening: Listening, world: World
 ) -> None:
     head = post_head(2_000_000_000).replace(b"Host: x", b"Host: x\r\nExpect: 100-continue")
