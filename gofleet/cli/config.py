@@ -56,11 +56,16 @@ def check_config_command(*, role: Role = "all", json: Json = False) -> None:
     This includes combinations that would prevent the roles from starting, such as a well-known password in production.
     `gofleet doctor` checks the servers behind the settings.
     """
-    from gofleet.cli.run import parse_roles
-    from gofleet.settings import check, load, unsafe
+    from gofleet.cli.run import arm_failpoints, parse_roles
+    from gofleet.settings import SettingsError, check, load, unsafe
 
     roles = parse_roles(role)
-    errors = check() or list(unsafe(load(), roles))
+    if not (errors := check()):
+        errors = list(unsafe(load(), roles))
+        try:
+            arm_failpoints(load())  # without effect here
+        except SettingsError as error:
+            errors.append(error)
     if json:
         rows = [{"what": error.what, "why": error.why, "fix": error.fix} for error in errors]
         print_json({"ok": not errors, "wrong": rows})

@@ -56,6 +56,7 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
             grace_seconds=process.settings.general.grace_seconds,
             certificates=parts.fleet_certificates(process.settings),
             callers=settings.callers,
+            reflection=process.settings.general.environment != "production",
         ) as port,
     ):
         logger.info("fleet on port {}", port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Collection, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 from gofleet.settings.group import SettingsError
@@ -58,6 +59,12 @@ def wrong_together(settings: Settings) -> Iterator[SettingsError]:
         "of GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY some are set and some are empty",
         "set all three or none; `gofleet certs` makes some for development",
     )
+    yield from _demand(
+        fleet.tls == "auto" or not any(tls),
+        "GRPC_TLS is wrong",
+        f"off from {settings.sources['GRPC_TLS']}, but certificates for gRPC are set",
+        "set it to auto, or unset GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY",
+    )
     yield from _files(settings)
     try:
         _ = settings.auth.proxies
@@ -90,6 +97,7 @@ def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError
         yield from _authentication(settings, production)
     if production:
         yield from _known_passwords(settings, roles)
+        yield from _plain_grpc(settings, roles)
 
 
 def _files(settings: Settings) -> Iterator[SettingsError]:
@@ -154,3 +162,24 @@ def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[Set
         if password in KNOWN_PASSWORDS:
             why = f"the one from {settings.sources[name]} is commonly guessed"
             yield SettingsError(f"{name} is not safe in production", why, "choose one of your own")
+
+
+def _plain_grpc(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
+    fleet = settings.fleet
+    if fleet.tls_authority or fleet.tls == "off":
+        return
+    serves = {"GRPC_HOST": fleet.listen_host} if "fleet" in roles else {}
+    calls = {"FLEET_HOST": fleet.host} if {"api", "worker"} & set(roles) else {}
+    for name, host in (serves | calls).items():
+        if not _is_loopback(host):
+            why = f"{name}={host} is not this machine: any client in that network could register and find drivers"
+            fix = "set GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY; or GRPC_TLS=off, if only the roles reach that port"
+            yield SettingsError("gRPC without TLS is not safe in production", why, fix)
+            return
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

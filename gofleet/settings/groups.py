@@ -215,6 +215,10 @@ class FleetSettings(SettingsGroup, frozen=True, kw_only=True):
     max_message_bytes: Annotated[
         int, about("Largest gRPC message that the fleet role accepts; 1000 positions need up to 131072.", ge=131_072)
     ] = field(name="GRPC_MAX_MESSAGE_BYTES")
+    tls: Annotated[
+        Literal["auto", "off"],
+        about("auto: TLS if GRPC_TLS_CA is set, which production requires; off: never, on a network that you trust."),
+    ] = field(name="GRPC_TLS")
     tls_authority: Annotated[
         str, about("PEM file of the certificate authority for gRPC (mutual TLS); empty = no TLS.")
     ] = field(name="GRPC_TLS_CA")

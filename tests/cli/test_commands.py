@@ -123,7 +123,11 @@ def test_config_check_lists_settings_that_prevent_a_start(tmp_path: Path) -> Non
     assert [line for line in ended.stderr.splitlines() if line.startswith("error: ")] == [
         "error: AUTH_ISSUER is missing",
         "error: DB_PASSWORD is not safe in production",
+        "error: gRPC without TLS is not safe in production",
     ]
+    armed = {"GOFLEET_ENV": "production", "AUTH": "off", "GOFLEET_FAILPOINTS": "worker.after_lease=kill"}
+    ended = gofleet("config", "check", environment=production | armed, cwd=tmp_path)
+    assert "error: GOFLEET_FAILPOINTS is set in production" in ended.stderr
     ended = gofleet("config", "check", "--role", "relay", environment=production, cwd=tmp_path)
     assert ended.returncode == 2
     assert "AUTH_ISSUER" not in ended.stderr

@@ -50,7 +50,11 @@ def test_decisions_are_numbered_and_complete() -> None:
     incomplete = [
         title
         for _, title, text in DECISIONS
-        if not re.match(r"\n\*\d{4}-\d\d-\d\d, (accepted|replaced by D\d+)\.\* \*\*Context:\*\*", text)
+        if not re.match(
+            r"\n\*\d{4}-\d\d-\d\d(, (changed|confirmed) \d{4}-\d\d-\d\d)?, (accepted|replaced by D\d+)\.\*"
+            r" \*\*Context:\*\*",
+            text,
+        )
         or not re.search(r"\*\*Decision:\*\*.*\*\*Cost:\*\*", text, re.S)
     ]
 

@@ -18,6 +18,8 @@ from gofleet.settings import checks as safe
 from tests.doctor.conftest import Installation, results_of
 from tests.roles.conftest import World
 
+PRODUCTION = {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com", "GRPC_TLS": "off"}
+
 
 @pytest.fixture
 def taken() -> Generator[int]:
@@ -100,7 +102,7 @@ async def test_failpoints(installation: Installation, monkeypatch: pytest.Monkey
     installation.environment["GOFLEET_FAILPOINTS"] = "worker.after_lease=kill"
 
     await installation.expect("settings", "failpoints", CheckState.WARNING, says="worker.after_lease=kill", fix="unset")
-    installation.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
+    installation.environment |= PRODUCTION
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
     await installation.expect("settings", "failpoints", says="in production", fix="unset")
     installation.environment["GOFLEET_FAILPOINTS"] = "nonsense"
@@ -110,7 +112,7 @@ async def test_failpoints(installation: Installation, monkeypatch: pytest.Monkey
 async def test_settings_that_prevent_a_start_in_production(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installation.environment |= {"GOFLEET_ENV": "production", "AUTH_ISSUER": "https://login.example.com"}
+    installation.environment |= PRODUCTION
     installation.roles = ("api",)
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {installation.environment["DB_PASSWORD"]})
     await installation.expect("settings", "safety", says="DB_PASSWORD", fix="choose one of your own")

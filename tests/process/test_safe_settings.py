@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from gofleet.embedded.certificates import make_certificates
 from gofleet.settings import SettingsError, load, unsafe
 from gofleet.settings.auth import claim_paths
 
-PRODUCTION = {"GOFLEET_ENV": "production", "DB_PASSWORD": "zB4-quite-long", "RABBITMQ_PASSWORD": "kQ9-quite-long"}
+PRODUCTION = {
+    "GOFLEET_ENV": "production",
+    "DB_PASSWORD": "zB4-quite-long",
+    "RABBITMQ_PASSWORD": "kQ9-quite-long",
+    "GRPC_TLS": "off",
+}
 ISSUER = {"AUTH_ISSUER": "https://login.example.com/realms/gofleet"}
 ALL = ("fleet", "relay", "worker", "api")
 
@@ -22,6 +29,32 @@ def wrong(settings: dict[str, str], *roles: str) -> list[str]:
 
 def test_production_starts_with_an_issuer_and_its_own_passwords() -> None:
     assert wrong(PRODUCTION | ISSUER) == []
+
+
+@pytest.mark.parametrize("role", ["fleet", "api", "worker"])
+def test_production_requires_tls_or_a_decision_for_grpc(role: str) -> None:
+    production = PRODUCTION | ISSUER | {"GRPC_TLS": "auto", "FLEET_HOST": "fleet"}
+    assert wrong(production, role) == ["gRPC without TLS is not safe in production"]
+    assert wrong(production, "relay") == []
+    assert wrong(production | {"GRPC_TLS": "off"}, role) == []
+    for local in ("127.0.0.1", "::1", "localhost"):
+        assert wrong(production | {"GRPC_HOST": local, "FLEET_HOST": local}, role) == []
+    for elsewhere in ("0.0.0.0", "::", "10.1.2.3", "fleet.example.com"):  # noqa: S104  not bound
+        assert wrong(production | {"GRPC_HOST": elsewhere, "FLEET_HOST": elsewhere}, role) != []
+    assert wrong({"FLEET_HOST": "fleet"}, role) == []
+
+
+def test_tls_is_not_off_with_certificates(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    named = {file.name: str(file) for file in files}
+    tls = {
+        "GRPC_TLS_CA": named["authority.pem"],
+        "GRPC_TLS_CERT": named["fleet.pem"],
+        "GRPC_TLS_KEY": named["fleet.key"],
+    }
+    assert wrong(PRODUCTION | ISSUER | tls | {"GRPC_TLS": "auto"}) == []
+    with pytest.raises(SettingsError, match="GRPC_TLS is wrong"):
+        load(tls | {"GRPC_TLS": "off"}, dotenv=None)
 
 
 def test_development_starts_with_the_defaults() -> None:

@@ -132,6 +132,7 @@ async def serving(
     port: int = 0,
     grace_seconds: float = 5,
     most_bytes: int = 1024 * 1024,
+    reflection: bool = True,
 ) -> AsyncGenerator[int]:
     """A fleet server on this machine; the block gets its port."""
     async with fleet_server(
@@ -144,6 +145,7 @@ async def serving(
         claim_ms=10_000,
         message_bytes_max=most_bytes,
         grace_seconds=grace_seconds,
+        reflection=reflection,
     ) as bound:
         yield bound
 

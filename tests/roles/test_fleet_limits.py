@@ -237,3 +237,9 @@ async def test_every_call_can_be_made_from_reflection_alone(positions: WilfulPos
     assert answers["pb.FleetService/SearchDrivers"]["driverIds"] == ["ana"]
     assert answers["pb.FleetService/StreamPositions"] == {"accepted": "1", "older": "0", "refused": "0"}
     assert answers["pb.FleetService/UpdatePosition"] == {"applied": True}
+
+
+async def test_a_service_without_reflection_does_not_describe_itself(positions: WilfulPositions) -> None:
+    for reflection, answer in ((True, Status.OK), (False, Status.UNIMPLEMENTED)):
+        async with serving(positions, reflection=reflection) as port:
+            assert await raw_call(port, REFLECTION, b"\0\0\0\0\2\x3a\0") == answer.value

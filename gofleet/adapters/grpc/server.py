@@ -49,20 +49,21 @@ async def fleet_server(
     clock: Callable[[], datetime] = _utc_now,
     certificates: Certificates | None = None,
     callers: Collection[str] = (),
+    reflection: bool = True,
 ) -> AsyncGenerator[int]:
     """Serve `positions` over gRPC for the block and yield the bound port (`port` 0 = any free one; OSError if taken).
 
     A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is the duration of the
     claims of `positions`, which responses report. A message of more than `message_bytes_max` is refused by its length
     alone. At the end new calls are refused, and calls in flight have up to `grace_seconds`. With `certificates` only
-    callers are accepted whose certificate has one of the names `callers`.
+    callers are accepted whose certificate has one of the names `callers`. `reflection` describes the service.
     """
     fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
     health, calls = ServiceStatus(), ActiveCalls(message_bytes_max)
     services = [fleet, Health({fleet: [health]})]
     server = ClosingServer(
         frozenset(callers) if certificates else None,
-        ServerReflection.extend(services, pool=descriptor_pool()),
+        ServerReflection.extend(services, pool=descriptor_pool()) if reflection else services,
         codec=StrictCodec(Status.INVALID_ARGUMENT),
         config=Configuration(http2_stream_window_size=WINDOW_BYTES),
     )
