@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from litestar.connection import ASGIConnection
@@ -68,12 +69,20 @@ ACCESS: Mapping[str, Access] = {
 """By `operationId`; an operation without a row is forbidden to every role. tests/auth checks each row."""
 
 
+Recheck = Callable[[], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Authorised caller of one operation. `owner` restricts it to one customer's or driver's records, None does not."""
+    """Authorised caller of one operation. `owner` restricts it to one customer's or driver's records, None does not.
+
+    `recheck` verifies and authorises the token of the request again, for responses without end. `Unauthenticated`,
+    `PermissionDenied`, `Unavailable`. None = the caller is anonymous.
+    """
 
     principal: Principal
     owner: Owner | None = None
+    recheck: Recheck | None = field(default=None, compare=False, repr=False)
 
     @property
     def actor(self) -> str:
@@ -152,13 +161,18 @@ class Authenticator:
             await charge()
             return ANONYMOUS_CALLER
         try:
-            principal = await self._authenticate(bearer_token(scope), charge)
+            token = bearer_token(scope)
+            principal = await self._authenticate(token, charge)
         except Unauthenticated:
             await charge()
             raise
         if limits is not None:
             await limits.take_for(principal, scope)
-        return authorise(principal, operation)
+        return authorise(principal, operation, partial(self._recheck, token, operation))
+
+    async def _recheck(self, token: str, operation: str) -> None:
+        if self._authenticate is not None:
+            authorise(await self._authenticate(token, _charge_nothing), operation)
 
     async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Litestar guard: runs before the rest of the request is read."""
@@ -168,7 +182,11 @@ class Authenticator:
             scope["state"]["caller"] = await self.authenticate(scope, str(operation))
 
 
-def authorise(principal: Principal, operation: str) -> Caller:
+async def _charge_nothing() -> None:
+    pass
+
+
+def authorise(principal: Principal, operation: str, recheck: Recheck | None = None) -> Caller:
     """`principal` as the caller of `operation`. `PermissionDenied` without the required role or scope."""
     access = ACCESS.get(operation)
     if access is None:
@@ -176,12 +194,12 @@ def authorise(principal: Principal, operation: str) -> Caller:
     if access.scope not in principal.scopes:
         raise PermissionDenied(f"the token does not have the scope {access.scope}", access.scope)
     if principal.roles & access.everything:
-        return Caller(principal)
+        return Caller(principal, recheck=recheck)
     own = principal.roles & access.own
     if not own:
         raise PermissionDenied("none of your roles may do this")
     name = principal.subject
-    return Caller(principal, Owner(name if CUSTOMER in own else None, name if DRIVER in own else None))
+    return Caller(principal, Owner(name if CUSTOMER in own else None, name if DRIVER in own else None), recheck)
 
 
 def caller_of(scope: Any) -> Caller:

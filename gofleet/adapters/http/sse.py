@@ -16,12 +16,12 @@ from loguru import logger
 
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.asgi import Receive, Scope, Send
-from gofleet.adapters.http.auth import ANONYMOUS_CALLER, Caller
+from gofleet.adapters.http.auth import ANONYMOUS_CALLER, Caller, Recheck
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.pagination import resume_token
 from gofleet.adapters.http.problem_types import RequestError
 from gofleet.adapters.http.schemas.events import EventView
-from gofleet.domain.errors import RateLimitExceeded, UnknownCursor
+from gofleet.domain.errors import PermissionDenied, RateLimitExceeded, Unauthenticated, Unavailable, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.place import BoundingBox
 from gofleet.telemetry.metrics import OPEN_STREAMS
@@ -137,12 +137,14 @@ class StreamingResponse(ASGIResponse):
 @dataclass(frozen=True)
 class EventStreamLimits:
     """Limits of one process: `streams_max` in all and `streams_per_owner_max` for a customer or driver. A stream sends
-    something at least every `keep_alive_seconds` and ends when the client reads nothing for `send_seconds`."""
+    something at least every `keep_alive_seconds` and ends when the client reads nothing for `send_seconds`. Its token
+    is checked again every `recheck_seconds`; a stream whose token is no longer accepted ends."""
 
     streams_max: int = 500
     streams_per_owner_max: int = 5
     keep_alive_seconds: float = 15.0
     send_seconds: float = 10.0
+    recheck_seconds: float = 1.0
 
 
 class EventStreams:
@@ -181,6 +183,8 @@ class EventStreams:
         producers: list[Producer] = [partial(self._send_entries, cursor, criteria, caller)]
         if box is not None:
             producers.append(partial(self._send_positions, box))
+        if caller.recheck is not None:
+            producers.append(partial(self._end_with_permission, caller.recheck))
         return StreamingResponse(
             format_opening(resume_token(cursor)),
             producers,
@@ -206,6 +210,13 @@ class EventStreams:
             while True:
                 if changes := await watcher.changes():
                     await write(b"".join(format_event("driver.moved", _encoder.encode(view)) for view in changes))
+
+    async def _end_with_permission(self, recheck: Recheck, write: Write) -> None:
+        del write
+        with suppress(Unauthenticated, PermissionDenied, Unavailable):
+            while True:
+                await asyncio.sleep(self._limits.recheck_seconds)
+                await recheck()
 
     @contextmanager
     def _counted(self, owner: str | None) -> Generator[None]:

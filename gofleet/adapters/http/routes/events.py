@@ -47,7 +47,8 @@ STREAM_OPENED = {
         media_type=MEDIA_TYPE,
         description="Server-sent events without end. `event:` is the event type, `data:` an object with this schema,"
         " `id:` the point from which to resume. With `bbox` also `driver.moved` without an `id:`, whose data are"
-        " `driver_id`, `lat`, `lng`, `recorded_at` and `free`. Comments keep the connection alive.",
+        " `driver_id`, `lat`, `lng`, `recorded_at` and `free`. Comments keep the connection alive. The stream ends with"
+        " the token of the request; resume it with the next token.",
     )
 }
 
