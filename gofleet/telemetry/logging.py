@@ -24,8 +24,9 @@ Write = Callable[[str, str, Fields], None]
 
 NOISY = ("aio_pika", "aiormq", "asyncio", "granian", "_granian", "httpx", "httpcore", "faststream", "psycopg.pool")
 """Libraries whose warnings repeat our own log lines; their errors are kept."""
-SILENT = ("aiormq.connection",)
-"""Logs each failed connection attempt, twice a second for as long as RabbitMQ is unavailable."""
+SILENT = ("aiormq.connection", "aio_pika.tools")
+"""The first logs each failed connection attempt, twice a second for as long as RabbitMQ is unavailable. The second logs
+at each lost connection that aio-pika cannot repair the channel: GoFleet replaces the connection, and warns itself."""
 
 TEXT = (
     "<dim>{time:HH:mm:ss.SSS}</dim> <level>{level:<7}</level> {message} <dim>{extra}</dim>"

@@ -22,7 +22,7 @@ from psycopg.rows import DictRow, TupleRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from gofleet.adapters.postgres.queries import TracingCursor
-from gofleet.adapters.postgres.silence import SILENT, Silence
+from gofleet.adapters.postgres.silence import UNANSWERED, Silence
 from gofleet.domain.errors import Unavailable
 from gofleet.telemetry.metrics import POOL_TIMEOUTS, POOL_WAIT_SECONDS
 
@@ -61,7 +61,7 @@ class Connection(AsyncConnection[TupleRow]):
     async def connect(cls, conninfo: str = "", *, silence: Silence | None = None, **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As psycopg's; a connection of a pool reports to its `silence`, and is not opened during it."""
         if silence is not None and not silence.is_over:
-            raise psycopg.OperationalError(SILENT)
+            raise psycopg.OperationalError(UNANSWERED)
         connection = await super().connect(conninfo, **kwargs)
         connection.silence, connection.opened_at = silence, monotonic()
         return connection

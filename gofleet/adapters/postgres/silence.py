@@ -13,7 +13,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.waiting import cancel_and_wait, sleep_unless
 
 PROBE_PAUSE_SECONDS = 0.5
-SILENT = "it does not answer"
+UNANSWERED = "it does not answer"
 
 
 class Silence:
@@ -44,7 +44,7 @@ class Silence:
     def check(self) -> None:
         """`Unavailable` during the silence."""
         if not self.is_over:
-            raise Unavailable("PostgreSQL", SILENT)
+            raise Unavailable("PostgreSQL", UNANSWERED)
 
     async def until_ended(self, seconds: float) -> None:
         """Wait for the end of the silence; `Unavailable` if it lasts longer than `seconds`."""

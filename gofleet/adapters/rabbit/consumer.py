@@ -84,25 +84,27 @@ class _Subscription:
 
     async def consume(self, stop: asyncio.Event, started: asyncio.Event) -> None:
         """Consume until `stop`, reconnecting when necessary; then finish the messages in flight."""
-        last_error = ""
+        last_error, consumed = "", asyncio.Event()
         while not stop.is_set():
+            consumed.clear()
             try:
-                await self._consume_once(stop, started)
+                await self._consume_once(stop, started, consumed)
             except Unavailable as error:
-                if str(error) != last_error:  # not every second of a long outage
+                if consumed.is_set() or str(error) != last_error:  # not every second of a long outage
                     last_error = str(error)
                     logger.bind(queue=self.queue).warning("cannot consume, reconnecting: {}", error)
             started.set()
             await sleep_unless(stop, jittered(self.reconnect_seconds))
         await self.dispatcher.finish(self.grace_seconds)
 
-    async def _consume_once(self, stop: asyncio.Event, started: asyncio.Event) -> None:
-        """Consume over a new connection until it is lost, or until `stop`."""
+    async def _consume_once(self, stop: asyncio.Event, started: asyncio.Event, consumed: asyncio.Event) -> None:
+        """Consume over a new connection until it is lost, or until `stop`; sets `consumed` once it does."""
         session = await Session.open(self.server, self.topology, Channel(prefetch_count=self.prefetch))
         ended = asyncio.Event()
         try:
             await self._subscribe(session, ended)
             started.set()
+            consumed.set()
             logger.bind(queue=self.queue).info("consuming")
             with self.supervisor.consuming(self.queue):
                 await first_of(session.lost, stop)

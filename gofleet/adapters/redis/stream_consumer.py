@@ -154,6 +154,7 @@ class _StreamSubscription:
                 while not stop.is_set():
                     await self._maintain()
                     await self._read()
+                    self._last_error = ""  # the next outage is another one
         except (RedisError, OSError) as error:
             started.set()
             if str(error) != self._last_error:  # not every second of a long outage
