@@ -1,7 +1,8 @@
-"""Location of `sql/` and `config/`: beside the package in the repository, inside it in the wheel."""
+"""Shipped files (`sql/` and `config/`, in the wheel inside the package), and files with secrets."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -13,3 +14,10 @@ def shipped(name: str) -> Path:
         if (root / name).is_dir():
             return root / name
     raise FileNotFoundError(f"this installation of GoFleet lacks its {name}/ folder")
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write a new file with mode 0600, replacing an old one, so that its content is never readable by others."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
+        output.write(content)

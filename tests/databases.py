@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
+    from psycopg import Connection
     from psycopg.sql import Composed
 
     from gofleet.adapters.postgres.pool import Pool
@@ -42,7 +43,10 @@ def login_of(role: str) -> str:
 
 
 def make_logins(conninfo: str) -> None:
-    """Create one for each role in the cluster, unless it exists. A database of the cluster must have been migrated."""
+    """Create one for each role in the cluster, unless it exists, with the password of `conninfo`.
+
+    A database of the cluster must have been migrated.
+    """
     import psycopg
     from psycopg import sql
 
@@ -51,9 +55,18 @@ def make_logins(conninfo: str) -> None:
 
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for role in ORDER:
-            login, group = sql.Identifier(login_of(role)), sql.Identifier(group_of(role))
             with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
-                connection.execute(sql.SQL("create role {} login in role {}").format(login, group))
+                create_login(connection, login_of(role))
+            login, group = sql.Identifier(login_of(role)), sql.Identifier(group_of(role))
+            connection.execute(sql.SQL("grant {} to {}").format(group, login))
+
+
+def create_login(connection: Connection, name: str) -> None:
+    """Create a role that may log in with the password of `connection`."""
+    from psycopg import sql
+
+    create = sql.SQL("create role {} login password {}")
+    connection.execute(create.format(sql.Identifier(name), sql.Literal(connection.info.password)))
 
 
 @pytest.fixture(scope="session")

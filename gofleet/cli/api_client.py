@@ -18,6 +18,7 @@ from cyclopts import Parameter
 
 from gofleet.cli.errors import FAILED, INVALID_USAGE, UNREACHABLE, CliError, printable
 from gofleet.cli.output import JsonObject
+from gofleet.files import write_private
 
 if TYPE_CHECKING:
     import httpx
@@ -228,9 +229,7 @@ def store_token(url: str, token: str, seconds: float) -> Path:
     tokens[_token_key(url)] = {"token": token, "until": str(now + seconds)}
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
-        output.write(msgspec.json.encode(tokens))
+    write_private(temporary, msgspec.json.encode(tokens))
     temporary.replace(file)
     return file
 

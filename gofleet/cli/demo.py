@@ -110,7 +110,8 @@ class DemoServers:
             variables |= {"DB_HOST": db.host, "DB_PORT": str(db.port), "DB_USER": db.user, "DB_PASSWORD": db.password}
             variables |= {"DB_NAME": db.database, "DB_SSLMODE": "disable"}
         if self.valkey:
-            variables |= {"REDIS_HOST": self.valkey.address.host, "REDIS_PORT": str(self.valkey.address.port)}
+            redis = self.valkey.address
+            variables |= {"REDIS_HOST": redis.host, "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": redis.password}
         if self.rabbitmq:
             rabbit = self.rabbitmq.address
             variables |= {"RABBITMQ_HOST": rabbit.host, "AMQP_PORT": str(rabbit.port)}

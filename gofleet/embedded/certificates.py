@@ -5,7 +5,6 @@ The authority's private key is never stored, so further certificates require a n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -15,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gofleet.files import write_private
 
 AUTHORITY_FILE = "authority.pem"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1")
@@ -77,7 +78,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         certificate.write_bytes(issued.public_bytes(serialization.Encoding.PEM))
-        _write_secret(
+        write_private(
             key,
             secret.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -119,10 +120,3 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write_secret(file: Path, content: bytes) -> None:
-    """Create the file with mode 0600, so that its content is never readable by others."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
-        output.write(content)

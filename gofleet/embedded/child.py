@@ -12,6 +12,7 @@ from pathlib import Path
 from gofleet.embedded import launch
 
 KILL_SECONDS = 10.0
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 LOG_TAIL_BYTES = 4000
 LOG_TAIL_LINES = 15
 
@@ -32,15 +33,17 @@ class Child:
         environment: Mapping[str, str],
         user: str = launch.CURRENT_USER,
         death_signal: signal.Signals = signal.SIGKILL,
+        stdin: Path | None = None,
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start servers from the main thread: they end with the thread that started them")
         self.log = log
-        with log.open("ab") as output:
+        source = stdin or Path(os.devnull)
+        with os.fdopen(os.open(log, LOG_FLAGS, 0o600), "ab") as output, source.open("rb") as requests:
             self._log_start = output.tell()
             self._process = subprocess.Popen(
                 launch_command(command, directory=directory, user=user, death_signal=death_signal),
-                stdin=subprocess.DEVNULL,
+                stdin=requests,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,

@@ -1,4 +1,4 @@
-"""Launcher script: switches the user, sets the parent-death signal, and executes a server.
+"""Launcher script: switches the user, sets the umask and the parent-death signal, and executes a server.
 
 Usage: `python -I -S launch.py PARENT SIGNAL USER DIRECTORY COMMAND...`. It is a separate script because a `preexec_fn`
 runs Python between fork and exec, which may deadlock in a program that has threads. It imports only the standard
@@ -20,6 +20,7 @@ USER_NAMESPACE = "namespace"
 NOBODY_UID = 65534
 
 LAUNCH_FAILED = 126
+PRIVATE_UMASK = 0o077
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
 
@@ -59,6 +60,7 @@ def set_parent_death_signal(parent: int, number: int) -> None:
 
 def exec_server(parent: str, number: str, user: str, directory: str, *command: str) -> None:
     """Execute `command` in `directory`; on failure print the reason to stderr and exit with LAUNCH_FAILED."""
+    os.umask(PRIVATE_UMASK)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # background jobs of a shell ignore SIGINT
     try:
         switch_user(user)  # first, because a change of user clears the parent-death signal

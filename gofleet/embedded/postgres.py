@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,21 +17,23 @@ from gofleet.embedded.child import Child, clean_environment
 from gofleet.embedded.resources import HOST, EmbeddedError
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
+from gofleet.files import write_private
 
 STATUS_LINE = 7
 """Line of postmaster.pid that reads `ready` once the server accepts connections."""
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "dynamic_shared_memory_type=mmap")
 """The last setting avoids /dev/shm, where a killed server would leave files."""
+ACCESS_RULES = f"host all,replication all {HOST}/32 scram-sha-256\n"
 
 
 @dataclass(frozen=True)
 class PostgresAddress:
-    """Connection parameters; the server trusts the loopback interface and also accepts the password."""
+    """Connection parameters of the superuser."""
 
     host: str
     port: int
+    password: str = field(repr=False)
     user: str = "gofleet"
-    password: str = "gofleet"  # noqa: S105  only of an embedded server
     database: str = "gofleet"
 
     @property
@@ -45,7 +47,8 @@ class Postgres(Server[PostgresAddress]):
 
     Without `durable` it is faster, but a crash of the machine (not of the server) may corrupt its data. `bin_dir` may
     belong to any installed version, for example /usr/lib/postgresql/15/bin. `settings` override the defaults, with the
-    names of postgresql.conf; the server does not start with an unknown one.
+    names of postgresql.conf; the server does not start with an unknown one. `password` is one that the data already
+    have, for a standby, whose data cannot be changed.
     """
 
     name: ClassVar[str] = "PostgreSQL"
@@ -63,21 +66,23 @@ class Postgres(Server[PostgresAddress]):
         bin_dir: Path | None = None,
         settings: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
+        password: str | None = None,
     ) -> None:
-        super().__init__(data, port, start_seconds)
+        super().__init__(data, port, start_seconds, password)
         self._durable = durable
         self._settings = dict(settings or {})
         self._max_connections = max_connections
         self._custom_bin_dir = bin_dir
         self._bin_dir = Path()
         self._user = ""
+        self._password_set = password is not None
 
     @property
     def _data(self) -> Path:
         return self._directory.path / "data"
 
     def _address(self) -> PostgresAddress:
-        return PostgresAddress(HOST, self._ports.chosen[0])
+        return PostgresAddress(HOST, self._ports.chosen[0], self._password)
 
     def _prepare(self) -> Steps:
         self._bin_dir = self._custom_bin_dir or bin_dir_from_wheel()
@@ -109,7 +114,7 @@ class Postgres(Server[PostgresAddress]):
         unfinished.mkdir(mode=0o700)
         if identity.is_other_user(self._user):
             os.chown(unfinished, int(self._user), int(self._user))
-        options = ["-U", "gofleet", "-A", "trust", "-E", "UTF8", "--no-locale"]
+        options = ["-U", "gofleet", "-A", "reject", "-E", "UTF8", "--no-locale"]
         options += [] if self._durable else ["--no-sync"]
         initdb = self._spawn([self._bin_dir / "initdb", "-D", unfinished, *options], _environment(), user=self._user)
         self._companions.append(initdb)  # so that it is killed with the server
@@ -121,6 +126,11 @@ class Postgres(Server[PostgresAddress]):
         unfinished.rename(self._data)
 
     def _launch(self) -> Generator[None, None, Child]:
+        if not self._password_set:
+            setting = yield from self._set_password()
+            if setting.exit_code != 0:
+                return setting
+            self._password_set = True
         port = str(self._ports.chosen[0])
         command: list[str | Path] = [self._bin_dir / "postgres", "-D", self._data, "-h", HOST, "-p", port, "-k", ""]
         settings = [f"max_connections={self._max_connections}", "shared_buffers=64MB", "log_timezone=UTC"]
@@ -131,6 +141,20 @@ class Postgres(Server[PostgresAddress]):
         # SIGQUIT (immediate shutdown) ends the backends and frees shared memory; SIGKILL would not.
         yield
         return self._spawn(command, _environment(), user=self._user, death_signal=signal.SIGQUIT)
+
+    def _set_password(self) -> Generator[None, None, Child]:
+        """Set the password by a process in single-user mode, which needs none; also write the access rules."""
+        (self._data / "pg_hba.conf").write_text(ACCESS_RULES)
+        file = self._directory.path / "password.sql"
+        write_private(file, f"alter role gofleet login password '{self._password}'\n".encode())
+        command = [self._bin_dir / "postgres", "--single", "-D", self._data, "-c", "password_encryption=scram-sha-256"]
+        child = self._spawn([*command, "postgres"], _environment(), user=self._user, stdin=file)
+        self._companions.append(child)  # so that it is killed with the server
+        while child.exit_code is None:
+            yield
+        self._companions.remove(child)
+        file.unlink()
+        return child
 
     def _is_ready(self, process: Child) -> bool:
         try:
@@ -146,8 +170,8 @@ class Postgres(Server[PostgresAddress]):
         address = self._address()
         try:
             with psycopg.connect(
-                host=address.host, port=address.port, user=address.user, dbname="postgres", sslmode="disable",
-                connect_timeout=5, autocommit=True,
+                host=address.host, port=address.port, user=address.user, password=address.password, dbname="postgres",
+                sslmode="disable", connect_timeout=5, autocommit=True,
             ) as connection:  # fmt: skip
                 found = connection.execute("select from pg_database where datname = %s", [address.database])
                 if not found.rowcount:

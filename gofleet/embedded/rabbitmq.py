@@ -1,9 +1,13 @@
 """Embedded RabbitMQ node, from the programs of an installed package; never the system's own node."""
 
+import base64
+import hashlib
+import json
 import os
+import secrets
 import shutil
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
@@ -12,6 +16,7 @@ from gofleet.embedded.child import Child, clean_environment
 from gofleet.embedded.resources import HOST, EmbeddedError, exchange
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
+from gofleet.files import write_private
 
 BIN_PATTERNS = (
     "/usr/lib/rabbitmq/bin",
@@ -25,12 +30,12 @@ EPMD_PATTERNS = ("/usr/lib/erlang/erts-*/bin",)
 CONFIGURATION = """\
 listeners.tcp.1 = {host}:{amqp}
 loopback_users = none
-default_user = gofleet
-default_pass = gofleet
+load_definitions = {definitions}
 log.console = true
 vm_memory_high_watermark.absolute = 512MB
 disk_free_limit.absolute = 50MB
 """
+LOOPBACK_DISTRIBUTION = "-kernel inet_dist_use_interface {127,0,0,1}"
 MANAGEMENT = """\
 management.tcp.ip = {host}
 management.tcp.port = {management}
@@ -43,8 +48,8 @@ class RabbitAddress:
 
     host: str
     port: int
+    password: str = field(repr=False)
     user: str = "gofleet"
-    password: str = "gofleet"  # noqa: S105  only of an embedded node
     vhost: str = "/"
     management_url: str = ""
 
@@ -86,12 +91,14 @@ class RabbitMQ(Server[RabbitAddress]):
 
     def _address(self) -> RabbitAddress:
         amqp, http, *_ = self._ports.chosen
-        return RabbitAddress(HOST, amqp, management_url=f"http://{HOST}:{http}" if self._management else "")
+        url = f"http://{HOST}:{http}" if self._management else ""
+        return RabbitAddress(HOST, amqp, self._password, management_url=url)
 
     def _prepare(self) -> Steps:
         self._bin_dir = self._custom_bin_dir or _installed_bin_dir()
         for name in ("home", "conf"):
             (self._directory.path / name).mkdir(mode=0o700, exist_ok=True)
+        write_private(self._directory.path / "home" / ".erlang.cookie", secrets.token_hex(24).encode())
         yield
 
     def _launch(self) -> Generator[None, None, Child]:
@@ -112,7 +119,10 @@ class RabbitMQ(Server[RabbitAddress]):
         text = CONFIGURATION + (MANAGEMENT if self._management else "")
         extra = "".join(f"{name} = {value}\n" for name, value in self._settings.items())
         conf = self._directory.path / "conf"
-        (conf / "rabbitmq.conf").write_text(text.format(host=HOST, amqp=amqp, management=http) + extra)
+        definitions = conf / "definitions.json"
+        write_private(definitions, json.dumps(_definitions(self._password)).encode())
+        text = text.format(host=HOST, amqp=amqp, management=http, definitions=definitions)
+        (conf / "rabbitmq.conf").write_text(text + extra)
         (conf / "advanced.config").write_text("[].\n")
         (conf / "enabled_plugins").write_text("[rabbitmq_management].\n" if self._management else "[].\n")
 
@@ -127,7 +137,8 @@ class RabbitMQ(Server[RabbitAddress]):
             RUNNING_UNDER_SYSTEMD="true",
             RABBITMQ_NODENAME="gofleet@localhost",  # part of the data path, so it must not depend on the ports
             RABBITMQ_DIST_PORT=str(dist),
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=LOOPBACK_DISTRIBUTION,
+            RABBITMQ_CTL_ERL_ARGS=LOOPBACK_DISTRIBUTION,
             RABBITMQ_CONF_ENV_FILE=os.devnull,
             RABBITMQ_CONFIG_FILE=str(path / "conf" / "rabbitmq.conf"),
             RABBITMQ_ADVANCED_CONFIG_FILE=str(path / "conf" / "advanced.config"),
@@ -153,6 +164,25 @@ class RabbitMQ(Server[RabbitAddress]):
             process.kill()
         else:
             super()._request_stop(process)
+
+
+def _definitions(password: str) -> dict[str, object]:
+    """Definitions that the node imports at each start: its virtual host, and its user with the password's hash."""
+    salt = secrets.token_bytes(4)
+    hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    return {
+        "vhosts": [{"name": "/"}],
+        "users": [
+            {
+                "name": "gofleet",
+                "password_hash": hashed,
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": ["administrator"],
+            }
+        ],
+        "permissions": [{"user": "gofleet", "vhost": "/", **everything}],
+    }
 
 
 def _installed_bin_dir() -> Path:

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import secrets
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -28,7 +29,8 @@ class Server(ABC, Generic[Address]):
 
     `data` is kept for the next run; without it a temporary directory is used, and deleted at stop. `port` is fixed;
     without it a free port is chosen, and kept for the life of this object. Servers are started from the main thread
-    (see launch.py).
+    (see launch.py). Clients need the password, which is new for each object: the loopback interface is shared by all
+    users of the machine. It is never part of a command line, which they can read.
     """
 
     name: ClassVar[str]
@@ -37,7 +39,7 @@ class Server(ABC, Generic[Address]):
     transient_failures: ClassVar[Sequence[str]] = ()
     """Log texts, in lower case, after which the launch is retried."""
 
-    def __init__(self, data: Path | None, port: int | None, start_seconds: float) -> None:
+    def __init__(self, data: Path | None, port: int | None, start_seconds: float, password: str | None = None) -> None:
         self._directory = Directory(data, self.name)
         self._start_seconds = start_seconds
         self._ports = Ports(port, self.port_count)
@@ -46,6 +48,7 @@ class Server(ABC, Generic[Address]):
         self._pending_start: Steps | None = None
         self._started = False
         self._owner_pid = os.getpid()
+        self._password = password or secrets.token_hex(24)
 
     @property
     def address(self) -> Address:
@@ -165,6 +168,7 @@ class Server(ABC, Generic[Address]):
         *,
         user: str = launch.CURRENT_USER,
         death_signal: signal.Signals = signal.SIGKILL,
+        stdin: Path | None = None,
     ) -> Child:
         return Child(
             command,
@@ -173,6 +177,7 @@ class Server(ABC, Generic[Address]):
             environment=environment,
             user=user,
             death_signal=death_signal,
+            stdin=stdin,
         )
 
     def _request_stop(self, process: Child) -> None:

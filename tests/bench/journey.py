@@ -24,6 +24,7 @@ from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
 from grpclib.client import Channel
 
 from gofleet.adapters.grpc.pb import FleetServiceStub, SearchDriverRequest
+from gofleet.embedded import ValkeyAddress
 from tests.bench.calls import CallResult, an_empty_service
 from tests.bench.ceilings import ADD, PAYLOAD
 from tests.bench.connections import HOST
@@ -68,7 +69,7 @@ async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> C
                     f"{name}-{number}",
                     conninfo=conninfo,
                     amqp_url=at.servers.rabbit.address.url,
-                    redis_at=(valkey.host, valkey.port),
+                    redis_at=valkey,
                     grpc_port=grpc_port,
                     seconds=seconds,
                     at_once=at_once // processes,
@@ -89,7 +90,7 @@ class Journeys:
     name: str
     conninfo: str
     amqp_url: str
-    redis_at: tuple[str, int]
+    redis_at: ValkeyAddress
     grpc_port: int
     seconds: float
     at_once: int
@@ -120,8 +121,9 @@ class Journeys:
         return answered
 
     async def _road(self, stack: AsyncExitStack) -> _Road:
-        host, port = self.redis_at
-        client: Any = await stack.enter_async_context(redis.asyncio.Redis(host=host, port=port))
+        at = self.redis_at
+        pooled = redis.asyncio.Redis(host=at.host, port=at.port, password=at.password)
+        client: Any = await stack.enter_async_context(pooled)
         chance = random.Random(1)  # noqa: S311
         places = [(anywhere(chance), f"driver-{number}") for number in range(DRIVERS)]
         await client.geoadd(self.name, [part for (lat, lng), driver in places for part in (lng, lat, driver)])

@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 
+from gofleet.embedded import ValkeyAddress
 from tests.bench.calls import Calls, driver, somewhere
 from tests.bench.figures import Aim, Figure
 from tests.bench.load import Load, in_own_process, request, send
@@ -59,7 +60,7 @@ async def _once(at: Bench, measured: Measured, name: str, seconds: float) -> flo
             raise AssertionError(f"batches were answered {outcome.counts}")
         return outcome.rate * IN_ONE_REQUEST
     address = at.servers.valkey.address
-    return await in_own_process(ByRedis(address.host, address.port, seconds))
+    return await in_own_process(ByRedis(address, seconds))
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,15 @@ def _batch(number: int) -> bytes:
 class ByRedis:
     """The least that keeping a position takes: its place in one index and its fields. Positions a second."""
 
-    host: str
-    port: int
+    at: ValkeyAddress
     seconds: float
 
     def __call__(self) -> float:
         chance, done = random.Random(1), 0  # noqa: S311
-        client: Any = redis.Redis(host=self.host, port=self.port)  # its commands are typed for a later answer too
+        at = self.at
+        client: Any = redis.Redis(
+            host=at.host, port=at.port, password=at.password
+        )  # its commands are typed for a later answer too
         with client:
             began = time.perf_counter()
             while (spent := time.perf_counter() - began) < self.seconds:

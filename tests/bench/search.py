@@ -65,7 +65,8 @@ async def measure(at: Bench) -> list[Figure]:
     seconds = 0.5 if at.smoke else 3.0
     address = at.servers.valkey.address
     empty: list[CallResult] = []
-    client: Any = redis.Redis(host=address.host, port=address.port)  # its commands are typed for a later answer too
+    # Its commands are typed for a later answer too.
+    client: Any = redis.Redis(host=address.host, port=address.port, password=address.password)
     with ExitStack() as stack, client:
         fleets: list[_Fleet] = []
         for size, reach in (SMOKE_RATES if at.smoke else REACHES).items():

@@ -78,6 +78,7 @@ class Servers:
             "RABBITMQ_PASSWORD": rabbit.password,
             "REDIS_HOST": valkey.host,
             "REDIS_PORT": str(valkey.port),
+            "REDIS_PASSWORD": valkey.password,
             "NAME_PREFIX": f"{name}.",
             "WEB_SERVER_HOST": "127.0.0.1",
             "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_000)),

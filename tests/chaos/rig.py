@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -153,6 +153,7 @@ async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, *
             "DB_USER": at.user,
             "DB_PASSWORD": at.password,
             "DB_NAME": name,
+            "REDIS_PASSWORD": servers.redis.address.password,
             "RABBITMQ_USER": rabbit.user,
             "RABBITMQ_PASSWORD": rabbit.password,
             "RABBITMQ_VHOST": rabbit.vhost,
@@ -182,7 +183,7 @@ async def _a_vhost(servers: Servers, name: str) -> AsyncGenerator[RabbitAddress]
     async with httpx.AsyncClient(auth=(at.user, at.password), timeout=HTTP_SECONDS, trust_env=False) as http:
         (await http.put(path)).raise_for_status()
         try:
-            yield RabbitAddress(at.host, at.port, at.user, at.password, name, at.management_url)
+            yield replace(at, vhost=name)
         finally:
             with suppress(httpx.HTTPError):
                 await http.delete(path)

@@ -51,5 +51,6 @@ def settings_of(world: World) -> Settings:
         "AMQP_PORT": str(world.rabbit.port),
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
+        "REDIS_PASSWORD": redis.password,
     }
     return load({**world.installation.environment, **direct}, dotenv=None)

@@ -14,7 +14,7 @@ from gofleet.embedded import Valkey
 @pytest.fixture
 async def redis(valkey_server: Valkey) -> AsyncGenerator[Redis]:
     address = valkey_server.address
-    async with redis_client(address.host, address.port, timeout_seconds=5) as client:
+    async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as client:
         yield client
 
 

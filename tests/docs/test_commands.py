@@ -145,6 +145,7 @@ def test_the_roles_run_against_servers_of_ones_own(
             "RABBITMQ_USER": rabbit.user,
             "RABBITMQ_PASSWORD": rabbit.password,
             "RABBITMQ_VHOST": rabbit.vhost,
+            "REDIS_PASSWORD": redis.password,
             "NAME_PREFIX": "readme.",
             **ports(),
         }
@@ -199,14 +200,14 @@ def _healthy(commands: str, environment: dict[str, str]) -> None:
 
 def test_the_documented_logins_have_the_privileges_of_their_roles(clean_database: str) -> None:
     (statements,) = blocks("sql")
-    logins = re.findall(r"create role (\w+) login password '.*' in role gofleet_\1;", statements)
+    logins = dict(re.findall(r"create role (\w+) login password '(.*)' in role gofleet_\1;", statements))
     assert len(logins) == statements.count("\n")
     with psycopg.connect(clean_database) as connection:
         connection.execute(statements.encode())
         connection.commit()
         try:
-            for login in logins:
-                check_privileges(make_conninfo(clean_database, user=login), [login])
+            for login, password in logins.items():
+                check_privileges(make_conninfo(clean_database, user=login, password=password), [login])
         finally:
             for login in logins:
                 connection.execute(f"drop role {login}".encode())

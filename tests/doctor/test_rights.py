@@ -59,7 +59,8 @@ ALONE = {"worker": ("worker",), "fleet": ("fleet",)}
 
 @pytest.fixture
 def at_redis(installation: Installation) -> Generator[Logins]:
-    at = ValkeyAddress(installation.environment["REDIS_HOST"], int(installation.environment["REDIS_PORT"]))
+    given = installation.environment
+    at = ValkeyAddress(given["REDIS_HOST"], int(given["REDIS_PORT"]), given["REDIS_PASSWORD"])
     with redis_logins(at, installation.environment["NAME_PREFIX"]) as made:
         yield made
 

@@ -16,7 +16,8 @@ from tests.embedded.processes import alive, eventually
 
 def a_client(server: Valkey) -> redis.Redis:
     """A client of the server, to be closed by `with`."""
-    return redis.Redis(host=server.address.host, port=server.address.port)
+    at = server.address
+    return redis.Redis(host=at.host, port=at.port, password=at.password)
 
 
 def test_postgres_offers_an_empty_utf8_database(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import aio_pika
 import psycopg
 import pytest
-import redis
 
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
+from tests.embedded.test_life import a_client
 
 POSTGRES_BINS = [None, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
 REDIS_BINARIES = [None, *(Path(found) for found in [shutil.which("redis-server")] if found)]
@@ -24,9 +24,9 @@ def test_every_postgres_keeps_its_data(bin_dir: Path | None, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("binary", REDIS_BINARIES, ids=str)
 def test_every_redis_keeps_its_data(binary: Path | None, tmp_path: Path) -> None:
-    with running(server := Valkey(tmp_path, binary=binary)), redis.Redis(port=server.address.port) as client:
+    with running(server := Valkey(tmp_path, binary=binary)), a_client(server) as client:
         client.set("kept", "1")
-    with running(server := Valkey(tmp_path, binary=binary)), redis.Redis(port=server.address.port) as client:
+    with running(server := Valkey(tmp_path, binary=binary)), a_client(server) as client:
         assert client.get("kept") == b"1"
 
 

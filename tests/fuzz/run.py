@@ -70,6 +70,7 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **set
         "BROKER": "redis",
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
+        "REDIS_PASSWORD": redis.password,
         "NAME_PREFIX": f"{uuid4().hex[:8]}.",
         "WEB_SERVER_PORT": str(port_from(18_300)),
         "GRPC_PORT": str(port_from(15_300)),

@@ -43,6 +43,7 @@ def installation(
             "RABBITMQ_VHOST": rabbit.vhost,
             "REDIS_HOST": valkey.host,
             "REDIS_PORT": str(valkey.port),
+            "REDIS_PASSWORD": valkey.password,
             "NAME_PREFIX": prefix,
             "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_000)),
             "GRPC_PORT": str(free_port("127.0.0.1", 15_051)),

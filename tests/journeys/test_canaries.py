@@ -79,7 +79,8 @@ async def parked(installation: Installation, client: httpx.AsyncClient, valid: s
         text.replace('"sequence":1', f'"sequence":"{PASSWORD}"'),
     ]
     assert len(set(bodies)) == len(bodies)
-    at, prefix = f"redis://{environment['REDIS_HOST']}:{environment['REDIS_PORT']}", environment["NAME_PREFIX"]
+    at = f"redis://:{environment['REDIS_PASSWORD']}@{environment['REDIS_HOST']}:{environment['REDIS_PORT']}"
+    prefix = environment["NAME_PREFIX"]
     async with StreamsPublisher(at, prefix=f"{prefix}gofleet:") as publisher:
         named = {EVENT_ID: str(event.event_id), AGGREGATE_ID: event.order_id}
         headers = {**named, "password": PASSWORD, "authorization": f"Bearer {valid}", "contact": f"{EMAIL} {PHONE}"}

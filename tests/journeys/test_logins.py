@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from gofleet.roles import ORDER
-from tests.databases import login_of
+from tests.databases import create_login, login_of
 from tests.journeys.installation import Installation, Town
 from tests.waiting import eventually
 
@@ -42,7 +42,7 @@ def test_missing_privileges_are_named_at_the_start(installation: Installation) -
 
 def test_a_login_outside_the_process_roles_is_refused(installation: Installation, clean_database: str) -> None:
     with psycopg.connect(clean_database, autocommit=True) as connection:
-        connection.execute("create role nobodys login")
+        create_login(connection, "nobodys")
         try:
             several = installation.launch("api,relay", DB_USER="nobodys")
             assert several.wait() == 1

@@ -67,6 +67,7 @@ def _installed() -> Generator[tuple[Installation, str]]:
             "RABBITMQ_PASSWORD": amqp.password,
             "REDIS_HOST": valkey.address.host,
             "REDIS_PORT": str(valkey.address.port),
+            "REDIS_PASSWORD": valkey.address.password,
             "WEB_SERVER_PORT": str(free_port("127.0.0.1", 18_600)),
             "GRPC_PORT": str(free_port("127.0.0.1", 15_600)),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.messages import Delivery, parking_queue
-from gofleet.embedded import RabbitAddress
+from gofleet.embedded import RabbitAddress, ValkeyAddress
 from gofleet.ports import Consumer, Publisher
 from gofleet.testing.broker import MemoryBroker, QueuedMessage
 from tests.ports.proxy import a_proxy
@@ -91,17 +91,21 @@ class MemoryBench:
 
 @dataclass
 class StreamsBench:
-    port: int
+    address: ValkeyAddress
     prefix: str
 
-    def _url(self, port: int) -> str:
-        return f"redis://127.0.0.1:{port}/0"
+    def url(self, port: int) -> str:
+        """URL of the server behind a proxy at `port`."""
+        return replace(self.address, port=port).url
+
+    def client(self) -> Redis:
+        return Redis(port=self.address.port, password=self.address.password)
 
     @asynccontextmanager
     async def publisher(self) -> AsyncGenerator[tuple[Publisher, Cuttable]]:
         async with (
-            a_proxy(self.port) as proxy,
-            StreamsPublisher(self._url(proxy.port), prefix=self.prefix, timeout_seconds=2) as publisher,
+            a_proxy(self.address.port) as proxy,
+            StreamsPublisher(self.url(proxy.port), prefix=self.prefix, timeout_seconds=2) as publisher,
         ):
             yield publisher, proxy
 
@@ -109,10 +113,10 @@ class StreamsBench:
     async def consumer(
         self, *, grace_seconds: float = 10.0, min_idle_seconds: float = 30.0
     ) -> AsyncGenerator[tuple[Watched, Cuttable]]:
-        async with a_proxy(self.port) as proxy:
+        async with a_proxy(self.address.port) as proxy:
             yield (
                 StreamsConsumer(
-                    self._url(proxy.port),
+                    self.url(proxy.port),
                     prefix=self.prefix,
                     min_idle_seconds=min_idle_seconds,
                     delivery_limit=DELIVERY_LIMIT,
@@ -123,12 +127,12 @@ class StreamsBench:
             )
 
     async def put(self, queue: str, body: bytes, headers: Mapping[str, str]) -> None:
-        async with Redis(port=self.port) as redis:
+        async with self.client() as redis:
             await redis.xadd(StreamNames(self.prefix).stream(queue), {DATA: await encode_entry(body, headers)})
 
     async def size(self, queue: str) -> int:
         names = StreamNames(self.prefix)
-        async with Redis(port=self.port) as redis:
+        async with self.client() as redis:
             return await redis.xlen(names.stream(queue)) + await redis.zcard(names.later(queue))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gofleet.embedded.resources import HOST, free_ports, is_free
+from gofleet.files import write_private
 from tests.waiting import eventually
 
 
@@ -26,7 +27,7 @@ async def a_pooler(conninfo: str, mode: str, *, ignores_options: bool) -> AsyncG
         [port], directory = free_ports(1), Path(name)
         directory.chmod(0o755)
         users, config = directory / "users", directory / "pgbouncer.ini"
-        users.write_text(f'"{target["user"]}" "{target["password"]}"\n')
+        write_private(users, f'"{target["user"]}" "{target["password"]}"\n'.encode())
         lines = [
             "[databases]",
             f"* = host={target['host']} port={target['port']}",
@@ -34,13 +35,15 @@ async def a_pooler(conninfo: str, mode: str, *, ignores_options: bool) -> AsyncG
             "listen_addr = 127.0.0.1",
             f"listen_port = {port}",
             "unix_socket_dir =",
-            "auth_type = trust",
+            "auth_type = scram-sha-256",
             f"auth_file = {users}",
             f"pool_mode = {mode}",
             *(["ignore_startup_parameters = options"] if ignores_options else []),
         ]
         config.write_text("\n".join(lines) + "\n")
         as_user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it does not run as root
+        if as_user:
+            shutil.chown(users, "nobody")
         with (directory / "log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(binary, *as_user, config, stdout=log, stderr=log)
         try:

@@ -21,5 +21,5 @@ async def a_client(request: pytest.FixtureRequest, server: str) -> AsyncGenerato
     Its timeout is generous: what is tested here is not how fast a loaded machine is.
     """
     address = request.getfixturevalue(server).address
-    async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
+    async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as redis:
         yield redis, f"t-{uuid4().hex}:"

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 
 from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import Postgres
+from gofleet.files import write_private
 from tests.databases import conninfo_of
 from tests.servers import postgres_programs
 from tests.waiting import eventually
@@ -64,8 +65,12 @@ async def a_pair(settings: Mapping[str, str] | None = None) -> AsyncGenerator[Pa
         (directory / "standby/data/standby.signal").touch()
         primary = _a_postgres(directory / "primary", settings or {})
         await primary.start()
-        source = f"host=127.0.0.1 port={primary.address.port} user={primary.address.user} application_name={STANDBY}"
-        pair = Pair(directory, primary, _a_postgres(directory / "standby", {"primary_conninfo": source}))
+        at, password_file = primary.address, directory / "standby/password"
+        write_private(password_file, f"*:*:*:*:{at.password}\n".encode())
+        shutil.chown(password_file, (directory / "primary/data").stat().st_uid)
+        source = f"host=127.0.0.1 port={at.port} user={at.user} passfile={password_file} application_name={STANDBY}"
+        standby = _a_postgres(directory / "standby", {"primary_conninfo": source}, at.password)
+        pair = Pair(directory, primary, standby)
         try:
             await pair.standby.start()
             await eventually(pair.replicates)
@@ -82,8 +87,11 @@ async def execute(conninfo: str, statement: LiteralString) -> list[tuple[object,
         return await cursor.fetchall() if cursor.description else []
 
 
-def _a_postgres(directory: Path, settings: Mapping[str, str]) -> Postgres:
-    return Postgres(directory, durable=False, max_connections=200, bin_dir=postgres_programs(), settings=settings)
+def _a_postgres(directory: Path, settings: Mapping[str, str], password: str | None = None) -> Postgres:
+    programs = postgres_programs()
+    return Postgres(
+        directory, durable=False, max_connections=200, bin_dir=programs, settings=settings, password=password
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

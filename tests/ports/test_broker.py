@@ -37,7 +37,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncGenerator[Broker]:
             yield MemoryBench()
         case "redis":
             valkey: Valkey = request.getfixturevalue("valkey_server")
-            yield StreamsBench(valkey.address.port, a_prefix())
+            yield StreamsBench(valkey.address, a_prefix())
         case _:
             rabbit: RabbitMQ = request.getfixturevalue("rabbit_server")
             with a_vhost(rabbit) as address:

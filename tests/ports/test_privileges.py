@@ -19,7 +19,7 @@ from gofleet.adapters.postgres.diagnostics import NotGranted, check_privileges, 
 from gofleet.adapters.postgres.pool import acquire, create_pool
 from gofleet.domain.errors import Unavailable
 from gofleet.roles import ORDER
-from tests.databases import login_of
+from tests.databases import create_login, login_of
 
 ACTS = ("select", "insert", "update", "delete", "truncate")
 MAY: dict[str, dict[str, set[str]]] = {
@@ -176,7 +176,7 @@ def test_the_start_reports_every_missing_privilege(
     clean_database: str, as_owner: psycopg.Connection, role: str
 ) -> None:
     login = f"unprivileged_{uuid4().hex[:8]}"
-    as_owner.execute(sql.SQL("create role {} login").format(sql.Identifier(login)))
+    create_login(as_owner, login)
     try:
         unprivileged = make_conninfo(clean_database, user=login)
         with pytest.raises(NotGranted, match=r"may not .*select on schema_migrations") as refused:

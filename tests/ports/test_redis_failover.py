@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from secrets import token_hex
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,7 @@ from tests.chaos.proxy import an_edge
 from tests.waiting import eventually
 
 HOST = "127.0.0.1"
+PASSWORD = token_hex()
 BACK_SECONDS = 2.0
 CALLERS = 16
 Act = Callable[[int], Awaitable[object]]
@@ -58,7 +60,7 @@ async def under_load(act: Callable[[int, int], Awaitable[object]]) -> AsyncGener
 
 async def set_replication(server: Valkey, *primary: str) -> None:
     """Let the server replicate `primary`, or nothing."""
-    async with redis_client(HOST, server.address.port, timeout_seconds=5) as redis:
+    async with redis_client(HOST, server.address.port, password=PASSWORD, timeout_seconds=5) as redis:
         await cast("Any", redis).replicaof(*primary or ("NO", "ONE"))
 
 
@@ -91,7 +93,7 @@ async def moved(act: Callable[[int, int], Awaitable[object]], check: Callable[[]
 @pytest.fixture
 async def address() -> AsyncGenerator[tuple[int, tuple[Valkey, Valkey, Callable[[], None]]]]:
     """A port that leads to the first server, then to its replica; and what moves it."""
-    first, second = Valkey(durable=False), Valkey(durable=False)
+    first, second = (Valkey(durable=False, password=PASSWORD, settings={"masterauth": PASSWORD}) for _ in range(2))
     targets = [first]
     async with all_running(first, second), an_edge("redis", lambda: [targets[-1].address.port]) as edge:
         await set_replication(second, HOST, str(first.address.port))
@@ -100,7 +102,7 @@ async def address() -> AsyncGenerator[tuple[int, tuple[Valkey, Valkey, Callable[
 
 async def test_leases_are_taken_again_soon_after_the_address_has_moved(address: Any) -> None:
     port, move = address
-    async with redis_client(HOST, port, timeout_seconds=2) as redis:
+    async with redis_client(HOST, port, password=PASSWORD, timeout_seconds=2) as redis:
         leases = RedisLeases(redis, prefix="t:")
 
         async def act(caller: int, number: int) -> None:
@@ -111,7 +113,7 @@ async def test_leases_are_taken_again_soon_after_the_address_has_moved(address: 
 
 async def test_events_are_published_again_soon_after_the_address_has_moved(address: Any) -> None:
     port, move = address
-    async with StreamsPublisher(f"redis://{HOST}:{port}/0", prefix="t:", timeout_seconds=2) as publisher:
+    async with StreamsPublisher(f"redis://:{PASSWORD}@{HOST}:{port}/0", prefix="t:", timeout_seconds=2) as publisher:
 
         async def act(caller: int, number: int) -> None:
             id = f"{caller}-{number}"

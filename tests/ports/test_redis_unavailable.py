@@ -91,7 +91,7 @@ async def test_a_server_that_never_answers_is_unavailable_soon(act: str, mute_po
 
 
 async def test_after_a_restart_the_scripts_are_loaded_again(valkey: Valkey) -> None:
-    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+    async with redis_client(HOST, valkey.address.port, password=valkey.address.password, timeout_seconds=5) as redis:
         leases = RedisLeases(redis, prefix="t:")
         await leases.acquire("e", "a")
         valkey.kill()
@@ -103,7 +103,7 @@ async def test_after_a_restart_the_scripts_are_loaded_again(valkey: Valkey) -> N
 
 
 async def test_a_connection_that_died_in_the_pool_is_replaced(valkey: Valkey) -> None:
-    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+    async with redis_client(HOST, valkey.address.port, password=valkey.address.password, timeout_seconds=5) as redis:
         leases = RedisLeases(redis, prefix="t:")
         await leases.acquire("e", "a")
         await valkey.stop()
@@ -113,7 +113,7 @@ async def test_a_connection_that_died_in_the_pool_is_replaced(valkey: Valkey) ->
 
 
 async def test_a_read_only_server_is_unavailable(valkey: Valkey, unused_tcp_port: int) -> None:
-    async with redis_client(HOST, valkey.address.port, timeout_seconds=5) as redis:
+    async with redis_client(HOST, valkey.address.port, password=valkey.address.password, timeout_seconds=5) as redis:
         await redis.replicaof(HOST, str(unused_tcp_port))  # pyright: ignore[reportUnknownMemberType]
         acts = every_act(redis)
         reading = {"release", "claim_nearest"}  # they write nothing here
@@ -123,7 +123,8 @@ async def test_a_read_only_server_is_unavailable(valkey: Valkey, unused_tcp_port
 
 
 async def test_more_callers_than_connections_wait_for_each_other(valkey_server: Valkey) -> None:
-    async with redis_client(HOST, valkey_server.address.port, timeout_seconds=5, max_connections=2) as redis:
+    at = valkey_server.address
+    async with redis_client(HOST, at.port, password=at.password, timeout_seconds=5, max_connections=2) as redis:
         leases = RedisLeases(redis, prefix=f"t-{uuid4().hex}:")
 
         answers = await asyncio.gather(*(leases.acquire(f"e-{number}", "a") for number in range(50)))

@@ -6,7 +6,6 @@ import asyncio
 import time
 
 import pytest
-from redis.asyncio import Redis
 
 from gofleet.adapters.redis.stream import StreamNames
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
@@ -24,7 +23,7 @@ from tests.waiting import eventually
 @pytest.fixture(params=SERVERS)
 def bench(request: pytest.FixtureRequest) -> StreamsBench:
     server: Valkey = request.getfixturevalue(request.param)
-    return StreamsBench(server.address.port, a_prefix())
+    return StreamsBench(server.address, a_prefix())
 
 
 def a_message(n: int = 0) -> Message:
@@ -44,7 +43,7 @@ async def test_foreign_entries_are_delivered_unchanged(bench: StreamsBench) -> N
     """So that they are parked instead of staying pending without end."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
-    async with Redis(port=bench.port) as redis:
+    async with bench.client() as redis:
         for fields in ({"__data__": b"\xff\xfe"}, {b"\xff": b"\xfe"}, {"a": "b"}, {"__data__": "[1]"}):
             await redis.xadd(stream, fields)  # pyright: ignore[reportArgumentType]  # its dict is invariant
     async with (
@@ -63,7 +62,7 @@ async def test_consuming_resumes_after_redis_lost_its_data(bench: StreamsBench) 
         bench.consumer() as (consumer, _),
         bench.publisher() as (publisher, _),
         consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=4),
-        Redis(port=bench.port) as redis,
+        bench.client() as redis,
     ):
         assert await publisher.publish([a_message(1)]) == [None]
         await eventually(lambda: len(seen.deliveries) == 1)
@@ -81,7 +80,7 @@ async def test_a_consumer_leaves_its_group(bench: StreamsBench) -> None:
     ):
         await publisher.publish([a_message()])
         await eventually(lambda: bench_is_empty(bench))
-    async with Redis(port=bench.port) as redis:
+    async with bench.client() as redis:
         stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
         assert await redis.xinfo_consumers(stream, "gofleet") == []
 
@@ -136,8 +135,8 @@ async def test_the_same_message_may_have_two_retries(bench: StreamsBench) -> Non
 
 async def test_a_silent_redis_is_unavailable_in_time(bench: StreamsBench) -> None:
     async with (
-        a_proxy(bench.port) as proxy,
-        StreamsPublisher(f"redis://127.0.0.1:{proxy.port}/0", prefix=bench.prefix, timeout_seconds=0.3) as publisher,
+        a_proxy(bench.address.port) as proxy,
+        StreamsPublisher(bench.url(proxy.port), prefix=bench.prefix, timeout_seconds=0.3) as publisher,
     ):
         assert await publisher.publish([a_message()]) == [None]
         proxy.silence()
@@ -156,7 +155,7 @@ async def test_a_server_that_is_not_redis_is_logged_and_retried(bench: StreamsBe
     """A key of a wrong type, as from another program, is an outage with a reason and does not end the consumer."""
     seen = Seen()
     stream = StreamNames(bench.prefix).stream(DISPATCH_QUEUE)
-    async with Redis(port=bench.port) as redis, bench.consumer() as (consumer, _):
+    async with bench.client() as redis, bench.consumer() as (consumer, _):
         await redis.set(stream, "not a stream")
         assert isinstance(consumer, StreamsConsumer)
         async with bench.publisher() as (publisher, _):

@@ -48,7 +48,7 @@ def redis_logins(valkey: ValkeyAddress, prefix: str, *, streams: bool = False) -
     """The users of `NAME_PREFIX=prefix` on a shared server, deleted after the block."""
     users = acl_users(prefix, f"{prefix}gofleet:", streams=streams)
     logins = Logins()
-    with Redis(valkey.host, valkey.port) as admin:
+    with Redis(valkey.host, valkey.port, password=valkey.password) as admin:
         for one in users:
             password = token_urlsafe()
             _, name, *rules = one.line().split()

@@ -40,6 +40,7 @@ def environment(postgres: Postgres, database: str, redis: ValkeyAddress) -> dict
         "DB_NAME": str(conninfo_to_dict(database)["dbname"]),
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
+        "REDIS_PASSWORD": redis.password,
         "WEB_SERVER_PORT": str(port_from(18_600)),
         "GRPC_PORT": str(port_from(15_600)),
     }
@@ -122,7 +123,7 @@ async def test_with_events_in_streams(
     prefix = "streams."
     with (
         redis_logins(at.address, prefix, streams=True) as logins,
-        Redis(at.address.host, at.address.port) as admin,
+        Redis(at.address.host, at.address.port, password=at.address.password) as admin,
         refusing_nothing(admin, prefix),
     ):
         more = {"BROKER": "redis", "NAME_PREFIX": prefix}

@@ -153,7 +153,7 @@ async def test_the_trace_continues_in_the_service(fleet: GrpcFleet, positions: W
 
 async def test_fifty_orders_at_once_get_fifty_drivers(valkey_server: Valkey) -> None:
     address = valkey_server.address
-    async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
+    async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
         await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(50)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:

@@ -115,7 +115,9 @@ async def test_a_deadline_while_redis_is_frozen_ends_the_work_and_affects_no_lat
     valkey = Valkey(durable=False)
     await valkey.start()
     try:
-        async with redis_client("127.0.0.1", valkey.address.port, timeout_seconds=30) as redis:
+        async with redis_client(
+            "127.0.0.1", valkey.address.port, password=valkey.address.password, timeout_seconds=30
+        ) as redis:
             positions = WatchedPositions(redis, prefix="t:", stale_seconds=600, claim_ms=60_000)
             await positions.update_positions(
                 [a_position(f"d-{number}", metres_north=number) for number in range(1, 11)]

@@ -86,7 +86,7 @@ async def test_concurrent_searches_share_a_call_and_are_counted_individually(pos
 
 async def test_no_two_orders_of_a_batch_get_the_same_driver(valkey_server: Valkey) -> None:
     address = valkey_server.address
-    async with redis_client(address.host, address.port, timeout_seconds=5) as redis:
+    async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
         await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(100)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:

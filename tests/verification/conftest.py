@@ -29,6 +29,7 @@ def environment(postgres_server: Postgres, valkey_server: Valkey, clean_database
         "DB_NAME": str(conninfo_to_dict(clean_database)["dbname"]),
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
+        "REDIS_PASSWORD": redis.password,
         "NAME_PREFIX": f"{uuid4().hex[:8]}.",
     }
 
@@ -40,7 +41,9 @@ async def world(
     settings = load(environment, dotenv=None)
     async with (
         create_pool(clean_database, size=2, wait_seconds=5) as pool,
-        redis_client(settings.redis.host, settings.redis.port, timeout_seconds=5) as redis,
+        redis_client(
+            settings.redis.host, settings.redis.port, password=settings.redis.password, timeout_seconds=5
+        ) as redis,
     ):
         world = VerifiedInstallation(settings, clean_database, pool, redis, tmp_path)
         await world.populate()

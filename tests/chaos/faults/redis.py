@@ -42,7 +42,7 @@ async def redis_away(trial: Trial) -> None:
 
 async def flush(trial: Trial) -> None:
     at = trial.world.servers.redis.address
-    async with redis_client(at.host, at.port, timeout_seconds=5) as redis:
+    async with redis_client(at.host, at.port, password=at.password, timeout_seconds=5) as redis:
         await redis.flushall()  # pyright: ignore[reportUnknownMemberType]
 
 
