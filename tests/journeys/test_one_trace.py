@@ -7,6 +7,7 @@ from collections.abc import Generator
 import psycopg
 import pytest
 
+from gofleet import __version__
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
 from tests.journeys.installation import Installation, Town
@@ -120,7 +121,8 @@ def check_logs(installation: Installation, span_ids: set[str]) -> None:
             assert line["order_id"] == ORDER_ID, line
             assert line["span_id"] in span_ids, line
             assert line["role"] == role, line
-            assert line["version"], line
+            assert line["version"] == __version__, line
+            assert "order_version" in line or not str(line["event"]).startswith("order "), line
 
 
 def check_secrets(installation: Installation, spans: list[Received]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -16,6 +18,8 @@ from loguru import logger
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.logging import EventLog, log_to, wants_json
 from gofleet.telemetry.tracing import span
+
+LOGGING = {"bind", "info", "warning", "error", "contextualize"}
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ async def test_a_frequent_line_has_the_same_content_without_loguru(log: io.Strin
     own = EventLog(__name__)
     async with exporting("test", ""):
         with span("act", order_id="o-1"):
-            facts = {"driver_id": None, "version": 2, "why": "password=hunter2", "at": "-23.550521"}
+            facts = {"driver_id": None, "order_version": 2, "why": "password=hunter2", "at": "-23.550521"}
             logger.bind(**facts).info("{}", "order DISPATCHED to -46.633308")
             own.info("order DISPATCHED to -46.633308", **facts)
 
@@ -73,6 +77,18 @@ def test_frequent_lines_are_written_from_info_on_and_by_loguru_without_a_sink() 
 
     assert [line["event"] for line in lines(stream)] == ["told"]
     assert sink.getvalue() == f"{__name__} INFO by {{loguru}} {{'order_id': 'o-1'}}\n"
+
+
+def test_no_line_has_a_field_with_a_name_of_the_context() -> None:
+    """Such a field would replace the program's version, or its role."""
+    root, found = Path(__file__).parents[2] / "gofleet", set[str]()
+    for file in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOGGING:
+                found |= {keyword.arg for keyword in node.keywords if keyword.arg}
+
+    assert {"order_version", "order_id"} <= found
+    assert found & {"role", "version"} == set()
 
 
 def test_each_line_is_written_at_once() -> None:

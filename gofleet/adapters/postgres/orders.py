@@ -231,4 +231,5 @@ def _count(order: Order) -> None:
 
 def _log(order: Order) -> None:
     """One line for each commit, so that a search for an order's id shows its history."""
-    events.info(f"order {order.status.value}", order_id=order.id, version=order.version, driver_id=order.driver_id)
+    ids = {"order_id": order.id, "driver_id": order.driver_id}
+    events.info(f"order {order.status.value}", **ids, order_version=order.version)
