@@ -71,6 +71,17 @@ async def test_the_page_refers_only_to_this_server(client: httpx.AsyncClient) ->
         assert [one for one in found if not one.startswith("http://localhost:")] == [], path  # an example's own
 
 
+async def test_the_root_leads_a_browser_to_the_page(client: httpx.AsyncClient) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+    response = await client.get("/", headers=browser)
+
+    assert (response.status_code, response.headers["location"]) == (303, DOCS)
+    for accept in ("*/*", "application/json"):
+        response = await client.get("/", headers={"Accept": accept})
+        assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
+
+
 async def test_the_policy_forbids_other_origins_and_inline_code(client: httpx.AsyncClient) -> None:
     for path in (DOCS, f"{DOCS}/page.js", f"{DOCS}/page.css"):
         response = await client.get(path)

@@ -20,7 +20,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from gofleet import __version__
 from gofleet.adapters.http.asgi import ASGIApp
 from gofleet.adapters.http.auth import PUBLIC_ROUTE, Authenticator, Caller, caller_of
-from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, protected_resource_route
+from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, get_root, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.fast_path import with_fast_path
 from gofleet.adapters.http.load_shedding import LoadShedder
@@ -136,7 +136,7 @@ def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litest
         },
     )
     return Litestar(
-        [routes, get_problem, protected_resource_route(authenticator.issuer), _health(api.operations)],
+        [routes, get_root, get_problem, protected_resource_route(authenticator.issuer), _health(api.operations)],
         request_class=StrictRequest,
         guards=[authenticator.guard],
         # LimitedBody limits the body, and lets the client finish sending so that it reads the response.

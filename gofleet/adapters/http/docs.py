@@ -68,6 +68,14 @@ def _page_route(path: str, file: str, media_type: str) -> HTTPRouteHandler:
     return page
 
 
+@get("/", include_in_schema=False, sync_to_thread=False, opt=PUBLIC_ROUTE)
+def get_root(request: Request[Any, Any, Any]) -> Response[None]:
+    """Leads a browser to the documentation page; programs get 404, as for any unknown path."""
+    if "text/html" not in request.headers.get("Accept", ""):
+        raise NotFoundException
+    return Response(None, status_code=303, headers={"Location": "/api/v1/docs"})
+
+
 DOCS_ROUTES = [_page_route(path, *file) for path, file in FILES.items()]
 
 
