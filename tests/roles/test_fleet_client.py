@@ -21,9 +21,10 @@ from grpclib import GRPCError, Status
 from grpclib.client import Channel
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.server import Server
+from h2.exceptions import StreamClosedError
 
 from gofleet.adapters.grpc.client import GrpcFleet
-from gofleet.adapters.grpc.connection import UNANSWERED_MAX
+from gofleet.adapters.grpc.connection import UNANSWERED_MAX, FleetConnection
 from gofleet.adapters.grpc.pb import FleetServiceBase, SearchDriverRequest, SearchDriverResponse
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
@@ -189,6 +190,16 @@ async def test_a_stream_to_a_hung_service_times_out(positions: WilfulPositions) 
         positions.gate.clear()
         with pytest.raises(FleetUnavailable):
             await fleet.stream_positions(batches([a_position("cai")]))
+
+
+async def test_a_message_on_a_stream_that_the_service_has_closed_is_unavailable(unused_tcp_port: int) -> None:
+    """h2's own error; seen after a pause of the whole machine in the middle of a stream."""
+    connection = FleetConnection(HOST, unused_tcp_port, 1.0)
+
+    with pytest.raises(FleetUnavailable, match="5"), connection.call("StreamPositions"):
+        raise StreamClosedError(5)
+
+    connection.close()
 
 
 async def test_a_stream_is_unavailable_when_the_service_stops(positions: WilfulPositions) -> None:

@@ -17,13 +17,14 @@ from grpclib import GRPCError, Status
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
+from h2.exceptions import H2Error
 from loguru import logger
 
 from gofleet.adapters.tls import dns_names, is_allowed
 
-NO_RESPONSE = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, AssertionError)
-"""How grpclib reports a missing response; the AssertionError is betterproto's for a call that ended without a
-message."""
+NO_RESPONSE = (TimeoutError, OSError, StreamTerminatedError, ProtocolError, H2Error, AssertionError)
+"""How grpclib reports a missing response. H2Error is h2's own, as for a message sent after the service has ended the
+stream; the AssertionError is betterproto's for a call that ended without a message."""
 CLOSED_CONNECTION_ATTRIBUTE = "_transport"
 
 
