@@ -5,33 +5,37 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gofleet import __version__
+from gofleet.cli.demo_servers import (
+    LOOPBACK,
+    AccessFiles,
+    Broker,
+    DemoServers,
+    choose_ports,
+    local_only,
+    write_access_files,
+)
 
 if TYPE_CHECKING:
     from asyncio import Event
 
     from gofleet.cli.demo_output import DemoOutput
-    from gofleet.embedded import Postgres, RabbitMQ, Server, Valkey
     from gofleet.process import Process
-    from gofleet.settings import Settings
     from gofleet.simulation.client import SimulatedClient
 
 ENDLESS_PER_MINUTE, LIMITED_PER_MINUTE = 120.0, 1200.0
 POSITIVE = Number(gt=0)
-LOOPBACK = "127.0.0.1"
 PROGRESS_SECONDS = 1.0
 DEFAULT_CENTRE = (-23.5505, -46.6333)
 """Centre of the simulated city, if no depot is set."""
-
-Broker = Literal["redis", "rabbitmq"]
 
 
 def demo_command(
@@ -73,58 +77,12 @@ class DemoOptions:
     seed: int
 
 
-@dataclass(frozen=True)
-class DemoServers:
-    """Servers to start; None = the settings name a running one. `broker` carries the events."""
-
-    postgres: Postgres | None
-    valkey: Valkey | None
-    rabbitmq: RabbitMQ | None
-    broker: Broker
-
-    @classmethod
-    def choose(cls, folder: Path, settings: Settings, broker: Broker | None) -> DemoServers:
-        """The servers that the settings do not name, with their data in `folder`."""
-        from gofleet.embedded import Postgres, RabbitMQ, Valkey
-
-        has_rabbitmq = settings.given("RABBITMQ_HOST")
-        if broker is None:
-            configured = settings.general.broker if settings.given("BROKER") else None
-            broker = configured or ("rabbitmq" if has_rabbitmq else "redis")
-        return cls(
-            postgres=None if settings.given("DB_HOST") else Postgres(folder / "postgres"),
-            valkey=None if settings.given("REDIS_HOST") else Valkey(folder / "valkey"),
-            rabbitmq=RabbitMQ(folder / "rabbitmq") if broker == "rabbitmq" and not has_rabbitmq else None,
-            broker=broker,
-        )
-
-    @property
-    def needed(self) -> list[Server[Any]]:
-        return [server for server in (self.postgres, self.valkey, self.rabbitmq) if server is not None]
-
-    def environment(self) -> dict[str, str]:
-        """Settings that connect the roles to the started servers."""
-        variables = {"BROKER": self.broker, "FLEET_HOST": LOOPBACK}
-        if self.postgres:
-            db = self.postgres.address
-            variables |= {"DB_HOST": db.host, "DB_PORT": str(db.port), "DB_USER": db.user, "DB_PASSWORD": db.password}
-            variables |= {"DB_NAME": db.database, "DB_SSLMODE": "disable"}
-        if self.valkey:
-            redis = self.valkey.address
-            variables |= {"REDIS_HOST": redis.host, "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": redis.password}
-        if self.rabbitmq:
-            rabbit = self.rabbitmq.address
-            variables |= {"RABBITMQ_HOST": rabbit.host, "AMQP_PORT": str(rabbit.port)}
-            variables |= {"RABBITMQ_USER": rabbit.user, "RABBITMQ_PASSWORD": rabbit.password}
-        return variables
-
-
 def run_demo(options: DemoOptions, *, data: Path | None, broker: Broker | None, json: bool) -> int:
     """Run the demo until it ends or is stopped; returns the exit code."""
     import asyncio
     import signal
-    import tempfile
 
+    from gofleet.cli.demo_log import LOG_FILE, RotatingLog, demo_folder
     from gofleet.cli.demo_output import JsonOutput, LiveOutput, PlainOutput
     from gofleet.settings import load
     from gofleet.telemetry.logging import log_to
@@ -132,16 +90,19 @@ def run_demo(options: DemoOptions, *, data: Path | None, broker: Broker | None, 
     # Until the roles install their handlers, SIGTERM acts like Ctrl-C: servers are stopped and data is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     output = JsonOutput() if json else LiveOutput() if sys.stdout.isatty() else PlainOutput()
-    with tempfile.TemporaryDirectory(prefix="gofleet-demo-") as temporary:
-        folder = data or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "gofleet.log").open("a", encoding="utf-8") as log:
-            log_to(log, level="INFO", json=True, context={"role": "demo", "version": __version__})
-            servers = DemoServers.choose(folder, load(), broker)
-            return asyncio.run(_run(options, servers, output, folder / "gofleet.log"))
+    settings = load()
+    ports = choose_ports(settings)  # first, because the servers take a while to start
+    with demo_folder(data) as demo, RotatingLog(demo.path / LOG_FILE) as log:
+        log_to(cast("TextIO", log), level="INFO", json=True, context={"role": "demo", "version": __version__})
+        servers = DemoServers.choose(demo.path, settings, broker)
+        code = asyncio.run(_run(options, servers, output, demo.path, local_only(settings) | ports))
+        demo.failed = code != 0
+        return code
 
 
-async def _run(options: DemoOptions, servers: DemoServers, output: DemoOutput, log: Path) -> int:
+async def _run(
+    options: DemoOptions, servers: DemoServers, output: DemoOutput, folder: Path, variables: dict[str, str]
+) -> int:
     import asyncio
 
     from gofleet import parts
@@ -153,8 +114,9 @@ async def _run(options: DemoOptions, servers: DemoServers, output: DemoOutput, l
 
     output.started([server.name for server in servers.needed])
     async with all_running(*servers.needed, on_ready=lambda server: output.step(f"{server.name} is up")):
-        given = load()
-        settings = load({**os.environ, **servers.environment(), **_local_only(given), **_free_ports(given)})
+        variables = {**servers.environment(), **variables}
+        settings = load({**os.environ, **variables})
+        access = write_access_files(folder, variables, settings)
         await asyncio.to_thread(apply_migrations, parts.conninfo(settings))
         output.step("schema is up to date")
         output.step(f"authentication is off (AUTH=off): any client that reaches {settings.web.host} has access")
@@ -162,7 +124,7 @@ async def _run(options: DemoOptions, servers: DemoServers, output: DemoOutput, l
 
         @asynccontextmanager
         async def simulation(process: Process) -> AsyncGenerator[None]:
-            async with _simulation(process, options, output, log) as client:
+            async with _simulation(process, options, output, access) as client:
                 clients.append(client)
                 yield
 
@@ -177,30 +139,33 @@ async def _run(options: DemoOptions, servers: DemoServers, output: DemoOutput, l
 
 @asynccontextmanager
 async def _simulation(
-    process: Process, options: DemoOptions, output: DemoOutput, log: Path
+    process: Process, options: DemoOptions, output: DemoOutput, access: AccessFiles
 ) -> AsyncGenerator[SimulatedClient]:
     """Simulated drivers and customers that use this process's own API and fleet over the network."""
     import httpx
 
     from gofleet import parts
     from gofleet.adapters.grpc.client import GrpcFleet
+    from gofleet.domain.errors import Unavailable
     from gofleet.domain.place import Place
     from gofleet.process import repeat
+    from gofleet.simulation.api import RetryingApi
     from gofleet.simulation.city import City
     from gofleet.simulation.client import SimulatedClient
+    from gofleet.simulation.counts import Counts, count_orders
 
     settings = process.settings
     base = f"http://{LOOPBACK}:{settings.web.port}"
     centre = parts.depot(settings) or Place(*DEFAULT_CENTRE)
+    pool, counts = await process.use(parts.postgres), Counts()
     async with (
         httpx.AsyncClient(base_url=base, timeout=10, trust_env=False) as http,
         GrpcFleet(LOOPBACK, settings.fleet.port, certificates=parts.fleet_certificates(settings)) as fleet,
     ):
         city = City(centre, options.seed, options.drivers)
-        client = SimulatedClient(city, http, fleet, options.per_minute, options.orders)
-        await client.register_drivers()
-        output.step(f"{options.drivers} drivers registered")
-        output.urls(base, settings.telemetry.metrics_port, log)
+        client = SimulatedClient(city, RetryingApi(http), fleet, options.per_minute, options.orders)
+        await _register(client, output)
+        output.urls(base, settings.telemetry.metrics_port, access)
 
         async def run(stop: Event) -> None:
             await client.run(stop)
@@ -208,30 +173,39 @@ async def _simulation(
                 process.stopping.set()
             await stop.wait()  # without --exit the servers keep running
 
+        async def count() -> None:
+            nonlocal counts
+            with suppress(Unavailable):  # the last ones are shown until PostgreSQL answers again
+                counts = await count_orders(pool)
+
         async def show_progress() -> None:
-            output.progress(client.counts())
+            output.progress(counts, client.api.retries)
 
         try:
             async with (
                 process.keeping(run),
+                process.keeping(lambda stop: repeat(count, PROGRESS_SECONDS, stop)),
                 process.keeping(lambda stop: repeat(show_progress, PROGRESS_SECONDS, stop)),
             ):
                 yield client
         finally:
-            output.summary(await client.summarize())
+            summary = await client.summarize()
+            await count()
+            output.progress(counts, client.api.retries)
+            output.summary(summary, client.api.retries)
 
 
-def _local_only(settings: Settings) -> dict[str, str]:
-    """Without authentication the servers listen only on the loopback interface, unless a host is set explicitly."""
-    names = ("WEB_SERVER_HOST", "GRPC_HOST", "METRICS_HOST")
-    hosts = {name: LOOPBACK for name in names if not settings.given(name)}
-    return {"AUTH": "off", "LIMITS": "off", **hosts}
+async def _register(client: SimulatedClient, output: DemoOutput) -> None:
+    """Register the drivers, showing progress every PROGRESS_SECONDS."""
+    import asyncio
 
+    from gofleet.waiting import cancel_and_wait, first_of
 
-def _free_ports(settings: Settings) -> dict[str, str]:
-    """Ports that are not set explicitly: the default if it is free, otherwise the next free one."""
-    from gofleet.parts import free_port
-
-    defaults = {"WEB_SERVER_PORT": settings.web.port, "GRPC_PORT": settings.fleet.port}
-    defaults["METRICS_PORT"] = settings.telemetry.metrics_port
-    return {name: str(free_port(LOOPBACK, port)) for name, port in defaults.items() if not settings.given(name)}
+    total, registering = client.city.driver_count, asyncio.create_task(client.register_drivers())
+    try:
+        while not await first_of(registering, timeout=PROGRESS_SECONDS):
+            output.registering(client.registered, total, client.api.retries)
+        await registering
+    finally:
+        await cancel_and_wait(registering)
+    output.step(f"{total} drivers registered")

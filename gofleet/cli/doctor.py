@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from gofleet.cli.api_client import within
 from gofleet.cli.errors import UNREACHABLE, printable
 from gofleet.cli.output import Cell, Json, print_json, print_table
+from gofleet.cli.params import EnvFile, settings_from
 from gofleet.cli.run import parse_roles
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def doctor_command(
     role: Annotated[str, Parameter(help="Only what these roles need, separated by commas.")] = "all",
     url: Annotated[str | None, Parameter(help="Also check the API at this URL.", env_var="GOFLEET_URL")] = None,
     seconds: Annotated[float, Parameter(help="Timeout of the checks of one server.", validator=Number(gt=0))] = 10.0,
+    env_file: EnvFile = None,
     json: Json = False,
 ) -> None:
     """Check everything that the roles need: servers, schema, queues, clocks, ports. Nothing is changed.
@@ -35,10 +37,9 @@ def doctor_command(
     import logging
 
     from gofleet.doctor import DoctorOptions, diagnose
-    from gofleet.settings import load
 
     logging.disable()  # clients log the same errors that the diagnosis reports
-    options = DoctorOptions(load(), parse_roles(role), url, seconds)
+    options = DoctorOptions(settings_from(env_file), parse_roles(role), url, seconds)
     diagnosis = asyncio.run(diagnose(options))
     if json:
         for result in diagnosis.results:

@@ -54,22 +54,32 @@ def _by_type(error: BaseException) -> CliError | None:
     from gofleet.adapters.postgres.preconditions import UnusableDatabase
     from gofleet.embedded import EmbeddedError
     from gofleet.settings import SettingsError
+    from gofleet.simulation.api import UnexpectedResponse
 
     match error:
-        case SettingsError():
-            return CliError(error.what, error.why, error.fix, INVALID_USAGE)
-        case EmbeddedError() | UnusableDatabase():
-            return CliError(error.what, error.why, error.fix)
+        case SettingsError() | EmbeddedError() | UnusableDatabase():
+            exit_code = INVALID_USAGE if isinstance(error, SettingsError) else FAILED
+            return CliError(error.what, error.why, error.fix, exit_code)
         case MigrationError():
             return CliError(
                 "the database schema does not match this program", str(error), "see `gofleet migrate --check`"
             )
+        case UnexpectedResponse():
+            fix = "this is a defect of the demo: report it with its log"
+            return CliError("the API refused a request of the simulated city", printable(error), fix)
         case NotGranted() | PostgresError():
             return _postgres_error(error)
-        case OSError() if error.filename is None:
-            return CliError("a system call failed", str(error), "free the port, or set another one")
+        case OSError():
+            return _system_error(error)
         case _:
             return None
+
+
+def _system_error(error: OSError) -> CliError:
+    if error.filename is None:
+        return CliError("a system call failed", str(error), "free the port, or set another one")
+    why = error.strerror or str(error)
+    return CliError(f"cannot use {printable(error.filename)}", why, "choose a path that you may use")
 
 
 def _postgres_error(error: Exception) -> CliError | None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from gofleet.cli.errors import INVALID_USAGE, CliError
+
 if TYPE_CHECKING:
     from cyclopts import Token
+
+    from gofleet.settings import Settings
 
 
 # The domain's own enums would take a fifth of the time that help may take; tests/cli/test_start.py compares them.
@@ -84,3 +89,16 @@ LAT_LNG = Parameter(converter=parse_lat_lng, n_tokens=1, accepts_keys=False, all
 Id = Annotated[str, Parameter(validator=validate_id)]
 Limit = Annotated[int, Parameter(help="Maximum number of items.", validator=Number(gte=1))]
 Version = Annotated[int | None, Parameter(help="Only if the current version is this one.", validator=Number(gte=1))]
+
+EnvFile = Annotated[Path | None, Parameter(help="Read the settings from this file instead of .env.")]
+
+
+def settings_from(env_file: Path | None) -> Settings:
+    """The effective settings, with `env_file` in the place of `.env`."""
+    from gofleet.settings import load
+
+    if env_file is None:
+        return load()
+    if not env_file.is_file():
+        raise CliError(f"cannot read {env_file}", "there is no such file", "pass --env-file FILE", INVALID_USAGE)
+    return load(dotenv=env_file)

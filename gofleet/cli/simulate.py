@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from gofleet.cli.api_client import DEFAULT_URL, ApiClient, Url, quote_id
-from gofleet.cli.errors import FAILED, UNREACHABLE, CliError
+from gofleet.cli.api_client import DEFAULT_URL, TIMEOUT_SECONDS, Url, auth_headers, decode_response, unreachable
 from gofleet.cli.output import Json, JsonObject, print_json
 from gofleet.cli.params import LAT_LNG, LatLng
 
 if TYPE_CHECKING:
-    from gofleet.simulation.city import SimulatedDriver
+    from gofleet.simulation.api import RetryingApi
+    from gofleet.simulation.city import City, SimulatedDriver
 
 BATCH_MAX = 500
 """Positions in one request, the limit of the API."""
 COUNTS = ("applied", "older", "refused")
 POSITIVE = Number(gt=0)
+FIRST_ANSWER_SECONDS = 10.0
+"""How long an API that has not answered yet is waited for: it may not exist."""
+LAST_ANSWER_SECONDS = 10.0
+"""How long after the end of the simulation an unavailable API is waited for."""
+CATCH_UP_SECONDS = 2.0
+"""Updates that are later than this, after an outage, are left out."""
 
 
 def simulate_drivers_command(
@@ -38,61 +44,95 @@ def simulate_drivers_command(
 ) -> None:
     """Register drivers (driver-001, ...) and send their random movements, so that orders find drivers.
 
-    A rejected batch is counted, the next one is sent, and the command fails at the end. Ctrl-C ends it early.
+    Requests are repeated while the API is unavailable, and counted. A rejected one ends the command. Ctrl-C ends it
+    early.
     """
+    import asyncio
+
+    import httpx
+
     from gofleet.domain.place import Place
+    from gofleet.simulation.api import UnexpectedResponse
     from gofleet.simulation.city import City
 
     city = City(Place(around.lat, around.lng), seed, count, radius_km)
-    with ApiClient(url) as client:
-        _register(client, list(city.drivers.values()), json=json)
-        updates = PositionUpdates(client)
-        start = time.monotonic()
-        for number in range(max(1, round(seconds / every))):
-            time.sleep(max(0.0, start + number * every - time.monotonic()))
-            updates.send(city.advance(time.monotonic()))
-            _print_progress(updates, time.monotonic() - start, json=json)
-    _finish(updates, json=json)
+    try:
+        asyncio.run(_simulate(city, url, seconds, every, json=json))
+    except UnexpectedResponse as error:
+        decode_response(url, error.response)  # raises, with the problem and its fix
+        raise
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise unreachable(url, error) from error
 
 
 class PositionUpdates:
     """Sends positions and counts the API's results."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self.sent = self.batches = 0
+    def __init__(self, api: RetryingApi, url: str) -> None:
+        self.sent = 0
         self.counts: Counter[str] = Counter()
-        self.errors: list[CliError] = []
-        self.last_failed = False
-        self._client = client
+        self._api, self._url = api, url
 
-    def send(self, drivers: Sequence[SimulatedDriver]) -> None:
+    async def send(self, drivers: Sequence[SimulatedDriver]) -> None:
         for batch in _batches(drivers):
-            self.batches += 1
+            response = await self._api.request("POST", "/drivers/positions", body={"positions": batch})
+            body = decode_response(self._url, response)
             self.sent += len(batch)
-            try:
-                body = self._client.request("POST", "/drivers/positions", body={"positions": batch})
-            except CliError as error:
-                self.errors.append(error)
-                self.last_failed = True
-                continue
-            self.last_failed = False
             self.counts.update({name: int(body.get(name, 0)) for name in COUNTS})
 
     def as_dict(self) -> JsonObject:
-        return {
-            "sent": self.sent,
-            **{name: self.counts[name] for name in COUNTS},
-            "failed_batches": len(self.errors),
-        }
+        counts = {name: self.counts[name] for name in COUNTS}
+        return {"sent": self.sent, **counts, "retried": self._api.retries.counts.total()}
 
 
-def _register(client: ApiClient, drivers: Sequence[SimulatedDriver], *, json: bool) -> None:
-    for driver in drivers:
-        client.request("PUT", f"/drivers/{quote_id(driver.id)}", body={"name": driver.name})
+async def _simulate(city: City, url: str, seconds: float, every: float, *, json: bool) -> None:
+    import asyncio
+
+    import httpx
+
+    from gofleet.simulation.api import RetryingApi
+
+    async with httpx.AsyncClient(
+        base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, headers=auth_headers(url)
+    ) as http:
+        api = RetryingApi(http)
+        await _register(city, api, url, json=json)
+        updates, start = PositionUpdates(api, url), time.monotonic()
+        try:
+            async with asyncio.timeout(seconds + LAST_ANSWER_SECONDS):
+                for number in range(max(1, round(seconds / every))):
+                    late = time.monotonic() - start - number * every
+                    if late > CATCH_UP_SECONDS:
+                        continue
+                    await asyncio.sleep(max(-late, 0))
+                    await updates.send(city.advance(time.monotonic()))
+                    _print_progress(updates, time.monotonic() - start, json=json)
+        except TimeoutError as error:
+            raise _unavailable(url, api) from error
+        finally:
+            _print_end(updates, json=json)
+
+
+async def _register(city: City, api: RetryingApi, url: str, *, json: bool) -> None:
+    import asyncio
+
+    from gofleet.simulation.api import register_drivers
+
+    drivers = list(city.drivers.values())
+    try:
+        async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+            await register_drivers(api, drivers[:1])
+    except TimeoutError as error:
+        raise _unavailable(url, api) from error
+    await register_drivers(api, drivers[1:])
     if json:
         print_json({"event": "registered", "drivers": len(drivers)})
     else:
         print(f"{len(drivers)} drivers registered")
+
+
+def _unavailable(url: str, api: RetryingApi) -> Exception:
+    return unreachable(url, TimeoutError(f"requests repeated: {api.retries}"))
 
 
 def _batches(drivers: Sequence[SimulatedDriver]) -> Iterator[list[JsonObject]]:
@@ -107,18 +147,12 @@ def _print_progress(updates: PositionUpdates, elapsed: float, *, json: bool) -> 
         return
     # A terminal shows one line that is overwritten, a pipe one line per round.
     end, begin = ("", "\r\x1b[K") if sys.stdout.isatty() else ("\n", "")
-    counts = "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in updates.as_dict().items())
+    counts = "  ".join(f"{name} {count}" for name, count in updates.as_dict().items())
     print(f"{begin}{elapsed:5.0f} s  {counts}", end=end, flush=True)
 
 
-def _finish(updates: PositionUpdates, *, json: bool) -> None:
+def _print_end(updates: PositionUpdates, *, json: bool) -> None:
     if json:
         print_json({"event": "ended", **updates.as_dict()})
     elif sys.stdout.isatty():
         print()
-    if not updates.errors:
-        return
-    last = updates.errors[-1]
-    exit_code = UNREACHABLE if updates.last_failed and last.exit_code == UNREACHABLE else FAILED
-    what = f"{len(updates.errors)} of {updates.batches} batches failed"
-    raise CliError(what, f"{last.what}: {last.why}", last.fix, exit_code)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from gofleet.cli.errors import CliError
 from gofleet.cli.output import Cell, print_json, print_table
+from gofleet.cli.params import EnvFile, settings_from
 
 if TYPE_CHECKING:
     from gofleet.verification import InvariantResult, Report
@@ -28,6 +29,7 @@ def verify_command(
         bool, Parameter(help="The broker lost messages: effects of that loss are not violations.")
     ] = False,
     live: Annotated[bool, Parameter(help="Orders are in flight: skip checks that hold only at rest.")] = False,
+    env_file: EnvFile = None,
     json: Annotated[bool, Parameter(help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Check the invariants I1 to I18 against PostgreSQL, the broker and Redis. Nothing is changed.
@@ -37,12 +39,11 @@ def verify_command(
     import asyncio
     import logging
 
-    from gofleet.settings import load
     from gofleet.verification import Inputs, verify
 
     inputs = Inputs(ledger=ledger, tap=tap, management=management, broker_lost_data=broker_lost_data, live=live)
     logging.disable()  # clients log the same errors that the report contains
-    report = asyncio.run(verify(load(), inputs))
+    report = asyncio.run(verify(settings_from(env_file), inputs))
     if json:
         print_json(report.as_dict())
     else:

@@ -10,7 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of orders; times in milliseconds from created to dispatched, by the database's clock."""
+    """Counts of orders; times in milliseconds from created to dispatched, by the database's clock.
+
+    `unknown` are the orders that the API did not show in time.
+    """
 
     created: int
     waiting: int
@@ -18,6 +21,7 @@ class Summary:
     by_hand: int
     delivered: int
     lost: int
+    unknown: int
     p50_ms: float | None
     p95_ms: float | None
     seconds: float
@@ -41,7 +45,7 @@ class OrderOutcome:
 
 
 def summarize_orders(
-    accepted: Sequence[str], outcomes: dict[str, OrderOutcome], seconds: float, *, final: bool
+    accepted: Sequence[str], outcomes: dict[str, OrderOutcome], seconds: float, *, final: bool, unknown: int = 0
 ) -> Summary:
     """Summarize the accepted orders.
 
@@ -56,7 +60,8 @@ def summarize_orders(
         dispatched=len(waits),
         by_hand=statuses["MANUAL_DISPATCH"],
         delivered=statuses["DELIVERED"],
-        lost=len(accepted) - len(known) + (statuses["PENDING"] if final else 0),
+        lost=len(accepted) - len(known) - unknown + (statuses["PENDING"] if final else 0),
+        unknown=unknown,
         p50_ms=_percentile(waits, 0.50),
         p95_ms=_percentile(waits, 0.95),
         seconds=round(seconds, 1),

@@ -27,11 +27,14 @@ class ReceivedRequest:
 
 @dataclass
 class StubServer:
-    """`answers` maps method and path to status and JSON body. An item of `streams` has the chunks of one connection, or
-    the status of an error response."""
+    """`answers` maps method and path to status and JSON body; `failures` come first, one for each request. An item of
+    `streams` has the chunks of one connection, or the status of an error response."""
 
     url: str = ""
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict[tuple[str, str], tuple[int, Any]])
+    failures: dict[tuple[str, str], list[tuple[int, Any]]] = field(
+        default_factory=dict[tuple[str, str], list[tuple[int, Any]]]
+    )
     streams: list[Sequence[bytes] | int] = field(default_factory=list[Sequence[bytes] | int])
     requests: list[ReceivedRequest] = field(default_factory=list[ReceivedRequest])
     closing: threading.Event = field(default_factory=threading.Event)
@@ -70,7 +73,9 @@ def running_stub_server() -> Generator[StubServer]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             body = json.loads(raw) if raw else None
             stub.requests.append(ReceivedRequest(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body))
-            if (self.command, parts.path) in stub.answers:
+            if failures := stub.failures.get((self.command, parts.path)):
+                self._respond(*failures.pop(0))
+            elif (self.command, parts.path) in stub.answers:
                 self._respond(*stub.answers[self.command, parts.path])
             elif parts.path == STREAM:
                 self._stream(stub.streams.pop(0) if stub.streams else [PREAMBLE, KEEP_OPEN])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.cli.program import line_labels
 from tests.cli.session import CliSession
 from tests.cli.stub_server import StubServer, problem
@@ -69,7 +71,7 @@ async def test_simulated_drivers_are_the_same_for_the_same_seed(cli: CliSession,
     first = [request.body["positions"] for request in stub.requests_to("/drivers/positions")]
     assert [line["event"] for line in cli.json_lines()] == ["registered", "moved", "moved", "moved", "ended"]
     assert cli.json_lines()[-1] == {
-        "event": "ended", "sent": 9, "applied": 9, "older": 0, "refused": 0, "failed_batches": 0
+        "event": "ended", "sent": 9, "applied": 9, "older": 0, "refused": 0, "retried": 0
     }  # fmt: skip
     assert len(first) == 3
     assert first[0] != first[1]
@@ -89,14 +91,33 @@ async def test_simulated_positions_are_sent_in_batches_up_to_the_limit(cli: CliS
     assert sizes == [500, 1]
 
 
-async def test_rejected_batches_make_the_simulation_fail(cli: CliSession, stub: StubServer) -> None:
+async def test_a_rejected_batch_ends_the_simulation(cli: CliSession, stub: StubServer) -> None:
+    accept_all(stub, 2)
+    stub.respond("POST", "/drivers/positions", problem(422, "invalid", "Invalid", "no such place"), 422)
+
+    assert await simulate(cli, stub, "--count", "2", "--json") == 1
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+    assert "no such place" in cli.stderr
+    assert len(stub.requests_to("/drivers/positions")) == 1
+
+
+async def test_the_simulation_lives_through_an_outage(cli: CliSession, stub: StubServer) -> None:
     accept_all(stub, 2)
     away = problem(503, "fleet-unavailable", "Fleet unavailable", "try again later")
-    stub.respond("POST", "/drivers/positions", away, 503)
+    stub.failures["POST", "/api/v1/drivers/positions"] = [(503, away)] * 2
+    stub.failures["PUT", "/api/v1/drivers/driver-002"] = [(503, away)]
 
-    assert await simulate(cli, stub, "--count", "2", "--json") == 3
+    assert await simulate(cli, stub, "--count", "2", "--json") == 0
+    ended = cli.json_lines()[-1]
+    assert (ended["retried"], ended["applied"]) == (3, ended["sent"])
+    positions = stub.requests_to("/drivers/positions")
+    assert positions[0].body == positions[1].body == positions[2].body
+
+
+async def test_an_api_that_never_answered_is_unreachable(cli: CliSession, tmp_path: Path) -> None:
+    words = ["drivers", "simulate", "--around", "-23.55,-46.63", "--url", "http://127.0.0.1:1"]
+
+    assert await cli.run(*words) == 3
     assert line_labels(cli.stderr) == ["error", "why", "fix"]
-    assert "3 of 3 batches failed" in cli.stderr
-    assert cli.json_lines()[-1]["failed_batches"] == 3
-    stub.respond("POST", "/drivers/positions", problem(422, "invalid", "Invalid", "no"), 422)
-    assert await simulate(cli, stub, "--count", "2", "--json") == 1
+    assert "requests repeated" in cli.stderr
+    assert await cli.run(*words[:-1], "nonsense") == 3
