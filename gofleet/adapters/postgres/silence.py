@@ -29,10 +29,11 @@ class Silence:
         self._probing: asyncio.Task[None] | None = None
         self._answering = asyncio.Event()
         self._answering.set()
+        self._closed = False
 
     def begin(self) -> None:
         """Called when a statement was not answered in time."""
-        if self.is_over:
+        if self.is_over and not self._closed:
             self._answering.clear()
             logger.warning("PostgreSQL does not answer: waiting until it answers a write")
             self._probing = asyncio.create_task(self._probe_until_answered())
@@ -52,6 +53,8 @@ class Silence:
             self.check()
 
     async def close(self) -> None:
+        """End the probing; a later silence is not noticed."""
+        self._closed = True
         if self._probing is not None:
             await cancel_and_wait(self._probing)
 

@@ -23,7 +23,7 @@ DEFAULT_USER = "user default on ~* &* +@all"
 SCRIPTS = {
     "api": ("take_tokens",),
     "worker": ("lease_acquire", "lease_finish", "lease_release", "lease_take_over"),
-    "fleet": ("claim_nearest", "free", "holdings", "look", "move", "occupy", "register", "settle"),
+    "fleet": ("claim_nearest", "free", "holdings", "look", "move", "occupy", "register", "settle", "travel"),
     "streams": ("stream_claim", "stream_give_back", "stream_keep", "stream_move_due", "stream_postpone"),
 }
 """Role -> the scripts `lua/<name>.lua` that it runs; `streams` are those of the consumers of streams."""
