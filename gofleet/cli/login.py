@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from gofleet.cli.errors import FAILED, INVALID_USAGE, UNREACHABLE, CliError, pri
 from gofleet.cli.output import JsonObject
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import httpx
 
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
@@ -48,6 +51,12 @@ def login_command(
     audience: Annotated[
         str | None, Parameter(help="Resource indicator of the API (RFC 8707), if the issuer requires it.")
     ] = None,
+    issuer_host: Annotated[
+        str, Parameter(help="Hosts besides the issuer's own, comma-separated, to which credentials may be sent.")
+    ] = "",
+    ca: Annotated[
+        str | None, Parameter(help="PEM file of the only authority of the issuer's certificate.", env_var="AUTH_CA")
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Get an access token from the issuer that the API at --url trusts, and store it for the other commands.
@@ -57,21 +66,26 @@ def login_command(
     """
     import httpx
 
+    if not _is_private(url):
+        why = "it does not use https, so its answer could name another issuer"
+        raise CliError(f"{url} is not secure", why, "use the API's https address", INVALID_USAGE)
     with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as http:
         issuer = _issuer(http, url)
-        if not _is_private(issuer):
-            why = f"{printable(issuer)} does not use https, so credentials could be intercepted"
-            raise CliError(f"{url} names an issuer that is not secure", why, "use the issuer's https address")
+    if not _is_private(issuer):
+        why = f"{printable(issuer)} does not use https, so credentials could be intercepted"
+        raise CliError(f"{url} names an issuer that is not secure", why, "use the issuer's https address")
+    hosts = frozenset(host.strip().lower() for host in issuer_host.split(",") if host.strip())
+    with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False, verify=_authorities(ca)) as http:
         metadata = _request(http, "GET", issuer.rstrip("/") + ISSUER_METADATA)
         if metadata.get("issuer") != issuer:
             raise _unexpected(issuer, f"its metadata names the issuer {printable(metadata.get('issuer'))}")
         form = {"client_id": client_id, "scope": scope} | ({"resource": audience} if audience else {})
         if client_secret is None:
-            tokens = _device_login(http, metadata, form)
+            tokens = _device_login(http, _Endpoints(metadata, issuer, hosts), form)
         else:
             form["scope"] = " ".join(word for word in scope.split() if word != "openid")
             form |= {"grant_type": "client_credentials", "client_secret": client_secret}
-            tokens = _request(http, "POST", _endpoint(metadata, "token_endpoint"), form)
+            tokens = _request(http, "POST", _Endpoints(metadata, issuer, hosts).url("token_endpoint"), form)
     if not isinstance(token := tokens.get("access_token"), str):
         raise _unexpected(issuer, "its response has no access token")
     seconds = _seconds(tokens, "expires_in", 60)
@@ -102,8 +116,41 @@ def _is_private(issuer: str) -> bool:
     )
 
 
-def _device_login(http: httpx.Client, metadata: JsonObject, form: dict[str, str]) -> JsonObject:
-    device = _request(http, "POST", _endpoint(metadata, "device_authorization_endpoint"), form)
+def _authorities(ca: str | None) -> SSLContext | bool:
+    """Which authorities verify the issuer's certificate: that of the file, or the public ones."""
+    from gofleet.adapters.tls import client_tls_context
+
+    try:
+        return client_tls_context(ca) if ca else True
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CliError(f"{ca} is no authority", why, "pass a PEM file as --ca or AUTH_CA", INVALID_USAGE) from error
+
+
+@dataclass(frozen=True)
+class _Endpoints:
+    """Endpoints in the issuer's metadata, to which credentials are sent: at its own address or at one of `hosts`."""
+
+    metadata: JsonObject
+    issuer: str
+    hosts: frozenset[str]
+
+    def url(self, name: str) -> str:
+        from gofleet.adapters.oidc.issuer import is_at_issuer
+
+        url = self.metadata.get(name)
+        if not isinstance(url, str):
+            why = f"its metadata has no {name}"
+            raise CliError("the issuer does not support this grant", why, "try to log in with --client-secret", FAILED)
+        if not is_at_issuer(url, self.issuer, self.hosts):
+            why = f"its {name} is {printable(url)}, so credentials would be sent to another host, or unencrypted"
+            fix = "pass --issuer-host HOST if that https host belongs to the issuer"
+            raise CliError(f"the metadata of {printable(self.issuer)} lead elsewhere", why, fix, FAILED)
+        return url
+
+
+def _device_login(http: httpx.Client, endpoints: _Endpoints, form: dict[str, str]) -> JsonObject:
+    device = _request(http, "POST", endpoints.url("device_authorization_endpoint"), form)
     address = device.get("verification_uri_complete") or device.get("verification_uri")
     print(f"open {printable(address)} and check that it shows {printable(device.get('user_code'))}", flush=True)
     interval = max(_seconds(device, "interval", INTERVAL_SECONDS), INTERVAL_MIN_SECONDS)
@@ -115,7 +162,7 @@ def _device_login(http: httpx.Client, metadata: JsonObject, form: dict[str, str]
     }
     while time.monotonic() < deadline:
         time.sleep(interval)
-        response = _request(http, "POST", _endpoint(metadata, "token_endpoint"), poll, return_errors=True)
+        response = _request(http, "POST", endpoints.url("token_endpoint"), poll, return_errors=True)
         match response.get("error"):
             case None:
                 return response
@@ -131,13 +178,6 @@ def _device_login(http: httpx.Client, metadata: JsonObject, form: dict[str, str]
 def _seconds(body: JsonObject, name: str, default: float) -> float:
     value = body.get(name)
     return float(value) if isinstance(value, int | float) else default
-
-
-def _endpoint(metadata: JsonObject, name: str) -> str:
-    if not isinstance(metadata.get(name), str):
-        why = f"its metadata has no {name}"
-        raise CliError("the issuer does not support this grant", why, "try to log in with --client-secret", FAILED)
-    return str(metadata[name])
 
 
 def _request(

@@ -14,6 +14,7 @@ from gofleet.adapters.oidc.issuer import Issuer
 from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.adapters.redis.buckets import RedisBuckets
+from gofleet.adapters.tls import client_tls_context
 from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from gofleet.process import Process
 from gofleet.settings.auth import AuthSettings
@@ -53,7 +54,13 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
         logger.log(level, "AUTH=off: every request is anonymous and unrestricted")
         yield None
         return
-    issuer = Issuer(auth.issuer, keys_url=auth.keys_url, timeout_seconds=auth.timeout_seconds)
+    issuer = Issuer(
+        auth.issuer,
+        keys_url=auth.keys_url,
+        key_hosts=auth.trusted_key_hosts,
+        timeout_seconds=auth.timeout_seconds,
+        tls=client_tls_context(auth.authority) if auth.authority else None,
+    )
     policy = RefreshPolicy(
         auth.keys_seconds,
         auth.keys_pause_seconds,

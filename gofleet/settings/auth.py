@@ -44,6 +44,16 @@ class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
     keys_url: Annotated[str, about("URL of the issuer's key set (JWKS); empty = from its metadata.")] = field(
         name="AUTH_KEYS_URL"
     )
+    key_hosts: Annotated[
+        str,
+        about(
+            "Hosts, comma-separated, from which the issuer's metadata may lead to its keys, besides its own address;"
+            " `HOST` or `HOST:PORT`."
+        ),
+    ] = field(name="AUTH_KEY_HOSTS")
+    authority: Annotated[
+        str, about("PEM file of the only authority of the issuer's certificate; empty = the public authorities.")
+    ] = field(name="AUTH_CA")
     role_claims: Annotated[
         str,
         about(
@@ -107,6 +117,10 @@ class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
     @property
     def audiences(self) -> frozenset[str]:
         return frozenset(_listed(self.audience))
+
+    @property
+    def trusted_key_hosts(self) -> frozenset[str]:
+        return frozenset(host.lower() for host in _listed(self.key_hosts))
 
     @property
     def access_claims(self) -> tuple[tuple[str, str | None], ...]:

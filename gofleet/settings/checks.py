@@ -6,11 +6,12 @@ import ssl
 from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gofleet.settings.group import SettingsError
 from gofleet.settings.groups import Settings
 
-AUTHORITIES = ("GRPC_TLS_CA", "DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA")
+AUTHORITIES = ("AUTH_CA", "GRPC_TLS_CA", "DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "REDIS_TLS_CA")
 SYSTEM = "system"
 """For libpq: the authorities that the system trusts."""
 KNOWN_PASSWORDS = frozenset(
@@ -103,6 +104,7 @@ def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError
 def _files(settings: Settings) -> Iterator[SettingsError]:
     fleet, postgres = settings.fleet, settings.postgres
     named = {
+        "AUTH_CA": settings.auth.authority,
         "GRPC_TLS_CA": fleet.tls_authority,
         "GRPC_TLS_CERT": fleet.tls_certificate,
         "GRPC_TLS_KEY": fleet.tls_key,
@@ -139,9 +141,11 @@ def _authentication(settings: Settings, production: bool) -> Iterator[SettingsEr
     if not auth.issuer:
         fix = "set it to your OpenID provider, or set AUTH=off to allow every request"
         yield SettingsError("AUTH_ISSUER is missing", f"{source}, so no token could be accepted", fix)
-    elif production and not auth.issuer.startswith("https://"):
-        why = f"{auth.issuer!r} is not https: its keys could be replaced on the way"
-        yield SettingsError("AUTH_ISSUER is wrong", why, "in production the issuer must have an https address")
+    addresses = {"AUTH_ISSUER": auth.issuer, "AUTH_KEYS_URL": auth.keys_url}
+    for name, address in addresses.items() if production else ():
+        if address and not is_https(address):
+            why = f"{address!r} is not https: the issuer's keys could be replaced on the way"
+            yield SettingsError(f"{name} is wrong", why, "in production it must be an https address")
     needed = {
         "AUTH_AUDIENCE": (auth.audiences, "tokens for other services are refused"),
         "AUTH_AUDIENCE_CLAIM": (auth.audience_claim, "tokens for other services are refused"),
@@ -152,6 +156,11 @@ def _authentication(settings: Settings, production: bool) -> Iterator[SettingsEr
     for name, (value, why) in needed.items():
         if not value:
             yield SettingsError(f"{name} is missing", f"{source}, and {why}", "set it")
+
+
+def is_https(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from gofleet.adapters.oidc.issuer import KEYS_MAX, RESPONSE_BYTES_MAX, Issuer, load_public_key
+from gofleet.adapters.oidc.issuer import KEYS_MAX, RESPONSE_BYTES_MAX, Issuer, is_at_issuer, load_public_key
+from gofleet.adapters.tls import client_tls_context
 from gofleet.domain.errors import Unavailable
+from gofleet.embedded.certificates import Authority
 from tests.auth.mint import CURVE, FIRST, encoded, published
 from tests.auth.provider import METADATA, Page, Provider, a_provider
 
@@ -83,15 +87,81 @@ async def test_keys_of_an_https_issuer_are_not_read_over_http() -> None:
             return json.dumps(document).encode()
 
     issuer = OverHttp("https://login.example.com")
-    with pytest.raises(Unavailable, match="unencrypted"):
+    with pytest.raises(Unavailable, match="AUTH_KEY_HOSTS"):
         await issuer.keys()
     await issuer.close()
 
 
-async def test_the_number_of_keys_is_bounded(provider: Provider) -> None:
-    many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(KEYS_MAX + 5)]
+async def test_all_keys_are_read_or_none(provider: Provider) -> None:
+    many = [{**published(CURVE)["keys"][0], "kid": f"key-{number}"} for number in range(KEYS_MAX)]
+    others = [{"kty": "oct", "kid": f"other-{number}", "k": "AA"} for number in range(KEYS_MAX)]
+    provider.pages["/keys"] = Page(200, json.dumps({"keys": others + many}).encode())
+    assert sorted(await _keys(provider.url)) == sorted(key["kid"] for key in many)
+    many.append({**many[0], "kid": "one-more"})
     provider.pages["/keys"] = Page(200, json.dumps({"keys": many}).encode())
-    assert len(await _keys(provider.url)) == KEYS_MAX
+    with pytest.raises(Unavailable, match="101 usable keys"):
+        await _keys(provider.url)
+
+
+HTTPS = "https://login.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        (f"{HTTPS}/keys", True),
+        ("https://LOGIN.example.com:443/keys", True),
+        ("https://keys.example.com/keys", True),
+        ("https://keys.example.com:8443/keys", False),
+        ("https://other.example.com:8443/keys", True),
+        ("https://other.example.com/keys", False),
+        ("http://login.example.com/keys", False),
+        ("http://keys.example.com/keys", False),
+        ("https://login.example.com:8443/keys", False),
+        ("https://login.example.com.evil.example/keys", False),
+        ("https://login.example.com@evil.example/keys", False),
+        ("https://evil@login.example.com/keys", False),
+        ("https://evil.example/login.example.com", False),
+        ("file:///etc/keys", False),
+        ("//login.example.com/keys", False),
+        ("https://login.example.com:x/keys", False),
+        ("https://[/keys", False),
+        ("", False),
+    ],
+)
+def test_metadata_lead_to_the_issuer_or_a_listed_host_only(url: str, trusted: bool) -> None:
+    assert is_at_issuer(url, f"{HTTPS}/realms/gofleet", {"keys.example.com", "other.example.com:8443"}) == trusted
+
+
+async def test_keys_at_another_host_are_not_fetched(provider: Provider) -> None:
+    async with a_provider() as other:
+        other.publish(published(FIRST))
+        provider.publish(published(FIRST), jwks_uri=f"{other.url}/keys")
+        with pytest.raises(Unavailable, match="AUTH_KEY_HOSTS"):
+            await _keys(provider.url)
+        assert other.requests == []
+
+
+async def test_a_private_authority_is_trusted_when_it_is_named(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write_certificate(tmp_path / "authority.pem")
+    authority.issue(["127.0.0.1"], tmp_path / "server.pem", tmp_path / "server.key")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = json.dumps(published(FIRST)).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server) as listening:
+        url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/keys"
+        named = client_tls_context(str(tmp_path / "authority.pem"))
+        assert await _keys("https://login.example.com", keys_url=url, tls=named) == ["first"]
+        with pytest.raises(Unavailable, match="certificate"):
+            await _keys("https://login.example.com", keys_url=url)
 
 
 def _public(key: RSAKey | ECKey, **changed: object) -> dict[str, Any]:

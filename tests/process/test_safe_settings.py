@@ -76,6 +76,17 @@ def test_production_requires_an_https_issuer() -> None:
     assert wrong({"AUTH": "oidc"} | insecure) == []
 
 
+@pytest.mark.parametrize("url", ["http://keycloak:8080/keys", "HTTP://login.example.com", "https:///keys", "keys"])
+def test_production_fetches_keys_by_https_only(url: str) -> None:
+    assert wrong(PRODUCTION | ISSUER | {"AUTH_KEYS_URL": url}) == ["AUTH_KEYS_URL is wrong"]
+    assert wrong({"AUTH": "oidc"} | ISSUER | {"AUTH_KEYS_URL": url}) == []
+
+
+def test_the_issuers_authority_is_a_readable_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="AUTH_CA is wrong"):
+        load({"AUTH_CA": str(tmp_path / "none.pem")}, dotenv=None)
+
+
 @pytest.mark.parametrize(
     "name", ["AUTH_AUDIENCE", "AUTH_AUDIENCE_CLAIM", "AUTH_SUBJECT_CLAIM", "AUTH_ROLE_CLAIMS", "AUTH_SCOPE_CLAIMS"]
 )

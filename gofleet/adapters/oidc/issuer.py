@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
+from ssl import SSLContext
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -17,9 +19,10 @@ from gofleet.adapters.oidc.keys import ISSUER, Key
 from gofleet.domain.errors import Unavailable
 
 METADATA_PATH = "/.well-known/openid-configuration"
-RESPONSE_BYTES_MAX = 65_536
-KEYS_MAX = 20
+RESPONSE_BYTES_MAX = 262_144
+KEYS_MAX = 100
 RSA_BITS_MIN = 2048
+HTTP_PORT, HTTPS_PORT = 80, 443
 CURVE = "P-256"
 """The curve of ES256, the only elliptic-curve algorithm that is accepted."""
 
@@ -36,15 +39,27 @@ class _KeySet(msgspec.Struct):
 
 
 class Issuer:
-    """The provider whose issuer identifier is `url`. With `keys_url` its metadata is not fetched. All requests for the
-    keys together take at most `timeout_seconds`."""
+    """The provider whose issuer identifier is `url`. With `keys_url` its metadata is not fetched; that may only lead to
+    keys at the issuer's own address, or at `key_hosts` (`HOST` or `HOST:PORT`). All requests for the keys together take
+    at most `timeout_seconds`. `tls` verifies the servers' certificates, by default with the public authorities."""
 
-    def __init__(self, url: str, *, keys_url: str = "", timeout_seconds: float = 3.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        keys_url: str = "",
+        key_hosts: Collection[str] = (),
+        timeout_seconds: float = 3.0,
+        tls: SSLContext | None = None,
+    ) -> None:
         self._url = url
         self._keys_url = keys_url
+        self._key_hosts = key_hosts
         self._timeout_seconds = timeout_seconds
         # No redirects, and no proxy from the environment: keys come from the configured place only.
-        self._http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, trust_env=False)
+        self._http = httpx.AsyncClient(
+            timeout=timeout_seconds, follow_redirects=False, trust_env=False, verify=tls or True
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -57,9 +72,11 @@ class Issuer:
         except TimeoutError as error:
             raise Unavailable(ISSUER, f"its keys did not arrive within {self._timeout_seconds:g} s") from error
         keys: dict[str, Key] = {}
-        for raw in key_set.keys[:KEYS_MAX]:
+        for raw in key_set.keys:
             if key := load_public_key(raw):
                 keys.setdefault(str(raw["kid"]), key)
+        if len(keys) > KEYS_MAX:
+            raise Unavailable(ISSUER, f"it publishes {len(keys)} usable keys, more than {KEYS_MAX}")
         if not keys:
             raise Unavailable(ISSUER, "it publishes no usable key")
         return keys
@@ -68,8 +85,9 @@ class Issuer:
         metadata = _decode(await self._get(self._url.rstrip("/") + METADATA_PATH), _Metadata)
         if metadata.issuer != self._url:
             raise Unavailable(ISSUER, f"it calls itself {metadata.issuer!r}, not {self._url!r} (AUTH_ISSUER)")
-        if self._url.startswith("https:") and not metadata.jwks_uri.startswith("https:"):
-            raise Unavailable(ISSUER, f"its keys would be fetched unencrypted from {metadata.jwks_uri}")
+        if not is_at_issuer(metadata.jwks_uri, self._url, self._key_hosts):
+            why = f"its keys are at {metadata.jwks_uri}, which is neither its own address nor in AUTH_KEY_HOSTS"
+            raise Unavailable(ISSUER, why)
         return metadata.jwks_uri
 
     async def _get(self, url: str) -> bytes:
@@ -85,6 +103,26 @@ class Issuer:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unavailable(ISSUER, f"{url}: {str(error) or type(error).__name__}") from error
         return body
+
+
+def is_at_issuer(url: str, issuer: str, hosts: Collection[str] = ()) -> bool:
+    """Whether `url` has the issuer's own scheme, host and port, or leads by https to one of `hosts` (`HOST` or
+    `HOST:PORT`). An issuer's metadata must not lead elsewhere: the keys are trusted, and secrets are sent."""
+    origin = _origin(url)
+    if origin is None or origin == _origin(issuer):
+        return origin is not None
+    scheme, host, port = origin
+    return scheme == "https" and (f"{host}:{port}" in hosts or (port == HTTPS_PORT and host in hosts))
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port; None if it is no http address, or has a user name."""
+    try:
+        address = urlsplit(url)
+        port = address.port or {"http": HTTP_PORT, "https": HTTPS_PORT}[address.scheme]
+    except (ValueError, KeyError):
+        return None
+    return None if not address.hostname or "@" in address.netloc else (address.scheme, address.hostname, port)
 
 
 def load_public_key(raw: Mapping[str, Any]) -> Key | None:
