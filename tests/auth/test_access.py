@@ -169,6 +169,22 @@ async def test_a_timeline_shows_roles_instead_of_names(client: httpx.AsyncClient
     assert full.json()["items"][-1]["actor"] == "dispatcher:dispatcher-d"
 
 
+async def test_a_driver_sees_no_other_driver_of_an_order(client: httpx.AsyncClient) -> None:
+    await client.post(f"/api/v1/orders/{OTHER}/deliver", headers=bearing("driver-y"))
+    await client.post(f"/api/v1/orders/{ORDER}/redispatch", headers=bearing("dispatcher-d"))
+    body = {"driver_id": "driver-y"}
+    version = {"If-Match": (await client.get(f"/api/v1/orders/{ORDER}", headers=bearing("admin-m"))).headers["etag"]}
+    again = await client.post(f"/api/v1/orders/{ORDER}/dispatch", json=body, headers=bearing("dispatcher-d") | version)
+    assert again.status_code == 200, again.text
+
+    async def drivers(name: str) -> list[str | None]:
+        answer = await client.get(f"/api/v1/orders/{ORDER}/events", headers=bearing(name))
+        return [event["driver_id"] for event in answer.json()["items"]]
+
+    assert await drivers("driver-y") == [None, None, None, "driver-y"]
+    assert await drivers("customer-a") == await drivers("admin-m") == [None, "driver-x", None, "driver-y"]
+
+
 async def _followed(client: httpx.AsyncClient, name: str, act: Callable[[], Any], count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     async with client.stream("GET", "/api/v1/orders/stream", headers=bearing(name)) as answer:

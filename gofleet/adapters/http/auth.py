@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from litestar.params import SkipValidation
 from gofleet.adapters.http.asgi import Scope
 from gofleet.adapters.http.rate_limit import STAFF, RateLimits
 from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied, Unauthenticated
+from gofleet.domain.history import HistoryEntry
 from gofleet.domain.order import Owner
 from gofleet.domain.principal import ANONYMOUS, Principal, Role
 from gofleet.domain.principal import Scope as TokenScope
@@ -108,9 +109,14 @@ class Caller:
         if self.owner is not None:
             raise PermissionDenied(f"{what} includes records of other owners")
 
-    def displayed_actor(self, actor: str) -> str:
-        """`actor` as this caller may see it: restricted callers see the role of other actors without the name."""
-        return actor if self.owner is None or actor == self.actor else actor.partition(":")[0]
+    def displayed(self, entry: HistoryEntry) -> HistoryEntry:
+        """`entry` as this caller may see it: restricted callers see the role of other actors without the name, and a
+        driver sees no other driver of an order, before or after."""
+        if self.owner is None:
+            return entry
+        actor = entry.actor if entry.actor == self.actor else entry.actor.partition(":")[0]
+        is_hidden = self.owner.driver_id is not None and entry.driver_id != self.owner.driver_id
+        return replace(entry, actor=actor, driver_id=None if is_hidden else entry.driver_id)
 
 
 CallerDependency = NamedDependency[SkipValidation[Caller]]

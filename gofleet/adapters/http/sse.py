@@ -200,9 +200,7 @@ class EventStreams:
             if not page.entries:
                 await write(format_keep_alive(resume_token(cursor)))
                 continue
-            views = [
-                (EventView.of(entry, caller.displayed_actor), resume_token(entry.cursor)) for entry in page.entries
-            ]
+            views = [(EventView.of(caller.displayed(entry)), resume_token(entry.cursor)) for entry in page.entries]
             await write(b"".join(format_event(view.kind, _encoder.encode(view), id) for view, id in views))
 
     async def _send_positions(self, box: BoundingBox, write: Write) -> None:

@@ -67,7 +67,7 @@ async def get_order_events(
     if caller.owner is not None:
         await get_visible_order(orders, order_id, caller)
     entries = await history.of(order_id, EVENTS_MAX)
-    return Timeline(items=[EventView.of(entry, caller.displayed_actor) for entry in entries])
+    return Timeline(items=[EventView.of(caller.displayed(entry)) for entry in entries])
 
 
 @get(

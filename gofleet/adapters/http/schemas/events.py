@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -34,7 +33,10 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     kind: Annotated[ChangeKind, described("Event type.", "orders.dispatched")] = msgspec.field(name="type")
     status: Annotated[Status, described("Status of the order after the transition.", "DISPATCHED")]
     driver_id: Annotated[
-        DriverId | None, described("Driver of the order after the transition, or the last one if it has ended.")
+        DriverId | None,
+        described(
+            "Driver of the order after the transition, or the last one if it has ended. Drivers see only themselves."
+        ),
     ]
     reason: Annotated[Reason | None, described("Reason for the escalation to manual dispatch, if it was one.", None)]
     actor: Annotated[
@@ -50,10 +52,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: Annotated[str | None, described("Id of the trace of the transition.", "4bf92f3577b34da6a3ce929d0e0e4736")]
 
     @classmethod
-    def of(cls, entry: HistoryEntry, displayed_actor: Callable[[str], str]) -> EventView:
-        """The entry, its actor as `displayed_actor` shows it."""
-        view = msgspec.convert(entry, cls, from_attributes=True)
-        return msgspec.structs.replace(view, actor=displayed_actor(entry.actor))
+    def of(cls, entry: HistoryEntry) -> EventView:
+        return msgspec.convert(entry, cls, from_attributes=True)
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
