@@ -139,6 +139,9 @@ class EventStream:
         for chunk in response.iter_bytes():
             for event in parser.feed(chunk):
                 self._last_id = parser.last_id
+                if event.type == "reset":
+                    print("the server does not know the last event; some may be missing", file=sys.stderr)
+                    continue
                 yield [_event_data(event)]
             if parser.retry_ms is not None:
                 self._initial_delay = max(parser.retry_ms, 1) / 1000

@@ -14,7 +14,7 @@ from typing import Any, cast
 import schemathesis
 
 from gofleet.adapters.http.pagination import parse_driver_cursor, parse_order_cursor, parse_row_cursor
-from gofleet.domain.driver import FUTURE_TOLERANCE
+from gofleet.domain.driver import FUTURE_TOLERANCE, driver_name
 from gofleet.domain.errors import Invalid
 from gofleet.domain.values import AMOUNT_MAX
 
@@ -115,7 +115,7 @@ def _possible(value: Json) -> bool:
     price, tax, name = value.get("price"), value.get("tax"), value.get("name")
     if isinstance(price, int | float) and isinstance(tax, int | float) and price + tax > AMOUNT_MAX:
         return False
-    if isinstance(name, str) and name.strip() and not name.isprintable():
+    if isinstance(name, str) and name.strip() and not _reads(name, lambda text: driver_name("name", text)):
         return False
     # JSON Schema takes 3.0 for an integer, which our strict reading of numbers does not.
     if any(isinstance(one, float) and one.is_integer() and field.endswith("_count") for field, one in value.items()):

@@ -273,6 +273,26 @@ async def test_refuses_a_body_of_a_request_that_has_none(
     assert world.orders.rows["o-1"].status is Status.PENDING
 
 
+@pytest.mark.parametrize("path", ["orders", "drivers/ana", "drivers/positions", "parked/replay"])
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "GZIP"])
+async def test_refuses_a_compressed_body(client: httpx.AsyncClient, world: World, path: str, coding: str) -> None:
+    method = "PUT" if path == "drivers/ana" else "POST"
+
+    response = await client.request(
+        method, f"/api/v1/{path}", content=order(), headers={**JSON, "Content-Encoding": coding}
+    )
+
+    problem = await rejected(response, world)
+    assert (problem["status"], problem["type"]) == (415, "/problems/unsupported-media-type")
+    assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_accepts_the_coding_identity(client: httpx.AsyncClient) -> None:
+    response = await client.post(ORDERS, content=order(), headers={**JSON, "Content-Encoding": "Identity"})
+
+    assert response.status_code == 201
+
+
 async def test_accepts_an_empty_body(client: httpx.AsyncClient, world: World) -> None:
     await world.orders.add(an_order("o-1"))
 

@@ -100,5 +100,20 @@ async def test_accepts_a_leap_second(client: httpx.AsyncClient, time: str) -> No
     assert (await client.get(ORDERS, params={"created_after": time})).status_code == 200
 
 
+async def test_head_answers_as_get_without_a_body(client: httpx.AsyncClient, world: World) -> None:
+    await client.post(ORDERS, json={"id": "o-1", "price": 1, "tax": 0})
+    for path in ("orders/o-1", "orders", "orders/none", "orders?x=1", "slo", "drivers", "docs", "openapi.json", "nope"):
+        shown, head = await client.get(f"{PREFIX}/{path}"), await client.head(f"{PREFIX}/{path}")
+
+        assert (head.status_code, head.content) == (shown.status_code, b""), path
+        for name in ("content-type", "content-length", "etag"):
+            if not (name == "content-length" and shown.is_error):  # the request id's length may differ
+                assert head.headers.get(name) == shown.headers.get(name), (path, name)
+    cached = await client.head(f"{ORDERS}/o-1", headers={"If-None-Match": '"1-gzip"'})
+    assert cached.status_code == 304
+    refused = await client.head(f"{ORDERS}/o-1/cancel")
+    assert (refused.status_code, world.orders.rows["o-1"].version) == (405, 1)
+
+
 async def test_options_describes_a_path_whatever_the_query(client: httpx.AsyncClient) -> None:
     assert (await client.options(f"{ORDERS}?limit=5&x=1")).status_code == 204

@@ -165,10 +165,6 @@ async def test_a_resumed_stream_reads_the_history_in_pages_and_continues_live(
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ({"last_event_id": "nonsense"}, "last_event_id"),
-        ({"last_event_id": "é"}, "last_event_id"),
-        ({"last_event_id": "QDEuMQ" * 30}, "last_event_id"),
-        ({"last_event_id": "QDk5OTk5OTk5OS4x"}, "last_event_id"),  # well-formed, but of another history
         ({"order_id": "o 1"}, "order_id"),
         ({"type": "orders.lost"}, "type"),
         ({"bbox": "1,2,3"}, "bbox"),
@@ -186,10 +182,34 @@ async def test_rejects_a_stream_with_invalid_parameters(
     assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
 
 
-async def test_rejects_a_stream_with_an_invalid_last_event_id_header(client: httpx.AsyncClient) -> None:
-    answer = await client.get(STREAM, headers={"Last-Event-ID": "nonsense"})
+@pytest.mark.parametrize("last_id", ["nonsense", "a b", "QDEuMQ" * 30, "QDk5OTk5OTk5OS4x", "-", "0"])
+@pytest.mark.parametrize("way", ["header", "query"])
+async def test_an_unknown_last_event_id_resets_the_stream(
+    client: httpx.AsyncClient, world: World, last_id: str, way: str
+) -> None:
+    """QDk5OTk5OTk5OS4x is well-formed, but of another history."""
+    await make_transitions(world, "before")
+    query = {"last_event_id": last_id} if way == "query" else {}
 
-    assert [fault["parameter"] for fault in answer.json()["errors"]] == ["last_event_id"]
+    async with listening_to(
+        client, last_id=last_id if way == "header" else None, type="orders.created", **query
+    ) as stream:
+        assert stream.answer.status_code == 200
+        assert await stream.event() == ("reset", {})
+        resumed_from = stream.last_id
+        await make_transitions(world, "o-1")
+        assert await stream.summaries(1) == ["o-1 created"]
+    async with listening_to(client, last_id=resumed_from) as stream:
+        assert await stream.summaries(1) == ["o-1 created"]  # the id of the opening is known
+
+
+async def test_a_head_request_of_a_stream_ends_at_once(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(5):
+        answer = await client.head(STREAM)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    await eventually(lambda: open_streams() == 0)
 
 
 async def test_rejects_stream_as_an_order_id(client: httpx.AsyncClient, world: World) -> None:

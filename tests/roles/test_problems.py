@@ -148,10 +148,10 @@ async def test_the_type_of_a_problem_is_the_url_of_its_explanation(
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/api/v1/orders", "GET, OPTIONS, POST"),
-        ("/api/v1/orders/o-1", "GET, OPTIONS"),
+        ("/api/v1/orders", "GET, HEAD, OPTIONS, POST"),
+        ("/api/v1/orders/o-1", "GET, HEAD, OPTIONS"),
         ("/api/v1/orders/o-1/cancel", "OPTIONS, POST"),
-        ("/api/v1/drivers/ana", "GET, OPTIONS, PUT"),
+        ("/api/v1/drivers/ana", "GET, HEAD, OPTIONS, PUT"),
     ],
 )
 async def test_options_returns_all_methods_of_a_path(client: httpx.AsyncClient, path: str, methods: str) -> None:
@@ -174,7 +174,7 @@ async def test_options_returns_all_methods_of_a_path(client: httpx.AsyncClient, 
         ("POST", "/health", ProblemType.METHOD_NOT_ALLOWED),
         ("PATCH", "/api/v1/orders/o-1", ProblemType.METHOD_NOT_ALLOWED),
         ("BREW", "/api/v1/orders", ProblemType.METHOD_NOT_ALLOWED),
-        ("HEAD", "/api/v1/orders", ProblemType.METHOD_NOT_ALLOWED),
+        ("HEAD", "/api/v1/orders/o-1/cancel", ProblemType.METHOD_NOT_ALLOWED),
         ("POST", "/problems/invalid", ProblemType.METHOD_NOT_ALLOWED),
     ],
 )

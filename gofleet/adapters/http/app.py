@@ -201,6 +201,8 @@ def options_routes(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandle
     for handler in handlers:
         for path in handler.paths:
             allowed[path] |= {str(method) for method in handler.http_methods}
+            if HttpMethod.GET in handler.http_methods:
+                allowed[path].add(HttpMethod.HEAD.value)  # the middleware passes it as GET
     return [_options(path, ", ".join(sorted(methods))) for path, methods in sorted(allowed.items())]
 
 

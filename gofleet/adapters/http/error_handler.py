@@ -66,13 +66,18 @@ def problem_headers(error: Exception) -> dict[str, str]:
     """The headers that accompany the problem."""
     match error:
         case HTTPException():
-            return dict(error.headers or {})
+            # The middleware passes HEAD as GET.
+            headers = (error.headers or {}).items()
+            return {
+                name: f"{value}, HEAD" if name.lower() == "allow" and "GET" in value else value
+                for name, value in headers
+            }
         case Unauthenticated() | PermissionDenied():
             return {"WWW-Authenticate": challenge} if (challenge := _challenge(error)) else {}
         case VersionMismatch():
             return {"ETag": etag_of(error.version)} if error.version else {}
         case RequestError(retry_after_seconds=None):
-            return {"Connection": "close"} if error.closes_connection else {}
+            return {**error.headers, **({"Connection": "close"} if error.closes_connection else {})}
         case Unavailable() | RateLimitExceeded() | RequestError():
             return {"Retry-After": str(max(1, ceil(error.retry_after_seconds or 0)))}
         case _:

@@ -3,6 +3,9 @@
 An order's ETag is its version in quotes, such as `"3"`. A driver's is `"3/order-7"` while the driver holds that order:
 the representation changes with it although the record does not. If-Match compares only the version in it, because a
 client changes the record and not the order.
+
+Proxies that compress a response mark its tag: nginx and Cloudflare as weak (`W/"3"`), Apache and Jetty with a suffix
+(`"3-gzip"`). Such a tag is still the version that we gave, and counts as it in If-Match and If-None-Match.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from gofleet.usecases.transitions import Versions
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")
-_VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
-_DRIVER_VERSION = re.compile(r'"([1-9][0-9]{0,9})(?:/[^"]*)?"')
+_CODING = r"(?:(?:--?|;)(?:gzip|br|zstd|deflate))?"
+_VERSION = re.compile(rf'(?:W/)?"([1-9][0-9]{{0,9}}){_CODING}"')
+_DRIVER_VERSION = re.compile(rf'(?:W/)?"([1-9][0-9]{{0,9}})(?:/[^"]*|{_CODING})"')
+_CODED = re.compile(rf'"(.*?){_CODING}"')
 
 
 class MalformedTag(RequestError):
@@ -48,13 +53,14 @@ def driver_etag_of(driver: Driver) -> str:
 def matches(if_none_match: str, tag: str) -> bool:
     """Whether If-None-Match names `tag` (RFC 9110, section 13.1.2): the comparison is weak, `*` is any version."""
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return tag in tags or "*" in tags
+    return tag in tags | {_CODED.sub(r'"\1"', coded) for coded in tags} or "*" in tags
 
 
 def parse_if_match(if_match: str | None) -> Versions:
     """The versions that If-Match allows; None = any, without the header or with `*`. Raises `MalformedTag`.
 
-    The comparison is strong (RFC 9110, section 13.1.1), so a weak tag, like an unknown one, allows no version.
+    An unknown tag allows no version. A weak tag is compared too, in deviation from RFC 9110, section 13.1.1: our tag is
+    a version of the record, not of the bytes that a proxy sent.
     """
     return _versions(if_match, _VERSION)
 

@@ -144,6 +144,7 @@ def _is_create(scope: Scope) -> bool:
         _is_plain_post(scope)
         and scope["path"] == CREATE_ROUTE
         and header(scope, b"content-type") == JSON
+        and header(scope, b"content-encoding") is None
         and (header(scope, b"content-length") or "0") != "0"
     )
 

@@ -41,7 +41,8 @@ DriverId = Annotated[
 Name = Annotated[
     str,
     Meta(
-        description="Display name: 1 to 100 printable characters, not all of them spaces.",
+        description="Display name: 1 to 100 characters, not all of them spaces, stored in Unicode's form NFC. Joiners"
+        " are accepted, other control and format characters are not.",
         examples=["Maria"],
         extra_json_schema={"minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": "[^\\s]"},
         extra={CHECK: driver_name},

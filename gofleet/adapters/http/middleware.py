@@ -109,7 +109,7 @@ class RequestMiddleware:
             await self._shed(scope, send, limit, request_id)
             return
         scope.setdefault("state", {})["request_id"] = request_id
-        response = _ResponseSender(send, request_id, scope["state"])
+        response = _ResponseSender(send, request_id, scope["state"], without_body=scope["method"] == "HEAD")
         if limit is None:
             await self._handle(scope, receive, response)
             return
@@ -138,7 +138,11 @@ class RequestMiddleware:
                 check_host(scope, self._allowed_hosts)
                 if not scope["path"]:
                     raise NotFoundException
-                await self._app(scope, body, response)
+                if scope["method"] == "HEAD":
+                    scope["method"], receive = "GET", _until_body_ends(body)
+                else:
+                    receive = body
+                await self._app(scope, receive, response)
             except asyncio.CancelledError:
                 if not response.started:
                     await response.fail(Unavailable("this server", "it is stopping"))
@@ -160,18 +164,20 @@ class RequestMiddleware:
 
 
 class _ResponseSender:
-    """An ASGI `send` that adds the common headers and records the status, 500 until a response starts.
+    """An ASGI `send` that adds the common headers and records the status, 500 until a response starts. `without_body`
+    drops the body, for HEAD.
 
     `slot` is released when an event stream starts, because the number of streams has its own limit.
     `stream_started_at` is the time at which an event stream started: the client waits only until then.
     """
 
-    def __init__(self, send: Send, request_id: str, state: Mapping[str, Any]) -> None:
+    def __init__(self, send: Send, request_id: str, state: Mapping[str, Any], *, without_body: bool) -> None:
         self.status = 500
         self._send = send
         self._state = state
         self._request_id = request_id
         self.started = False
+        self._without_body = without_body
         self.slot: Slot | None = None
         self.stream_started_at: float | None = None
 
@@ -187,7 +193,11 @@ class _ResponseSender:
             message["headers"] = [*message.get("headers", ()), request_id, NOSNIFF]
             if rate_limit_status := self._state.get(RATE_LIMIT_STATUS):
                 message["headers"] += rate_limit_headers(rate_limit_status)
-        await self._send(message)
+            await self._send(message)
+        elif not self._without_body:
+            await self._send(message)
+        elif not message.get("more_body", False):
+            await self._send({**message, "body": b""})
 
     async def fail(self, error: Exception) -> None:
         """Respond with a problem; re-raise `error` if a response has started, so that the server closes the
@@ -223,6 +233,21 @@ def _describe(current: Span, method: str, route: str, status: int) -> None:
 
 def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else "OTHER"
+
+
+def _until_body_ends(receive: Receive) -> Receive:
+    """`receive` for a HEAD request, after whose body the client counts as gone: that ends a response without end."""
+    ended = False
+
+    async def message() -> Message:
+        nonlocal ended
+        if ended:
+            return {"type": "http.disconnect"}
+        received = await receive()
+        ended = not received.get("more_body", False)
+        return received
+
+    return message
 
 
 def _do_nothing() -> None:

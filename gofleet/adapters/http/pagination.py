@@ -101,14 +101,14 @@ def resume_token(cursor: HistoryCursor) -> str:
     return _encode(f"@{cursor.txid}.{cursor.id}")
 
 
-def parse_resume_token(token: str) -> HistoryCursor:
-    """The cursor in a `resume_token`; raises `InvalidParameter`."""
+def parse_resume_token(token: str) -> HistoryCursor | None:
+    """The cursor in a `resume_token`; None for any other text."""
     try:
         text = urlsafe_b64decode(token[:RESUME_TOKEN_CHARS_MAX] + "=" * (-len(token) % 4)).decode("ascii")
     except ValueError:
         text = ""
     if len(token) > RESUME_TOKEN_CHARS_MAX or not (match := _HISTORY_CURSOR.fullmatch(text)):
-        raise InvalidParameter("last_event_id", "is not one that we gave")
+        return None
     return HistoryCursor(int(match[1]), int(match[2]))
 
 

@@ -5,6 +5,7 @@ The module imports no framework, so that the command line can use it too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar
 
@@ -166,6 +167,8 @@ class RequestError(Exception):
     """
 
     code: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Headers of the response."""
     closes_connection: ClassVar[bool] = False
     retry_after_seconds: float | None = None
 

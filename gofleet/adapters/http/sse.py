@@ -117,7 +117,7 @@ class StreamingResponse(ASGIResponse):
             except SlowClient:
                 logger.warning("stream closed: the client does not read")
             except UnknownCursor:
-                pass  # the database was replaced; a client that reconnects with its last id receives an error
+                pass  # the database was replaced; a client that reconnects with its last id receives `reset`
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -171,9 +171,11 @@ class EventStreams:
         criteria: HistoryFilter,
         box: BoundingBox | None,
         caller: Caller = ANONYMOUS_CALLER,
+        *,
+        reset: bool = False,
     ) -> StreamingResponse:
-        """A stream of the entries after `cursor` and of the positions in `box`, as `caller` may see them. Raises
-        `TooManyStreams`, `RateLimitExceeded`."""
+        """A stream of the entries after `cursor` and of the positions in `box`, as `caller` may see them; `reset` tells
+        the client first that it may have missed entries. Raises `TooManyStreams`, `RateLimitExceeded`."""
         limits = self._limits
         if self._open >= limits.streams_max:
             raise TooManyStreams(limits.streams_max, limits.keep_alive_seconds)
@@ -186,7 +188,7 @@ class EventStreams:
         if caller.recheck is not None:
             producers.append(partial(self._end_with_permission, caller.recheck))
         return StreamingResponse(
-            format_opening(resume_token(cursor)),
+            format_opening(resume_token(cursor)) + (format_event("reset", b"{}") if reset else b""),
             producers,
             opened=self._counted(owner),
             stopping=self._stopping,

@@ -7,9 +7,10 @@ last value of a duplicate key counts, as in nearly every JSON parser.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 from litestar import Request
@@ -53,6 +54,16 @@ class UnsupportedMediaType(RequestError):
         super().__init__(f"got {media_type}" if media_type else "the Content-Type is missing")
 
 
+class UnsupportedContentEncoding(RequestError):
+    """The body is compressed."""
+
+    code = "unsupported-media-type"
+    headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}  # RFC 9110, 15.5.16
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"the Content-Encoding is {coding}; send the body without compression")
+
+
 class StrictRequest(Request[Any, Any, Any]):
     """A request whose body is decoded to the type that its handler declares.
 
@@ -69,6 +80,9 @@ class StrictRequest(Request[Any, Any, Any]):
         media_type = self.content_type[0].strip().lower()
         if media_type != "application/json":
             raise UnsupportedMediaType(media_type[:ECHO_CHARS_MAX])
+        codings = ",".join(self.headers.getall("content-encoding", [])).lower()
+        if {coding.strip() for coding in codings.split(",")} - {"", "identity"}:
+            raise UnsupportedContentEncoding(codings[:ECHO_CHARS_MAX])
         field = self.route_handler.parsed_data_field
         return decode_body(await self.body(), field.annotation if field else Any)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from litestar import get
@@ -9,7 +10,6 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
 
 from gofleet.adapters.http.auth import CallerDependency
-from gofleet.adapters.http.faults import InvalidParameter
 from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
@@ -47,8 +47,9 @@ STREAM_OPENED = {
         media_type=MEDIA_TYPE,
         description="Server-sent events without end. `event:` is the event type, `data:` an object with this schema,"
         " `id:` the point from which to resume. With `bbox` also `driver.moved` without an `id:`, whose data are"
-        " `driver_id`, `lat`, `lng`, `recorded_at` and `free`. Comments keep the connection alive. The stream ends with"
-        " the token of the request; resume it with the next token.",
+        " `driver_id`, `lat`, `lng`, `recorded_at` and `free`. A first event `reset`, with an empty object, says that"
+        " `Last-Event-ID` is unknown and events may have been missed. Comments keep the connection alive. The stream"
+        " ends with the token of the request; resume it with the next token.",
     )
 }
 
@@ -100,25 +101,26 @@ async def get_order_stream(
 ) -> StreamingResponse:
     """Each transition of all orders, or of one order, once it is committed and exactly once. A client that reconnects
     sends the last `id:` that it received as `Last-Event-ID`, as browsers do by themselves, and misses no event. Without
-    it the stream starts now.
+    it the stream starts now, and so it does after an unknown one, with a first event `reset`: read the orders again.
     """
     criteria = HistoryFilter(order_id and parse_identifier("order_id", order_id), frozenset(type or ()), caller.owner)
     box = None if bbox is None else parse_bbox(bbox)
     if box is not None:
         caller.check_full_access("a map of drivers")
-    cursor = await _start(history, last_event_id_header or last_event_id)
-    return streams.response(cursor, criteria, box, caller)
+    cursor, known = await _start(history, last_event_id_header or last_event_id)
+    return streams.response(cursor, criteria, box, caller, reset=not known)
 
 
 EVENT_ROUTES = (get_order_events, get_order_stream)
 
 
-async def _start(history: History, token: str | None) -> HistoryCursor:
+async def _start(history: History, token: str | None) -> tuple[HistoryCursor, bool]:
+    """Where the stream starts, and whether `token` is known: it may be of another database, or of one that lost its end
+    since. An error would end the reconnecting of browsers for good."""
     if not token:  # browsers send an empty header before the first `id:`
-        return await history.now()
-    cursor = parse_resume_token(token)
-    try:
-        await history.after(cursor, HistoryFilter(), 1)
-    except UnknownCursor as error:
-        raise InvalidParameter("last_event_id", "is of another history, or of one that lost its end since") from error
-    return cursor
+        return await history.now(), True
+    if (cursor := parse_resume_token(token)) is not None:
+        with suppress(UnknownCursor):
+            await history.after(cursor, HistoryFilter(), 1)
+            return cursor, True
+    return await history.now(), False
