@@ -15,16 +15,18 @@ from psycopg.conninfo import make_conninfo
 
 from gofleet.adapters.postgres.notify import CHANNEL, listen
 from gofleet.adapters.postgres.orders import PostgresOrders
-from gofleet.adapters.postgres.pool import Pool, check_postgres_writes, create_pool
+from gofleet.adapters.postgres.pool import Pool, acquire, check_postgres_writes, create_pool
 from gofleet.domain.errors import OrderNotFound, Unavailable
 from gofleet.waiting import sleep_unless
 from tests.chaos.proxy import Edge, an_edge
+from tests.logs import logged
 from tests.makers import an_order
 from tests.ports.standby import Pair, a_pair, execute
 from tests.waiting import eventually
 
-POOL_SIZE = 8
+POOL_SIZE = 20
 WRITERS = 4
+ANSWER_SECONDS = 1.0
 BACK_SECONDS = 2.0
 
 
@@ -56,7 +58,7 @@ class Load:
 @asynccontextmanager
 async def under_load(pair: Pair, edge: Edge) -> AsyncGenerator[Load]:
     address = make_conninfo(pair.database, host="127.0.0.1", port=edge.port)
-    async with create_pool(address, size=POOL_SIZE, wait_seconds=1, answer_seconds=1) as pool:
+    async with create_pool(address, size=POOL_SIZE, wait_seconds=1, answer_seconds=ANSWER_SECONDS) as pool:
         load, stop = Load(pool), asyncio.Event()
         writers = [asyncio.create_task(load.run(number, stop)) for number in range(WRITERS)]
         try:
@@ -133,3 +135,29 @@ async def test_listening_begins_again_after_the_address_has_moved() -> None:
         await eventually(is_notified)
         stop.set()
         await listening
+
+
+async def test_no_connection_to_a_hung_server_is_used_again_once_another_answers() -> None:
+    """Each of them would cost the next caller another wait for an answer."""
+    async with (
+        a_pair() as pair,
+        an_edge("primary", lambda: [pair.primary.address.port]) as hung,
+        an_edge("postgres", lambda: [target]) as edge,
+    ):
+        target = hung.port
+        async with under_load(pair, edge) as load:
+            await asyncio.gather(*(_occupy(load.pool) for _ in range(POOL_SIZE)))
+            hung.silence()
+            await pair.promote()
+            with logged() as lines:
+                target, added, moved_at = pair.standby.address.port, load.added, time.monotonic()
+                await eventually(lambda: load.added > added + 100)
+                assert time.monotonic() - moved_at < ANSWER_SECONDS + BACK_SECONDS
+                await asyncio.gather(*(_occupy(load.pool) for _ in range(POOL_SIZE)))
+            assert sum("does not answer" in line for line in lines) == 1
+
+
+async def _occupy(pool: Pool) -> None:
+    """Use a connection for so long that others are opened."""
+    async with acquire(pool) as connection:
+        await connection.execute("select pg_sleep(0.2)")

@@ -93,7 +93,7 @@ class Connection(AsyncConnection[TupleRow]):
 
     def _shut_down(self) -> None:
         if self.silence is not None:
-            self.silence.begin()
+            self.silence.begin(self.opened_at)
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)  # the pending `wait` then fails as on a lost connection
 
@@ -199,7 +199,7 @@ def create_pool(conninfo: str, *, size: int, wait_seconds: float, answer_seconds
         async with connection, asyncio.timeout(answer_seconds):  # psycopg then cancels the statement
             await connection.execute(PROBE)
 
-    silence = Silence(probe)
+    silence = Silence(probe, lambda: pool.drain())  # noqa: PLW0108  it is assigned below
     pool = Pool(
         conninfo,
         connection_class=Connection,
