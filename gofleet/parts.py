@@ -81,7 +81,7 @@ def key_prefix(settings: Settings) -> str:
 def rules(settings: Settings) -> ChainSettings:
     worker = settings.worker
     return ChainSettings(
-        retry=RetryRules(worker.max_attempts, settings.broker.tiers),
+        retry=RetryRules(worker.max_attempts, settings.broker.tiers, settings.broker.delivery_limit),
         limits=WaitLimits(worker.patience_seconds, worker.t_max_seconds),
         deadline_seconds=worker.deadline_seconds,
         hold_seconds=worker.outage_hold_seconds,

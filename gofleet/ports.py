@@ -226,17 +226,21 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Lease:
-    """Result of acquiring a lease; `seconds_left` is the remaining time of a BUSY one."""
+    """Result of acquiring a lease: the remaining time of a BUSY one, and what is stored there now."""
 
     state: LeaseState
     seconds_left: float = 0.0
+    value: str = ""
 
 
 class Leases(Protocol):
     """Leases on events being handled. They only save work: losing all of them at any time is harmless."""
 
     async def acquire(self, key: str, token: str) -> Lease: ...  # Unavailable; extends a lease of the same token
-    async def take_over(self, key: str, token: str) -> None: ...  # replaces any present lease or mark
+    async def take_over(self, key: str, token: str, seen: Lease) -> bool:
+        """Replace a lease or mark; False, changing nothing, if it is no longer the one that was `seen`."""
+        ...
+
     async def finish(self, key: str, token: str) -> None: ...  # own lease -> done mark
     async def release(self, key: str, token: str) -> None: ...  # deletes the own lease
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 RETRY_AFTER_ERROR = Retry(5, counted=True)
 """The outcome of a handler that raised; its guards should have handled the error."""
+GIVE_BACK = Retry(0)
+"""The outcome of a message that must not be in flight beside a suspect. A nack would count as a lost consumer before
+RabbitMQ 4.3."""
+CAUTIOUS_SECONDS = 2.0
+"""How long after a suspect only one message at a time is accepted: others, which were in flight in the same lost
+consumers, follow it."""
 
 
 class IncomingMessage(Protocol):
@@ -30,9 +37,18 @@ class IncomingMessage(Protocol):
 
 
 class Dispatcher:
-    """Calls `handler` with each accepted message, at most `concurrency` at once, and settles the message."""
+    """Calls `handler` with each accepted message, at most `concurrency` at once, and settles the message.
+
+    A suspect, which may kill its consumer, is handled alone: `pause` stops the deliveries, and other messages are given
+    back or finished first, so that they are not in flight when it does. The consumer accepts no more than `capacity`.
+    """
 
     def __init__(self, handler: Handler, concurrency: int) -> None:
+        self.pause: Callable[[], Awaitable[None]] = _no_pause
+        self.suspected = asyncio.Event()
+        self._suspect: IncomingMessage | None = None
+        self._is_alone = False
+        self._cautious_until = 0.0
         self._handler = handler
         self._concurrency = concurrency
         self._waiting: deque[IncomingMessage] = deque()
@@ -49,27 +65,44 @@ class Dispatcher:
         """Take a message; nack it when finishing."""
         if self._finishing:
             self._start(self._settle(message, None))
+        elif self._suspect is not None:
+            self._start(self._settle(message, GIVE_BACK))
+        elif message.delivery.is_suspect:
+            self._suspect = message
+            self._settle_waiting(GIVE_BACK)
+            self.suspected.set()
+            self._start(self._handle_alone(message))
         else:
             self._waiting.append(message)
             self._start_waiting()
 
-    async def fewer_than(self, count: int) -> None:
-        """Return once fewer than `count` messages are in flight."""
-        while len(self) >= count:
+    @property
+    def is_cautious(self) -> bool:
+        """Whether suspects are in flight, or were until recently."""
+        return self._suspect is not None or time.monotonic() < self._cautious_until
+
+    def capacity(self, prefetch: int) -> int:
+        """How many more messages may be in flight: of `prefetch`, or of one while cautious."""
+        return (1 if self.is_cautious else prefetch) - len(self)
+
+    async def has_capacity(self, prefetch: int) -> None:
+        """Return once another message may be in flight."""
+        while self.capacity(prefetch) <= 0:
             self._left.clear()
             await self._left.wait()
 
     def drop_waiting(self) -> None:
         """Drop the messages that no handler has started: their connection is lost, so the broker redelivers them."""
         self._waiting.clear()
+        if not self._is_alone:
+            self._suspect = None
         self._left.set()
 
     async def finish(self, grace_seconds: float) -> None:
         """Nack the messages that no handler has started and wait for the others, at most `grace_seconds`; then cancel
         them."""
         self._finishing = True
-        while self._waiting:
-            self._start(self._settle(self._waiting.popleft(), None))
+        self._settle_waiting(None)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_seconds)
         if late := set(self._tasks):
@@ -90,6 +123,32 @@ class Dispatcher:
             self._handling -= 1
             self._start_waiting()  # before settling, which may have to wait for an unavailable broker
         await self._settle(message, outcome)
+
+    async def _handle_alone(self, suspect: IncomingMessage) -> None:
+        """Handle it once no other message is in flight, unless its connection is lost before."""
+        try:
+            await self._when_alone(suspect)
+            if self._suspect is suspect:
+                self._is_alone = True
+                self._handling += 1
+                await self._handle(suspect)
+        finally:
+            if self._suspect is suspect:
+                self._suspect, self._is_alone = None, False
+            self._cautious_until = time.monotonic() + CAUTIOUS_SECONDS
+
+    async def _when_alone(self, suspect: IncomingMessage) -> None:
+        own = asyncio.current_task()
+        try:
+            await self.pause()
+        except Exception as error:
+            _log(suspect.delivery).warning("cannot pause the deliveries: {!r}", error)
+        while others := self._tasks - {own}:
+            await asyncio.wait(others)
+
+    def _settle_waiting(self, outcome: Outcome | None) -> None:
+        while self._waiting:
+            self._start(self._settle(self._waiting.popleft(), outcome))
 
     async def _outcome(self, delivery: Delivery) -> Outcome:
         try:
@@ -136,6 +195,10 @@ class Dispatcher:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._left.set()
+
+
+async def _no_pause() -> None:
+    """For consumers that accept no more than `capacity`."""
 
 
 def decode_headers(headers: Mapping[str, object]) -> dict[str, str]:

@@ -16,6 +16,9 @@ AGGREGATE_ID = "x-aggregate-id"
 SEQUENCE = "x-sequence"
 ATTEMPT = "x-attempt"
 """Our own attempt counter; the counters of brokers differ between products and versions."""
+CRASHES = "x-crashes"
+"""How many consumers were lost while they had the message. Adapters add the broker's own count to the header of earlier
+copies, and set it when a message is received: the broker counts the deliveries of one copy only."""
 TRACEPARENT = "traceparent"
 
 DISPATCH_QUEUE = "orders.created"
@@ -45,6 +48,9 @@ def parking_queue(queue: str) -> str:
 def home_queue(queue: str) -> str:
     """Name of the work queue: `queue` itself, or the one that the parking queue `queue` belongs to."""
     return queue.removesuffix(PARKING)
+
+
+SUSPECT_CRASHES = 2
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,17 @@ class Delivery:
     @property
     def attempt(self) -> int:
         """Number of counted attempts before this one."""
-        text = self.headers.get(ATTEMPT, "0")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+        return _count(self.headers.get(ATTEMPT, "0"))
+
+    @property
+    def crashes(self) -> int:
+        """Number of deliveries before this one that ended in a lost consumer; the message may be at fault."""
+        return _count(self.headers.get(CRASHES, "0"))
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the message lost enough consumers to be handled alone."""
+        return self.crashes >= SUSPECT_CRASHES
 
     @property
     def event_id(self) -> str:
@@ -100,6 +115,16 @@ class Delivery:
         if str(event.event_id) != self.event_id:
             raise Malformed(f"{EVENT_ID} is {self.event_id} in the header and {event.event_id} in the body")
         return event
+
+
+def with_crashes(headers: Mapping[str, str], redeliveries: int) -> dict[str, str]:
+    """The headers of a received message, with the broker's count of lost consumers added to our own."""
+    crashes = _count(headers.get(CRASHES, "0")) + redeliveries
+    return {**headers, CRASHES: str(crashes)} if crashes else dict(headers)
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from gofleet.domain.errors import Malformed, OrderNotFound
-from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, EVENT_ID, QUEUES, Delivery, home_queue
+from gofleet.domain.messages import AGGREGATE_ID, ATTEMPT, CRASHES, EVENT_ID, QUEUES, Delivery, home_queue
 
 
 class Cause(StrEnum):
@@ -106,8 +106,8 @@ class ParkedGroup:
 
 
 def as_replay(delivery: Delivery) -> Delivery:
-    """The delivery as it returns to its work queue: without its attempt counter."""
-    headers = {name: value for name, value in delivery.headers.items() if name != ATTEMPT}
+    """The delivery as it returns to its work queue: without its counters."""
+    headers = {name: value for name, value in delivery.headers.items() if name not in (ATTEMPT, CRASHES)}
     return Delivery(home_queue(delivery.queue), delivery.body, headers)
 
 

@@ -2,7 +2,8 @@
 
 The lease and the done mark in Redis only save work: a second run is harmless because of the inbox row and the
 conditional update. Losing them costs a second run; when Redis is unavailable the guard fails closed: the message stays
-unacknowledged.
+unacknowledged. A redelivered message takes over the lease that it finds, for its last consumer was lost; this proves no
+death, so both may handle the event at once, which is harmless for the same reason.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from uuid import uuid4
 from gofleet import failpoints
 from gofleet.domain.errors import AlreadyHandled, Unavailable
 from gofleet.domain.messages import ACK, Ack, Delivery, Handler, Outcome, Receipt, Retry
-from gofleet.ports import Inbox, Leases, LeaseState
+from gofleet.ports import Inbox, Lease, Leases, LeaseState
 
 BUSY_RETRY_SECONDS_MAX = 5.0
 """Maximum delay of the retry of a BUSY message, even if its lease lasts longer."""
+TAKE_OVER_CRASHES_MAX = 2
+"""Lost consumers after which a lease is still taken over at once. Beyond that the message must wait for each lease to
+expire, or one that kills its worker would kill all of them within seconds."""
 CLEANUP_SECONDS = 0.5
 
 
@@ -35,13 +39,16 @@ class Idempotency:
     async def __call__(self, delivery: Delivery) -> Outcome:
         key, token = f"{self.consumer}:{delivery.event_id}", uuid4().hex
         lease = await self.leases.acquire(key, token)
-        if lease.state is LeaseState.BUSY:
-            # Retried, never acknowledged as a duplicate: the holder of the lease may crash before it commits.
-            return Retry(min(lease.seconds_left + 0.1, BUSY_RETRY_SECONDS_MAX))
-        if lease.state is LeaseState.DONE:
-            if await self.inbox.outcome(Receipt(self.consumer, delivery.event_id)) is not None:
+        match lease.state:
+            case LeaseState.BUSY if not 0 < delivery.crashes <= TAKE_OVER_CRASHES_MAX:
+                return _retry(lease)
+            case LeaseState.DONE if await self.inbox.outcome(Receipt(self.consumer, delivery.event_id)) is not None:
                 return ACK
-            await self.leases.take_over(key, token)  # the mark outlived the inbox row: the database lost a commit
+            case LeaseState.BUSY | LeaseState.DONE:  # DONE without an inbox row: the database lost a commit
+                if not await self.leases.take_over(key, token, lease):
+                    return _retry(lease)
+            case LeaseState.ACQUIRED:
+                pass
         return await self._handle(delivery, key, token)
 
     async def _handle(self, delivery: Delivery, key: str, token: str) -> Outcome:
@@ -59,6 +66,11 @@ class Idempotency:
         else:
             await _best_effort(self.leases.release(key, token))
         return outcome
+
+
+def _retry(lease: Lease) -> Retry:
+    """Retried, never acknowledged as a duplicate: the holder of the lease may crash before it commits."""
+    return Retry(min(lease.seconds_left + 0.1, BUSY_RETRY_SECONDS_MAX))
 
 
 async def _best_effort(cleaning: Awaitable[None]) -> None:

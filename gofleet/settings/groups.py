@@ -104,7 +104,11 @@ class BrokerSettings(SettingsGroup, frozen=True, kw_only=True):
         name="DELIVERY_LIMIT"
     )
     reclaim_idle_seconds: Annotated[
-        float, about("BROKER=redis: messages of a consumer silent for this long go to another.", gt=0)
+        float,
+        about(
+            "BROKER=redis: messages of a consumer silent for this long go to another; bounds what its death costs.",
+            gt=0,
+        ),
     ] = field(name="RECLAIM_IDLE_SECONDS")
 
     @property

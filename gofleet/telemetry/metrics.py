@@ -43,6 +43,7 @@ MESSAGES_RETRIED = Counter("gofleet_messages_retried_total", "Failed attempts, b
 MESSAGES_PARKED = Counter("gofleet_messages_parked_total", "Messages moved to dead-letter storage.", ["queue"])
 PARKED_MESSAGES = Gauge("gofleet_parked_messages", "Messages in dead-letter storage that have not been replayed.")
 LEASES_BUSY = Counter("gofleet_leases_busy_total", "Messages whose lease another worker held.")
+LEASES_TAKEN_OVER = Counter("gofleet_leases_taken_over_total", "Leases taken over from a lost worker.")
 INBOX_DUPLICATES = Counter("gofleet_inbox_duplicates_total", "Messages that had already been handled.", ["consumer"])
 OUTBOX_UNPUBLISHED = Gauge("gofleet_outbox_unpublished", "Events committed and not yet published.")
 OUTBOX_FAILED = Gauge("gofleet_outbox_failed", "Events that the broker refused too often; no relay retries them.")

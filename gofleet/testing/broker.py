@@ -12,7 +12,7 @@ from itertools import count
 from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Message, Retry, parking_queue
+from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Message, Retry, parking_queue, with_crashes
 from gofleet.waiting import cancel_and_wait, first_of
 
 GRACE_SECONDS = 20.0
@@ -20,10 +20,11 @@ GRACE_SECONDS = 20.0
 
 @dataclass
 class QueuedMessage:
-    """A message in a queue, and how often it was delivered."""
+    """A message in a queue, how often it was delivered, and as what the last time."""
 
     delivery: Delivery
     deliveries: int = 0
+    received: Delivery | None = None
 
 
 @dataclass
@@ -68,6 +69,7 @@ class MemoryIncomingMessage:
 
     async def nack(self) -> None:
         if message := self.queue.held.pop(self.number, None):
+            message.deliveries -= 1  # its consumer was not lost
             self.queue.put(message, first=True)
 
 
@@ -160,12 +162,14 @@ class MemoryBroker:
         if not queue.waiting:
             queue.arrived.clear()
             await first_of(queue.arrived, stop)
-        while queue.waiting and len(dispatcher) < prefetch and dispatcher not in self._lost:
+        while queue.waiting and dispatcher.capacity(prefetch) > 0 and dispatcher not in self._lost:
             number, message = next(queue.numbers), queue.waiting.popleft()
             message.deliveries += 1
             queue.held[number] = message
             own.add(number)
-            dispatcher.accept(MemoryIncomingMessage(message.delivery, queue, number))
+            headers = with_crashes(message.delivery.headers, message.deliveries - 1)
+            message.received = replace(message.delivery, headers=headers)
+            dispatcher.accept(MemoryIncomingMessage(message.received, queue, number))
         if queue.waiting:
             await _wait_below_prefetch(stop, dispatcher, prefetch)
         own &= set(queue.held)
@@ -186,7 +190,7 @@ class MemoryBroker:
 
 
 async def _wait_below_prefetch(stop: asyncio.Event, dispatcher: Dispatcher, prefetch: int) -> None:
-    below_prefetch = asyncio.create_task(dispatcher.fewer_than(prefetch))
+    below_prefetch = asyncio.create_task(dispatcher.has_capacity(prefetch))
     try:
         await first_of(below_prefetch, stop)
     finally:

@@ -25,15 +25,18 @@ class MemoryLeases:
         """ACQUIRED (prolonged, if it was ours), BUSY with its remaining time, or DONE."""
         value, left = self._read(key)
         if value == DONE:
-            return Lease(LeaseState.DONE)
+            return Lease(LeaseState.DONE, value=value)
         if value not in (None, f"p:{token}"):
-            return Lease(LeaseState.BUSY, left)
-        await self.take_over(key, token)
+            return Lease(LeaseState.BUSY, left, value or "")
+        self._set(key, f"p:{token}", self._lease_seconds)
         return Lease(LeaseState.ACQUIRED)
 
-    async def take_over(self, key: str, token: str) -> None:
-        """Take the lease unconditionally, for a `done` that the database does not confirm."""
-        self._set(key, f"p:{token}", self._lease_seconds)
+    async def take_over(self, key: str, token: str, seen: Lease) -> bool:
+        """Replace the lease of a lost consumer, or a `done` that the database does not confirm."""
+        unchanged = self._read(key)[0] == seen.value
+        if unchanged:
+            self._set(key, f"p:{token}", self._lease_seconds)
+        return unchanged
 
     async def finish(self, key: str, token: str) -> None:
         """Mark as done, unless another consumer has taken the lease over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -20,7 +20,7 @@ from gofleet.domain.errors import (
     Unavailable,
 )
 from gofleet.domain.events import to_json
-from gofleet.domain.messages import ACK, ATTEMPT, EVENT_ID, Delivery, Outcome, Receipt, Retry
+from gofleet.domain.messages import ACK, ATTEMPT, CRASHES, EVENT_ID, Delivery, Outcome, Receipt, Retry
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
 from gofleet.guards.idempotency import Idempotency
@@ -52,18 +52,19 @@ class Scripted:
         return step
 
 
-def a_delivery(order: Order | None = None, attempt: int = 0) -> Delivery:
+def a_delivery(order: Order | None = None, attempt: int = 0, crashes: int = 0) -> Delivery:
     event = (order or an_order()).pending_events[0]
-    headers = {EVENT_ID: str(event.event_id), ATTEMPT: str(attempt)}
+    headers = {EVENT_ID: str(event.event_id), ATTEMPT: str(attempt), CRASHES: str(crashes)}
     return Delivery("orders.created", to_json(event), headers)
 
 
 @dataclass
 class FakeLeases:
-    """Leases that always answer `lease`; calls are recorded in `done`."""
+    """Leases that always answer `lease`; calls are recorded in `done`. A `changed` one cannot be taken over."""
 
     lease: Lease = field(default_factory=lambda: Lease(LeaseState.ACQUIRED))
     away: bool = False
+    changed: bool = False
     done: list[str] = field(default_factory=list[str])
 
     async def acquire(self, key: str, token: str) -> Lease:
@@ -71,8 +72,10 @@ class FakeLeases:
             raise Unavailable("redis", "gone")
         return self.lease
 
-    async def take_over(self, key: str, token: str) -> None:
+    async def take_over(self, key: str, token: str, seen: Lease) -> bool:
+        assert seen == self.lease
         self.done.append("take over")
+        return not self.changed
 
     async def finish(self, key: str, token: str) -> None:
         self.done.append("finish")
@@ -101,6 +104,29 @@ class TestIdempotency:
 
         assert outcome == Retry(5.0)
         assert handler.calls == 0
+
+    @pytest.mark.parametrize("crashes", [1, 2])
+    async def test_a_redelivered_message_takes_over_the_lease_of_its_lost_consumer(self, crashes: int) -> None:
+        handler, leases = Scripted([ACK]), FakeLeases(Lease(LeaseState.BUSY, 14.0, "p:dead"))
+
+        assert await self.once(handler, leases)(a_delivery(crashes=crashes)) == ACK
+
+        assert handler.calls == 1
+        assert leases.done == ["take over", "finish"]
+
+    async def test_a_lease_that_changed_meanwhile_is_retried(self) -> None:
+        handler, leases = Scripted([ACK]), FakeLeases(Lease(LeaseState.BUSY, 1.0, "p:dead"), changed=True)
+
+        assert await self.once(handler, leases)(a_delivery(crashes=1)) == Retry(1.1)
+        assert handler.calls == 0
+
+    async def test_a_message_that_lost_more_consumers_waits_for_the_lease(self) -> None:
+        """Else one that kills its worker would kill all of them within seconds."""
+        handler, leases = Scripted([ACK]), FakeLeases(Lease(LeaseState.BUSY, 14.0, "p:dead"))
+
+        assert await self.once(handler, leases)(a_delivery(crashes=3)) == Retry(5.0)
+        assert handler.calls == 0
+        assert leases.done == []
 
     async def test_a_done_mark_with_an_inbox_row_is_acknowledged(self) -> None:
         orders, delivery = MemoryOrders(), a_delivery()
@@ -263,6 +289,17 @@ class TestParking:
         assert await Parking(Scripted([RuntimeError("bug")]), parked, RULES)(a_delivery(attempt=2)) == ACK
         assert [row.message.cause for row in parked.rows] == [Cause.FAILED]
         assert parked.rows[0].message.detail == "RuntimeError: bug"
+
+    async def test_parks_a_message_that_lost_too_many_consumers_without_handling_it(self) -> None:
+        parked, handler = MemoryParked(), Scripted([ACK, ACK])
+        guard = Parking(handler, parked, replace(RULES, crashes_max=3))
+
+        assert await guard(a_delivery(crashes=3)) == ACK
+        assert (handler.calls, parked.rows) == (1, [])
+
+        assert await guard(a_delivery(crashes=4)) == ACK
+        assert handler.calls == 1
+        assert [row.message.cause for row in parked.rows] == [Cause.CRASH_LOOP]
 
     async def test_passes_on_outages(self) -> None:
         parked = MemoryParked()

@@ -45,7 +45,7 @@ class FaultyBroker(MemoryBroker):
         """The consumer's connection breaks: an unacknowledged delivery is requeued."""
         queue = self.queue(delivery.queue)
         for number, entry in list(queue.held.items()):
-            if entry.delivery is delivery:
+            if entry.received is delivery:
                 del queue.held[number]
                 queue.put(entry, first=self.random.random() < 0.5)
 

@@ -105,7 +105,7 @@ def release_without_token_check(target: Target) -> None:
     release = RedisLeases.release
 
     async def release_any(self: RedisLeases, key: str, token: str) -> None:
-        await self.take_over(key, token)
+        await self.take_over(key, token, await self.acquire(key, token))
         await release(self, key, token)
 
     target.patch.setattr(RedisLeases, "release", release_any)

@@ -109,10 +109,12 @@ class CheckedLeases:
         await self.dice.step()
         return lease
 
-    async def take_over(self, key: str, token: str) -> None:
+    async def take_over(self, key: str, token: str, seen: Lease) -> bool:
         await self.dice.step()
-        self._held[key] = (token, time.monotonic() + self.lease_seconds)
-        await self.leases.take_over(key, token)
+        taken = await self.leases.take_over(key, token, seen)
+        if taken:
+            self._held[key] = (token, time.monotonic() + self.lease_seconds)
+        return taken
 
     async def finish(self, key: str, token: str) -> None:
         await self.dice.step()

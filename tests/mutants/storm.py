@@ -41,7 +41,8 @@ DRIVERS, RELAYS, WORKERS = 8, 2, 3
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Unlimited attempts: an order parked after a number of attempts would hide a lost one.
-RULES = ChainSettings(RetryRules(10**6, (0.02, 0.05)), WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
+RETRIES = RetryRules(10**6, (0.02, 0.05), crashes_max=10**6)
+RULES = ChainSettings(RETRIES, WaitLimits(0.5, 30, 0.05), deadline_seconds=5, hold_seconds=0.2)
 VERBS: list[tuple[Status, Transition]] = [
     (Status.CANCELLED, Order.cancel),
     (Status.DELIVERED, Order.deliver),

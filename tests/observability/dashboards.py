@@ -186,6 +186,7 @@ def orders() -> dict[str, Any]:
             [
                 Query(rate("gofleet_inbox_duplicates_total", "consumer"), "handled before ({{consumer}})"),
                 Query(rate("gofleet_leases_busy_total"), "leased by another worker"),
+                Query(rate("gofleet_leases_taken_over_total"), "taken over from a lost worker"),
             ],
             "Messages delivered more than once, with one effect.",
             "ops",

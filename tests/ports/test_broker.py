@@ -15,6 +15,7 @@ from gofleet.domain import events
 from gofleet.domain.errors import MessageRefused, Unavailable
 from gofleet.domain.messages import (
     ACK,
+    CRASHES,
     DISPATCH_QUEUE,
     EVENT_ID,
     FLEET_QUEUE,
@@ -403,6 +404,60 @@ async def test_parks_only_the_message_that_exceeds_the_delivery_limit(
     [parked] = await drained(broker, parking_queue(DISPATCH_QUEUE))
     assert parked == Delivery(parking_queue(DISPATCH_QUEUE), deadly.body, deadly.headers())
     assert await broker.size(DISPATCH_QUEUE) == await broker.size(parking_queue(DISPATCH_QUEUE)) == 0
+
+
+async def test_a_retry_copy_carries_the_number_of_lost_consumers(broker: Broker) -> None:
+    [message] = some(1)
+    await published(broker, [message])
+    first = Seen(forever)
+    async with (
+        broker.consumer(grace_seconds=0.05, min_idle_seconds=0.3) as (consumer, way),
+        consumer.consuming(DISPATCH_QUEUE, first, concurrency=1, prefetch=1),
+    ):
+        await eventually(lambda: first.ids)
+        await way.cut()
+
+    async def once_later(_: Delivery) -> Outcome:
+        return ACK if len(then.ids) == 2 else Retry(0.1)
+
+    then = Seen(once_later)
+    async with broker.consumer(min_idle_seconds=0.3) as (consumer, way):
+        await way.allow()
+        async with consumer.consuming(DISPATCH_QUEUE, then, concurrency=1, prefetch=1):
+            await eventually(lambda: len(then.ids) == 2)
+
+    assert [delivery.crashes for delivery in (*first.deliveries, *then.deliveries)] == [0, 1, 1]
+    assert await broker.size(DISPATCH_QUEUE) == 0
+
+
+async def test_a_message_that_lost_two_consumers_is_handled_alone(broker: Broker) -> None:
+    for number in range(12):
+        crashes = {CRASHES: "2"} if number in (4, 5) else {}
+        await broker.put(DISPATCH_QUEUE, b"{}", {EVENT_ID: f"event-{number}", **crashes})
+    beside, handled = dict[str, int](), set[str]()
+    now = 0
+
+    async def briefly(delivery: Delivery) -> Outcome:
+        nonlocal now
+        now += 1
+        if delivery.is_suspect:
+            beside[delivery.event_id] = now
+        await asyncio.sleep(0.05)
+        now -= 1
+        handled.add(delivery.event_id)
+        return ACK
+
+    seen = Seen(briefly)
+    async with broker.consumer() as (consumer, _), consumer.consuming(DISPATCH_QUEUE, seen, concurrency=4, prefetch=8):
+        await eventually(lambda: len(handled) == 12)
+        for number in range(12, 30):
+            await broker.put(DISPATCH_QUEUE, b"{}", {EVENT_ID: f"event-{number}"})
+        await eventually(lambda: len(handled) == 30)
+
+    assert beside == {"event-4": 1, "event-5": 1}
+    assert seen.most_at_once == 4
+    assert len(seen.ids) == 30
+    assert await broker.size(DISPATCH_QUEUE) == 0
 
 
 async def test_a_parked_message_can_be_retried_later(broker: Broker) -> None:

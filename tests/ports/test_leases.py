@@ -94,8 +94,8 @@ async def test_a_finished_lease_is_done_for_every_caller(leases: Leases) -> None
     await leases.acquire("e-1", "a")
     await leases.finish("e-1", "a")
 
-    assert await leases.acquire("e-1", "a") == Lease(LeaseState.DONE)
-    assert await leases.acquire("e-1", "b") == Lease(LeaseState.DONE)
+    assert await state(leases, "a") is LeaseState.DONE
+    assert await state(leases, "b") is LeaseState.DONE
 
 
 async def test_a_finished_lease_expires(make: Make) -> None:
@@ -138,11 +138,45 @@ async def test_only_an_owned_lease_can_be_released(leases: Leases) -> None:
     assert await state(leases, "b") is LeaseState.DONE
 
 
-async def test_any_lease_can_be_taken_over(leases: Leases) -> None:
+async def test_a_lease_is_taken_over_from_its_holder(leases: Leases) -> None:
     await leases.acquire("e-1", "a")
-    await leases.take_over("e-1", "b")
-    assert await state(leases, "a") is LeaseState.BUSY
 
-    await leases.finish("e-1", "b")
-    await leases.take_over("e-1", "c")
-    assert await state(leases, "c") is LeaseState.ACQUIRED
+    assert await leases.take_over("e-1", "b", await leases.acquire("e-1", "b"))
+
+    assert await state(leases, "a") is LeaseState.BUSY
+    await leases.finish("e-1", "a")
+    await leases.release("e-1", "a")
+    assert await leases.acquire("e-1", "b") == Lease(LeaseState.ACQUIRED)
+
+
+async def test_a_done_mark_can_be_taken_over(leases: Leases) -> None:
+    await leases.finish("e-1", "a")
+
+    assert await leases.take_over("e-1", "b", await leases.acquire("e-1", "b"))
+
+    assert await state(leases, "b") is LeaseState.ACQUIRED
+
+
+async def test_of_two_that_saw_the_same_lease_one_takes_it_over(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    seen = await leases.acquire("e-1", "b")
+
+    taken = [await leases.take_over("e-1", token, seen) for token in ("b", "c")]
+
+    assert taken == [True, False]
+    assert await state(leases, "b") is LeaseState.ACQUIRED
+
+
+async def test_a_lease_that_has_changed_is_not_taken_over(leases: Leases) -> None:
+    await leases.acquire("e-1", "a")
+    seen = await leases.acquire("e-1", "b")
+
+    await leases.finish("e-1", "a")
+    assert not await leases.take_over("e-1", "b", seen)
+    assert await state(leases, "b") is LeaseState.DONE
+
+    await leases.acquire("e-2", "a")
+    seen = await leases.acquire("e-2", "b")
+    await leases.release("e-2", "a")
+    assert not await leases.take_over("e-2", "b", seen)
+    assert await state(leases, "c", "e-2") is LeaseState.ACQUIRED

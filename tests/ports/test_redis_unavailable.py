@@ -18,7 +18,7 @@ from gofleet.domain.driver import AreaQuery, Driver
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import BoundingBox
 from gofleet.embedded import Valkey
-from gofleet.ports import LeaseState, Search
+from gofleet.ports import Lease, LeaseState, Search
 from tests.makers import CENTRE, a_position
 
 SOON_SECONDS = 3.0
@@ -30,7 +30,7 @@ def every_act(redis: Redis) -> dict[str, Callable[[], Awaitable[object]]]:
     positions = RedisPositions(redis, prefix="t:", stale_seconds=60, claim_ms=1000)
     return {
         "acquire": lambda: leases.acquire("e", "a"),
-        "take_over": lambda: leases.take_over("e", "a"),
+        "take_over": lambda: leases.take_over("e", "a", Lease(LeaseState.BUSY, 1.0, "p:b")),
         "finish": lambda: leases.finish("e", "a"),
         "release": lambda: leases.release("e", "a"),
         "claim_nearest": lambda: positions.claim_nearest(Search("o", CENTRE, 5)),
@@ -116,7 +116,7 @@ async def test_a_read_only_server_is_unavailable(valkey: Valkey, unused_tcp_port
     async with redis_client(HOST, valkey.address.port, password=valkey.address.password, timeout_seconds=5) as redis:
         await redis.replicaof(HOST, str(unused_tcp_port))  # pyright: ignore[reportUnknownMemberType]
         acts = every_act(redis)
-        reading = {"release", "claim_nearest"}  # they write nothing here
+        reading = {"take_over", "release", "claim_nearest"}  # they write nothing here
         for writing in [act for act in acts if act not in reading and not act.startswith("look")]:
             with pytest.raises(Unavailable):
                 await acts[writing]()

@@ -89,7 +89,8 @@ async def test_a_worker_may_use_leases(clients: Clients) -> None:
         assert (await leases.acquire("event", "mine")).state is LeaseState.ACQUIRED
         assert (await leases.acquire("event", "other")).state is LeaseState.BUSY
         await leases.release("event", "mine")
-        await leases.take_over("event", "mine")
+        await leases.acquire("event", "lost")
+        await leases.take_over("event", "mine", await leases.acquire("event", "mine"))
         await leases.finish("event", "mine")
         assert (await leases.acquire("event", "other")).state is LeaseState.DONE
 

@@ -154,6 +154,12 @@ def strip_broker_headers(headers: HeadersType) -> HeadersType:
     }
 
 
+def redeliveries(headers: HeadersType) -> int:
+    """How often this message was lost with its consumer; before RabbitMQ 4.3 a nack counts as well."""
+    count = headers.get("x-delivery-count", 0)
+    return count if isinstance(count, int) else 0
+
+
 def writable_headers(headers: Mapping[str, str]) -> HeadersType:
     """The headers that AMQP can carry and RabbitMQ does not act on."""
     return {name: value for name, value in strip_broker_headers(dict(headers)).items() if is_encodable({name: value})}

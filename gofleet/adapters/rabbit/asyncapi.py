@@ -33,8 +33,9 @@ HEADERS: dict[str, tuple[str, Json]] = {
     messages.SEQUENCE: ("Equal to `sequence` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
     messages.TRACEPARENT: ("W3C trace context of the request that caused the event.", {}),
     messages.ATTEMPT: ("Number of earlier attempts, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
+    messages.CRASHES: ("Number of consumers lost while they had it, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
 }
-OPTIONAL_HEADERS = {messages.TRACEPARENT, messages.ATTEMPT}
+OPTIONAL_HEADERS = {messages.TRACEPARENT, messages.ATTEMPT, messages.CRASHES}
 EVENTS: dict[str, type[OrderEvent]] = {str(event.__struct_config__.tag): event for event in get_args(AnyOrderEvent)}
 """Routing key -> event."""
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import DeliveredMessage
 from faststream.rabbit import Channel
 from loguru import logger
 
-from gofleet.adapters.dispatcher import Dispatcher, decode_headers
+from gofleet.adapters.dispatcher import CAUTIOUS_SECONDS, Dispatcher, decode_headers
 from gofleet.adapters.rabbit.acks import Acknowledger
-from gofleet.adapters.rabbit.amqp import cancel_consumers, set_on_loss, strip_broker_headers
+from gofleet.adapters.rabbit.amqp import cancel_consumers, redeliveries, set_on_loss, strip_broker_headers
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.incoming import RabbitIncomingMessage
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.supervision import Supervisor, jittered
 from gofleet.domain.errors import Unavailable
-from gofleet.domain.messages import Delivery, Handler
-from gofleet.waiting import first_of, sleep_unless
+from gofleet.domain.messages import Delivery, Handler, with_crashes
+from gofleet.waiting import cancel_and_wait, first_of, sleep_unless
+
+Receive = Callable[[DeliveredMessage], Coroutine[Any, Any, None]]
 
 
 class RabbitConsumer:
@@ -99,15 +103,18 @@ class _Subscription:
 
     async def _consume_once(self, stop: asyncio.Event, started: asyncio.Event, consumed: asyncio.Event) -> None:
         """Consume over a new connection until it is lost, or until `stop`; sets `consumed` once it does."""
-        session = await Session.open(self.server, self.topology, Channel(prefetch_count=self.prefetch))
+        session = await Session.open(self.server, self.topology, Channel())
         ended = asyncio.Event()
+        self.dispatcher.pause = partial(cancel_consumers, session.channel)
+        receive = self._receiver(session, ended)
         try:
-            await self._subscribe(session, ended)
+            await self._subscribe(session, receive)
             started.set()
             consumed.set()
             logger.bind(queue=self.queue).info("consuming")
             with self.supervisor.consuming(self.queue):
-                await first_of(session.lost, stop)
+                while not await self._until_over(session, stop):
+                    await self._subscribe(session, receive)
             ended.set()
             if session.lost.is_set():
                 raise Unavailable(RABBIT, "the connection or the queue was lost")
@@ -120,19 +127,39 @@ class _Subscription:
             self.dispatcher.drop_waiting()
             await session.close()
 
-    async def _subscribe(self, session: Session, ended: asyncio.Event) -> None:
+    async def _until_over(self, session: Session, stop: asyncio.Event) -> bool:
+        """True once the connection is lost, or at `stop`; False once another prefetch is needed, because suspects have
+        come or come no more: the present consumer is cancelled, and no message is in flight."""
+        cautious, over = self.dispatcher.is_cautious, (session.lost, stop)
+        while cautious == self.dispatcher.is_cautious and not self.dispatcher.suspected.is_set():
+            await first_of(*over, self.dispatcher.suspected, timeout=CAUTIOUS_SECONDS if cautious else None)
+            if any(event.is_set() for event in over):
+                return True
+        await cancel_consumers(session.channel)
+        none_in_flight = asyncio.create_task(self.dispatcher.has_capacity(1))
+        await first_of(*over, none_in_flight)
+        await cancel_and_wait(none_in_flight)
+        return any(event.is_set() for event in over)
+
+    async def _subscribe(self, session: Session, receive: Receive) -> None:
         """Consume on the aiormq channel itself: FastStream's path from a message to its handler costs as much again."""
         channel = session.channel
-        acknowledger = Acknowledger(channel)
+        self.dispatcher.suspected.clear()
+        await channel.basic_qos(prefetch_count=1 if self.dispatcher.is_cautious else self.prefetch)
+        await channel.basic_consume(self.topology.queue(self.queue).name, receive)
+        if channel.is_closed:
+            session.lost.set()
 
-        async def received(message: DeliveredMessage) -> None:
-            headers = decode_headers(strip_broker_headers(message.header.properties.headers or {}))
-            delivery = Delivery(self.queue, message.body, headers)
+    def _receiver(self, session: Session, ended: asyncio.Event) -> Receive:
+        acknowledger = Acknowledger(session.channel)
+
+        async def receive(message: DeliveredMessage) -> None:
+            headers = message.header.properties.headers or {}
+            own = with_crashes(decode_headers(strip_broker_headers(headers)), redeliveries(headers))
+            delivery = Delivery(self.queue, message.body, own)
             self.dispatcher.accept(
                 RabbitIncomingMessage(delivery, message, acknowledger, self.topology, self.retries, session.lost, ended)
             )
 
-        set_on_loss(channel, session.lost)
-        await channel.basic_consume(self.topology.queue(self.queue).name, received)
-        if channel.is_closed:
-            session.lost.set()
+        set_on_loss(session.channel, session.lost)
+        return receive

@@ -17,7 +17,7 @@ from gofleet.adapters.rabbit.amqp import Outgoing, is_encodable, strip_broker_he
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.adapters.supervision import jittered
-from gofleet.domain.messages import ATTEMPT, Delivery, Retry
+from gofleet.domain.messages import ATTEMPT, CRASHES, Delivery, Retry
 from gofleet.waiting import sleep_unless
 
 RETRY_DELAY_SECONDS = 1.0
@@ -78,10 +78,12 @@ class RabbitIncomingMessage:
         )
 
     def _headers(self, retry: Retry) -> HeadersType:
-        attempt = {ATTEMPT: str(self.delivery.attempt + 1)} if retry.counted else {}
-        headers = {**strip_broker_headers(self._properties.headers or {}), **attempt}
+        counters = {CRASHES: str(self.delivery.crashes)} if self.delivery.crashes else {}
+        if retry.counted:
+            counters[ATTEMPT] = str(self.delivery.attempt + 1)
+        headers = {**strip_broker_headers(self._properties.headers or {}), **counters}
         # pamqp decodes values that it cannot encode, such as text that is not UTF-8.
-        return headers if is_encodable(headers) else {**self.delivery.headers, **attempt}
+        return headers if is_encodable(headers) else {**self.delivery.headers, **counters}
 
     @property
     def _properties(self) -> Basic.Properties:

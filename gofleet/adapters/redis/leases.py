@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline
 from gofleet.ports import Lease, LeaseState
-from gofleet.telemetry.metrics import LEASES_BUSY
+from gofleet.telemetry.metrics import LEASES_BUSY, LEASES_TAKEN_OVER
 
 
 class RedisLeases:
@@ -28,13 +28,15 @@ class RedisLeases:
 
     async def acquire(self, key: str, token: str) -> Lease:
         """ACQUIRED for `lease_ms` from now (prolonged, if it was ours), BUSY with its remaining time, or DONE."""
-        state, left_ms = await self._acquire([self._key(key)], f"p:{token}", self._lease_ms)
+        state, left_ms, value = await self._acquire([self._key(key)], f"p:{token}", self._lease_ms)
         LEASES_BUSY.inc(LeaseState(state) is LeaseState.BUSY)
-        return Lease(LeaseState(state), max(0, int(left_ms)) / 1000)
+        return Lease(LeaseState(state), max(0, int(left_ms)) / 1000, str(value))
 
-    async def take_over(self, key: str, token: str) -> None:
-        """Take the lease unconditionally, for a `done` that the database does not confirm."""
-        await self._take_over([self._key(key)], f"p:{token}", self._lease_ms)
+    async def take_over(self, key: str, token: str, seen: Lease) -> bool:
+        """Replace the lease of a lost consumer, or a `done` that the database does not confirm."""
+        [taken] = await self._take_over([self._key(key)], f"p:{token}", self._lease_ms, seen.value)
+        LEASES_TAKEN_OVER.inc(int(taken))
+        return bool(taken)
 
     async def finish(self, key: str, token: str) -> None:
         """Mark as done, unless another consumer has taken the lease over."""

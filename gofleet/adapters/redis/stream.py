@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 
 from gofleet.adapters.dispatcher import decode_headers
 from gofleet.adapters.redis.connection import renew_connections
-from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue
+from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue, with_crashes
 
 REDIS = "Redis"
 GROUP = "gofleet"
@@ -110,12 +110,13 @@ class RedisStream:
 
     async def claim(
         self, count: int, min_idle_seconds: float, delivery_limit: int
-    ) -> tuple[int, list[tuple[bytes, Entry]]]:
-        """The number of entries that were parked, and up to `count` entries claimed from consumers idle for so long."""
+    ) -> tuple[int, list[tuple[bytes, Entry, int]]]:
+        """The number of entries that were parked, and up to `count` entries claimed from consumers idle for so long,
+        each with the number of consumers that it lost."""
         idle_ms = round(min_idle_seconds * 1000)
         keys = (self._keys[0], self._keys[2])
         parked, *entries = await self._run("claim", keys, GROUP, self._consumer, idle_ms, count, delivery_limit)
-        return parked, [(id, dict(zip(fields[::2], fields[1::2], strict=True))) for id, fields in entries]
+        return parked, [(id, dict(zip(fields[::2], fields[1::2], strict=True)), lost) for (id, fields), lost in entries]
 
     async def keep(self, ids: Sequence[bytes]) -> None:
         """Reset the idle time of these entries, so that no other consumer claims them."""
@@ -162,11 +163,12 @@ async def encode_entry(body: bytes, headers: Mapping[str, str]) -> bytes:
     )
 
 
-def decode_entry(queue: str, entry: Mapping[bytes, bytes]) -> Delivery:
-    """The message of an entry; content that FastStream did not write becomes a body without headers."""
+def decode_entry(queue: str, entry: Mapping[bytes, bytes], lost: int) -> Delivery:
+    """The message of an entry that `lost` a number of consumers; content that FastStream did not write becomes a body
+    without headers."""
     body, headers = BinaryMessageFormatV1.parse(entry.get(DATA, b""))
     own = {name: value for name, value in headers.items() if name != FASTSTREAM_HEADER}
-    return Delivery(queue, body, decode_headers(own))
+    return Delivery(queue, body, with_crashes(decode_headers(own), lost))
 
 
 def encode_headers(headers: Mapping[str, str]) -> dict[Any, bytes]:

@@ -167,13 +167,13 @@ class _StreamSubscription:
         """Deliver retries that are due, redeliver entries of idle consumers, park what exceeds the delivery limit."""
         await self._stream.move_due()
         await self._keep()
-        if (free := self._prefetch - len(self._dispatcher)) > 0:
+        if (free := self._dispatcher.capacity(self._prefetch)) > 0:
             limits = self._limits
             parked, entries = await self._stream.claim(free, limits.min_idle_seconds, limits.delivery_limit)
             if parked:
                 logger.bind(queue=self._queue, messages=parked).error("parked messages beyond the delivery limit")
-            for id, entry in entries:
-                self._accept(id, entry)
+            for id, entry, lost in entries:
+                self._accept(id, entry, lost)
 
     async def _read(self) -> None:
         """Accept new entries for `poll_seconds`, as far as `prefetch` allows."""
@@ -189,14 +189,15 @@ class _StreamSubscription:
     async def _below_prefetch(self, timeout_seconds: float) -> bool:
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._dispatcher.fewer_than(self._prefetch)
+                await self._dispatcher.has_capacity(self._prefetch)
         except TimeoutError:
             return False
         return True
 
-    def _accept(self, id: bytes, entry: Entry) -> None:
+    def _accept(self, id: bytes, entry: Entry, lost: int = 0) -> None:
         self._held.add(id)
-        self._dispatcher.accept(_StreamIncomingMessage(decode_entry(self._queue, entry), id, self._stream, self._held))
+        delivery = decode_entry(self._queue, entry, lost)
+        self._dispatcher.accept(_StreamIncomingMessage(delivery, id, self._stream, self._held))
 
     async def _keep(self) -> None:
         """Reset the idle time of the held entries, which other consumers may claim after `min_idle_seconds`."""

@@ -1,6 +1,6 @@
 -- Claims entries of idle consumers, and parks those beyond the delivery limit.
 -- KEYS: stream, parking; ARGV: group, consumer, idle for ms, count, delivery limit (-1 = none).
--- Returns {number parked, entry, ...}.
+-- Returns {number parked, {entry, consumers lost with it}, ...}.
 local taken = {0}
 local limit = tonumber(ARGV[5])
 for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3], '-', '+', ARGV[4])) do
@@ -16,7 +16,8 @@ for _, pending in ipairs(redis.call('XPENDING', KEYS[1], ARGV[1], 'IDLE', ARGV[3
   else
     local entry = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], id)[1]
     if entry then
-      taken[#taken + 1] = entry
+      -- This consumer itself was not lost: FastStream could not read the entry, or it was late.
+      taken[#taken + 1] = {entry, pending[2] == ARGV[2] and deliveries - 1 or deliveries}
     end
   end
 end
