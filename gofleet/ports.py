@@ -14,20 +14,9 @@ from gofleet.domain.errors import GoFleetError
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
-from gofleet.domain.order import Order, Owner, Status
+from gofleet.domain.order import Order, OrderFilter
 from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
-
-
-@dataclass(frozen=True)
-class OrderFilter:
-    """Filter for listing orders, newest first; `before` is (created_at, id) of the last order of the previous page."""
-
-    status: Status | None = None
-    driver_id: str | None = None
-    created_after: datetime | None = None
-    before: tuple[datetime, str] | None = None
-    owner: Owner | None = None
 
 
 @dataclass(frozen=True, order=True)

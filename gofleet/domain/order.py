@@ -136,7 +136,19 @@ class Order:
 
     def same_request(self, other: Order) -> bool:
         """Whether both orders were created by the same request, regardless of later transitions."""
-        return self._request() == other._request()
+        return self.creation_fields() == other.creation_fields()
+
+    def creation_fields(self) -> dict[str, object]:
+        """The fields that the request determines, by name; transitions do not change them."""
+        return {
+            "id": self.id,
+            "price": self.price,
+            "tax": self.tax,
+            "final_price": self.final_price,
+            "pickup": self.pickup,
+            "dropoff": self.dropoff,
+            "customer_id": self.customer_id,
+        }
 
     def waited_seconds(self) -> float:
         """How long the order had been PENDING at the time of reading, by the database's clock."""
@@ -183,8 +195,27 @@ class Order:
         self.version += 1
         self.actor = by
 
-    def _request(self) -> tuple[object, ...]:
-        return (self.id, self.price, self.tax, self.pickup, self.dropoff, self.customer_id)
+
+@dataclass(frozen=True)
+class OrderFilter:
+    """Filter for listing orders, newest first; None does not filter. `before` is (created_at, id) of the last order of
+    the previous page. The SQL of `orders.list` repeats `matches`."""
+
+    status: Status | None = None
+    driver_id: str | None = None
+    created_after: datetime | None = None
+    before: tuple[datetime, str] | None = None
+    owner: Owner | None = None
+
+    def matches(self, order: Order) -> bool:
+        assert order.created_at is not None  # noqa: S101  stored orders have it
+        return (
+            self.status in {None, order.status}
+            and self.driver_id in {None, order.driver_id}
+            and (self.created_after is None or order.created_at > self.created_after)
+            and (self.before is None or (order.created_at, order.id) < self.before)
+            and order.is_of(self.owner)
+        )
 
 
 def _coordinates(place: Place | None) -> events.Coordinates | None:

@@ -23,8 +23,8 @@ from gofleet.domain.events import (
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.domain.messages import Message, Receipt
-from gofleet.domain.order import Order, Status
-from gofleet.ports import Holding, OrderFilter
+from gofleet.domain.order import Order, OrderFilter, Status
+from gofleet.ports import Holding
 from gofleet.telemetry.tracing import current_trace_id
 
 
@@ -84,17 +84,7 @@ class MemoryOrders:
         self._keep(order)
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
-        def matches(order: Order) -> bool:
-            assert order.created_at is not None  # noqa: S101  stored orders have it
-            return (
-                (criteria.status is None or order.status is criteria.status)
-                and (criteria.driver_id is None or order.driver_id == criteria.driver_id)
-                and (criteria.created_after is None or order.created_at > criteria.created_after)
-                and order.is_of(criteria.owner)
-                and (criteria.before is None or (order.created_at, order.id) < criteria.before)
-            )
-
-        orders = filter(matches, self.rows.values())
+        orders = filter(criteria.matches, self.rows.values())
         newest = sorted(orders, key=lambda order: (order.created_at, order.id), reverse=True)
         return copy.deepcopy(newest[:limit])
 

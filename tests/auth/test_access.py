@@ -13,9 +13,8 @@ from gofleet.adapters.http import auth
 from gofleet.adapters.http.auth import ACCESS, Caller, authorise
 from gofleet.domain.errors import PermissionDenied
 from gofleet.domain.history import HistoryFilter
-from gofleet.domain.order import Order, Owner
+from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.domain.principal import Principal, Role, Scope
-from gofleet.ports import OrderFilter
 from tests.auth.matrix import (
     CALLERS,
     EVERY_SCOPE,

@@ -11,8 +11,7 @@ from gofleet.adapters.http.app import Api, api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool
-from gofleet.domain.order import Order
-from gofleet.ports import OrderFilter
+from gofleet.domain.order import Order, OrderFilter
 from gofleet.usecases.create_order import CreateOrder
 from tests.defects.ways import Way, both_ways
 from tests.roles.conftest import World

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from inspect import signature
 from random import Random
 
 import pytest
@@ -119,6 +120,13 @@ def test_rejects_invalid_places_by_field(lat: float, lng: float, field: str) -> 
         an_order(pickup=Place(lat, lng))
 
     assert refused.value.field == field
+
+
+def test_the_creation_fields_include_everything_that_create_accepts() -> None:
+    order = an_order("o-1", Status.DELIVERED)
+
+    assert set(signature(Order.create).parameters) - {"by"} <= order.creation_fields().keys()
+    assert order.creation_fields() == an_order("o-1").creation_fields()
 
 
 def test_the_same_request_is_recognised_after_transitions() -> None:

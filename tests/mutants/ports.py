@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable, GoFleetError
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Order
+from gofleet.domain.order import Order, OrderFilter
 from gofleet.domain.place import Place
-from gofleet.ports import Holding, Inbox, Lease, Leases, LeaseState, OrderFilter, Orders, Search
+from gofleet.ports import Holding, Inbox, Lease, Leases, LeaseState, Orders, Search
 from tests.mutants.dice import Dice
 
 

@@ -18,12 +18,11 @@ from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.leases import RedisLeases
 from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Outcome
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, OrderFilter, Status
 from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
-from gofleet.ports import OrderFilter
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius

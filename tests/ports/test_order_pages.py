@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,8 @@ import pytest
 
 from gofleet.adapters.postgres.orders import ORDERS, PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, create_pool
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, OrderFilter, Status
 from gofleet.embedded import Postgres
-from gofleet.ports import OrderFilter
 from tests.databases import a_database
 from tests.many_orders import fill
 
@@ -116,6 +116,13 @@ async def test_reads_only_the_orders_created_after_a_time(full: Pool) -> None:
 
     assert plan.kinds <= {"Limit", "Index Scan"}
     assert plan.rows_filtered_out == 0
+
+
+def test_the_statement_compares_each_field_of_the_filter() -> None:
+    """The page before and the owner are two values each."""
+    compared = {field.name for field in fields(OrderFilter)} - {"before", "owner"}
+
+    assert [name for name in sorted(compared) if f"%({name})s" not in ORDERS.list] == []
 
 
 async def test_repeated_lists_are_never_planned_generically(full: Pool) -> None:

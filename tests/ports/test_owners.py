@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gofleet.domain.history import HistoryCursor, HistoryFilter
-from gofleet.domain.order import Order, Owner
-from gofleet.ports import OrderFilter
+from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.usecases.transitions import transition_order
 from tests.makers import an_order, dispatch_to
 from tests.ports.stores import Store, store

@@ -121,10 +121,13 @@ def _unknown(name: str, known: list[str]) -> str:
 
 @cache  # one entry for each route
 def _declared(handler: BaseRouteHandler) -> Mapping[str, FieldDefinition]:
-    """The parameters of the path and the query by their names in the request."""
-    fields = handler.parsed_fn_signature.parameters.items()
+    """The parameters of the path and the query by their names in the request, those of dependencies included."""
+    providers = handler.resolve_dependencies()
+    fields = dict[str, FieldDefinition]()
+    for name, field in handler.parsed_fn_signature.parameters.items():
+        fields |= providers[name].parsed_fn_signature.parameters if name in providers else {name: field}
     return {
         getattr(field.kwarg_definition, "name", None) or name: field
-        for name, field in fields
+        for name, field in fields.items()
         if isinstance(field.kwarg_definition, (PathParameter, QueryParameter))
     }

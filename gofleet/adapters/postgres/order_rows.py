@@ -18,20 +18,11 @@ _encoder = msgspec.json.Encoder(decimal_format="number")  # exact: PostgreSQL re
 
 def inserted_row(order: Order) -> bytes:
     """A new order and its event, as a JSON object for `orders.add`."""
-    return _encoder.encode(
-        {
-            "id": order.id,
-            "customer_id": order.customer_id,
-            "price": order.price,
-            "tax": order.tax,
-            "final_price": order.final_price,
-            "pickup_lat": order.pickup and order.pickup.lat,
-            "pickup_lng": order.pickup and order.pickup.lng,
-            "dropoff_lat": order.dropoff and order.dropoff.lat,
-            "dropoff_lng": order.dropoff and order.dropoff.lng,
-            **_transition(order),
-        }
-    )
+    row = order.creation_fields() | _transition(order)
+    del row["pickup"], row["dropoff"]  # two columns each
+    row["pickup_lat"], row["pickup_lng"] = _coordinates(order.pickup)
+    row["dropoff_lat"], row["dropoff_lng"] = _coordinates(order.dropoff)
+    return _encoder.encode(row)
 
 
 def updated_row(order: Order, receipt: Receipt | None) -> bytes:
@@ -84,6 +75,10 @@ def _transition(order: Order) -> dict[str, object]:
         "payload": msgspec.Raw(to_json(event)),
         "traceparent": current_traceparent(),
     }
+
+
+def _coordinates(place: Place | None) -> tuple[float, float] | tuple[None, None]:
+    return (None, None) if place is None else (place.lat, place.lng)
 
 
 def _place(lat: float | None, lng: float | None) -> Place | None:

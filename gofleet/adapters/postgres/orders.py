@@ -16,9 +16,9 @@ from gofleet.adapters.postgres.queries import Queries, statement_span
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, OrderFilter, Status
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
-from gofleet.ports import Holding, OrderFilter
+from gofleet.ports import Holding
 from gofleet.telemetry.logging import EventLog
 from gofleet.telemetry.metrics import DISPATCH_SECONDS, INBOX_DUPLICATES, ORDER_OUTCOMES, ORDERS_ANNOUNCED_AGAIN
 from gofleet.telemetry.tracing import set_order_id
@@ -104,9 +104,7 @@ class PostgresOrders:
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         before_at, before_id = criteria.before or (None, None)
         values = {
-            "status": criteria.status,
-            "driver_id": criteria.driver_id,
-            "created_after": criteria.created_after,
+            **vars(criteria),  # the statement names those that it compares as they are
             "before_at": before_at,
             "before_id": before_id,
             "owner_customer_id": criteria.owner and criteria.owner.customer_id,

@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, NamedTuple, Protocol
 
 from litestar import Response, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
 from gofleet.adapters.http.faults import InvalidParameter
-from gofleet.adapters.http.pagination import Cursor, order_cursor, page_of, parse_order_cursor
+from gofleet.adapters.http.pagination import order_cursor, page_of
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
-from gofleet.adapters.http.query import AN_ID, Checked
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.adapters.http.schemas.orders import (
     AssignOrder,
@@ -30,6 +29,7 @@ from gofleet.adapters.http.schemas.orders import (
     OrderPage,
     OrderView,
     created_order_view,
+    order_filter,
     order_view,
 )
 from gofleet.adapters.http.validation import (
@@ -37,17 +37,15 @@ from gofleet.adapters.http.validation import (
     IfNoneMatch,
     Limit,
     OrderIdPath,
-    id_filter,
     parse_identifier,
-    parse_time_parameter,
     query_filter,
 )
 from gofleet.domain.driver import Sighting
 from gofleet.domain.errors import Invalid, OrderNotFound
-from gofleet.domain.order import Order, Owner, Status
+from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.domain.principal import Actor
 from gofleet.domain.values import identifier
-from gofleet.ports import OrderFilter, Orders
+from gofleet.ports import Orders
 from gofleet.usecases.transitions import Versions
 
 
@@ -177,33 +175,12 @@ async def get_visible_order(orders: Orders, order_id: str, caller: Caller) -> Or
     operation_id="listOrders",
     summary="List orders",
     responses=ORDERS_LISTED | problem_responses(ProblemType.INVALID),
+    dependencies={"criteria": Provide(order_filter, sync_to_thread=False)},
 )
 async def get_orders(
-    *,
-    caller: CallerDependency,
-    orders: OrdersPort,
-    status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
-    driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria"), AN_ID] = None,
-    created_after: Annotated[
-        str | None,
-        query_filter(
-            "Only orders accepted after this time, which needs a time zone.",
-            "2026-01-31T12:00:00Z",
-            format="date-time",
-        ),
-        Checked(parse_time_parameter),
-    ] = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    criteria: NamedDependency[SkipValidation[OrderFilter]], orders: OrdersPort, limit: Limit = 50
 ) -> OrderPage:
     """Orders, newest first. The pages neither repeat nor skip orders that existed at the first page."""
-    criteria = OrderFilter(
-        status=status,
-        driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
-        created_after=None if created_after is None else parse_time_parameter("created_after", created_after),
-        before=parse_order_cursor(cursor),
-        owner=caller.owner,
-    )
     page, next_cursor = page_of(await orders.list(criteria, limit + 1), limit, order_cursor)
     return OrderPage(items=[order_view(order) for order in page], next_cursor=next_cursor)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from gofleet.adapters.http.auth import CallerDependency
 from gofleet.adapters.http.faults import with_all_faults
 from gofleet.adapters.http.fields import (
     NOT_ZERO,
@@ -23,8 +24,11 @@ from gofleet.adapters.http.fields import (
     described,
     timestamp,
 )
+from gofleet.adapters.http.pagination import Cursor, parse_order_cursor
+from gofleet.adapters.http.query import AN_ID, Checked
+from gofleet.adapters.http.validation import id_filter, parse_identifier, parse_time_parameter, query_filter
 from gofleet.domain.errors import Invalid
-from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.order import Order, OrderFilter, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
 
@@ -112,6 +116,32 @@ class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
 
     items: Annotated[list[OrderView], described("Orders of this page, at most `limit`.")]
     next_cursor: NextCursor
+
+
+def order_filter(
+    *,
+    caller: CallerDependency,
+    status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
+    driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria"), AN_ID] = None,
+    created_after: Annotated[
+        str | None,
+        query_filter(
+            "Only orders accepted after this time, which needs a time zone.",
+            "2026-01-31T12:00:00Z",
+            format="date-time",
+        ),
+        Checked(parse_time_parameter),
+    ] = None,
+    cursor: Cursor = None,
+) -> OrderFilter:
+    """The filter in the query of a list of orders, restricted to the caller's own orders."""
+    return OrderFilter(
+        status=status,
+        driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
+        created_after=None if created_after is None else parse_time_parameter("created_after", created_after),
+        before=parse_order_cursor(cursor),
+        owner=caller.owner,
+    )
 
 
 class AssignOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
