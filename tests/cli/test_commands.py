@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from gofleet.adapters.tls import Certificates
 from gofleet.embedded import Postgres
 from tests.cli.program import gofleet, line_labels
+from tests.cli.stub_server import StubServer
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,34 @@ def test_health_of_an_unreachable_role_fails_with_the_reason(tmp_path: Path) -> 
 
     assert ended.returncode == 1
     assert "no answer from http://127.0.0.1:1" in ended.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_health_reports_the_answer_of_a_role(stub: StubServer, tmp_path: Path, status: int, code: int) -> None:
+    stub.answers["GET", "/health/ready"] = (status, {"database": "ok"})
+    environment = {"METRICS_PORT": stub.url.rpartition(":")[2]}
+
+    for words in ([], ["--url", f"{stub.url}/"]):
+        ended = gofleet("health", *words, environment=environment, cwd=tmp_path)
+        assert (ended.returncode, ended.stdout) == (code, '{"database": "ok"}\n')
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:2112", "http://", "http://h:x", "http://h:99999", "ftp://h"])
+def test_health_rejects_a_url_that_is_not_one(url: str, tmp_path: Path) -> None:
+    ended = gofleet("health", "--url", url, cwd=tmp_path)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"no answer from {url}: ")
+
+
+def test_health_needs_no_settings_and_no_http_client(stub: StubServer) -> None:
+    stub.answers["GET", "/health/ready"] = (200, {})
+    program = "import sys, gofleet.cli as c\nsys.argv[1:] = ['health']\ntry: c.main()\nfinally: print(*sys.modules)"
+    environment = {**os.environ, "METRICS_PORT": stub.url.rpartition(":")[2]}
+
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+
+    assert {"httpx", "rich.console", "dynaconf", "gofleet.settings"} & set(ended.stdout.split()) == set()
 
 
 def test_config_check_lists_settings_that_prevent_a_start(tmp_path: Path) -> None:
