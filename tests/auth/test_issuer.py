@@ -197,7 +197,17 @@ def test_invalid_keys_are_ignored(raw: dict[str, Any]) -> None:
     assert load_public_key(raw) is None
 
 
-@pytest.mark.parametrize("raw", [_public(FIRST), _public(FIRST, use=None, alg=None), _public(CURVE)])
+ENTRA = {
+    "alg": None,
+    "x5t": "ZyQ9vYwO",
+    "x5c": ["MIIC/TCCAeWgAwIBAgIIUd"],
+    "cloud_instance_name": "microsoftonline.com",
+}
+
+
+@pytest.mark.parametrize(
+    "raw", [_public(FIRST), _public(FIRST, use=None, alg=None), _public(FIRST, **ENTRA), _public(CURVE)]
+)
 def test_valid_keys_are_read(raw: dict[str, Any]) -> None:
     found = load_public_key(raw)
     assert found is not None
