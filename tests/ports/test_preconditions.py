@@ -101,5 +101,5 @@ async def test_a_history_with_transaction_ids_of_another_cluster_is_refused_in_w
         assert "another cluster" in output
 
         for statement in refused.value.fix.split("run: ")[1].split("; "):
-            connection.execute(statement)  # pyright: ignore[reportArgumentType]
+            connection.execute(statement.encode())
     await refuse_foreign_history(clean_database)
