@@ -81,7 +81,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         web.host,
         web.port,
         grace_seconds=process.settings.general.grace_seconds,
-        header_seconds=web.header_timeout_seconds,
+        keep_alive_seconds=web.keep_alive_seconds,
         connections_max=web.max_connections,
         unread_seconds=web.send_timeout_seconds,
         send_buffer_bytes=web.send_buffer_bytes,

@@ -18,9 +18,14 @@ class WebSettings(SettingsGroup, frozen=True, kw_only=True):
     body_timeout_seconds: Annotated[float, about("Timeout of receiving a request body; then 408.", gt=0)] = field(
         name="WEB_BODY_TIMEOUT_SECONDS"
     )
-    header_timeout_seconds: Annotated[float, about("Timeout of receiving the request line and headers.", gt=0)] = field(
-        name="WEB_HEADER_TIMEOUT_SECONDS"
-    )
+    keep_alive_seconds: Annotated[
+        float,
+        about(
+            "A connection without a complete request for this long is closed. Keep it above the idle timeout of the"
+            " proxy in front.",
+            gt=0,
+        ),
+    ] = field(name="WEB_KEEP_ALIVE_SECONDS")
     max_connections: Annotated[int, about("Maximum number of client connections, including idle ones.", ge=1)] = field(
         name="WEB_MAX_CONNECTIONS"
     )

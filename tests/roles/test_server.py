@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import time
 
@@ -13,6 +14,7 @@ from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.server import Listening, PortInUse, serving
 from gofleet.domain.order import Order
+from gofleet.settings.load import load
 from tests.roles.conftest import World
 from tests.roles.raw import exchange
 from tests.waiting import eventually
@@ -143,14 +145,31 @@ async def test_an_incomplete_header_delays_the_stop_at_most_by_the_grace_period(
         writer.write(b"GET / HTTP/1.1\r\nHo")
         await writer.drain()
         started = time.monotonic()
-    assert time.monotonic() - started < 3  # header_seconds would be 5
+    assert time.monotonic() - started < 3  # keep_alive_seconds would be 75
     assert await reader.read() == b""
     writer.close()
 
 
 async def test_a_slow_header_times_out() -> None:
-    async with serving(Gate(), "127.0.0.1", 0, header_seconds=0.2) as listening:
+    async with serving(Gate(), "127.0.0.1", 0, keep_alive_seconds=0.2) as listening:
         assert await exchange(listening.port, b"GET / HTTP/1.1\r\nHo") == b""
+
+
+async def test_an_idle_connection_is_kept_for_the_keep_alive_time() -> None:
+    async with serving(Gate(), "127.0.0.1", 0, keep_alive_seconds=0.5) as listening:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"done")
+        idle_since = time.monotonic()
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        assert time.monotonic() - idle_since >= 0.4
+        writer.close()
+
+
+def test_clients_and_proxies_close_idle_connections_first() -> None:
+    assert inspect.signature(serving).parameters["keep_alive_seconds"].default >= 75
+    assert load({}, dotenv=None).web.keep_alive_seconds >= 75
 
 
 async def test_giant_headers_are_refused() -> None:

@@ -25,7 +25,9 @@ from loguru import logger
 from gofleet.adapters.http.asgi import ASGIApp, Receive, Scope, Send
 from gofleet.waiting import cancel_and_wait, first_of
 
-HEADER_SECONDS = 5.0
+KEEP_ALIVE_SECONDS = 75.0
+"""Longer than usual clients and proxies keep idle connections (httpx 5 s, nginx and AWS 60 s), so that they close them
+first: a request on a connection that the server closes at that moment receives no response."""
 HEADER_BYTES_MAX = 32 * 1024
 CONNECTIONS_MAX = 1024
 UNREAD_SECONDS = 10.0
@@ -72,7 +74,7 @@ async def serving(
     port: int,
     *,
     grace_seconds: float = 10.0,
-    header_seconds: float = HEADER_SECONDS,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     header_bytes_max: int = HEADER_BYTES_MAX,
     connections_max: int = CONNECTIONS_MAX,
     unread_seconds: float = UNREAD_SECONDS,
@@ -82,6 +84,8 @@ async def serving(
 
     The block starts when the port accepts connections; `PortInUse` if another process has it. At its end no further
     connection is accepted, requests in flight get `grace_seconds` to finish, and the rest is cancelled.
+    A connection on which no request is complete for `keep_alive_seconds` is closed: an idle one, or one that sends its
+    header slowly, which costs no more than an idle one.
     At most `connections` are open at once, idle ones included; more wait to be accepted. For each the system keeps up
     to about `send_buffer` bytes (Linux: twice that) that the client has not taken; one that takes nothing of them for
     `unread_seconds` is cut off (Linux).
@@ -89,9 +93,8 @@ async def serving(
     _raise_file_limit(connections_max)
     family, address = await _resolved(host)
     with _held_port(family, address, port) as free:
-        # An incomplete header delays the shutdown by its whole timeout.
-        header_ms = int(min(header_seconds, grace_seconds) * 1000)
-        http1 = HTTP1Settings(header_read_timeout=header_ms, max_buffer_size=header_bytes_max)
+        # The server's only timer of a connection runs from the last response to the end of the next header.
+        http1 = HTTP1Settings(header_read_timeout=int(keep_alive_seconds * 1000), max_buffer_size=header_bytes_max)
         bounds = _Bounds(http1, connections_max, int(unread_seconds * 1000), send_buffer_bytes)
         async with _served(app, address, free, bounds, grace_seconds) as listening:
             yield listening
