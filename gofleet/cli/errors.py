@@ -8,6 +8,14 @@ from cyclopts import CycloptsError
 
 FAILED, INVALID_USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: rejected or failed; invalid usage or setting; unreachable or unhealthy."""
+LOGIN_REFUSED = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+)
+"""Texts of PostgreSQL and libpq: psycopg gives no SQLSTATE for a connection that failed."""
 
 
 class CliError(Exception):
@@ -95,6 +103,9 @@ def _postgres_error(error: Exception) -> CliError | None:
         case InsufficientPrivilege():
             fix = "grant the login the role of its process, as in `grant gofleet_api to api`; `migrate` needs the owner"
             return CliError("the PostgreSQL login lacks privileges", str(error).splitlines()[0], fix)
+        case OperationalError() if any(text in str(error) for text in LOGIN_REFUSED):
+            fix = "check DB_USER, DB_PASSWORD and DB_NAME; run `gofleet doctor`"
+            return CliError("PostgreSQL refused the login", str(error).splitlines()[0], fix)
         case OperationalError():
             why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT and DB_USER; run `gofleet doctor`"
             return CliError("PostgreSQL is unreachable", why, fix, UNREACHABLE)
