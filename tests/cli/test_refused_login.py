@@ -1,4 +1,4 @@
-"""A login that PostgreSQL refuses is told apart from a server that does not answer."""
+"""A refused login of PostgreSQL is reported differently from a server that does not answer."""
 
 from __future__ import annotations
 
