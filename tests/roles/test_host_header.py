@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from gofleet.adapters.http.app import api_app
@@ -107,3 +108,26 @@ async def test_a_thousand_headers_are_refused(listening: Listening, world: World
 
     assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
     assert world.orders.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://x:81"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://x", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "HTTP://X"}, 201),
+        ({"Sec-Fetch-Site": "none"}, 201),
+        ({}, 201),
+    ],
+)
+async def test_without_authentication_a_page_of_another_origin_cannot_write(
+    client: httpx.AsyncClient, world: World, headers: dict[str, str], status: int
+) -> None:
+    response = await client.post("/api/v1/orders", json={"price": 1, "tax": 0}, headers={"Host": "x", **headers})
+
+    assert response.status_code == status
+    assert len(world.orders.rows) == (status == 201)
+    assert (await client.get("/api/v1/orders", headers={"Host": "x", **headers})).status_code == 200

@@ -112,6 +112,7 @@ def api_app(
         body_seconds=body_seconds,
         load_shedder=load_shedder,
         allowed_hosts=allowed_hosts,
+        auth_required=authenticator.auth_required,
         on_response=(counter or RequestCounter()).count,
     )
 

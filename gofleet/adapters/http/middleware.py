@@ -23,6 +23,7 @@ from gofleet.adapters.http.request_limits import (
     LimitedBody,
     canonical_path,
     check_host,
+    check_origin,
 )
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.indicators import INGEST_SECONDS, RequestCounts
@@ -89,9 +90,11 @@ class RequestMiddleware:
         body_seconds: float = BODY_SECONDS,
         allowed_hosts: Collection[str] = (),
         load_shedder: LoadShedder | None = None,
+        auth_required: bool = False,
         on_response: OnResponse,
     ) -> None:
         self._app = app
+        self._auth_required = auth_required
         self._load_shedder = load_shedder or LoadShedder()
         self._allowed_hosts = allowed_hosts
         self._on_response = on_response
@@ -136,6 +139,8 @@ class RequestMiddleware:
                 if not has_body(scope):
                     acquire()
                 check_host(scope, self._allowed_hosts)
+                if not self._auth_required:
+                    check_origin(scope)
                 if not scope["path"]:
                     raise NotFoundException
                 if scope["method"] == "HEAD":

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Collection, Sequence
+from urllib.parse import urlsplit
 
 from gofleet.adapters.http.asgi import Message, Receive, Scope, header
 from gofleet.adapters.http.problem_types import RequestError
+from gofleet.domain.errors import PermissionDenied
 
 BODY_BYTES_MAX = 128 * 1024
 """Enough for 500 positions with ids of the maximum length."""
@@ -210,6 +212,19 @@ def check_host(scope: Scope, allowed: Collection[str]) -> None:
         raise BadHost("it must be a name or an address, optionally with a port")
     if allowed and match["name"].lower() not in allowed:
         raise MisdirectedRequest
+
+
+def check_origin(scope: Scope) -> None:
+    """`PermissionDenied` for a write that a browser sends for a page of another origin.
+
+    Without authentication nothing else keeps a page that the user opens from writing to an API on the user's machine.
+    """
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin, host = header(scope, b"origin"), header(scope, b"host")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
+    if foreign or header(scope, b"sec-fetch-site") == "cross-site":
+        raise PermissionDenied("a page of another origin may not write while AUTH=off")
 
 
 def _declared_length(scope: Scope) -> int:
