@@ -29,10 +29,10 @@ COLUMNS = {
     "id": "id",
     "status": "status",
     "driver_id": "driver",
+    "created_at": "created",
     "reason": "reason",
     "final_price": "price and tax",
     "version": "version",
-    "created_at": "created at",
 }
 EVENT_COLUMNS = {
     "sequence": "version",
@@ -49,7 +49,7 @@ CANDIDATE_COLUMNS = {
     "name": "name",
     "distance_m": "metres",
     "free": "free",
-    "seen_at": "seen at",
+    "seen_at": "seen",
     "lat": "lat",
     "lng": "lng",
 }
@@ -144,15 +144,15 @@ def dispatch_order_command(
 ) -> None:
     """Assign an order to a driver manually, conditional on the order's version.
 
-    Without --if-match, the command reads the order first, prints its state, and uses that version.
+    Without --if-match, the command reads the order first, uses its version, and prints its former state at success.
     """
     with ApiClient(url) as client:
         path = f"/orders/{quote_id(id)}"
-        if if_match is None:
-            current = client.request("GET", path)
-            if_match = int(current["version"])
-            print(_describe_assignment(current, driver), file=sys.stderr)
-        order = client.request("POST", f"{path}/dispatch", body={"driver_id": driver}, if_match=if_match)
+        former = client.request("GET", path) if if_match is None else None
+        version = int(former["version"]) if former else if_match
+        order = client.request("POST", f"{path}/dispatch", body={"driver_id": driver}, if_match=version)
+    if former:
+        print(_describe_former(former), file=sys.stderr)
     print_items([order], COLUMNS, json=json)
 
 
@@ -161,9 +161,8 @@ def _transition(verb: str, id: str, if_match: int | None, url: str, *, json: boo
     print_items([order], COLUMNS, json=json)
 
 
-def _describe_assignment(order: JsonObject, driver: str) -> str:
+def _describe_former(order: JsonObject) -> str:
     reason = f" ({format_value(order.get('reason'))})" if order.get("reason") else ""
     holder = f" of {format_value(order.get('driver_id'))}" if order.get("driver_id") else ""
     status, version = format_value(order.get("status")), format_value(order.get("version"))
-    state = f"{status}{reason}{holder}, version {version}"
-    return f"order {format_value(order.get('id'))} is {state}; assigning it to {driver}"
+    return f"order {format_value(order.get('id'))} was {status}{reason}{holder}, version {version}"

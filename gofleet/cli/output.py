@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 from cyclopts import Parameter
@@ -18,6 +19,10 @@ Json = Annotated[bool, Parameter(help="Print one JSON object per line.", negativ
 JsonObject = dict[str, Any]
 WIDTH_MAX = 1000
 """Columns of a table that is not written to a terminal, for example to grep."""
+WRAPPED = frozenset({"about", "detail", "error", "name", "position", "reason", "source", "value"})
+"""Fields whose values may be broken into lines."""
+WRAPPED_WIDTH_MIN = 10
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 class Cell(NamedTuple):
@@ -28,31 +33,51 @@ class Cell(NamedTuple):
 
 
 def print_items(items: list[JsonObject], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
-    """Print a table of the columns (field -> title), or each whole item as a line of JSON."""
+    """Print a table of the columns (field -> title), or each whole item as a line of JSON.
+
+    The columns are in the order of their importance: the last ones are left out of a terminal that is too narrow.
+    """
     if json:
         for item in items:
             print_json(item)
         return
-    rows = ([format_value(item.get(name)) for name in columns] for item in items)
-    print_table(list(columns.values()), rows, caption="there are more: --limit" if more else None)
+    rows = [[format_field(name, item.get(name)) for name in columns] for item in items]
+    titles, wrapped = list(columns.values()), {title for name, title in columns.items() if name in WRAPPED}
+    fitting = len(titles)
+    while fitting > 1 and _width_min(titles[:fitting], rows, wrapped) > console().width:
+        fitting -= 1
+    left_out = f"left out: {', '.join(titles[fitting:])}; see --json" if titles[fitting:] else ""
+    caption = "\n".join(filter(None, ["there are more: --limit" if more else "", left_out]))
+    print_table(titles[:fitting], [row[:fitting] for row in rows], wrapped=wrapped, caption=caption or None)
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[str | Cell]], **options: Any) -> None:
-    """Print a table of untrusted texts; a cell may have a style. `options` are those of `rich.table.Table`."""
+def print_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, wrapped: Collection[str] = (), **options: Any
+) -> None:
+    """Print a table of untrusted texts; a cell may have a style. `options` are those of `rich.table.Table`.
+
+    Only the `wrapped` columns, by default the last one, are broken into lines: an id or a time must stay whole to be
+    copied. So the table may be wider than the terminal.
+    """
     from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*(Column(title, overflow="fold") for title in titles), **options)  # ids must not be truncated
-    for row in rows:
-        cells = (cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
+    wrapped = wrapped or titles[-1:]
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    table = Table(*(Column(title, overflow="fold", no_wrap=title not in wrapped) for title in titles), **options)
+    for row in cells:
         # Text, because values are not markup.
-        table.add_row(*(Text(printable(cell.text), cell.style) for cell in cells))
-    console().print(table)
+        table.add_row(*(Text(printable(cell.text), cell.style) for cell in row))
+    output = console()
+    output.width = max(output.width, _width_min(titles, [[cell.text for cell in row] for row in cells], wrapped))
+    output.print(table)
 
 
 def print_item(item: JsonObject, *, json: bool) -> None:
     """Print all fields of one item, one per row, or the item as a line of JSON."""
-    rows: list[JsonObject] = [item] if json else [{"field": name, "value": value} for name, value in item.items()]
+    rows: list[JsonObject] = [item]
+    if not json:
+        rows = [{"field": name, "value": format_field(name, value)} for name, value in item.items()]
     print_items(rows, {"field": "field", "value": "value"}, json=json)
 
 
@@ -71,12 +96,23 @@ def format_value(value: object) -> str:
             return "yes" if value else "no"
         case dict():
             return ", ".join(
-                f"{printable(name)} {format_value(inner)}" for name, inner in cast("JsonObject", value).items()
+                f"{printable(name)} {format_field(name, inner)}" for name, inner in cast("JsonObject", value).items()
             )
         case list():
             return ", ".join(map(format_value, cast("list[object]", value)))
         case _:
             return printable(value)
+
+
+def format_field(name: str, value: object) -> str:
+    """The value of a field as text: a time relative to now, or to the second (UTC) if it is the `at` of an event."""
+    if not isinstance(value, str) or (name != "at" and not name.endswith("_at")):
+        return format_value(value)
+    try:
+        at = datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return format_value(value)
+    return f"{at:%Y-%m-%d %H:%M:%SZ}" if name == "at" else _relative((datetime.now(UTC) - at).total_seconds())
 
 
 def console() -> Console:
@@ -85,6 +121,24 @@ def console() -> Console:
 
     bounded = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if bounded else WIDTH_MAX)
+
+
+def _relative(seconds: float) -> str:
+    unit_seconds, unit = next(each for each in UNITS if abs(seconds) >= 2 * each[0] or each[0] == 1)
+    count = int(abs(seconds) / unit_seconds)
+    return f"{count} {unit} ago" if seconds >= 0 or not count else f"in {count} {unit}"
+
+
+def _width_min(titles: Sequence[str], rows: Sequence[Sequence[str]], wrapped: Collection[str]) -> int:
+    """Columns that a table needs if nothing but the `wrapped` columns is broken, with three for each border."""
+    from rich.cells import cell_len
+
+    texts = [[title, *(row[column] for row in rows)] for column, title in enumerate(titles)]
+    widths = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
+    return 1 + sum(
+        3 + (min(width, WRAPPED_WIDTH_MIN) if title in wrapped else width)
+        for title, width in zip(titles, widths, strict=True)
+    )
 
 
 def _escape(char: str) -> str:

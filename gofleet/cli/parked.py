@@ -22,13 +22,13 @@ Expect = Annotated[int, Parameter(help="Expected number of events; if it differs
 
 COLUMNS = {
     "id": "id",
-    "queue": "queue",
-    "state": "state",
     "reason": "reason",
     "detail": "detail",
     "order_id": "order",
+    "parked_at": "parked",
+    "state": "state",
+    "queue": "queue",
     "fingerprint": "fingerprint",
-    "parked_at": "parked at",
 }
 GROUP_COLUMNS = {
     "fingerprint": "fingerprint",
@@ -37,17 +37,17 @@ GROUP_COLUMNS = {
     "detail": "latest detail",
     "count": "count",
     "waiting": "waiting",
-    "last_at": "last at",
+    "last_at": "last",
 }
 FAILED_EVENT_COLUMNS = {
     "id": "id",
     "type": "event",
     "order_id": "order",
-    "sequence": "version",
-    "attempts": "attempts",
     "error": "error",
+    "failed_at": "failed",
+    "attempts": "attempts",
     "held_back": "held back",
-    "failed_at": "failed at",
+    "sequence": "version",
 }
 
 

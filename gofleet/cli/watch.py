@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, items_from, quote_id
 from gofleet.cli.errors import INVALID_USAGE, CliError
 from gofleet.cli.event_stream import EventStream
-from gofleet.cli.output import Json, JsonObject, format_value, print_json
+from gofleet.cli.output import Json, JsonObject, format_field, format_value, print_json
 from gofleet.cli.params import STATUS, StatusName, to_api_status, validate_id
 
 PENDING, FINAL = "PENDING", frozenset({"DELIVERED", "CANCELLED"})
@@ -104,6 +104,6 @@ def _print_event(item: JsonObject, *, json: bool) -> None:
         driver = f" {format_value(item.get('driver_id'))}" if item.get("driver_id") else ""
         actor = f"  by {format_value(item.get('actor'))}" if item.get("actor") else ""
         text = f"{format_value(item.get('order_id'))}  {format_value(item.get('status'))}{driver}{reason}{actor}"
-        print(f"{format_value(item.get('at'))}  {text}".replace("\n", " "), flush=True)
+        print(f"{format_field('at', item.get('at'))}  {text}".replace("\n", " "), flush=True)
     else:
         print(format_value(item).replace("\n", " "), flush=True)

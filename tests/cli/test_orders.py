@@ -68,11 +68,13 @@ async def test_changes_the_status_of_orders(cli: CliSession) -> None:
     assert await cli.run("orders", "dispatch", "o-1", "ana", "--if-match", "1") == 1
     assert "version" in cli.stderr
     assert await cli.run("orders", "dispatch", "o-1", "ana", "--json") == 0
-    assert "order o-1 is MANUAL_DISPATCH (no_driver), version 2; assigning it to ana" in cli.stderr
+    assert cli.stderr == "order o-1 was MANUAL_DISPATCH (no_driver), version 2\n"
     assert [(line["status"], line["driver_id"]) for line in cli.json_lines()] == [("DISPATCHED", "ana")]
     assert await cli.run("orders", "deliver", "o-1", "--if-match", "2") == 1
     assert await cli.run("orders", "deliver", "o-1", "--if-match", "3") == 0
     assert "DELIVERED" in cli.stdout
+    assert await cli.run("orders", "dispatch", "o-1", "ana") == 1
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
     assert await cli.run("orders", "cancel", "o-1") == 1
     assert "invalid" not in cli.stdout
     assert "gofleet orders events" in cli.stderr
