@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, fetch_items, quote_id
 from gofleet.cli.output import Json, print_item, print_items, print_json
-from gofleet.cli.params import LAT_LNG, Id, LatLng, Limit, Version
+from gofleet.cli.params import LAT_LNG, Id, LatLng, Limit, Version, choice
 
 COLUMNS = {
     "id": "id",
@@ -19,7 +19,7 @@ COLUMNS = {
     "position": "position",
     "version": "version",
 }
-Switch = Annotated[Literal["on", "off"], Parameter(help="on or off.")]
+Switch = Annotated[Literal["on", "off"], choice(("on", "off")), Parameter(help="on or off.")]
 
 
 def list_drivers_command(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import cast
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError
 
 FAILED, INVALID_USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: rejected or failed; invalid usage or setting; unreachable or unhealthy."""
@@ -50,8 +51,18 @@ def printable(value: object) -> str:
 
 def _invalid_usage(error: CycloptsError) -> CliError:
     command = " ".join(["gofleet", *(error.command_chain or [])])
-    why = printable(" ".join(str(error).split()))
+    if isinstance(error, UnknownCommandError) and error.app and error.unused_tokens:
+        why = _unknown_command(error.unused_tokens[0], [name for name in error.app if not name.startswith("-")])
+    else:
+        why = printable(" ".join(str(error).split()))
     return CliError("invalid usage", why, f"see `{command} --help`", INVALID_USAGE)
+
+
+def _unknown_command(name: str, commands: list[str]) -> str:
+    """All commands of the group, because cyclopts names only those that are loaded."""
+    near = difflib.get_close_matches(name, commands, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return printable(f"Unknown command {name!r}.{hint} Available commands: {', '.join(commands)}.")
 
 
 def _by_type(error: BaseException) -> CliError | None:

@@ -16,6 +16,7 @@ from gofleet.cli.params import (
     AMOUNT,
     LAT_LNG,
     STATUS,
+    TIME,
     Id,
     LatLng,
     Limit,
@@ -81,13 +82,15 @@ def list_orders_command(
     *,
     status: Annotated[StatusName | None, STATUS, Parameter(help="Only orders with this status.")] = None,
     driver: Annotated[str | None, Parameter(help="Only orders of this driver.", validator=validate_id)] = None,
-    created_after: Annotated[datetime | None, Parameter(help="Only orders created after this local time.")] = None,
+    created_after: Annotated[
+        datetime | None, TIME, Parameter(help="Only orders created after this time, such as 2026-01-31T12:00.")
+    ] = None,
     limit: Limit = 50,
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """List orders, newest first."""
-    after = created_after and created_after.astimezone().isoformat()
+    after = created_after and created_after.isoformat()
     query = {"status": status and to_api_status(status), "driver_id": driver, "created_after": after}
     items, more = fetch_items(url, "/orders", query, limit)
     print_items(items, COLUMNS, json=json, more=more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
@@ -39,12 +40,25 @@ def to_api_status(name: StatusName) -> str:
     return name.upper().replace("-", "_")
 
 
-def parse_status(type: Any, tokens: Sequence[Token]) -> str:
-    """Parses a status in either spelling: `manual-dispatch` or `MANUAL_DISPATCH`."""
-    name = tokens[0].value.lower().replace("_", "-")
-    if name not in (names := get_args(StatusName)):
-        raise ValueError(f"{tokens[0].value!r} is not one of {', '.join(names)}")
-    return name
+def choice(names: tuple[str, ...]) -> Parameter:
+    """Parameter that accepts each name in any case, and with `_` for `-`: `manual-dispatch` or `MANUAL_DISPATCH`."""
+
+    def parse(type: Any, tokens: Sequence[Token]) -> str:
+        name = tokens[0].value.lower().replace("_", "-")
+        if name not in names:
+            raise ValueError(f"{tokens[0].value!r} is not one of {', '.join(names)}")
+        return name
+
+    return Parameter(converter=parse, n_tokens=1)
+
+
+def parse_local_time(type: Any, tokens: Sequence[Token]) -> datetime:
+    """Parses a date or a time in ISO 8601; without an offset it is local."""
+    text = tokens[0].value
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a time, such as 2026-01-31 or 2026-01-31T12:00") from error
 
 
 def parse_lat_lng(type: Any, tokens: Sequence[Token]) -> LatLng:
@@ -83,7 +97,8 @@ def validate_id(type: Any, value: str | None) -> None:
         raise ValueError(str(error)) from error
 
 
-STATUS = Parameter(converter=parse_status, n_tokens=1)
+STATUS = choice(get_args(StatusName))
+TIME = Parameter(converter=parse_local_time, n_tokens=1)
 AMOUNT = Parameter(converter=parse_amount, n_tokens=1)
 LAT_LNG = Parameter(converter=parse_lat_lng, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
 Id = Annotated[str, Parameter(validator=validate_id)]

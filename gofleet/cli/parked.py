@@ -5,19 +5,23 @@ Parked messages are the consumers' dead-letter storage; failed events are outbox
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from cyclopts import Parameter
 
 from gofleet.cli.api_client import DEFAULT_URL, Url, call_api, fetch_items, items_from
 from gofleet.cli.errors import INVALID_USAGE, CliError
 from gofleet.cli.output import Json, format_value, print_item, print_items, print_json
-from gofleet.cli.params import CauseName, Limit, StageName
+from gofleet.cli.params import CauseName, Limit, StageName, choice
 
 Queue = Annotated[str | None, Parameter(help="Only messages of this queue.")]
 Fingerprint = Annotated[str | None, Parameter(help="Only failures with this fingerprint.")]
-Reason = Annotated[CauseName | None, Parameter(help="Only messages parked for this reason.")]
-State = Annotated[StageName | None, Parameter(help="By default messages that are not replayed yet.")]
+Reason = Annotated[
+    CauseName | None, choice(get_args(CauseName)), Parameter(help="Only messages parked for this reason.")
+]
+State = Annotated[
+    StageName | None, choice(get_args(StageName)), Parameter(help="By default messages that are not replayed yet.")
+]
 Expect = Annotated[int, Parameter(help="Expected number of events; if it differs, nothing is done.")]
 
 COLUMNS = {

@@ -46,7 +46,7 @@ async def test_sets_duty(cli: CliSession, stub: StubServer) -> None:
 
     assert await cli.run("drivers", "duty", "ana", "on", "--url", stub.url, "--json") == 0
     assert (stub.requests[0].body, cli.json_lines()) == ({"on_duty": True}, [ANA])
-    assert await cli.run("drivers", "duty", "ana", "off", "--url", stub.url) == 0
+    assert await cli.run("drivers", "duty", "ana", "OFF", "--url", stub.url) == 0
     assert stub.requests[1].body == {"on_duty": False}
     assert await cli.run("drivers", "duty", "ana", "maybe", "--url", stub.url) == 2
 

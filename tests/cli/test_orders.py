@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from gofleet.cli import COMMANDS, GROUPS
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
 from tests.cli.program import line_labels
@@ -48,7 +49,7 @@ async def test_lists_and_shows_orders(cli: CliSession) -> None:
 
     assert await cli.run("orders", "list", "--json") == 0
     assert [line["id"] for line in cli.json_lines()] == ["o-manual", "o-2", "o-1", "o-0"]
-    for name in ("manual-dispatch", "MANUAL_DISPATCH"):
+    for name in ("manual-dispatch", "MANUAL_DISPATCH", "Manual_Dispatch"):
         assert await cli.run("orders", "list", "--status", name, "--json") == 0
         assert [line["id"] for line in cli.json_lines()] == ["o-manual"]
     assert await cli.run("orders", "list", "--created-after", "2999-01-01", "--json") == 0
@@ -140,6 +141,17 @@ async def test_invalid_usage_sends_no_request_and_exits_with_2(
     assert line_labels(cli.stderr) == ["error", "why", "fix"]
     assert cli.stdout == ""
     assert stub.requests == []
+
+
+async def test_invalid_usage_names_what_is_valid(cli: CliSession) -> None:
+    for words, text in (
+        (["orders", "list", "--created-after", "1h"], "'1h' is not a time, such as 2026-01-31 or 2026-01-31T12:00"),
+        (["parked", "list", "--reason", "x"], "'x' is not one of malformed, no-such-order, failed, crash-loop"),
+        (["orders", "lst"], "Did you mean 'list'? Available commands: create, get, list, watch, cancel,"),
+        (["frob"], f"Available commands: {', '.join([*COMMANDS[''], *GROUPS])}."),
+    ):
+        assert await cli.run(*words) == 2
+        assert text in cli.stderr
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 1), (409, 1), (422, 1), (500, 1), (503, 3)])

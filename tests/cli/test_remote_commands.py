@@ -25,7 +25,7 @@ async def test_lists_groups_and_shows_parked_messages(cli: CliSession) -> None:
 
     assert await cli.run("parked", "list", "--json") == 0
     assert [line["id"] for line in cli.json_lines()] == [4, 3, 2, 1]
-    assert await cli.run("parked", "list", "--reason", "no-such-order", "--limit", "2", "--json") == 0
+    assert await cli.run("parked", "list", "--reason", "NO_SUCH_ORDER", "--limit", "2", "--json") == 0
     assert [line["order_id"] for line in cli.json_lines()] == ["o-2", "o-1"]
     assert await cli.run("parked", "list") == 0
     assert "[red]no\N{REPLACEMENT CHARACTER}[31m JSON" in cli.stdout
