@@ -12,6 +12,7 @@ from loguru import logger
 def logged() -> Generator[list[str]]:
     """The warnings and errors logged during the block."""
     lines: list[str] = []
+    logger.configure(patcher=lambda record: None)  # a test that ran `log_to` in this process has left its own
     sink = logger.add(lambda line: lines.append(str(line)), level="WARNING", format="{level} {message} {extra}")
     try:
         yield lines

@@ -188,13 +188,13 @@ class MessageRefused(GoFleetError):
     code = "message-refused"
 
 
-class DeadlineExceeded(Unavailable):
-    """One attempt to handle a message exceeded its deadline: all that a handler waits for are other servers."""
+class DeadlineExceeded(GoFleetError):
+    """One attempt to handle a message exceeded its deadline."""
 
     code = "deadline-exceeded"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("a server", f"the message was not handled within {seconds:g} s")
+        super().__init__(f"not finished within {seconds:g} s")
         self.seconds = seconds
 
 

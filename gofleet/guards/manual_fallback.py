@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gofleet.domain.errors import (
     AlreadyHandled,
+    DeadlineExceeded,
     FleetBreakerOpen,
     FleetUnavailable,
     Malformed,
@@ -28,6 +30,8 @@ class WaitLimits:
     patience_seconds: float = 4.0
     t_max_seconds: float = 120.0
     retry_seconds: float = 1.0
+    answer_seconds: float = 1.0
+    """How soon a PostgreSQL that works has answered."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,20 @@ class ManualFallback:
             return await self._wait_or_escalate(delivery, error)
         except (Malformed, OrderNotFound, Unavailable):
             raise  # unrelated to the availability of drivers
-        except Exception:
+        except Exception as error:
+            if isinstance(error, DeadlineExceeded):
+                await self._check_database(delivery)
             if self.rules.last(delivery):
                 await self._escalate(delivery, Reason.DISPATCH_FAILED)
             raise
+
+    async def _check_database(self, delivery: Delivery) -> None:
+        """`Unavailable` while PostgreSQL does not answer: an attempt that waited for it was not a failure."""
+        try:
+            async with asyncio.timeout(self.limits.answer_seconds):
+                await self.orders.get(delivery.event().order_id)
+        except TimeoutError as error:
+            raise Unavailable("PostgreSQL", f"no answer within {self.limits.answer_seconds:g} s") from error
 
     async def _wait_or_escalate(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Outcome:
         order = await self.orders.get(delivery.event().order_id)

@@ -52,8 +52,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Deadline:
-    """Time limit of one attempt, shorter than the lease that protects it. `DeadlineExceeded` is an outage: a handler
-    waits for nothing but PostgreSQL, Redis and the fleet, and its call may have waited behind an unanswered one."""
+    """Time limit of one attempt, shorter than the lease that protects it. `DeadlineExceeded`."""
 
     handler: Handler
     seconds: float

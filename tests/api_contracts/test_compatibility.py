@@ -62,7 +62,7 @@ OPENAPI_BREAKS: dict[str, Change] = {
         "application/problem+json"
     ]["schema"]["properties"]["type"]["enum"].remove("/problems/order-taken"),
     "response 200.items[].id: is gone": lambda d: schema(d, "OrderView")["properties"].pop("id"),
-    "parameter query cursor is gone": lambda d: d["paths"][ORDERS]["get"]["parameters"].pop(),
+    "parameter query cursor is gone": lambda d: d["paths"][ORDERS]["get"]["parameters"].remove(listing(d, "cursor")),
     "parameter query cursor is required": lambda d: listing(d, "cursor").update(required=True),
     "parameter query token is required": lambda d: d["paths"][ORDERS]["get"]["parameters"].append(
         {"name": "token", "in": "query", "required": True, "schema": STRING}

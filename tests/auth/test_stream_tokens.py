@@ -43,7 +43,7 @@ class Installation:
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[httpx.AsyncClient]:
         stop = asyncio.Event()
-        feed = asyncio.create_task(self.world.tail.run(stop))
+        feed = asyncio.create_task(self.world.feed.run(stop))
         keys = JwksCache(self.keys, clock=lambda: self.now)
         verifier = TokenVerifier(keys, TokenRules(ISSUER, frozenset({AUDIENCE})), lambda: self.now)
         app = api_app(self.world.api(), authenticator=Authenticator(verifier.principal))

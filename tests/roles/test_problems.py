@@ -21,7 +21,7 @@ from gofleet.adapters.http.problem_types import ProblemType, RequestError, probl
 from gofleet.adapters.http.problems import problem_type_for
 from gofleet.adapters.http.request_limits import BadHost, BodyIncomplete, BodyTooLarge, BodyTooSlow, MisdirectedRequest
 from gofleet.adapters.http.sse import TooManyStreams
-from gofleet.adapters.http.validation import MalformedJson, UnsupportedMediaType
+from gofleet.adapters.http.validation import MalformedJson, UnsupportedContentEncoding, UnsupportedMediaType
 from gofleet.domain.errors import (
     AlreadyHandled,
     CountMismatch,
@@ -59,6 +59,7 @@ SLUGS: dict[type[Exception], str] = {
     UnknownDriver: "unknown-driver",
     MalformedJson: "malformed-json",
     UnsupportedMediaType: "unsupported-media-type",
+    UnsupportedContentEncoding: "unsupported-media-type",
     BodyTooLarge: "too-large",
     BodyTooSlow: "too-slow",
     BodyIncomplete: "incomplete",
