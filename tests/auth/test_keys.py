@@ -107,7 +107,7 @@ async def test_the_callers_that_wait_are_bounded() -> None:
     for _ in range(100):
         with pytest.raises(Unavailable, match="wait for its keys") as refused:
             await keys.get("first")
-    assert refused.value.retry_after_seconds == 2
+        assert refused.value.retry_after_seconds == 2
     assert provider.gate is not None
     provider.gate.set()
     assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [Unauthenticated] * 3
