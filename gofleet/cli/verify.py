@@ -58,7 +58,8 @@ def _print_report(report: Report) -> None:
         [result.id, result.title, Cell(_verdict(result), STYLES[result.verdict.value]), "\n".join(_details(result))]
         for result in report.results
     ]
-    print_table(["", "invariant", "verdict", "offenders and notes"], rows)
+    titles = ["", "invariant", "verdict", "offenders and notes"]
+    print_table(titles, rows, wrapped=(titles[1], titles[3]))
     print(f"verdict: {report.verdict}")
 
 
