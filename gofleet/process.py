@@ -133,13 +133,15 @@ def restarting(name: str, work: Work) -> Work:
     """`work`, started again after an error, which is logged and counted: what runs beside the requests and messages of
     a process does not end it. Servers and consumers are kept without this, because without them it is of no use."""
 
+    errors = BACKGROUND_ERRORS.labels(name)  # 0 from the start, so that a first error is an increase
+
     async def run(stop: asyncio.Event) -> None:
         while True:
             try:
                 return await work(stop)
             except Exception:
                 logger.exception("{} failed and will start again", name)
-                BACKGROUND_ERRORS.labels(name).inc()
+                errors.inc()
             if await sleep_unless(stop, RESTART_SECONDS):
                 return None
 

@@ -44,14 +44,14 @@ def retry_on_outage(act: Act, name: str) -> Act:
 
 def log_and_retry(act: Act, name: str) -> Act:
     """The act, returning 0 after an outage or an error, logged and counted: one order must not block others."""
-    retrying = retry_on_outage(act, name)
+    retrying, errors = retry_on_outage(act, name), BACKGROUND_ERRORS.labels(name)
 
     async def attempt() -> int:
         try:
             return await retrying()
         except Exception:
             logger.exception("{} failed and will try again", name)
-            BACKGROUND_ERRORS.labels(name).inc()
+            errors.inc()
             return 0
 
     return attempt

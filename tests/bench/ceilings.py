@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import subprocess
 import time
@@ -59,6 +60,7 @@ async def by_pgbench(
         *("--no-vacuum", "--client", str(connections), "--jobs", "2", "--protocol", "prepared"),
         *("--time", str(max(1, round(seconds))), "--define", f"n={first}", "--define", f"payload={PAYLOAD}"),
         *("--file", script, "--host", address.host, "--port", str(address.port), "--username", address.user, database),
+        env=os.environ | {"PGPASSWORD": address.password},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

@@ -134,7 +134,7 @@ async def test_a_doomed_write_is_committed_and_its_answer_is_lost(postgres_serve
 
     async with an_edge("test>postgres", [at.port]) as edge:
         edge.on_up = spy
-        url = f"postgresql://{at.user}@127.0.0.1:{edge.port}/{at.database}?sslmode=disable"
+        url = f"postgresql://{at.user}:{at.password}@127.0.0.1:{edge.port}/{at.database}?sslmode=disable"
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute("create table if not exists doomed (n int)")
             for _ in range(2):
