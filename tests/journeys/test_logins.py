@@ -61,4 +61,4 @@ def test_a_database_without_grants_has_an_error_of_its_own(installation: Install
     assert api.wait() == 1
     what, why, _ = api.log.read_text().splitlines()[-3:]
     assert what == "error: the PostgreSQL login lacks privileges"
-    assert why == "  why: permission denied for table schema_migrations"
+    assert why == "  why: permission denied for table order_log"
