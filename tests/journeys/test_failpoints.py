@@ -177,6 +177,6 @@ async def test_failing_anywhere_nothing_is_lost(installation: Installation, town
         for point in points_of("relay"):
             victims.launch("relay", f"{point}=raise")
         await victims.reached("raise")
-        assert all(process.popen.poll() is None for process in victims.started)  # each logs the error and goes on
+        assert all(process.popen.poll() is None for process in victims.started)  # each logs the error and continues
 
     await all_well(town, clean_database)
