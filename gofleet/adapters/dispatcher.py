@@ -143,8 +143,9 @@ class Dispatcher:
             await self.pause()
         except Exception as error:
             _log(suspect.delivery).warning("cannot pause the deliveries: {!r}", error)
-        while others := self._tasks - {own}:
-            await asyncio.wait(others)
+        # One whose connection is lost waits no longer: its redelivery may be among the others, waiting for this one.
+        while self._suspect is suspect and (others := self._tasks - {own}):
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
 
     def _settle_waiting(self, outcome: Outcome | None) -> None:
         while self._waiting:

@@ -120,6 +120,27 @@ async def test_a_suspect_whose_connection_is_lost_before_it_begins_is_dropped() 
     assert happened == ["first begins", "first acked"]
 
 
+async def test_a_suspect_redelivered_while_the_first_still_waits_is_handled() -> None:
+    happened, gate = list[str](), asyncio.Event()
+
+    async def handler(delivery: Delivery) -> Outcome:
+        happened.append(f"{delivery.body.decode()} begins")
+        await gate.wait()
+        return ACK
+
+    dispatcher = Dispatcher(handler, concurrency=2)
+    dispatcher.accept(Recorded("first", happened))
+    dispatcher.accept(Recorded("suspect", happened, crashes=2))
+    await eventually(lambda: happened == ["first begins"])
+
+    dispatcher.drop_waiting()
+    dispatcher.accept(Recorded("suspect again", happened, crashes=2))
+    gate.set()
+
+    await eventually(lambda: not len(dispatcher))
+    assert happened == ["first begins", "first acked", "suspect again begins", "suspect again acked"]
+
+
 async def test_a_suspect_stays_alone_when_its_connection_is_lost_meanwhile() -> None:
     happened, gate = list[str](), asyncio.Event()
 
