@@ -92,7 +92,7 @@ class _Text:
         self._scrub = scrub
 
     def write(self, message: str) -> None:
-        self._stream.write(_bounded(self._scrub(message), TRACEBACK_CHARS_MAX))
+        self._stream.write(_bounded(self._scrub(message).rstrip("\n"), TRACEBACK_CHARS_MAX) + "\n")
         self._stream.flush()
 
 
@@ -149,7 +149,7 @@ def _completed(event: str, fields: Mapping[str, Any], scrub: Callable[[str], str
 
 def _bounded(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     """What arrives from outside may be a megabyte long."""
-    return text if len(text) <= chars_max else f"{text[:chars_max]}... ({len(text)} characters)\n"
+    return text if len(text) <= chars_max else f"{text[:chars_max]}... ({len(text)} characters)"
 
 
 def _line(time: datetime, level: str, event: str, name: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ async def test_each_authenticated_caller_has_its_own_bucket() -> None:
 
 async def test_invalid_tokens_are_limited_by_address() -> None:
     async with limited(authenticate) as client:
-        assert await statuses(client, 50, "nobody") == {401: 20, 429: 30}
+        assert await statuses(client, 50, "no-token") == {401: 20, 429: 30}
         assert await statuses(client, 5, None) == {429: 5}
 
 
@@ -104,7 +104,7 @@ async def test_a_caller_whose_key_is_fetched_first_is_charged_once_per_bucket() 
     cache = JwksCache(keys)
     async with limited(TokenVerifier(cache, TokenRules(ISSUER, frozenset({AUDIENCE}))).principal) as client:
         assert await statuses(client, 30, token()) == {200: 30}
-        assert await statuses(client, 20, "nobody") == {401: 19, 429: 1}
+        assert await statuses(client, 20, "no-token") == {401: 19, 429: 1}
     await cache.close()
 
 

@@ -14,7 +14,7 @@ from tests.cli.program import gofleet, line_labels
     ("wrong", "why"),
     [
         ({"DB_PASSWORD": "wrong"}, "password authentication failed"),
-        ({"DB_USER": "nobody"}, "password authentication failed"),
+        ({"DB_USER": "unknown"}, "password authentication failed"),
         ({"DB_PASSWORD": ""}, "no password supplied"),
         ({"DB_NAME": "nowhere"}, "does not exist"),
     ],

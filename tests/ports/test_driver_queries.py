@@ -212,7 +212,7 @@ async def test_locate_returns_known_drivers_once_in_request_order(positions: Pos
     await positions.register(Driver("nowhere", "Never moved"))
 
     requested = [f"d-{number}" for number in reversed(range(500))]
-    found = await positions.locate([*requested, "d-3", "nobody", "nowhere"])
+    found = await positions.locate([*requested, "d-3", "unregistered", "nowhere"])
 
     assert [one.position.driver_id for one in found] == requested
     assert await positions.locate([]) == []

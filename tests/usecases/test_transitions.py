@@ -110,7 +110,7 @@ async def test_one_of_two_concurrent_assignments_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver_id", "error"), [("nobody", UnknownDriver), ("ana", DriverBusy)], ids=["unknown", "busy"]
+    ("driver_id", "error"), [("unregistered", UnknownDriver), ("ana", DriverBusy)], ids=["unknown", "busy"]
 )
 async def test_assigns_only_a_free_registered_driver(driver_id: str, error: type[GoFleetError]) -> None:
     memory = InMemory()
