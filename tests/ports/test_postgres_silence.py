@@ -12,6 +12,7 @@ import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, acquire, check_postgres_writes, create_pool
+from gofleet.adapters.postgres.silence import Silence
 from gofleet.domain.errors import Unavailable
 from gofleet.settings import load
 from tests.makers import an_order
@@ -79,3 +80,23 @@ async def test_a_standby_that_is_away_leaves_a_bounded_number_of_sessions() -> N
         await eventually(lambda: len(written) > before)
         assert time.monotonic() - began < BACK_SECONDS
         await check_postgres_writes(pool)
+
+
+async def test_probing_survives_unforeseen_errors() -> None:
+    outcomes: list[Exception | None] = [RuntimeError("unforeseen"), OSError(24, "too many open files"), None]
+    renewed = asyncio.Event()
+
+    async def probe() -> None:
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+
+    async def renew() -> None:
+        renewed.set()
+
+    silence = Silence(probe, renew)
+    silence.begin(1.0)
+
+    await silence.until_ended(10)
+    assert silence.is_over
+    await eventually(renewed.is_set)
+    await silence.close()

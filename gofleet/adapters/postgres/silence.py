@@ -77,4 +77,7 @@ class Silence:
             return error.sqlstate is not None  # refusing the write, as a standby does, is an answer too
         except TimeoutError:
             return False
+        except Exception:  # probing must not end: without it the pool would lend no connection again
+            logger.exception("the probe of PostgreSQL failed")
+            return False
         return True
