@@ -28,7 +28,9 @@ def main() -> int:
     if given.faults == ["nemesis"]:
         trials = nemesis_tried(seed, place, given.minutes)
     else:
-        trials = all_tried(_chosen(given.faults), seed, place, given.runs)
+        trials = all_tried(
+            _chosen(given.faults, given.broker), seed, place, given.runs, rounds=given.rounds, broker=given.broker
+        )
     outcomes = asyncio.run(_gathered(trials))
     print(json.dumps([asdict(outcome) for outcome in outcomes]) if given.json else table(outcomes))  # noqa: T201
     if given.readme:
@@ -41,13 +43,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("faults", nargs="*", default=["ci"], help=f"{', '.join(FAULTS)}; ci (default), all or nemesis")
     parser.add_argument("--seed", type=int, help="what decides every choice; it is printed")
     parser.add_argument("--runs", type=int, default=1, help="how often each fault is tried")
+    parser.add_argument("--rounds", type=int, default=1, help="how many workers F3 kills with orders in flight")
+    parser.add_argument("--broker", choices=("rabbitmq", "redis"), default="rabbitmq", help="redis: F3 and F22 only")
     parser.add_argument("--minutes", type=float, default=10.0, help="duration of the nemesis")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
     parser.add_argument("--readme", action="store_true", help="write the table into the page")
     return parser.parse_args()
 
 
-def _chosen(names: Sequence[str]) -> list[Fault]:
+def _chosen(names: Sequence[str], broker: str) -> list[Fault]:
     chosen: list[Fault] = []
     for name in names:
         if name in ("ci", "all"):
@@ -57,6 +61,8 @@ def _chosen(names: Sequence[str]) -> list[Fault]:
         else:
             say(f"no fault is called {name}: {', '.join(FAULTS)}, ci, all or nemesis")
             sys.exit(2)
+    if broker == "redis":
+        chosen = [fault for fault in chosen if fault.any_broker]
     return sorted(chosen, key=lambda fault: int(fault.name.removeprefix("F")))
 
 

@@ -21,6 +21,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "fleet": ("postgres", "rabbit", "redis"),
 }
 """Role -> the servers it talks to."""
+
+
+def needs(role: str, broker: str) -> list[str]:
+    """The servers that a role talks to."""
+    return sorted({"redis" if server == "rabbit" and broker == "redis" else server for server in NEEDS[role]})
+
+
 SETTINGS: dict[str, tuple[str, str]] = {
     "postgres": ("DB_HOST", "DB_PORT"),
     "rabbit": ("RABBITMQ_HOST", "AMQP_PORT"),

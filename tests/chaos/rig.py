@@ -19,7 +19,7 @@ from gofleet.embedded import RabbitAddress
 from gofleet.embedded.resources import free_ports
 from tests.chaos.bounds import BOUNDS
 from tests.chaos.ledger import Ledger
-from tests.chaos.member import NEEDS, Member
+from tests.chaos.member import Member, needs
 from tests.chaos.proxy import HOST, Edge
 from tests.chaos.servers import Servers
 from tests.chaos.tap import Tap, tapping
@@ -43,6 +43,7 @@ class World:
     installation: Installation
     ledger: Ledger
     tap: Tap
+    broker: str = "rabbitmq"
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     broker_lost_data: bool = False
 
@@ -90,7 +91,7 @@ class World:
         while name in self.members:
             name += "x"
         edges: dict[str, Edge] = {}
-        for server in NEEDS[role]:
+        for server in needs(role, self.broker):
             edges[server] = Edge(f"{name}>{server}", self._targets(server))
             await edges[server].allow()
         member = Member(name, role, self.installation, edges, own=own)
@@ -132,7 +133,9 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, **bounds: str) -> AsyncGenerator[World]:
+async def a_world(
+    servers: Servers, place: Path, roles: Sequence[str] = SHAPE, broker: str = "rabbitmq", **bounds: str
+) -> AsyncGenerator[World]:
     """A migrated database, a virtual host and the roles, all running; nothing of it outlives the block."""
     place.mkdir(parents=True, exist_ok=True)
     name = f"chaos_{uuid4().hex[:10]}"
@@ -157,10 +160,11 @@ async def a_world(servers: Servers, place: Path, roles: Sequence[str] = SHAPE, *
             "RABBITMQ_USER": rabbit.user,
             "RABBITMQ_PASSWORD": rabbit.password,
             "RABBITMQ_VHOST": rabbit.vhost,
+            "BROKER": broker,
             **bounds,
         }
         installation = stack.enter_context(an_installation(environment, place))
-        world = World(servers, place, name, rabbit, prefix, installation, ledger, tap)
+        world = World(servers, place, name, rabbit, prefix, installation, ledger, tap, broker)
         stack.push_async_callback(_close, world)
         await world.start(roles)
         yield world

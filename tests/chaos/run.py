@@ -15,7 +15,9 @@ from tests.chaos.servers import all_servers
 from tests.chaos.trial import Fault, Outcome, a_stage, tried
 
 
-async def all_tried(chosen: Sequence[Fault], seed: int, place: Path, runs: int) -> AsyncGenerator[Outcome]:
+async def all_tried(
+    chosen: Sequence[Fault], seed: int, place: Path, runs: int, *, rounds: int = 1, broker: str = "rabbitmq"
+) -> AsyncGenerator[Outcome]:
     """Each fault `runs` times. What is broken stays broken, so after a violation the next one gets a new world; the
     old one's logs, ledger and tap are kept."""
     _hush()
@@ -25,7 +27,7 @@ async def all_tried(chosen: Sequence[Fault], seed: int, place: Path, runs: int) 
         while left:
             worlds += 1
             here, broken = place / f"world-{worlds}", False
-            async with a_world(servers, here) as world, a_stage(world) as stage:
+            async with a_world(servers, here, broker=broker) as world, a_stage(world, rounds=rounds) as stage:
                 while left and not broken:
                     fault = left.pop(0)
                     say(f"{fault.name} {fault.about} ...")

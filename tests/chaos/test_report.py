@@ -18,7 +18,7 @@ TWICE = [
 
 
 def test_every_fault_of_the_matrix_is_there() -> None:
-    assert sorted(FAULTS, key=lambda name: int(name[1:])) == [f"F{number}" for number in range(1, 22)]
+    assert sorted(FAULTS, key=lambda name: int(name[1:])) == [f"F{number}" for number in range(1, 23)]
 
 
 def test_runs_of_a_fault_are_added_up() -> None:

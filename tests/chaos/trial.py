@@ -29,17 +29,18 @@ LOAD_SECONDS = 150.0
 
 @dataclass
 class Stage:
-    """A world with customers and drivers, for one trial after the other."""
+    """A world with customers and drivers, for one trial after the other. `rounds`: how many workers F3 kills."""
 
     world: World
     client: Client
     drivers: Drivers
     crew: list[str]
+    rounds: int = 1
     trials: int = 0
 
 
 @asynccontextmanager
-async def a_stage(world: World, drivers: int = DRIVERS) -> AsyncGenerator[Stage]:
+async def a_stage(world: World, drivers: int = DRIVERS, rounds: int = 1) -> AsyncGenerator[Stage]:
     """Drivers on the road for the block."""
     limits = httpx.Limits(max_connections=400, max_keepalive_connections=50)
     async with httpx.AsyncClient(trust_env=False, limits=limits) as http:
@@ -47,7 +48,7 @@ async def a_stage(world: World, drivers: int = DRIVERS) -> AsyncGenerator[Stage]
         pool = Drivers(Client(http, world.addresses, world.ledger))
         crew = await pool.hire("driver", drivers)
         async with pinging(pool):
-            yield Stage(world, client, pool, crew)
+            yield Stage(world, client, pool, crew, rounds)
 
 
 @dataclass
@@ -157,7 +158,7 @@ Act = Callable[[Trial], Awaitable[None]]
 @dataclass(frozen=True)
 class Fault:
     """A disaster by its name in the fault matrix. `in_ci`: part of every test run; `own_world`: not on a shared one;
-    `nemesis`: may happen beside other load at any time."""
+    `nemesis`: may happen beside other load at any time; `any_broker`: with Redis Streams as well."""
 
     name: str
     about: str
@@ -165,6 +166,7 @@ class Fault:
     in_ci: bool = False
     own_world: bool = False
     nemesis: bool = True
+    any_broker: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,12 +184,18 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, about: str, *, in_ci: bool = False, own_world: bool = False, nemesis: bool = True
+    name: str,
+    about: str,
+    *,
+    in_ci: bool = False,
+    own_world: bool = False,
+    nemesis: bool = True,
+    any_broker: bool = False,
 ) -> Callable[[Act], Act]:
     """Register a fault."""
 
     def register(act: Act) -> Act:
-        FAULTS[name] = Fault(name, about, act, in_ci, own_world, nemesis)
+        FAULTS[name] = Fault(name, about, act, in_ci, own_world, nemesis, any_broker)
         return act
 
     return register

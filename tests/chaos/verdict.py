@@ -27,7 +27,7 @@ async def violations(world: World, within: float = SETTLE_SECONDS) -> list[str]:
 async def _found(world: World) -> list[str]:
     inputs = Inputs(
         ledger=world.ledger.path,
-        tap=world.tap.path,
+        tap=world.tap.path if world.broker == "rabbitmq" else None,
         management=world.rabbit.management_url,
         broker_lost_data=world.broker_lost_data,
     )
