@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.bench.servers import Bench
 
 CASES = (
-    *("ingest", "latency", "throughput", "drain", "search", "positions"),
+    *("ingest", "latency", "alone", "throughput", "drain", "search", "positions"),
     *("backpressure", "growth", "startup", "tracing", "guarded", "pages"),
 )
 """Each a module with `async def measure(at: Bench) -> list[Figure]`; all of them without any named."""

@@ -42,6 +42,12 @@ def read(roots: Roots) -> Reading:
     return Reading(trees, (user + nice + system + irq + soft) * TICK_MS)
 
 
+def switches(roots: Roots) -> dict[str, float]:
+    """Context switches since the start of each tree, of all threads that live."""
+    below = _children()
+    return {name: sum(_switches(pid) for root in pids for pid in _tree(root, below)) for name, pids in roots.items()}
+
+
 def resident_mb(pids: Sequence[int]) -> float:
     """Memory that the trees hold now. Pages that several processes share count once for each, so it is meant for
     roles, which are one process each."""
@@ -68,6 +74,15 @@ def _tree(root: int, below: Mapping[int, Sequence[int]]) -> list[int]:
 def _cpu_ms(pid: int) -> float:
     """Its own and that of the children it has waited for: PostgreSQL's sessions end, and are their parent's then."""
     return sum(int(word) for word in _stat(pid)[11:15]) * TICK_MS
+
+
+def _switches(pid: int) -> float:
+    count = 0
+    for status in (PROC / str(pid) / "task").glob("*/status"):
+        with suppress(OSError):
+            lines = status.read_text().splitlines()
+            count += sum(int(line.split()[1]) for line in lines if "_ctxt_switches:" in line)
+    return count
 
 
 def _pages(pid: int) -> int:

@@ -17,7 +17,7 @@ import psycopg
 from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.domain.driver import Position
 from gofleet.domain.place import Place
-from tests.bench.accounting import Reading, read, resident_mb
+from tests.bench.accounting import Reading, read, resident_mb, switches
 from tests.bench.figures import percentile
 from tests.bench.queues import forget
 from tests.bench.servers import Bench, Measured
@@ -59,9 +59,9 @@ class Fleet:
     port: int
 
     async def spell(self, plan: Plan) -> Spell:
-        before = self._read()
+        before = self.read()
         done = await live(plan)
-        cpu = self._read().since(before)
+        cpu = self.read().since(before)
         found = self._dispatched_at(done)
         waited = [(found[order_id] - due) * 1000 for order_id, due in done.due.items()]
         rate = sum(at < done.ended for at in found.values()) / (done.ended - done.began)
@@ -104,10 +104,17 @@ class Fleet:
             found = dict(connection.execute(query, [done.began - 1]).fetchall())
         return {order_id: at for order_id, at in found.items() if order_id in done.due}
 
-    def _read(self) -> Reading:
+    def read(self) -> Reading:
+        return read({**self._trees(), BENCH: [os.getpid()]})
+
+    def switches(self) -> dict[str, float]:
+        return switches(self._trees())
+
+    def _trees(self) -> dict[str, list[int]]:
+        """By role and service."""
         servers = self.bench.servers
         services = {"postgres": servers.postgres.pids, "rabbitmq": servers.rabbit.pids, "redis": servers.valkey.pids}
-        return read({**self._roles(), **services, BENCH: [os.getpid()]})
+        return {**self._roles(), **{name: list(pids) for name, pids in services.items()}}
 
     def _roles(self) -> dict[str, list[int]]:
         roles: dict[str, list[int]] = {}

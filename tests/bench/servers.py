@@ -25,6 +25,7 @@ POSTGRES_SETTINGS = {
     # Only requested checkpoints: a case takes seconds, and would meet others by chance.
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1h",
+    "shared_preload_libraries": "pg_stat_statements",
 }
 SMOKE_SETTINGS = POSTGRES_SETTINGS | {"shared_buffers": "64MB", "max_wal_size": "1GB"}
 TEMPLATE = "gofleet"
@@ -61,6 +62,12 @@ class Servers:
         environment = self._environment(name) | more
         with self.database(name) as conninfo, an_installation(environment, place) as installation:
             yield Measured(installation, conninfo)
+
+    def count_statements(self, on: bool) -> None:
+        """Let pg_stat_statements count, which costs PostgreSQL a few percent, or not."""
+        track = "top" if on else "none"
+        self._administer(sql.SQL("alter system set pg_stat_statements.track = {}").format(sql.Literal(track)))
+        self._administer(sql.SQL("select pg_reload_conf()"))
 
     def _environment(self, name: str) -> dict[str, str]:
         """What each role is started with: every feature on. Of settings that change speed only what is usual."""
@@ -144,4 +151,6 @@ def serving(place: Path, smoke: bool) -> Generator[Servers]:
     with running(postgres, valkey, rabbit), collecting() as collector:
         apply_migrations(conninfo_of(postgres, TEMPLATE))
         make_logins(conninfo_of(postgres, TEMPLATE))
-        yield Servers(postgres, valkey, rabbit, collector, place)
+        servers = Servers(postgres, valkey, rabbit, collector, place)
+        servers.count_statements(on=False)
+        yield servers

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from tests.bench.accounting import TICK_MS, read, resident_mb
+from tests.bench.accounting import TICK_MS, read, resident_mb, switches
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
 BUSY_BELOW = f"""import subprocess, sys
@@ -58,3 +58,12 @@ def test_memory_is_reported_of_running_processes() -> None:
     with having("print(flush=True)\ninput()") as pid:
         pass
     assert resident_mb([pid]) == 0
+
+
+def test_context_switches_are_counted_for_their_tree() -> None:
+    waiting = "import time\nfor _ in range(50): time.sleep(0.001)\nprint(flush=True)\ninput()"
+    with having(waiting) as pid:
+        found = switches({"them": [pid], "none": []})
+
+    assert found["them"] >= 50
+    assert found["none"] == 0
