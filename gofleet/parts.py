@@ -23,23 +23,23 @@ from gofleet.adapters.postgres.migrate import MigrationError, missing_migrations
 from gofleet.adapters.postgres.notify import OutboxNotifier
 from gofleet.adapters.postgres.orders import BatchLimits, PostgresOrders
 from gofleet.adapters.postgres.pool import Pool, check_postgres_writes, connection_string, create_pool
-from gofleet.adapters.postgres.preconditions import refuse_foreign_history, refuse_pooler
+from gofleet.adapters.postgres.preconditions import connection_error, refuse_foreign_history, refuse_pooler
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.acl import acl_file
-from gofleet.adapters.redis.connection import check_redis_writes, redis_client
+from gofleet.adapters.redis.connection import check_redis_login, check_redis_writes, redis_client
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
-from gofleet.adapters.supervision import jittered
 from gofleet.adapters.tls import Certificates, client_tls_context
 from gofleet.domain.place import Place
+from gofleet.first_contact import ConfiguredServer, contacting, until_answered
 from gofleet.guards.chain import ChainSettings
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Consumer, Publisher
-from gofleet.process import Process, restarting
+from gofleet.process import Part, Process, restarting
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.metrics import measure_loop_lag, set_build_info
@@ -47,8 +47,6 @@ from gofleet.waiting import first_of
 
 NEXT_PORTS = 20
 """Number of following ports tried when the port is the default."""
-WAIT_SECONDS = 2.0
-"""Pause between two attempts to reach a server at the start."""
 
 
 def conninfo(settings: Settings) -> str:
@@ -145,9 +143,12 @@ async def watched(process: Process, listening: Listening) -> AsyncGenerator[None
 
 @asynccontextmanager
 async def postgres(process: Process) -> AsyncGenerator[Pool]:
-    """Connection pool; first waits, without a time limit, for a database with the current schema and our privileges."""
+    """Connection pool, opened after the first contact with a database with the current schema and our privileges."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
-    await _wait_for_database(dsn, process.roles)
+    server = ConfiguredServer(
+        "PostgreSQL", f"{db.host}:{db.port}", "DB_HOST and DB_PORT", "DB_USER, DB_PASSWORD, DB_NAME and DB_SSLMODE"
+    )
+    await until_answered(server, partial(_check_database, dsn, process.roles), process.stopping)
     pool = create_pool(
         dsn, size=db.pool_size, wait_seconds=db.pool_wait_seconds, answer_seconds=db.answer_timeout_seconds
     )
@@ -157,18 +158,15 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
         yield pool
 
 
-async def _wait_for_database(dsn: str, roles: Sequence[str]) -> None:
-    while True:
-        try:
-            await refuse_pooler(dsn)
-            await asyncio.to_thread(check_privileges, dsn, roles)
-            if "api" in roles:
-                await refuse_foreign_history(dsn)
-            pending = await asyncio.to_thread(missing_migrations, dsn)
-            break
-        except psycopg.OperationalError as error:
-            logger.warning("waiting for PostgreSQL: {}", str(error).splitlines()[0])
-            await asyncio.sleep(jittered(WAIT_SECONDS))
+async def _check_database(dsn: str, roles: Sequence[str]) -> None:
+    try:
+        await refuse_pooler(dsn)
+        await asyncio.to_thread(check_privileges, dsn, roles)
+        if "api" in roles:
+            await refuse_foreign_history(dsn)
+        pending = await asyncio.to_thread(missing_migrations, dsn)
+    except psycopg.OperationalError as error:
+        raise connection_error(error) from error
     if pending:
         raise MigrationError(f"the database lacks {', '.join(pending)}: run `gofleet migrate` first")
 
@@ -204,7 +202,36 @@ def _redis_tls(settings: Settings) -> SSLContext | None:
 
 
 @asynccontextmanager
+async def redis_login(process: Process) -> AsyncGenerator[None]:
+    """The first contact with Redis, without which the roles start, too."""
+    at, client = process.settings.redis, a_redis(process.settings)
+    server = ConfiguredServer(
+        "Redis", f"{at.host}:{at.port}", "REDIS_HOST and REDIS_PORT", "REDIS_USER, REDIS_PASSWORD and REDIS_DB"
+    )
+    try:
+        async with process.keeping(contacting(server, partial(check_redis_login, client))):
+            yield
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def rabbit_login(process: Process) -> AsyncGenerator[None]:
+    """The first contact with RabbitMQ, without which the roles start, too."""
+    at = process.settings.broker
+    server = ConfiguredServer(
+        "RabbitMQ",
+        f"{at.host}:{at.port}",
+        "RABBITMQ_HOST and AMQP_PORT",
+        "RABBITMQ_USER, RABBITMQ_PASSWORD and RABBITMQ_VHOST",
+    )
+    async with process.keeping(contacting(server, rabbit_server(process.settings).check_login)):
+        yield
+
+
+@asynccontextmanager
 async def redis(process: Process) -> AsyncGenerator[Redis]:
+    await process.use(redis_login)
     client = a_redis(process.settings)
     process.checks["redis"] = partial(check_redis_writes, client, key_prefix(process.settings))
     try:
@@ -231,9 +258,14 @@ async def fleet_client(process: Process) -> AsyncGenerator[GrpcFleet]:
         yield client
 
 
+def broker_login(settings: Settings) -> Part[None]:
+    return redis_login if settings.general.broker == "redis" else rabbit_login
+
+
 @asynccontextmanager
 async def publisher(process: Process) -> AsyncGenerator[Publisher]:
     settings, timeout = process.settings, process.settings.broker.publish_timeout_seconds
+    await process.use(broker_login(settings))
     if settings.general.broker == "redis":
         opening = StreamsPublisher(
             _redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout, tls=_redis_tls(settings)
@@ -249,6 +281,7 @@ async def publisher(process: Process) -> AsyncGenerator[Publisher]:
 async def consumer(process: Process) -> AsyncGenerator[Consumer]:
     settings, broker = process.settings, process.settings.broker
     grace, timeout = settings.general.grace_seconds, broker.publish_timeout_seconds
+    await process.use(broker_login(settings))
     if settings.general.broker == "redis":
         opened = StreamsConsumer(
             _redis_url(settings),

@@ -18,6 +18,13 @@ def client_tls_context(authority: str = "") -> ssl.SSLContext:
     return context
 
 
+def is_certificate_refused(error: BaseException | None) -> bool:
+    """Whether the error, or what caused it, is that we do not trust the server's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 @dataclass(frozen=True)
 class Certificates:
     """PEM files for mutual TLS: the only authority that both ends trust, this end's certificate and its key."""

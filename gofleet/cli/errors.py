@@ -9,14 +9,6 @@ from cyclopts import CycloptsError, UnknownCommandError
 
 FAILED, INVALID_USAGE, UNREACHABLE = 1, 2, 3
 """Exit codes: rejected or failed; invalid usage or setting; unreachable or unhealthy."""
-LOGIN_REFUSED = (
-    "password authentication failed",
-    "no password supplied",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "is not permitted to log in",
-)
-"""Texts of PostgreSQL and libpq: psycopg gives no SQLSTATE for a connection that failed."""
 
 
 class CliError(Exception):
@@ -72,11 +64,12 @@ def _by_type(error: BaseException) -> CliError | None:
     from gofleet.adapters.postgres.migrate import MigrationError
     from gofleet.adapters.postgres.preconditions import UnusableDatabase
     from gofleet.embedded import EmbeddedError
+    from gofleet.first_contact import StartError
     from gofleet.settings import SettingsError
     from gofleet.simulation.api import UnexpectedResponse
 
     match error:
-        case SettingsError() | EmbeddedError() | UnusableDatabase():
+        case SettingsError() | EmbeddedError() | UnusableDatabase() | StartError():
             exit_code = INVALID_USAGE if isinstance(error, SettingsError) else FAILED
             return CliError(error.what, error.why, error.fix, exit_code)
         case MigrationError():
@@ -106,6 +99,8 @@ def _postgres_error(error: Exception) -> CliError | None:
     from psycopg.errors import InsufficientPrivilege
 
     from gofleet.adapters.postgres.diagnostics import NotGranted
+    from gofleet.adapters.postgres.preconditions import connection_error
+    from gofleet.domain.errors import LoginRefused
 
     match error:
         case NotGranted():
@@ -114,12 +109,13 @@ def _postgres_error(error: Exception) -> CliError | None:
         case InsufficientPrivilege():
             fix = "grant the login the role of its process, as in `grant gofleet_api to api`; `migrate` needs the owner"
             return CliError("the PostgreSQL login lacks privileges", str(error).splitlines()[0], fix)
-        case OperationalError() if any(text in str(error) for text in LOGIN_REFUSED):
-            fix = "check DB_USER, DB_PASSWORD and DB_NAME; run `gofleet doctor`"
-            return CliError("PostgreSQL refused the login", str(error).splitlines()[0], fix)
         case OperationalError():
-            why, fix = str(error).splitlines()[0], "check DB_HOST, DB_PORT and DB_USER; run `gofleet doctor`"
-            return CliError("PostgreSQL is unreachable", why, fix, UNREACHABLE)
+            unavailable = connection_error(error)
+            if isinstance(unavailable, LoginRefused):
+                fix = "check DB_USER, DB_PASSWORD and DB_NAME; run `gofleet doctor`"
+                return CliError("PostgreSQL refused the login", unavailable.why, fix)
+            fix = "check DB_HOST, DB_PORT and DB_USER; run `gofleet doctor`"
+            return CliError("PostgreSQL is unreachable", unavailable.why, fix, UNREACHABLE)
         case _:
             return None
 

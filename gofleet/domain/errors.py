@@ -169,8 +169,13 @@ class Unavailable(GoFleetError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class LoginRefused(Unavailable):
-    """The server is reachable and refuses our credentials."""
+class Misconfigured(Unavailable):
+    """The server is reachable, and it is not, or does not accept, what the settings say: a retry succeeds only after
+    one of the two has been changed."""
+
+
+class LoginRefused(Misconfigured):
+    """The server refuses our credentials, or the database or virtual host that we name."""
 
 
 class FleetUnavailable(Unavailable):

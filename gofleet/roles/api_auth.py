@@ -15,6 +15,7 @@ from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
 from gofleet.adapters.redis.buckets import RedisBuckets
 from gofleet.adapters.tls import client_tls_context
+from gofleet.first_contact import ConfiguredServer, contacting
 from gofleet.guards.limiter import Limiter, MemoryBuckets, Rate
 from gofleet.process import Process
 from gofleet.settings.auth import AuthSettings
@@ -68,8 +69,12 @@ async def _authenticate(process: Process) -> AsyncGenerator[Authenticate | None]
         waiters_max=max(process.settings.web.max_requests // WAITERS_DIVISOR, 1),
     )
     keys = JwksCache(issuer.keys, policy)
+    server = ConfiguredServer(
+        "The token issuer", auth.issuer, "AUTH_ISSUER", "AUTH_ISSUER, AUTH_KEYS_URL and AUTH_CA", "is not as configured"
+    )
     try:
-        yield TokenVerifier(keys, token_rules(auth)).principal
+        async with process.keeping(contacting(server, issuer.keys)):
+            yield TokenVerifier(keys, token_rules(auth)).principal
     finally:
         await keys.close()
         await issuer.close()
@@ -88,6 +93,7 @@ async def _limits(process: Process) -> AsyncGenerator[RateLimits | None]:
         Rate(auth.person_rate, auth.person_burst),
         Rate(auth.staff_rate, auth.staff_burst),
     )
+    await process.use(parts.redis_login)
     client = parts.a_redis(process.settings)
     shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
     limiter = Limiter(shared, MemoryBuckets())

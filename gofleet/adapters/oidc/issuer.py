@@ -16,13 +16,15 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from gofleet.adapters.oidc.keys import ISSUER, Key
-from gofleet.domain.errors import Unavailable
+from gofleet.adapters.tls import is_certificate_refused
+from gofleet.domain.errors import Misconfigured, Unavailable
 
 METADATA_PATH = "/.well-known/openid-configuration"
 RESPONSE_BYTES_MAX = 262_144
 KEYS_MAX = 100
 RSA_BITS_MIN = 2048
 HTTP_PORT, HTTPS_PORT = 80, 443
+NOT_THERE = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 CURVE = "P-256"
 """The curve of ES256, the only elliptic-curve algorithm that is accepted."""
 
@@ -65,7 +67,8 @@ class Issuer:
         await self._http.aclose()
 
     async def keys(self) -> Mapping[str, Key]:
-        """The keys that may sign access tokens, by `kid`. `Unavailable` if they cannot be fetched."""
+        """The keys that may sign access tokens, by `kid`. `Unavailable` if they cannot be fetched, `Misconfigured` if
+        there are none at the configured address."""
         try:
             async with asyncio.timeout(self._timeout_seconds):  # httpx's own bounds each read, not their sum
                 key_set = _decode(await self._get(self._keys_url or await self._discover()), _KeySet)
@@ -84,24 +87,26 @@ class Issuer:
     async def _discover(self) -> str:
         metadata = _decode(await self._get(self._url.rstrip("/") + METADATA_PATH), _Metadata)
         if metadata.issuer != self._url:
-            raise Unavailable(ISSUER, f"it calls itself {metadata.issuer!r}, not {self._url!r} (AUTH_ISSUER)")
+            raise Misconfigured(ISSUER, f"it calls itself {metadata.issuer!r}, not {self._url!r} (AUTH_ISSUER)")
         if not is_at_issuer(metadata.jwks_uri, self._url, self._key_hosts):
             why = f"its keys are at {metadata.jwks_uri}, which is neither its own address nor in AUTH_KEY_HOSTS"
-            raise Unavailable(ISSUER, why)
+            raise Misconfigured(ISSUER, why)
         return metadata.jwks_uri
 
     async def _get(self, url: str) -> bytes:
         try:
             async with self._http.stream("GET", url, headers={"Accept": "application/json"}) as response:
                 if response.status_code != HTTPStatus.OK:
-                    raise Unavailable(ISSUER, f"{url} answers {response.status_code}")
+                    kind = Misconfigured if response.status_code in NOT_THERE else Unavailable
+                    raise kind(ISSUER, f"{url} answers {response.status_code}")
                 body = b""
                 async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > RESPONSE_BYTES_MAX:
                         raise Unavailable(ISSUER, f"{url} answers with more than {RESPONSE_BYTES_MAX} bytes")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(ISSUER, f"{url}: {str(error) or type(error).__name__}") from error
+            kind = Misconfigured if is_certificate_refused(error) else Unavailable
+            raise kind(ISSUER, f"{url}: {str(error) or type(error).__name__}") from error
         return body
 
 

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 
 from gofleet.adapters.postgres.migrate import load_migrations, unapplied
-from gofleet.adapters.postgres.preconditions import refuse_foreign_history, refuse_pooler
+from gofleet.adapters.postgres.preconditions import connection_error, refuse_foreign_history, refuse_pooler
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import LoginRefused, Unavailable
 
@@ -61,10 +61,8 @@ async def postgres_state(conninfo: str, roles: Iterable[str]) -> PostgresState:
     try:
         await refuse_pooler(conninfo)
         connection = await AsyncConnection[DictRow].connect(conninfo, autocommit=True, row_factory=dict_row)
-    except psycopg.errors.ConnectionTimeout as error:
-        raise Unavailable("PostgreSQL", "no answer in time") from error
-    except psycopg.Error as error:
-        raise LoginRefused("PostgreSQL", first_line(error)) from error
+    except psycopg.OperationalError as error:
+        raise connection_error(error) from error
     async with connection:
         try:
             lacking = await connection.execute(PRIVILEGES.lacking, _groups_of(roles))

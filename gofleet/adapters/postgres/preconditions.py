@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.postgres.queries import Queries
+from gofleet.domain.errors import LoginRefused, Unavailable
 
 PRECONDITIONS = Queries("preconditions")
 UNSUPPORTED = "unsupported startup parameter"
@@ -22,6 +23,17 @@ REBASE = (
     "as the owner of the schema, run: begin; alter table order_log disable trigger append_only; "
     "update order_log set txid = '3'; alter table order_log enable trigger append_only; commit"
 )
+LOGIN_REFUSED = (
+    "authentication failed",
+    "no password supplied",
+    "does not exist",
+    "pg_hba.conf",
+    "is not permitted to log in",
+    "permission denied for database",
+    "server does not support SSL",
+    "certificate verify failed",
+)
+"""Texts of PostgreSQL and libpq: psycopg gives no SQLSTATE for a connection that failed."""
 ROUNDS = 5
 SECONDS_MAX = 2.0
 
@@ -36,6 +48,14 @@ class UnusableDatabase(Exception):
         self.check = check
         self.why = why
         self.fix = fix
+
+
+def connection_error(error: psycopg.OperationalError) -> Unavailable:
+    """The error of a failed connection: `LoginRefused` if a retry would fail in the same way."""
+    # The last line: one for each address of the host may precede it.
+    reason = str(error).strip().splitlines()[-1].removeprefix("- ") if str(error) else type(error).__name__
+    kind = LoginRefused if any(text in str(error) for text in LOGIN_REFUSED) else Unavailable
+    return kind("PostgreSQL", reason)
 
 
 async def refuse_pooler(conninfo: str) -> None:

@@ -15,13 +15,19 @@ from urllib.parse import quote
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractConnection, AbstractRobustConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    ConnectionClosed,
+    ProbableAuthenticationError,
+    ProtocolSyntaxError,
+)
 from faststream.rabbit import Channel, RabbitBroker
 from faststream.security import BaseSecurity
 
 from gofleet.adapters.rabbit.amqp import only_channel
 from gofleet.adapters.rabbit.topology import Topology, find_missing, summarize_names
-from gofleet.domain.errors import Unavailable
+from gofleet.adapters.tls import is_certificate_refused
+from gofleet.domain.errors import LoginRefused, Misconfigured, Unavailable
 from gofleet.waiting import cancel_and_wait, first_of
 
 RABBIT = "RabbitMQ"
@@ -50,8 +56,25 @@ class RabbitServer:
         return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
 
     async def connect(self) -> AbstractConnection:
-        """A bare connection, for inspection. Raises aio-pika's errors."""
-        return await aio_pika.connect(self.url, timeout=self.connect_seconds, ssl_context=self.tls)
+        """A bare connection, for inspection. `Misconfigured` if the server, or we, refuse it; else `Unavailable`."""
+        try:
+            return await aio_pika.connect(self.url, timeout=self.connect_seconds, ssl_context=self.tls)
+        except ProbableAuthenticationError as error:
+            raise LoginRefused(RABBIT, f"{self.user} and its password are not accepted") from error
+        except ConnectionClosed as error:
+            raise LoginRefused(RABBIT, str(error)) from error
+        except ProtocolSyntaxError as error:
+            # RabbitMQ closes the connection instead of opening the virtual host, and the client does not report why.
+            reason = f"there is no virtual host {self.vhost}, or {self.user} may not use it"
+            raise LoginRefused(RABBIT, reason) from error
+        except CONNECTION_EXCEPTIONS as error:
+            kind = Misconfigured if is_certificate_refused(error) else Unavailable
+            raise kind(RABBIT, str(error) or type(error).__name__) from error
+
+    async def check_login(self) -> None:
+        """Connect and disconnect; the errors of `connect`."""
+        async with await self.connect():
+            pass
 
 
 class Session:

@@ -15,16 +15,13 @@ from aio_pika.exceptions import (
     CONNECTION_EXCEPTIONS,
     ChannelClosed,
     ChannelNotFoundEntity,
-    ConnectionClosed,
-    ProbableAuthenticationError,
-    ProtocolSyntaxError,
 )
 from aiormq.exceptions import ChannelAccessRefused
 
 from gofleet.adapters.rabbit.amqp import server_version
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer
 from gofleet.adapters.rabbit.topology import Topology, find_missing
-from gofleet.domain.errors import LoginRefused, Unavailable
+from gofleet.domain.errors import Unavailable
 from gofleet.ports import Depth
 
 STATISTICS_SECONDS = 10.0
@@ -52,8 +49,7 @@ async def rabbit_state(server: RabbitServer, topology: Topology) -> RabbitState:
     `LoginRefused` if RabbitMQ rejects the credentials, `Unavailable` without an answer."""
     try:
         async with asyncio.timeout(10 * server.connect_seconds):
-            connection = await _connect(server)
-            async with connection:
+            async with await server.connect() as connection:
                 return await _state(connection, topology)
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         raise Unavailable(RABBIT, str(error) or type(error).__name__) from error
@@ -64,8 +60,7 @@ async def queue_depths(server: RabbitServer, topology: Topology) -> tuple[list[D
     depths, missing = list[Depth](), list[str]()
     try:
         async with asyncio.timeout(10 * server.connect_seconds):
-            connection = await server.connect()
-            async with connection:
+            async with await server.connect() as connection:
                 for name in topology.names():
                     try:
                         async with connection.channel() as channel:
@@ -96,19 +91,6 @@ async def held_by_consumers(management_url: str, server: RabbitServer, topology:
                 await asyncio.sleep(1)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         raise Unavailable("RabbitMQ's management API", str(error) or type(error).__name__) from error
-
-
-async def _connect(server: RabbitServer) -> AbstractConnection:
-    try:
-        return await server.connect()
-    except ProbableAuthenticationError as error:
-        raise LoginRefused(RABBIT, f"{server.user} and its password are not accepted") from error
-    except ConnectionClosed as error:
-        raise LoginRefused(RABBIT, str(error)) from error
-    except ProtocolSyntaxError as error:
-        # RabbitMQ closes the connection instead of opening the virtual host, and the client does not report why.
-        reason = f"there is no virtual host {server.vhost}, or {server.user} may not use it"
-        raise LoginRefused(RABBIT, reason) from error
 
 
 async def _state(connection: AbstractConnection, topology: Topology) -> RabbitState:

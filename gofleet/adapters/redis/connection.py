@@ -23,6 +23,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
     ClusterDownError,
     MasterDownError,
     MovedError,
@@ -33,7 +34,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as ConnectionLost
 
-from gofleet.domain.errors import Unavailable
+from gofleet.adapters.tls import is_certificate_refused
+from gofleet.domain.errors import LoginRefused, Misconfigured, Unavailable
 from gofleet.telemetry.tracing import client_span
 
 Command = tuple[str | bytes | float, ...]
@@ -46,6 +48,8 @@ NOT_PRIMARY_CODES = ("NOREPLICAS", "UNBLOCKED")
 """redis-py has no class for these: too few replicas, as for a primary that is cut off, and a read that was waiting
 when its server became a replica."""
 READY_MS = 1000
+REJECTIONS = ("DENIED", "DB index is out of range", "invalid DB index")
+"""Beginnings of errors without a class of their own: protected mode, and a database that does not exist."""
 
 
 def redis_client(
@@ -114,6 +118,20 @@ async def renew_connections(redis: Redis, error: Exception) -> None:
         with suppress(RedisError, OSError):  # from closing
             await pool.update_active_connections_for_reconnect()
             await pool.disconnect(inuse_connections=False)
+
+
+async def check_redis_login(redis: Redis) -> None:
+    """`Misconfigured` if Redis, or we, refuse the connection, or Redis our login; else `Unavailable` without an answer.
+    A user need not have the permission to call PING."""
+    try:
+        await cast("Any", redis).ping()
+    except NoPermissionError:
+        pass
+    except (RedisError, OSError) as error:
+        if isinstance(error, AuthenticationError) or str(error).removeprefix("ERR ").startswith(REJECTIONS):
+            raise LoginRefused("redis", str(error)) from error
+        kind = Misconfigured if is_certificate_refused(error) else Unavailable
+        raise kind("redis", str(error) or type(error).__name__) from error
 
 
 async def check_redis_writes(redis: Redis, prefix: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
+from gofleet.adapters.redis.connection import check_redis_login
 from gofleet.domain.errors import LoginRefused, Unavailable
 
 REDIS = "Redis"
@@ -38,8 +39,8 @@ async def redis_state(redis: Redis, prefix: str, *, searches: bool = True, scrip
     """`LoginRefused` if Redis rejects the credentials, `Unavailable` without an answer. `searches` and `scripts` tell
     whether our user needs permission to search and to run scripts."""
     client = cast("Any", redis)
+    await check_redis_login(redis)
     try:
-        await client.ping()
         info: dict[str, Any] = await _unless_forbidden(client.info()) or {}
         time: tuple[int, int] | None = await _unless_forbidden(client.time())
         refused = await _refused(client, prefix, searches=searches, scripts=scripts)
