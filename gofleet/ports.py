@@ -9,7 +9,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriverFilter, Position, PositionBatchResult, Sighting
+from gofleet.domain.driver import (
+    AreaQuery,
+    Candidate,
+    Driver,
+    DriverFilter,
+    DriversInArea,
+    Position,
+    PositionBatchResult,
+    Sighting,
+)
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.domain.indicators import Indicator, RequestCounts
@@ -261,7 +270,7 @@ class Fleet(DriverSearch, Protocol):
     async def update_own_position(self, position: Position, max_kmh: float) -> bool: ...  # as Positions'
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
-    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # nearest to the center first
+    async def within(self, area: AreaQuery) -> DriversInArea: ...
     async def locate(
         self, driver_ids: Sequence[str]
     ) -> list[Sighting]: ...  # at most 500 ids; unknown ones are left out
@@ -272,7 +281,7 @@ class Positions(Protocol):
 
     async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # this and the next
-    async def within(self, area: AreaQuery) -> list[Sighting]: ...  # two as Fleet's;
+    async def within(self, area: AreaQuery) -> DriversInArea: ...  # two as Fleet's;
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # they claim nothing
     async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...  # False = older than the known
     async def update_own_position(self, position: Position, max_kmh: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.ports import Search
@@ -51,7 +51,7 @@ class FakeFleet:
         self._answer()
         return await self.map.nearest(place, radius_km, limit)
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         self._answer()
         return await self.map.within(area)
 

@@ -23,7 +23,7 @@ def schemas_of(types: Iterable[type]) -> Json:
 def example_of(schema: Json, schemas: Json) -> Any:
     """An example built from the examples of the fields; null for a field without one."""
     if reference := schema.get("$ref"):
-        schema = schemas[reference.removeprefix(REFERENCE)]
+        schema = schemas[reference.removeprefix(REFERENCE)] | {name: schema[name] for name in schema if name != "$ref"}
     if choices := schema.get("anyOf"):
         schema = schema | choices[0]
     if "$ref" in schema:

@@ -142,7 +142,7 @@ def fetch_items(url: str, path: str, query: Mapping[str, object], limit: int) ->
             items += items_from(url, page)
             cursor = page.get("next_cursor")
             if cursor is None:
-                return items, False
+                return items, page.get("truncated") is True
     return items, True
 
 

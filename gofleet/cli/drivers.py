@@ -14,7 +14,7 @@ COLUMNS = {
     "id": "id",
     "name": "name",
     "on_duty": "on duty",
-    "free": "free",
+    "state": "state",
     "order_id": "order",
     "position": "position",
     "version": "version",
@@ -37,7 +37,7 @@ def list_drivers_command(
     """List drivers by id; with --bbox by distance from its centre, with their positions."""
     flags = {name: None if flag is None else str(flag).lower() for name, flag in (("free", free), ("on_duty", on_duty))}
     items, more = fetch_items(url, "/drivers", {"bbox": bbox, **flags}, limit)
-    print_items(items, COLUMNS, json=json, more=more)
+    print_items(items, COLUMNS, json=json, more=more, more_by="a smaller --bbox" if bbox else "--limit")
 
 
 def show_driver_command(id: Id, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:

@@ -218,11 +218,14 @@ class EventParser:
 
 
 def _event_data(event: ServerSentEvent) -> JsonObject:
-    """Data of an event; an event whose data is not a JSON object is wrapped in one."""
+    """Data of an event; one that does not name its type, as events of drivers, gets it as `event`."""
     import msgspec
 
     try:
         data = msgspec.json.decode(event.data.encode(), type=Any)
     except msgspec.MsgspecError:
         data = None
-    return cast("JsonObject", data) if isinstance(data, dict) else {"event": event.type, "data": event.data}
+    if not isinstance(data, dict):
+        return {"event": event.type, "data": event.data}
+    item = cast("JsonObject", data)
+    return item if "type" in item else {"event": event.type, **item}

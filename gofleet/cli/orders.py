@@ -49,7 +49,7 @@ CANDIDATE_COLUMNS = {
     "driver_id": "driver",
     "name": "name",
     "distance_m": "metres",
-    "free": "free",
+    "state": "state",
     "seen_at": "seen",
     "lat": "lat",
     "lng": "lng",
@@ -98,8 +98,9 @@ def list_orders_command(
 
 def list_order_events_command(id: Id, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
     """Show the history of an order: each transition with its time, reason and actor, oldest first."""
-    events = items_from(url, call_api("GET", url, f"/orders/{quote_id(id)}/events"))
-    print_items(events, EVENT_COLUMNS, json=json)
+    timeline = call_api("GET", url, f"/orders/{quote_id(id)}/events")
+    more = timeline.get("truncated") is True
+    print_items(items_from(url, timeline), EVENT_COLUMNS, json=json, more=more, more_by="orders watch")
 
 
 def list_candidates_command(

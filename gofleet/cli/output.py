@@ -32,14 +32,20 @@ class Cell(NamedTuple):
     style: str = ""
 
 
-def print_items(items: list[JsonObject], columns: Mapping[str, str], *, json: bool, more: bool = False) -> None:
+def print_items(
+    items: list[JsonObject], columns: Mapping[str, str], *, json: bool, more: bool = False, more_by: str = "--limit"
+) -> None:
     """Print a table of the columns (field -> title), or each whole item as a line of JSON.
 
-    The columns are in the order of their importance: the last ones are left out of a terminal that is too narrow.
+    The columns are in the order of their importance: the last ones are left out of a terminal that is too narrow. With
+    `more` it says that there are more items and how to see them, for JSON on standard error.
     """
+    hint = f"there are more: {more_by}" if more else ""
     if json:
         for item in items:
             print_json(item)
+        if hint:
+            print(hint, file=sys.stderr)
         return
     rows = [[format_field(name, item.get(name)) for name in columns] for item in items]
     titles, wrapped = list(columns.values()), {title for name, title in columns.items() if name in WRAPPED}
@@ -47,7 +53,7 @@ def print_items(items: list[JsonObject], columns: Mapping[str, str], *, json: bo
     while fitting > 1 and _width_min(titles[:fitting], rows, wrapped) > console().width:
         fitting -= 1
     left_out = f"left out: {', '.join(titles[fitting:])}; see --json" if titles[fitting:] else ""
-    caption = "\n".join(filter(None, ["there are more: --limit" if more else "", left_out]))
+    caption = "\n".join(filter(None, [hint, left_out]))
     print_table(titles[:fitting], [row[:fitting] for row in rows], wrapped=wrapped, caption=caption or None)
 
 

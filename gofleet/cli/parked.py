@@ -76,7 +76,8 @@ def list_parked_groups_command(
 ) -> None:
     """Count parked messages by failure, the most frequent first."""
     body = call_api("GET", url, "/parked/groups", query={"queue": queue, "reason": reason, "limit": 100})
-    print_items(items_from(url, body), GROUP_COLUMNS, json=json)
+    more = body.get("truncated") is True
+    print_items(items_from(url, body), GROUP_COLUMNS, json=json, more=more, more_by="--queue or --reason")
 
 
 def show_parked_command(

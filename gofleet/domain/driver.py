@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from gofleet.domain.errors import Invalid
 from gofleet.domain.place import BoundingBox, Place
@@ -23,6 +24,26 @@ FUTURE_TOLERANCE = timedelta(seconds=5)
 """Tolerated clock skew of a device that is ahead of ours."""
 
 
+class DriverState(StrEnum):
+    """Why a driver receives orders or none: the first that applies.
+
+    `busy`: holds an order, on duty or not; `off_duty`; `silent`: no recent position; `free`.
+    """
+
+    BUSY = "busy"
+    OFF_DUTY = "off_duty"
+    SILENT = "silent"
+    FREE = "free"
+
+    @classmethod
+    def of(cls, *, busy: bool, on_duty: bool, seen: bool) -> DriverState:
+        if busy:
+            return cls.BUSY
+        if not on_duty:
+            return cls.OFF_DUTY
+        return cls.FREE if seen else cls.SILENT
+
+
 @dataclass(frozen=True)
 class Driver:
     """Driver record. `version` counts changes of the record itself, not of the position or of orders.
@@ -39,7 +60,12 @@ class Driver:
     @property
     def free(self) -> bool:
         """On duty and without a live order; the records do not know the position or its age."""
-        return self.on_duty and self.order_id is None
+        return self.state is DriverState.FREE
+
+    @property
+    def state(self) -> DriverState:
+        """Never silent, for the same reason."""
+        return DriverState.of(busy=self.order_id is not None, on_duty=self.on_duty, seen=True)
 
     def checked(self) -> Driver:
         driver_identifier("id", self.id)
@@ -104,25 +130,34 @@ class Candidate:
 class Sighting:
     """Last known position of a driver.
 
-    `free` means on duty, with a recent position, and without an order; a soft claim does not count. `distance_m` is the
-    distance from the center of the query, metres (great circle).
+    `free` means on duty, with a recent position, and without an order; a soft claim does not count. `busy` means with
+    an order. `distance_m` is the distance from the center of the query, metres (great circle).
     """
 
     position: Position
     name: str
     on_duty: bool
     free: bool
+    busy: bool = False
     distance_m: float = 0.0
+
+    @property
+    def state(self) -> DriverState:
+        return DriverState.of(busy=self.busy, on_duty=self.on_duty, seen=self.free)
 
 
 @dataclass(frozen=True)
 class AreaQuery:
-    """Query for at most `limit` drivers inside `box`; None in `free` or `on_duty` does not filter."""
+    """Query for at most `limit` drivers inside `box`; None in `free` or `on_duty` does not filter.
+
+    With `count` all drivers that match are counted, which costs more where there are more than `limit`.
+    """
 
     box: BoundingBox
     free: bool | None = None
     on_duty: bool | None = None
     limit: int = 100
+    count: bool = False
 
     def matches(self, sighting: Sighting) -> bool:
         return (
@@ -130,6 +165,19 @@ class AreaQuery:
             and self.free in {None, sighting.free}
             and self.on_duty in {None, sighting.on_duty}
         )
+
+
+@dataclass(frozen=True)
+class DriversInArea:
+    """Answer to an `AreaQuery`: `sightings`, nearest to the centre first, and whether there are more than these.
+
+    `total` is the number of drivers that match, of the nearest ones if too many were to be examined; None = not
+    counted.
+    """
+
+    sightings: list[Sighting]
+    truncated: bool = False
+    total: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionTooFar, Sighting, TravelBudget
+from gofleet.domain.driver import (
+    AreaQuery,
+    Candidate,
+    Driver,
+    DriversInArea,
+    Position,
+    PositionTooFar,
+    Sighting,
+    TravelBudget,
+)
 from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Holding, Search
 
@@ -78,9 +87,10 @@ class MemoryPositions:
         near = [each for each in self._sightings(place) if each.on_duty and each.distance_m <= radius_m]
         return near[:limit]
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         """Drivers inside the area, nearest to its centre first."""
-        return [each for each in self._sightings(area.box.center) if area.matches(each)][: area.limit]
+        found = [each for each in self._sightings(area.box.center) if area.matches(each)]
+        return DriversInArea(found[: area.limit], len(found) > area.limit, len(found) if area.count else None)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         """The drivers whose position is known, each once."""
@@ -160,7 +170,7 @@ class MemoryPositions:
         known, now = self._drivers.get(driver_id), self._clock()
         if known is None or known.position is None or known.heard_at is None or now - known.heard_at > self._forget:
             return None
-        return Sighting(known.position, known.name, known.on_duty, self._is_free(known, now))
+        return Sighting(known.position, known.name, known.on_duty, self._is_free(known, now), bool(known.orders))
 
     def _is_free(self, known: _DriverState, now: datetime) -> bool:
         """On duty, with a fresh position, and without an order."""

@@ -41,6 +41,16 @@ async def test_lists_drivers(cli: CliSession, stub: StubServer) -> None:
     assert cli.json_lines() == [seen]
 
 
+async def test_says_that_a_map_lacks_drivers(cli: CliSession, stub: StubServer) -> None:
+    stub.respond("GET", "/drivers", {"items": [ANA], "next_cursor": None, "truncated": True, "total": 812})
+
+    words = ["drivers", "list", "--bbox", "-47,-24,-46,-23", "--url", stub.url]
+    assert await cli.run(*words) == 0
+    assert "there are more: a smaller --bbox" in cli.stdout
+    assert await cli.run(*words, "--json") == 0
+    assert (cli.json_lines(), cli.stderr) == ([ANA], "there are more: a smaller --bbox\n")
+
+
 async def test_sets_duty(cli: CliSession, stub: StubServer) -> None:
     stub.respond("PUT", "/drivers/ana/duty", ANA)
 

@@ -12,7 +12,7 @@ import pytest
 
 from gofleet.adapters.redis.driver_queries import EXAMINED_MAX
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.domain.driver import AreaQuery, Driver, Position
+from gofleet.domain.driver import AreaQuery, Driver, DriverState, Position
 from gofleet.domain.place import BoundingBox, Place, distance_m
 from gofleet.ports import Positions, Search
 from gofleet.testing.positions import MemoryPositions
@@ -44,7 +44,7 @@ def positions(make: Make) -> Positions:
 
 
 async def inside(positions: Positions, area: AreaQuery) -> list[str]:
-    return [one.position.driver_id for one in await positions.within(area)]
+    return [one.position.driver_id for one in (await positions.within(area)).sightings]
 
 
 async def near(positions: Positions, *, radius_km: float = 5, limit: int = 10) -> list[str]:
@@ -67,7 +67,7 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
     await positions.update_positions([fix])
 
     [near_by] = await positions.nearest(CENTRE, 5, 10)
-    [on_the_map] = await positions.within(AreaQuery(TOWN))
+    [on_the_map] = (await positions.within(AreaQuery(TOWN))).sightings
     [located] = await positions.locate(["ana"])
 
     for one in (near_by, on_the_map, located):
@@ -82,6 +82,7 @@ async def test_nearest_returns_drivers_on_duty_nearest_first(positions: Position
     found = await positions.nearest(CENTRE, 5, 10)
 
     assert [(one.position.driver_id, one.free) for one in found] == [("busy", False), ("free", True), ("stale", False)]
+    assert [one.state for one in found] == [DriverState.BUSY, DriverState.FREE, DriverState.SILENT]
     assert await near(positions, limit=2) == ["busy", "free"]
     assert await near(positions, radius_km=6) == ["busy", "free", "stale", "far"]
 
@@ -122,8 +123,8 @@ async def test_a_driver_with_a_stale_position_is_shown_but_not_free(positions: P
 
 
 async def _shown_as_silent(positions: Positions) -> bool:
-    [ana] = await positions.within(AreaQuery(TOWN))
-    return not ana.free
+    [ana] = (await positions.within(AreaQuery(TOWN))).sightings
+    return ana.state is DriverState.SILENT
 
 
 async def test_a_freed_driver_is_shown_as_free(positions: Positions) -> None:
@@ -143,6 +144,38 @@ async def test_area_results_are_nearest_to_the_centre_first_and_limited(position
     found = await inside(positions, AreaQuery(TOWN, limit=500))
 
     assert found == [f"d-{number:04}" for number in range(1, 501)]
+
+
+async def test_an_area_says_whether_drivers_are_missing_and_counts_on_demand(positions: Positions) -> None:
+    await a_mixed_town(positions)
+
+    exact = await positions.within(AreaQuery(TOWN, limit=4))
+    assert (exact.truncated, exact.total) == (False, None)
+    fewer = await positions.within(AreaQuery(TOWN, limit=3, count=True))
+    assert (len(fewer.sightings), fewer.truncated, fewer.total) == (3, True, 4)
+    filtered = await positions.within(AreaQuery(TOWN, free=True, limit=3, count=True))
+    assert ([one.state for one in filtered.sightings], filtered.truncated, filtered.total) == (["free"], False, 1)
+    empty = await positions.within(AreaQuery(BoundingBox(1, 1, 2, 2), count=True))
+    assert (empty.sightings, empty.truncated, empty.total) == ([], False, 0)
+
+
+async def test_counts_many_drivers_beyond_the_limit(positions: Positions) -> None:
+    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(901)])
+
+    found = await positions.within(AreaQuery(TOWN, limit=500, count=True))
+
+    assert (len(found.sightings), found.truncated, found.total) == (500, True, 901)
+
+
+async def test_a_driver_off_duty_with_an_order_is_busy(positions: Positions) -> None:
+    await a_mixed_town(positions)
+    await positions.occupy("off", "o-2", 2)
+    await positions.register(Driver("busy", "Busy", on_duty=False))
+
+    located = {one.position.driver_id: one.state for one in await positions.locate(["busy", "off", "stale"])}
+    assert located == {"busy": "busy", "off": "busy", "stale": "silent"}
+    await positions.free("off", "o-2", 3)
+    assert [one.state for one in await positions.locate(["off"])] == ["off_duty"]
 
 
 async def test_finds_few_matching_drivers_among_many_others(positions: Positions) -> None:
@@ -174,11 +207,11 @@ async def test_a_box_contains_exactly_the_drivers_inside(positions: Positions, s
 
     for box in boxes:
         expected = {f"d-{number}" for number, place in enumerate(places) if box.contains(place)}
-        found = await positions.within(AreaQuery(box, limit=1000))
+        found = (await positions.within(AreaQuery(box, limit=1000))).sightings
         assert {one.position.driver_id for one in found} == expected, box
         distances = [distance_m(one.position.place, box.center) for one in found]
         assert all(later > sooner - 2 for sooner, later in pairwise(distances)), box
-        few = await positions.within(AreaQuery(box, limit=7))
+        few = (await positions.within(AreaQuery(box, limit=7))).sightings
         nearest = [distance_m(one.position.place, box.center) for one in few]
         assert nearest == pytest.approx(distances[:7], abs=2), box
 

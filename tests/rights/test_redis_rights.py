@@ -110,7 +110,7 @@ async def test_the_fleet_may_use_positions(clients: Clients) -> None:
         await positions.occupy(found.driver_id, "o-1", 2)
         assert len(await positions.holdings()) == 1
         assert len(await positions.nearest(HERE, 1, 20)) == 10
-        assert len(await positions.within(AreaQuery(BoundingBox(-47, -24, -46, -23), limit=20))) == 10
+        assert len((await positions.within(AreaQuery(BoundingBox(-47, -24, -46, -23), limit=20))).sightings) == 10
         assert len(await positions.locate(["maria"])) == 1
         await positions.free(found.driver_id, "o-1", 3)
         assert not await positions.holdings()

@@ -12,12 +12,12 @@ import pytest
 
 from gofleet.adapters.history_feed import HistoryFeed
 from gofleet.adapters.http.app import Api, api_app
-from gofleet.adapters.http.driver_positions import DriverPositionFeed
+from gofleet.adapters.http.driver_positions import DriverPositionFeed, DriversInBox
 from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
-from gofleet.domain.driver import Sighting
+from gofleet.domain.driver import DriverState, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.testing.drivers import MemoryDrivers
@@ -37,13 +37,15 @@ class MovingDrivers:
 
     away: bool = False
     looks: int = 0
+    truncated: bool = False
     drivers: dict[str, DriverPositionView] = field(default_factory=dict[str, DriverPositionView])
 
-    async def within(self, box: BoundingBox) -> list[DriverPositionView]:
+    async def within(self, box: BoundingBox) -> DriversInBox:
         self.looks += 1
         if self.away:
             raise FleetUnavailable("no answer from 10.1.2.3")
-        return [driver for driver in self.drivers.values() if box.contains(Place(driver.lat, driver.lng))]
+        inside = [driver for driver in self.drivers.values() if box.contains(Place(driver.lat, driver.lng))]
+        return DriversInBox(inside, self.truncated)
 
 
 @dataclass
@@ -77,8 +79,9 @@ class World:
     def drivers_at(self, **places: tuple[float, float]) -> None:
         """Set the current positions of drivers, by name."""
         for name, (lat, lng) in places.items():
-            moved = DriverPositionView(driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True)
-            self.moving.drivers[name] = moved
+            self.moving.drivers[name] = DriverPositionView(
+                driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True, state=DriverState.FREE
+            )
 
     async def find_candidates(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
         """Candidates near the current depot."""

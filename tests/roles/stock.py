@@ -19,7 +19,7 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
 
 from gofleet.adapters.grpc.server import fleet_server
-from gofleet.domain.driver import AreaQuery, Candidate, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, DriversInArea, Position, Sighting
 from gofleet.domain.place import Place
 from gofleet.ports import Positions, Search
 from gofleet.telemetry.tracing import current_trace_id
@@ -104,7 +104,7 @@ class WilfulPositions(MemoryPositions):
         await self._wait()
         return await super().nearest(place, radius_km, limit)
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         await self._wait()
         return await super().within(area)
 

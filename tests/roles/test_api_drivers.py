@@ -38,7 +38,7 @@ async def test_shows_a_driver_with_its_order_only_if_either_changed(client: http
     await client.put(ANA, json={"name": "Ana"})
     first = await client.get(ANA)
     assert first.json() == {
-        "id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1
+        "id": "ana", "name": "Ana", "on_duty": True, "free": True, "state": "free", "order_id": None, "version": 1
     }  # fmt: skip
     assert first.headers["etag"] == '"1"'
 
@@ -114,7 +114,7 @@ async def test_locates_a_driver(client: httpx.AsyncClient, world: World) -> None
     await world.fleet.map.update_positions([position])
     body = (await client.get(f"{ANA}/position")).json()
     assert datetime.fromisoformat(body.pop("recorded_at")) == position.recorded_at
-    assert body == {"lat": CENTRE.lat, "lng": CENTRE.lng, "free": True}
+    assert body == {"lat": CENTRE.lat, "lng": CENTRE.lng, "free": True, "state": "free"}
 
 
 async def test_lists_records_by_id_in_pages_without_the_fleet(client: httpx.AsyncClient, world: World) -> None:
@@ -152,11 +152,16 @@ async def test_a_map_shows_drivers_with_positions_nearest_to_its_centre_first(
     assert page["next_cursor"] is None
     ana, bia = page["items"]
     last_seen = ana.pop("position")
-    assert ana == {"id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1}
+    assert ana == {
+        "id": "ana", "name": "Ana", "on_duty": True, "free": True, "state": "free", "order_id": None, "version": 1
+    }  # fmt: skip
     assert (last_seen["lng"], set(last_seen)) == (CENTRE.lng, {"lat", "lng", "recorded_at"})
     assert datetime.fromisoformat(last_seen["recorded_at"]).tzinfo == UTC
     assert (bia["id"], bia["name"], bia["version"]) == ("bia", "bia", 0)
-    assert await driver_ids(client, bbox=TOWN, limit=1) == ["ana"]
+    assert (page["truncated"], page["total"]) == (False, 2)
+    nearest = (await client.get(DRIVERS, params={"bbox": TOWN, "limit": 1})).json()
+    assert ([item["id"] for item in nearest["items"]], nearest["truncated"], nearest["total"]) == (["ana"], True, 2)
+    assert {"truncated", "total"}.isdisjoint((await client.get(DRIVERS)).json())
 
 
 async def test_a_map_shows_a_driver_as_free_only_if_the_database_agrees(
@@ -171,6 +176,25 @@ async def test_a_map_shows_a_driver_as_free_only_if_the_database_agrees(
     assert await driver_ids(client, bbox=TOWN, on_duty="true") == ["busy", "free"]
     items = (await client.get(DRIVERS, params={"bbox": TOWN})).json()["items"]
     assert {item["id"]: item["free"] for item in items} == {"busy": False, "free": True, "off": False}
+    assert {item["id"]: item["state"] for item in items} == {"busy": "busy", "free": "free", "off": "off_duty"}
+    assert (await client.get(DRIVERS, params={"bbox": TOWN, "free": "true"})).json()["total"] == 1
+
+
+async def test_one_word_says_why_a_driver_receives_no_orders(client: httpx.AsyncClient, world: World) -> None:
+    for driver_id in ("busy", "free", "off", "silent"):
+        await client.put(f"{DRIVERS}/{driver_id}", json={"name": driver_id, "on_duty": driver_id != "off"})
+        age = 3600 if driver_id == "silent" else 0
+        await world.fleet.map.update_positions([a_position(driver_id, age_seconds=age)])
+    await world.fleet.map.occupy("busy", await dispatch(world, "busy"), 2)
+
+    words = {"busy": "busy", "free": "free", "off": "off_duty", "silent": "silent"}
+    on_map = (await client.get(DRIVERS, params={"bbox": TOWN})).json()["items"]
+    assert {item["id"]: item["state"] for item in on_map} == words
+    assert {item["id"]: item["free"] for item in on_map} == {id: word == "free" for id, word in words.items()}
+    records = (await client.get(DRIVERS)).json()["items"]
+    assert {item["id"]: item["state"] for item in records} == words | {"silent": "free"}  # no positions there
+    for driver_id, word in words.items():
+        assert (await client.get(f"{DRIVERS}/{driver_id}/position")).json()["state"] == word
 
 
 async def test_updates_many_positions_at_once(client: httpx.AsyncClient, world: World) -> None:
@@ -221,7 +245,8 @@ async def test_lists_candidates_near_the_pickup_nearest_first_without_a_claim(
     assert datetime.fromisoformat(ana.pop("seen_at")) == position.recorded_at
     assert ana.pop("distance_m") == pytest.approx(1000, abs=2)
     assert ana == {
-        "driver_id": "ana", "name": "Ana Souza", "lat": position.place.lat, "lng": position.place.lng, "free": True
+        "driver_id": "ana", "name": "Ana Souza", "lat": position.place.lat, "lng": position.place.lng,
+        "free": True, "state": "free",
     }  # fmt: skip
     order = await world.orders.get("o-1")
     assert (order.status, order.version) == (Status.PENDING, 1)

@@ -68,6 +68,7 @@ async def test_shows_a_parked_message_with_its_failure_and_its_content(client: h
     assert detail == {
         **item,
         "headers": {EVENT_ID: "e-o-1", AGGREGATE_ID: "o-1"},
+        "headers_truncated": False,
         "body": "o-1",
         "body_encoding": "utf-8",
         "body_truncated": False,
@@ -140,7 +141,11 @@ async def test_groups_parked_messages_by_fingerprint(client: httpx.AsyncClient, 
     await park(world, "broken", error=Malformed("x"))
     await client.post(f"{PARKED}/1/replay")
 
-    first, second = (await client.get(f"{PARKED}/groups")).json()["items"]
+    groups = (await client.get(f"{PARKED}/groups")).json()
+    assert not groups["truncated"]
+    cut = (await client.get(f"{PARKED}/groups", params={"limit": 1})).json()
+    assert (len(cut["items"]), cut["truncated"]) == (1, True)
+    first, second = groups["items"]
     [only] = (await client.get(f"{PARKED}/groups", params={"reason": "malformed"})).json()["items"]
 
     assert (first["reason"], first["count"], first["waiting"]) == ("no-such-order", 3, 2)

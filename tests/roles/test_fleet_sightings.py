@@ -58,6 +58,7 @@ async def test_nearest_drivers_are_returned_in_columns(client: StockClient) -> N
 
     assert list(answer.driver_ids) == list(answer.names) == ["ana", "bia"]
     assert list(answer.free) == [True, False]
+    assert list(answer.busy) == [False, True]
     assert list(answer.distances_m) == [pytest.approx(100, abs=1), pytest.approx(900, abs=1)]
     assert list(answer.lngs) == [CENTRE.lng, CENTRE.lng]
     assert len(answer.lats) == 2
@@ -71,11 +72,14 @@ async def test_drivers_in_a_box_are_returned_in_columns(client: StockClient) -> 
     answer = await client.call("FindDrivers", **BOX)
 
     assert list(answer.driver_ids) == ["cai", "bia", "ana"] or list(answer.driver_ids) == ["ana", "bia", "cai"]
-    shown = dict(zip(answer.driver_ids, zip(answer.free, answer.on_duty, strict=True), strict=True))
-    assert shown == {"ana": (True, True), "bia": (False, True), "cai": (False, False)}
+    columns = (answer.free, answer.on_duty, answer.busy)
+    shown = dict(zip(answer.driver_ids, zip(*columns, strict=True), strict=True))
+    assert shown == {"ana": (True, True, False), "bia": (False, True, True), "cai": (False, False, False)}
+    assert (answer.truncated, answer.HasField("total")) == (False, False)
     assert list((await client.call("FindDrivers", **BOX, free=True)).driver_ids) == ["ana"]
     assert list((await client.call("FindDrivers", **BOX, on_duty=False)).names) == ["Cai"]
-    assert len((await client.call("FindDrivers", **BOX, limit=2)).driver_ids) == 2
+    fewer = await client.call("FindDrivers", **BOX, limit=2, count=True)
+    assert (len(fewer.driver_ids), fewer.truncated, fewer.total) == (2, True, 3)
     assert len((await client.call("FindDrivers", **BOX, limit=4_000_000_000)).driver_ids) == 3
 
 
@@ -126,7 +130,10 @@ async def test_our_client_returns_what_the_service_returns(fleet: GrpcFleet, pos
     assert (ana.position.driver_id, ana.name, ana.free, ana.on_duty) == ("ana", "ana", True, True)
     assert (bia.free, bia.distance_m) == (False, pytest.approx(900, abs=1))
 
-    [cai] = await fleet.within(AreaQuery(TOWN, free=False, on_duty=False))
+    found = await fleet.within(AreaQuery(TOWN, free=False, on_duty=False, count=True))
+    [cai] = found.sightings
+    assert (found.truncated, found.total, cai.state, bia.state) == (False, 1, "off_duty", "busy")
+    assert (await fleet.within(AreaQuery(TOWN, limit=1))).truncated
     [located] = await fleet.locate(["cai", "nobody"])
     assert (cai.position, cai.name, cai.on_duty, cai.free) == (located.position, "Cai", False, False)
     [known] = await positions.locate(["cai"])
@@ -199,7 +206,20 @@ SANE: dict[str, list[object]] = {
     "recorded_at_ms": [1],
     "free": [True],
     "on_duty": [True],
+    "busy": [False],
 }
+
+
+async def test_an_older_service_sends_no_busy_column(unused_tcp_port: int) -> None:
+    server = Server([MalformedFleet(**{**SANE, "busy": []})])
+    await server.start(HOST, unused_tcp_port)
+    try:
+        async with GrpcFleet(HOST, unused_tcp_port, timeout_seconds=5) as fleet:
+            [ana] = (await fleet.within(AreaQuery(TOWN, count=True))).sightings
+            assert (ana.state, (await fleet.within(AreaQuery(TOWN, count=True))).total) == ("free", None)
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +230,7 @@ SANE: dict[str, list[object]] = {
         {"lats": [float("nan")]},
         {"lngs": [1.0, 2.0]},
         {"free": []},
+        {"busy": [True, False]},
         {"recorded_at_ms": [2**63 - 1]},
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gofleet.adapters.http.app import api_app
+from gofleet.adapters.http.routes import events
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.sse import EventStreamLimits
 from gofleet.domain.errors import Unavailable
@@ -377,6 +378,21 @@ def _established(client: socket.socket) -> bool:
         return any(line.split()[2].endswith(ours) and line.split()[3] == "01" for line in table.readlines()[1:])
 
 
+async def test_a_history_says_whether_later_entries_are_missing(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_transitions(world, "o-1", dispatch_to("ana"), Order.deliver)
+    whole = (await client.get(f"{ORDERS}/o-1/events")).json()
+    assert whole["truncated"] is False
+    monkeypatch.setattr(events, "EVENTS_MAX", len(whole["items"]))
+    assert (await client.get(f"{ORDERS}/o-1/events")).json() == whole
+    monkeypatch.setattr(events, "EVENTS_MAX", 2)
+
+    cut = (await client.get(f"{ORDERS}/o-1/events")).json()
+
+    assert cut == {"items": whole["items"][:2], "truncated": True}
+
+
 async def test_streams_each_change_of_a_position_in_a_box_once(client: httpx.AsyncClient, world: World) -> None:
     world.drivers_at(ana=(1.5, 1.5), bia=(1.6, 1.6), far=(50, 50))
     async with listening_to(client, bbox="1,1,2,2") as stream:
@@ -389,10 +405,51 @@ async def test_streams_each_change_of_a_position_in_a_box_once(client: httpx.Asy
     assert [(type, data["driver_id"]) for type, data in first] == [("driver.moved", "ana"), ("driver.moved", "bia")]
     assert second == (
         "driver.moved",
-        {"driver_id": "bia", "lat": 1.7, "lng": 1.6, "recorded_at": second[1]["recorded_at"], "free": True},
+        {"driver_id": "bia", "lat": 1.7, "lng": 1.6, "free": True, "state": "free"}
+        | {"recorded_at": second[1]["recorded_at"]},
     )
     assert third[0] == "orders.created"
     assert stream.last_id is not None
+
+
+async def test_tells_which_drivers_have_left_the_box(client: httpx.AsyncClient, world: World) -> None:
+    world.drivers_at(ana=(1.5, 1.5), bia=(1.6, 1.6))
+    async with listening_to(client, bbox="1,1,2,2") as stream, listening_to(client, bbox="1,1,2,2") as other:
+        await stream.events(2)
+        await other.events(2)
+        world.drivers_at(ana=(5, 5))  # drives away
+        assert await stream.event() == ("driver.gone", {"driver_id": "ana"})
+        del world.moving.drivers["bia"]  # its position has expired
+        assert await stream.event() == ("driver.gone", {"driver_id": "bia"})
+        assert await other.events(2) == [("driver.gone", {"driver_id": "ana"}), ("driver.gone", {"driver_id": "bia"})]
+
+        world.drivers_at(cai=(1.7, 1.7))
+        async with listening_to(client, bbox="1,1,2,2") as late:  # knows nothing of the others
+            assert (await late.event())[1]["driver_id"] == "cai"
+        world.drivers_at(ana=(1.5, 1.5))
+        assert [data["driver_id"] for _, data in await stream.events(2)] == ["cai", "ana"]
+
+
+async def test_tells_whether_the_box_has_more_drivers(client: httpx.AsyncClient, world: World) -> None:
+    world.drivers_at(ana=(1.5, 1.5))
+    world.moving.truncated = True
+    async with listening_to(client, bbox="1,1,2,2") as stream:
+        assert (await stream.event())[0] == "driver.moved"
+        assert await stream.event() == ("drivers.truncated", {"truncated": True})
+        world.moving.truncated = False
+        assert await stream.event() == ("drivers.truncated", {"truncated": False})
+
+
+async def test_an_outage_of_the_fleet_is_no_departure(client: httpx.AsyncClient, world: World) -> None:
+    world.drivers_at(ana=(1.5, 1.5))
+    async with listening_to(client, bbox="1,1,2,2") as stream:
+        await stream.event()
+        world.moving.away = True
+        looks = world.moving.looks
+        await eventually(lambda: world.moving.looks > looks + 2)
+        world.moving.away = False
+        world.drivers_at(ana=(1.6, 1.6))
+        assert (await stream.event())[0] == "driver.moved"
 
 
 async def test_streams_of_the_same_box_share_its_queries(client: httpx.AsyncClient, world: World) -> None:

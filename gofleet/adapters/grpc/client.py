@@ -13,6 +13,7 @@ from gofleet.adapters.grpc.columns import (
     SEARCHES_MAX,
     SearchItem,
     SearchOutcome,
+    decode_area,
     decode_batch_result,
     decode_candidates,
     decode_nearest,
@@ -33,7 +34,7 @@ from gofleet.adapters.grpc.pb import (
     UpdatePositionRequest,
 )
 from gofleet.adapters.tls import Certificates
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, Position, PositionBatchResult, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.ports import Search
@@ -121,7 +122,7 @@ class GrpcFleet:
             response = await self._stub.nearest_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
             return decode_nearest(response)
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         """As `Fleet.within`; `Invalid` if the service refuses the box."""
         box = area.box
         request = FindDriversRequest(
@@ -132,10 +133,11 @@ class GrpcFleet:
             free=area.free,
             on_duty=area.on_duty,
             limit=area.limit,
+            count=area.count,
         )
         with self._connection.call("FindDrivers") as metadata:
             response = await self._stub.find_drivers(request, timeout=self._timeout_seconds, metadata=metadata)
-            return decode_sightings(response)
+            return decode_area(response)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         """As `Fleet.locate`; `Invalid` if the service refuses an id, or the number of ids."""

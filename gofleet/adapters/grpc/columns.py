@@ -23,7 +23,7 @@ from gofleet.adapters.grpc.pb import (
     StreamPositionsRequest,
     StreamPositionsResponse,
 )
-from gofleet.domain.driver import Candidate, Position, PositionBatchResult, Sighting
+from gofleet.domain.driver import Candidate, DriversInArea, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.domain.place import Place
 from gofleet.domain.values import identifier
@@ -218,18 +218,19 @@ def encode_nearest(sightings: Sequence[Sighting]) -> NearestDriversResponse:
         distances_m=[sighting.distance_m for sighting in sightings],
         seen_at_ms=[to_epoch_ms(sighting.position.recorded_at) for sighting in sightings],
         free=[sighting.free for sighting in sightings],
+        busy=[sighting.busy for sighting in sightings],
     )
 
 
 def decode_nearest(response: NearestDriversResponse) -> list[Sighting]:
     """Drivers on duty near a place."""
     columns = (response.driver_ids, response.names, response.lats, response.lngs, response.distances_m)
-    others = (response.seen_at_ms, response.free)
+    others = (response.seen_at_ms, response.free, _busy(response))
     _check_lengths((*columns, *others))
     candidates = [_candidate(*row) for row in zip(*columns, strict=True)]
     return [
-        Sighting(_position(one, epoch_ms), one.name, on_duty=True, free=free, distance_m=one.distance_m)
-        for one, epoch_ms, free in zip(candidates, *others, strict=True)
+        Sighting(_position(one, epoch_ms), one.name, on_duty=True, free=free, busy=busy, distance_m=one.distance_m)
+        for one, epoch_ms, free, busy in zip(candidates, *others, strict=True)
     ]
 
 
@@ -242,19 +243,29 @@ def encode_sightings(sightings: Sequence[Sighting], response: SightingsResponse)
     response.recorded_at_ms = [to_epoch_ms(sighting.position.recorded_at) for sighting in sightings]
     response.free = [sighting.free for sighting in sightings]
     response.on_duty = [sighting.on_duty for sighting in sightings]
+    response.busy = [sighting.busy for sighting in sightings]
     return response
 
 
 def decode_sightings(response: FindDriversResponse | LocateDriversResponse) -> list[Sighting]:
     """Drivers in an area, or of given ids."""
     columns = (response.driver_ids, response.names, response.lats, response.lngs)
-    others = (response.recorded_at_ms, response.on_duty, response.free)
+    others = (response.recorded_at_ms, response.on_duty, response.free, _busy(response))
     _check_lengths((*columns, *others))
     candidates = [_candidate(*row, 0.0) for row in zip(*columns, strict=True)]
     return [
-        Sighting(_position(one, epoch_ms), one.name, on_duty, free)
-        for one, epoch_ms, on_duty, free in zip(candidates, *others, strict=True)
+        Sighting(_position(one, epoch_ms), one.name, on_duty, free, busy)
+        for one, epoch_ms, on_duty, free, busy in zip(candidates, *others, strict=True)
     ]
+
+
+def decode_area(response: FindDriversResponse) -> DriversInArea:
+    return DriversInArea(decode_sightings(response), response.truncated, response.total)
+
+
+def _busy(response: NearestDriversResponse | FindDriversResponse | LocateDriversResponse) -> Sequence[bool]:
+    """The column `busy`, which services before it existed do not send."""
+    return response.busy or [False] * len(response.driver_ids)
 
 
 def _outcome(status: int, message: str, rows: Sequence[_CandidateRow]) -> SearchOutcome:

@@ -116,8 +116,9 @@ class FleetRpcs(FleetServiceBase):
         request = find_drivers_request
         box = BoundingBox(request.min_lng, request.min_lat, request.max_lng, request.max_lat).checked("box")
         limit = min(request.limit or DRIVERS_DEFAULT, DRIVERS_MAX)
-        area = AreaQuery(box, request.free, request.on_duty, limit)
-        return encode_sightings(await self.positions.within(area), FindDriversResponse())
+        found = await self.positions.within(AreaQuery(box, request.free, request.on_duty, limit, request.count))
+        response = FindDriversResponse(truncated=found.truncated, total=found.total)
+        return encode_sightings(found.sightings, response)
 
     async def locate_drivers(self, locate_drivers_request: LocateDriversRequest) -> LocateDriversResponse:
         driver_ids = locate_drivers_request.driver_ids

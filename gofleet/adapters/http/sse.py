@@ -20,7 +20,7 @@ from gofleet.adapters.http.auth import ANONYMOUS_CALLER, Caller, Recheck
 from gofleet.adapters.http.driver_positions import DriverPositionFeed
 from gofleet.adapters.http.pagination import resume_token
 from gofleet.adapters.http.problem_types import RequestError
-from gofleet.adapters.http.schemas.events import EventView
+from gofleet.adapters.http.schemas.events import DriverGoneView, EventView, TruncationView
 from gofleet.domain.errors import PermissionDenied, RateLimitExceeded, Unauthenticated, Unavailable, UnknownCursor
 from gofleet.domain.history import HistoryCursor, HistoryFilter
 from gofleet.domain.place import BoundingBox
@@ -208,8 +208,15 @@ class EventStreams:
     async def _send_positions(self, box: BoundingBox, write: Write) -> None:
         with self._positions.watch(box) as watcher:
             while True:
-                if changes := await watcher.changes():
-                    await write(b"".join(format_event("driver.moved", _encoder.encode(view)) for view in changes))
+                changes = await watcher.changes()
+                events = [format_event("driver.moved", _encoder.encode(view)) for view in changes.moved]
+                for driver_id in changes.gone:
+                    events.append(format_event("driver.gone", _encoder.encode(DriverGoneView(driver_id=driver_id))))
+                if changes.truncated is not None:
+                    view = TruncationView(truncated=changes.truncated)
+                    events.append(format_event("drivers.truncated", _encoder.encode(view)))
+                if events:
+                    await write(b"".join(events))
 
     async def _end_with_permission(self, recheck: Recheck, write: Write) -> None:
         del write

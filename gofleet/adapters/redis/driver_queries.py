@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.redis.connection import redis_span
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows
-from gofleet.domain.driver import AreaQuery, Position, Sighting
+from gofleet.domain.driver import AreaQuery, DriversInArea, Position, Sighting
 from gofleet.domain.place import EARTH_RADIUS_M, BoundingBox, Place, distance_m
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ EXAMINE_BATCH_MAX = 200
 EXAMINED_MAX = 5000
 """Drivers that one query examines. Matches beyond that many nearer drivers are not found, so that a map query does not
 delay the searches of workers."""
-COLUMNS = 6
+COLUMNS = 7
 METRES_PER_DEGREE = EARTH_RADIUS_M * radians(1)
 SLACK, SLACK_M = 1.001, 10.0
 Shape = tuple[str | float, ...]
@@ -43,13 +43,17 @@ class RedisDriverQueries:
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         radius_m = radius_km * 1000
         shapes = [*_circles(radius_m), ("BYRADIUS", radius_m)]
-        return await self._search("seen", place, shapes, lambda sighting: sighting.on_duty, limit)
+        found, _ = await self._search("seen", place, shapes, lambda sighting: sighting.on_duty, limit)
+        return found
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         index = "free" if area.free else "seen"  # finds few free drivers among many at once
         width_m, height_m = _size_m(area.box)
         shapes = [*_circles(max(width_m, height_m) / 2), ("BYBOX", width_m, height_m)]
-        return await self._search(index, area.box.center, shapes, area.matches, area.limit)
+        limit = EXAMINED_MAX if area.count else area.limit + 1
+        found, complete = await self._search(index, area.box.center, shapes, area.matches, limit)
+        truncated = len(found) > area.limit or not complete
+        return DriversInArea(found[: area.limit], truncated, len(found) if area.count else None)
 
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]:
         unique = list(dict.fromkeys(driver_ids))
@@ -61,8 +65,8 @@ class RedisDriverQueries:
 
     async def _search(
         self, index: str, centre: Place, shapes: Sequence[Shape], matches: Callable[[Sighting], bool], limit: int
-    ) -> list[Sighting]:
-        """The nearest `limit` drivers that match, among the `EXAMINED_MAX` nearest.
+    ) -> tuple[list[Sighting], bool]:
+        """The nearest `limit` drivers that match, among the `EXAMINED_MAX` nearest, and whether all were examined.
 
         GEOSEARCH measures every driver inside its shape, whatever its COUNT, so the shapes grow, and the last one
         contains all others. It has no cursor either: each page begins anew, and drivers of earlier pages are recognised
@@ -70,7 +74,7 @@ class RedisDriverQueries:
         """
         found: list[Sighting] = []
         examined: set[str] = set()
-        count = 2 * limit + 8
+        count = min(2 * limit + 8, EXAMINED_MAX)
         for shape in shapes:
             page_is_full = True
             while page_is_full:
@@ -80,10 +84,10 @@ class RedisDriverQueries:
                 examined.update(driver_id for driver_id, _ in new)
                 found += await self._matching(new, matches, limit - len(found))
                 if len(found) >= limit or len(examined) >= EXAMINED_MAX:
-                    return found
+                    return found, False
                 if page_is_full:
                     count = min(4 * count, EXAMINED_MAX)
-        return found
+        return found, True
 
     async def _matching(
         self, new: Sequence[tuple[str, float]], matches: Callable[[Sighting], bool], limit: int
@@ -118,11 +122,11 @@ def indexed_lng(place: Place) -> float:
 
 
 def _sighting(driver_id: str, row: Sequence[str | int]) -> Sighting | None:
-    name, lat, lng, recorded_at, on_duty, free = map(str, row)
+    name, lat, lng, recorded_at, on_duty, free, busy = map(str, row)
     if not recorded_at:
         return None
     position = Position(driver_id, Place(float(lat), float(lng)), EPOCH + timedelta(milliseconds=int(recorded_at)))
-    return Sighting(position, name, on_duty == "1", free == "1")
+    return Sighting(position, name, on_duty == "1", free == "1", busy == "1")
 
 
 def _circles(radius_m: float) -> list[Shape]:

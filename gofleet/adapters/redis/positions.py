@@ -12,7 +12,16 @@ from redis.asyncio import Redis
 from gofleet.adapters.redis.connection import translate_redis_errors
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
-from gofleet.domain.driver import FIX_ERROR_M, AreaQuery, Candidate, Driver, Position, PositionTooFar, Sighting
+from gofleet.domain.driver import (
+    FIX_ERROR_M,
+    AreaQuery,
+    Candidate,
+    Driver,
+    DriversInArea,
+    Position,
+    PositionTooFar,
+    Sighting,
+)
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Search
 
@@ -101,7 +110,7 @@ class RedisPositions:
         """Drivers on duty near `place`, nearest first, free or not."""
         return await self._queries.nearest(place, radius_km, limit)
 
-    async def within(self, area: AreaQuery) -> list[Sighting]:
+    async def within(self, area: AreaQuery) -> DriversInArea:
         """Drivers inside the area, nearest to its centre first."""
         return await self._queries.within(area)
 

@@ -264,6 +264,11 @@ class NearestDriversResponse(betterproto.Message):
     On duty, with a fresh position, and without an order. A claim does not count: it ends soon either way.
     """
 
+    busy: List[bool] = betterproto.bool_field(8)
+    """
+    With an order. A driver on duty that is neither free nor busy has no fresh position.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class FindDriversRequest(betterproto.Message):
@@ -284,6 +289,11 @@ class FindDriversRequest(betterproto.Message):
     limit: int = betterproto.uint32_field(7)
     """Largest number of drivers, 1 to 500; 0 = 100."""
 
+    count: bool = betterproto.bool_field(8)
+    """
+    Also count the drivers that match, which takes longer where there are more than `limit`.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class FindDriversResponse(betterproto.Message):
@@ -302,6 +312,16 @@ class FindDriversResponse(betterproto.Message):
 
     free: List[bool] = betterproto.bool_field(6)
     on_duty: List[bool] = betterproto.bool_field(7)
+    busy: List[bool] = betterproto.bool_field(8)
+    truncated: bool = betterproto.bool_field(9)
+    """
+    More drivers match than these, or more than 5000 drivers are in the box.
+    """
+
+    total: Optional[int] = betterproto.uint32_field(10, optional=True)
+    """
+    If the request says `count`: the drivers that match, of the 5000 nearest to the centre.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -327,6 +347,7 @@ class LocateDriversResponse(betterproto.Message):
 
     free: List[bool] = betterproto.bool_field(6)
     on_duty: List[bool] = betterproto.bool_field(7)
+    busy: List[bool] = betterproto.bool_field(8)
 
 
 class FleetServiceStub(betterproto.ServiceStub):

@@ -145,13 +145,17 @@ async def put_duty(
     ),
 )
 async def get_position(driver_id: DriverIdPath, caller: CallerDependency, fleet: FleetPort) -> PositionView:
-    """The driver's last position and its time; `free` says whether it is recent enough to receive orders."""
+    """The driver's last position and its time; `state` says whether it is recent enough to receive orders."""
     sightings = await fleet.locate([_visible_driver_id(driver_id, caller)])
     if not sightings:
         raise NoPosition(driver_id)
     position = sightings[0].position
     return PositionView(
-        lat=position.place.lat, lng=position.place.lng, recorded_at=position.recorded_at, free=sightings[0].free
+        lat=position.place.lat,
+        lng=position.place.lng,
+        recorded_at=position.recorded_at,
+        free=sightings[0].free,
+        state=sightings[0].state,
     )
 
 
@@ -195,13 +199,12 @@ async def get_drivers(
     """Without `bbox` the records sorted by id, a page at a time; the fleet service is not needed.
 
     With `bbox` the drivers that were last seen inside the box, with positions, nearest to its centre first. A map has
-    no pages and considers only the 5000 drivers nearest to the centre: request smaller boxes to see more.
+    no pages and considers only the 5000 drivers nearest to the centre: where it is `truncated`, request smaller boxes.
     """
     if bbox is not None:
         if cursor is not None:
             raise InvalidParameter("cursor", "cannot be given with bbox: a map has no pages")
-        area = AreaQuery(parse_bbox(bbox), free, on_duty, limit)
-        return DriverPage(items=await _drivers_in(area, drivers, fleet), next_cursor=None)
+        return await _drivers_in(AreaQuery(parse_bbox(bbox), free, on_duty, limit, count=True), drivers, fleet)
     criteria = DriverFilter(parse_driver_cursor(cursor), free, on_duty)
     page, next_cursor = page_of(await drivers.list(criteria, limit + 1), limit, driver_cursor)
     return DriverPage(items=[DriverView.of(driver) for driver in page], next_cursor=next_cursor)
@@ -236,12 +239,15 @@ def _driver_response(driver: Driver) -> Response[DriverView]:
     return Response(DriverView.of(driver), headers={"ETag": driver_etag_of(driver)})
 
 
-async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> list[DriverView]:
-    sightings = {sighting.position.driver_id: sighting for sighting in await fleet.within(area)}
+async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> DriverPage:
+    found = await fleet.within(area)
+    sightings = {sighting.position.driver_id: sighting for sighting in found.sightings}
     records = {driver.id: driver for driver in await drivers.get_many(list(sightings))}
     views = [DriverView.on_map(records[driver_id], sighting) for driver_id, sighting in sightings.items()]
     # PostgreSQL may be more recent than the fleet: apply the filters to the combined state as well.
-    return [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
+    items = [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
+    total = None if found.total is None else found.total - (len(views) - len(items))
+    return DriverPage(items=items, next_cursor=None, truncated=found.truncated, total=total)
 
 
 def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[list[Position], list[InvalidValue]]:

@@ -37,7 +37,7 @@ HistoryPort = NamedDependency[SkipValidation[History]]
 TIMELINE_SHOWN = {
     200: ResponseDoc(
         Timeline,
-        description="All transitions.",
+        description="All transitions, or the first 1000.",
         links={"showOrder": {"order_id": "$response.body#/items/0/order_id"}},
     )
 }
@@ -46,10 +46,13 @@ STREAM_OPENED = {
         EventView,
         media_type=MEDIA_TYPE,
         description="Server-sent events without end. `event:` is the event type, `data:` an object with this schema,"
-        " `id:` the point from which to resume. With `bbox` also `driver.moved` without an `id:`, whose data are"
-        " `driver_id`, `lat`, `lng`, `recorded_at` and `free`. A first event `reset`, with an empty object, says that"
-        " `Last-Event-ID` is unknown and events may have been missed. Comments keep the connection alive. The stream"
-        " ends with the token of the request; resume it with the next token.",
+        " `id:` the point from which to resume. With `bbox` also events without `id:`. `driver.moved`, whose data are"
+        " `driver_id`, `lat`, `lng`, `recorded_at`, `free` and `state`, shows a driver at first and after each change;"
+        " a silent driver stays at its last position. `driver.gone`, with `driver_id`, says that the driver has left"
+        " the box, or that its position has expired. `drivers.truncated`, with `truncated`, says whether the box has"
+        " more drivers than the stream follows, which are those nearest to its centre. A first event `reset`, with an"
+        " empty object, says that `Last-Event-ID` is unknown and events may have been missed. Comments keep the"
+        " connection alive. The stream ends with the token of the request; resume it with the next token.",
     )
 }
 
@@ -67,8 +70,9 @@ async def get_order_events(
     order_id = parse_identifier("order_id", order_id)
     if caller.owner is not None:
         await get_visible_order(orders, order_id, caller)
-    entries = await history.of(order_id, EVENTS_MAX)
-    return Timeline(items=[EventView.of(caller.displayed(entry)) for entry in entries])
+    entries = await history.of(order_id, EVENTS_MAX + 1)
+    items = [EventView.of(caller.displayed(entry)) for entry in entries[:EVENTS_MAX]]
+    return Timeline(items=items, truncated=len(entries) > EVENTS_MAX)
 
 
 @get(

@@ -91,8 +91,9 @@ async def get_parked_groups(
     limit: Limit = 50,
 ) -> ParkedGroupList:
     """The number of parked messages for each fingerprint, largest first."""
-    groups = await parked.groups(_filter(queue, fingerprint, reason, stage), limit)
-    return ParkedGroupList(items=[ParkedGroupView.of(group) for group in groups])
+    groups = await parked.groups(_filter(queue, fingerprint, reason, stage), limit + 1)
+    items = [ParkedGroupView.of(group) for group in groups[:limit]]
+    return ParkedGroupList(items=items, truncated=len(groups) > limit)
 
 
 @get(

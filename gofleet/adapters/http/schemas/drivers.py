@@ -21,7 +21,7 @@ from gofleet.adapters.http.fields import (
 )
 from gofleet.adapters.http.problems import InvalidValue
 from gofleet.adapters.json_schema import REFERENCE
-from gofleet.domain.driver import Driver, Sighting, recorded_before
+from gofleet.domain.driver import Driver, DriverState, Sighting, recorded_before
 
 POSITIONS_MAX = 500
 
@@ -38,6 +38,10 @@ RecordedAt = Annotated[
 ]
 MeasuredAt = Annotated[datetime, timestamp("Time at which the device measured the position.")]
 FleetFree = Annotated[bool, described("On duty, seen recently and without an order, as far as the fleet knows.")]
+STATE = (
+    "`busy`: holds an order, on duty or not; else `off_duty`; else `silent`: no recent position{known}; else `free`."
+)
+FleetState = Annotated[DriverState, described(STATE.format(known=""), "free")]
 
 
 class NewDriver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,6 +72,7 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Name
     on_duty: OnDuty
     free: Annotated[bool, described("On duty and without an order; on a map also seen recently.")]
+    state: Annotated[DriverState, described(STATE.format(known=", known only on a map"), "free")]
     order_id: Annotated[OrderId | None, described("Live order that the driver holds.", None)]
     version: Annotated[
         int,
@@ -88,11 +93,17 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def on_map(cls, driver: Driver, sighting: Sighting) -> DriverView:
         """The driver with the position from the fleet and the order from PostgreSQL; free only if both say so."""
         registered = driver.version > 0
+        state = DriverState.of(
+            busy=driver.order_id is not None or sighting.busy,
+            on_duty=driver.on_duty and sighting.on_duty,
+            seen=sighting.state is not DriverState.SILENT,
+        )
         return msgspec.structs.replace(
             cls.of(driver),
             name=driver.name if registered else sighting.name,
             on_duty=driver.on_duty if registered else sighting.on_duty,
-            free=driver.free and sighting.free,
+            free=state is DriverState.FREE,
+            state=state,
             position=LastSeenView(
                 lat=sighting.position.place.lat,
                 lng=sighting.position.place.lng,
@@ -101,11 +112,23 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class DriverPage(msgspec.Struct, frozen=True, kw_only=True):
+class DriverPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A page of drivers sorted by id, or the drivers in a part of the map."""
 
     items: Annotated[list[DriverView], described("Drivers of this page, at most `limit`.")]
     next_cursor: NextCursor
+    truncated: Annotated[
+        bool | None, described("Only on a map: whether drivers are missing from `items`; request smaller boxes.", True)
+    ] = None
+    total: Annotated[
+        int | None,
+        described(
+            "Only on a map: number of drivers that match, of the 5000 nearest to the centre. Absent while the fleet"
+            " service is older than this API.",
+            812,
+            minimum=0,
+        ),
+    ] = None
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +138,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     lng: Lng
     recorded_at: MeasuredAt
     free: FleetFree
+    state: FleetState
 
 
 class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +151,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
     distance_m: Annotated[float, described("Great-circle distance from the pickup in metres.", 412.7, minimum=0)]
     seen_at: MeasuredAt
     free: FleetFree
+    state: FleetState
 
     @classmethod
     def of(cls, sighting: Sighting) -> CandidateView:
@@ -139,6 +164,7 @@ class CandidateView(msgspec.Struct, frozen=True, kw_only=True):
             distance_m=round(sighting.distance_m, 1),
             seen_at=position.recorded_at,
             free=sighting.free,
+            state=sighting.state,
         )
 
 

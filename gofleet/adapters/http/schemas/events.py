@@ -19,7 +19,7 @@ from gofleet.adapters.http.fields import (
     described,
     timestamp,
 )
-from gofleet.domain.driver import Sighting
+from gofleet.domain.driver import DriverState, Sighting
 from gofleet.domain.history import ChangeKind, HistoryEntry
 from gofleet.domain.order import Reason, Status
 from gofleet.ports import FailedEvent
@@ -60,6 +60,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """The history of an order."""
 
     items: Annotated[list[EventView], described("Transitions of the order, oldest first.")]
+    truncated: Annotated[bool, described("Whether later transitions are missing from `items`.", False)]
 
 
 class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,7 @@ class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
     lng: Lng
     recorded_at: Annotated[datetime, timestamp("Time at which the device measured the position.")]
     free: Annotated[bool, described("Whether the driver can take an order.", True)]
+    state: Annotated[DriverState, described("`free`, or why not: `busy`, `off_duty` or `silent`.", "free")]
 
     @classmethod
     def of(cls, sighting: Sighting) -> DriverPositionView:
@@ -80,7 +82,20 @@ class DriverPositionView(msgspec.Struct, frozen=True, kw_only=True):
             lng=position.place.lng,
             recorded_at=position.recorded_at,
             free=sighting.free,
+            state=sighting.state,
         )
+
+
+class DriverGoneView(msgspec.Struct, frozen=True, kw_only=True):
+    """A driver that the stream no longer follows."""
+
+    driver_id: DriverId
+
+
+class TruncationView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the box of a stream has more drivers than the stream follows."""
+
+    truncated: bool
 
 
 class FailedEventView(msgspec.Struct, frozen=True, kw_only=True):

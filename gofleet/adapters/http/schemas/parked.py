@@ -62,6 +62,7 @@ class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
         dict[str, str],
         described("The first 100 headers, up to 1024 characters of each.", {"x-event-type": "orders.created"}),
     ]
+    headers_truncated: Annotated[bool, described("Whether `headers` lacks any of it.", False)]
     body: Annotated[str, described("First 64 KiB of the body.", '{"type":"orders.created"}')]
     body_encoding: Annotated[Literal["utf-8", "base64"], described("Encoding of `body`.", "utf-8")]
     body_truncated: Annotated[bool, described("Whether the body is longer than `body`.")]
@@ -77,6 +78,8 @@ class ParkedDetailView(ParkedView, frozen=True, kw_only=True):
                 name[:HEADER_CHARS_MAX]: value[:HEADER_CHARS_MAX]
                 for name, value in islice(content.headers.items(), HEADERS_MAX)
             },
+            headers_truncated=len(content.headers) > HEADERS_MAX
+            or any(len(value) > HEADER_CHARS_MAX for value in content.headers.values()),
             body=body,
             body_encoding=encoding,
             body_truncated=truncated,
@@ -106,6 +109,7 @@ class ParkedGroupList(msgspec.Struct, frozen=True, kw_only=True):
     """Groups of parked messages, largest first."""
 
     items: Annotated[list[ParkedGroupView], described("Groups, at most `limit`.")]
+    truncated: Annotated[bool, described("Whether there are more groups.", False)]
 
 
 class ParkedSelector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
