@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -38,15 +37,13 @@ from gofleet.first_contact import ConfiguredServer, contacting, until_answered
 from gofleet.guards.chain import ChainSettings
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
+from gofleet.listening import NEXT_PORTS
 from gofleet.ports import Consumer, Publisher
 from gofleet.process import Part, Process, restarting
 from gofleet.settings import Settings
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.metrics import measure_loop_lag, set_build_info
 from gofleet.waiting import first_of
-
-NEXT_PORTS = 20
-"""Number of following ports tried when the port is the default."""
 
 
 def conninfo(settings: Settings) -> str:
@@ -118,16 +115,6 @@ async def _listening(stack: AsyncExitStack, app: HealthApp, settings: Settings) 
         with suppress(PortInUse):
             return await stack.enter_async_context(serving(app, host, port))
     return await stack.enter_async_context(serving(app, host, last))
-
-
-def free_port(host: str, first: int) -> int:
-    """The first free port from `first` on; `first` itself if none of the following ones is free."""
-    for port in range(first, first + NEXT_PORTS):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return port
-    return first
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 
 HOST = "127.0.0.1"
 PORTS_OF_A_WORKER = 5_000

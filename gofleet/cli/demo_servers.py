@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from gofleet.cli.demo_log import LOG_FILE
-from gofleet.cli.errors import CliError
 
 if TYPE_CHECKING:
     from gofleet.embedded import Postgres, RabbitMQ, Server, Valkey
@@ -96,18 +95,16 @@ def local_only(settings: Settings) -> dict[str, str]:
 def choose_ports(settings: Settings) -> dict[str, str]:
     """Ports that are not set explicitly: the default if it is free, otherwise the next free one.
 
-    `CliError` if one that is set is in use.
+    `StartError` if one that is set is in use.
     """
-    from gofleet.embedded.resources import is_free
-    from gofleet.parts import free_port
+    from gofleet.listening import check_listener, free_port, listeners
+    from gofleet.roles import ORDER
 
-    ports = {"WEB_SERVER_PORT": settings.web.port, "GRPC_PORT": settings.fleet.port}
-    ports["METRICS_PORT"] = settings.telemetry.metrics_port
-    for name, port in ports.items():
-        if settings.given(name) and not is_free(port):
-            raise CliError(
-                f"{name}={port} is in use",
-                f"another program listens on port {port}",
-                f"stop that program, or set {name} to another port",
-            )
-    return {name: str(free_port(LOOPBACK, port)) for name, port in ports.items() if not settings.given(name)}
+    chosen = dict[str, str]()
+    for listener in listeners(settings, ORDER):
+        host = listener.host if settings.given(listener.host_setting) else LOOPBACK
+        if settings.given(listener.port_setting):
+            check_listener(listener._replace(host=host))
+        else:
+            chosen[listener.port_setting] = str(free_port(host, listener.port))
+    return chosen

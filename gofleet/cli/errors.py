@@ -89,7 +89,8 @@ def _by_type(error: BaseException) -> CliError | None:
 
 def _system_error(error: OSError) -> CliError:
     if error.filename is None:
-        return CliError("a system call failed", str(error), "free the port, or set another one")
+        fix = "if it is a port, set another one: WEB_SERVER_PORT, GRPC_PORT or METRICS_PORT"
+        return CliError("a system call failed", str(error), fix)
     why = error.strerror or str(error)
     return CliError(f"cannot use {printable(error.filename)}", why, "choose a path that you may use")
 

@@ -25,6 +25,7 @@ def run_command(
     *, role: Annotated[str, Parameter(help="api, relay, worker or fleet, several separated by commas, or all.")]
 ) -> None:
     """Run one or several roles in this process until SIGTERM or Ctrl-C; then finish the work in flight and exit 0."""
+    from gofleet.listening import check_listeners
     from gofleet.process import Process
     from gofleet.settings import load, secrets_of, unsafe
     from gofleet.telemetry.logging import log_to, wants_json
@@ -34,6 +35,7 @@ def run_command(
     for error in unsafe(settings, names):
         raise error
     arm_failpoints(settings)
+    check_listeners(settings, names)
     json = wants_json(settings.telemetry.log_format)
     context = {"role": ",".join(names), "version": __version__}
     log_to(sys.stdout, level=settings.telemetry.log_level, json=json, context=context, secrets=secrets_of(settings))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from typing import Any, cast
 
 import httpx
@@ -14,6 +13,7 @@ from gofleet import __version__, failpoints
 from gofleet.adapters.grpc.connection import fleet_serves
 from gofleet.doctor.results import API, FLEET, WORKER, CheckResults, DoctorOptions, probe_tcp
 from gofleet.domain.errors import FleetUnavailable
+from gofleet.listening import Listener, bind_error, listeners
 from gofleet.settings import unsafe
 
 HEALTH_TIMEOUT_SECONDS = 3.0
@@ -49,25 +49,19 @@ def _check_failpoints(spec: str, results: CheckResults, *, production: bool) -> 
 
 
 async def check_ports(options: DoctorOptions, results: CheckResults) -> None:
-    settings = options.settings
-    if options.has_role(API):
-        await _check_port(results, "WEB_SERVER_PORT", settings.web.host, settings.web.port)
-    if options.has_role(FLEET):
-        await _check_port(results, "GRPC_PORT", settings.fleet.listen_host, settings.fleet.port)
-    metrics, fixed = settings.telemetry, settings.given("METRICS_PORT")
-    await _check_port(results, "METRICS_PORT", metrics.metrics_host, metrics.metrics_port, next_port_serves=not fixed)
+    for listener in listeners(options.settings, options.roles):
+        await _check_port(results, listener)
 
 
-async def _check_port(
-    results: CheckResults, setting: str, host: str, port: int, *, next_port_serves: bool = False
-) -> None:
+async def _check_port(results: CheckResults, listener: Listener) -> None:
     """Whether the port is free, or a GoFleet process already listens on it."""
+    host_setting, setting, host, port, next_port_serves = listener
     address = f"{host}:{port}"
-    if (code := _bind_errno(host, port)) is None:
+    if (error := bind_error(host, port)) is None:
         results.ok(setting, f"{address} is free")
-    elif code != errno.EADDRINUSE:
-        fix = f"set {setting} to a port above 1023, and its host to an address of this machine"
-        results.failed(setting, f"{address}: {errno.errorcode.get(code, code)}", fix)
+    elif error.errno != errno.EADDRINUSE:
+        fix = f"set {setting} to a port above 1023, and {host_setting} to an address of this machine"
+        results.failed(setting, f"{address}: {error.strerror or error}", fix)
     elif process := await _gofleet_at(LOOPBACK.get(host, host), port):
         results.ok(setting, f"{address}: {process} already listens on it")
     elif next_port_serves:
@@ -75,18 +69,6 @@ async def _check_port(
     else:
         fix = f"stop it, or set {setting} to another port"
         results.failed(setting, f"{address} is in use by another program", fix)
-
-
-def _bind_errno(host: str, port: int) -> int | None:
-    """None if a server could listen on the port now, otherwise the errno of bind."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return error.errno or errno.EINVAL
-    return None
 
 
 async def _gofleet_at(host: str, port: int) -> str | None:

@@ -95,7 +95,9 @@ async def test_a_port_used_by_a_role(installation: Installation) -> None:
 async def test_an_address_of_another_machine(installation: Installation) -> None:
     installation.environment["WEB_SERVER_HOST"] = "192.0.2.1"
 
-    await installation.expect("this machine", "WEB_SERVER_PORT", says="EADDRNOTAVAIL", fix="address of this machine")
+    await installation.expect(
+        "this machine", "WEB_SERVER_PORT", says="Cannot assign requested address", fix="address of this machine"
+    )
 
 
 async def test_failpoints(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.adapters.rabbit.topology import Topology
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.rights.logins import merged, rabbit_logins, redis_logins
 from tests.services import a_vhost

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from gofleet.domain.place import Place
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.roles import ORDER
 from tests.databases import login_of
 from tests.makers import CENTRE

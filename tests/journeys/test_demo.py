@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from gofleet.embedded.postgres import bin_dir_from_wheel
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.embedded.processes import parents_by_pid
 
 FROZEN_SECONDS = 8.0

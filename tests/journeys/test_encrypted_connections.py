@@ -27,7 +27,7 @@ from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import Unavailable
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.embedded.certificates import Authority
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.process import Process
 from gofleet.roles import ORDER
 from gofleet.settings import Settings, load

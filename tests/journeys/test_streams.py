@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gofleet.embedded import Postgres
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.journeys.installation import Installation, an_installation
 from tests.ports.proxy import Proxy, a_proxy
 from tests.roles.listener import Listener, listening_to
