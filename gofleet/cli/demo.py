@@ -19,6 +19,7 @@ from gofleet.cli.demo_servers import (
     AccessFiles,
     Broker,
     DemoServers,
+    check_programs,
     choose_ports,
     local_only,
     write_access_files,
@@ -91,6 +92,7 @@ def run_demo(options: DemoOptions, *, data: Path | None, broker: Broker | None, 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     output = JsonOutput() if json else LiveOutput() if sys.stdout.isatty() else PlainOutput()
     settings = load()
+    check_programs(settings)
     ports = choose_ports(settings)  # first, because the servers take a while to start
     with demo_folder(data) as demo, RotatingLog(demo.path / LOG_FILE) as log:
         log_to(cast("TextIO", log), level="INFO", json=True, context={"role": "demo", "version": __version__})

