@@ -23,7 +23,7 @@ from gofleet.domain.errors import GoFleetError
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.domain.indicators import Indicator, RequestCounts
 from gofleet.domain.messages import Delivery, Handler, Message, Receipt
-from gofleet.domain.order import Order, OrderFilter
+from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
 
@@ -44,7 +44,13 @@ class Orders(Protocol):
         """Save a new order and its events, and fill in its times; False, changing nothing, if the id exists."""
         ...
 
-    async def get(self, order_id: str) -> Order: ...  # OrderNotFound
+    async def get(self, order_id: str, owner: Owner | None = None) -> Order:
+        """The order with that id; `OrderNotFound`.
+
+        With an `owner` only that owner's order, under its id or the customer's own one: an order of another owner is
+        not found, with the same work.
+        """
+        ...
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         """Save the transitions since `order` was read, their events and the receipt.

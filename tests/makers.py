@@ -24,9 +24,18 @@ def an_order(
     pickup: Place | None = CENTRE,
     driver_id: str = "ana",
     customer_id: str | None = None,
+    client_order_id: str | None = None,
 ) -> Order:
     """An unsaved order, brought to `status` by its own transitions."""
-    order = Order.create(id, Decimal(price), Decimal(tax), by=CLIENT, pickup=pickup, customer_id=customer_id)
+    order = Order.create(
+        id,
+        Decimal(price),
+        Decimal(tax),
+        by=CLIENT,
+        pickup=pickup,
+        customer_id=customer_id,
+        client_order_id=client_order_id,
+    )
     if status in {Status.DISPATCHED, Status.DELIVERED}:
         order.dispatch(driver_id, by=WORKER)
     if status is Status.DELIVERED:

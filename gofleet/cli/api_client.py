@@ -77,6 +77,7 @@ class ApiClient:
         query: Mapping[str, object] | None = None,
         body: object = None,
         if_match: int | None = None,
+        idempotency_key: str | None = None,
     ) -> JsonObject:
         """JSON object of the response, empty if it has no content; `CliError` for a problem or if there is no response.
 
@@ -86,6 +87,8 @@ class ApiClient:
 
         params = {name: str(value) for name, value in (query or {}).items() if value is not None}
         headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
+        if idempotency_key is not None:
+            headers["Idempotency-Key"] = idempotency_key
         content = None if body is None else msgspec.json.Encoder(decimal_format="number").encode(body)
         if content is not None:
             headers["Content-Type"] = "application/json"
@@ -125,10 +128,11 @@ def call_api(
     query: Mapping[str, object] | None = None,
     body: object = None,
     if_match: int | None = None,
+    idempotency_key: str | None = None,
 ) -> JsonObject:
     """A single request, as `ApiClient.request`."""
     with ApiClient(url) as client:
-        return client.request(method, path, query=query, body=body, if_match=if_match)
+        return client.request(method, path, query=query, body=body, if_match=if_match, idempotency_key=idempotency_key)
 
 
 def fetch_items(url: str, path: str, query: Mapping[str, object], limit: int) -> tuple[list[JsonObject], bool]:

@@ -82,6 +82,9 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CREATED):
     pickup: Annotated[Coordinates | None, _field("Pickup; null means the depot.")] = None
     dropoff: Annotated[Coordinates | None, _field("Destination.")] = None
     customer_id: Annotated[str | None, _field("Id of the customer, if known.")] = None
+    client_order_id: Annotated[str | None, _field("The customer's own id of the order, if the customer named it.")] = (
+        None
+    )
 
 
 class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCHED):
@@ -145,7 +148,7 @@ EVENT_TYPES: tuple[str, ...] = (
 )
 
 COUNTER_MAX = 2**31 - 1
-_IDS, _COUNTERS = ("order_id", "driver_id", "customer_id"), ("sequence", "epoch")
+_IDS, _COUNTERS = ("order_id", "driver_id", "customer_id", "client_order_id"), ("sequence", "epoch")
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(AnyOrderEvent)
 _QUOTED = re.compile(r"(?<=value) .*(?= - at `)", re.DOTALL)

@@ -54,19 +54,20 @@ class HistoryEntry:
     trace_id: str | None
     customer_id: str | None = None
     was_driver_id: str | None = None
+    client_order_id: str | None = None
 
 
 @dataclass(frozen=True)
 class HistoryFilter:
-    """Filter for history entries; empty `kinds` and None do not filter."""
+    """Filter for history entries; empty collections and None do not filter."""
 
-    order_id: str | None = None
+    order_ids: frozenset[str] = frozenset()
     kinds: frozenset[ChangeKind] = frozenset()
     owner: Owner | None = None
 
     def matches(self, entry: HistoryEntry) -> bool:
         return (
-            self.order_id in (None, entry.order_id)
+            (not self.order_ids or entry.order_id in self.order_ids)
             and (not self.kinds or entry.kind in self.kinds)
             and (self.owner is None or owns(self.owner, entry.customer_id, entry.driver_id, entry.was_driver_id))
         )

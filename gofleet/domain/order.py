@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gofleet.domain import events
 from gofleet.domain.errors import InvalidTransition
+from gofleet.domain.order_ids import customer_order_id
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
 from gofleet.domain.values import identifier, money, new_text_id, positive_money, total
@@ -55,7 +56,8 @@ class Owner:
 
 @dataclass(kw_only=True)
 class Order:
-    """One delivery. Times are the database's; `as_of` is its clock at the time of reading.
+    """One delivery. Times are the database's; `as_of` is its clock at the time of reading. `id` is the same for
+    all callers; `client_order_id` is the customer's own id, if the customer named the order.
 
     Every transition changes the status, increments `version`, appends one event to `pending_events` and records its
     `actor`; the store saves all of that in one commit.
@@ -68,6 +70,7 @@ class Order:
     pickup: Place | None = None
     dropoff: Place | None = None
     customer_id: str | None = None
+    client_order_id: str | None = None
     status: Status = Status.PENDING
     driver_id: str | None = None
     reason: Reason | None = None
@@ -92,8 +95,11 @@ class Order:
         pickup: Place | None = None,
         dropoff: Place | None = None,
         customer_id: str | None = None,
+        client_order_id: str | None = None,
     ) -> Order:
         """A new PENDING order; `Invalid` for an invalid value. Without an id it gets a UUIDv7."""
+        if client_order_id is not None:
+            identifier("id", client_order_id)
         id = new_text_id() if id is None else identifier("id", id)
         price, tax = positive_money("price", price), money("tax", tax)
         order = cls(
@@ -104,6 +110,7 @@ class Order:
             pickup=pickup and pickup.checked("pickup"),
             dropoff=dropoff and dropoff.checked("dropoff"),
             customer_id=None if customer_id is None else identifier("customer_id", customer_id),
+            client_order_id=client_order_id,
             actor=by,
         )
         order.pending_events.append(
@@ -116,6 +123,7 @@ class Order:
                 pickup=_coordinates(pickup),
                 dropoff=_coordinates(dropoff),
                 customer_id=customer_id,
+                client_order_id=client_order_id,
             )
         )
         return order
@@ -135,8 +143,10 @@ class Order:
         return bool(TRANSITIONS[self.status])
 
     def same_request(self, other: Order) -> bool:
-        """Whether both orders were created by the same request, regardless of later transitions."""
-        return self.creation_fields() == other.creation_fields()
+        """Whether both orders, found under the same name, were created by the same request, regardless of later
+        transitions."""
+        names = {"id": None, "client_order_id": None}  # an order may be named by its global id and by the customer's
+        return self.creation_fields() | names == other.creation_fields() | names
 
     def creation_fields(self) -> dict[str, object]:
         """The fields that the request determines, by name; transitions do not change them."""
@@ -148,6 +158,7 @@ class Order:
             "pickup": self.pickup,
             "dropoff": self.dropoff,
             "customer_id": self.customer_id,
+            "client_order_id": self.client_order_id,
         }
 
     def waited_seconds(self) -> float:
@@ -220,6 +231,14 @@ class OrderFilter:
 
 def _coordinates(place: Place | None) -> events.Coordinates | None:
     return None if place is None else events.Coordinates(lat=place.lat, lng=place.lng)
+
+
+def order_ids(name: str, owner: Owner | None) -> tuple[str, ...]:
+    """The global ids that `name` may stand for in a request of `owner`, in the order of precedence: itself, and as the
+    customer's own id."""
+    if owner is None or owner.customer_id is None:
+        return (name,)
+    return (name, customer_order_id(owner.customer_id, name))
 
 
 def owns(owner: Owner, customer_id: str | None, *driver_ids: str | None) -> bool:

@@ -23,7 +23,7 @@ from gofleet.domain.events import (
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.domain.messages import Message, Receipt
-from gofleet.domain.order import Order, OrderFilter, Status
+from gofleet.domain.order import Order, OrderFilter, Owner, Status, order_ids
 from gofleet.ports import Holding
 from gofleet.telemetry.tracing import current_trace_id
 
@@ -53,18 +53,20 @@ class MemoryOrders:
     log: list[HistoryEntry] = field(default_factory=list[HistoryEntry])
 
     async def add(self, order: Order) -> bool:
-        if order.id in self.rows:
+        former = self.rows.get(order.client_order_id or "")
+        if order.id in self.rows or (former is not None and former.customer_id == order.customer_id):
             return False
         order.created_at = order.pending_since = order.as_of = datetime.now(UTC)
         self._keep(order)
         return True
 
-    async def get(self, order_id: str) -> Order:
-        if order_id not in self.rows:
-            raise OrderNotFound(order_id)
-        order = copy.deepcopy(self.rows[order_id])
-        order.as_of = datetime.now(UTC)
-        return order
+    async def get(self, order_id: str, owner: Owner | None = None) -> Order:
+        for id in order_ids(order_id, owner):
+            if id in self.rows and self.rows[id].is_of(owner):
+                order = copy.deepcopy(self.rows[id])
+                order.as_of = datetime.now(UTC)
+                return order
+        raise OrderNotFound(order_id)
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         stored = self.rows.get(order.id)
@@ -159,6 +161,7 @@ class MemoryOrders:
             actor=order.actor,
             at=order.as_of,
             trace_id=current_trace_id(),
+            client_order_id=order.client_order_id,
         )
 
     def _publish(self, event: OrderEvent) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gofleet.domain.errors import DriverNotFound, OrderNotFound, StaleOrder, UnknownDriver, VersionMismatch
+from gofleet.domain.errors import DriverNotFound, StaleOrder, UnknownDriver, VersionMismatch
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.domain.principal import Actor
 from gofleet.ports import Drivers, Orders
@@ -37,13 +37,11 @@ async def transition_order(
     """Apply `transition` and save; returns the order.
 
     An order for which `done` is already true is returned unchanged, whatever `versions` says: a client that did not
-    receive our response repeats its request. An order of another owner is not found.
+    receive our response repeats its request. An order of another owner is not found, its own one under either id.
     `OrderNotFound`, `VersionMismatch`, `InvalidTransition`, `StaleOrder`.
     """
     for attempts_left in reversed(range(ATTEMPTS_MAX)):
-        order = await orders.get(order_id)
-        if not order.is_of(owner):
-            raise OrderNotFound(order_id)
+        order = await orders.get(order_id, owner)
         if done(order):
             return order
         if versions is not None and order.version not in versions:

@@ -1,7 +1,7 @@
 -- fragment: entry
 -- The txid is cast under its own name: `order by` in the queries means the column of the table.
 order_log.txid::text::bigint as txid, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
-       customer_id, was_driver_id
+       customer_id, was_driver_id, client_order_id
 
 -- name: of
 select {entry}
@@ -32,14 +32,14 @@ order by entry.txid, id;
 -- name: after_of_order
 select horizon.open_from::text::bigint as open_from,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as open_until,
-       exists (select from order_log where txid >= horizon.open_from and order_id = %(order_id)s) as held_back,
+       exists (select from order_log where txid >= horizon.open_from and order_id = any(%(order_ids)s)) as held_back,
        entry.*
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
     -- An order has few transitions, and order_log_by_order finds them.
     select {entry}
     from order_log
-    where order_id = %(order_id)s and (txid, id) > (%(txid)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
+    where order_id = any(%(order_ids)s) and (txid, id) > (%(txid)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from
     order by order_log.txid, id
     limit %(limit)s
 ) as entry on true

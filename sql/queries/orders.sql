@@ -1,24 +1,29 @@
 -- fragment: order_details
 -- The columns of an order by their names in gofleet/domain/order.py; places are two columns each. A fragment and not a
 -- view: a view needs a migration, and the release before it refuses to start on a schema with an unknown migration.
-select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status, driver_id,
-       reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
+select id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status,
+       driver_id, reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
 from orders
 
 -- name: add
 -- Any number of orders in one statement: one round trip and one commit for them and their events. `rows` is a JSON
 -- array, which costs a client a third of what one array for each column does. It is sorted by id, or two of these
 -- statements could deadlock on each other's ids; no id stands in it twice.
+-- The id of an order that its customer named is computed (gofleet/domain/order_ids.py); the customer's order whose id is
+-- that name itself is the same order, named before ids were computed, or by a service. It is looked up row by row.
 with requested as materialized (
     select * from jsonb_to_recordset(%(rows)s::jsonb) as row (
-        id text, customer_id text, price numeric, tax numeric, final_price numeric,
+        id text, customer_id text, client_order_id text, price numeric, tax numeric, final_price numeric,
         pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8, moved_by text, trace_id text,
         event_id uuid, seq integer, event_type text, payload jsonb, traceparent text)
 ), added as (
-    insert into orders (id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng,
-                        moved_by, moved_trace)
-    select id, customer_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, moved_by, trace_id
+    insert into orders (id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat,
+                        dropoff_lng, moved_by, moved_trace)
+    select id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng,
+           moved_by, trace_id
     from requested
+    where (select true from orders as former
+           where former.id = requested.client_order_id and former.customer_id = requested.customer_id limit 1) is null
     on conflict (id) do nothing
     returning id, created_at, pending_since
 ), events as (

@@ -42,6 +42,18 @@ async def test_creates_an_order_once(cli: CliSession) -> None:
     assert len(cli.json_lines()[0]["id"]) == 36
 
 
+async def test_a_key_makes_the_creation_repeatable(cli: CliSession) -> None:
+    words = ["orders", "create", "--idempotency-key", "cart-7", "--price", "1", "--tax", "0", "--json"]
+
+    assert [await cli.run(*words), await cli.run(*words)] == [0, 0]
+    [first] = [line["id"] for line in cli.json_lines()]
+    assert first.startswith("own-")
+    assert list(cli.world.orders.rows) == [first]
+    assert await cli.run(*words, "--id", "cart-8") == 1
+    assert "must equal the Idempotency-Key" in cli.stderr
+    assert await cli.run("orders", "create", "--idempotency-key", "a b", "--price", "1", "--tax", "0") == 2
+
+
 async def test_lists_and_shows_orders(cli: CliSession) -> None:
     for n in range(3):
         await cli.world.orders.add(an_order(f"o-{n}"))

@@ -66,6 +66,7 @@ def filter_case(context: object, case: Any) -> bool:
     query: Json = dict(case.query or {})
     return (
         all(map(_possible, _objects(case.body)))
+        and _a_key(dict(case.headers or {}), case.body)
         and _given(query.get("cursor"))
         and _in_the_calendar(query.get("created_after"))
         and _a_box(query.get("bbox"))
@@ -78,6 +79,16 @@ def _given(cursor: object) -> bool:
     return cursor is None or any(
         _reads(str(cursor), read) for read in (parse_order_cursor, parse_row_cursor, parse_driver_cursor)
     )
+
+
+def _a_key(headers: Json, body: object) -> bool:
+    """Which agrees with the id beside it, or comes with a version; a schema cannot compare headers and bodies."""
+    if (key := headers.get("Idempotency-Key")) is None:
+        return True
+    if not isinstance(body, dict):
+        return "If-Match" in headers
+    text = str(key).strip('"')
+    return cast("Json", body).get("id") in {None, text} and text not in {".", "..", "stream"}
 
 
 def _a_box(text: object) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import FleetUnavailable, GoFleetError
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Order, OrderFilter
+from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.domain.place import Place
 from gofleet.ports import Holding, Inbox, Lease, Leases, LeaseState, Orders, Search
 from tests.mutants.dice import Dice
@@ -34,9 +34,9 @@ class FaultyOrders:
     async def add(self, order: Order) -> bool:
         return await self.orders.add(order)
 
-    async def get(self, order_id: str) -> Order:
+    async def get(self, order_id: str, owner: Owner | None = None) -> Order:
         await self.dice.step()
-        order = await self.orders.get(order_id)
+        order = await self.orders.get(order_id, owner)
         await self.dice.step()
         return order
 

@@ -40,6 +40,7 @@ async def test_an_order_is_read_as_saved(store: Store) -> None:
         pickup=Place(-23.5505, -46.6333),
         dropoff=Place(-23.561, 0.1 + 0.2),
         customer_id="ana",
+        client_order_id="shop-1",
     )
     assert None not in order.creation_fields().values()  # a new field must be given here
     assert await store.orders.add(order)

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import DriverBusy, GoFleetError, StaleOrder, Unavailable
-from gofleet.domain.order import Order, Status
+from gofleet.domain.order import Order, Owner, Status
 from gofleet.domain.principal import WORKER
 from tests.logs import logged
 from tests.makers import an_order
@@ -54,6 +54,7 @@ async def test_creates_an_order_and_returns_it_with_its_location(client: httpx.A
         "status": "PENDING",
         "version": 1,
         "customer_id": None,
+        "client_order_id": None,
         "driver_id": None,
         "reason": None,
         "dispatched_at": None,
@@ -286,7 +287,7 @@ async def test_answers_unknown_routes_and_methods_with_a_problem(
 async def test_logs_an_internal_error_with_the_request_id_and_hides_it_from_the_client(
     client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(order_id: str) -> Order:
+    async def broken(order_id: str, owner: Owner | None = None) -> Order:
         raise RuntimeError(f"secret of {order_id}")
 
     monkeypatch.setattr(world.orders, "get", broken)

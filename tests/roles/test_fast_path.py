@@ -70,6 +70,10 @@ def typed(value: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", value)]
 
 
+def keyed(*values: bytes) -> list[tuple[bytes, bytes]]:
+    return [*JSON, *((b"idempotency-key", value) for value in values)]
+
+
 def hosted(*values: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"host", value) for value in values]
 
@@ -90,6 +94,29 @@ REQUESTS = [
     Request("not compressed", type=[*JSON, (b"content-encoding", b"identity")]),
     Request("expecting 100", type=[*JSON, (b"expect", b"100-continue")]),
     Request("too large, expecting 100", [b"x" * (BODY_BYTES_MAX + 1)], type=[*JSON, (b"expect", b"100-continue")]),
+    Request("with a key", [ANONYMOUS], type=keyed(b"cart-7")),
+    Request("with a quoted key", [ANONYMOUS], type=keyed(b'"cart-7"')),
+    Request("with its id as the key", type=keyed(b"o-1")),
+    Request("with another key", type=keyed(b"cart-7")),
+    Request("with another key and a fault", [b'{"price":1}'], type=keyed(b"cart 7")),
+    Request("with two keys", [ANONYMOUS], type=keyed(b"cart-7", b"cart-7")),
+    *(
+        Request(f"with the key {key!r}", [ANONYMOUS], type=keyed(key))
+        for key in (
+            b"",
+            b'""',
+            b'"',
+            b"null",
+            b"a b",
+            b"a, b",
+            b'"a";b=1',
+            b"\xe9",
+            b"a" * 65,
+            b".",
+            b"stream",
+            b"own-1",
+        )
+    ),
     Request("with an encoded slash", path="/api/v1%2Forders"),
     Request("with a query", query=b"a=1"),
     Request("with a slash", path=PATH + "/"),
@@ -175,8 +202,9 @@ class Creating:
     failure: Exception | None = None
     known: dict[str, Order] = field(default_factory=dict[str, Order])
 
-    async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
+    async def __call__(self, order: Order, *, own: bool = False, may_be_new: bool = True) -> tuple[Order, bool]:
         assert not own
+        assert may_be_new
         if self.failure:
             raise self.failure
         order.created_at = ACCEPTED

@@ -155,6 +155,6 @@ async def test_a_timeout_returns_the_cursor_up_to_which_was_read() -> None:
     await added(history, "o-1", "o-2")
     async with running(feed):
         with feed.subscribed():
-            found = await feed.after(HistoryCursor(0, 0), HistoryFilter(order_id="o-3"), 0.05)
+            found = await feed.after(HistoryCursor(0, 0), HistoryFilter(frozenset({"o-3"})), 0.05)
 
     assert (found.entries, found.until) == ([], history.orders.log[-1].cursor)

@@ -43,7 +43,7 @@ class Slow:
     may: asyncio.Event = field(default_factory=asyncio.Event)
     in_hand: int = 0
 
-    async def __call__(self, order: Order, *, own: bool = False) -> tuple[Order, bool]:
+    async def __call__(self, order: Order, *, own: bool = False, may_be_new: bool = True) -> tuple[Order, bool]:
         self.in_hand += 1
         try:
             await self.may.wait()

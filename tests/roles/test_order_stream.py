@@ -67,6 +67,7 @@ async def test_shows_the_history_of_an_order(client: httpx.AsyncClient) -> None:
     assert created.pop("at") < cancelled.pop("at")
     assert created == {
         "order_id": "o-1",
+        "client_order_id": None,
         "sequence": 1,
         "type": "orders.created",
         "status": "PENDING",

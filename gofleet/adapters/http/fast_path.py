@@ -29,12 +29,11 @@ from gofleet.adapters.http.routes.orders import (
     CreateOrderCall,
     OrderResponse,
     TransitionCall,
-    creation_response,
-    order_from,
+    create,
     transition_response,
 )
 from gofleet.adapters.http.schemas.orders import NewOrder
-from gofleet.adapters.http.validation import decode_body
+from gofleet.adapters.http.validation import decode_body, parse_idempotency_key
 from gofleet.domain.values import IDENTIFIER
 
 CREATE_ROUTE = "/api/v1/orders"
@@ -99,8 +98,8 @@ class FastPath:
 
     async def _create(self, scope: Scope, receive: Receive) -> OrderResponse:
         caller = await self._authenticator.authenticate(scope, "createOrder")
-        order = order_from(decode_body(await _read_body(receive), NewOrder), caller)
-        return creation_response(*await self._create_order(order, own=caller.owner is not None))
+        body = decode_body(await _read_body(receive), NewOrder)
+        return await create(body, parse_idempotency_key(scope), caller, self._create_order)
 
     async def _deliver(self, scope: Scope, order_id: str) -> OrderResponse:
         caller = await self._authenticator.authenticate(scope, "deliverOrder")

@@ -32,6 +32,14 @@ OrderId = Annotated[
     str,
     Meta(description="Id of the order.", examples=["pedido-teste-01"], extra_json_schema=ID, extra={CHECK: identifier}),
 ]
+ClientOrderId = Annotated[
+    str,
+    Meta(
+        description="The customer's own id of the order, if the customer named it. Customers may use either id.",
+        examples=["shop-1001"],
+        extra_json_schema=ID,
+    ),
+]
 CustomerId = Annotated[
     str, Meta(description="Id of the customer.", examples=["ana"], extra_json_schema=ID, extra={CHECK: identifier})
 ]

@@ -16,7 +16,9 @@ import msgspec
 from litestar import Request
 from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.types import HTTPScope
 
+from gofleet.adapters.http.asgi import Scope
 from gofleet.adapters.http.faults import (
     ECHO_CHARS_MAX,
     InvalidBody,
@@ -32,11 +34,13 @@ from gofleet.adapters.http.query import Checked
 from gofleet.adapters.http.times import parse_time
 from gofleet.domain.driver import driver_identifier
 from gofleet.domain.errors import Invalid
+from gofleet.domain.order_ids import COMPUTED, RESERVED
 from gofleet.domain.place import BoundingBox
 from gofleet.domain.values import identifier
 
 T = TypeVar("T")
 BBOX_CHARS_MAX = 200
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
 class MalformedJson(RequestError):
@@ -110,6 +114,22 @@ def parse_identifier(name: str, text: str) -> str:
         return identifier(name, text)
     except Invalid as error:
         raise InvalidParameter(name, error.why) from error
+
+
+def parse_idempotency_key(scope: Scope | HTTPScope) -> str | None:
+    """The Idempotency-Key of a request (draft-ietf-httpapi-idempotency-key-header-07), None without one; raises
+    `InvalidParameter`. The draft's quoted string and the plain text that most clients send are the same key."""
+    values = [value for name, value in scope["headers"] if name == b"idempotency-key"]
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidParameter(IDEMPOTENCY_KEY, "must be sent once")
+    key: str = values[0].decode("latin-1").strip(" \t")
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if key in RESERVED or key.startswith(COMPUTED):
+        raise InvalidParameter(IDEMPOTENCY_KEY, f"must not be a reserved word, nor begin with {COMPUTED}")
+    return parse_identifier(IDEMPOTENCY_KEY, key)
 
 
 def parse_driver_id(text: str) -> str:
@@ -221,6 +241,16 @@ IfMatch = Annotated[
         description="ETag of the version to be changed; a list of ETags, or `*` for any version.",
         schema_extra={"minLength": 1, "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'},
         examples=_examples('"3"'),
+    ),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name=IDEMPOTENCY_KEY,
+        description="Taken as the `id` if the body has none, as one of the caller's own: a repeated request creates no"
+        " second order. 1 to 64 characters of `A-Z a-z 0-9 . _ : -`, plain or in quotes.",
+        schema_extra={"pattern": '^("[A-Za-z0-9._:-]{1,64}"|[A-Za-z0-9._:-]{1,64})$'},
+        examples=_examples("pedido-teste-01"),
     ),
 ]
 IfNoneMatch = Annotated[

@@ -36,8 +36,8 @@ class PostgresHistory:
         return HistoryCursor(row[0], 0)
 
     async def after(self, cursor: HistoryCursor, criteria: HistoryFilter, limit: int) -> HistoryPage:
-        query = HISTORY.after if criteria.order_id is None else HISTORY.after_of_order
-        values = {"txid": str(cursor.txid), "id": cursor.id, "order_id": criteria.order_id, "limit": limit}
+        query = HISTORY.after_of_order if criteria.order_ids else HISTORY.after
+        values = {"txid": str(cursor.txid), "id": cursor.id, "order_ids": list(criteria.order_ids), "limit": limit}
         async with acquire(self._pool) as connection:
             rows = await fetch_rows(connection, query, values, prepare=True)
         horizon = rows[0]  # one row at least; without entries its columns of an entry are null
@@ -65,4 +65,5 @@ def _entry_of(row: DictRow) -> HistoryEntry:
         trace_id=row["trace_id"],
         customer_id=row["customer_id"],
         was_driver_id=row["was_driver_id"],
+        client_order_id=row["client_order_id"],
     )

@@ -16,7 +16,7 @@ from gofleet.adapters.postgres.queries import Queries, statement_span
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED, VERSION
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Order, OrderFilter, Status
+from gofleet.domain.order import Order, OrderFilter, Owner, Status, order_ids
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import Holding
 from gofleet.telemetry.logging import EventLog
@@ -66,13 +66,15 @@ class PostgresOrders:
         _log(order)
         return True
 
-    async def get(self, order_id: str) -> Order:
+    async def get(self, order_id: str, owner: Owner | None = None) -> Order:
         set_order_id(order_id)
         with statement_span(ORDERS.get):
-            row = await self._batched.get(order_id)
-        if row is None:
-            raise OrderNotFound(order_id)
-        return order_of(row)
+            rows = await self._batched.get(order_ids(order_id, owner))
+        for row in rows:
+            if (order := order_of(row)).is_of(owner):
+                set_order_id(order.id)
+                return order
+        raise OrderNotFound(order_id)
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         set_order_id(order.id)
@@ -170,14 +172,15 @@ class _Update(NamedTuple):
 
 
 class _BatchedOrders:
-    """Each method returns one caller's row, None without one; `Unavailable` when it is not known what was committed."""
+    """Each method returns one caller's row, None without one, or rows; `Unavailable` when it is not known what was
+    committed."""
 
     def __init__(self, pool: Pool, limits: BatchLimits) -> None:
         self._pool = pool
         bounds = asdict(limits)
         self.add: Batcher[_Insert, DictRow | None] = Batcher(self._add, keys=_insert_keys, **bounds)
         self.save: Batcher[_Update, DictRow] = Batcher(self._save, keys=_update_keys, **bounds)
-        self.get: Batcher[str, DictRow | None] = Batcher(self._get, **bounds)
+        self.get: Batcher[tuple[str, ...], Sequence[DictRow]] = Batcher(self._get, **bounds)
 
     async def _add(self, inserts: Sequence[_Insert]) -> Sequence[DictRow | None]:
         values = {"rows": json_array([insert.row for insert in sorted(inserts)])}
@@ -196,9 +199,10 @@ class _BatchedOrders:
         alone = {"stale", "busy"} if many else frozenset[str]()
         return [RunAlone() if saved[update.id]["result"] in alone else saved[update.id] for update in updates]
 
-    async def _get(self, ids: Sequence[str]) -> Sequence[DictRow | None]:
-        rows = await self._run(ORDERS.get, {"ids": list(set(ids))}, len(ids))
-        return [rows.get(id) for id in ids]
+    async def _get(self, names: Sequence[tuple[str, ...]]) -> Sequence[Sequence[DictRow]]:
+        """The rows with each name's ids, in their order."""
+        rows = await self._run(ORDERS.get, {"ids": list({id for ids in names for id in ids})}, len(names))
+        return [[rows[id] for id in ids if id in rows] for ids in names]
 
     async def _run(self, statement: LiteralString, values: Mapping[str, object], count: int) -> dict[str, DictRow]:
         """The resulting rows by their ids."""

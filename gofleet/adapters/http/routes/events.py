@@ -14,7 +14,7 @@ from gofleet.adapters.http.pagination import RESUME_TOKEN, parse_resume_token
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
 from gofleet.adapters.http.query import AN_ID
-from gofleet.adapters.http.routes.orders import OrdersPort, get_visible_order
+from gofleet.adapters.http.routes.orders import OrdersPort
 from gofleet.adapters.http.schemas.events import EventView, Timeline
 from gofleet.adapters.http.sse import MEDIA_TYPE, EventStreams, StreamingResponse
 from gofleet.adapters.http.validation import (
@@ -27,6 +27,7 @@ from gofleet.adapters.http.validation import (
 )
 from gofleet.domain.errors import UnknownCursor
 from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryFilter
+from gofleet.domain.order import order_ids
 from gofleet.ports import History
 
 EVENTS_MAX = 1000
@@ -69,7 +70,7 @@ async def get_order_events(
     """Every transition of the order, oldest first: the event, its time, its actor and its reason."""
     order_id = parse_identifier("order_id", order_id)
     if caller.owner is not None:
-        await get_visible_order(orders, order_id, caller)
+        order_id = (await orders.get(order_id, caller.owner)).id
     entries = await history.of(order_id, EVENTS_MAX + 1)
     items = [EventView.of(caller.displayed(entry)) for entry in entries[:EVENTS_MAX]]
     return Timeline(items=items, truncated=len(entries) > EVENTS_MAX)
@@ -107,7 +108,9 @@ async def get_order_stream(
     sends the last `id:` that it received as `Last-Event-ID`, as browsers do by themselves, and misses no event. Without
     it the stream starts now, and so it does after an unknown one, with a first event `reset`: read the orders again.
     """
-    criteria = HistoryFilter(order_id and parse_identifier("order_id", order_id), frozenset(type or ()), caller.owner)
+    name = None if order_id is None else parse_identifier("order_id", order_id)
+    ids = frozenset[str]() if name is None else frozenset(order_ids(name, caller.owner))
+    criteria = HistoryFilter(ids, frozenset(type or ()), caller.owner)
     box = None if bbox is None else parse_bbox(bbox)
     if box is not None:
         caller.check_full_access("a map of drivers")

@@ -10,11 +10,11 @@ the next driver.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
-from litestar import Response, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import JSONBody, QueryParameter, SkipValidation
+from litestar.params import HeaderParameter, JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
@@ -33,16 +33,20 @@ from gofleet.adapters.http.schemas.orders import (
     order_view,
 )
 from gofleet.adapters.http.validation import (
+    IDEMPOTENCY_KEY,
+    IdempotencyKey,
     IfMatch,
     IfNoneMatch,
     Limit,
     OrderIdPath,
+    parse_idempotency_key,
     parse_identifier,
     query_filter,
 )
 from gofleet.domain.driver import Sighting
-from gofleet.domain.errors import Invalid, OrderNotFound
+from gofleet.domain.errors import Invalid
 from gofleet.domain.order import Order, OrderFilter, Owner
+from gofleet.domain.order_ids import order_name
 from gofleet.domain.principal import Actor
 from gofleet.domain.values import identifier
 from gofleet.ports import Orders
@@ -51,7 +55,9 @@ from gofleet.usecases.transitions import Versions
 
 # The use cases as the API calls them, with or without instrumentation.
 class CreateOrderCall(Protocol):
-    def __call__(self, order: Order, *, own: bool = False) -> Awaitable[tuple[Order, bool]]: ...
+    def __call__(
+        self, order: Order, *, own: bool = False, may_be_new: bool = True
+    ) -> Awaitable[tuple[Order, bool]]: ...
 
 
 class TransitionCall(Protocol):
@@ -67,6 +73,14 @@ class DispatchManuallyCall(Protocol):
 FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
 OrdersPort = NamedDependency[SkipValidation[Orders]]
 TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
+RedispatchKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name=IDEMPOTENCY_KEY,
+        description="Refused without `If-Match`, which makes a redispatch repeatable; ignored with it.",
+    ),
+]
+"""The one transition that a repetition would make twice; others ignore the header."""
 
 BY_ID = {"order_id": "$response.body#/id"}
 AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
@@ -112,16 +126,24 @@ TRANSITION_PROBLEMS = (
     | problem_responses(*BODY_PROBLEMS, ProblemType.ORDER_TAKEN, ProblemType.TOO_MANY_OPEN_ORDERS),
 )
 async def post_order(
-    data: JSONBody[NewOrder], caller: CallerDependency, create_order: NamedDependency[SkipValidation[CreateOrderCall]]
+    data: JSONBody[NewOrder],
+    request: Request[Any, Any, Any],
+    caller: CallerDependency,
+    create_order: NamedDependency[SkipValidation[CreateOrderCall]],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[OrderView]:
-    """Accept an order. A repeated request with the same content receives the same body again, with status 200."""
-    order, new = await create_order(order_from(data, caller), own=caller.owner is not None)
-    return _litestar_response(creation_response(order, new))
+    """Accept an order. A repeated request with the same content receives the same body again, with status 200. Without
+    an `id` the `Idempotency-Key` makes it repeatable, among the requests of the same caller."""
+    key = None if idempotency_key is None else parse_idempotency_key(request.scope)
+    return _litestar_response(await create(data, key, caller, create_order))
 
 
-def order_from(request: NewOrder, caller: Caller) -> Order:
-    """The order in the caller's request."""
-    return request.to_order(by=caller.actor, customer_id=caller.customer_for_new_order(request.customer_id))
+async def create(request: NewOrder, key: str | None, caller: Caller, create_order: CreateOrderCall) -> OrderResponse:
+    """Create the order in the caller's request, on the fast path as well; `key` is the Idempotency-Key."""
+    own, customer_id = caller.owner is not None, caller.customer_for_new_order(request.customer_id)
+    name = order_name(request.id, key, customer_id=customer_id if own else None, caller_id=caller.principal.subject)
+    order = request.to_order(name, by=caller.actor, customer_id=customer_id)
+    return _creation_response(*await create_order(order, own=own, may_be_new=name.may_be_new))
 
 
 class OrderResponse(NamedTuple):
@@ -130,7 +152,7 @@ class OrderResponse(NamedTuple):
     headers: dict[str, str]
 
 
-def creation_response(order: Order, new: bool) -> OrderResponse:
+def _creation_response(order: Order, new: bool) -> OrderResponse:
     """The response to a request for `order`, which is `new` or was accepted before."""
     headers = {"Location": f"/api/v1/orders/{order.id}"}
     if new:
@@ -153,21 +175,12 @@ async def get_order(
     order_id: OrderIdPath, caller: CallerDependency, orders: OrdersPort, if_none_match: IfNoneMatch = None
 ) -> Response[OrderView | None]:
     """The current order, or 304 if the client has its version."""
-    order = await get_visible_order(orders, parse_identifier("order_id", order_id), caller)
+    order = await orders.get(parse_identifier("order_id", order_id), caller.owner)
     tag = etag_of(order.version)
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
         return Response(None, status_code=304, headers=headers)
     return Response(order_view(order), headers=headers)
-
-
-async def get_visible_order(orders: Orders, order_id: str, caller: Caller) -> Order:
-    """The order if the caller may see it, else `OrderNotFound`. The response to a hidden order, and the work done for
-    it, are the same as for a missing one."""
-    order = await orders.get(order_id)
-    if not order.is_of(caller.owner):
-        raise OrderNotFound(order_id)
-    return order
 
 
 @get(
@@ -282,11 +295,18 @@ async def post_dispatch(
     responses=ORDER_CHANGED | problem_responses(*TRANSITION_PROBLEMS),
 )
 async def post_redispatch(
-    order_id: OrderIdPath, caller: CallerDependency, redispatch_order: TransitionPart, if_match: IfMatch = None
+    order_id: OrderIdPath,
+    caller: CallerDependency,
+    redispatch_order: TransitionPart,
+    if_match: IfMatch = None,
+    idempotency_key: RedispatchKey = None,
 ) -> Response[OrderView]:
     """Return a MANUAL_DISPATCH or DISPATCHED order to PENDING, from which the workers dispatch it again. Its driver, if
     it has one, is unassigned."""
-    order_id, versions = parse_identifier("order_id", order_id), parse_if_match(if_match)
+    order_id = parse_identifier("order_id", order_id)
+    if idempotency_key is not None and if_match is None:
+        raise InvalidParameter(IDEMPOTENCY_KEY, "must come with If-Match, which makes a redispatch repeatable")
+    versions = parse_if_match(if_match)
     return _changed(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from gofleet.adapters.http.fields import (
+    ClientOrderId,
     Count,
     DriverId,
     Lat,
@@ -29,6 +30,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One transition of an order."""
 
     order_id: OrderId
+    client_order_id: ClientOrderId | None
     sequence: Version
     kind: Annotated[ChangeKind, described("Event type.", "orders.dispatched")] = msgspec.field(name="type")
     status: Annotated[Status, described("Status of the order after the transition.", "DISPATCHED")]

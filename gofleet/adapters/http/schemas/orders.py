@@ -12,6 +12,7 @@ from gofleet.adapters.http.auth import CallerDependency
 from gofleet.adapters.http.faults import with_all_faults
 from gofleet.adapters.http.fields import (
     NOT_ZERO,
+    ClientOrderId,
     CustomerId,
     DriverId,
     Lat,
@@ -29,11 +30,9 @@ from gofleet.adapters.http.query import AN_ID, Checked
 from gofleet.adapters.http.validation import id_filter, parse_identifier, parse_time_parameter, query_filter
 from gofleet.domain.errors import Invalid
 from gofleet.domain.order import Order, OrderFilter, Reason, Status
+from gofleet.domain.order_ids import RESERVED, OrderName
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
-
-RESERVED = frozenset({"stream"})
-"""Ids that no order may have, because `GET /orders/stream` is another route."""
 
 
 class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,11 +50,18 @@ class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order to be created. Without an `id` the server generates one; amounts have at most two decimals."""
+    """An order to be created. Without an `id` and an `Idempotency-Key` the server generates the id. Amounts have at
+    most two decimals."""
 
     price: Price
     tax: Tax
-    id: Annotated[OrderId | None, described("Repeating a request with the same id and content is safe.")] = None
+    id: Annotated[
+        OrderId | None,
+        described(
+            "Repeating a request with the same id and content is safe. An id that a customer sends is the"
+            " customer's own, and becomes `client_order_id`; the order's `id` is then another, `own-` and 32 digits."
+        ),
+    ] = None
     pickup: Annotated[GeoPoint | None, described("Pickup of the goods; by default the depot.", **NOT_ZERO)] = None
     dropoff: Annotated[GeoPoint | None, described("Destination of the goods.", **NOT_ZERO)] = None
     customer_id: Annotated[
@@ -65,27 +71,28 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def check(self) -> None:
         """`Invalid` for values that are valid one by one but not together."""
-        self._order(by="", customer_id=None)
+        self._order(OrderName(self.id), by="", customer_id=None)
 
-    def to_order(self, *, by: Actor, customer_id: str | None = None) -> Order:
-        """The order, requested by `by` for that customer; raises `Invalid`, or `InvalidValues` for several faults, if
-        the domain rejects it or its id is reserved."""
+    def to_order(self, name: OrderName, *, by: Actor, customer_id: str | None = None) -> Order:
+        """The order of that name, requested by `by` for that customer; raises `Invalid`, or `InvalidValues` for several
+        faults, if the domain rejects it or its id is reserved."""
         try:
-            return self._order(by=by, customer_id=customer_id)
+            return self._order(name, by=by, customer_id=customer_id)
         except Invalid as error:
             raise with_all_faults(error, self) from error
 
-    def _order(self, *, by: Actor, customer_id: str | None) -> Order:
+    def _order(self, name: OrderName, *, by: Actor, customer_id: str | None) -> Order:
         if self.id in RESERVED:
             raise Invalid("id", f"must not be {self.id}, which is a reserved word")
         return Order.create(
-            self.id,
+            name.id,
             _decimal(self.price),
             _decimal(self.tax),
             by=by,
             pickup=self.pickup and self.pickup.place(),
             dropoff=self.dropoff and self.dropoff.place(),
             customer_id=customer_id,
+            client_order_id=name.client_order_id,
         )
 
 
@@ -93,6 +100,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """An order."""
 
     id: OrderId
+    client_order_id: ClientOrderId | None
     price: Annotated[float, described("Price without tax.", 100.0)]
     tax: Annotated[float, described("Tax on the price.", 10.0)]
     final_price: Annotated[float, described("Price plus tax.", 110.0)]

@@ -1,0 +1,121 @@
+-- Ids that customers name are their own: the id of such an order is computed from customer and name, by
+-- customer_order_id() in gofleet/domain/order_ids.py, and the name is kept beside it. The primary key stays the only
+-- arbiter of repeated requests; nothing maps one id to the other.
+
+alter table orders add column client_order_id text;
+alter table order_log add column client_order_id text;
+
+create or replace function log_order_move() returns trigger language plpgsql as $$
+declare
+    -- A cancellation keeps the reason of an earlier escalation in the order; it is not the reason of the cancellation.
+    why text := case when new.status = 'MANUAL_DISPATCH' then new.reason end;
+begin
+    if tg_op = 'INSERT' then
+        insert into order_log (order_id, customer_id, client_order_id, became, driver_id, version, actor, reason, trace_id)
+        values (new.id, new.customer_id, new.client_order_id, new.status, new.driver_id, new.version, new.moved_by, why,
+                new.moved_trace);
+    elsif new.status is distinct from old.status or new.driver_id is distinct from old.driver_id then
+        insert into order_log (order_id, customer_id, client_order_id, was, became, driver_id, was_driver_id, version, actor,
+                reason, trace_id)
+        values (new.id, new.customer_id, new.client_order_id, old.status, new.status, new.driver_id, old.driver_id,
+                new.version, new.moved_by, why, new.moved_trace);
+    end if;
+    return new;
+end
+$$;
+
+-- While an api of the previous release runs beside a new one, it would create an order again that the new one created
+-- under a computed id. It answers this error with 503, and the client repeats the request. The function is called for
+-- customers' orders without client_order_id only: those of the previous release, and those without any name.
+create function refuse_computed_id() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select from orders where id =
+            'own-' || left(encode(sha256(convert_to('customer/' || new.customer_id || '/' || new.id, 'UTF8')), 'hex'), 32)
+    ) then
+        raise exception 'order % has a computed id', new.id using errcode = 'lock_not_available';
+    end if;
+    return new;
+end
+$$;
+create trigger refuse_computed_id before insert on orders
+    for each row when (new.client_order_id is null and new.moved_by = 'customer:' || new.customer_id)
+    execute function refuse_computed_id();
+
+-- As in 0012_privileges.sql, with the two columns.
+create or replace function grant_to_process_roles() returns void language plpgsql as $$
+declare
+    -- By whoever moves an order; the log's are what log_order_move() writes, in the name of who moves.
+    moved constant text := 'status, driver_id, reason, version, moved_by, moved_trace, dispatch_epoch, pending_since, '
+                           'dispatched_at, delivered_at, cancelled_at';
+    logged constant text := 'order_id, customer_id, client_order_id, was, became, driver_id, was_driver_id, version, '
+                            'actor, reason, trace_id';
+    event  constant text := 'event_id, aggregate_id, seq, event_type, payload, traceparent';
+    given_up constant text := 'queue, event_id, body, headers, reason, attempts, cause, fingerprint';
+    process text;
+    privileges text;
+begin
+    -- PostgreSQL's own default since 15; databases that came from older ones still let anybody create.
+    if has_schema_privilege('public', current_schema(), 'create') then
+        execute format('revoke create on schema %I from public', current_schema());
+    end if;
+
+    foreach process in array array['gofleet_api', 'gofleet_relay', 'gofleet_worker', 'gofleet_fleet'] loop
+        if to_regrole(process) is null then
+            begin
+                execute format('create role %I', process);
+            exception
+                when duplicate_object or unique_violation then null;
+                when insufficient_privilege then
+                    raise warning '% may not create the role %: have an administrator create it, and say '
+                                  '"select grant_to_process_roles()" then', current_user, process;
+                    continue;
+            end;
+        end if;
+        execute format('revoke all on orders, order_log, outbox, inbox, parked, drivers, request_counts, deadlines, '
+                       'schema_migrations from %I', process);
+        if not has_schema_privilege(process, current_schema(), 'usage') then
+            execute format('grant usage on schema %I to %I', current_schema(), process);
+        end if;
+        execute format('grant select on schema_migrations to %I', process);
+    end loop;
+
+    for process, privileges in values
+        ('gofleet_api', 'select, update (' || moved || ') on orders'),
+        ('gofleet_api', 'insert (id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, '
+                        'dropoff_lat, dropoff_lng, moved_by, moved_trace) on orders'),
+        ('gofleet_api', 'select, insert (' || logged || ') on order_log'),
+        -- What failed to be published is listed and tried again; what the events say is not read.
+        ('gofleet_api', 'select (id, event_id, event_type, aggregate_id, seq, created_at, published_at, attempts, '
+                        'failed_at, error) on outbox'),
+        ('gofleet_api', 'insert (' || event || '), update (attempts, next_attempt_at, failed_at) on outbox'),
+        ('gofleet_api', 'select, update (replay_requested_at, error) on parked'),
+        ('gofleet_api', 'select, insert (id, name, on_duty), update (name, on_duty, version, updated_at) on drivers'),
+        ('gofleet_api', 'select, delete on request_counts'),
+        ('gofleet_api', 'insert (process, number, answered, failed, ingests, fast_ingests) on request_counts'),
+
+        ('gofleet_relay', 'select, update (' || moved || ') on orders'),
+        ('gofleet_relay', 'select (order_id, version, became, at), insert (' || logged || ') on order_log'),
+        ('gofleet_relay', 'select, delete, insert (kind, ' || event || ') on outbox'),
+        ('gofleet_relay', 'update (published_at, attempts, next_attempt_at, failed_at, error) on outbox'),
+        ('gofleet_relay', 'select (ctid, at), delete on inbox'),
+        ('gofleet_relay', 'select, delete, update (replay_requested_at, replayed_at, replay_count, error) on parked'),
+        ('gofleet_relay', 'select, update (until) on deadlines'),
+
+        ('gofleet_worker', 'select, update (' || moved || ') on orders'),
+        ('gofleet_worker', 'insert (' || logged || ') on order_log'),
+        ('gofleet_worker', 'insert (' || event || ') on outbox'),
+        ('gofleet_worker', 'select (consumer, event_id, outcome), insert (consumer, event_id, outcome) on inbox'),
+        ('gofleet_worker', 'insert (' || given_up || ') on parked'),
+
+        ('gofleet_fleet', 'select on orders'),
+        ('gofleet_fleet', 'select (id, name, on_duty, version) on drivers'),
+        ('gofleet_fleet', 'insert (' || given_up || ') on parked')
+    loop
+        if to_regrole(process) is not null then
+            execute format('grant %s to %I', privileges, process);
+        end if;
+    end loop;
+end
+$$;
+select grant_to_process_roles();
