@@ -26,6 +26,7 @@ from gofleet.domain.messages import Delivery, Handler, Message, Receipt
 from gofleet.domain.order import Order, OrderFilter, Owner
 from gofleet.domain.parked import Cause, HandlingFailure, ParkedGroup, ParkedMessage, Stage
 from gofleet.domain.place import Place
+from gofleet.domain.principal import CLIENT, Actor
 
 
 @dataclass(frozen=True, order=True)
@@ -305,15 +306,21 @@ class Positions(Protocol):
 class Drivers(Protocol):
     """Store of driver records, each with its version and live order."""
 
-    async def put(self, driver: Driver) -> Driver: ...  # as stored
-    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
-        """Replace the record if its version is one of `versions` (None = any) or its content is already equal.
+    async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
+        """Add the record or replace it; as stored. A driver on duty that it sets off duty is off duty by `staff`."""
+        ...
+
+    async def change(self, driver: Driver, versions: frozenset[int] | None, staff: Actor = CLIENT) -> Driver:
+        """As `put`, if the version is one of `versions` (None = any) or the content is already equal.
 
         `VersionMismatch`: nothing is changed.
         """
         ...
 
-    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver: ...  # DriverNotFound
+    async def set_duty(self, driver_id: str, on_duty: bool, staff: Actor | None = CLIENT) -> Driver:
+        """As `Driver.with_duty`, in one step. `DriverNotFound`, `OffDutyByStaff`."""
+        ...
+
     async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
     async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]: ...
     async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = not registered

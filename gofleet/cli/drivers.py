@@ -17,6 +17,7 @@ COLUMNS = {
     "state": "state",
     "order_id": "order",
     "position": "position",
+    "off_duty_by": "off duty by",
     "version": "version",
 }
 Switch = Annotated[Literal["on", "off"], choice(("on", "off")), Parameter(help="on or off.")]
@@ -62,7 +63,7 @@ def set_driver_command(
 
 
 def set_duty_command(id: Id, switch: Switch, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
-    """Set a driver on or off duty; only drivers on duty get orders."""
+    """Set a driver on or off duty; only drivers on duty get orders. What staff set off only staff set on again."""
     driver = call_api("PUT", url, f"/drivers/{quote_id(id)}/duty", body={"on_duty": switch == "on"})
     print_items([driver], COLUMNS, json=json)
 

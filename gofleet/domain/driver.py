@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from gofleet.domain.errors import Invalid
+from gofleet.domain.errors import Invalid, OffDutyByStaff
 from gofleet.domain.place import BoundingBox, Place
+from gofleet.domain.principal import Actor
 from gofleet.domain.values import identifier
 
 NAME_CHARS_MAX = 100
@@ -49,12 +50,14 @@ class Driver:
     """Driver record. `version` counts changes of the record itself, not of the position or of orders.
 
     `order_id` is the live order that the driver holds, filled in by the store on read; it is never written.
+    `off_duty_by` is the staff member that set the driver off duty; None if the driver did, or is on duty.
     """
 
     id: str
     name: str
     on_duty: bool = True
     version: int = 1
+    off_duty_by: Actor | None = None
     order_id: str | None = None
 
     @property
@@ -66,6 +69,17 @@ class Driver:
     def state(self) -> DriverState:
         """Never silent, for the same reason."""
         return DriverState.of(busy=self.order_id is not None, on_duty=self.on_duty, seen=True)
+
+    def with_duty(self, *, on_duty: bool, staff: Actor | None) -> Driver:
+        """The driver on or off duty, as set by a member of staff, or by the driver itself (None).
+
+        What staff set holds until staff lift it: the driver's own request to be on duty is then `OffDutyByStaff`.
+        """
+        if on_duty:
+            if staff is None and self.off_duty_by is not None:
+                raise OffDutyByStaff(self.id)
+            return replace(self, on_duty=True, off_duty_by=None)
+        return replace(self, on_duty=False, off_duty_by=self.off_duty_by or staff)
 
     def checked(self) -> Driver:
         driver_identifier("id", self.id)

@@ -99,6 +99,15 @@ class DriverNotFound(GoFleetError):
         self.driver_id = driver_id
 
 
+class OffDutyByStaff(GoFleetError):
+    """A driver cannot set itself on duty after staff set it off duty."""
+
+    code = "off-duty-by-staff"
+
+    def __init__(self, driver_id: str) -> None:
+        super().__init__(f"driver {driver_id} was set off duty by staff")
+
+
 class NoPosition(GoFleetError):
     """The driver's position is unknown or too old."""
 

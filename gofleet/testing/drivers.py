@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import DriverNotFound, VersionMismatch
 from gofleet.domain.order import Status
+from gofleet.domain.principal import CLIENT, Actor
 from gofleet.testing.orders import MemoryOrders
 
 
@@ -18,24 +19,31 @@ class MemoryDrivers:
     rows: dict[str, Driver] = field(default_factory=dict[str, Driver])
     orders: MemoryOrders = field(default_factory=MemoryOrders)
 
-    async def put(self, driver: Driver) -> Driver:
+    async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
         stored = self.rows.get(driver.id)
         if stored is None:
             self.rows[driver.id] = driver
         elif not _same(stored, driver):
-            self.rows[driver.id] = replace(driver, version=stored.version + 1)
+            duty = stored if stored.on_duty == driver.on_duty else stored.with_duty(on_duty=driver.on_duty, staff=staff)
+            self.rows[driver.id] = replace(duty, name=driver.name, version=stored.version + 1)
         return self._shown(self.rows[driver.id])
 
-    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
+    async def change(self, driver: Driver, versions: frozenset[int] | None, staff: Actor = CLIENT) -> Driver:
         stored = self.rows.get(driver.id)
         if stored is None:
             raise VersionMismatch(f"driver {driver.id}", None)
         if not _same(stored, driver) and versions is not None and stored.version not in versions:
             raise VersionMismatch(f"driver {driver.id}", stored.version)
-        return await self.put(driver)
+        return await self.put(driver, staff)
 
-    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver:
-        return await self.put(replace(await self.get(driver_id), on_duty=on_duty))
+    async def set_duty(self, driver_id: str, on_duty: bool, staff: Actor | None = CLIENT) -> Driver:
+        if driver_id not in self.rows:
+            raise DriverNotFound(driver_id)
+        stored = self.rows[driver_id]
+        changed = stored.with_duty(on_duty=on_duty, staff=staff)
+        if changed != stored:
+            self.rows[driver_id] = replace(changed, version=stored.version + 1)
+        return self._shown(self.rows[driver_id])
 
     async def get(self, driver_id: str) -> Driver:
         if driver_id not in self.rows:

@@ -17,7 +17,7 @@ from gofleet.adapters.http.rate_limit import STAFF, RateLimits
 from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied, Unauthenticated
 from gofleet.domain.history import HistoryEntry
 from gofleet.domain.order import Owner
-from gofleet.domain.principal import ANONYMOUS, Principal, Role
+from gofleet.domain.principal import ANONYMOUS, Actor, Principal, Role
 from gofleet.domain.principal import Scope as TokenScope
 
 CUSTOMER, DRIVER, DISPATCHER, ADMIN, _ = Role
@@ -114,9 +114,13 @@ class Caller:
         driver sees no other driver of an order, before or after."""
         if self.owner is None:
             return entry
-        actor = entry.actor if entry.actor == self.actor else entry.actor.partition(":")[0]
+        actor = self.displayed_actor(entry.actor)
         is_hidden = self.owner.driver_id is not None and entry.driver_id != self.owner.driver_id
         return replace(entry, actor=actor, driver_id=None if is_hidden else entry.driver_id)
+
+    def displayed_actor(self, actor: Actor) -> Actor:
+        """`actor` as this caller may see it, as above."""
+        return actor if self.owner is None or actor == self.actor else actor.partition(":")[0]
 
 
 CallerDependency = NamedDependency[SkipValidation[Caller]]

@@ -76,6 +76,12 @@ class ProblemType(Enum):
     )
     STALE_ORDER = ("stale-order", 409, "Concurrent update", "read the current order and retry")
     DRIVER_BUSY = ("driver-busy", 409, "Driver busy", "choose another driver, or wait until the driver's order ends")
+    OFF_DUTY_BY_STAFF = (
+        "off-duty-by-staff",
+        409,
+        "Set off duty by staff",
+        "ask a dispatcher to set the driver on duty again",
+    )
     NO_PICKUP = (
         "no-pickup",
         409,

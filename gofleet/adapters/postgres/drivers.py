@@ -9,6 +9,7 @@ from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver, DriverFilter
 from gofleet.domain.errors import DriverNotFound, VersionMismatch
+from gofleet.domain.principal import CLIENT, Actor
 
 DRIVERS = Queries("drivers")
 
@@ -17,11 +18,11 @@ class PostgresDrivers:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def put(self, driver: Driver) -> Driver:
-        return await self._one(DRIVERS.put, _record(driver)) or await self.get(driver.id)
+    async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
+        return await self._one(DRIVERS.put, _record(driver) | {"staff": staff}) or await self.get(driver.id)
 
-    async def change(self, driver: Driver, versions: frozenset[int] | None) -> Driver:
-        values = _record(driver) | {"versions": None if versions is None else sorted(versions)}
+    async def change(self, driver: Driver, versions: frozenset[int] | None, staff: Actor = CLIENT) -> Driver:
+        values = _record(driver) | {"staff": staff, "versions": None if versions is None else sorted(versions)}
         if changed := await self._one(DRIVERS.change, values):
             return changed
         try:
@@ -32,9 +33,12 @@ class PostgresDrivers:
             raise VersionMismatch(f"driver {driver.id}", stored.version)
         return stored
 
-    async def set_duty(self, driver_id: str, on_duty: bool) -> Driver:
-        changed = await self._one(DRIVERS.set_duty, {"id": driver_id, "on_duty": on_duty})
-        return changed or await self.get(driver_id)
+    async def set_duty(self, driver_id: str, on_duty: bool, staff: Actor | None = CLIENT) -> Driver:
+        if changed := await self._one(DRIVERS.set_duty, {"id": driver_id, "on_duty": on_duty, "staff": staff}):
+            return changed
+        stored = await self.get(driver_id)
+        stored.with_duty(on_duty=on_duty, staff=staff)  # raises if the statement changed nothing for this reason
+        return stored
 
     async def get(self, driver_id: str) -> Driver:
         if driver := await self._one(DRIVERS.get, {"id": driver_id}):

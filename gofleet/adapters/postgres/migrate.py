@@ -68,9 +68,13 @@ def apply_migrations(
     """Apply the missing migrations, calling `done` with each name and `warned` with each warning of PostgreSQL; returns
     their number. Safe to run twice, also concurrently."""
 
+    warnings = set[str]()
+
     def on_notice(notice: Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
-            warned(notice.message_primary or "")
+        text = notice.message_primary or ""
+        if notice.severity_nonlocalized == "WARNING" and text not in warnings:  # several grant the same privileges
+            warnings.add(text)
+            warned(text)
 
     with Connection.connect(conninfo, autocommit=True) as connection:
         connection.add_notice_handler(on_notice)

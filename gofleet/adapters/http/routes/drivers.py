@@ -6,6 +6,7 @@ Changes are passed to the fleet role; while it is unavailable these operations a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Protocol
 
@@ -87,18 +88,26 @@ POSITIONS_UPDATED = {200: ResponseDoc(PositionBatchView, description="The outcom
     ),
 )
 async def put_driver(
-    driver_id: DriverIdPath, data: JSONBody[NewDriver], drivers: DriversPort, fleet: FleetPort, if_match: IfMatch = None
+    *,
+    driver_id: DriverIdPath,
+    caller: CallerDependency,
+    data: JSONBody[NewDriver],
+    drivers: DriversPort,
+    fleet: FleetPort,
+    if_match: IfMatch = None,
 ) -> Response[DriverView]:
     """Store the driver's record, then register it with the fleet. With `If-Match` only that version is changed (412).
+    A driver on duty that it sets off duty stays so until staff lift it, as with `/duty`.
 
     503 `fleet-unavailable` means that the record is stored but the fleet does not know it yet. Repeating the request is
     safe and necessary: only a 200 guarantees that searches include the driver.
     """
     driver = Driver(parse_driver_id(driver_id), data.name, data.on_duty).checked()
     versions = parse_driver_if_match(if_match)
-    stored = await (drivers.put(driver) if if_match is None else drivers.change(driver, versions))
+    staff = caller.actor
+    stored = await (drivers.put(driver, staff) if if_match is None else drivers.change(driver, versions, staff))
     await fleet.register(stored)
-    return _driver_response(stored)
+    return _driver_response(stored, caller)
 
 
 @get(
@@ -116,7 +125,7 @@ async def get_driver(
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match and matches(if_none_match, tag):
         return Response(None, status_code=304, headers=headers)
-    return Response(DriverView.of(driver), headers=headers)
+    return Response(_displayed(driver, caller), headers=headers)
 
 
 @put(
@@ -124,15 +133,22 @@ async def get_driver(
     operation_id="setDuty",
     summary="Set whether a driver is on duty",
     responses=DRIVER_SHOWN
-    | problem_responses(*BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.FLEET_UNAVAILABLE),
+    | problem_responses(
+        *BODY_PROBLEMS, ProblemType.NO_SUCH_DRIVER, ProblemType.OFF_DUTY_BY_STAFF, ProblemType.FLEET_UNAVAILABLE
+    ),
 )
 async def put_duty(
     driver_id: DriverIdPath, caller: CallerDependency, data: JSONBody[SetDuty], drivers: DriversPort, fleet: FleetPort
 ) -> Response[DriverView]:
-    """Store it, then pass it to the fleet. A driver off duty receives no further orders and keeps the current one."""
-    stored = await drivers.set_duty(_visible_driver_id(driver_id, caller), data.on_duty)
+    """Store it, then pass it to the fleet. A driver off duty receives no further orders and keeps the current one.
+
+    What staff set holds until staff lift it: the driver's own token cannot set the driver on duty again (409). Staff
+    are all callers that are not restricted to their own records.
+    """
+    staff = caller.actor if caller.owner is None else None
+    stored = await drivers.set_duty(_visible_driver_id(driver_id, caller), data.on_duty, staff)
     await fleet.register(stored)
-    return _driver_response(stored)
+    return _driver_response(stored, caller)
 
 
 @get(
@@ -235,8 +251,13 @@ def _visible_driver_id(driver_id: str, caller: Caller) -> str:
     return driver_id
 
 
-def _driver_response(driver: Driver) -> Response[DriverView]:
-    return Response(DriverView.of(driver), headers={"ETag": driver_etag_of(driver)})
+def _driver_response(driver: Driver, caller: Caller) -> Response[DriverView]:
+    return Response(_displayed(driver, caller), headers={"ETag": driver_etag_of(driver)})
+
+
+def _displayed(driver: Driver, caller: Caller) -> DriverView:
+    by = driver.off_duty_by
+    return DriverView.of(replace(driver, off_duty_by=by and caller.displayed_actor(by)))
 
 
 async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> DriverPage:

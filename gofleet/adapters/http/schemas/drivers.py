@@ -83,6 +83,14 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             maximum=2**31 - 1,
         ),
     ]
+    off_duty_by: Annotated[
+        str | None,
+        described(
+            "Member of staff that set the driver off duty; only staff can set it on duty again. Absent if the driver"
+            " did, or is on duty. Drivers see the role, not the name.",
+            "dispatcher:ana",
+        ),
+    ] = None
     position: Annotated[LastSeenView | None, described("Last position; only on a map.")] = None
 
     @classmethod
