@@ -85,7 +85,12 @@ class AuthSettings(SettingsGroup, frozen=True, kw_only=True):
 
     limits: Annotated[Literal["on", "off"], about("Rate limits and quotas of API requests.")] = field(name="LIMITS")
     peer_rate: Annotated[
-        float, about("Unauthenticated requests per second of one client address; more get 429.", gt=0)
+        float,
+        about(
+            "Requests per second of one client address without a valid token, to any path but /health; more get 429."
+            " Those that a trusted proxy sends for no client have the rate of LIMIT_STAFF_RATE.",
+            gt=0,
+        ),
     ] = field(name="LIMIT_PEER_RATE")
     peer_burst: Annotated[int, about("Burst of such requests.", ge=1)] = field(name="LIMIT_PEER_BURST")
     person_rate: Annotated[float, about("Requests per second of one customer or driver; more get 429.", gt=0)] = field(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 import httpx
+import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.auth import Authenticate, Authenticator
@@ -25,8 +27,9 @@ PEER, PERSON, STAFF = Rate(0.01, 20), Rate(0.01, 30), Rate(0.01, 40)
 
 
 @asynccontextmanager
-async def limited(authenticate: Authenticate | None) -> AsyncGenerator[httpx.AsyncClient]:
-    limits = RateLimits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), ClientAddresses())
+async def limited(authenticate: Authenticate | None, proxies: Sequence[str] = ()) -> AsyncGenerator[httpx.AsyncClient]:
+    addresses = ClientAddresses([ip_network(proxy) for proxy in proxies])
+    limits = RateLimits(Limiter(MemoryBuckets(), MemoryBuckets()), Rates(PEER, PERSON, STAFF), addresses)
     app = api_app(World().api(), authenticator=Authenticator(authenticate, limits))
     async with (
         serving(app, "127.0.0.1", 0, grace_seconds=2) as listening,
@@ -108,7 +111,63 @@ async def test_a_caller_whose_key_is_fetched_first_is_charged_once_per_bucket() 
     await cache.close()
 
 
-async def test_public_routes_are_not_limited() -> None:
+async def answers(client: httpx.AsyncClient, count: int, method: str, path: str, **headers: str) -> Counter[int]:
+    return Counter([(await client.request(method, path, headers=headers)).status_code for _ in range(count)])
+
+
+OPEN = [
+    ("GET", "/api/v1/docs", 200),
+    ("GET", "/api/v1/openapi.json", 200),
+    ("GET", "/problems/invalid", 200),
+    ("GET", "/.well-known/oauth-protected-resource", 200),
+    ("OPTIONS", "/api/v1/orders", 204),
+    ("HEAD", "/api/v1/docs/page.js", 200),
+    ("GET", "/nowhere", 404),
+    ("GET", "//api/v1/orders", 404),
+    ("GET", "/api/v1/orders/a%2fb", 404),
+    ("DELETE", "/api/v1/orders", 405),
+    ("BREW", "/api/v1/orders", 405),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), OPEN)
+async def test_requests_that_no_token_opens_are_limited_by_address(method: str, path: str, status: int) -> None:
     async with limited(authenticate) as client:
-        found = Counter([(await client.get("/health/live")).status_code for _ in range(50)])
-    assert found == {200: 50}
+        assert await answers(client, 30, method, path) == {status: 20, 429: 10}
+        assert await statuses(client, 1, None) == {429: 1}
+
+
+@pytest.mark.parametrize(("method", "path", "status"), OPEN)
+@pytest.mark.parametrize("token", ["Bearer dispatcher-d", "Bearer no-token", "Basic x"])
+async def test_a_token_that_nothing_verifies_opens_no_other_bucket(
+    method: str, path: str, status: int, token: str
+) -> None:
+    async with limited(authenticate) as client:
+        assert await answers(client, 30, method, path, Authorization=token) == {status: 20, 429: 10}
+
+
+async def test_a_verified_caller_is_not_charged_to_its_address() -> None:
+    async with limited(authenticate) as client:
+        assert await statuses(client, 60, "dispatcher-d") == {200: 40, 429: 20}
+        assert await answers(client, 20, "GET", "/nowhere") == {404: 20}
+
+
+async def test_probes_are_not_limited() -> None:
+    async with limited(authenticate) as client:
+        await answers(client, 30, "GET", "/nowhere")
+        for path in ("/health", "/health/live", "/health/ready", "/health/ready/"):
+            assert await answers(client, 50, "GET", path) == {200: 50}
+
+
+async def test_without_authentication_only_the_operations_are_limited() -> None:
+    async with limited(None) as client:
+        for path, status in (("/api/v1/docs", 200), ("/nowhere", 404)):
+            assert await answers(client, 50, "GET", path) == {status: 50}
+
+
+async def test_a_proxy_has_the_rate_of_staff_where_it_names_no_client() -> None:
+    async with limited(authenticate, proxies=["127.0.0.0/8"]) as client:
+        assert await answers(client, 50, "GET", "/nowhere") == {404: 40, 429: 10}
+        for number in range(3):
+            forwarded = {"X-Forwarded-For": f"198.51.100.{number}"}
+            assert await answers(client, 25, "GET", "/nowhere", **forwarded) == {404: 20, 429: 5}

@@ -23,6 +23,7 @@ from gofleet.adapters.http.auth import PUBLIC_ROUTE, Authenticator, Caller, call
 from gofleet.adapters.http.docs import DOCS_ROUTES, get_problem, get_root, protected_resource_route
 from gofleet.adapters.http.error_handler import problem_response
 from gofleet.adapters.http.fast_path import with_fast_path
+from gofleet.adapters.http.health import PROBE_PATHS
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter, RequestMiddleware
 from gofleet.adapters.http.openapi import DocumentPlugin, openapi_of
@@ -58,7 +59,6 @@ TAGS = {
     "operations": "Service level indicators and API metadata.",
     "problems": "Documentation of the problem types.",
 }
-HEALTH_PATHS = ["/health", "/health/live", "/health/ready"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def api_app(
         body_seconds=body_seconds,
         load_shedder=load_shedder,
         allowed_hosts=allowed_hosts,
-        auth_required=authenticator.auth_required,
+        authenticator=authenticator,
         on_response=(counter or RequestCounter()).count,
     )
 
@@ -161,7 +161,7 @@ def _caller(request: Request[Any, Any, Any]) -> Caller:
 
 
 def _health(operations: ASGIApp) -> ASGIRouteHandler:
-    @asgi(HEALTH_PATHS, copy_scope=False, opt=PUBLIC_ROUTE)
+    @asgi(PROBE_PATHS, copy_scope=False, opt=PUBLIC_ROUTE)
     async def health(scope: Scope, receive: Receive, send: Send) -> None:
         await operations(scope, receive, send)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -12,9 +13,10 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidation
 
-from gofleet.adapters.http.asgi import Scope
-from gofleet.adapters.http.rate_limit import STAFF, RateLimits
-from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied, Unauthenticated
+from gofleet.adapters.http.asgi import Scope, header
+from gofleet.adapters.http.health import PROBE_PATHS
+from gofleet.adapters.http.rate_limit import CHARGED, STAFF, RateLimits
+from gofleet.domain.errors import DriverNotFound, Invalid, PermissionDenied, RateLimitExceeded, Unauthenticated
 from gofleet.domain.history import HistoryEntry
 from gofleet.domain.order import Owner
 from gofleet.domain.principal import ANONYMOUS, Actor, Principal, Role
@@ -154,18 +156,34 @@ class Authenticator:
     def auth_required(self) -> bool:
         return self._authenticate is not None
 
+    async def admit(self, scope: Scope) -> None:
+        """Charges a request without a token to its client address, before it is routed: public routes, unknown paths
+        and methods count as well. `RateLimitExceeded`, also for a request with a token while that bucket is empty.
+
+        Nothing is charged while authentication is off, or for probes: an orchestrator must not be refused.
+        """
+        if self._limits is None or self._authenticate is None or scope["path"] in PROBE_PATHS:
+            return
+        self._limits.check(scope)
+        if header(scope, b"authorization") is None:
+            await self._limits.take_for_peer(scope)
+
+    async def settle(self, scope: Scope) -> None:
+        """Charges a request to its client address afterwards, if its token was not verified: at an unknown path, for
+        example. To know that beforehand, every request would have to be verified before the routing."""
+        if self._limits is None or self._authenticate is None or scope["path"] in PROBE_PATHS:
+            return
+        if CHARGED not in scope["state"]:
+            with suppress(RateLimitExceeded):
+                await self._limits.take_for_peer(scope)
+
     async def authenticate(self, scope: Scope, operation: str) -> Caller:
         """Caller of `operation`. `RateLimitExceeded`, `Unauthenticated`, `PermissionDenied`, `Unavailable`."""
         limits = self._limits
-        if limits is not None:
-            limits.check(scope)
-        charged = False
 
         async def charge() -> None:
-            nonlocal charged
-            if limits is not None and not charged:
+            if limits is not None and CHARGED not in scope["state"]:
                 await limits.take_for_peer(scope)
-            charged = True
 
         if self._authenticate is None:
             await charge()

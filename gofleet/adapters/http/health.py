@@ -14,6 +14,8 @@ from gofleet.adapters.http.asgi import Receive, Scope, Send, respond
 from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType
 
 JSON = "application/json"
+PROBE_PATHS = ["/health", "/health/live", "/health/ready"]
+"""Not limited by rate, on the API's port either: an orchestrator must not be refused."""
 CHECK_SECONDS = 2.0
 REASON_CHARS_MAX = 200
 
@@ -25,7 +27,7 @@ class HealthCheckResult(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class HealthApp:
     """ASGI application for `/health`, `/health/live`, `/health/ready` and `/metrics`.
 
@@ -38,6 +40,7 @@ class HealthApp:
     stopping: Callable[[], bool] = lambda: False
     explain: bool = True
     check_seconds: float = CHECK_SECONDS
+    _checking: asyncio.Task[dict[str, HealthCheckResult]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,17 +61,27 @@ class HealthApp:
                 await _send_problem(send, ProblemType.NOT_FOUND)
 
     async def _report(self, send: Send, **more: object) -> None:
-        names = list(self.checks)
-        results = await asyncio.gather(*(self._run(self.checks[name]) for name in names))
+        results = await self._check_all()
         stopping = self.stopping()
-        ready = not stopping and all(result.ok for result in results)
+        ready = not stopping and all(result.ok for result in results.values())
         body = {
             "status": "stopping" if stopping else "ready" if ready else "not ready",
             **more,
-            "checks": dict(zip(names, results, strict=True)),
+            "checks": results,
         }
         # A cached response would keep traffic coming to a process that is not ready.
         await respond(send, 200 if ready else 503, JSON, msgspec.json.encode(body), ("cache-control", "no-store"))
+
+    async def _check_all(self) -> dict[str, HealthCheckResult]:
+        """The results of all checks. Requests that arrive meanwhile share them: any caller may send any number."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._run_all())
+        return await asyncio.shield(self._checking)
+
+    async def _run_all(self) -> dict[str, HealthCheckResult]:
+        names = list(self.checks)
+        results = await asyncio.gather(*(self._run(self.checks[name]) for name in names))
+        return dict(zip(names, results, strict=True))
 
     async def _run(self, check: HealthCheck) -> HealthCheckResult:
         try:

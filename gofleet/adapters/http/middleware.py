@@ -13,6 +13,7 @@ from litestar.exceptions import NotFoundException
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header
+from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import problem_of, send_overloaded, send_problem
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.rate_limit import RATE_LIMIT_STATUS, rate_limit_headers
@@ -90,11 +91,11 @@ class RequestMiddleware:
         body_seconds: float = BODY_SECONDS,
         allowed_hosts: Collection[str] = (),
         load_shedder: LoadShedder | None = None,
-        auth_required: bool = False,
+        authenticator: Authenticator | None = None,
         on_response: OnResponse,
     ) -> None:
         self._app = app
-        self._auth_required = auth_required
+        self._authenticator = authenticator or Authenticator()
         self._load_shedder = load_shedder or LoadShedder()
         self._allowed_hosts = allowed_hosts
         self._on_response = on_response
@@ -138,8 +139,9 @@ class RequestMiddleware:
             try:
                 if not has_body(scope):
                     acquire()
+                await self._authenticator.admit(scope)
                 check_host(scope, self._allowed_hosts)
-                if not self._auth_required:
+                if not self._authenticator.auth_required:
                     check_origin(scope)
                 if not scope["path"]:
                     raise NotFoundException
@@ -162,6 +164,7 @@ class RequestMiddleware:
                 seconds = (response.stream_started_at or perf_counter()) - started
                 self._record(method, route, response.status, seconds)
                 _describe(current, method, route, response.status)
+        await self._authenticator.settle(scope)
 
     def _record(self, method: str, route: str, status: int, seconds: float) -> None:
         _histogram(method, route, status).observe(seconds)

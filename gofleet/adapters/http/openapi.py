@@ -6,7 +6,7 @@ from the `Answer`s of the routes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -118,18 +118,12 @@ def _parameter(parameter: Json, handler: HTTPRouteHandler) -> Json:
 def _responses(handler: HTTPRouteHandler, generated: Json, schemas: Json) -> Json:
     """The responses that the route declares, without the 400 that Litestar adds and this API never sends."""
     answers = _answers(handler)
-    rate_limit = () if handler.opt.get(PUBLIC) else ("RateLimit?", "RateLimit-Policy?")
-    return {
-        str(status): _response(answers[status], generated[str(status)], schemas, rate_limit)
-        for status in sorted(answers)
-    }
+    return {str(status): _response(answers[status], generated[str(status)], schemas) for status in sorted(answers)}
 
 
-def _response(answer: ResponseDoc, response: Json, schemas: Json, headers: Sequence[str]) -> Json:
-    response |= {
-        "description": answer.description,
-        "headers": {name.rstrip("?"): _header(name) for name in (*answer.headers, REQUEST_ID, *headers)},
-    }
+def _response(answer: ResponseDoc, response: Json, schemas: Json) -> Json:
+    headers = (*answer.headers, REQUEST_ID, "RateLimit?", "RateLimit-Policy?")
+    response |= {"description": answer.description, "headers": {name.rstrip("?"): _header(name) for name in headers}}
     for name, media in response.get("content", {}).items():
         if answer.problems:
             media["schema"]["properties"] = {"type": {"enum": [problem.uri for problem in answer.problems]}}

@@ -138,9 +138,10 @@ BODY_PROBLEMS = (
     ProblemType.INVALID,
 )
 """Problems of every route with a JSON body."""
-AUTH_PROBLEMS = (ProblemType.UNAUTHENTICATED, ProblemType.FORBIDDEN, ProblemType.TOO_MANY_REQUESTS)
+AUTH_PROBLEMS = (ProblemType.UNAUTHENTICATED, ProblemType.FORBIDDEN)
 """Problems of every route that requires authentication."""
 COMMON_PROBLEMS = (
+    ProblemType.TOO_MANY_REQUESTS,
     ProblemType.INTERNAL,
     ProblemType.UNAVAILABLE,
     ProblemType.OVERCROWDED,

@@ -24,6 +24,8 @@ SITE_PREFIX_BITS = 64
 STAFF = frozenset({Role.DISPATCHER, Role.ADMIN, Role.SERVICE})
 RATE_LIMIT_STATUS = "rate_limit"
 """Key of the request's `RateLimitStatus` in its state."""
+CHARGED = "charged"
+"""Key in a request's state that says that a bucket has been charged, or was found empty."""
 
 
 class ClientAddresses:
@@ -34,22 +36,27 @@ class ClientAddresses:
 
     def name(self, scope: Scope) -> str:
         """The nearest address that is not a trusted proxy; for IPv6 its /64; `unknown` without a valid address."""
+        return self.resolve(scope)[0]
+
+    def resolve(self, scope: Scope) -> tuple[str, bool]:
+        """The name, and whether it is the address of a trusted proxy, for which the request names no client."""
         client: Sequence[str] | None = scope.get("client")
         if not client:
-            return UNKNOWN
+            return UNKNOWN, False
         if not self._proxies:
-            return _client_name(client[0])
+            return _client_name(client[0]), False
         address = _parse_address(client[0])
         if address is None:
-            return UNKNOWN
-        if self._is_trusted(address):
+            return UNKNOWN, False
+        trusted = self._is_trusted(address)
+        if trusted:
             for hop in reversed(_forwarded_hops(scope)):
                 if (previous := _parse_address(hop)) is None:
                     break  # our proxies write valid addresses, so nothing before this entry can be trusted
-                address = previous
-                if not self._is_trusted(address):
+                address, trusted = previous, self._is_trusted(previous)
+                if not trusted:
                     break
-        return _name_of(address)
+        return _name_of(address), trusted
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._proxies)
@@ -58,7 +65,7 @@ class ClientAddresses:
 @dataclass(frozen=True)
 class Rates:
     """`peer` is for unauthenticated requests, per client address; `person` for customers and drivers; `staff` for
-    dispatchers, admins and services."""
+    dispatchers, admins and services, and for unauthenticated requests that a trusted proxy sends for no client."""
 
     peer: Rate
     person: Rate
@@ -83,11 +90,15 @@ class RateLimits:
 
     async def take_for_peer(self, scope: Scope) -> None:
         """Consume for an unauthenticated request. `RateLimitExceeded`."""
-        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(self._peer_key(scope), self._rates.peer)
+        name, is_proxy = self._peers.resolve(scope)
+        rate = self._rates.staff if is_proxy else self._rates.peer
+        scope["state"][CHARGED] = True
+        scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(f"peer:{name}", rate)
 
     async def take_for(self, principal: Principal, scope: Scope) -> None:
         """Consume for an authenticated request. `RateLimitExceeded`."""
         rate = self._rates.staff if principal.roles & STAFF else self._rates.person
+        scope["state"][CHARGED] = True
         scope["state"][RATE_LIMIT_STATUS] = await self._limiter.take(f"principal:{principal.subject}", rate)
 
     def _peer_key(self, scope: Scope) -> str:
