@@ -14,7 +14,7 @@ from gofleet.adapters.grpc.connection import fleet_serves
 from gofleet.doctor.results import API, FLEET, WORKER, CheckResults, DoctorOptions, probe_tcp
 from gofleet.domain.errors import FleetUnavailable
 from gofleet.listening import Listener, bind_error, listeners
-from gofleet.settings import unsafe
+from gofleet.settings import unsafe, unsafe_passwords
 
 HEALTH_TIMEOUT_SECONDS = 3.0
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104  address to probe a wildcard listener
@@ -29,6 +29,8 @@ async def check_settings(options: DoctorOptions, results: CheckResults) -> None:
         _check_failpoints(general.failpoints, results, production=production)
     for error in unsafe(options.settings, options.roles):
         results.failed("safety", f"{error.what}: {error.why}", f"{error.fix}; the role does not start otherwise")
+    for name, why in () if production else unsafe_passwords(options.settings, options.roles):
+        results.warning(name, why, "choose one of your own before other machines can reach that server")
     if production and options.has_role(API) and options.settings.auth.mode == "off":
         fix = "set AUTH=oidc and AUTH_ISSUER before other machines can reach it"
         seen = f"off ({sources['AUTH']}): every client that reaches the API has all permissions"

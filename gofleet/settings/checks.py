@@ -15,9 +15,15 @@ AUTHORITIES = ("AUTH_CA", "GRPC_TLS_CA", "DB_SSLROOTCERT", "RABBITMQ_TLS_CA", "R
 SYSTEM = "system"
 """For libpq: the authorities that the system trusts."""
 KNOWN_PASSWORDS = frozenset(
-    {"root", "guest", "admin", "postgres", "password", "secret", "gofleet", "redis", "relay", "worker", "fleet", "api"}
+    """
+    root guest admin administrator postgres postgresql rabbitmq rabbit redis valkey gofleet relay worker fleet api
+    user test demo default pass password passwd passw0rd p@ssw0rd p@ssword password1 password123 secret
+    changeme change-me change_me changeit changethis replaceme todo none null example
+    123 1234 12345 123456 1234567 12345678 123456789 1234567890 111111 000000 abc123 qwerty letmein welcome
+    """.split()  # noqa: SIM905  a list of one a line is three times as long
 )
-"""Commonly guessed passwords, including the defaults of the settings and of compose.yaml."""
+"""Commonly guessed passwords in lower case, including the defaults of the settings and of compose.yaml, and what stands
+in templates for one."""
 
 
 def wrong_together(settings: Settings) -> Iterator[SettingsError]:
@@ -97,8 +103,29 @@ def unsafe(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError
     if "api" in roles and settings.auth.mode == "oidc":
         yield from _authentication(settings, production)
     if production:
-        yield from _known_passwords(settings, roles)
+        for name, why in unsafe_passwords(settings, roles):
+            yield SettingsError(f"{name} is not safe in production", why, "choose one of your own")
         yield from _plain_grpc(settings, roles)
+
+
+def unsafe_passwords(settings: Settings, roles: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The passwords that `roles` use and any caller could guess: the setting, and why. A socket of this machine needs
+    none: the kernel tells PostgreSQL the user."""
+    postgres, redis, broker = settings.postgres, settings.redis, settings.broker
+    limited, rabbit = settings.auth.limits == "on", settings.general.broker == "rabbitmq"
+    logins = dict[str, tuple[str, str]]()
+    if postgres.password or not postgres.host.startswith("/"):
+        logins["DB_PASSWORD"] = (postgres.user, postgres.password)
+    if {"worker", "fleet"} & set(roles) or ("api" in roles and limited) or ("relay" in roles and not rabbit):
+        logins["REDIS_PASSWORD"] = (redis.user, redis.password)
+    if rabbit and set(roles) - {"api"}:
+        logins["RABBITMQ_PASSWORD"] = (broker.user, broker.password)
+    for name, (user, password) in logins.items():
+        source, folded = settings.sources[name], password.strip().casefold()
+        if not folded:
+            yield name, f"it is empty, from {source}"
+        elif folded in KNOWN_PASSWORDS or folded == user.casefold():
+            yield name, f"the one from {source} is commonly guessed"
 
 
 def _files(settings: Settings) -> Iterator[SettingsError]:
@@ -161,16 +188,6 @@ def _authentication(settings: Settings, production: bool) -> Iterator[SettingsEr
 def is_https(address: str) -> bool:
     parts = urlsplit(address)
     return parts.scheme == "https" and bool(parts.hostname)
-
-
-def _known_passwords(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:
-    passwords = {"DB_PASSWORD": settings.postgres.password, "REDIS_PASSWORD": settings.redis.password}
-    if settings.general.broker == "rabbitmq" and set(roles) - {"api"}:
-        passwords["RABBITMQ_PASSWORD"] = settings.broker.password
-    for name, password in passwords.items():
-        if password in KNOWN_PASSWORDS:
-            why = f"the one from {settings.sources[name]} is commonly guessed"
-            yield SettingsError(f"{name} is not safe in production", why, "choose one of your own")
 
 
 def _plain_grpc(settings: Settings, roles: Collection[str]) -> Iterator[SettingsError]:

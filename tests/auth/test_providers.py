@@ -30,6 +30,7 @@ async def accepting(shape: Shape) -> AsyncGenerator[httpx.AsyncClient]:
     """An API with the provider's settings in production; it knows the driver."""
     settings = load(
         {"GOFLEET_ENV": "production", "AUTH_ISSUER": shape.issuer, "DB_PASSWORD": "zB4-quite-long"}
+        | {"REDIS_PASSWORD": "wM2-quite-long"}
         | settings_of(shape.provider),
         dotenv=None,
     )

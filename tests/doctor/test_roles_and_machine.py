@@ -111,12 +111,22 @@ async def test_failpoints(installation: Installation, monkeypatch: pytest.Monkey
     await installation.expect("settings", "failpoints", says="nonsense", fix="leave it empty")
 
 
+async def test_guessable_passwords_outside_production(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {installation.environment["DB_PASSWORD"].casefold()})
+
+    await installation.expect(
+        "settings", "DB_PASSWORD", CheckState.WARNING, says="commonly guessed", fix="choose one of your own"
+    )
+
+
 async def test_settings_that_prevent_a_start_in_production(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.environment |= PRODUCTION
     installation.roles = ("api",)
-    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {installation.environment["DB_PASSWORD"]})
+    monkeypatch.setattr(safe, "KNOWN_PASSWORDS", {installation.environment["DB_PASSWORD"].casefold()})
     await installation.expect("settings", "safety", says="DB_PASSWORD", fix="choose one of your own")
     monkeypatch.setattr(safe, "KNOWN_PASSWORDS", set[str]())
     del installation.environment["AUTH_ISSUER"]

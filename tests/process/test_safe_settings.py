@@ -17,6 +17,7 @@ PRODUCTION = {
     "GOFLEET_ENV": "production",
     "DB_PASSWORD": "zB4-quite-long",
     "RABBITMQ_PASSWORD": "kQ9-quite-long",
+    "REDIS_PASSWORD": "wM2-quite-long",
     "GRPC_TLS": "off",
 }
 ISSUER = {"AUTH_ISSUER": "https://login.example.com/realms/gofleet"}
@@ -121,13 +122,56 @@ def test_claims_that_are_no_paths_are_refused(text: str) -> None:
         load({"AUTH_ROLE_CLAIMS": text}, dotenv=None)
 
 
-@pytest.mark.parametrize("password", ["root", "guest", "admin", "password", "api", "worker"])
-def test_production_does_not_start_with_a_well_known_password(password: str) -> None:
+GUESSED = [
+    "root",
+    "guest",
+    "admin",
+    "password",
+    "api",
+    "worker",
+    "changeme",
+    "ChangeMe",
+    " changeme ",
+    "123456",
+    "",
+    " ",
+]
+
+
+@pytest.mark.parametrize("password", GUESSED)
+def test_production_does_not_start_with_a_guessable_password(password: str) -> None:
     assert wrong(PRODUCTION | ISSUER | {"DB_PASSWORD": password}) == ["DB_PASSWORD is not safe in production"]
     rabbit = PRODUCTION | ISSUER | {"RABBITMQ_PASSWORD": password}
     assert wrong(rabbit) == ["RABBITMQ_PASSWORD is not safe in production"]
     assert wrong(rabbit, "api") == []
     assert wrong(rabbit | {"BROKER": "redis"}) == []
+    redis = PRODUCTION | ISSUER | {"REDIS_PASSWORD": password}
+    assert wrong(redis) == ["REDIS_PASSWORD is not safe in production"]
+    assert wrong(redis, "api") == ["REDIS_PASSWORD is not safe in production"]
+    for unused in (("relay",), ()):  # of no role: commands of the database's owner
+        assert [error.what for error in unsafe(load(redis, dotenv=None), unused)] == []
+    assert wrong(redis | {"LIMITS": "off"}, "api") == []
+    assert wrong(redis | {"BROKER": "redis"}, "relay") == ["REDIS_PASSWORD is not safe in production"]
+
+
+def test_a_password_equal_to_its_user_is_guessed() -> None:
+    settings = PRODUCTION | ISSUER | {"DB_USER": "Dispatching-7", "DB_PASSWORD": "dispatching-7"}
+    assert wrong(settings) == ["DB_PASSWORD is not safe in production"]
+
+
+def test_a_socket_of_this_machine_needs_no_password() -> None:
+    assert wrong(PRODUCTION | ISSUER | {"DB_HOST": "/run/postgresql", "DB_PASSWORD": ""}) == []
+
+
+@pytest.mark.parametrize("password", ["changeme", ""])
+def test_config_check_refuses_what_run_refuses(password: str) -> None:
+    environment = {**os.environ, **PRODUCTION, **ISSUER, "REDIS_PASSWORD": password}
+    for command in (["run", "--role", "all"], ["config", "check"]):
+        ended = subprocess.run(
+            [sys.executable, "-m", "gofleet", *command], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("error: REDIS_PASSWORD is not safe in production\n")
 
 
 def test_commands_of_the_owner_check_its_password() -> None:
