@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -16,6 +16,7 @@ from gofleet.adapters.http.driver_positions import DriverPositionFeed, positions
 from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.load_shedding import LoadShedder
 from gofleet.adapters.http.middleware import RequestCounter
+from gofleet.adapters.http.request_limits import LOOPBACK_HOSTS
 from gofleet.adapters.http.routes.slo import FRESH_SECONDS
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
@@ -72,7 +73,8 @@ async def api(process: Process) -> AsyncGenerator[None]:
         body_bytes_max=web.max_body_bytes,
         body_seconds=web.body_timeout_seconds,
         load_shedder=LoadShedder(web.max_requests, web.least_requests, web.target_seconds),
-        allowed_hosts=web.hosts,
+        allowed_hosts=allowed_hosts(process.settings),
+        public_url=web.public_url,
         counter=counter,
         authenticator=await authenticator(process),
     )
@@ -94,6 +96,15 @@ async def api(process: Process) -> AsyncGenerator[None]:
     ):
         logger.info("api on port {}", web.port)
         yield
+
+
+def allowed_hosts(settings: Settings) -> Collection[str]:
+    """Names under which the API answers; empty = any.
+
+    Without authentication a page that a browser loads under another name, which its owner then resolves to this
+    machine (DNS rebinding), could read and write everything.
+    """
+    return settings.web.hosts or (LOOPBACK_HOSTS if settings.auth.mode == "off" else frozenset())
 
 
 def history_feed_of(history: History, settings: Settings) -> HistoryFeed:

@@ -73,6 +73,13 @@ def wrong_together(settings: Settings) -> Iterator[SettingsError]:
         "set it to auto, or unset GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY",
     )
     yield from _files(settings)
+    url = settings.web.public_url
+    yield from _demand(
+        not url or _is_base_url(url),
+        "WEB_PUBLIC_URL is wrong",
+        f"{url!r} from {settings.sources['WEB_PUBLIC_URL']} is no http address without a query",
+        "it must be such as https://gofleet.example.com",
+    )
     try:
         _ = settings.auth.proxies
     except ValueError as error:
@@ -183,6 +190,16 @@ def _authentication(settings: Settings, production: bool) -> Iterator[SettingsEr
     for name, (value, why) in needed.items():
         if not value:
             yield SettingsError(f"{name} is missing", f"{source}, and {why}", "set it")
+
+
+def _is_base_url(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    plain = parts.scheme in {"http", "https"} and bool(parts.hostname) and address.isprintable() and " " not in address
+    return plain and not (parts.query or parts.fragment or parts.username or parts.password)
 
 
 def is_https(address: str) -> bool:

@@ -42,9 +42,20 @@ class WebSettings(SettingsGroup, frozen=True, kw_only=True):
             gt=0,
         ),
     ] = field(name="WEB_TARGET_SECONDS")
-    allowed_hosts: Annotated[str, about("Allowed Host header names, comma-separated; empty = any. Others get 421.")] = (
-        field(name="WEB_ALLOWED_HOSTS")
-    )
+    allowed_hosts: Annotated[
+        str,
+        about(
+            "Allowed Host header names, comma-separated; empty = any, and with AUTH=off those of this machine only."
+            " Others get 421, except for /health."
+        ),
+    ] = field(name="WEB_ALLOWED_HOSTS")
+    public_url: Annotated[
+        str,
+        about(
+            "URL by which clients reach the API, as the OAuth metadata publishes it; empty = by the Host header, if it"
+            " is in WEB_ALLOWED_HOSTS or of this machine."
+        ),
+    ] = field(name="WEB_PUBLIC_URL")
     count_seconds: Annotated[float, about("Interval of storing request counts for GET /slo.", gt=0)] = field(
         name="WEB_COUNT_SECONDS"
     )

@@ -7,6 +7,8 @@ import pytest
 
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import Listening, serving
+from gofleet.roles.api import allowed_hosts
+from gofleet.settings import load
 from tests.roles.conftest import World
 from tests.roles.raw import exchange
 
@@ -64,6 +66,87 @@ async def test_with_a_list_only_its_names_are_accepted(world: World, host: bytes
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert (b"/problems/misdirected" in answer) == (status == 421)
     assert len(world.orders.rows) == (status == 201)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "status"),
+    [
+        ({"AUTH": "off"}, "localhost:8000", 200),
+        ({"AUTH": "off"}, "LOCALHOST", 200),
+        ({"AUTH": "off"}, "127.0.0.1:8000", 200),
+        ({"AUTH": "off"}, "[::1]:8000", 200),
+        ({"AUTH": "off"}, "evil.example", 421),
+        ({"AUTH": "off"}, "localhost.evil.example", 421),
+        ({"AUTH": "off"}, "127.0.0.1.evil.example", 421),
+        ({"AUTH": "off"}, "192.0.2.1", 421),
+        ({"AUTH": "off"}, "0.0.0.0", 421),  # noqa: S104  a name
+        ({"AUTH": "off", "WEB_ALLOWED_HOSTS": "gofleet.lan"}, "gofleet.lan", 200),
+        ({"AUTH": "off", "WEB_ALLOWED_HOSTS": "gofleet.lan"}, "evil.example", 421),
+        ({"AUTH": "oidc"}, "any.example", 200),
+    ],
+)
+async def test_without_authentication_only_names_of_this_machine_are_accepted(
+    world: World, settings: dict[str, str], name: str, status: int
+) -> None:
+    app = api_app(world.api(), allowed_hosts=allowed_hosts(load(settings, dotenv=None)))
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening, httpx.AsyncClient() as client:
+        for path in ("/api/v1/orders", "/api/v1/docs", "/api/v1/openapi.json", "/"):
+            response = await client.get(listening.url + path, headers={"Host": name, "Accept": "text/html"})
+            assert response.status_code == (303 if path == "/" and status == 200 else status)
+
+
+@pytest.mark.parametrize("path", [b"/health", b"/health/live", b"/health/ready"])
+async def test_a_probe_names_no_host_of_the_list(world: World, path: bytes) -> None:
+    app = api_app(world.api(), allowed_hosts={"api.example.com"})
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
+        head = b"GET " + path + b" HTTP/1.1\r\nHost: 10.1.2.3:8000\r\nConnection: close\r\n\r\n"
+        assert (await exchange(listening.port, head)).startswith(b"HTTP/1.1 200 ")
+
+
+METADATA = "/.well-known/oauth-protected-resource"
+
+
+@pytest.mark.parametrize(
+    ("host", "resource"),
+    [
+        ("localhost:8000", "http://localhost:8000/"),
+        ("api.example.com", "http://api.example.com/"),
+        ("[::1]:1", "http://[::1]:1/"),
+    ],
+)
+async def test_the_metadata_names_a_host_that_is_known(world: World, host: str, resource: str) -> None:
+    app = api_app(world.api(), allowed_hosts={"api.example.com", "localhost", "[::1]"})
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening, httpx.AsyncClient() as client:
+        response = await client.get(listening.url + METADATA, headers={"Host": host})
+
+    assert response.json()["resource"] == resource
+
+
+async def test_the_metadata_repeats_no_unknown_host(client: httpx.AsyncClient) -> None:
+    response = await client.get(METADATA, headers={"Host": "evil.example"})
+
+    assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
+    assert "evil" not in response.text
+
+
+@pytest.mark.parametrize(("host", "status"), [(b"Host: localhost\r\n", b"200"), (b"", b"421")])
+async def test_the_name_in_an_absolute_target_is_used_nowhere(world: World, host: bytes, status: bytes) -> None:
+    """Granian passes it on as the Host if there is none, and drops it otherwise."""
+    app = api_app(world.api(), allowed_hosts={"localhost"})
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening:
+        head = b"GET http://evil.example" + METADATA.encode() + b" HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n"
+        answer = await exchange(listening.port, head)
+
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"evil" not in answer
+
+
+async def test_the_metadata_names_the_public_url_under_any_host(world: World) -> None:
+    app = api_app(world.api(), public_url="https://gofleet.example.com")
+    async with serving(app, "127.0.0.1", 0, grace_seconds=2) as listening, httpx.AsyncClient() as client:
+        response = await client.get(listening.url + METADATA, headers={"Host": "evil.example"})
+
+    assert response.json()["resource"] == "https://gofleet.example.com"
 
 
 async def test_bare_line_feeds_smuggle_no_second_request(listening: Listening, world: World) -> None:

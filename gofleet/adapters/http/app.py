@@ -96,18 +96,20 @@ def api_app(
     body_seconds: float = BODY_SECONDS,
     load_shedder: LoadShedder | None = None,
     allowed_hosts: Collection[str] = (),
+    public_url: str = "",
     counter: RequestCounter | None = None,
     authenticator: Authenticator | None = None,
 ) -> ASGIApp:
     """The complete API. It needs no ASGI lifespan: the creator of the dependencies closes them.
 
-    `allowed_hosts` are the accepted host names, empty = any; `counter` counts every response; without an
-    `authenticator` every request is anonymous and unrestricted.
+    `allowed_hosts` are the accepted host names, empty = any; `public_url` is the one to publish; `counter` counts every
+    response; without an `authenticator` every request is anonymous and unrestricted.
     """
     authenticator = authenticator or Authenticator()
+    resource = protected_resource_route(authenticator.issuer, public_url, allowed_hosts)
     # Litestar's own middleware runs inside the routing and would miss requests that match no route.
     return RequestMiddleware(
-        with_fast_path(litestar_app(api, authenticator), api.create_order, api.deliver_order, authenticator),
+        with_fast_path(litestar_app(api, authenticator, resource), api.create_order, api.deliver_order, authenticator),
         body_bytes_max=body_bytes_max,
         body_seconds=body_seconds,
         load_shedder=load_shedder,
@@ -117,9 +119,12 @@ def api_app(
     )
 
 
-def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litestar:
+def litestar_app(
+    api: Api, authenticator: Authenticator | None = None, resource: HTTPRouteHandler | None = None
+) -> Litestar:
     """The routes, for requests that have passed the middleware."""
     authenticator = authenticator or Authenticator()
+    resource = resource or protected_resource_route(authenticator.issuer)
     routes = Router(
         PREFIX,
         route_handlers=[
@@ -137,7 +142,7 @@ def litestar_app(api: Api, authenticator: Authenticator | None = None) -> Litest
         },
     )
     return Litestar(
-        [routes, get_root, get_problem, protected_resource_route(authenticator.issuer), _health(api.operations)],
+        [routes, get_root, get_problem, resource, _health(api.operations)],
         request_class=StrictRequest,
         guards=[authenticator.guard],
         # LimitedBody limits the body, and lets the client finish sending so that it reads the response.

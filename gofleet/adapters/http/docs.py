@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from litestar import Request, Response, get
@@ -11,11 +12,13 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
+from gofleet.adapters.http.asgi import Scope
 from gofleet.adapters.http.auth import PUBLIC_ROUTE
 from gofleet.adapters.http.fields import described
 from gofleet.adapters.http.problem_types import PROBLEMS_PATH, ProblemType, problem_type_of_uri
 from gofleet.adapters.http.problems import ResponseDoc, problem_responses
-from gofleet.domain.principal import Scope
+from gofleet.adapters.http.request_limits import is_known_host
+from gofleet.domain.principal import Scope as TokenScope
 
 STATIC = Path(__file__).parent / "static"
 FILES = {
@@ -50,7 +53,7 @@ class ProtectedResource(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         described("Issuers of accepted access tokens; empty with AUTH=off.", ["http://localhost:8088/realms/gofleet"]),
     ]
-    scopes_supported: Annotated[list[Scope], described("Scopes of access tokens.")]
+    scopes_supported: Annotated[list[TokenScope], described("Scopes of access tokens.")]
     bearer_methods_supported: Annotated[list[str], described("Places of the access token.", ["header"])]
 
 
@@ -102,24 +105,33 @@ async def get_problem(
     return ProblemTypeView(type=problem.uri, title=problem.title, status=problem.status, hint=problem.hint)
 
 
-def protected_resource_route(issuer: str | None) -> HTTPRouteHandler:
-    """The route of an API that trusts this issuer; None with AUTH=off."""
+def protected_resource_route(
+    issuer: str | None, public_url: str = "", allowed_hosts: Collection[str] = ()
+) -> HTTPRouteHandler:
+    """The route of an API that trusts this issuer; None with AUTH=off.
+
+    Clients request tokens for the `resource`, so it is never a name that only the request knows: `public_url`, or the
+    Host of the request if that is an allowed one or of this machine.
+    """
 
     @get(
         RESOURCE_PATH,
         operation_id="showResource",
         summary="Show the OAuth protected resource metadata",
-        responses=RESOURCE_SHOWN | problem_responses(public=True),
+        responses=RESOURCE_SHOWN | problem_responses(ProblemType.NOT_FOUND, public=True),
         tags=["operations"],
         opt=PUBLIC_ROUTE,
         sync_to_thread=False,
     )
     def get_protected_resource(request: Request[Any, Any, Any]) -> ProtectedResource:
-        """The issuers and scopes of the access tokens that this API accepts."""
+        """The issuers and scopes of the access tokens that this API accepts. 404 under a Host that the server does not
+        know to be its own (`WEB_PUBLIC_URL`, `WEB_ALLOWED_HOSTS`)."""
+        if not public_url and not is_known_host(cast("Scope", request.scope), allowed_hosts):
+            raise NotFoundException
         return ProtectedResource(
-            resource=str(request.base_url),
+            resource=public_url or str(request.base_url),
             authorization_servers=[issuer] if issuer else [],
-            scopes_supported=list(Scope),
+            scopes_supported=list(TokenScope),
             bearer_methods_supported=["header"],
         )
 

@@ -15,7 +15,7 @@ from gofleet.adapters.http.problem_types import MEDIA_TYPE, ProblemType
 
 JSON = "application/json"
 PROBE_PATHS = ["/health", "/health/live", "/health/ready"]
-"""Not limited by rate, on the API's port either: an orchestrator must not be refused."""
+"""Neither limited by rate nor bound to a Host, on the API's port either: an orchestrator must not be refused."""
 CHECK_SECONDS = 2.0
 REASON_CHARS_MAX = 200
 

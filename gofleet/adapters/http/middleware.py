@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from gofleet.adapters.http.asgi import NOSNIFF, ASGIApp, Message, Receive, Scope, Send, header
 from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.error_handler import problem_of, send_overloaded, send_problem
+from gofleet.adapters.http.health import PROBE_PATHS
 from gofleet.adapters.http.load_shedding import ConcurrencyLimit, LoadShedder, Slot, has_body
 from gofleet.adapters.http.rate_limit import RATE_LIMIT_STATUS, rate_limit_headers
 from gofleet.adapters.http.request_limits import (
@@ -140,7 +141,8 @@ class RequestMiddleware:
                 if not has_body(scope):
                     acquire()
                 await self._authenticator.admit(scope)
-                check_host(scope, self._allowed_hosts)
+                if scope["path"] not in PROBE_PATHS:  # an orchestrator addresses a process by its address
+                    check_host(scope, self._allowed_hosts)
                 if not self._authenticator.auth_required:
                     check_origin(scope)
                 if not scope["path"]:

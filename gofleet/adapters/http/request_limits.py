@@ -20,6 +20,8 @@ from gofleet.domain.errors import PermissionDenied
 BODY_BYTES_MAX = 128 * 1024
 """Enough for 500 positions with ids of the maximum length."""
 BODY_SECONDS = 5.0
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""Names of this machine, which no other site can have: the only ones while AUTH=off, unless others are configured."""
 DISCARDED_BYTES_MAX = 1024 * 1024
 """Bytes of an oversized body that are still read: a client does not read the response while it is sending."""
 # A registered name or an IPv4 address, or an IPv6 address in brackets; then optionally a port.
@@ -212,6 +214,12 @@ def check_host(scope: Scope, allowed: Collection[str]) -> None:
         raise BadHost("it must be a name or an address, optionally with a port")
     if allowed and match["name"].lower() not in allowed:
         raise MisdirectedRequest
+
+
+def is_known_host(scope: Scope, allowed: Collection[str]) -> bool:
+    """Whether the Host header, which has been checked, names this machine or one of `allowed`."""
+    match = _HOST.fullmatch(header(scope, b"host") or "")
+    return match is not None and match["name"].lower() in LOOPBACK_HOSTS.union(allowed)
 
 
 def check_origin(scope: Scope) -> None:
