@@ -255,7 +255,7 @@ async def publisher(process: Process) -> AsyncGenerator[Publisher]:
     await process.use(broker_login(settings))
     if settings.general.broker == "redis":
         opening = StreamsPublisher(
-            _redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout, tls=_redis_tls(settings)
+            redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout, tls=_redis_tls(settings)
         )
     else:
         opening = RabbitPublisher(rabbit_server(settings), topology(settings), timeout_seconds=timeout)
@@ -271,7 +271,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
     await process.use(broker_login(settings))
     if settings.general.broker == "redis":
         opened = StreamsConsumer(
-            _redis_url(settings),
+            redis_url(settings),
             prefix=key_prefix(settings),
             min_idle_seconds=broker.reclaim_idle_seconds,
             delivery_limit=broker.delivery_limit,
@@ -288,10 +288,11 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
         yield opened
 
 
-def _redis_url(settings: Settings) -> str:
+def redis_url(settings: Settings) -> str:
     at = settings.redis
     login = f"{quote(at.user, safe='')}:{quote(at.password, safe='')}@" if at.user or at.password else ""
-    return f"redis://{login}{at.host}:{at.port}/{at.db}"
+    host = f"[{at.host}]" if ":" in at.host else at.host
+    return f"redis://{login}{host}:{at.port}/{at.db}"
 
 
 def rabbit_server(settings: Settings) -> RabbitServer:

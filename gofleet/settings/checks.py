@@ -72,6 +72,12 @@ def wrong_together(settings: Settings) -> Iterator[SettingsError]:
         f"off from {settings.sources['GRPC_TLS']}, but certificates for gRPC are set",
         "set it to auto, or unset GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY",
     )
+    yield from _demand(
+        "%2F" not in settings.broker.vhost,
+        "RABBITMQ_VHOST is wrong",
+        f"{settings.broker.vhost!r} from {settings.sources['RABBITMQ_VHOST']}: the AMQP library reads %2F as /",
+        "write the name as it is, not encoded as in a URL; a virtual host with %2F in its name needs another name",
+    )
     yield from _files(settings)
     url = settings.web.public_url
     yield from _demand(

@@ -53,7 +53,8 @@ class RabbitServer:
         """For AMQP 0-9-1 clients; it contains the password."""
         user, password, vhost = (quote(part, safe="") for part in (self.user, self.password, self.vhost))
         scheme = "amqps" if self.tls else "amqp"
-        return f"{scheme}://{user}:{password}@{self.host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{user}:{password}@{host}:{self.port}/{vhost}?heartbeat={self.heartbeat_seconds}"
 
     async def connect(self) -> AbstractConnection:
         """A bare connection, for inspection. `Misconfigured` if the server, or we, refuse it; else `Unavailable`."""
