@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gofleet.cli.api_client import DEFAULT_URL, ApiClient, Url, call_api, fetch_items, items_from, quote_id
+from gofleet.cli.errors import CliError
 from gofleet.cli.output import Json, JsonObject, format_value, print_item, print_items
 from gofleet.cli.params import (
     AMOUNT,
@@ -30,11 +31,14 @@ COLUMNS = {
     "id": "id",
     "status": "status",
     "driver_id": "driver",
+    "waiting_since": "waiting",
     "created_at": "created",
     "reason": "reason",
     "final_price": "price and tax",
     "version": "version",
 }
+FAR_KM = 25.0
+"""A driver farther away from the pickup is more likely a mistake than a choice."""
 EVENT_COLUMNS = {
     "sequence": "version",
     "at": "at",
@@ -146,22 +150,49 @@ def dispatch_order_command(
     driver: Id,
     /,
     *,
+    yes: Annotated[bool, Parameter(help="Also a driver far away, without asking.", negative="")] = False,
     if_match: Version = None,
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """Assign an order to a driver manually, conditional on the order's version.
 
-    Without --if-match, the command reads the order first, uses its version, and prints its former state at success.
+    It shows the driver's distance from the pickup, and asks before it assigns one more than 25 km away. Without
+    --if-match, the command reads the order first, uses its version, and prints its former state at success.
     """
     with ApiClient(url) as client:
         path = f"/orders/{quote_id(id)}"
         former = client.request("GET", path) if if_match is None else None
         version = int(former["version"]) if former else if_match
+        distance = _distance_km(client, path, driver)
+        if distance is not None and distance > FAR_KM and not yes:
+            confirm(f"driver {driver} is {distance:,.0f} km from the pickup")
         order = client.request("POST", f"{path}/dispatch", body={"driver_id": driver}, if_match=version)
     if former:
         print(_describe_former(former), file=sys.stderr)
+    where = "at an unknown distance" if distance is None else f"{distance:,.1f} km"
+    print(f"driver {driver} is {where} from the pickup", file=sys.stderr)
     print_items([order], COLUMNS, json=json)
+
+
+def _distance_km(client: ApiClient, path: str, driver: str) -> float | None:
+    """Distance of the driver from the pickup; None if the API does not know it, which prevents no dispatch: an order
+    may wait for a dispatcher because the fleet service is down."""
+    try:
+        found = client.request("GET", f"{path}/candidates", query={"driver_id": driver}).get("items")
+    except CliError:
+        return None
+    return float(found[0]["distance_m"]) / 1000 if found else None
+
+
+def confirm(what: str) -> None:
+    """`CliError` unless a person at the terminal agrees."""
+    fix = "`gofleet orders candidates ID` lists nearer ones; to assign it all the same, add --yes"
+    if not sys.stdin.isatty():
+        raise CliError("nothing was dispatched", what, fix)
+    print(f"{what}. Assign it all the same? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CliError("nothing was dispatched", what, fix)
 
 
 def _transition(verb: str, id: str, if_match: int | None, url: str, *, json: bool) -> None:

@@ -112,13 +112,16 @@ def format_value(value: object) -> str:
 
 def format_field(name: str, value: object) -> str:
     """The value of a field as text: a time relative to now, or to the second (UTC) if it is the `at` of an event."""
-    if not isinstance(value, str) or (name != "at" and not name.endswith("_at")):
+    if not isinstance(value, str) or (name != "at" and not name.endswith(("_at", "_since"))):
         return format_value(value)
     try:
         at = datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
         return format_value(value)
-    return f"{at:%Y-%m-%d %H:%M:%SZ}" if name == "at" else _relative((datetime.now(UTC) - at).total_seconds())
+    if name == "at":
+        return f"{at:%Y-%m-%d %H:%M:%SZ}"
+    text = _relative((datetime.now(UTC) - at).total_seconds())
+    return text.removesuffix(" ago") if name.endswith("_since") else text
 
 
 def console() -> Console:

@@ -161,6 +161,11 @@ class Order:
             "client_order_id": self.client_order_id,
         }
 
+    @property
+    def waiting_since(self) -> datetime | None:
+        """When the order began to wait for a driver; None for an order that has one, or is final."""
+        return self.pending_since if self.status in (Status.PENDING, Status.MANUAL_DISPATCH) else None
+
     def waited_seconds(self) -> float:
         """How long the order had been PENDING at the time of reading, by the database's clock."""
         if self.as_of is None or self.pending_since is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gofleet.domain.driver import DriverFilter, Position, Sighting
 from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.events import AnyOrderEvent, OrderCancelled, OrderDelivered, OrderDispatched, OrderRedispatched
 from gofleet.domain.order import Status
-from gofleet.domain.place import Place
+from gofleet.domain.place import Place, distance_m
 from gofleet.ports import Drivers, Fleet, Holding, Orders, Positions
 
 
@@ -107,7 +107,8 @@ class UpdatePosition:
 
 @dataclass(frozen=True)
 class FindCandidates:
-    """Use case that lists drivers on duty within `radius_km` of the pickup, nearest first, for manual dispatch.
+    """Use case that lists drivers on duty within `radius_km` of the pickup, nearest first, for manual dispatch; or the
+    driver of that id alone, wherever it is.
 
     Without a radius, the initial radius of automatic searches. Drivers are not claimed. `OrderNotFound`, `NoPickup`,
     `Invalid` for `radius_km`, `FleetUnavailable`.
@@ -119,11 +120,16 @@ class FindCandidates:
     default_radius_km: float
     max_radius_km: float
 
-    async def __call__(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
+    async def __call__(
+        self, order_id: str, radius_km: float | None, limit: int, driver_id: str | None = None
+    ) -> Sequence[Sighting]:
         radius_km = self.default_radius_km if radius_km is None else radius_km
         if not 0 < radius_km <= self.max_radius_km:
             raise Invalid("radius_km", f"must be above 0 and at most {self.max_radius_km:g}")
         order = await self.orders.get(order_id)
         if (pickup := order.pickup or self.depot) is None:
             raise NoPickup(order_id)
-        return await self.fleet.nearest(pickup, radius_km, limit)
+        if driver_id is None:
+            return await self.fleet.nearest(pickup, radius_km, limit)
+        located = await self.fleet.locate([driver_id])
+        return [replace(each, distance_m=distance_m(pickup, each.position.place)) for each in located]

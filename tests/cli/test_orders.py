@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
 import pytest
 
 from gofleet.cli import COMMANDS, GROUPS
+from gofleet.cli.errors import CliError
+from gofleet.cli.orders import confirm
 from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
 from tests.cli.program import line_labels
 from tests.cli.session import CliSession
 from tests.cli.stub_server import StubServer, problem
-from tests.makers import an_order
+from tests.makers import a_position, an_order
 
 EVENT = {
     "order_id": "o-1",
@@ -81,7 +85,10 @@ async def test_changes_the_status_of_orders(cli: CliSession) -> None:
     assert await cli.run("orders", "dispatch", "o-1", "ana", "--if-match", "1") == 1
     assert "version" in cli.stderr
     assert await cli.run("orders", "dispatch", "o-1", "ana", "--json") == 0
-    assert cli.stderr == "order o-1 was MANUAL_DISPATCH (no_driver), version 2\n"
+    assert cli.stderr.splitlines() == [
+        "order o-1 was MANUAL_DISPATCH (no_driver), version 2",
+        "driver ana is at an unknown distance from the pickup",
+    ]
     assert [(line["status"], line["driver_id"]) for line in cli.json_lines()] == [("DISPATCHED", "ana")]
     assert await cli.run("orders", "deliver", "o-1", "--if-match", "2") == 1
     assert await cli.run("orders", "deliver", "o-1", "--if-match", "3") == 0
@@ -91,6 +98,66 @@ async def test_changes_the_status_of_orders(cli: CliSession) -> None:
     assert await cli.run("orders", "cancel", "o-1") == 1
     assert "invalid" not in cli.stdout
     assert "gofleet orders events" in cli.stderr
+
+
+async def test_dispatches_to_a_distant_driver_only_with_yes(cli: CliSession) -> None:
+    for name, metres in {"near": 1234, "far": 2_700_000}.items():
+        await cli.world.drivers.put(Driver(name, name))
+        await cli.world.fleet.update_position(a_position(name, metres_north=metres))
+    await cli.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
+
+    assert await cli.run("orders", "dispatch", "o-1", "far") == 1
+    assert line_labels(cli.stderr) == ["error", "why", "fix"]
+    assert "driver far is 2,701 km from the pickup" in cli.stderr
+    assert "--yes" in cli.stderr
+    assert (await cli.world.orders.get("o-1")).version == 2
+    assert await cli.run("orders", "dispatch", "o-1", "far", "--yes") == 0
+    assert "driver far is 2,700.8 km from the pickup" in cli.stderr
+
+    assert await cli.run("orders", "redispatch", "o-1") == 0
+    assert await cli.run("orders", "dispatch", "o-1", "near") == 0
+    assert "driver near is 1.2 km from the pickup" in cli.stderr
+
+
+async def test_dispatches_without_the_fleet_service(cli: CliSession) -> None:
+    await cli.world.drivers.put(Driver("ana", "Ana"))
+    await cli.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
+    cli.world.fleet.unavailable = True
+
+    assert await cli.run("orders", "dispatch", "o-1", "ana") == 0
+    assert "unknown distance" in cli.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_a_person_at_the_terminal_confirms(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, agreed: bool
+) -> None:
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+
+    if agreed:
+        confirm("it is far")
+    else:
+        with pytest.raises(CliError, match="nothing was dispatched"):
+            confirm("it is far")
+    assert capsys.readouterr().err == "it is far. Assign it all the same? [y/N] "
+
+
+async def test_lists_how_long_orders_have_waited(cli: CliSession) -> None:
+    for name, status in {"o-1": Status.PENDING, "o-2": Status.MANUAL_DISPATCH, "o-3": Status.DISPATCHED}.items():
+        await cli.world.orders.add(an_order(name, status))
+
+    assert await cli.run("orders", "list") == 0
+    lines = [re.split("[\u2502\u2503]", line)[1:-1] for line in cli.stdout.splitlines()]
+    heading, *rows = [line for line in lines if line]
+    waiting = [cell.strip() for cell in heading].index("waiting")
+    shown = {row[0].strip(): row[waiting].strip() for row in rows}
+    assert re.fullmatch(r"\d+ s", shown["o-1"])
+    assert re.fullmatch(r"\d+ s", shown["o-2"])
+    assert shown["o-3"] == ""
 
 
 async def test_redispatches_and_cancels_an_order(cli: CliSession) -> None:

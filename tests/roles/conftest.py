@@ -83,9 +83,11 @@ class World:
                 driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True, state=DriverState.FREE
             )
 
-    async def find_candidates(self, order_id: str, radius_km: float | None, limit: int) -> Sequence[Sighting]:
+    async def find_candidates(
+        self, order_id: str, radius_km: float | None, limit: int, driver_id: str | None = None
+    ) -> Sequence[Sighting]:
         """Candidates near the current depot."""
-        return await FindCandidates(self.orders, self.fleet, self.depot, 5, 10)(order_id, radius_km, limit)
+        return await FindCandidates(self.orders, self.fleet, self.depot, 5, 10)(order_id, radius_km, limit, driver_id)
 
     def api(self) -> Api:
         return Api(

@@ -48,6 +48,7 @@ async def test_creates_an_order_and_returns_it_with_its_location(client: httpx.A
     body = response.json()
     created_at = datetime.fromisoformat(body.pop("created_at"))
     assert datetime.now(UTC) - created_at < timedelta(seconds=10)
+    assert datetime.fromisoformat(body.pop("waiting_since")) == created_at
     assert body == {
         **order,
         "final_price": 10.3,  # 10.1 + 0.2 in floats would be 10.299999999999999
@@ -117,6 +118,7 @@ async def test_shows_the_current_order_only_if_it_changed(client: httpx.AsyncCli
     assert (changed.status_code, changed.headers["etag"]) == (200, '"2"')
     assert (changed.json()["status"], changed.json()["driver_id"]) == ("DISPATCHED", "ana")
     assert changed.json()["dispatched_at"] is not None
+    assert (first.json()["waiting_since"] is None, changed.json()["waiting_since"]) == (False, None)
 
 
 @pytest.mark.parametrize(("method", "verb"), [("GET", ""), ("POST", "/cancel"), ("POST", "/deliver")])

@@ -258,15 +258,19 @@ async def test_lists_candidates_near_the_pickup_nearest_first_without_a_claim(
     assert await get("limit=1") == ["ana"]
     assert await get("radius_km=1.5") == ["ana"]
     assert await get("radius_km=10") == ["ana", "bia", "far"]
+    assert await get("driver_id=far") == ["far"]
+    assert await get("driver_id=unknown") == []
 
 
 async def test_lists_candidates_near_the_depot_for_an_order_without_a_pickup(
     client: httpx.AsyncClient, world: World
 ) -> None:
     await world.orders.add(an_order("o-1", pickup=None))
-    await world.fleet.map.update_positions([a_position("ana")])
+    await world.fleet.map.update_positions([a_position("ana", metres_north=500)])
     path = "/api/v1/orders/o-1/candidates"
     assert [item["driver_id"] for item in (await client.get(path)).json()["items"]] == ["ana"]
+    [ana] = (await client.get(f"{path}?driver_id=ana")).json()["items"]
+    assert ana["distance_m"] == pytest.approx(500, abs=2)
 
     world.depot = None
     response = await client.get(path)

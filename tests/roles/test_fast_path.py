@@ -207,7 +207,7 @@ class Creating:
         assert may_be_new
         if self.failure:
             raise self.failure
-        order.created_at = ACCEPTED
+        order.created_at = order.pending_since = ACCEPTED
         kept = self.known.setdefault(order.id, order)
         return kept, kept is order
 

@@ -9,7 +9,7 @@ the next driver.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Annotated, Any, NamedTuple, Protocol
 
 from litestar import Request, Response, get, post
@@ -22,6 +22,7 @@ from gofleet.adapters.http.faults import InvalidParameter
 from gofleet.adapters.http.pagination import order_cursor, page_of
 from gofleet.adapters.http.problem_types import ProblemType
 from gofleet.adapters.http.problems import BODY_PROBLEMS, NEXT_PAGE, ResponseDoc, problem_responses
+from gofleet.adapters.http.query import AN_ID
 from gofleet.adapters.http.schemas.drivers import CandidateList, CandidateView
 from gofleet.adapters.http.schemas.orders import (
     AssignOrder,
@@ -39,6 +40,7 @@ from gofleet.adapters.http.validation import (
     IfNoneMatch,
     Limit,
     OrderIdPath,
+    id_filter,
     parse_idempotency_key,
     parse_identifier,
     query_filter,
@@ -70,7 +72,12 @@ class DispatchManuallyCall(Protocol):
     def __call__(self, order_id: str, driver_id: str, versions: Versions, *, by: Actor) -> Awaitable[Order]: ...
 
 
-FindCandidatesCall = Callable[[str, float | None, int], Awaitable[Sequence[Sighting]]]
+class FindCandidatesCall(Protocol):
+    def __call__(
+        self, order_id: str, radius_km: float | None, limit: int, driver_id: str | None = None
+    ) -> Awaitable[Sequence[Sighting]]: ...
+
+
 OrdersPort = NamedDependency[SkipValidation[Orders]]
 TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
 RedispatchKey = Annotated[
@@ -217,13 +224,17 @@ async def get_candidates(
             "Distance from the pickup; the configured radius is the default and the maximum.", 5.0, exclusive_minimum=0
         ),
     ] = None,
+    driver_id: Annotated[
+        str | None, id_filter("Only this driver, at whatever distance, on duty or not.", "maria"), AN_ID
+    ] = None,
 ) -> CandidateList:
     """Drivers on duty near the pickup of the order, free or not, nearest first; near the depot if it has no pickup.
 
     The drivers are not reserved: one that is free here may receive another order at any time.
     """
     try:
-        sightings = await find_candidates(parse_identifier("order_id", order_id), radius_km, limit)
+        chosen = None if driver_id is None else parse_identifier("driver_id", driver_id)
+        sightings = await find_candidates(parse_identifier("order_id", order_id), radius_km, limit, chosen)
     except Invalid as error:
         if error.field != "radius_km":
             raise

@@ -114,6 +114,9 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     ]
     version: Version
     created_at: Annotated[datetime | None, timestamp("Time of acceptance.")]
+    waiting_since: Annotated[
+        datetime | None, timestamp("Time since which the order waits for a driver; null if it does not.", None)
+    ]
     dispatched_at: Annotated[datetime | None, timestamp("Time at which the driver was assigned.")]
     delivered_at: Annotated[datetime | None, timestamp("Time of delivery.", None)]
     cancelled_at: Annotated[datetime | None, timestamp("Time of cancellation.", None)]
@@ -171,6 +174,7 @@ def created_order_view(order: Order) -> OrderView:
         version=1,
         driver_id=None,
         reason=None,
+        waiting_since=order.created_at,
         dispatched_at=None,
         delivered_at=None,
         cancelled_at=None,
