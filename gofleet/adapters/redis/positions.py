@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from gofleet.adapters.redis.connection import translate_redis_errors
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
+from gofleet.adapters.redis.reaches import SearchReaches
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
 from gofleet.domain.driver import (
     FIX_ERROR_M,
@@ -81,6 +82,7 @@ class RedisPositions:
             ScriptPipeline(redis, concurrency=1),
             ScriptPipeline(redis, batch_max=1),
         )
+        self._reaches = SearchReaches()
         self._claim_script = Script(searches, "settle", "claim_nearest")
         self._register_script = Script(events, "settle", "register")
         self._occupy_script = Script(events, "occupy")
@@ -91,18 +93,21 @@ class RedisPositions:
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
         """Free drivers by distance; the first is claimed for the order for `claim_ms`, or its claim is prolonged."""
+        radius_m = search.radius_km * 1000
         response = await self._claim_script(
             [self._free, f"{self._prefix}claimed:{search.order_id}"],
             self._prefix,
             search.order_id,
             indexed_lng(search.pickup),
             search.pickup.lat,
-            search.radius_km * 1000,
+            radius_m,
             search.limit,
             self._stale_ms,
             self._claim_ms,
+            self._reaches.first(search.pickup, radius_m),
             *search.exclude,
         )
+        self._reaches.learn(search.pickup, float(response[1]))
         values = decode_rows(response)
         return [_candidate(values[start : start + 5]) for start in range(0, len(values), 5)]
 

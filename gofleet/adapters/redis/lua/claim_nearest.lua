@@ -1,8 +1,9 @@
 -- Finds the nearest free drivers and claims the first for the order.
 -- KEYS  index of free drivers, the driver claimed for the order
--- ARGV  prefix, order, lng, lat, radius in m, limit, stale after ms, claim duration in ms, excluded driver ids...
+-- ARGV  prefix, order, lng, lat, radius in m, limit, stale after ms, claim duration in ms, radius in m with which to
+--       begin, excluded driver ids...
 -- Returns id, name, lat, lng, distance in m of each driver, as one flat JSON list: a client decodes an array of many
--- values one by one.
+-- values one by one. Also the distance in m of the last driver that it had to examine, or the radius if it examined all.
 --
 -- It also uses <prefix>driver:<id> and <prefix>claim:<id> of drivers that are unknown before it runs, so these keys are
 -- not among the KEYS: correct on a single server, and in a cluster only with a hash tag in the prefix.
@@ -10,7 +11,7 @@ local free, mine = KEYS[1], KEYS[2]
 local prefix, order, lng, lat, radius_m = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local limit, stale_ms, claim_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local excluded = {}
-for i = 9, #ARGV do excluded[ARGV[i]] = true end
+for i = 10, #ARGV do excluded[ARGV[i]] = true end
 
 local before = redis.call('GET', mine) -- the driver that an earlier call claimed for this order
 -- It comes first wherever it is, so the search continues until it is found, unless it cannot be found.
@@ -34,11 +35,12 @@ local function meet(id, distance)
     end
 end
 
--- GEOSEARCH measures every driver within its radius, whatever its COUNT, so the radius starts small and grows as
--- needed. It has no cursor either: each page begins anew, and drivers of earlier pages are recognised by id, not by
+-- GEOSEARCH measures every driver within its radius, whatever its COUNT, so the radius begins small and grows as
+-- needed; the result is the same for every beginning, because each page is in the order of the distance. It has no cursor either: each page begins anew, and drivers of earlier pages are recognised by id, not by
 -- rank, because drivers at the same place change ranks between pages.
-local reach, count = radius_m / 64, 2 * limit + 8
+local reach, count = tonumber(ARGV[9]), 2 * limit + 8
 local exhausted
+local examined = radius_m
 local function enough() return #others >= limit and (own or not awaited) end
 repeat
     local page = redis.call('GEOSEARCH', free, 'FROMLONLAT', lng, lat, 'BYRADIUS', reach, 'm',
@@ -47,6 +49,7 @@ repeat
         if not met[found[1]] and not enough() then
             met[found[1]] = true
             meet(found[1], found[2])
+            if enough() then examined = found[2] end
         end
     end
     if #page >= count then
@@ -68,7 +71,7 @@ if before and not own then -- excluded or no longer free: release the claim
 end
 
 if own then table.insert(others, 1, own) end
-if #others == 0 then return {} end
+if #others == 0 then return {'[]', tostring(examined)} end
 redis.call('SET', prefix .. 'claim:' .. others[1][1], order, 'PX', claim_ms)
 redis.call('SET', mine, others[1][1], 'PX', claim_ms)
 
@@ -76,4 +79,4 @@ local answer = {}
 for i = 1, math.min(limit, #others) do
     for _, value in ipairs(others[i]) do answer[#answer + 1] = value end
 end
-return {cjson.encode(answer)}
+return {cjson.encode(answer), tostring(examined)}
