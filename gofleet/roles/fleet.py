@@ -53,6 +53,8 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
             max_radius_km=settings.max_radius_km,
             claim_ms=round(settings.claim_seconds * 1000),
             message_bytes_max=settings.max_message_bytes,
+            connections_max=settings.max_connections,
+            control_frames_max=settings.max_control_frames,
             grace_seconds=process.settings.general.grace_seconds,
             certificates=parts.fleet_certificates(process.settings),
             callers=settings.callers,

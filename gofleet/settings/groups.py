@@ -219,6 +219,17 @@ class FleetSettings(SettingsGroup, frozen=True, kw_only=True):
     max_message_bytes: Annotated[
         int, about("Largest gRPC message that the fleet role accepts; 1000 positions need up to 131072.", ge=131_072)
     ] = field(name="GRPC_MAX_MESSAGE_BYTES")
+    max_connections: Annotated[
+        int, about("Maximum number of gRPC connections of the fleet role; more are closed at once.", ge=1)
+    ] = field(name="GRPC_MAX_CONNECTIONS")
+    max_control_frames: Annotated[
+        int,
+        about(
+            "Resets, pings, settings and other control frames that a gRPC client may send in 10 s beyond its calls; one"
+            " that sends more is disconnected.",
+            ge=100,
+        ),
+    ] = field(name="GRPC_MAX_CONTROL_FRAMES")
     tls: Annotated[
         Literal["auto", "off"],
         about("auto: TLS if GRPC_TLS_CA is set, which production requires; off: never, on a network that you trust."),

@@ -133,6 +133,8 @@ async def serving(
     grace_seconds: float = 5,
     most_bytes: int = 1024 * 1024,
     reflection: bool = True,
+    connections_max: int = 256,
+    control_frames_max: int = 1000,
 ) -> AsyncGenerator[int]:
     """A fleet server on this machine; the block gets its port."""
     async with fleet_server(
@@ -144,6 +146,8 @@ async def serving(
         max_radius_km=50,
         claim_ms=10_000,
         message_bytes_max=most_bytes,
+        connections_max=connections_max,
+        control_frames_max=control_frames_max,
         grace_seconds=grace_seconds,
         reflection=reflection,
     ) as bound:

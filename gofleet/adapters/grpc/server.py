@@ -18,7 +18,7 @@ from grpclib.reflection.service import ServerReflection
 from gofleet.adapters.grpc.calls import ActiveCalls
 from gofleet.adapters.grpc.codec import StrictCodec, descriptor_pool
 from gofleet.adapters.grpc.rpcs import FleetRpcs
-from gofleet.adapters.grpc.transport import ClosingServer
+from gofleet.adapters.grpc.transport import BoundedServer
 from gofleet.adapters.tls import Certificates
 from gofleet.domain.place import Place
 from gofleet.ports import Positions
@@ -28,6 +28,8 @@ WINDOW_BYTES = 65_535
 """Bytes of one call that may arrive before they are read: HTTP/2's minimum, and enough for a batch. With grpclib's own
 4 MiB, a message that is refused would have been buffered up to that size."""
 MESSAGE_BYTES_MAX = 1024 * 1024
+CONNECTIONS_MAX = 256
+CONTROL_FRAMES_MAX = 1000
 
 
 def _utc_now() -> datetime:
@@ -45,6 +47,8 @@ async def fleet_server(
     max_radius_km: float,
     claim_ms: int,
     message_bytes_max: int = MESSAGE_BYTES_MAX,
+    connections_max: int = CONNECTIONS_MAX,
+    control_frames_max: int = CONTROL_FRAMES_MAX,
     grace_seconds: float = 5.0,
     clock: Callable[[], datetime] = _utc_now,
     certificates: Certificates | None = None,
@@ -55,15 +59,19 @@ async def fleet_server(
 
     A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is the duration of the
     claims of `positions`, which responses report. A message of more than `message_bytes_max` is refused by its length
-    alone. At the end new calls are refused, and calls in flight have up to `grace_seconds`. With `certificates` only
-    callers are accepted whose certificate has one of the names `callers`. `reflection` describes the service.
+    alone. A connection beyond `connections_max` is closed at once, and one with more than `control_frames_max` control
+    frames in ten seconds, beyond its calls, as well. At the end new calls are refused, and calls in flight have up to
+    `grace_seconds`. With `certificates` only callers are accepted whose certificate has one of the names `callers`.
+    `reflection` describes the service.
     """
     fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
     health, calls = ServiceStatus(), ActiveCalls(message_bytes_max)
     services = [fleet, Health({fleet: [health]})]
-    server = ClosingServer(
-        frozenset(callers) if certificates else None,
+    server = BoundedServer(
         ServerReflection.extend(services, pool=descriptor_pool()) if reflection else services,
+        callers=frozenset(callers) if certificates else None,
+        connections_max=connections_max,
+        control_frames_max=control_frames_max,
         codec=StrictCodec(Status.INVALID_ARGUMENT),
         config=Configuration(http2_stream_window_size=WINDOW_BYTES),
     )
