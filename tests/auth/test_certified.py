@@ -107,7 +107,7 @@ async def test_a_user_authenticates_by_code_and_an_id_token_is_refused(place: Pa
             refused = await client.get("/api/v1/orders", headers=bearer(got["id_token"]))
             assert refused.status_code == 401
             other = by_code(issuer, "dora")["access_token"]
-            moved = await client.post("/api/v1/orders/o-1/cancel", headers=bearer(other))
+            moved = await client.post(f"/api/v1/orders/{created.json()['id']}/cancel", headers=bearer(other))
             assert moved.json()["status"] == "CANCELLED"
 
 
