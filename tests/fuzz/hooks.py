@@ -66,7 +66,7 @@ def filter_case(context: object, case: Any) -> bool:
     query: Json = dict(case.query or {})
     return (
         all(map(_possible, _objects(case.body)))
-        and _a_key(dict(case.headers or {}), case.body)
+        and _one_name(dict(case.headers or {}).get("Idempotency-Key"), case.body)
         and _given(query.get("cursor"))
         and _in_the_calendar(query.get("created_after"))
         and _a_box(query.get("bbox"))
@@ -81,14 +81,11 @@ def _given(cursor: object) -> bool:
     )
 
 
-def _a_key(headers: Json, body: object) -> bool:
-    """Which agrees with the id beside it, or comes with a version; a schema cannot compare headers and bodies."""
-    if (key := headers.get("Idempotency-Key")) is None:
-        return True
-    if not isinstance(body, dict):
-        return "If-Match" in headers
+def _one_name(key: object, body: object) -> bool:
+    """The key is the id where there is none; a schema cannot compare a header with a body."""
     text = str(key).strip('"')
-    return cast("Json", body).get("id") in {None, text} and text not in {".", "..", "stream"}
+    id = cast("Json", body).get("id") if isinstance(body, dict) else None
+    return key is None or (id in {None, text} and text not in {".", "..", "stream"})
 
 
 def _a_box(text: object) -> bool:

@@ -250,7 +250,6 @@ IdempotencyKey = Annotated[
         description="Taken as the `id` if the body has none, as one of the caller's own: a repeated request creates no"
         " second order. 1 to 64 characters of `A-Z a-z 0-9 . _ : -`, plain or in quotes.",
         schema_extra={"pattern": '^("[A-Za-z0-9._:-]{1,64}"|[A-Za-z0-9._:-]{1,64})$'},
-        examples=_examples("pedido-teste-01"),
     ),
 ]
 IfNoneMatch = Annotated[

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import HeaderParameter, JSONBody, QueryParameter, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 
 from gofleet.adapters.http.auth import Caller, CallerDependency
 from gofleet.adapters.http.etags import etag_of, matches, parse_if_match, require_if_match
@@ -80,14 +80,6 @@ class FindCandidatesCall(Protocol):
 
 OrdersPort = NamedDependency[SkipValidation[Orders]]
 TransitionPart = NamedDependency[SkipValidation[TransitionCall]]
-RedispatchKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name=IDEMPOTENCY_KEY,
-        description="Refused without `If-Match`, which makes a redispatch repeatable; ignored with it.",
-    ),
-]
-"""The one transition that a repetition would make twice; others ignore the header."""
 
 BY_ID = {"order_id": "$response.body#/id"}
 AT_VERSION = {**BY_ID, "header.If-Match": "$response.header.ETag"}
@@ -309,13 +301,13 @@ async def post_redispatch(
     order_id: OrderIdPath,
     caller: CallerDependency,
     redispatch_order: TransitionPart,
+    request: Request[Any, Any, Any],
     if_match: IfMatch = None,
-    idempotency_key: RedispatchKey = None,
 ) -> Response[OrderView]:
     """Return a MANUAL_DISPATCH or DISPATCHED order to PENDING, from which the workers dispatch it again. Its driver, if
-    it has one, is unassigned."""
+    it has one, is unassigned. An `Idempotency-Key` is refused without `If-Match`, which makes it repeatable."""
     order_id = parse_identifier("order_id", order_id)
-    if idempotency_key is not None and if_match is None:
+    if if_match is None and IDEMPOTENCY_KEY in request.headers:
         raise InvalidParameter(IDEMPOTENCY_KEY, "must come with If-Match, which makes a redispatch repeatable")
     versions = parse_if_match(if_match)
     return _changed(await redispatch_order(order_id, versions, by=caller.actor, owner=caller.owner))
