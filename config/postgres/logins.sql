@@ -13,6 +13,9 @@ where to_regrole(name) is null \gexec
 select format('create role %I', process) from unnest(array['api', 'relay', 'worker', 'fleet']) as process
 where to_regrole(process) is null \gexec
 
+-- As sql/migrations/0015_temporary_tables.sql: the owner of the database or a superuser may do this.
+select format('revoke temporary on database %I from public', current_database()) \gexec
+
 alter role api login password :'api';
 alter role relay login password :'relay';
 alter role worker login password :'worker';

@@ -56,6 +56,9 @@ async def check_postgres(options: DoctorOptions, results: CheckResults) -> None:
         return
     results.ok("reachable", f"{address}, database {db.database} as {db.user}")
     results.ok("privileges", f"{db.user} has the privileges of {', '.join(options.roles)}")
+    if state.may_create_temporary:
+        fix = f'as an administrator, run: revoke temporary on database "{db.database}" from public'
+        results.warning("temporary tables", f"{db.user} may create them, and fill the server's disk", fix)
     compare_clocks(results, before, state.now, options.clock())
     _check_postgres_version(state, results)
     _check_schema(state, results)

@@ -11,6 +11,8 @@ select
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as connections_max,
     (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid())
         as connections,
+    (select has_database_privilege(oid, 'temporary') and not pg_has_role(datdba, 'usage')
+     from pg_database where datname = current_database()) as may_create_temporary,
     to_regclass('schema_migrations') is not null as migrated;
 
 -- name: applied

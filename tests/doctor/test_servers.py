@@ -71,6 +71,18 @@ async def test_a_wrong_password_of_postgresql(installation: Installation) -> Non
     assert "hunter2" not in str(diagnosis)
 
 
+async def test_a_login_that_may_create_temporary_tables(installation: Installation, clean_database: str) -> None:
+    """The database of the test is a copy, and copies have the privileges of any new database."""
+    installation.environment["DB_USER"] = login_of("relay")
+    installation.roles = ("relay",)
+
+    fix = f'revoke temporary on database "{installation.environment["DB_NAME"]}" from public'
+    await installation.expect("PostgreSQL", "temporary tables", CheckState.WARNING, says="relay_alone may", fix=fix)
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute(fix.encode())
+    assert all(result.state is CheckState.OK for result in (await installation.diagnose()).results)
+
+
 async def test_a_login_without_a_privilege(installation: Installation) -> None:
     installation.environment["DB_USER"] = login_of("fleet")
     installation.roles, installation.options = ("fleet", "relay"), {"url": None}
@@ -83,7 +95,8 @@ async def test_a_redis_login_that_is_refused(installation: Installation, passwor
     with a_valkey() as at:
         installation.environment |= {"REDIS_PORT": str(at.port), "REDIS_PASSWORD": password}
 
-        await installation.expect("Redis", "login", says="", fix="REDIS_PASSWORD")
+        found = results_of(await installation.diagnose(), "Redis")["login"]
+        assert (found.state, "REDIS_PASSWORD" in found.fix) == (CheckState.FAILED, True)
 
 
 async def test_a_missing_migration(installation: Installation, clean_database: str) -> None:

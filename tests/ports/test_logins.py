@@ -92,6 +92,35 @@ def test_a_user_that_cannot_create_roles_migrates_and_gets_the_remaining_steps(f
 
     for role in ORDER:
         check_privileges(make_conninfo(database, user=login_of(role)), [role])
+        assert not may_create_temporary_tables(make_conninfo(database, user=login_of(role)))
+
+
+def may_create_temporary_tables(conninfo: str) -> bool:
+    with psycopg.connect(conninfo) as connection:
+        try:
+            connection.execute("create temporary table large (bytes bytea)")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
+
+
+def test_temporary_tables_of_a_database_that_the_migrator_does_not_own(fresh_server: Postgres) -> None:
+    """The migrations succeed without the right to revoke that one, and an administrator's script revokes it."""
+    with psycopg.connect(conninfo_of(fresh_server, "postgres"), autocommit=True) as connection:
+        create_login(connection, "migrator")
+    database = conninfo_of(fresh_server, "gofleet")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("grant create on schema public to migrator")
+    administer(fresh_server, "alter role migrator createrole")
+    apply_migrations(make_conninfo(database, user="migrator"))
+    passwords = {role: f"of-{role}" for role in ORDER}
+    make_logins(database)
+    assert may_create_temporary_tables(make_conninfo(database, user=login_of("worker")))
+
+    run_script(fresh_server, passwords)
+
+    for role in ORDER:
+        assert not may_create_temporary_tables(make_conninfo(database, user=role, password=passwords[role]))
 
 
 def run_script(server: Postgres, passwords: dict[str, str]) -> None:

@@ -41,7 +41,8 @@ def check_privileges(conninfo: str, roles: Iterable[str]) -> None:
 @dataclass(frozen=True)
 class PostgresState:
     """The server as GoFleet's sessions find it. `version_number` is a number like 180001; `now` is its clock; timeouts
-    are in milliseconds, 0 = none; `missing` are the names of the migrations that the database lacks."""
+    are in milliseconds, 0 = none; `may_create_temporary`: the login may create temporary tables without owning the
+    database; `missing` are the names of the migrations that the database lacks."""
 
     version_number: int
     version: str
@@ -51,6 +52,7 @@ class PostgresState:
     lock_timeout_ms: int
     connections_max: int
     connections: int
+    may_create_temporary: bool
     missing: list[str]
 
 
