@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from gofleet.domain.driver import (
     DriversInArea,
     Position,
     PositionBatchResult,
+    PositionOutcome,
     Sighting,
 )
 from gofleet.domain.errors import GoFleetError
@@ -56,7 +57,8 @@ class Orders(Protocol):
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
         """Save the transitions since `order` was read, their events and the receipt.
 
-        `StaleOrder` (the order changed since it was read), `DriverBusy`, `AlreadyHandled`: nothing is changed.
+        `StaleOrder` (the order changed since it was read), `DriverBusy` (it holds another order, or is not
+        registered), `AlreadyHandled`: nothing is changed.
         """
         ...
 
@@ -272,9 +274,9 @@ class DriverSearch(Protocol):
 class Fleet(DriverSearch, Protocol):
     """Fleet service as the API and the simulation see it. Every method may raise `FleetUnavailable`."""
 
-    async def register(self, driver: Driver) -> None: ...
-    async def update_position(self, position: Position) -> bool: ...  # False = older than the known position
-    async def update_own_position(self, position: Position, max_kmh: float) -> bool: ...  # as Positions'
+    async def register(self, driver: Driver) -> None: ...  # whose record was stored
+    async def update_position(self, position: Position) -> bool: ...  # False = older; DriverNotFound: unregistered
+    async def update_own_position(self, position: Position, max_kmh: float) -> bool: ...  # and as Positions'
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
     async def within(self, area: AreaQuery) -> DriversInArea: ...
@@ -284,27 +286,28 @@ class Fleet(DriverSearch, Protocol):
 
 
 class Positions(Protocol):
-    """Positions and availability of drivers with soft claims; all of it may be lost and is then rebuilt."""
+    """Positions and availability of drivers with soft claims; all of it may be lost and is then rebuilt. A driver is
+    registered by a version of its record; without one it is neither found nor seen."""
 
     async def claim_nearest(self, search: Search) -> list[Candidate]: ...  # as Fleet.search
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # this and the next
     async def within(self, area: AreaQuery) -> DriversInArea: ...  # two as Fleet's;
     async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # they claim nothing
-    async def update_positions(self, positions: Sequence[Position]) -> list[bool]: ...  # False = older than the known
-    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+    async def update_positions(self, positions: Sequence[Position]) -> list[PositionOutcome]: ...
+    async def update_own_position(self, position: Position, max_kmh: float) -> PositionOutcome:
         """A position that the driver sends itself: charged to its `TravelBudget`, or `PositionTooFar` and no change."""
         ...
 
-    async def register(self, driver: Driver) -> None: ...
+    async def register(self, driver: Driver, seen: int | None = None) -> None: ...  # no version below one not `seen`
+    async def unregister(self, driver_id: str, seen: int | None) -> None: ...  # if its version is still `seen`
+    def registrations(self, limit: int) -> AsyncIterator[Mapping[str, int | None]]: ...  # id -> version, in pages
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def free(self, driver_id: str, order_id: str, sequence: int) -> None: ...
     async def holdings(self) -> Sequence[Holding]: ...  # occupied and not freed
-    async def is_initialized(self) -> bool: ...  # False after a loss, until `mark_initialized`
-    async def mark_initialized(self) -> None: ...
 
 
 class Drivers(Protocol):
-    """Store of driver records, each with its version and live order."""
+    """Store of driver records, each with its version and live order. A driver with a record is registered."""
 
     async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
         """Add the record or replace it; as stored. A driver on duty that it sets off duty is off duty by `staff`."""
@@ -323,7 +326,8 @@ class Drivers(Protocol):
 
     async def get(self, driver_id: str) -> Driver: ...  # DriverNotFound
     async def list(self, criteria: DriverFilter, limit: int) -> Sequence[Driver]: ...
-    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # version 0 = not registered
+    async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]: ...  # unregistered ones are left out
+    async def find(self, driver_id: str, /) -> Driver | None: ...  # concurrent calls share a statement
 
 
 class Indicators(Protocol):

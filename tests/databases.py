@@ -102,6 +102,13 @@ def a_database(postgres_server: Postgres, migrated_template: str) -> Generator[s
     _administer(postgres_server, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
+async def register(pool: Pool, *driver_ids: str) -> None:
+    """Add the records of drivers, named by their ids."""
+    insert = "insert into drivers (id, name) select id, id from unnest(%s::text[]) as id on conflict do nothing"
+    async with pool.connection() as connection:
+        await connection.execute(insert, [list(driver_ids)])
+
+
 async def waits_for_a_lock(pool: Pool) -> bool:
     """Whether any session of this database waits for a lock of another one."""
     async with pool.connection() as connection:

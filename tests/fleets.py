@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionBatchResult, Sighting
-from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.driver import (
+    AreaQuery,
+    Candidate,
+    Driver,
+    DriversInArea,
+    Position,
+    PositionBatchResult,
+    PositionOutcome,
+    Sighting,
+)
+from gofleet.domain.errors import DriverNotFound, FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.ports import Search
 from gofleet.testing.positions import MemoryPositions
@@ -32,20 +41,26 @@ class FakeFleet:
     async def update_position(self, position: Position) -> bool:
         self._answer()
         self.positions.append(position)
-        [newer] = await self.map.update_positions([position])
-        return newer
+        [outcome] = await self.map.update_positions([position])
+        return _stored(outcome, position)
 
     async def update_own_position(self, position: Position, max_kmh: float) -> bool:
         self._answer()
-        newer = await self.map.update_own_position(position, max_kmh)
+        outcome = await self.map.update_own_position(position, max_kmh)
         self.positions.append(position)
-        return newer
+        return _stored(outcome, position)
 
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
         self._answer()
         self.positions += positions
-        applied = await self.map.update_positions(positions)
-        return PositionBatchResult(sum(applied), len(applied) - sum(applied), 0)
+        outcomes = await self.map.update_positions(positions)
+        refused = [each for each, it in zip(positions, outcomes, strict=True) if it is PositionOutcome.UNREGISTERED]
+        return PositionBatchResult(
+            outcomes.count(PositionOutcome.STORED),
+            outcomes.count(PositionOutcome.OLDER),
+            len(refused),
+            frozenset(position.driver_id for position in refused),
+        )
 
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]:
         self._answer()
@@ -62,3 +77,9 @@ class FakeFleet:
     def _answer(self) -> None:
         if self.unavailable:
             raise FleetUnavailable("no answer from 10.1.2.3", retry_after_seconds=2.5)
+
+
+def _stored(outcome: PositionOutcome, position: Position) -> bool:
+    if outcome is PositionOutcome.UNREGISTERED:
+        raise DriverNotFound(position.driver_id)
+    return outcome is PositionOutcome.STORED

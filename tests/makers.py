@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from gofleet.domain.driver import Position
+from gofleet.domain.driver import Driver, Position, PositionOutcome
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT, WORKER, Actor
+from gofleet.ports import Positions
 from gofleet.usecases.transitions import Transition
 
 CENTRE = Place(-23.5505, -46.6333)
@@ -71,3 +72,11 @@ def a_position(
 def in_status(status: Status) -> Callable[[Order], bool]:
     """Whether an order is in that status, for `transition_order`."""
     return lambda order: order.status is status
+
+
+async def on_the_map(positions: Positions, fixes: Sequence[Position]) -> None:
+    """Send positions; drivers among them that are not registered are then, each named by its id."""
+    outcomes = await positions.update_positions(fixes)
+    unknown = [fix.driver_id for fix, it in zip(fixes, outcomes, strict=True) if it is PositionOutcome.UNREGISTERED]
+    for driver_id in dict.fromkeys(unknown):
+        await positions.register(Driver(driver_id, driver_id))

@@ -32,7 +32,7 @@ def verify_command(
     env_file: EnvFile = None,
     json: Annotated[bool, Parameter(help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Check the invariants I1 to I18 against PostgreSQL, the broker and Redis. Nothing is changed.
+    """Check the invariants I1 to I19 against PostgreSQL, the broker and Redis. Nothing is changed.
 
     Exit codes: 0 every checked invariant holds, 1 an invariant is violated, 3 a source could not be read.
     """

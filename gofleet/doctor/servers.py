@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gofleet import parts
-from gofleet.adapters.postgres.diagnostics import NotGranted, PostgresState, postgres_state
+from gofleet.adapters.postgres.diagnostics import NotGranted, PostgresState, postgres_state, without_record
 from gofleet.adapters.postgres.migrate import MigrationError
 from gofleet.adapters.postgres.preconditions import UnusableDatabase
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
 from gofleet.adapters.rabbit.topology import summarize_names
+from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.adapters.redis.diagnostics import RedisState, redis_state
 from gofleet.doctor.results import (
     FLEET,
@@ -26,6 +27,7 @@ RABBITMQ_VERSION_MIN = (3, 10)
 REDIS_VERSION_MIN = (7, 0)
 REDIS_TIMEOUT_SECONDS = 2.0
 NO_EVICTION = "noeviction"
+DRIVERS_SHOWN_MAX = 5
 NOT_RESPONDING = "look at its log: it accepts connections but does not answer"
 
 
@@ -162,10 +164,13 @@ async def check_redis(options: DoctorOptions, results: CheckResults) -> None:
         return
     before = options.clock()
     client = parts.a_redis(options.settings, REDIS_TIMEOUT_SECONDS)
+    unregistered = set[str]()
     try:
         searches, scripts = options.has_role(FLEET), options.has_role(WORKER, FLEET)
         prefix = parts.key_prefix(options.settings)
         state = await redis_state(client, prefix, searches=searches, scripts=scripts)
+        if searches and not state.refused:
+            unregistered = await RedisAudit(client, prefix).unregistered_drivers()
     except LoginRefused as error:
         results.failed("login", f"{address}: {error.why}", "check REDIS_USER, REDIS_PASSWORD and REDIS_DB")
         return
@@ -184,6 +189,23 @@ async def check_redis(options: DoctorOptions, results: CheckResults) -> None:
     else:
         seen = "not visible to this user, nor are eviction and persistence; the default user may read them"
         results.ok("version", seen)
+
+    if searches:
+        await _check_drivers(options, unregistered, results)
+
+
+async def _check_drivers(options: DoctorOptions, unregistered: set[str], results: CheckResults) -> None:
+    """Whether all drivers in Redis have a record. One that has it will be registered at its next position."""
+    try:
+        drivers = await without_record(parts.conninfo(options.settings), sorted(unregistered))
+    except Unavailable:
+        return  # the checks of PostgreSQL give the reason
+    if drivers:
+        shown = ", ".join(drivers[:DRIVERS_SHOWN_MAX]) + (", ..." if len(drivers) > DRIVERS_SHOWN_MAX else "")
+        seen = f"{len(drivers)} that send positions are not registered and get no orders: {shown}"
+        results.warning("drivers", seen, "`gofleet drivers set ID --name NAME`, or PUT /api/v1/drivers/{driver_id}")
+    else:
+        results.ok("drivers", "all that send positions are registered")
 
 
 def _check_redis_version(state: RedisState, results: CheckResults) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from gofleet.domain.errors import Invalid, OffDutyByStaff
 from gofleet.domain.place import BoundingBox, Place
@@ -203,13 +203,27 @@ class DriverFilter:
     on_duty: bool | None = None
 
 
+class PositionOutcome(Enum):
+    """Outcome of a location update.
+
+    The position of an unregistered driver is kept for a while, outside all searches and queries, and counts if the
+    driver is registered meanwhile.
+    """
+
+    STORED = "stored"
+    OLDER = "older"
+    UNREGISTERED = "unregistered"
+
+
 @dataclass(frozen=True)
 class PositionBatchResult:
-    """Counts of a batch of positions: `older` than the known one are ignored, impossible ones are `refused`."""
+    """Counts of a batch of positions: `older` than the known one are ignored; `refused` are impossible ones, and those
+    of `unregistered` drivers."""
 
     accepted: int
     older: int
     refused: int
+    unregistered: frozenset[str] = frozenset()
 
 
 def driver_identifier(field: str, text: str) -> str:

@@ -82,7 +82,7 @@ class UnknownCursor(GoFleetError):
 
 
 class DriverBusy(GoFleetError):
-    """The driver already holds a live order."""
+    """The driver cannot take the order: it already holds a live order, or is not registered."""
 
     code = "driver-busy"
 
@@ -95,7 +95,7 @@ class DriverNotFound(GoFleetError):
     code = "no-such-driver"
 
     def __init__(self, driver_id: str) -> None:
-        super().__init__(f"there is no driver {driver_id}")
+        super().__init__(f"there is no driver {driver_id}: register it first")
         self.driver_id = driver_id
 
 

@@ -34,7 +34,8 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
         claim_ms=round(settings.claim_seconds * 1000),
     )
     pool = await process.use(parts.postgres)
-    reconcile = ReconcileDrivers(PostgresOrders(pool), PostgresDrivers(pool), positions, settings.reconcile_batch)
+    drivers = PostgresDrivers(pool)
+    reconcile = ReconcileDrivers(PostgresOrders(pool), drivers, positions, settings.reconcile_batch)
     parked, rules = PostgresParked(pool), parts.rules(process.settings)
     follow = follow_chain(FollowOrders(positions), parked=parked, rules=rules, stopping=process.stopping)
     drain = drain_chain(parked, rules=rules, stopping=process.stopping)
@@ -46,6 +47,7 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
         consumer.consuming(FLEET_QUEUE, watched(follow), concurrency=settings.concurrency, prefetch=settings.prefetch),
         fleet_server(
             positions,
+            drivers,
             host=settings.listen_host,
             port=settings.port,
             depot=parts.depot(process.settings),

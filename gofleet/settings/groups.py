@@ -270,7 +270,7 @@ class FleetSettings(SettingsGroup, frozen=True, kw_only=True):
         int, about("Prefetch of the fleet role: maximum number of unacknowledged order events.", ge=1)
     ] = field(name="FLEET_PREFETCH")
     reconcile_seconds: Annotated[
-        float, about("Interval of reconciling busy drivers with the orders in PostgreSQL.", gt=0)
+        float, about("Interval of reconciling the drivers in Redis with PostgreSQL.", gt=0)
     ] = field(name="RECONCILE_SECONDS")
     reconcile_batch: Annotated[int, about("Orders or drivers read in one statement of the reconciliation.", ge=1)] = (
         field(name="RECONCILE_BATCH")

@@ -14,10 +14,14 @@ from gofleet.testing.orders import MemoryOrders
 
 @dataclass
 class MemoryDrivers:
-    """`Drivers` in memory, over the orders of a `MemoryOrders`."""
+    """`Drivers` in memory, in one database with the orders of a `MemoryOrders`."""
 
-    rows: dict[str, Driver] = field(default_factory=dict[str, Driver])
     orders: MemoryOrders = field(default_factory=MemoryOrders)
+
+    def __post_init__(self) -> None:
+        if self.orders.drivers is None:
+            self.orders.drivers = {}
+        self.rows = self.orders.drivers
 
     async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
         stored = self.rows.get(driver.id)
@@ -57,7 +61,10 @@ class MemoryDrivers:
         ]
 
     async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
-        return [self._shown(self.rows.get(id) or Driver(id, id, version=0)) for id in driver_ids]
+        return [self._shown(self.rows[id]) for id in driver_ids if id in self.rows]
+
+    async def find(self, driver_id: str) -> Driver | None:
+        return self._shown(self.rows[driver_id]) if driver_id in self.rows else None
 
     def _shown(self, driver: Driver) -> Driver:
         live = (

@@ -11,6 +11,7 @@ from operator import add
 
 import msgspec
 
+from gofleet.domain.driver import Driver
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder, UnknownCursor
 from gofleet.domain.events import (
     ORDERS_CANCELLED,
@@ -43,9 +44,11 @@ class OutboxRow:
 
 @dataclass
 class MemoryOrders:
-    """No method awaits in the middle of a change, so every method is atomic."""
+    """No method awaits in the middle of a change, so every method is atomic. Without `drivers`, which `MemoryDrivers`
+    adds, every driver is registered."""
 
     rows: dict[str, Order] = field(default_factory=dict[str, Order])
+    drivers: dict[str, Driver] | None = None
     outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
     inbox: dict[Receipt, str] = field(default_factory=dict[Receipt, str])
     noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
@@ -74,6 +77,8 @@ class MemoryOrders:
             raise StaleOrder(order.id, order.stored_version)
         if receipt is not None and receipt in self.inbox:
             raise AlreadyHandled(receipt.consumer, receipt.event_id)
+        if order.status is Status.DISPATCHED and self.drivers is not None and order.driver_id not in self.drivers:
+            raise DriverBusy(str(order.driver_id))
         if order.status is Status.DISPATCHED and any(
             other.status is Status.DISPATCHED and other.driver_id == order.driver_id and other.id != order.id
             for other in self.rows.values()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +12,7 @@ from gofleet.domain.driver import (
     Driver,
     DriversInArea,
     Position,
+    PositionOutcome,
     PositionTooFar,
     Sighting,
     TravelBudget,
@@ -28,8 +29,7 @@ def _utc_now() -> datetime:
 class _DriverState:
     """The state of one driver; `orders` are the orders it holds, with their sequences."""
 
-    name: str
-    on_duty: bool = True
+    record: Driver | None = None
     position: Position | None = None
     heard_at: datetime | None = None
     budget: TravelBudget = field(default_factory=TravelBudget)
@@ -61,7 +61,6 @@ class MemoryPositions:
         self._clock = clock
         self._drivers: dict[str, _DriverState] = {}
         self._claims: dict[str, _Claim] = {}
-        self._remembers = False
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
         """Free drivers by distance; the first is claimed for the order, or its claim is prolonged."""
@@ -96,13 +95,15 @@ class MemoryPositions:
         """The drivers whose position is known, each once."""
         return [each for driver_id in dict.fromkeys(driver_ids) if (each := self._sighting(driver_id))]
 
-    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
-        """Store validated positions; False for each one that is older than the stored one."""
+    async def update_positions(self, positions: Sequence[Position]) -> list[PositionOutcome]:
+        """Store validated positions that are not older than the stored ones."""
         return [self._move(position) for position in positions]
 
-    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+    async def update_own_position(self, position: Position, max_kmh: float) -> PositionOutcome:
         """As `update_positions` for one position, which is charged to the driver's `TravelBudget`; `PositionTooFar`."""
         known, now = self._known(position.driver_id), self._clock()
+        if known.record is None:
+            return self._move(position)
         if (before := known.position) and before.recorded_at <= position.recorded_at:
             metres = distance_m(before.place, position.place)
             device_time = position.recorded_at - before.recorded_at
@@ -115,10 +116,23 @@ class MemoryPositions:
             known.charged_at = now
         return self._move(position)
 
-    async def register(self, driver: Driver) -> None:
+    async def register(self, driver: Driver, seen: int | None = None) -> None:
         """A driver off duty is never found; back on duty, its stored position counts if it is fresh."""
         known = self._known(driver.id)
-        known.name, known.on_duty, known.heard_at = driver.name, driver.on_duty, self._clock()
+        if known.record is None or known.record.version <= driver.version or known.record.version == seen:
+            known.record, known.heard_at = driver, self._clock()
+
+    async def unregister(self, driver_id: str, seen: int | None) -> None:
+        """The driver is no longer found or seen until it is registered again."""
+        known = self._known(driver_id)
+        if known.record and known.record.version == seen:
+            known.record = None
+
+    async def registrations(self, limit: int) -> AsyncGenerator[Mapping[str, int | None]]:
+        """Drivers and their registered versions."""
+        ids = [id for id, known in self._drivers.items() if known.record or known.position]
+        for start in range(0, len(ids), limit):
+            yield {id: (record := self._drivers[id].record) and record.version for id in ids[start : start + limit]}
 
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
         """The driver holds the order since event `sequence`, unless a later event has freed it already."""
@@ -144,21 +158,17 @@ class MemoryPositions:
             for order_id, sequence in known.orders.items()
         ]
 
-    async def is_initialized(self) -> bool:
-        return self._remembers
-
-    async def mark_initialized(self) -> None:
-        self._remembers = True
-
     def _known(self, driver_id: str) -> _DriverState:
-        return self._drivers.setdefault(driver_id, _DriverState(name=driver_id))
+        return self._drivers.setdefault(driver_id, _DriverState())
 
-    def _move(self, position: Position) -> bool:
+    def _move(self, position: Position) -> PositionOutcome:
         known = self._known(position.driver_id)
-        if known.position and known.position.recorded_at > position.recorded_at:
-            return False
-        known.position, known.heard_at = position, self._clock()
-        return True
+        older = known.position is not None and known.position.recorded_at > position.recorded_at
+        if not older:
+            known.position, known.heard_at = position, self._clock()
+        if known.record is None:
+            return PositionOutcome.UNREGISTERED
+        return PositionOutcome.OLDER if older else PositionOutcome.STORED
 
     def _sightings(self, place: Place) -> list[Sighting]:
         """All drivers whose position is known, nearest first."""
@@ -170,16 +180,18 @@ class MemoryPositions:
         known, now = self._drivers.get(driver_id), self._clock()
         if known is None or known.position is None or known.heard_at is None or now - known.heard_at > self._forget:
             return None
-        return Sighting(known.position, known.name, known.on_duty, self._is_free(known, now), bool(known.orders))
+        if (record := known.record) is None:
+            return None
+        return Sighting(known.position, record.name, record.on_duty, self._is_free(known, now), bool(known.orders))
 
     def _is_free(self, known: _DriverState, now: datetime) -> bool:
-        """On duty, with a fresh position, and without an order."""
+        """Registered and on duty, with a fresh position, and without an order."""
         seen = known.position and now - known.position.recorded_at <= self._stale
-        return bool(seen) and known.on_duty and not known.orders
+        return bool(seen and known.record and known.record.on_duty and not known.orders)
 
     def _candidate(self, driver_id: str, pickup: Place, now: datetime) -> Candidate | None:
         known = self._drivers[driver_id]
-        if known.position is None or not self._is_free(known, now):
+        if known.position is None or known.record is None or not self._is_free(known, now):
             return None
         place = known.position.place
-        return Candidate(driver_id, known.name, place, distance_m(place, pickup))
+        return Candidate(driver_id, known.record.name, place, distance_m(place, pickup))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gofleet.domain.driver import DriverFilter, Position, Sighting
+from gofleet.domain.driver import Position, Sighting
 from gofleet.domain.errors import Invalid, NoPickup, OrderNotFound
 from gofleet.domain.events import AnyOrderEvent, OrderCancelled, OrderDelivered, OrderDispatched, OrderRedispatched
 from gofleet.domain.order import Status
@@ -17,8 +18,9 @@ from gofleet.ports import Drivers, Fleet, Holding, Orders, Positions
 class ReconcileDrivers:
     """Use case that reconciles the state of the fleet service with the database; returns the number of corrections.
 
-    Events may be lost with a broker, and all positions with Redis. Every correction carries the order's version, so
-    that it neither overtakes nor repeats an event that is in flight.
+    Events may be lost with a broker, all positions with Redis, and the last records with PostgreSQL. Every correction
+    carries the version of the order or of the record that it replaces, so that it neither overtakes nor repeats a
+    change that is in flight.
     """
 
     orders: Orders
@@ -27,22 +29,28 @@ class ReconcileDrivers:
     batch: int
 
     async def __call__(self) -> int:
-        registered = 0 if await self.positions.is_initialized() else await self._register_all()
+        corrected = await self._correct_records()
         known = set(await self.positions.holdings())  # read before the orders: later changes arrive as events
         live = await self._live()
         for missing in live - known:
             await self.positions.occupy(missing.driver_id, missing.order_id, missing.sequence)
-        return registered + len(live - known) + await self._free(sorted(known - live))
+        return corrected + len(live - known) + await self._free(sorted(known - live))
 
-    async def _register_all(self) -> int:
-        """Register all drivers again: one that is off duty must not appear free after a loss of state."""
-        registered, after = 0, ""
-        while page := await self.drivers.list(DriverFilter(after), self.batch):
-            for driver in page:
-                await self.positions.register(driver)
-            registered, after = registered + len(page), page[-1].id
-        await self.positions.mark_initialized()
-        return registered
+    async def _correct_records(self) -> int:
+        """Register the drivers whose record has another version, and unregister those without a record."""
+        corrected = 0
+        async for registered in self.positions.registrations(self.batch):
+            records = {driver.id: driver for driver in await self.drivers.get_many(list(registered))}
+            changed = [
+                (records[id], seen) for id, seen in registered.items() if id in records and records[id].version != seen
+            ]
+            absent = [(id, seen) for id, seen in registered.items() if id not in records]
+            await asyncio.gather(
+                *(self.positions.register(record, seen) for record, seen in changed),
+                *(self.positions.unregister(driver_id, seen) for driver_id, seen in absent),
+            )
+            corrected += len(changed) + sum(seen is not None for _, seen in absent)
+        return corrected
 
     async def _live(self) -> set[Holding]:
         live, after = set[Holding](), None
@@ -99,7 +107,7 @@ class UpdatePosition:
     max_kmh: float
 
     async def __call__(self, position: Position, *, own: bool = False) -> bool:
-        """Whether the position was stored; False if a newer one is known."""
+        """Whether the position was stored; False if a newer one is known. `DriverNotFound` if it is not registered."""
         if own:
             return await self.fleet.update_own_position(position, self.max_kmh)
         return await self.fleet.update_position(position)

@@ -1,6 +1,7 @@
 """Invariants of orders and their events in PostgreSQL and at the tap.
 
-Orders: I2 explainable, I3 legal transitions, I4 dispatched once, I5 one order per driver, I16 consistent money.
+Orders: I2 explainable, I3 legal transitions, I4 dispatched once, I5 one order per driver, I16 consistent money,
+I19 registered drivers.
 Events: I6 exactly one per transition, I7 published, I8 in order, I9 committed, I12 handled, I13 parked ones known.
 
 I5 compares the ids of the history, not its times: a transaction that waits for another one begins before that one
@@ -123,6 +124,7 @@ CHECKS = (
     no_rows("I4", VERIFY.dispatched_again),
     no_rows("I4", VERIFY.drivers_changed),
     no_rows("I5", VERIFY.shared_drivers),
+    no_rows("I19", VERIFY.unregistered_drivers),
     no_rows("I16", VERIFY.wrong_money),
     no_rows("I16", VERIFY.other_money),
     no_rows("I6", VERIFY.moves_without_event, _retention),

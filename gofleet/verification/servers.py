@@ -1,4 +1,5 @@
-"""Invariants of the servers: I14 busy drivers in Redis, I17 empty queues, I18 no stuck sessions in PostgreSQL.
+"""Invariants of the servers: I14 busy drivers in Redis, I17 empty queues, I18 no stuck sessions in PostgreSQL, I19 free
+drivers in Redis are registered.
 
 The backlog of the outbox belongs to I7. The number of connections is not checked, because the database does not know
 how many processes there should be; idle transactions and long lock waits are visible.
@@ -6,10 +7,12 @@ how many processes there should be; idle transactions and long lock waits are vi
 
 from __future__ import annotations
 
+from gofleet.adapters.postgres.drivers import DRIVERS
 from gofleet.adapters.postgres.snapshot import VERIFY
 from gofleet.verification.checks import InvariantResult, invariant_check, no_rows
 from gofleet.verification.sources import Queues, Source, Sources
 
+DRIVERS_READ_MAX = 1000
 IDLE_SECONDS = 5.0
 """The longest intentional pause inside a transaction, the wait for a broker's confirmations, is as long."""
 
@@ -31,6 +34,18 @@ async def busy_not_free(sources: Sources, result: InvariantResult) -> None:
     busy = {holding.driver_id for holding in await sources.redis.holdings()}
     for driver_id in sorted({driver_id async for driver_id in sources.redis.free_drivers()} & busy):
         result.add(driver_id, "is busy and indexed as free")
+
+
+@invariant_check("I19", Source.POSTGRES, Source.REDIS)
+async def free_are_registered(sources: Sources, result: InvariantResult) -> None:
+    """Every driver in the index of free drivers has a record."""
+    free = sorted({driver_id async for driver_id in sources.redis.free_drivers()})
+    for start in range(0, len(free), DRIVERS_READ_MAX):
+        page = free[start : start + DRIVERS_READ_MAX]
+        registered = {row[0] async for row in sources.rows(DRIVERS.registered, ids=page)}
+        for driver_id in page:
+            if driver_id not in registered:
+                result.add(driver_id, "is indexed as free, and is not a registered driver")
 
 
 @invariant_check("I14", Source.REDIS)
@@ -72,6 +87,7 @@ def _lock_timeout(sources: Sources) -> dict[str, object]:
 CHECKS = (
     busy_as_dispatched,
     busy_not_free,
+    free_are_registered,
     claims_expire,
     queues_empty,
     nothing_unacknowledged,

@@ -27,6 +27,7 @@ TITLES = {
     "I16": "amounts of money are consistent",
     "I17": "the queues are empty",
     "I18": "no transaction is idle and no session waits for a lock for too long",
+    "I19": "orders are dispatched to registered drivers only",
 }
 CHECKS: tuple[Check, ...] = (*orders.CHECKS, *clients.CHECKS, *servers.CHECKS)
 NEEDS_REST = "an installation at rest"

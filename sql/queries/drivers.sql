@@ -64,13 +64,14 @@ order by d.id
 limit %(limit)s;
 
 -- name: among
--- A driver that reports its position before it is registered may already hold an order: version 0 means no record.
 -- Lateral, so that each id is one lookup in each index, whatever the statistics of the tables suggest.
-select requested.id, coalesce(d.name, requested.id) as name, coalesce(d.on_duty, true) as on_duty,
-       coalesce(d.version, 0) as version, case when not d.on_duty then d.off_duty_by end as off_duty_by,
+select requested.id, d.name, d.on_duty, d.version, case when not d.on_duty then d.off_duty_by end as off_duty_by,
        o.id as order_id
 from unnest(%(ids)s::text[]) as requested (id)
-left join lateral (select name, on_duty, version, off_duty_by from drivers where id = requested.id limit 1) d on true
+cross join lateral (select name, on_duty, version, off_duty_by from drivers where id = requested.id limit 1) d
 left join lateral (
     select id from orders where driver_id = requested.id and status = 'DISPATCHED' limit 1
 ) o on true;
+
+-- name: registered
+select id from drivers where id = any(%(ids)s::text[]);

@@ -68,12 +68,14 @@ current as materialized (
 )
 
 -- fragment: free_rows
--- In a batch, orders whose driver had another live order when the statement began are passed over as well. An order that
--- is saved alone passes: there the unique index one_live_order_per_driver alone decides.
+-- Orders whose driver is not registered are passed over, and in a batch those whose driver had another live order when
+-- the statement began. An order that is saved alone passes: there the unique index one_live_order_per_driver decides.
 free as materialized (
-    select * from current where status <> 'DISPATCHED' or %(count)s = 1 or (
-        select true from orders as live where live.driver_id = current.driver_id and live.status = 'DISPATCHED' limit 1
-    ) is null
+    select * from current where status <> 'DISPATCHED' or (
+        (select true from drivers where drivers.id = current.driver_id limit 1) and (%(count)s = 1 or (
+            select true from orders as live where live.driver_id = current.driver_id and live.status = 'DISPATCHED' limit 1
+        ) is null)
+    )
 )
 
 -- fragment: new_receipts

@@ -81,6 +81,14 @@ from (
 where held_until > id
 order by id;
 
+-- name: unregistered_drivers
+-- Before that migration an order could be dispatched to a driver without a record.
+select order_id, format('was dispatched to %%s, which is not a registered driver', driver_id) from order_log
+where became = 'DISPATCHED'
+  and at >= (select applied_at from schema_migrations where name = '0016_registered_drivers')
+  and not exists (select from drivers where id = order_log.driver_id)
+order by id;
+
 -- name: moves_without_event
 -- Events may be pruned when they are older than the retention; an event is never older than its move.
 select order_id, format('has no event for version %%s (%%s)', version, became) from order_log

@@ -35,6 +35,7 @@ SEARCHED_DEGREES = 0.2
 PICKUP_DEGREES = 0.15
 """Pickups keep away from the edge of it, for there are drivers on one side only."""
 BATCH = 1000
+DRIVER_PREFIX, DRIVER_DIGITS = "driver-", 7
 
 
 @dataclass
@@ -153,7 +154,7 @@ def _batches(drivers: int, chance: random.Random) -> list[StreamPositionsRequest
 
 
 def driver(number: int) -> str:
-    return f"driver-{number:07}"
+    return f"{DRIVER_PREFIX}{number:0{DRIVER_DIGITS}}"
 
 
 class _Empty(FleetServiceBase):

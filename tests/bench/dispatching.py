@@ -134,6 +134,7 @@ async def a_fleet(at: Bench, case: str, drivers: int) -> AsyncGenerator[Fleet]:
 @asynccontextmanager
 async def at_work(at: Bench, measured: Measured, drivers: int) -> AsyncGenerator[Fleet]:
     """All roles started for the block, drivers heard of again and again; all stopped after it, the queues gone."""
+    measured.register("driver-", drivers, 6)
     measured.installation.start(*ROLES)
     environment = measured.installation.environment
     port = int(environment["GRPC_PORT"])

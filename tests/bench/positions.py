@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from gofleet.embedded import ValkeyAddress
-from tests.bench.calls import Calls, driver, somewhere
+from tests.bench.calls import DRIVER_DIGITS, DRIVER_PREFIX, Calls, driver, somewhere
 from tests.bench.figures import Aim, Figure
 from tests.bench.load import Load, in_own_process, request, send
 from tests.bench.queues import forget
@@ -32,6 +32,7 @@ async def measure(at: Bench) -> list[Figure]:
     seconds = 0.5 if at.smoke else 4.0
     rates: dict[str, list[float]] = {name: [] for name in (*WAYS.values(), BATCHES, CEILING)}
     with at.servers.installation(CASE) as measured:
+        measured.register(DRIVER_PREFIX, DRIVERS, DRIVER_DIGITS)
         measured.installation.start("fleet", "api")
         await _once(at, measured, BATCHES, 0.5)
         for number, variant in at.turns(len(rates)):

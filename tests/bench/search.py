@@ -11,7 +11,16 @@ from typing import Any
 import redis
 
 from gofleet.parts import free_port
-from tests.bench.calls import PICKUP_DEGREES, SEARCHED_DEGREES, CallResult, Calls, an_empty_service, somewhere
+from tests.bench.calls import (
+    DRIVER_DIGITS,
+    DRIVER_PREFIX,
+    PICKUP_DEGREES,
+    SEARCHED_DEGREES,
+    CallResult,
+    Calls,
+    an_empty_service,
+    somewhere,
+)
 from tests.bench.connections import HOST
 from tests.bench.figures import Aim, Figure, ratio
 from tests.bench.load import CENTRE, in_own_process
@@ -29,7 +38,7 @@ SETTINGS = {"CLAIM_SECONDS": "0.2", "POSITION_STALE_SECONDS": "3600"}
 COUNT = 18
 """Drivers that a search for five asks Redis for."""
 FILLED_AT_ONCE = 10_000
-# As move.lua leaves them.
+# As register.lua and move.lua leave them.
 FILL = """
 math.randomseed(tonumber(ARGV[2]))
 local prefix, lat, lng, degrees, now = ARGV[1], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -37,8 +46,8 @@ for n = tonumber(ARGV[2]), tonumber(ARGV[3]) - 1 do
     local id = string.format('driver-%07d', n)
     local at_lat = string.format('%.6f', lat + (2 * math.random() - 1) * degrees)
     local at_lng = string.format('%.6f', lng + (2 * math.random() - 1) * degrees)
-    redis.call('HSET', prefix .. 'driver:' .. id, 'name', id, 'on_duty', '1', 'lat', at_lat, 'lng', at_lng,
-               'recorded_at', now)
+    redis.call('HSET', prefix .. 'driver:' .. id, 'name', id, 'on_duty', '1', 'version', '1', 'lat', at_lat,
+               'lng', at_lng, 'recorded_at', now)
     redis.call('GEOADD', prefix .. 'drivers:free', at_lng, at_lat, id)
     redis.call('GEOADD', prefix .. 'drivers:seen', at_lng, at_lat, id)
     redis.call('ZADD', prefix .. 'drivers:heard', now, id)
@@ -75,6 +84,7 @@ async def measure(at: Bench) -> list[Figure]:
             measured = stack.enter_context(at.servers.installation(CASE, **SETTINGS, GRPC_PORT=port))
             started = measured.installation.launch("fleet", METRICS_PORT=metrics_port)
             fleets.append(_Fleet(size, reach, measured, started))
+            measured.register(DRIVER_PREFIX, size, DRIVER_DIGITS)
             _fill(client, _prefix(measured), size)
         await eventually(lambda: all(fleet.process.ready() for fleet in fleets), within=60, every=0.1)
         await eventually(lambda: not _is_writing(client), within=120, every=0.5)

@@ -119,6 +119,12 @@ class Measured:
             raise AssertionError(f"no answer to {query}")
         return int(row[0])
 
+    def register(self, prefix: str, count: int, digits: int) -> None:
+        """Add the records of drivers, named by a prefix and a number from 0 on."""
+        insert = "insert into drivers (id, name) select id, id from (select %s || lpad(n::text, %s, '0') as id"
+        with psycopg.connect(self.conninfo) as connection:
+            connection.execute(f"{insert} from generate_series(0, %s) as n) as new", [prefix, digits, count - 1])
+
 
 @dataclass(frozen=True)
 class Bench:

@@ -20,7 +20,7 @@ async def test_a_healthy_installation(world: VerifiedInstallation, environment: 
     ended = gofleet("verify", "--ledger", str(ledger), "--tap", str(tap), environment=environment, cwd=tmp_path)
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.count(" holds ") == 18
+    assert ended.stdout.count(" holds ") == 19
     assert ended.stdout.splitlines()[-1] == "verdict: holds"
 
 
@@ -79,9 +79,9 @@ async def test_untrusted_text_is_printed_without_control_characters_or_markup(
 @pytest.mark.parametrize(
     ("away", "unknown"),
     [
-        ({"DB_PORT": "1"}, {"I2", "I3", "I4", "I5", "I6", "I7", "I12", "I13", "I14", "I16", "I18"}),
-        ({"DB_NAME": "postgres"}, {"I2", "I3", "I4", "I5", "I6", "I7", "I12", "I13", "I14", "I16", "I18"}),
-        ({"REDIS_PORT": "1"}, {"I14", "I17"}),
+        ({"DB_PORT": "1"}, {"I2", "I3", "I4", "I5", "I6", "I7", "I12", "I13", "I14", "I16", "I18", "I19"}),
+        ({"DB_NAME": "postgres"}, {"I2", "I3", "I4", "I5", "I6", "I7", "I12", "I13", "I14", "I16", "I18", "I19"}),
+        ({"REDIS_PORT": "1"}, {"I14", "I17", "I19"}),
         ({"BROKER": "rabbitmq", "AMQP_PORT": "1", "RABBITMQ_HOST": "127.0.0.1"}, {"I17"}),
     ],
 )
@@ -129,7 +129,7 @@ async def test_an_invalid_ledger_is_reported_with_its_line(
     assert line_labels(ended.stderr) == ["error", "why", "fix"]
     assert f"{ledger}, {why}" in ended.stderr
     assert ended.stdout.count(" unknown ") == 4
-    assert ended.stdout.count(" holds ") == 12  # the others are checked
+    assert ended.stdout.count(" holds ") == 13  # the others are checked
 
 
 async def test_a_missing_ledger(world: VerifiedInstallation, environment: dict[str, str], tmp_path: Path) -> None:

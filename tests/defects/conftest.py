@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.embedded import Valkey
+from tests.databases import register
 
 
 @pytest.fixture
@@ -27,4 +28,6 @@ def prefix() -> str:
 @pytest.fixture
 async def pool(clean_database: str) -> AsyncGenerator[Pool]:
     async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
+        numbers = range(10)
+        await register(pool, *(f"driver-{n}" for n in numbers), *(f"driver-of-o-{n}" for n in numbers), "by-hand")
         yield pool

@@ -21,7 +21,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.transitions import Transition, transition_order
 from tests.defects.ways import Way, both_ways
 from tests.defects.worker import Answer, a_driver
-from tests.makers import CENTRE, a_position, an_order, dispatch_to, in_status
+from tests.makers import CENTRE, a_position, an_order, dispatch_to, in_status, on_the_map
 
 EVENT = "018f0000-0000-7000-8000-00000000000{}"
 COUNT = 5
@@ -68,7 +68,7 @@ def dispatching(orders: PostgresOrders, pool: Pool, fleet: Searching) -> Dispatc
 @both_ways
 async def test_orders_get_different_drivers(pool: Pool, stored: PostgresOrders, way: Way) -> None:
     positions = MemoryPositions()
-    await positions.update_positions([a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
+    await on_the_map(positions, [a_position(f"driver-{number}", metres_north=number) for number in range(COUNT)])
     fleet = Searching(positions.claim_nearest if way is Way.OURS else joao_da_silva)
     for number in range(COUNT):
         await stored.add(an_order(f"o-{number}"))

@@ -19,6 +19,7 @@ from gofleet.embedded.resources import free_ports
 from gofleet.parts import rabbit_server as server_of
 from gofleet.parts import topology
 from gofleet.settings import load
+from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.positions import MemoryPositions
 from tests.roles.conftest import World
 from tests.services import a_vhost
@@ -66,7 +67,14 @@ def results_of(diagnosis: Diagnosis, subject: str) -> dict[str, CheckResult]:
 @pytest.fixture
 async def installation(environment: dict[str, str], rabbit_server: RabbitMQ) -> AsyncGenerator[Installation]:
     fleet = fleet_server(
-        MemoryPositions(), host="127.0.0.1", port=0, depot=None, default_radius_km=5, max_radius_km=10, claim_ms=1000
+        MemoryPositions(),
+        MemoryDrivers(),
+        host="127.0.0.1",
+        port=0,
+        depot=None,
+        default_radius_km=5,
+        max_radius_km=10,
+        claim_ms=1000,
     )
     api = serving(api_app(World().api()), "127.0.0.1", 0, grace_seconds=2)
     with a_vhost(rabbit_server) as rabbit:

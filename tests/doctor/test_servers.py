@@ -13,12 +13,14 @@ import psycopg
 import pytest
 
 from gofleet.adapters.redis.connection import redis_client
+from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.doctor import CheckState
 from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
-from gofleet.parts import topology
+from gofleet.parts import a_redis, conninfo, key_prefix, topology
 from gofleet.settings import load
 from tests.databases import conninfo_of, login_of
 from tests.doctor.conftest import Installation, results_of
+from tests.makers import a_position
 from tests.waiting import eventually
 
 PORTS = {"PostgreSQL": "DB_PORT", "RabbitMQ": "AMQP_PORT", "Redis": "REDIS_PORT"}
@@ -295,3 +297,23 @@ async def a_silent_server() -> AsyncGenerator[int]:
         for writer in with_it:
             writer.close()
         server.close()
+
+
+async def test_drivers_that_send_positions_and_are_not_registered(installation: Installation) -> None:
+    settings = load(installation.environment, dotenv=None)
+    redis, prefix = a_redis(settings), key_prefix(settings)
+    async with redis:
+        positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
+        with psycopg.connect(conninfo(settings), autocommit=True) as connection:
+            connection.execute("insert into drivers (id, name) values ('ana', 'Ana')")
+        await positions.update_positions([a_position(driver_id) for driver_id in ("ana", "ghost", "spook")])
+        old = {"name": "old", "on_duty": "1", "lat": "1", "lng": "1", "recorded_at": "1"}  # of an earlier release
+        await cast("Any", redis).hset(f"{prefix}driver:old", mapping=old)
+
+        await installation.expect(
+            "Redis",
+            "drivers",
+            CheckState.WARNING,
+            says="3 that send positions are not registered and get no orders: ghost, old, spook",
+            fix="`gofleet drivers set ID --name NAME`",
+        )

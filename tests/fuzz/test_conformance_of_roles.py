@@ -13,6 +13,7 @@ from gofleet.adapters.postgres.pool import create_pool
 from gofleet.embedded import Postgres, Valkey
 from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
 from tests.auth.provider import a_provider
+from tests.databases import register
 from tests.fuzz.hooks import CUSTOMER, MARKER
 from tests.fuzz.run import an_api, furnish, fuzz
 from tests.makers import an_order, dispatch_to
@@ -26,6 +27,7 @@ async def foreign_rows(conninfo: str) -> None:
     """Add orders, customers and drivers whose names contain the marker."""
     async with create_pool(conninfo, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
+        await register(pool, *(f"{FOREIGN}-driver-{number}" for number in range(10)))
         for number in range(10):
             id = f"{FOREIGN}-{number}"
             await orders.add(an_order(id, customer_id=f"{FOREIGN}-customer"))

@@ -39,6 +39,7 @@ from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.relay import ReplayParked
 from gofleet.usecases.transitions import Transition
+from tests.databases import register
 from tests.makers import CENTRE, an_order, dispatch_to, escalate
 from tests.waiting import eventually
 
@@ -162,6 +163,7 @@ def created(order: Order, queue: str = DISPATCH_QUEUE) -> Delivery:
 @pytest.fixture
 async def works(clean_database: str) -> AsyncGenerator[Works]:
     async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
+        await register(pool, "ana", "bia", *(f"driver-{number}" for number in range(100)))
         yield Works(pool)
 
 

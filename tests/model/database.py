@@ -29,6 +29,7 @@ DELIVERED_MOVED = "a delivered order moved"
 DISPATCHED_TWICE = "a dispatched order was dispatched again"
 OVERWRITTEN = "a transition was overwritten by one that had not read it"
 DRIVER_TWICE = "a driver holds two live orders"
+STRANGER = "an order was dispatched to a driver without a record"
 EVENT_TWICE = "one event moved its order twice"
 
 
@@ -57,7 +58,8 @@ def save(
     if guards.legal_moves and stored.status != wanted and (stored.status, wanted) not in LEGAL:
         return Saved(REFUSED, db)
     twice = wanted == DISPATCHED and _holds_another(db, order, driver)
-    if twice and guards.one_order_per_driver:
+    stranger = wanted == DISPATCHED and driver >= setting.drivers - setting.strangers
+    if (twice and guards.one_order_per_driver) or (stranger and guards.registered_drivers):
         return Saved(BUSY, db)
     if guards.inbox and guards.inbox_with_move and event != NO_HOLDER and has(db.inbox, event):
         return Saved(HANDLED, db)
@@ -71,7 +73,8 @@ def save(
         db.inbox | bit if guards.inbox else db.inbox,
         db.applied | bit,
     )
-    return Saved(KEPT, after, _wrong(stored, wanted, seen) or _again(db, event) or (DRIVER_TWICE if twice else ""))
+    broken = _wrong(stored, wanted, seen) or _again(db, event) or (DRIVER_TWICE if twice else "")
+    return Saved(KEPT, after, broken or (STRANGER if stranger else ""))
 
 
 def note(db: Database, event: int) -> Database:

@@ -18,6 +18,10 @@ TYPES: dict[Status, str] = {
 }
 
 
+STRANGERS = ("zoe",)
+"""Drivers without a record. The fleet finds them all the same."""
+
+
 @dataclass(frozen=True)
 class Create:
     order_id: str
@@ -144,7 +148,7 @@ class Picture:
                     self.moved(order_id, wanted)
             case ByHand(order_id, driver):
                 legal = order_id in self.orders and Status.DISPATCHED in TRANSITIONS[self.orders[order_id].status]
-                if legal and driver not in self.busy():
+                if legal and driver not in {*self.busy(), *STRANGERS}:
                     self.moved(order_id, Status.DISPATCHED, driver)
             case Work():
                 if heard:
@@ -167,8 +171,8 @@ class Picture:
         """What a waiting order becomes; None if it waits on."""
         if not known.has_pickup:
             return Status.MANUAL_DISPATCH, None, Reason.NO_PICKUP
-        busy = self.busy()
-        if free := next((driver for driver in work.drivers or () if driver not in busy), None):
+        passed_over = {*self.busy(), *STRANGERS}
+        if free := next((driver for driver in work.drivers or () if driver not in passed_over), None):
             return Status.DISPATCHED, free, None
         if work.patient:
             return None

@@ -111,6 +111,7 @@ class Guards(NamedTuple):
     one_event_per_version: bool = True  # the outbox's unique index
     legal_moves: bool = True  # the trigger `refuse_illegal_move`
     one_order_per_driver: bool = True  # the orders' unique index
+    registered_drivers: bool = True  # `save` looks for the driver's record
     inbox: bool = True  # the inbox row, in the statement that moves the order
     lease: bool = True  # anything in Redis at all
     busy_waits: bool = True  # a busy lease means "later"; else "duplicate, forget it"
@@ -127,13 +128,15 @@ class Guards(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The size of the world. `announcements` = events each order may have; what `redispatch` leaves of them the
+    """The size of the world. The last `strangers` of the drivers have no record, and the fleet finds them all the same.
+    `announcements` = events each order may have; what `redispatch` leaves of them the
     sweeper may use. `t_max` = the sweeper escalates orders that wait too long. `failover_between` = PostgreSQL
     fails over only while no worker works, and forgets nothing whose message was acknowledged."""
 
     faults: Faults
     orders: int = 1
     drivers: int = 1
+    strangers: int = 0
     workers: int = 2
     announcements: int = 1
     announces_again: bool = False

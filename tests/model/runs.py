@@ -14,6 +14,7 @@ from tests.model.database import (
     DRIVER_TWICE,
     EVENT_TWICE,
     OVERWRITTEN,
+    STRANGER,
 )
 from tests.model.dispatch import dispatching
 from tests.model.protocol import Faults, Guards, Setting
@@ -64,6 +65,10 @@ SMALL: Final = (
     ours(
         "both sweepers: loss, failover",
         Setting(Faults(loss=1, failover=1), announcements=2, announces_again=True, t_max=True),
+    ),
+    ours(
+        "the fleet finds a driver without a record: death, manual",
+        Setting(Faults(crash=1, fleet=1, manual=1), drivers=2, strangers=1),
     ),
     ours("take-over: two lost consumers, one dies", Setting(Faults(crash=1, redelivery=2))),
     Run("two relays, heads only", lambda: relaying(Claims.HEADS, relay.Faults(2, 2, 2))),
@@ -125,6 +130,11 @@ MUTANTS: Final = (
         "no unique index on drivers",
         DRIVER_TWICE,
         Setting(Faults(), orders=2, guards=ALL_UP._replace(one_order_per_driver=False)),
+    ),
+    broken(
+        "no look at the drivers' records",
+        STRANGER,
+        Setting(Faults(), drivers=2, strangers=1, guards=ALL_UP._replace(registered_drivers=False)),
     ),
     broken(
         "drivers locked in Redis only",

@@ -36,6 +36,7 @@ from gofleet.domain.errors import (
     OrderNotFound,
     StaleOrder,
     Unavailable,
+    UnknownDriver,
 )
 from gofleet.domain.events import ORDERS_DISPATCH_REQUESTED
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, QUEUES, Message, Receipt
@@ -44,20 +45,21 @@ from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.maintenance import RepublishPending
 from gofleet.usecases.relay import RelayOutbox
-from tests.model.expected import Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
+from tests.model.expected import STRANGERS, Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
 from tests.model.world import ALL, MemoryStore, PostgresStore, Store, World
 
 T = TypeVar("T")
 
 ORDER_IDS = ("o-1", "o-2", "o-3")
-DRIVERS = ("ana", "ben", "cleo")
+REGISTERED = ("ana", "ben", "cleo")
+DRIVERS = (*REGISTERED, *STRANGERS)
 BATCH = 2
-EXPECTED = (InvalidTransition, OrderNotFound, OrderIdConflict, DriverBusy)
+EXPECTED = (InvalidTransition, OrderNotFound, OrderIdConflict, DriverBusy, UnknownDriver)
 """Errors of the manual use cases that leave the order unchanged."""
 
 order_ids = st.sampled_from(ORDER_IDS)
 found = st.one_of(
-    st.none(), st.permutations(DRIVERS).flatmap(lambda all: st.sampled_from([tuple(all[:n]) for n in range(4)]))
+    st.none(), st.permutations(DRIVERS).flatmap(lambda all: st.sampled_from([tuple(all[:n]) for n in range(5)]))
 )
 works = st.builds(Work, st.integers(0, 7), found, st.booleans(), st.integers(0, 1))
 acts: st.SearchStrategy[Act] = st.one_of(
@@ -119,7 +121,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self, store: Store, runner: asyncio.Runner) -> None:
         super().__init__()
         self.runner = runner
-        self.world = World(store, DRIVERS)
+        self.world = World(store)
         self.picture = Picture()
         self.zombies: list[Order] = []  # orders as read by requests that have not saved yet
         self.first_heard: dict[str, list[int]] = {}
@@ -133,6 +135,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def two_orders_are_announced(self) -> None:
         """So that few steps are spent on getting anything to happen at all."""
+        self.run(self.world.register(*REGISTERED))
         for order_id in ORDER_IDS[:2]:
             self.happens(Create(order_id, 1, has_pickup=True))
         self.relay_publishes(["confirmed"] * BATCH, dies=False)
@@ -286,7 +289,7 @@ class Machine(RuleBasedStateMachine):
         errors = set[type[GoFleetError]]()
         if receipt and receipt.event_id in self.picture.inbox:
             errors.add(AlreadyHandled)
-        if order.status is Status.DISPATCHED and order.driver_id in self.picture.busy():
+        if order.status is Status.DISPATCHED and order.driver_id in {*self.picture.busy(), *STRANGERS}:
             errors.add(DriverBusy)
         return errors
 

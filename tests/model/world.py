@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, TypeAlias
 
+from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, acquire
@@ -19,7 +20,7 @@ from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
-from gofleet.ports import Inbox, Orders, Outbox, Search
+from gofleet.ports import Drivers, Inbox, Orders, Outbox, Search
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.leases import MemoryLeases
 from gofleet.testing.orders import MemoryOrders
@@ -51,6 +52,8 @@ class Store(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def drivers(self) -> Drivers: ...
 
     async def look(self) -> Picture: ...
     async def log(self) -> Sequence[LogRow]: ...
@@ -61,6 +64,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.orders = MemoryOrders()
         self.outbox, self.inbox = MemoryOutbox(self.orders), MemoryInbox(self.orders)
+        self.drivers = MemoryDrivers(self.orders)
 
     async def look(self) -> Picture:
         rows = [
@@ -81,10 +85,11 @@ class PostgresStore:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.orders, self.outbox, self.inbox = PostgresOrders(pool), PostgresOutbox(pool), PostgresInbox(pool)
+        self.drivers = PostgresDrivers(pool)
 
     async def clear(self) -> None:
         async with acquire(self.pool) as connection:
-            await connection.execute("truncate orders, outbox, inbox, order_log")
+            await connection.execute("truncate orders, outbox, inbox, order_log, drivers")
 
     async def look(self) -> Picture:
         """By statements of its own: the adapters are what is under test."""
@@ -136,7 +141,6 @@ class World:
     """`heard` = the messages that came out of the broker for workers; any may be delivered again at any time."""
 
     store: Store
-    drivers: tuple[str, ...]
     heard: list[Message] = field(default_factory=list[Message])
     parked: MemoryParked = field(default_factory=MemoryParked)
     redis: list[MemoryLeases] = field(default_factory=lambda: [MemoryLeases(), MemoryLeases()])
@@ -152,7 +156,7 @@ class World:
             case Move(order_id, wanted):
                 return await VERBS[wanted](orders)(order_id, by=CLIENT)
             case ByHand(order_id, driver):
-                return await DispatchManually(orders, await self._records())(order_id, driver, None, by=CLIENT)
+                return await DispatchManually(orders, self.store.drivers)(order_id, driver, None, by=CLIENT)
             case Sweep():
                 return await SweepOrders(orders, 0.0, ALL)()
             case Work():
@@ -172,11 +176,9 @@ class World:
         message = self.heard[work.number % len(self.heard)]
         return await handler(Delivery(DISPATCH_QUEUE, message.body, message.headers()))
 
-    async def _records(self) -> MemoryDrivers:
-        records = MemoryDrivers()
-        for name in self.drivers:
-            await records.put(Driver(name, name))
-        return records
+    async def register(self, *names: str) -> None:
+        for name in names:
+            await self.store.drivers.put(Driver(name, name))
 
 
 def _known(order: Order) -> Known:

@@ -29,6 +29,7 @@ from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.maintenance import RepublishPending, SweepOrders
 from gofleet.usecases.relay import RelayOutbox
 from gofleet.usecases.transitions import Transition, transition_order
+from tests.databases import register
 from tests.makers import an_order, in_status
 from tests.mutants.broker import BrokerFaults, FaultyBroker, published_out_of_order
 from tests.mutants.dice import Dice, Weather
@@ -36,7 +37,8 @@ from tests.mutants.findings import findings, published, unpublished
 from tests.mutants.ports import AllFreeFleet, CheckedLeases, FaultyInbox, FaultyOrders, Witness
 from tests.waiting import eventually
 
-DRIVERS, RELAYS, WORKERS = 8, 2, 3
+RELAYS, WORKERS = 2, 3
+DRIVER_IDS = [f"driver-{number}" for number in range(8)]
 LEASE_SECONDS = 0.15
 T_MAX_SECONDS = 1.0
 # Unlimited attempts: an order parked after a number of attempts would hide a lost one.
@@ -72,6 +74,7 @@ class Storm:
 
     async def run(self) -> set[str]:
         """Run until nothing moves any more; returns the violations."""
+        await register(self.pool, *DRIVER_IDS)
         async with self._beside(*[self._relay] * RELAYS, *([self._sweep] if self.weather.sweeps else [])):
             async with self._workers():
                 async with self._beside(self._deliver):
@@ -144,7 +147,7 @@ class Storm:
 
     def _handler(self) -> Handler:
         inbox = FaultyInbox(self.inbox, self.dice)
-        fleet = AllFreeFleet([f"driver-{number}" for number in range(DRIVERS)], self.dice)
+        fleet = AllFreeFleet(DRIVER_IDS, self.dice)
         return dispatch_chain(
             DispatchOrder(self.orders, inbox, fleet, SearchRadius(5, 10, 0.5)),
             orders=self.orders,

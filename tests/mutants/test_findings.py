@@ -9,6 +9,7 @@ from gofleet.adapters.postgres.pool import Connection, create_pool
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import transition_order
+from tests.databases import register
 from tests.journeys.truth import read_state
 from tests.makers import an_order, dispatch_to, in_status
 from tests.mutants.findings import findings
@@ -21,6 +22,7 @@ async def test_a_dispatch_that_waited_for_its_driver_is_no_overlap(clean_databas
     """It waited for a lock on the order's row, as for a sweeper; by the times of the log it began too early."""
     async with create_pool(clean_database, size=5, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
+        await register(pool, "ana")
         await orders.add(an_order("first"))
         await orders.add(an_order("second"))
         await transition_order(orders, "first", dispatch_to("ana"), by=CLIENT, done=in_status(Status.DISPATCHED))

@@ -13,6 +13,7 @@ from gofleet.adapters.postgres.outbox import LAG_COUNT_MAX, OUTBOX, PostgresOutb
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order
 from gofleet.domain.principal import WORKER
+from tests.databases import register
 from tests.makers import an_order
 from tests.ports.stores import Store, store
 from tests.waiting import eventually
@@ -119,6 +120,7 @@ def most_rows(plan: dict[str, object]) -> int:
 async def test_no_sequential_scan_before_the_tables_are_analysed(pool: Pool, clean_database: str) -> None:
     """A plan made for a small table is kept until then, a minute or more."""
     orders = PostgresOrders(pool)
+    await register(pool, *(f"driver-{number}" for number in range(1000)))
 
     async def lived(number: int) -> None:
         await orders.add(an_order(f"o-{number}"))

@@ -14,6 +14,7 @@ from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT
 from gofleet.usecases.transitions import Transition
+from tests.databases import register
 from tests.makers import an_order, dispatch_to, escalate
 from tests.telemetry.moved import moved
 
@@ -21,6 +22,7 @@ from tests.telemetry.moved import moved
 @pytest.fixture
 async def pool(clean_database: str) -> AsyncGenerator[Pool]:
     async with create_pool(clean_database, size=4, wait_seconds=5) as opened:
+        await register(opened, "ana")
         yield opened
 
 

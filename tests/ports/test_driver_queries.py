@@ -16,7 +16,7 @@ from gofleet.domain.driver import AreaQuery, Driver, DriverState, Position
 from gofleet.domain.place import BoundingBox, Place, distance_m
 from gofleet.ports import Positions, Search
 from gofleet.testing.positions import MemoryPositions
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.ports.redises import SERVERS, a_client
 from tests.waiting import eventually
 
@@ -55,7 +55,7 @@ async def a_mixed_town(positions: Positions) -> None:
     """One driver of each kind, in alphabetical order from south to north."""
     for metres, driver_id in enumerate(["busy", "free", "off", "stale"], start=1):
         age = 61 if driver_id == "stale" else 0
-        await positions.update_positions([a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
+        await on_the_map(positions, [a_position(driver_id, metres_north=100 * metres, age_seconds=age)])
     await positions.occupy("busy", "o-1", 2)
     await positions.register(Driver("off", "Off Duty", on_duty=False))
 
@@ -64,20 +64,20 @@ async def test_a_sighting_has_name_place_time_and_distance(positions: Positions)
     await positions.register(Driver("ana", "Ana Souza"))
     at = datetime.now(UTC).replace(microsecond=123_000)
     fix = Position("ana", Place(CENTRE.lat + 1000 / 111_195, CENTRE.lng), at)
-    await positions.update_positions([fix])
+    await on_the_map(positions, [fix])
 
     [near_by] = await positions.nearest(CENTRE, 5, 10)
-    [on_the_map] = (await positions.within(AreaQuery(TOWN))).sightings
+    [inside] = (await positions.within(AreaQuery(TOWN))).sightings
     [located] = await positions.locate(["ana"])
 
-    for one in (near_by, on_the_map, located):
+    for one in (near_by, inside, located):
         assert (one.position, one.name, one.on_duty, one.free) == (fix, "Ana Souza", True, True)
     assert near_by.distance_m == pytest.approx(1000, abs=2)
 
 
 async def test_nearest_returns_drivers_on_duty_nearest_first(positions: Positions) -> None:
     await a_mixed_town(positions)
-    await positions.update_positions([a_position("far", metres_north=5100)])
+    await on_the_map(positions, [a_position("far", metres_north=5100)])
 
     found = await positions.nearest(CENTRE, 5, 10)
 
@@ -88,7 +88,7 @@ async def test_nearest_returns_drivers_on_duty_nearest_first(positions: Position
 
 
 async def test_queries_claim_no_driver_and_show_claimed_drivers_as_free(positions: Positions) -> None:
-    await positions.update_positions([a_position("ana")])
+    await on_the_map(positions, [a_position("ana")])
     await positions.nearest(CENTRE, 5, 10)
 
     assert [one.driver_id for one in await positions.claim_nearest(Search("o-1", CENTRE, 5))] == ["ana"]
@@ -116,7 +116,7 @@ async def test_an_area_query_applies_its_filters(
 
 
 async def test_a_driver_with_a_stale_position_is_shown_but_not_free(positions: Positions) -> None:
-    await positions.update_positions([a_position("ana", age_seconds=59.8)])
+    await on_the_map(positions, [a_position("ana", age_seconds=59.8)])
 
     assert await eventually(lambda: _shown_as_silent(positions))
     assert await inside(positions, AreaQuery(TOWN, free=True)) == []
@@ -137,8 +137,8 @@ async def test_a_freed_driver_is_shown_as_free(positions: Positions) -> None:
 
 
 async def test_area_results_are_nearest_to_the_centre_first_and_limited(positions: Positions) -> None:
-    await positions.update_positions(
-        [a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))]
+    await on_the_map(
+        positions, [a_position(f"d-{number:04}", metres_north=number) for number in reversed(range(1, 1001))]
     )
 
     found = await inside(positions, AreaQuery(TOWN, limit=500))
@@ -160,7 +160,7 @@ async def test_an_area_says_whether_drivers_are_missing_and_counts_on_demand(pos
 
 
 async def test_counts_many_drivers_beyond_the_limit(positions: Positions) -> None:
-    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(901)])
+    await on_the_map(positions, [a_position(f"d-{number}", metres_north=number) for number in range(901)])
 
     found = await positions.within(AreaQuery(TOWN, limit=500, count=True))
 
@@ -179,7 +179,7 @@ async def test_a_driver_off_duty_with_an_order_is_busy(positions: Positions) -> 
 
 
 async def test_finds_few_matching_drivers_among_many_others(positions: Positions) -> None:
-    await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(900)])
+    await on_the_map(positions, [a_position(f"d-{number}", metres_north=number) for number in range(900)])
     for number in (3, 450, 899):
         await positions.register(Driver(f"d-{number}", "Off", on_duty=False))
 
@@ -194,7 +194,7 @@ async def test_a_box_contains_exactly_the_drivers_inside(positions: Positions, s
     places += [Place(lat, lng) for lat in (-85.05, 0.001, 85.05) for lng in (-180.0, -90.0, 0.001, 179.99999, 180.0)]
     places += [Place(CENTRE.lat + chance.gauss(0, 0.1), CENTRE.lng + chance.gauss(0, 0.1)) for _ in range(300)]
     now = datetime.now(UTC)
-    await positions.update_positions([Position(f"d-{number}", place, now) for number, place in enumerate(places)])
+    await on_the_map(positions, [Position(f"d-{number}", place, now) for number, place in enumerate(places)])
     boxes = [
         WORLD,
         BoundingBox(-180, 80, 180, 90),
@@ -227,7 +227,7 @@ def _a_box(chance: random.Random) -> BoundingBox:
 async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
     now = datetime.now(UTC)
     corners = [Place(lat, lng) for lat in (TOWN.min_lat, TOWN.max_lat) for lng in (TOWN.min_lng, TOWN.max_lng)]
-    await positions.update_positions([Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
+    await on_the_map(positions, [Position(f"d-{number}", place, now) for number, place in enumerate(corners)])
 
     assert len(await inside(positions, AreaQuery(TOWN))) == 4
 
@@ -235,13 +235,13 @@ async def test_the_edges_of_a_box_belong_to_it(positions: Positions) -> None:
 @pytest.mark.parametrize("box", [BoundingBox(179, -10, 180, 10), BoundingBox(-180, -10, -179, 10)])
 async def test_longitudes_180_and_minus_180_are_one_edge(positions: Positions, box: BoundingBox) -> None:
     now = datetime.now(UTC)
-    await positions.update_positions([Position(f"at{lng}", Place(1, lng), now) for lng in (180, -180)])
+    await on_the_map(positions, [Position(f"at{lng}", Place(1, lng), now) for lng in (180, -180)])
 
     assert sorted(await inside(positions, AreaQuery(box))) == ["at-180", "at180"]
 
 
 async def test_locate_returns_known_drivers_once_in_request_order(positions: Positions) -> None:
-    await positions.update_positions([a_position(f"d-{number}") for number in range(500)])
+    await on_the_map(positions, [a_position(f"d-{number}") for number in range(500)])
     await positions.register(Driver("nowhere", "Never moved"))
 
     requested = [f"d-{number}" for number in reversed(range(500))]
@@ -252,8 +252,8 @@ async def test_locate_returns_known_drivers_once_in_request_order(positions: Pos
 
 
 async def test_a_new_position_replaces_the_old_one(positions: Positions) -> None:
-    await positions.update_positions([a_position("ana")])
-    await positions.update_positions([a_position("ana", metres_north=50_000)])
+    await on_the_map(positions, [a_position("ana")])
+    await on_the_map(positions, [a_position("ana", metres_north=50_000)])
 
     assert await inside(positions, AreaQuery(TOWN)) == []
     assert await near(positions) == []
@@ -261,7 +261,7 @@ async def test_a_new_position_replaces_the_old_one(positions: Positions) -> None
 
 async def test_drivers_without_updates_expire_and_registration_counts_as_an_update(make: Make) -> None:
     positions = make(1.0)
-    await positions.update_positions([a_position("gone"), a_position("kept")])
+    await on_the_map(positions, [a_position("gone"), a_position("kept")])
 
     async def only_kept() -> bool:
         await positions.register(Driver("kept", "Kept"))
@@ -269,7 +269,7 @@ async def test_drivers_without_updates_expire_and_registration_counts_as_an_upda
 
     assert await eventually(only_kept)
     assert await positions.locate(["gone"]) == []
-    await positions.update_positions([a_position("gone")])
+    await on_the_map(positions, [a_position("gone")])
     assert sorted(await inside(positions, AreaQuery(TOWN))) == ["gone", "kept"]
 
 
@@ -277,8 +277,8 @@ async def test_drivers_without_updates_expire_and_registration_counts_as_an_upda
 async def test_a_query_examines_a_bounded_number_of_drivers(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
-        await positions.update_positions([a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
-        await positions.update_positions([a_position("off", metres_north=1000)])
+        await on_the_map(positions, [a_position(f"d-{number}") for number in range(EXAMINED_MAX)])
+        await on_the_map(positions, [a_position("off", metres_north=1000)])
         await positions.register(Driver("off", "Off", on_duty=False))
 
         assert await inside(positions, AreaQuery(TOWN, on_duty=False)) == []
@@ -290,10 +290,10 @@ async def test_a_query_examines_a_bounded_number_of_drivers(request: pytest.Fixt
 async def test_expired_drivers_are_removed_from_the_indexes(request: pytest.FixtureRequest, server: str) -> None:
     async with a_client(request, server) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000, forget_seconds=0.2)
-        await positions.update_positions([a_position(f"d-{number}") for number in range(100)])
+        await on_the_map(positions, [a_position(f"d-{number}") for number in range(100)])
 
         async def one_is_left() -> bool:
-            await positions.update_positions([a_position("here")])
+            await on_the_map(positions, [a_position("here")])
             sets = [f"{prefix}drivers:{each}" for each in ("free", "seen", "heard")]
             return [await redis.zcard(each) for each in sets] == [1, 1, 1]
 

@@ -18,6 +18,7 @@ from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import History
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.tracing import current_trace_id, span
+from tests.databases import register
 from tests.makers import an_order, dispatch_to, escalate
 from tests.ports.stores import Store, store
 
@@ -185,6 +186,7 @@ async def test_beside_many_writers_a_reader_gets_each_transition_once_and_in_ord
     seen: list[HistoryEntry] = []
     async with create_pool(clean_database, size=writers + 1, wait_seconds=20) as pool:
         history, orders, cursor = PostgresHistory(pool), PostgresOrders(pool), BEGINNING
+        await register(pool, *(f"driver-{writer}" for writer in range(writers)))
         written, committed = asyncio.Event(), asyncio.Event()
 
         async def write(writer: int) -> None:

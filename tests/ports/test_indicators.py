@@ -19,6 +19,7 @@ from gofleet.domain.principal import CLIENT
 from gofleet.ports import Indicators, Orders
 from gofleet.testing.orders import MemoryIndicators, MemoryOrders
 from gofleet.usecases.transitions import Transition
+from tests.databases import register
 from tests.makers import an_order, dispatch_to, escalate
 
 WINDOW = 900.0
@@ -80,6 +81,7 @@ async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
             )
 
     async with create_pool(database, size=4, wait_seconds=5) as pool:
+        await register(pool, "ana", "bia", "cid", "dora", "eva", "fabio", "gil", "hugo")
         yield Records(PostgresOrders(pool), PostgresIndicators(pool), age_in_postgres)
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.domain.driver import Driver
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, OrderNotFound, StaleOrder, Unavailable
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import Receipt
@@ -133,6 +134,25 @@ async def test_a_driver_has_one_unfinished_order(store: Store) -> None:
         await store.orders.save(second, a_receipt())
 
     assert (await store.orders.get("o-2")).status is Status.PENDING
+
+
+@pytest.mark.parametrize("with_receipt", [False, True])
+async def test_an_order_goes_to_registered_drivers_only(store: Store, with_receipt: bool) -> None:
+    order = await store.kept("o-1")
+    order.dispatch("nobody", by=WORKER)
+    receipt = a_receipt() if with_receipt else None
+
+    with pytest.raises(DriverBusy):
+        await store.orders.save(order, receipt)
+
+    read = await store.orders.get("o-1")
+    assert (read.status, read.version) == (Status.PENDING, 1)
+    assert len(await store.published()) == 1
+    if receipt:
+        assert await store.inbox.outcome(receipt) is None
+    await store.drivers.put(Driver("nobody", "Somebody"))
+    read.dispatch("nobody", by=WORKER)
+    await store.orders.save(read, receipt)
 
 
 async def test_a_driver_that_delivered_can_get_the_next_order(store: Store) -> None:

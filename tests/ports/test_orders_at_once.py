@@ -17,6 +17,7 @@ from gofleet.domain.errors import AlreadyHandled, DriverBusy, StaleOrder
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Status
 from gofleet.domain.principal import WORKER
+from tests.databases import register
 from tests.makers import an_order
 from tests.ports.stores import Store, store
 from tests.waiting import eventually
@@ -28,6 +29,8 @@ Outcome = bool | BaseException | None
 @pytest.fixture
 async def orders(clean_database: str) -> AsyncGenerator[PostgresOrders]:
     async with create_pool(clean_database, size=8, wait_seconds=5) as pool:
+        await register(pool, "d-late", "d-1", "d-2", *(f"d-o-{number}" for number in range(4)))
+        await register(pool, *(f"d-o-{number:02}" for number in range(40)))
         yield PostgresOrders(pool)
 
 
@@ -75,7 +78,8 @@ async def test_an_existing_id_fails_only_its_own_caller(store: Store) -> None:
 
 
 async def test_each_transition_of_a_batch_has_its_own_result(store: Store) -> None:
-    moved, stale, busy, done, at_work = await kept(store, "moved", "stale", "busy", "done", "at-work")
+    names = ("moved", "stale", "busy", "done", "at-work", "given-away")
+    moved, stale, busy, done, at_work, given_away = await kept(store, *names)
     await store.orders.save(dispatched(at_work, "carla"))
     other = await store.orders.get("stale")
     await store.orders.save(dispatched(other, "dora"))
@@ -88,9 +92,10 @@ async def test_each_transition_of_a_batch_has_its_own_result(store: Store) -> No
         store.orders.save(dispatched(stale, "bia"), a_receipt()),
         store.orders.save(dispatched(busy, "carla"), a_receipt()),
         store.orders.save(dispatched(done, "eva"), before),
+        store.orders.save(dispatched(given_away, "nobody"), a_receipt()),
     )
 
-    assert kinds(outcomes) == [None, StaleOrder, DriverBusy, AlreadyHandled]
+    assert kinds(outcomes) == [None, StaleOrder, DriverBusy, AlreadyHandled, DriverBusy]
     assert [message.order_id for message in await store.published()] == ["moved"]
     assert [(await store.orders.get(id)).status for id in ("moved", "busy", "done")] == [
         Status.DISPATCHED,

@@ -43,7 +43,12 @@ MAY: dict[str, dict[str, set[str]]] = {
         "worker": {"insert"},
         "fleet": {"insert"},
     },
-    "drivers": {"api": {"select", "insert", "update"}, "fleet": {"select"}},
+    "drivers": {
+        "api": {"select", "insert", "update"},
+        "relay": {"select"},
+        "worker": {"select"},
+        "fleet": {"select"},
+    },
     "request_counts": {"api": {"select", "insert", "delete"}},
     "deadlines": {"relay": {"select", "update"}},
 }
@@ -138,7 +143,7 @@ REFUSED = {
         "insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)",
         "select outcome from inbox",
         "insert into inbox (consumer, event_id, outcome) values ('dispatch', gen_random_uuid(), 'done')",
-        "select from drivers",
+        "select name from drivers",
         "select from request_counts",
     ),
     "worker": (
@@ -149,7 +154,7 @@ REFUSED = {
         "insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)",
         "select from order_log",
         "select from parked",
-        "select from drivers",
+        "select name from drivers",
     ),
     "fleet": (
         "update orders set status = 'CANCELLED'",

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Driver
 from gofleet.ports import Search
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.ports.redises import SERVERS, a_client
 
 DRIVERS = 2000
@@ -24,9 +24,7 @@ SEARCH = Search("o-1", CENTRE, 5)
 async def many(request: pytest.FixtureRequest) -> AsyncGenerator[tuple[Redis, RedisPositions]]:
     async with a_client(request, request.param) as (redis, prefix):
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=10_000)
-        await positions.update_positions(
-            [a_position(f"d-{number}", metres_north=2 * number) for number in range(DRIVERS)]
-        )
+        await on_the_map(positions, [a_position(f"d-{number}", metres_north=2 * number) for number in range(DRIVERS)])
         yield redis, positions
 
 

@@ -24,6 +24,7 @@ from gofleet.domain.errors import Unavailable
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.guards.limiter import Rate
 from gofleet.ports import LeaseState, Search
+from tests.makers import on_the_map
 from tests.rights.files import ROOT
 from tests.rights.valkeys import PASSWORDS, START, ContainerValkey, start
 
@@ -100,12 +101,12 @@ async def test_the_fleet_may_use_positions(clients: Clients) -> None:
         redis = await clients.of("fleet")
         positions = RedisPositions(redis, prefix=KEYS, stale_seconds=60, claim_ms=1000)
         await cast("Any", redis).ping()
-        await positions.mark_initialized()
-        assert await positions.is_initialized()
         await positions.register(Driver("maria", "Maria"))
-        assert await positions.update_positions([Position("maria", HERE, datetime.now(UTC))]) == [True]
-        many = [Position(f"d-{number}", HERE, datetime.now(UTC)) for number in range(9)]
-        assert await positions.update_positions(many) == [True] * 9
+        await on_the_map(positions, [Position("maria", HERE, datetime.now(UTC))])
+        await on_the_map(positions, [Position(f"d-{number}", HERE, datetime.now(UTC)) for number in range(9)])
+        await positions.update_positions([Position("nobody", HERE, datetime.now(UTC))])
+        await positions.unregister("nobody", None)
+        assert sum([len(page) async for page in positions.registrations(10)]) == 11
         [found, *_] = await positions.claim_nearest(Search("o-1", HERE, 5, 5))
         await positions.occupy(found.driver_id, "o-1", 2)
         assert len(await positions.holdings()) == 1

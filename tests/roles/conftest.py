@@ -17,8 +17,9 @@ from gofleet.adapters.http.health import HealthApp
 from gofleet.adapters.http.schemas.events import DriverPositionView
 from gofleet.adapters.http.server import Listening, serving
 from gofleet.adapters.http.sse import EventStreamLimits, EventStreams
-from gofleet.domain.driver import DriverState, Sighting
+from gofleet.domain.driver import Driver, DriverState, Sighting
 from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.order import Order
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.orders import MemoryHistory, MemoryIndicators, MemoryOrders
@@ -82,6 +83,12 @@ class World:
             self.moving.drivers[name] = DriverPositionView(
                 driver_id=name, lat=lat, lng=lng, recorded_at=datetime.now(UTC), free=True, state=DriverState.FREE
             )
+
+    async def save(self, order: Order) -> None:
+        """Save a transition, to a driver that is registered unless there is none."""
+        if order.driver_id:
+            self.drivers.rows.setdefault(order.driver_id, Driver(order.driver_id, order.driver_id))
+        await self.orders.save(order)
 
     async def find_candidates(
         self, order_id: str, radius_km: float | None, limit: int, driver_id: str | None = None

@@ -19,10 +19,11 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
 
 from gofleet.adapters.grpc.server import fleet_server
-from gofleet.domain.driver import AreaQuery, Candidate, DriversInArea, Position, Sighting
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionOutcome, Sighting
 from gofleet.domain.place import Place
-from gofleet.ports import Positions, Search
+from gofleet.ports import Drivers, Positions, Search
 from gofleet.telemetry.tracing import current_trace_id
+from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.positions import MemoryPositions
 from tests.makers import CENTRE
 
@@ -96,7 +97,7 @@ class WilfulPositions(MemoryPositions):
         await self._wait()
         return await super().claim_nearest(search)
 
-    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
+    async def update_positions(self, positions: Sequence[Position]) -> list[PositionOutcome]:
         await self._wait()
         return await super().update_positions(positions)
 
@@ -124,10 +125,21 @@ class WilfulPositions(MemoryPositions):
             raise self.failure
 
 
+class AnyDriver(MemoryDrivers):
+    """Records of drivers, in which every driver is found."""
+
+    async def find(self, driver_id: str) -> Driver:
+        return await super().find(driver_id) or Driver(driver_id, driver_id)
+
+    async def get(self, driver_id: str) -> Driver:
+        return await self.find(driver_id)
+
+
 @asynccontextmanager
 async def serving(
     positions: Positions,
     *,
+    drivers: Drivers | None = None,
     depot: Place | None = CENTRE,
     port: int = 0,
     grace_seconds: float = 5,
@@ -136,9 +148,10 @@ async def serving(
     connections_max: int = 256,
     control_frames_max: int = 1000,
 ) -> AsyncGenerator[int]:
-    """A fleet server on this machine; the block gets its port."""
+    """A fleet server on this machine; the block gets its port. Without `drivers`, every driver is registered."""
     async with fleet_server(
         positions,
+        drivers or AnyDriver(),
         host="127.0.0.1",
         port=port,
         depot=depot,
@@ -155,9 +168,11 @@ async def serving(
 
 
 @asynccontextmanager
-async def a_client(positions: Positions, *, most_bytes: int = 1024 * 1024) -> AsyncGenerator[StockClient]:
+async def a_client(
+    positions: Positions, *, drivers: Drivers | None = None, most_bytes: int = 1024 * 1024
+) -> AsyncGenerator[StockClient]:
     """A client of a fleet server that runs until the end of the block."""
-    async with serving(positions, most_bytes=most_bytes) as port:
+    async with serving(positions, drivers=drivers, most_bytes=most_bytes) as port:
         client = StockClient(port, OURS)
         with client.channel:
             yield client

@@ -34,7 +34,7 @@ async def transition(world: World, order_id: str, *, to: Status, driver_id: str 
     order = await world.orders.get(order_id)
     if to is Status.DISPATCHED:
         order.dispatch(driver_id, by=WORKER)
-    await world.orders.save(order)
+    await world.save(order)
     return order
 
 
@@ -265,6 +265,7 @@ async def test_does_not_find_an_unknown_driver(client: httpx.AsyncClient) -> Non
 async def test_passes_a_position_to_the_fleet_and_reports_an_ignored_older_one(
     client: httpx.AsyncClient, world: World
 ) -> None:
+    await world.fleet.map.register(Driver("ana", "Ana"))
     newer = await client.put(f"{DRIVER}/position", json=POINT)
     older = await client.put(f"{DRIVER}/position", json={**POINT, "recorded_at": "2024-01-01T10:00:00-03:00"})
 

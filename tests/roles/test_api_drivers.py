@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from gofleet.domain.driver import Driver
+from gofleet.domain.driver import Driver, Position
 from gofleet.domain.order import Status
 from gofleet.domain.principal import WORKER
-from tests.makers import CENTRE, a_position, an_order
+from tests.makers import CENTRE, a_position, an_order, on_the_map
 from tests.roles.conftest import World
 from tests.roles.test_api import slug
 
@@ -19,12 +19,19 @@ ANA = f"{DRIVERS}/ana"
 TOWN = f"{CENTRE.lng - 0.1},{CENTRE.lat - 0.1},{CENTRE.lng + 0.1},{CENTRE.lat + 0.1}"
 
 
+async def on_duty_at(world: World, *fixes: Position) -> None:
+    """Drivers with a record, named by their ids, at these positions."""
+    for fix in fixes:
+        await world.fleet.map.register(await world.drivers.put(Driver(fix.driver_id, fix.driver_id)))
+    await world.fleet.map.update_positions(fixes)
+
+
 async def dispatch(world: World, driver_id: str) -> str:
     """The id of a new order that is dispatched to the driver."""
     order = an_order(f"of-{driver_id}")
     await world.orders.add(order)
     order.dispatch(driver_id, by=WORKER)
-    await world.orders.save(order)
+    await world.save(order)
     return order.id
 
 
@@ -107,11 +114,12 @@ async def test_does_not_set_the_duty_of_an_unknown_driver(client: httpx.AsyncCli
 
 
 async def test_locates_a_driver(client: httpx.AsyncClient, world: World) -> None:
+    await world.drivers.put(Driver("ana", "Ana"))
     unknown = await client.get(f"{ANA}/position")
     assert (unknown.status_code, slug(unknown)) == (404, "no-position")
 
     position = a_position("ana")
-    await world.fleet.map.update_positions([position])
+    await on_duty_at(world, position)
     body = (await client.get(f"{ANA}/position")).json()
     assert datetime.fromisoformat(body.pop("recorded_at")) == position.recorded_at
     assert body == {"lat": CENTRE.lat, "lng": CENTRE.lng, "free": True, "state": "free"}
@@ -143,9 +151,8 @@ async def test_lists_records_by_id_in_pages_without_the_fleet(client: httpx.Asyn
 async def test_a_map_shows_drivers_with_positions_nearest_to_its_centre_first(
     client: httpx.AsyncClient, world: World
 ) -> None:
-    await world.drivers.put(Driver("ana", "Ana"))
-    await world.fleet.map.update_positions([a_position("ana", metres_north=10), a_position("bia", metres_north=500)])
-    await world.fleet.map.update_positions([a_position("far", metres_north=50_000)])
+    await on_duty_at(world, a_position("ana", metres_north=10), a_position("bia", metres_north=500))
+    await on_duty_at(world, a_position("far", metres_north=50_000))
 
     page = (await client.get(DRIVERS, params={"bbox": TOWN})).json()
 
@@ -153,15 +160,26 @@ async def test_a_map_shows_drivers_with_positions_nearest_to_its_centre_first(
     ana, bia = page["items"]
     last_seen = ana.pop("position")
     assert ana == {
-        "id": "ana", "name": "Ana", "on_duty": True, "free": True, "state": "free", "order_id": None, "version": 1
+        "id": "ana", "name": "ana", "on_duty": True, "free": True, "state": "free", "order_id": None, "version": 1
     }  # fmt: skip
     assert (last_seen["lng"], set(last_seen)) == (CENTRE.lng, {"lat", "lng", "recorded_at"})
     assert datetime.fromisoformat(last_seen["recorded_at"]).tzinfo == UTC
-    assert (bia["id"], bia["name"], bia["version"]) == ("bia", "bia", 0)
+    assert bia["id"] == "bia"
     assert (page["truncated"], page["total"]) == (False, 2)
     nearest = (await client.get(DRIVERS, params={"bbox": TOWN, "limit": 1})).json()
     assert ([item["id"] for item in nearest["items"]], nearest["truncated"], nearest["total"]) == (["ana"], True, 2)
     assert {"truncated", "total"}.isdisjoint((await client.get(DRIVERS)).json())
+
+
+async def test_a_map_leaves_out_a_driver_whose_record_the_database_has_lost(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    await on_duty_at(world, a_position("ana", metres_north=10))
+    await on_the_map(world.fleet.map, [a_position("lost", metres_north=100)])
+
+    page = (await client.get(DRIVERS, params={"bbox": TOWN})).json()
+
+    assert ([item["id"] for item in page["items"]], page["total"]) == (["ana"], 1)
 
 
 async def test_a_map_shows_a_driver_as_free_only_if_the_database_agrees(
@@ -169,7 +187,7 @@ async def test_a_map_shows_a_driver_as_free_only_if_the_database_agrees(
 ) -> None:
     for driver_id in ("busy", "free", "off"):
         await world.drivers.put(Driver(driver_id, driver_id, on_duty=driver_id != "off"))
-    await world.fleet.map.update_positions([a_position(driver_id) for driver_id in ("busy", "free", "off")])
+    await on_the_map(world.fleet.map, [a_position(driver_id) for driver_id in ("busy", "free", "off")])
     await dispatch(world, "busy")  # neither this nor the duty of the third driver is known to the fleet
 
     assert await driver_ids(client, bbox=TOWN, free="true") == ["free"]
@@ -198,7 +216,9 @@ async def test_one_word_says_why_a_driver_receives_no_orders(client: httpx.Async
 
 
 async def test_updates_many_positions_at_once(client: httpx.AsyncClient, world: World) -> None:
-    await world.fleet.map.update_positions([a_position("bia")])
+    for number in range(498):
+        await world.fleet.map.register(await world.drivers.put(Driver(f"d-{number}", "D")))
+    await on_duty_at(world, a_position("bia"))
     fixes = [{"driver_id": f"d-{number}", "lat": CENTRE.lat, "lng": CENTRE.lng} for number in range(498)]
     older = {"driver_id": "bia", "lat": 1, "lng": 2, "recorded_at": "2024-01-01T10:00:00-03:00"}
 
@@ -208,16 +228,38 @@ async def test_updates_many_positions_at_once(client: httpx.AsyncClient, world: 
     assert len(await driver_ids(client, bbox=TOWN, limit=500)) == 499
 
 
-async def test_accepts_the_largest_batch_with_the_longest_ids(client: httpx.AsyncClient) -> None:
+async def test_accepts_the_largest_batch_with_the_longest_ids(client: httpx.AsyncClient, world: World) -> None:
     at = {"lat": -23.123456789012345, "lng": -146.12345678901234, "recorded_at": "2026-01-31T12:00:00.123456+00:00"}
     fixes = [{"driver_id": f"{number:064}", **at} for number in range(500)]
+    for fix in fixes:
+        await world.fleet.map.register(Driver(str(fix["driver_id"]), "D"))
 
     response = await client.post(f"{DRIVERS}/positions", json={"positions": fixes})
 
     assert (response.status_code, response.json()["applied"]) == (200, 500)
 
 
-async def test_the_newest_of_several_positions_of_a_driver_counts(client: httpx.AsyncClient) -> None:
+async def test_positions_of_unregistered_drivers_are_refused(client: httpx.AsyncClient, world: World) -> None:
+    alone = await client.put(f"{DRIVERS}/bia/position", json={"lat": 1, "lng": 2})
+    assert (alone.status_code, slug(alone)) == (404, "no-such-driver")
+    assert alone.json()["detail"] == "there is no driver bia: register it first"
+    where = await client.get(f"{DRIVERS}/bia/position")
+    assert (where.status_code, slug(where)) == (404, "no-such-driver")
+
+    await client.put(ANA, json={"name": "Ana"})
+    fixes = [{"driver_id": driver_id, "lat": 1, "lng": 2} for driver_id in ("bia", "ana", "/", "bia", "cai")]
+    response = await client.post(f"{DRIVERS}/positions", json={"positions": fixes})
+
+    body = response.json()
+    assert (response.status_code, body["applied"], body["older"], body["refused"]) == (200, 1, 0, 4)
+    errors = {error["pointer"]: error["detail"] for error in body["errors"]}
+    assert errors.keys() == {f"/positions/{number}/driver_id" for number in (0, 2, 3, 4)}
+    assert errors["/positions/4/driver_id"].startswith("cai is not a registered driver: register it first")
+    assert (await client.get(DRIVERS, params={"bbox": "0,0,3,3"})).json()["items"][0]["id"] == "ana"
+
+
+async def test_the_newest_of_several_positions_of_a_driver_counts(client: httpx.AsyncClient, world: World) -> None:
+    await world.fleet.map.register(Driver("ana", "Ana"))
     times = ["2026-01-31T12:00:01Z", "2026-01-31T12:00:03Z", "2026-01-31T12:00:02Z"]
     fixes = [{"driver_id": "ana", "lat": n + 1, "lng": 1, "recorded_at": time} for n, time in enumerate(times)]
 
@@ -233,8 +275,8 @@ async def test_lists_candidates_near_the_pickup_nearest_first_without_a_claim(
     await world.orders.add(an_order("o-1"))
     await world.fleet.map.register(Driver("ana", "Ana Souza"))
     position = a_position("ana", metres_north=1000)
-    await world.fleet.map.update_positions(
-        [a_position("bia", metres_north=2000), position, a_position("far", metres_north=6000)]
+    await on_the_map(
+        world.fleet.map, [a_position("bia", metres_north=2000), position, a_position("far", metres_north=6000)]
     )
     await world.fleet.map.occupy("bia", "o-2", 2)
 
@@ -266,7 +308,7 @@ async def test_lists_candidates_near_the_depot_for_an_order_without_a_pickup(
     client: httpx.AsyncClient, world: World
 ) -> None:
     await world.orders.add(an_order("o-1", pickup=None))
-    await world.fleet.map.update_positions([a_position("ana", metres_north=500)])
+    await on_the_map(world.fleet.map, [a_position("ana", metres_north=500)])
     path = "/api/v1/orders/o-1/candidates"
     assert [item["driver_id"] for item in (await client.get(path)).json()["items"]] == ["ana"]
     [ana] = (await client.get(f"{path}?driver_id=ana")).json()["items"]

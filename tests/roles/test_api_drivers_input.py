@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
+from gofleet.domain.driver import Driver
 from tests.makers import an_order
 from tests.roles.conftest import World
 from tests.roles.test_api import slug
@@ -165,6 +166,7 @@ async def test_rejects_a_malformed_batch_as_a_whole(
 async def test_an_invalid_position_does_not_refuse_the_others(
     client: httpx.AsyncClient, world: World, body: bytes, pointers: list[str]
 ) -> None:
+    await world.fleet.map.register(Driver("ana", "Ana"))
     response = await client.post(BATCH, content=body, headers=JSON)
 
     items = len(json.loads(body)["positions"])

@@ -25,10 +25,10 @@ async def stored_order(
     order = await world.orders.get(order_id)
     if manual:
         order.send_to_manual(Reason.NO_DRIVER, by=WORKER)
-        await world.orders.save(order)
+        await world.save(order)
     if driver_id:
         order.dispatch(driver_id, by=WORKER)
-        await world.orders.save(order)
+        await world.save(order)
     return order
 
 

@@ -29,12 +29,13 @@ from gofleet.adapters.grpc.pb import FleetServiceBase, SearchDriverRequest, Sear
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.domain.driver import Driver, Position, PositionBatchResult
-from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
+from gofleet.domain.errors import DriverNotFound, FleetUnavailable, Invalid, Unavailable
 from gofleet.domain.place import Place
 from gofleet.embedded import Valkey
 from gofleet.ports import Search
 from gofleet.telemetry.tracing import span
-from tests.makers import CENTRE, a_position
+from gofleet.testing.drivers import MemoryDrivers
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.roles.stock import WilfulPositions, serving
 from tests.waiting import eventually
 
@@ -45,12 +46,13 @@ FLEET_PROCESS = """
 import asyncio, sys
 from gofleet.adapters.grpc.server import fleet_server
 from gofleet.testing.positions import MemoryPositions
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
+from tests.roles.stock import AnyDriver
 
 async def main():
     positions = MemoryPositions()
-    await positions.update_positions([a_position("ana")])
-    async with fleet_server(positions, host="127.0.0.1", port=int(sys.argv[1]), depot=CENTRE,
+    await on_the_map(positions, [a_position("ana")])
+    async with fleet_server(positions, AnyDriver(), host="127.0.0.1", port=int(sys.argv[1]), depot=CENTRE,
                             default_radius_km=5, max_radius_km=50, claim_ms=10_000) as port:
         print(port, flush=True)
         await asyncio.Event().wait()
@@ -62,13 +64,16 @@ asyncio.run(main())
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await on_the_map(positions, [a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     return positions
 
 
 @pytest.fixture
 async def fleet(positions: WilfulPositions) -> AsyncGenerator[GrpcFleet]:
-    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+    drivers = MemoryDrivers()
+    for name in ("Ana", "Bia", "Cai Lima", "Dora"):
+        await drivers.put(Driver(name[:4].strip().lower(), name))
+    async with serving(positions, drivers=drivers) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         yield fleet
 
 
@@ -91,6 +96,17 @@ async def test_a_driver_is_registered_and_moved(fleet: GrpcFleet) -> None:
     assert await fleet.update_position(newer)
     assert not await fleet.update_position(older)
     assert (await fleet.search(SEARCH))[0].name == "Cai Lima"
+
+
+async def test_an_unregistered_driver_is_not_found(fleet: GrpcFleet, positions: WilfulPositions) -> None:
+    for update in (fleet.update_position(a_position("eva")), fleet.update_own_position(a_position("eva"), 200)):
+        with pytest.raises(DriverNotFound, match="eva"):
+            await update
+    result = await fleet.update_positions([a_position("eva"), a_position("fay"), a_position("eva"), a_position("cai")])
+    assert result == PositionBatchResult(1, 0, 3, frozenset({"eva", "fay"}))
+    with pytest.raises(FleetUnavailable, match="NOT_FOUND"):
+        await fleet.register(Driver("eva", "Eva"))
+    assert await positions.locate(["eva", "fay"]) == []
 
 
 @pytest.mark.parametrize("microseconds", [-400, 0, 400])
@@ -156,7 +172,7 @@ async def test_fifty_orders_at_once_get_fifty_drivers(valkey_server: Valkey) -> 
     address = valkey_server.address
     async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
-        await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(50)])
+        await on_the_map(positions, [a_position(f"d-{number}", metres_north=number) for number in range(50)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:
             answers = await asyncio.gather(*(fleet.search(Search(f"o-{n}", CENTRE, 5, limit=1)) for n in range(50)))
 
@@ -430,7 +446,7 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
 async def test_a_connection_that_another_call_closed_is_unavailable_and_made_again(
     fleet: GrpcFleet, positions: WilfulPositions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await positions.update_positions([a_position("ana")])
+    await on_the_map(positions, [a_position("ana")])
     connect = Channel.__connect__
 
     async def connect_and_lose(channel: Channel) -> object:

@@ -14,8 +14,10 @@ import pytest
 from grpclib import Status
 from grpclib.health.v1.health_pb2 import HealthCheckResponse
 
+from gofleet.domain.driver import Driver
 from gofleet.domain.errors import Unavailable
-from tests.makers import CENTRE, a_position
+from gofleet.testing.drivers import MemoryDrivers
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.roles.stock import OURS, StockClient, WilfulPositions, a_client, raw_call, serving, status
 from tests.waiting import eventually
 
@@ -32,13 +34,21 @@ HERE = {"pickup_lat": CENTRE.lat, "pickup_lng": CENTRE.lng}
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await on_the_map(positions, [a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     return positions
 
 
 @pytest.fixture
-async def client(positions: WilfulPositions) -> AsyncGenerator[StockClient]:
-    async with a_client(positions) as client:
+async def drivers() -> MemoryDrivers:
+    drivers = MemoryDrivers()
+    for name in ("Ana", "Bia", "Cai"):
+        await drivers.put(Driver(name.lower(), name))
+    return drivers
+
+
+@pytest.fixture
+async def client(positions: WilfulPositions, drivers: MemoryDrivers) -> AsyncGenerator[StockClient]:
+    async with a_client(positions, drivers=drivers) as client:
         yield client
 
 
@@ -130,6 +140,7 @@ async def test_an_invalid_position_is_refused(client: StockClient, wrong: dict[s
 
 
 async def test_a_stream_of_positions_is_counted(client: StockClient) -> None:
+    await client.call("RegisterDriver", driver_id="cai", name="Cai")
     now = time.time_ns() // 1_000_000
     batch: dict[str, object] = {
         "driver_ids": ["cai", "not an id", "dora", "cai"],
@@ -158,12 +169,34 @@ async def test_an_invalid_batch_ends_the_stream(client: StockClient, batch: dict
     assert status(failure)[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_driver_off_duty_is_not_found_until_back(client: StockClient, positions: WilfulPositions) -> None:
-    await client.call("RegisterDriver", driver_id="ana", name="Ana", on_duty=False)
+async def test_a_driver_off_duty_is_not_found_until_back(client: StockClient, drivers: MemoryDrivers) -> None:
+    """The record counts, not the request, which may be older."""
+    await drivers.put(Driver("ana", "Ana", on_duty=False))
+    await client.call("RegisterDriver", driver_id="ana", name="Ana", on_duty=True)
     assert (await client.call("SearchDriver", order_id="o-1")).driver_id == "bia"
 
-    await client.call("RegisterDriver", driver_id="ana", name="Ana")
+    await drivers.put(Driver("ana", "Ana"))
+    await client.call("RegisterDriver", driver_id="ana", name="Bia", on_duty=False)
     assert (await client.call("SearchDriver", order_id="o-2")).name == "Ana"
+
+
+async def test_a_driver_without_a_record_is_not_registered(client: StockClient) -> None:
+    requests: dict[str, dict[str, object]] = {
+        "RegisterDriver": {"driver_id": "eva", "name": "Eva"},
+        "UpdatePosition": {"driver_id": "eva", "lat": CENTRE.lat, "lng": CENTRE.lng},
+    }
+    for rpc, request in requests.items():
+        with pytest.raises(grpc.RpcError) as failure:
+            await client.call(rpc, **request)
+        assert status(failure) == (grpc.StatusCode.NOT_FOUND, "there is no driver eva: register it first")
+    batch = {"lats": [CENTRE.lat] * 3, "lngs": [CENTRE.lng] * 3, "recorded_at_ms": [0] * 3}
+    answer = await client.stream("StreamPositions", [{"driver_ids": ["eva", "cai", "eva"], **batch}])
+
+    assert (answer.accepted, answer.refused, list(answer.unregistered)) == (1, 2, ["eva"])
+    exclude = ["ana", "bia", "cai"]
+    with pytest.raises(grpc.RpcError) as failure:
+        await client.call("SearchDriver", order_id="o-1", exclude=exclude)
+    assert status(failure)[0] is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("wrong", [{"name": ""}, {"name": "a\nb"}, {"driver_id": "/"}])

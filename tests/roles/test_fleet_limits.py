@@ -24,7 +24,7 @@ from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DeadlineExceeded, FleetBreakerOpen, GoFleetError, StaleOrder, UnknownDriver
 from gofleet.embedded import Valkey
 from gofleet.ports import Search
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.roles.stock import OURS, StockClient, WilfulPositions, a_client, raw_call, serving, status
 from tests.waiting import eventually
 
@@ -43,7 +43,7 @@ def padded(message: bytes, size: int) -> bytes:
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100)])
+    await on_the_map(positions, [a_position("ana", metres_north=100)])
     return positions
 
 
@@ -119,9 +119,7 @@ async def test_a_deadline_while_redis_is_frozen_ends_the_work_and_affects_no_lat
             "127.0.0.1", valkey.address.port, password=valkey.address.password, timeout_seconds=30
         ) as redis:
             positions = WatchedPositions(redis, prefix="t:", stale_seconds=600, claim_ms=60_000)
-            await positions.update_positions(
-                [a_position(f"d-{number}", metres_north=number) for number in range(1, 11)]
-            )
+            await on_the_map(positions, [a_position(f"d-{number}", metres_north=number) for number in range(1, 11)])
             async with serving(positions) as port:
                 client = StockClient(port, OURS)
                 with client.channel:
@@ -237,7 +235,12 @@ async def test_every_call_can_be_made_from_reflection_alone(positions: WilfulPos
     assert answers["pb.FleetService/RegisterDriver"] == {}
     assert answers["pb.FleetService/SearchDriver"]["driverId"] == "ana"
     assert answers["pb.FleetService/SearchDrivers"]["driverIds"] == ["ana"]
-    assert answers["pb.FleetService/StreamPositions"] == {"accepted": "1", "older": "0", "refused": "0"}
+    assert answers["pb.FleetService/StreamPositions"] == {
+        "accepted": "1",
+        "older": "0",
+        "refused": "0",
+        "unregistered": [],
+    }
     assert answers["pb.FleetService/UpdatePosition"] == {"applied": True}
 
 

@@ -37,7 +37,7 @@ from gofleet.ports import Search
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import ORDER_ID, set_order_id, span
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.otlp import collecting
 from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
 from tests.waiting import eventually
@@ -53,7 +53,7 @@ TOGETHER = {
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await on_the_map(positions, [a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
     positions.entered.clear()
     return positions
 
@@ -75,7 +75,7 @@ def calls_of(method: str) -> float:
 
 
 async def test_concurrent_searches_share_a_call_and_are_counted_individually(positions: WilfulPositions) -> None:
-    await positions.update_positions([a_position(f"d-{number}") for number in range(10)])
+    await on_the_map(positions, [a_position(f"d-{number}") for number in range(10)])
     before = calls_of("SearchDrivers"), calls_of("SearchDriver")
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(10)))
@@ -88,7 +88,7 @@ async def test_no_two_orders_of_a_batch_get_the_same_driver(valkey_server: Valke
     address = valkey_server.address
     async with redis_client(address.host, address.port, password=address.password, timeout_seconds=5) as redis:
         positions = RedisPositions(redis, prefix=f"t-{uuid4().hex}:", stale_seconds=60, claim_ms=10_000)
-        await positions.update_positions([a_position(f"d-{number}", metres_north=number) for number in range(100)])
+        await on_the_map(positions, [a_position(f"d-{number}", metres_north=number) for number in range(100)])
         async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=10) as fleet:
             answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(100)))
 
@@ -97,7 +97,7 @@ async def test_no_two_orders_of_a_batch_get_the_same_driver(valkey_server: Valke
 
 async def test_each_search_of_a_batch_gets_its_own_result(positions: WilfulPositions) -> None:
     far = Place(CENTRE.lat + 0.2, CENTRE.lng)
-    await positions.update_positions([a_position("far", metres_north=0.2 * 111_195)])
+    await on_the_map(positions, [a_position("far", metres_north=0.2 * 111_195)])
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         answers = await asyncio.gather(
             fleet.search(a_search(1, exclude=("ana",))),

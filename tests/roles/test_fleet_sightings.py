@@ -22,7 +22,7 @@ from gofleet.adapters.grpc.pb import (
 from gofleet.domain.driver import AreaQuery, Driver, Position, PositionBatchResult
 from gofleet.domain.errors import FleetUnavailable, Invalid, Unavailable
 from gofleet.domain.place import BoundingBox, Place
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.roles.stock import StockClient, WilfulPositions, a_client, serving, status
 
 HOST = "127.0.0.1"
@@ -34,8 +34,8 @@ BOX = {"min_lng": TOWN.min_lng, "min_lat": TOWN.min_lat, "max_lng": TOWN.max_lng
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
-    await positions.update_positions([a_position("cai", metres_north=2000)])
+    await on_the_map(positions, [a_position("ana", metres_north=100), a_position("bia", metres_north=900)])
+    await on_the_map(positions, [a_position("cai", metres_north=2000)])
     await positions.occupy("bia", "o-1", 2)
     await positions.register(Driver("cai", "Cai", on_duty=False))
     return positions

@@ -18,6 +18,7 @@ from gofleet.embedded.certificates import Authority, make_certificates
 from gofleet.testing.positions import MemoryPositions
 from tests.logs import logged
 from tests.makers import CENTRE, a_position
+from tests.roles.stock import AnyDriver
 
 HOST = "127.0.0.1"
 
@@ -52,6 +53,7 @@ def theirs(tmp_path: Path) -> CertificateFolder:
 async def tls_fleet(certificates: Certificates | None) -> AsyncGenerator[int]:
     async with fleet_server(
         MemoryPositions(),
+        AnyDriver(),
         host=HOST,
         port=0,
         depot=CENTRE,

@@ -35,7 +35,7 @@ async def make_transitions(world: World, order_id: str, *verbs: Callable[..., No
     for verb in verbs:
         order = await world.orders.get(order_id)
         verb(order, by="client")
-        await world.orders.save(order)
+        await world.save(order)
 
 
 def open_streams() -> float:

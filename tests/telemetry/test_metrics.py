@@ -26,6 +26,7 @@ from gofleet.domain.principal import SWEEPER, WORKER
 from gofleet.embedded import RabbitMQ
 from gofleet.telemetry.instrumentation import handled
 from gofleet.telemetry.metrics import TIERS, measure_loop_lag, set_build_info, tier
+from tests.databases import register
 from tests.makers import CENTRE, an_order
 from tests.ports.redises import a_client
 from tests.roles.stock import OURS, StockClient, WilfulPositions, serving
@@ -82,6 +83,7 @@ async def test_busy_leases(request: pytest.FixtureRequest) -> None:
 async def test_messages_handled_before(clean_database: str) -> None:
     receipt = Receipt("dispatch", EVENT_ID)
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
+        await register(pool, "ana")
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
         with moved("gofleet_inbox_duplicates_total", up=0, consumer="dispatch"):
             assert await inbox.outcome(receipt) is None

@@ -11,7 +11,7 @@ from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.positions import MemoryPositions
 from gofleet.usecases.drivers import ReconcileDrivers
 from gofleet.usecases.transitions import Transition
-from tests.makers import CENTRE, a_position, an_order, dispatch_to
+from tests.makers import CENTRE, a_position, an_order, dispatch_to, on_the_map
 
 
 def reconciling(
@@ -35,7 +35,7 @@ async def test_marks_drivers_of_live_orders_busy_after_a_loss() -> None:
     orders, positions = MemoryOrders(), MemoryPositions()
     for number in range(5):
         await dispatched(orders, f"o-{number}", f"driver-{number}")
-    await positions.update_positions([a_position("driver-3")])
+    await on_the_map(positions, [a_position("driver-3")])
 
     await reconciling(orders, positions)()
 
@@ -90,14 +90,34 @@ async def test_keeps_an_order_assigned_to_the_same_driver_again() -> None:
     assert (await orders.get("o-1")).status is Status.DISPATCHED
 
 
-async def test_registers_off_duty_drivers_after_a_loss() -> None:
+async def test_registers_drivers_that_send_positions_as_their_records_say() -> None:
     drivers, positions = MemoryDrivers(), MemoryPositions()
     for number in range(5):
         await drivers.put(Driver(f"driver-{number}", f"Driver {number}", on_duty=number != 3))
-    await positions.update_positions([a_position(f"driver-{number}") for number in range(5)])
+    await positions.update_positions([a_position(f"driver-{number}") for number in range(6)])
 
-    await reconciling(MemoryOrders(), positions, drivers)()
+    assert await reconciling(MemoryOrders(), positions, drivers)() == 5
 
-    found = await positions.claim_nearest(Search("o-1", CENTRE, 5, limit=10))
-    assert sorted(candidate.name for candidate in found) == ["Driver 0", "Driver 1", "Driver 2", "Driver 4"]
+    assert await found(positions) == ["Driver 0", "Driver 1", "Driver 2", "Driver 4"]
     assert await reconciling(MemoryOrders(), positions, drivers)() == 0
+
+
+async def test_corrects_records_that_have_another_version() -> None:
+    drivers, positions = MemoryDrivers(), MemoryPositions()
+    for name in ("Ana", "Bia", "Cai"):
+        await positions.register(await drivers.put(Driver(name.lower(), name)))
+    await positions.update_positions([a_position("ana"), a_position("bia"), a_position("cai")])
+    await drivers.put(Driver("ana", "Ana", on_duty=False))  # the fleet was unavailable
+    await positions.register(Driver("bia", "Bia", on_duty=False, version=2))  # which the database has lost
+    del drivers.rows["cai"]
+
+    assert await reconciling(MemoryOrders(), positions, drivers)() == 3
+
+    assert await found(positions) == ["Bia"]
+    assert await positions.locate(["cai"]) == []
+    assert await reconciling(MemoryOrders(), positions, drivers)() == 0
+
+
+async def found(positions: MemoryPositions) -> list[str]:
+    candidates = await positions.claim_nearest(Search("o-1", CENTRE, 5, limit=10))
+    return sorted(candidate.name for candidate in candidates)

@@ -30,9 +30,10 @@ class InMemory:
     """Orders and drivers in memory; ana and bia are registered."""
 
     orders: MemoryOrders = field(default_factory=MemoryOrders)
-    drivers: MemoryDrivers = field(
-        default_factory=lambda: MemoryDrivers({name: Driver(name, name.title()) for name in ("ana", "bia")})
-    )
+
+    def __post_init__(self) -> None:
+        self.drivers = MemoryDrivers(self.orders)
+        self.drivers.rows |= {name: Driver(name, name.title()) for name in ("ana", "bia")}
 
     @property
     def dispatch(self) -> DispatchManually:

@@ -11,7 +11,7 @@ async def test_every_invariant_holds(world: VerifiedInstallation) -> None:
 
     assert [each for each in report.results if each.total or each.unreadable] == []
     assert {each.verdict for each in report.results} == {InvariantState.HOLDS}
-    assert [each.id for each in report.results] == [f"I{number}" for number in range(1, 19)]
+    assert [each.id for each in report.results] == [f"I{number}" for number in range(1, 20)]
     assert report.exit_code == 0
 
 

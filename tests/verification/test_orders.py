@@ -119,6 +119,19 @@ async def test_i5_also_for_finished_orders(world: VerifiedInstallation) -> None:
     await world.expect_violations("I5", "ana")
 
 
+async def test_i19_an_order_of_an_unregistered_driver(world: VerifiedInstallation) -> None:
+    """Also if it has ended; but not one that an earlier release dispatched."""
+    world.execute(
+        "update orders set driver_id = 'ghost' where id = 'o-delivered'",
+        "update order_log set driver_id = 'ghost' where order_id = 'o-delivered' and driver_id = 'ana'",
+    )
+    await world.expect_violations("I19", "o-delivered", says="dispatched to ghost, which is not a registered driver")
+
+    world.execute("update order_log set at = at - interval '1 year' where order_id = 'o-delivered'")
+    report = await world.verify()
+    assert next(each for each in report.results if each.id == "I19").total == 0
+
+
 async def test_i5_is_judged_by_commits_and_not_by_the_start_of_transactions(world: VerifiedInstallation) -> None:
     """ana's second order began, by the clock, before her first one had ended: it waited for that."""
     world.execute(

@@ -47,6 +47,12 @@ async def test_i14_a_busy_driver_that_is_shown_as_free(world: VerifiedInstallati
     await world.expect_violations("I14", "ana", says="indexed as free")
 
 
+async def test_i19_a_free_driver_that_is_not_registered(world: VerifiedInstallation) -> None:
+    await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "nobody")
+
+    await world.expect_violations("I19", "nobody", says="indexed as free, and is not a registered driver")
+
+
 @pytest.mark.parametrize("key", ["claim:ana", "claimed:o-1"])
 async def test_i14_a_claim_without_an_expiry(world: VerifiedInstallation, key: str) -> None:
     await command(world, "SET", f"{world.prefix}{key}", "x", "PX", 60_000)

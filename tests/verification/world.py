@@ -12,10 +12,12 @@ import psycopg
 from redis.asyncio import Redis
 
 from gofleet.adapters.http.schemas.orders import created_order_view, order_view
+from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool
 from gofleet.adapters.redis.positions import RedisPositions
+from gofleet.domain.driver import Driver
 from gofleet.domain.events import from_json
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, Message, Receipt
 from gofleet.domain.order import Order
@@ -26,7 +28,7 @@ from gofleet.settings import Settings
 from gofleet.usecases.drivers import FollowOrders
 from gofleet.usecases.transitions import Transition
 from gofleet.verification import Inputs, InvariantState, Report, verify
-from tests.makers import a_position, an_order, dispatch_to, escalate
+from tests.makers import a_position, an_order, dispatch_to, escalate, on_the_map
 
 Moves = tuple[Transition, ...]
 HISTORIES: dict[str, Moves] = {
@@ -57,7 +59,10 @@ class VerifiedInstallation:
     async def populate(self) -> None:
         """Create and finish orders through the real adapters; events are passed on as by a broker."""
         orders = PostgresOrders(self.pool)
-        await self.positions.update_positions([a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
+        drivers = PostgresDrivers(self.pool)
+        for driver_id in ("ana", "bea", "caio", "dora"):
+            await self.positions.register(await drivers.put(Driver(driver_id, driver_id.title())))
+        await on_the_map(self.positions, [a_position(driver) for driver in ("ana", "bea", "caio", "dora")])
         for order_id, moves in HISTORIES.items():
             assert await orders.add(an_order(order_id))
             self.record("create", await orders.get(order_id), 201)

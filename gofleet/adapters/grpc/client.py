@@ -35,7 +35,7 @@ from gofleet.adapters.grpc.pb import (
 )
 from gofleet.adapters.tls import Certificates
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionBatchResult, Sighting
-from gofleet.domain.errors import FleetUnavailable
+from gofleet.domain.errors import DriverNotFound, FleetUnavailable
 from gofleet.domain.place import Place
 from gofleet.ports import Search
 
@@ -103,9 +103,10 @@ class GrpcFleet:
             recorded_at_ms=to_epoch_ms(position.recorded_at),
             max_kmh=max_kmh,
         )
-        with self._connection.call("UpdatePosition") as metadata:
+        with self._connection.call("UpdatePosition", empty=Status.NOT_FOUND) as metadata:
             response = await self._stub.update_position(request, timeout=self._timeout_seconds, metadata=metadata)
-        return response.applied
+            return response.applied
+        raise DriverNotFound(position.driver_id)
 
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult:
         """As `Fleet.update_positions`; `Invalid` if there are more than 1000."""

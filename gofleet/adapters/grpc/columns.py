@@ -93,7 +93,7 @@ def decode_position(driver_id: str, lat: float, lng: float, recorded_at_ms: int,
 
 
 def decode_batch_result(response: StreamPositionsResponse) -> PositionBatchResult:
-    return PositionBatchResult(response.accepted, response.older, response.refused)
+    return PositionBatchResult(response.accepted, response.older, response.refused, frozenset(response.unregistered))
 
 
 # One search

@@ -40,9 +40,9 @@ class FleetConnection:
         self._channel.close()
 
     @contextmanager
-    def call(self, rpc: str) -> Generator[dict[str, str]]:
-        """Around one call: its span and the translation of its errors. Yields the metadata to send."""
-        with self.call_span(rpc) as traceparent, self.exchange():
+    def call(self, rpc: str, empty: Status | None = None) -> Generator[dict[str, str]]:
+        """Around one call: its span and the translation of its errors, as `call_span`. Yields the metadata to send."""
+        with self.call_span(rpc, empty) as traceparent, self.exchange():
             yield metadata(traceparent)
 
     @contextmanager

@@ -42,18 +42,21 @@ from gofleet.adapters.grpc.pb import (
     UpdatePositionRequest,
     UpdatePositionResponse,
 )
-from gofleet.domain.driver import AreaQuery, Candidate, Driver
-from gofleet.domain.errors import Invalid, NoDriverNearby
+from gofleet.domain.driver import AreaQuery, Candidate, Driver, PositionOutcome
+from gofleet.domain.errors import DriverNotFound, Invalid, NoDriverNearby
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.domain.values import identifier
 from gofleet.ports import Positions, Search
 from gofleet.telemetry.tracing import set_order_id
+from gofleet.usecases.registration import TrackDrivers
 
 CANDIDATES_DEFAULT = 5
 CANDIDATES_MAX = 50
 EXCLUDED_MAX = 100
 DRIVERS_DEFAULT = 100
 DRIVERS_MAX = 500
+UNREGISTERED_MAX = 1000
+"""Unregistered drivers that the response to a stream names; further ones are only counted."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class FleetRpcs(FleetServiceBase):
     """Raises domain errors, which `calls.py` translates to gRPC statuses."""
 
     positions: Positions
+    tracking: TrackDrivers
     depot: Place | None
     default_radius_km: float
     max_radius_km: float
@@ -81,29 +85,35 @@ class FleetRpcs(FleetServiceBase):
         request, now = update_position_request, self.clock()
         position = decode_position(request.driver_id, request.lat, request.lng, request.recorded_at_ms, now)
         if request.max_kmh is None:
-            [applied] = await self.positions.update_positions([position])
+            [outcome] = await self.tracking.update_positions([position])
         elif isfinite(request.max_kmh) and request.max_kmh > 0:
-            applied = await self.positions.update_own_position(position, request.max_kmh)
+            outcome = await self.tracking.update_own_position(position, request.max_kmh)
         else:
             raise Invalid("max_kmh", "must be above 0")
-        return UpdatePositionResponse(applied=applied)
+        if outcome is PositionOutcome.UNREGISTERED:
+            raise DriverNotFound(position.driver_id)
+        return UpdatePositionResponse(applied=outcome is PositionOutcome.STORED)
 
     async def stream_positions(
         self, stream_positions_request_iterator: AsyncIterator[StreamPositionsRequest]
     ) -> StreamPositionsResponse:
-        counts = StreamPositionsResponse()
+        counts, unregistered = StreamPositionsResponse(), dict[str, None]()
         async for batch in stream_positions_request_iterator:
             valid, refused = decode_positions(batch, self.clock())
-            applied = await self.positions.update_positions(valid) if valid else []
-            counts.accepted += sum(applied)
-            counts.older += len(applied) - sum(applied)
-            counts.refused += refused
+            outcomes = await self.tracking.update_positions(valid) if valid else []
+            counts.accepted += outcomes.count(PositionOutcome.STORED)
+            counts.older += outcomes.count(PositionOutcome.OLDER)
+            counts.refused += refused + outcomes.count(PositionOutcome.UNREGISTERED)
+            for position, outcome in zip(valid, outcomes, strict=True):
+                if outcome is PositionOutcome.UNREGISTERED and len(unregistered) < UNREGISTERED_MAX:
+                    unregistered[position.driver_id] = None
+        counts.unregistered = list(unregistered)
         return counts
 
     async def register_driver(self, register_driver_request: RegisterDriverRequest) -> RegisterDriverResponse:
         request = register_driver_request
         driver = Driver(request.driver_id, request.name, on_duty=request.on_duty is not False)
-        await self.positions.register(driver.checked())
+        await self.tracking.register(driver.checked().id)
         return RegisterDriverResponse()
 
     async def nearest_drivers(self, nearest_drivers_request: NearestDriversRequest) -> NearestDriversResponse:

@@ -21,7 +21,8 @@ from gofleet.adapters.grpc.rpcs import FleetRpcs
 from gofleet.adapters.grpc.transport import BoundedServer
 from gofleet.adapters.tls import Certificates
 from gofleet.domain.place import Place
-from gofleet.ports import Positions
+from gofleet.ports import Drivers, Positions
+from gofleet.usecases.registration import TrackDrivers
 
 CLOSE_SECONDS = 1.0
 WINDOW_BYTES = 65_535
@@ -39,6 +40,7 @@ def _utc_now() -> datetime:
 @asynccontextmanager
 async def fleet_server(
     positions: Positions,
+    drivers: Drivers,
     *,
     host: str,
     port: int,
@@ -57,6 +59,8 @@ async def fleet_server(
 ) -> AsyncGenerator[int]:
     """Serve `positions` over gRPC for the block and yield the bound port (`port` 0 = any free one; OSError if taken).
 
+    Drivers with a record in `drivers` are registered, others are not.
+
     A search without a pickup is made around `depot`; without a depot it is refused. `claim_ms` is the duration of the
     claims of `positions`, which responses report. A message of more than `message_bytes_max` is refused by its length
     alone. A connection beyond `connections_max` is closed at once, and one with more than `control_frames_max` control
@@ -64,7 +68,8 @@ async def fleet_server(
     `grace_seconds`. With `certificates` only callers are accepted whose certificate has one of the names `callers`.
     `reflection` describes the service.
     """
-    fleet = FleetRpcs(positions, depot, default_radius_km, max_radius_km, claim_ms, clock)
+    tracking = TrackDrivers(positions, drivers)
+    fleet = FleetRpcs(positions, tracking, depot, default_radius_km, max_radius_km, claim_ms, clock)
     health, calls = ServiceStatus(), ActiveCalls(message_bytes_max)
     services = [fleet, Health({fleet: [health]})]
     server = BoundedServer(

@@ -41,7 +41,12 @@ class ProblemType(Enum):
     FORBIDDEN = ("forbidden", 403, "Permission denied", "use a token with the required scope and role")
     NOT_FOUND = ("not-found", 404, "Not found", "look up the route in the OpenAPI document")
     NO_SUCH_ORDER = ("no-such-order", 404, "Order not found", "check the id; `GET /api/v1/orders` lists orders")
-    NO_SUCH_DRIVER = ("no-such-driver", 404, "Driver not found", "register the driver first, or check the id")
+    NO_SUCH_DRIVER = (
+        "no-such-driver",
+        404,
+        "Driver not found",
+        "register the driver first (`PUT /api/v1/drivers/{driver_id}`), or check the id",
+    )
     NO_SUCH_PARKED_MESSAGE = (
         "no-such-parked-message",
         404,

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 
+from gofleet.adapters.postgres.drivers import DRIVERS
 from gofleet.adapters.postgres.migrate import load_migrations, unapplied
 from gofleet.adapters.postgres.preconditions import connection_error, refuse_foreign_history, refuse_pooler
 from gofleet.adapters.postgres.queries import Queries
@@ -99,3 +100,16 @@ def _raise_if_lacking(rows: Sequence[DictRow]) -> None:
     if rows:
         lacking = "; ".join(row["privileges"] for row in rows)
         raise NotGranted(rows[0]["login"], lacking, [row["name"] for row in rows])
+
+
+async def without_record(conninfo: str, driver_ids: Sequence[str]) -> list[str]:
+    """Those of the drivers that are not registered. `Unavailable` if PostgreSQL does not tell."""
+    if not driver_ids:
+        return []
+    try:
+        async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
+            rows = await (await connection.execute(DRIVERS.registered, {"ids": list(driver_ids)})).fetchall()
+    except psycopg.Error as error:
+        raise Unavailable("PostgreSQL", str(error)) from error
+    registered = {str(row[0]) for row in rows}
+    return [driver_id for driver_id in driver_ids if driver_id not in registered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
+from gofleet.adapters.batcher import Batcher
 from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.driver import Driver, DriverFilter
@@ -12,11 +13,14 @@ from gofleet.domain.errors import DriverNotFound, VersionMismatch
 from gofleet.domain.principal import CLIENT, Actor
 
 DRIVERS = Queries("drivers")
+FOUND_MAX = 1000
+"""Drivers that are looked up in one statement."""
 
 
 class PostgresDrivers:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self.find: Batcher[str, Driver | None] = Batcher(self._find, max_size=FOUND_MAX)
 
     async def put(self, driver: Driver, staff: Actor = CLIENT) -> Driver:
         return await self._one(DRIVERS.put, _record(driver) | {"staff": staff}) or await self.get(driver.id)
@@ -51,6 +55,10 @@ class PostgresDrivers:
 
     async def get_many(self, driver_ids: Sequence[str]) -> Sequence[Driver]:
         return await self._all(DRIVERS.among, {"ids": list(driver_ids)})
+
+    async def _find(self, driver_ids: Sequence[str]) -> Sequence[Driver | None]:
+        found = {driver.id: driver for driver in await self.get_many(list(set(driver_ids)))}
+        return [found.get(driver_id) for driver_id in driver_ids]
 
     async def _one(self, query: LiteralString, values: Mapping[str, object]) -> Driver | None:
         drivers = await self._all(query, values)

@@ -93,6 +93,8 @@ class PostgresOrders:
                 order.delivered_at = saved["delivered_at"]
                 order.cancelled_at = saved["cancelled_at"]
                 order.as_of = saved["as_of"]
+            case "busy":
+                raise DriverBusy(str(order.driver_id))
             case "handled" if receipt is not None:
                 INBOX_DUPLICATES.labels(receipt.consumer).inc()
                 raise AlreadyHandled(receipt.consumer, receipt.event_id)

@@ -23,7 +23,19 @@ DEFAULT_USER = "user default on ~* &* +@all"
 SCRIPTS = {
     "api": ("take_tokens",),
     "worker": ("lease_acquire", "lease_finish", "lease_release", "lease_take_over"),
-    "fleet": ("claim_nearest", "free", "holdings", "look", "move", "occupy", "register", "settle", "travel"),
+    "fleet": (
+        "claim_nearest",
+        "free",
+        "holdings",
+        "look",
+        "move",
+        "occupy",
+        "register",
+        "registrations",
+        "settle",
+        "travel",
+        "unregister",
+    ),
     "streams": ("stream_claim", "stream_give_back", "stream_keep", "stream_move_due", "stream_postpone"),
 }
 """Role -> the scripts `lua/<name>.lua` that it runs; `streams` are those of the consumers of streams."""
@@ -49,7 +61,7 @@ def acl_users(names: str, keys: str, *, streams: bool) -> list[AclUser]:
     ready = escape_glob(ready_key(keys))
     worker_keys, worker = (ready, f"{prefix}lease:*"), (*READINESS, *SCRIPTED, *_called("worker"))
     fleet_keys = (ready, *(f"{prefix}{kind}:*" for kind in FLEET_KINDS))
-    fleet = (*READINESS, "exists", "geosearch", *SCRIPTED, *_called("fleet"))
+    fleet = (*READINESS, "geosearch", *SCRIPTED, *_called("fleet"))
     users = [AclUser(f"{names}api", (f"{prefix}bucket:*",), (*SCRIPTED, *_called("api")))]
     if streams:
         publishing = (ready, *(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES))

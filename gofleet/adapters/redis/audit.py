@@ -41,6 +41,11 @@ class RedisAudit:
             async for driver_id, _ in self._redis.zscan_iter(f"{self._prefix}drivers:free", count=SCAN_COUNT):
                 yield str(driver_id)
 
+    async def unregistered_drivers(self) -> set[str]:
+        """Drivers that send positions, and are not registered as far as Redis knows."""
+        pages = [page async for page in self._positions.registrations(SCAN_COUNT)]
+        return {driver_id for page in pages for driver_id, version in page.items() if version is None}
+
     async def lasting_claims(self) -> AsyncGenerator[str]:
         """Claims on drivers that would never expire."""
         with translate_redis_errors():

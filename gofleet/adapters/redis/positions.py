@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
 
 from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
-from gofleet.adapters.redis.connection import translate_redis_errors
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
 from gofleet.adapters.redis.reaches import SearchReaches
 from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
@@ -20,6 +18,7 @@ from gofleet.domain.driver import (
     Driver,
     DriversInArea,
     Position,
+    PositionOutcome,
     PositionTooFar,
     Sighting,
 )
@@ -39,17 +38,20 @@ SMALL_UPDATE_MAX = 4
 """Positions that share a write with other small updates."""
 UPDATE_BATCH_MAX = 100
 """Positions that one script stores: a few milliseconds at most, in which the server does nothing else."""
+TOO_FAR = "2"
+OUTCOMES = {"0": PositionOutcome.OLDER, "1": PositionOutcome.STORED, "3": PositionOutcome.UNREGISTERED}
+"""What move.lua returns for a position that is not too far."""
 
 
 class RedisPositions:
     """`Positions`, each method one atomic script; every method raises `Unavailable` when Redis is unavailable.
 
     Keys, after `prefix`: `drivers:free` (geo index of free drivers, which searches use), `drivers:seen` (geo index of
-    all drivers), `drivers:heard` (all drivers by the time of their last update), `driver:<id>` (name, duty,
-    position, travel budget),
-    `busy:<id>` (the orders of the driver with their sequences), `claim:<id>` (the order that claims the driver),
-    `claimed:<order>` (the driver claimed), `freed:<id>/<order>` (the sequence with which the order ended), and
-    `drivers:known` (exists as long as Redis has not lost its data).
+    all drivers), `drivers:heard` (all drivers by the time of their last update), `driver:<id>` (name, duty, and the
+    version of that record; position, travel budget), `busy:<id>` (the orders of the driver with their sequences),
+    `claim:<id>` (the order that claims the driver), `claimed:<order>` (the driver claimed), and `freed:<id>/<order>`
+    (the sequence with which the order ended).
+    A driver without a `version` is not registered: it is in no index, and its position is kept only while it is fresh.
     A driver is busy while it holds any order, so events of different orders may arrive in any order; sequences order
     the events of one order. A driver stays busy for at most `busy_seconds`, in case the event that frees it is lost
     together with Redis's data: PostgreSQL is authoritative. A driver without an update for `forget_seconds` is unknown.
@@ -66,11 +68,9 @@ class RedisPositions:
         forget_seconds: float = 7 * 86_400,
     ) -> None:
         self._prefix = prefix
-        self._redis = cast("Any", redis)  # its commands are also typed for the synchronous client
         self._free = f"{prefix}drivers:free"
         self._seen = f"{prefix}drivers:seen"
         self._heard = f"{prefix}drivers:heard"
-        self._known = f"{prefix}drivers:known"
         self._stale_ms = round(stale_seconds * 1000)
         self._claim_ms = claim_ms
         self._busy_ms = round(busy_seconds * 1000)
@@ -90,6 +90,8 @@ class RedisPositions:
         self._move_small = Script(events, "settle", "travel", "move")
         self._move_large = Script(bulk, "settle", "travel", "move")
         self._holdings_script = Script(bulk, "holdings")
+        self._unregister_script = Script(events, "unregister")
+        self._registrations_script = Script(bulk, "registrations")
 
     async def claim_nearest(self, search: Search) -> list[Candidate]:
         """Free drivers by distance; the first is claimed for the order for `claim_ms`, or its claim is prolonged."""
@@ -123,21 +125,21 @@ class RedisPositions:
         """The drivers whose position is known, each once."""
         return await self._queries.locate(driver_ids)
 
-    async def update_positions(self, positions: Sequence[Position]) -> list[bool]:
-        """Store validated positions; False for each one that is older than the stored one."""
-        applied: list[bool] = []
+    async def update_positions(self, positions: Sequence[Position]) -> list[PositionOutcome]:
+        """Store validated positions that are not older than the stored ones."""
+        outcomes: list[PositionOutcome] = []
         for start in range(0, len(positions), UPDATE_BATCH_MAX):
             batch = positions[start : start + UPDATE_BATCH_MAX]
             script = self._move_small if len(batch) <= SMALL_UPDATE_MAX else self._move_large
-            applied += [outcome == "1" for outcome in await self._move(script, batch)]
-        return applied
+            outcomes += [OUTCOMES[outcome] for outcome in await self._move(script, batch)]
+        return outcomes
 
-    async def update_own_position(self, position: Position, max_kmh: float) -> bool:
+    async def update_own_position(self, position: Position, max_kmh: float) -> PositionOutcome:
         """As `update_positions` for one position, charged to the driver's `TravelBudget`; `PositionTooFar`."""
         [outcome] = await self._move(self._move_small, [position], max_kmh)
-        if outcome == "2":
+        if outcome == TOO_FAR:
             raise PositionTooFar(max_kmh)
-        return outcome == "1"
+        return OUTCOMES[outcome]
 
     async def _move(self, script: Script, positions: Sequence[Position], max_kmh: float | None = None) -> str:
         """The outcome of each position, as in move.lua."""
@@ -146,11 +148,33 @@ class RedisPositions:
         limits = (FIX_ERROR_M, max_kmh) if max_kmh else ()
         return str((await script(keys, self._prefix, self._stale_ms, self._forget_ms, rows, *limits))[0])
 
-    async def register(self, driver: Driver) -> None:
-        """A driver off duty is never found; back on duty, its stored position counts if it is fresh."""
-        keys = [self._free, self._heard, self._driver(driver.id), self._busy(driver.id)]
-        args = [self._stale_ms, self._forget_ms, driver.id, driver.name, int(driver.on_duty)]
-        await self._register_script(keys, *args)
+    async def register(self, driver: Driver, seen: int | None = None) -> None:
+        """Store the record, unless a later version is registered that is not `seen`, the one to be replaced.
+
+        A driver off duty is never found; back on duty, its stored position counts if it is fresh.
+        """
+        keys = [self._free, self._seen, self._heard, self._driver(driver.id), self._busy(driver.id)]
+        record = [driver.id, driver.name, int(driver.on_duty), driver.version, _version_text(seen)]
+        await self._register_script(keys, self._stale_ms, self._forget_ms, *record)
+
+    async def unregister(self, driver_id: str, seen: int | None) -> None:
+        """Forget the record if its version is still `seen`: the driver is neither found nor seen any more."""
+        keys = [self._free, self._seen, self._heard, self._driver(driver_id)]
+        await self._unregister_script(keys, self._stale_ms, driver_id, _version_text(seen))
+
+    async def registrations(self, limit: int) -> AsyncGenerator[Mapping[str, int | None]]:
+        """Drivers and their registered versions; changes made meanwhile may be missing, and a driver repeated."""
+        before, cursor = self._driver(""), "0"
+        pattern = escape_glob(before) + "*"
+        while True:
+            cursor, *rows = await self._registrations_script([], pattern, before, cursor, limit)
+            if rows:
+                yield {
+                    str(id): int(version) if version else None
+                    for id, version in zip(rows[::2], rows[1::2], strict=True)
+                }
+            if cursor == "0":
+                return
 
     async def occupy(self, driver_id: str, order_id: str, sequence: int) -> None:
         """The driver holds the order since event `sequence`, unless a later event has freed it already."""
@@ -174,15 +198,6 @@ class RedisPositions:
             if cursor == "0":
                 return sorted(holdings)
 
-    async def is_initialized(self) -> bool:
-        """Whether Redis still has everything since `mark_initialized`."""
-        with translate_redis_errors():
-            return bool(await self._redis.execute_command("EXISTS", self._known))
-
-    async def mark_initialized(self) -> None:
-        with translate_redis_errors():
-            await self._redis.execute_command("SET", self._known, 1)
-
     def _driver(self, driver_id: str) -> str:
         return f"{self._prefix}driver:{driver_id}"
 
@@ -200,6 +215,10 @@ class RedisPositions:
 def _row(position: Position) -> tuple[str, str, str, int]:
     recorded_at_ms = (position.recorded_at - EPOCH) // MILLISECOND
     return position.driver_id, repr(position.place.lat), repr(position.place.lng), recorded_at_ms
+
+
+def _version_text(version: int | None) -> str:
+    return "" if version is None else str(version)
 
 
 def _candidate(row: Sequence[str | int]) -> Candidate:

@@ -149,9 +149,7 @@ class SearchDriversResponse(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class UpdatePositionRequest(betterproto.Message):
     driver_id: str = betterproto.string_field(1)
-    """
-    1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or ..; an unknown driver counts as on duty.
-    """
+    """1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or .."""
 
     lat: float = betterproto.double_field(2)
     """Latitude, degrees (WGS 84)."""
@@ -203,7 +201,12 @@ class StreamPositionsResponse(betterproto.Message):
 
     refused: int = betterproto.uint64_field(3)
     """
-    Invalid: a malformed id, coordinates out of range, 0/0, or a time in the future.
+    Invalid: a malformed id, coordinates out of range, 0/0, or a time in the future; or the driver is not registered.
+    """
+
+    unregistered: List[str] = betterproto.string_field(4)
+    """
+    Drivers that are not registered, at most 1000. Their positions are kept as by UpdatePosition.
     """
 
 
@@ -213,10 +216,10 @@ class RegisterDriverRequest(betterproto.Message):
     """1 to 64 characters of A-Z a-z 0-9 . _ : -, but not . or .."""
 
     name: str = betterproto.string_field(2)
-    """1 to 100 printable characters."""
+    """1 to 100 printable characters. Only the record counts."""
 
     on_duty: Optional[bool] = betterproto.bool_field(3, optional=True)
-    """Absent = true."""
+    """Absent = true. Only the record counts."""
 
 
 @dataclass(eq=False, repr=False)

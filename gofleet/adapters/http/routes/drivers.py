@@ -76,6 +76,7 @@ DRIVERS_LISTED = {
     )
 }
 POSITIONS_UPDATED = {200: ResponseDoc(PositionBatchView, description="The outcome of the batch.")}
+NOT_REGISTERED = "{} is not a registered driver: register it first (`PUT /api/v1/drivers/{{driver_id}}`)"
 
 
 @put(
@@ -99,8 +100,8 @@ async def put_driver(
     """Store the driver's record, then register it with the fleet. With `If-Match` only that version is changed (412).
     A driver on duty that it sets off duty stays so until staff lift it, as with `/duty`.
 
-    503 `fleet-unavailable` means that the record is stored but the fleet does not know it yet. Repeating the request is
-    safe and necessary: only a 200 guarantees that searches include the driver.
+    503 `fleet-unavailable` means that the record is stored but the fleet may not know it yet. Repeating the request is
+    safe and necessary: only a 200 guarantees that searches know the record.
     """
     driver = Driver(parse_driver_id(driver_id), data.name, data.on_duty).checked()
     versions = parse_driver_if_match(if_match)
@@ -160,10 +161,13 @@ async def put_duty(
         ProblemType.NO_POSITION, ProblemType.NO_SUCH_DRIVER, ProblemType.INVALID, ProblemType.FLEET_UNAVAILABLE
     ),
 )
-async def get_position(driver_id: DriverIdPath, caller: CallerDependency, fleet: FleetPort) -> PositionView:
+async def get_position(
+    driver_id: DriverIdPath, caller: CallerDependency, drivers: DriversPort, fleet: FleetPort
+) -> PositionView:
     """The driver's last position and its time; `state` says whether it is recent enough to receive orders."""
     sightings = await fleet.locate([_visible_driver_id(driver_id, caller)])
     if not sightings:
+        await drivers.get(driver_id)  # an unregistered driver is not found, one without a position is
         raise NoPosition(driver_id)
     position = sightings[0].position
     return PositionView(
@@ -189,8 +193,8 @@ async def put_position(
     data: JSONBody[LocationUpdate],
     update_position: NamedDependency[SkipValidation[UpdatePositionCall]],
 ) -> Response[None]:
-    """Store a position. One that is older than the last is ignored, with the header `Position-Ignored: older`. A
-    position sent by the driver must be reachable from the driver's last one."""
+    """Store a position of a registered driver. One that is older than the last is ignored, with the header
+    `Position-Ignored: older`. A position sent by the driver must be reachable from the driver's last one."""
     position = _to_position(_visible_driver_id(driver_id, caller), data, datetime.now(UTC))
     newer = await update_position(position, own=caller.owner is not None)
     return Response(None, status_code=204, headers={} if newer else {"Position-Ignored": "older"})
@@ -234,11 +238,16 @@ async def get_drivers(
     responses=POSITIONS_UPDATED | problem_responses(*BODY_PROBLEMS, ProblemType.FLEET_UNAVAILABLE),
 )
 async def post_positions(data: JSONBody[LocationUpdateBatch], fleet: FleetPort) -> PositionBatchView:
-    """Store many positions at once. Invalid ones are counted as `refused` and located in `errors`; the others are
-    stored. Positions older than the last are ignored."""
+    """Store many positions at once. Invalid ones and those of unregistered drivers are counted as `refused` and located
+    in `errors`; the others are stored. Positions older than the last are ignored."""
     positions, errors = _to_positions(data.positions)
-    result = await fleet.update_positions(positions) if positions else PositionBatchResult(0, 0, 0)
+    result = await fleet.update_positions(list(positions.values())) if positions else PositionBatchResult(0, 0, 0)
     refused = result.refused + len(data.positions) - len(positions)
+    errors += [
+        InvalidValue(pointer=f"/positions/{number}/driver_id", detail=NOT_REGISTERED.format(position.driver_id))
+        for number, position in positions.items()
+        if position.driver_id in result.unregistered
+    ]
     return PositionBatchView(applied=result.accepted, older=result.older, refused=refused, errors=errors)
 
 
@@ -264,20 +273,20 @@ async def _drivers_in(area: AreaQuery, drivers: Drivers, fleet: Fleet) -> Driver
     found = await fleet.within(area)
     sightings = {sighting.position.driver_id: sighting for sighting in found.sightings}
     records = {driver.id: driver for driver in await drivers.get_many(list(sightings))}
-    views = [DriverView.on_map(records[driver_id], sighting) for driver_id, sighting in sightings.items()]
+    views = [DriverView.on_map(driver, sighting) for id, sighting in sightings.items() if (driver := records.get(id))]
     # PostgreSQL may be more recent than the fleet: apply the filters to the combined state as well.
     items = [view for view in views if area.free in {None, view.free} and area.on_duty in {None, view.on_duty}]
-    total = None if found.total is None else found.total - (len(views) - len(items))
+    total = None if found.total is None else found.total - (len(sightings) - len(items))
     return DriverPage(items=items, next_cursor=None, truncated=found.truncated, total=total)
 
 
-def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[list[Position], list[InvalidValue]]:
-    """The valid positions, and the faults of the others."""
-    positions, errors, now = list[Position](), list[InvalidValue](), datetime.now(UTC)
+def _to_positions(items: Sequence[msgspec.Raw]) -> tuple[dict[int, Position], list[InvalidValue]]:
+    """The valid positions by their numbers, and the faults of the others."""
+    positions, errors, now = dict[int, Position](), list[InvalidValue](), datetime.now(UTC)
     for number, item in enumerate(items):
         try:
             update = decode_body(bytes(item), DriverLocationUpdate)
-            positions.append(_to_position(update.driver_id, update, now))
+            positions[number] = _to_position(update.driver_id, update, now)
         except (InvalidBody, InvalidValues) as error:
             errors += [
                 InvalidValue(pointer=f"/positions/{number}{fault.pointer}", detail=fault.why)

@@ -76,12 +76,7 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     order_id: Annotated[OrderId | None, described("Live order that the driver holds.", None)]
     version: Annotated[
         int,
-        described(
-            "Number of changes of the record, starting at 1; 0 on a map: the driver sends positions without a record.",
-            3,
-            minimum=0,
-            maximum=2**31 - 1,
-        ),
+        described("Number of changes of the record, starting at 1.", 3, minimum=1, maximum=2**31 - 1),
     ]
     off_duty_by: Annotated[
         str | None,
@@ -100,7 +95,6 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @classmethod
     def on_map(cls, driver: Driver, sighting: Sighting) -> DriverView:
         """The driver with the position from the fleet and the order from PostgreSQL; free only if both say so."""
-        registered = driver.version > 0
         state = DriverState.of(
             busy=driver.order_id is not None or sighting.busy,
             on_duty=driver.on_duty and sighting.on_duty,
@@ -108,8 +102,6 @@ class DriverView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
         return msgspec.structs.replace(
             cls.of(driver),
-            name=driver.name if registered else sighting.name,
-            on_duty=driver.on_duty if registered else sighting.on_duty,
             free=state is DriverState.FREE,
             state=state,
             position=LastSeenView(
@@ -214,5 +206,5 @@ class PositionBatchView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     applied: Count
     older: Annotated[Count, described("Positions ignored because a newer one is known.", 1)]
-    refused: Annotated[Count, described("Positions rejected as invalid or impossible.", 0)]
+    refused: Annotated[Count, described("Positions rejected: invalid, impossible, or of an unregistered driver.", 0)]
     errors: Annotated[list[InvalidValue], described("The invalid values of rejected positions.")] = []

@@ -19,9 +19,9 @@ local awaited = before and not excluded[before] and redis.call('ZSCORE', free, b
 local own, others, silent, met = nil, {}, {}, {}
 
 local function meet(id, distance)
-    local name, at_lat, at_lng, recorded_at =
-        unpack(redis.call('HMGET', prefix .. 'driver:' .. id, 'name', 'lat', 'lng', 'recorded_at'))
-    if not recorded_at or now - tonumber(recorded_at) > stale_ms then
+    local version, name, at_lat, at_lng, recorded_at =
+        unpack(redis.call('HMGET', prefix .. 'driver:' .. id, 'version', 'name', 'lat', 'lng', 'recorded_at'))
+    if not version or not recorded_at or now - tonumber(recorded_at) > stale_ms then
         silent[#silent + 1] = id
         return
     end

@@ -2,10 +2,11 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
--- A driver is free if it is on duty, has a fresh position and holds no order.
-local function is_free(busy, on_duty, recorded_at, stale_ms)
+-- A driver is free if it is registered (by the version of its record) and on duty, has a fresh position and holds no
+-- order.
+local function is_free(busy, version, on_duty, recorded_at, stale_ms)
     local fresh = recorded_at and now - tonumber(recorded_at) <= stale_ms
-    return on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0
+    return version and on_duty == '1' and fresh and redis.call('EXISTS', busy) == 0
 end
 
 -- A geo index accepts longitude 180 and never finds it again: 0.1 m less is precise enough for an index.
@@ -15,8 +16,9 @@ end
 
 -- The index holds exactly the free drivers (and some whose position has become stale), so searches meet no busy ones.
 local function settle(free, driver, busy, id, stale_ms)
-    local on_duty, lat, lng, recorded_at = unpack(redis.call('HMGET', driver, 'on_duty', 'lat', 'lng', 'recorded_at'))
-    if is_free(busy, on_duty, recorded_at, stale_ms) then
+    local version, on_duty, lat, lng, recorded_at =
+        unpack(redis.call('HMGET', driver, 'version', 'on_duty', 'lat', 'lng', 'recorded_at'))
+    if is_free(busy, version, on_duty, recorded_at, stale_ms) then
         redis.call('GEOADD', free, markable(lng), lat, id)
     else
         redis.call('ZREM', free, id)
