@@ -25,7 +25,7 @@ from gofleet.adapters.grpc.pb import (
     StreamPositionsResponse,
     UpdatePositionRequest,
 )
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.bench.connections import HOST
 from tests.bench.figures import percentile
 from tests.bench.load import CENTRE

@@ -16,7 +16,7 @@ from gofleet.adapters.grpc.client import GrpcFleet
 from gofleet.adapters.tls import Certificates
 from gofleet.domain.place import Place
 from gofleet.embedded.certificates import make_certificates
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.ports import Search
 from tests.auth.mint import AUDIENCE, FIRST, claims, published, token
 from tests.auth.provider import a_provider

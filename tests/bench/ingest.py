@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.bench.ceilings import ByPsycopg, by_pgbench
 from tests.bench.figures import Aim, Figure, ratio
 from tests.bench.load import Load, NewOrders, in_own_process, send

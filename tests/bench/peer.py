@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.bench.connections import Connection
 from tests.bench.servers import Servers
 from tests.waiting import eventually

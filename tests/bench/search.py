@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.bench.calls import (
     DRIVER_DIGITS,
     DRIVER_PREFIX,

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from gofleet.adapters.postgres.migrate import apply_migrations
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.databases import conninfo_of, make_logins
 from tests.journeys.installation import Installation, an_installation
 from tests.otlp import Collector, collecting

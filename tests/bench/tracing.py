@@ -6,7 +6,7 @@ import time
 
 from opentelemetry.trace import SpanKind
 
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.telemetry.exporting import exporting
 from gofleet.telemetry.tracing import client_span, span
 from tests.bench.figures import Figure, ratio

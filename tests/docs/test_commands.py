@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from gofleet.adapters.postgres.diagnostics import check_privileges
 from gofleet.embedded import Postgres, RabbitMQ, Valkey
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from tests.databases import conninfo_of
 from tests.docs.pages import ROOT, blocks
 from tests.services import a_vhost

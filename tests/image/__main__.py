@@ -14,7 +14,7 @@ import httpx
 from cyclopts import App, Parameter
 
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
-from gofleet.parts import free_port
+from gofleet.listening import free_port
 from gofleet.roles import ORDER
 from tests.image.engine import Engine, an_engine
 from tests.waiting import eventually

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gofleet.adapters.postgres import notify
-from gofleet.parts import conninfo, free_port
+from gofleet.listening import free_port
+from gofleet.parts import conninfo
 from gofleet.settings import load
 from gofleet.waiting import cancel_and_wait, first_of, sleep_unless
 from tests.waiting import eventually

@@ -234,7 +234,9 @@ async def test_names_the_invalid_query_parameter(client: httpx.AsyncClient, quer
 async def test_stores_a_driver_and_registers_it_with_the_fleet(client: httpx.AsyncClient, world: World) -> None:
     response = await client.put(DRIVER, json={"name": "Ana"})
 
-    stored = {"id": "ana", "name": "Ana", "on_duty": True, "free": True, "order_id": None, "version": 1}
+    stored = {
+        "id": "ana", "name": "Ana", "on_duty": True, "free": True, "state": "free", "order_id": None, "version": 1
+    }  # fmt: skip
     assert (response.status_code, response.json()) == (200, stored)
     assert (await client.get(DRIVER)).json() == response.json()
     assert (await client.put(DRIVER, json={"name": "Ana", "on_duty": False})).json()["version"] == 2
