@@ -23,7 +23,7 @@ from gofleet.domain.parked import HandlingFailure
 from gofleet.embedded import Postgres, Valkey
 from tests.databases import conninfo_of
 from tests.free_ports import port_from
-from tests.fuzz.hooks import LEAKS
+from tests.fuzz.hooks import AUTH_OFF, LEAKS
 from tests.journeys.installation import Installation, an_installation
 from tests.makers import an_order
 
@@ -113,7 +113,7 @@ def fuzz(url: str, place: Path, *, examples: int, seed: int, token: str | None =
     leaks = place / "leaks"
     leaks.write_text("")
     hooks = {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT), LEAKS: str(leaks)}
-    hooks |= variables
+    hooks |= variables | ({AUTH_OFF: "yes"} if token is None else {})
     log = place / "schemathesis.log"
     with log.open("wb") as out:
         run(words, env={**os.environ, **hooks}, stdout=out, stderr=STDOUT, cwd=place, check=False)

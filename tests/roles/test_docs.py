@@ -94,6 +94,15 @@ async def test_the_policy_forbids_other_origins_and_inline_code(client: httpx.As
     assert Page((await client.get(DOCS)).text).inline == []
 
 
+async def test_the_page_takes_a_token_and_shows_it_nowhere(client: httpx.AsyncClient) -> None:
+    page, script = (await client.get(DOCS)).text, (await client.get(f"{DOCS}/page.js")).text
+
+    assert '<input id="token" type="password"' in page
+    assert script.count("Bearer ${token}") == 1  # in the request; the command shows a variable
+    assert "Authorization: Bearer $TOKEN" in script
+    assert "Storage" not in script
+
+
 async def test_the_page_never_inserts_text_as_markup(client: httpx.AsyncClient) -> None:
     script = (await client.get(f"{DOCS}/page.js")).text
 

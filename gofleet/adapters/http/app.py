@@ -149,7 +149,7 @@ def litestar_app(
         request_max_body_size=None,
         exception_handlers={Exception: problem_response},
         logging_config=None,
-        openapi_config=_openapi(auth_required=authenticator.auth_required),
+        openapi_config=_openapi(),
     )
 
 
@@ -173,7 +173,7 @@ def _health(operations: ASGIApp) -> ASGIRouteHandler:
     return health
 
 
-def _openapi(*, auth_required: bool) -> OpenAPIConfig:
+def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="GoFleet",
         version=__version__,
@@ -182,7 +182,7 @@ def _openapi(*, auth_required: bool) -> OpenAPIConfig:
         license=License("MIT", identifier="MIT"),
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         use_handler_docstrings=True,
-        render_plugins=[DocumentPlugin(path="/openapi.json", auth_required=auth_required)],
+        render_plugins=[DocumentPlugin(path="/openapi.json")],
         openapi_router=_DocumentOnly(
             PREFIX, route_handlers=[], before_request=check_declared, include_in_schema=False, opt=PUBLIC_ROUTE
         ),

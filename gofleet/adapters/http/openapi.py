@@ -39,22 +39,18 @@ SECURITY: Json = {
 
 
 class DocumentPlugin(JsonRenderPlugin):
-    """Serves the document, which is built once; `auth_required`: whether this server authenticates callers."""
+    """Serves the document, which is built once."""
 
     _body: bytes | None = None
 
-    def __init__(self, *, path: str, auth_required: bool) -> None:
-        super().__init__(path=path)
-        self._guarded = auth_required
-
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         if self._body is None:
-            self._body = msgspec.json.encode(openapi_of(request.app, auth_required=self._guarded))
+            self._body = msgspec.json.encode(openapi_of(request.app))
         return self._body
 
 
-def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
-    """The whole document, in a stable order. Without `auth_required` no operation requires a token."""
+def openapi_of(app: Litestar) -> Json:
+    """The whole document, in a stable order: the same for every server, whether it requires tokens or not."""
     document = app.openapi_schema.to_schema()
     schemas: Json = document["components"].get("schemas", {}) | _schemas_of(app)
     for path, method, handler in _handlers(app):
@@ -62,17 +58,18 @@ def openapi_of(app: Litestar, *, auth_required: bool = True) -> Json:
         _drop_noise(operation)
         operation["parameters"] = [_parameter(parameter, handler) for parameter in operation.get("parameters", [])]
         operation["responses"] = _responses(handler, operation["responses"], schemas)
-        operation |= _security(handler) if auth_required else {"security": []}
+        operation |= _security(handler)
         if body := operation.get("requestBody"):
             for media in body["content"].values():
                 media["example"] = example_of(media["schema"], schemas)
+                media["example"].pop("id", None)  # optional; sent twice with an id, the example would be a conflict
     document["components"] = {
         "examples": _referenced(
             "examples", {problem.slug: _problem_example(problem) for problem in ProblemType}, document["paths"]
         ),
         "headers": _referenced("headers", RESPONSE_HEADERS, document["paths"]),
         "schemas": referenced_schemas(schemas, document["paths"]),
-        "securitySchemes": SECURITY if auth_required else {},
+        "securitySchemes": SECURITY,
     }
     return document
 

@@ -42,13 +42,13 @@ function fields(schema) {
   const rows = Object.entries(inner.properties).map(([name, field]) => {
     const choice = (field.anyOf || []).find((option) => option.description) || {};
     const required = (inner.required || []).includes(name) ? "" : " (optional)";
-    return element("tr", {},
-      element("td", {}, element("code", { textContent: name }), required),
-      element("td", {}, typeOf(field)),
-      element("td", {}, rich(field.description || choice.description), " ", element("code", { textContent: boundsOf(field) })));
+    return row([element("code", { textContent: name }), required], [typeOf(field)],
+      [rich(field.description || choice.description), " ", element("code", { textContent: boundsOf(field) })]);
   });
-  return element("table", {}, ...rows);
+  return element("div", { className: "rows" }, ...rows);
 }
+
+const row = (...cells) => element("div", {}, ...cells.map((cell) => element("div", {}, ...cell)));
 
 function responses(operation) {
   return Object.entries(operation.responses).map(([status, response]) => {
@@ -70,32 +70,34 @@ function problemLink(slug) {
 
 function operationOf(method, path, operation) {
   const inputs = (operation.parameters || []).map((parameter) => {
-    const input = element("input", { placeholder: parameter.required ? "required" : "", size: 30 });
+    const input = element("input", { placeholder: parameter.required ? "required" : "", ariaLabel: parameter.name });
     const [example] = Object.values(parameter.examples || {});
     if (parameter.required && example) input.value = example.value;
     return { parameter, input };
   });
   const [media, content] = Object.entries((operation.requestBody || {}).content || {})[0] || [];
-  const body = content ? element("textarea", { value: JSON.stringify(content.example ?? null, null, 2) }) : null;
+  const body = content ? element("textarea", { value: JSON.stringify(content.example ?? null, null, 2), ariaLabel: "body" }) : null;
   const curl = element("pre");
   const output = element("pre", { hidden: true });
   const stop = element("button", { textContent: "Stop", hidden: true });
-  const request = () => requestOf(method, path, inputs, media, body);
+  const needsToken = (operation.security || []).length > 0;
+  const request = () => requestOf(method, path, inputs, media, body, needsToken);
   const updateCurl = () => { curl.textContent = curlOf(request()); };
-  for (const control of [...inputs.map(({ input }) => input), body]) control?.addEventListener("input", updateCurl);
+  const token = document.getElementById("token");
+  for (const control of [...inputs.map(({ input }) => input), body, needsToken ? token : null]) control?.addEventListener("input", updateCurl);
   const send = element("button", { textContent: "Send" });
   send.addEventListener("click", () => execute(request(), output, stop));
-  const rows = inputs.map(({ parameter, input }) => element("tr", {},
-    element("td", {}, element("code", { textContent: parameter.name }), ` in ${parameter.in}`),
-    element("td", {}, input),
-    element("td", {}, rich(parameter.description), ` ${typeOf(parameter.schema)} `, element("code", { textContent: boundsOf(parameter.schema) }))));
-  const details = element("details", { id: operation.operationId },
+  const rows = inputs.map(({ parameter, input }) => row(
+    [element("code", { textContent: parameter.name }), ` in ${parameter.in}`],
+    [input],
+    [rich(parameter.description), ` ${typeOf(parameter.schema)} `, element("code", { textContent: boundsOf(parameter.schema) })]));
+  const details = element("details", { id: operation.operationId, className: "operation" },
     element("summary", {},
       element("span", { className: `method ${method}`, textContent: method.toUpperCase() }),
       element("span", { className: "path", textContent: path }),
-      element("span", { className: "summary", textContent: operation.summary })),
+      element("span", { className: "title", textContent: operation.summary })),
     element("div", {}, element("p", {}, rich(operation.description)),
-      rows.length ? element("h3", { textContent: "Parameters" }) : null, rows.length ? element("table", {}, ...rows) : null,
+      rows.length ? element("h3", { textContent: "Parameters" }) : null, rows.length ? element("div", { className: "rows" }, ...rows) : null,
       body ? element("h3", { textContent: `Body, ${media}` }) : null, body, body ? fields(content.schema) : null,
       element("h3", { textContent: "Try it" }), curl, send, stop, output,
       element("h3", { textContent: "Responses" }), ...responses(operation)));
@@ -104,8 +106,9 @@ function operationOf(method, path, operation) {
   return details;
 }
 
-function requestOf(method, path, inputs, media, body) {
+function requestOf(method, path, inputs, media, body, needsToken) {
   const headers = media ? { "Content-Type": media } : {};
+  const token = document.getElementById("token").value.trim();
   const url = new URL(location.origin);
   url.pathname = path;
   let filled = path;
@@ -115,18 +118,23 @@ function requestOf(method, path, inputs, media, body) {
     if (parameter.in === "query") url.searchParams.append(parameter.name, input.value);
     if (parameter.in === "header") headers[parameter.name] = input.value;
   }
-  return { method: method.toUpperCase(), url: `${location.origin}${filled}${url.search}`, headers, body: body?.value };
+  return {
+    method: method.toUpperCase(), url: `${location.origin}${filled}${url.search}`, headers, body: body?.value,
+    token: needsToken ? token : "",
+  };
 }
 
-function curlOf({ method, url, headers, body }) {
+function curlOf({ method, url, headers, body, token }) {
   const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
   const parts = ["curl -i", method === "GET" ? null : `-X ${method}`, quoted(url),
     ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`),
+    token ? '-H "Authorization: Bearer $TOKEN"' : null, // not the token itself: the page may be shown to others
     body === undefined ? null : `-d ${quoted(body)}`];
   return parts.filter((part) => part !== null).join(" ");
 }
 
-async function execute({ method, url, headers, body }, output, stop) {
+async function execute({ method, url, headers, body, token }, output, stop) {
+  if (token) headers = { ...headers, Authorization: `Bearer ${token}` };
   const controller = new AbortController();
   stop.hidden = output.hidden = false;
   stop.onclick = () => controller.abort();
