@@ -240,7 +240,8 @@ async def test_stores_a_driver_and_registers_it_with_the_fleet(client: httpx.Asy
     assert (response.status_code, response.json()) == (200, stored)
     assert (await client.get(DRIVER)).json() == response.json()
     assert (await client.put(DRIVER, json={"name": "Ana", "on_duty": False})).json()["version"] == 2
-    assert world.fleet.drivers == [Driver("ana", "Ana"), Driver("ana", "Ana", on_duty=False, version=2)]
+    off_duty = Driver("ana", "Ana", on_duty=False, version=2, off_duty_by="client")
+    assert world.fleet.drivers == [Driver("ana", "Ana"), off_duty]
 
 
 async def test_stores_a_driver_and_answers_503_while_the_fleet_is_unavailable(
