@@ -27,6 +27,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends binutils && 
 COPY README.md LICENSE ./
 COPY sql ./sql
 COPY config ./config
+COPY proto ./proto
 COPY gofleet ./gofleet
 # Reinstalled, because uv would otherwise use a cached wheel while pyproject.toml is unchanged.
 RUN --mount=type=cache,target=/root/.cache/uv \

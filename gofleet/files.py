@@ -1,4 +1,4 @@
-"""Shipped files (`sql/` and `config/`, in the wheel inside the package), and files with secrets."""
+"""Shipped files (`sql/`, `config/` and `proto/`, in the wheel inside the package), and files with secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(name: str) -> Path:
-    """Path of the folder `sql` or `config` of this installation."""
+    """Path of the folder `sql`, `config` or `proto` of this installation."""
     for root in (_PACKAGE / "_files", _PACKAGE.parent):
         if (root / name).is_dir():
             return root / name

@@ -26,8 +26,7 @@ from gofleet.adapters.postgres.preconditions import connection_error, refuse_for
 from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
-from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.acl import acl_file
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.adapters.redis.connection import check_redis_login, check_redis_writes, redis_client
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
@@ -66,11 +65,6 @@ def depot(settings: Settings) -> Place | None:
     """Pickup of orders without one; None if no depot is set."""
     lat, lng = settings.fleet.depot_lat, settings.fleet.depot_lng
     return None if lat is None or lng is None else Place(lat, lng).checked("DEPOT")
-
-
-def key_prefix(settings: Settings) -> str:
-    """Prefix of all our keys in Redis."""
-    return f"{settings.general.name_prefix}gofleet:"
 
 
 def rules(settings: Settings) -> ChainSettings:
@@ -220,7 +214,7 @@ async def rabbit_login(process: Process) -> AsyncGenerator[None]:
 async def redis(process: Process) -> AsyncGenerator[Redis]:
     await process.use(redis_login)
     client = a_redis(process.settings)
-    process.checks["redis"] = partial(check_redis_writes, client, key_prefix(process.settings))
+    process.checks["redis"] = partial(check_redis_writes, client, process.settings.general.key_prefix)
     try:
         yield client
     finally:
@@ -255,10 +249,10 @@ async def publisher(process: Process) -> AsyncGenerator[Publisher]:
     await process.use(broker_login(settings))
     if settings.general.broker == "redis":
         opening = StreamsPublisher(
-            redis_url(settings), prefix=key_prefix(settings), timeout_seconds=timeout, tls=_redis_tls(settings)
+            redis_url(settings), prefix=settings.general.key_prefix, timeout_seconds=timeout, tls=_redis_tls(settings)
         )
     else:
-        opening = RabbitPublisher(rabbit_server(settings), topology(settings), timeout_seconds=timeout)
+        opening = RabbitPublisher(rabbit_server(settings), topology_of(settings), timeout_seconds=timeout)
     async with opening as opened:
         process.checks["broker"] = opened.check
         yield opened
@@ -272,7 +266,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
     if settings.general.broker == "redis":
         opened = StreamsConsumer(
             redis_url(settings),
-            prefix=key_prefix(settings),
+            prefix=settings.general.key_prefix,
             min_idle_seconds=broker.reclaim_idle_seconds,
             delivery_limit=broker.delivery_limit,
             grace_seconds=grace,
@@ -281,7 +275,7 @@ async def consumer(process: Process) -> AsyncGenerator[Consumer]:
         )
     else:
         opened = RabbitConsumer(
-            rabbit_server(settings), topology(settings), grace_seconds=grace, timeout_seconds=timeout
+            rabbit_server(settings), topology_of(settings), grace_seconds=grace, timeout_seconds=timeout
         )
     async with process.keeping(opened.supervisor):
         process.checks["consuming"] = opened.supervisor.check
@@ -299,14 +293,3 @@ def rabbit_server(settings: Settings) -> RabbitServer:
     at = settings.broker
     tls = client_tls_context(at.tls_authority) if at.tls == "on" else None
     return RabbitServer(at.host, at.port, at.user, at.password, at.vhost, at.heartbeat_seconds, tls=tls)
-
-
-def topology(settings: Settings) -> Topology:
-    at, prefix = settings.broker, settings.general.name_prefix
-    return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")
-
-
-def acl(settings: Settings) -> str:
-    """The ACL file of Redis with the users of the roles."""
-    general = settings.general
-    return acl_file(general.name_prefix, key_prefix(settings), streams=general.broker == "redis")

@@ -13,9 +13,7 @@ Shell = Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Target shell."
 
 def openapi_command() -> None:
     """Print the OpenAPI 3.1 document of the REST API, as a running API serves it."""
-    from gofleet.adapters.http.app import openapi_document
-
-    _print_document(openapi_document())
+    print(_shipped_document("openapi.json"), end="")
 
 
 def asyncapi_command(
@@ -23,15 +21,14 @@ def asyncapi_command(
     here: Annotated[bool, Parameter(help="With the queue names of the settings here.", negative="")] = False,
 ) -> None:
     """Print the AsyncAPI 3.0 document of the events that GoFleet publishes over RabbitMQ."""
+    if not here:
+        print(_shipped_document("asyncapi.json"), end="")
+        return
     from gofleet.adapters.rabbit.asyncapi import asyncapi_document
+    from gofleet.adapters.rabbit.topology import topology_of
+    from gofleet.settings import load
 
-    if here:
-        from gofleet.parts import topology
-        from gofleet.settings import load
-
-        _print_document(asyncapi_document(topology(load())))
-    else:
-        _print_document(asyncapi_document())
+    _print_document(asyncapi_document(topology_of(load())))
 
 
 def topology_command() -> None:
@@ -41,11 +38,11 @@ def topology_command() -> None:
     `rabbitmqctl change_password` sets one.
     """
     from gofleet.adapters.rabbit.definitions import definitions
-    from gofleet.parts import topology
+    from gofleet.adapters.rabbit.topology import topology_of
     from gofleet.settings import load
 
     settings = load()
-    _print_document(definitions(topology(settings), settings.broker.vhost))
+    _print_document(definitions(topology_of(settings), settings.broker.vhost))
 
 
 def acl_command() -> None:
@@ -53,10 +50,10 @@ def acl_command() -> None:
 
     From the settings here. No user can log in, including the default user, until passwords are set.
     """
-    from gofleet.parts import acl
+    from gofleet.adapters.redis.acl import acl_of
     from gofleet.settings import load
 
-    print(acl(load()), end="")
+    print(acl_of(load()), end="")
 
 
 def certs_command(
@@ -89,6 +86,13 @@ def completion_command(
         print(f"installed {app.install_completion(shell=shell)}; it applies to new shells")
     else:
         print(app.generate_completion(shell=shell))
+
+
+def _shipped_document(name: str) -> str:
+    """A contract as it was generated from this version: generating it loads the whole program."""
+    from gofleet.files import shipped
+
+    return (shipped("proto") / name).read_text(encoding="utf-8")
 
 
 def _print_document(document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from gofleet.adapters.postgres.diagnostics import NotGranted, PostgresState, pos
 from gofleet.adapters.postgres.migrate import MigrationError
 from gofleet.adapters.postgres.preconditions import UnusableDatabase
 from gofleet.adapters.rabbit.diagnostics import RabbitState, rabbit_state
-from gofleet.adapters.rabbit.topology import summarize_names
+from gofleet.adapters.rabbit.topology import summarize_names, topology_of
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.adapters.redis.diagnostics import RedisState, redis_state
 from gofleet.doctor.results import (
@@ -110,7 +110,7 @@ async def check_rabbit(options: DoctorOptions, results: CheckResults) -> None:
         results.failed("reachable", f"{address}: {why}", fix)
         return
     try:
-        state = await rabbit_state(parts.rabbit_server(options.settings), parts.topology(options.settings))
+        state = await rabbit_state(parts.rabbit_server(options.settings), topology_of(options.settings))
     except LoginRefused as error:
         results.failed("login", f"{address}: {error.why}", "check RABBITMQ_USER, RABBITMQ_PASSWORD and RABBITMQ_VHOST")
         return
@@ -167,7 +167,7 @@ async def check_redis(options: DoctorOptions, results: CheckResults) -> None:
     unregistered = set[str]()
     try:
         searches, scripts = options.has_role(FLEET), options.has_role(WORKER, FLEET)
-        prefix = parts.key_prefix(options.settings)
+        prefix = options.settings.general.key_prefix
         state = await redis_state(client, prefix, searches=searches, scripts=scripts)
         if searches and not state.refused:
             unregistered = await RedisAudit(client, prefix).unregistered_drivers()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gofleet.process import Part
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gofleet.process import Part  # it loads what a command that only names the roles does not need
 
 ORDER = ("fleet", "relay", "worker", "api")
 """Servers before their callers; closed in reverse."""

@@ -95,7 +95,7 @@ async def _limits(process: Process) -> AsyncGenerator[RateLimits | None]:
     )
     await process.use(parts.redis_login)
     client = parts.a_redis(process.settings)
-    shared = RedisBuckets(client, prefix=parts.key_prefix(process.settings))
+    shared = RedisBuckets(client, prefix=process.settings.general.key_prefix)
     limiter = Limiter(shared, MemoryBuckets())
     try:
         yield RateLimits(limiter, rates, ClientAddresses(auth.proxies))

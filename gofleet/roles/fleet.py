@@ -29,7 +29,7 @@ async def fleet(process: Process) -> AsyncGenerator[None]:
     await process.use(parts.tracing)
     positions = RedisPositions(
         await process.use(parts.redis),
-        prefix=parts.key_prefix(process.settings),
+        prefix=process.settings.general.key_prefix,
         stale_seconds=settings.position_stale_seconds,
         claim_ms=round(settings.claim_seconds * 1000),
     )

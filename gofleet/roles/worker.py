@@ -32,7 +32,7 @@ async def worker(process: Process) -> AsyncGenerator[None]:
     inbox, parked = PostgresInbox(pool), PostgresParked(pool)
     leases = RedisLeases(
         await process.use(parts.redis),
-        prefix=parts.key_prefix(settings),
+        prefix=settings.general.key_prefix,
         lease_ms=round(settings.worker.lease_seconds * 1000),
         done_seconds=settings.worker.done_mark_seconds,
     )

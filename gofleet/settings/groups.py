@@ -32,6 +32,11 @@ class GeneralSettings(SettingsGroup, frozen=True, kw_only=True):
         str, about("Where to die, freeze or fail, for tests: `worker.after_lease=kill@3;...`. Refused in production.")
     ] = field(name="GOFLEET_FAILPOINTS")
 
+    @property
+    def key_prefix(self) -> str:
+        """Prefix of all our keys in Redis."""
+        return f"{self.name_prefix}gofleet:"
+
 
 class PostgresSettings(SettingsGroup, frozen=True, kw_only=True):
     host: Annotated[str, about("Host of PostgreSQL.")] = field(name="DB_HOST")

@@ -18,6 +18,7 @@ from gofleet import parts
 from gofleet.adapters.postgres.migrate import missing_migrations
 from gofleet.adapters.postgres.snapshot import Snapshot, snapshot
 from gofleet.adapters.rabbit.diagnostics import held_by_consumers, queue_depths
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import GoFleetError, Unavailable
 from gofleet.domain.messages import QUEUES
@@ -198,18 +199,18 @@ def _openers(
     async def redis() -> RedisAudit:
         client = parts.a_redis(settings, REDIS_TIMEOUT_SECONDS)
         stack.push_async_callback(client.aclose)
-        audit = RedisAudit(client, parts.key_prefix(settings))
+        audit = RedisAudit(client, settings.general.key_prefix)
         await audit.check()
         return audit
 
     async def broker() -> Queues:
         if rabbit:
-            return Queues(*await queue_depths(parts.rabbit_server(settings), parts.topology(settings)))
+            return Queues(*await queue_depths(parts.rabbit_server(settings), topology_of(settings)))
         return Queues(await (await redis()).depths(QUEUES), [])
 
     async def management() -> Queues:
         url, server = inputs.management or "", parts.rabbit_server(settings)
-        return Queues(await held_by_consumers(url, server, parts.topology(settings)), [])
+        return Queues(await held_by_consumers(url, server, topology_of(settings)), [])
 
     async def ledger() -> Records[LedgerEntry]:
         return _validated(Records(inputs.ledger or Path(), LedgerEntry))

@@ -30,6 +30,7 @@ HEAVY_LIBRARIES = {
     "litestar",
     "msgspec",
     "opentelemetry",
+    "prometheus_client",
     "psycopg",
     "redis",
 }
@@ -44,6 +45,28 @@ except SystemExit as ended:
 import json
 sys.stderr.write(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
+RUN = """
+import sys
+sys.argv = ["gofleet", *sys.argv[1:]]
+from gofleet.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+import json
+sys.stderr.write("\\n" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+NEEDED = {
+    "openapi": set[str](),
+    "asyncapi": set[str](),
+    "acl": {"dynaconf", "msgspec"},
+    "config check": {"dynaconf", "msgspec"},
+    "health --url http://127.0.0.1:1": set[str](),
+    "orders list --url http://127.0.0.1:1": {"httpx", "msgspec"},
+    "topology": {"dynaconf", "faststream", "msgspec", "opentelemetry"},
+    "--version": set[str](),
+}
+"""Command -> the heavy libraries that it may load."""
 SMALLEST = """
 import sys
 from cyclopts import App
@@ -92,6 +115,13 @@ def test_help_is_fast_and_imports_no_heavy_library(arguments: tuple[str, ...], b
     assert ours <= CPU_RATIO_MAX * smallest
 
 
+@pytest.mark.parametrize("command", NEEDED)
+def test_a_command_loads_the_libraries_that_it_needs_only(command: str, bytecode: Path) -> None:
+    loaded, _, _ = _fresh(RUN, tuple(command.split()), bytecode)
+
+    assert loaded & HEAVY_LIBRARIES <= NEEDED[command]
+
+
 def _fresh(program: str, arguments: tuple[str, ...], bytecode: Path) -> tuple[set[str], str, float]:
     """Loaded modules, output, and CPU seconds (user and system) of a new process."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -109,7 +139,7 @@ def _fresh(program: str, arguments: tuple[str, ...], bytecode: Path) -> tuple[se
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, errors
-    return set(json.loads(errors)), output, used.ru_utime + used.ru_stime
+    return set(json.loads(errors.splitlines()[-1])), output, used.ru_utime + used.ru_stime
 
 
 def test_option_values_are_those_of_the_domain() -> None:

@@ -13,11 +13,11 @@ from gofleet.adapters.grpc.server import fleet_server
 from gofleet.adapters.http.app import api_app
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.doctor import CheckResult, CheckState, Diagnosis, DoctorOptions, diagnose
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.embedded.resources import free_ports
 from gofleet.parts import rabbit_server as server_of
-from gofleet.parts import topology
 from gofleet.settings import load
 from gofleet.testing.drivers import MemoryDrivers
 from gofleet.testing.positions import MemoryPositions
@@ -93,6 +93,6 @@ async def installation(environment: dict[str, str], rabbit_server: RabbitMQ) -> 
         async with fleet as port, api as listening:
             environment["GRPC_PORT"] = str(port)
             settings = load(environment, dotenv=None)
-            async with RabbitPublisher(server_of(settings), topology(settings)):
+            async with RabbitPublisher(server_of(settings), topology_of(settings)):
                 pass  # declares
             yield Installation(environment, rabbit, listening.url)

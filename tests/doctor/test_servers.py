@@ -12,11 +12,12 @@ import aio_pika
 import psycopg
 import pytest
 
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.adapters.redis.connection import redis_client
 from gofleet.adapters.redis.positions import RedisPositions
 from gofleet.doctor import CheckState
 from gofleet.embedded import Postgres, Valkey, ValkeyAddress, running
-from gofleet.parts import a_redis, conninfo, key_prefix, topology
+from gofleet.parts import a_redis, conninfo
 from gofleet.settings import load
 from tests.databases import conninfo_of, login_of
 from tests.doctor.conftest import Installation, results_of
@@ -227,7 +228,7 @@ async def test_a_broker_without_any_declaration(installation: Installation) -> N
         "RabbitMQ", "topology", CheckState.WARNING, says="nothing is declared yet", fix="when they start"
     )
     async with a_channel(installation) as channel:
-        names = topology(load(installation.environment, dotenv=None)).names()
+        names = topology_of(load(installation.environment, dotenv=None)).names()
         with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
             await channel.declare_queue(names[0], passive=True)
 
@@ -301,7 +302,7 @@ async def a_silent_server() -> AsyncGenerator[int]:
 
 async def test_drivers_that_send_positions_and_are_not_registered(installation: Installation) -> None:
     settings = load(installation.environment, dotenv=None)
-    redis, prefix = a_redis(settings), key_prefix(settings)
+    redis, prefix = a_redis(settings), settings.general.key_prefix
     async with redis:
         positions = RedisPositions(redis, prefix=prefix, stale_seconds=60, claim_ms=1000)
         with psycopg.connect(conninfo(settings), autocommit=True) as connection:

@@ -23,6 +23,7 @@ from gofleet import parts
 from gofleet.adapters.postgres.migrate import apply_migrations, missing_migrations
 from gofleet.adapters.postgres.pool import connection_string
 from gofleet.adapters.rabbit.diagnostics import rabbit_state
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import Unavailable
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
@@ -227,7 +228,7 @@ async def _postgres(settings: Settings) -> object:
 
 
 async def _rabbit(settings: Settings) -> object:
-    return await rabbit_state(parts.rabbit_server(settings), parts.topology(settings))
+    return await rabbit_state(parts.rabbit_server(settings), topology_of(settings))
 
 
 async def _redis(settings: Settings) -> None:

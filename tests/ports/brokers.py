@@ -15,7 +15,8 @@ from gofleet.adapters.rabbit.connection import RabbitServer
 from gofleet.adapters.rabbit.consumer import RabbitConsumer
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.stream import DATA, StreamNames, encode_entry
+from gofleet.adapters.redis.names import StreamNames
+from gofleet.adapters.redis.stream import DATA, encode_entry
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.adapters.supervision import Supervisor

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gofleet.adapters.redis.stream import StreamNames
+from gofleet.adapters.redis.names import StreamNames
 from gofleet.adapters.redis.stream_consumer import StreamsConsumer
 from gofleet.adapters.redis.stream_publisher import StreamsPublisher
 from gofleet.domain import events

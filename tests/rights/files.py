@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from gofleet.adapters.rabbit.definitions import definitions
-from gofleet.parts import acl, topology
+from gofleet.adapters.rabbit.topology import topology_of
+from gofleet.adapters.redis.acl import acl_of
 from gofleet.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,8 +17,8 @@ def made() -> dict[str, str]:
     """Generated text by path, with the default settings."""
     defaults = load({}, dotenv=None)
     return {
-        "config/rabbitmq/definitions.json": json.dumps(definitions(topology(defaults)), indent=2) + "\n",
-        "config/valkey/users.acl": acl(defaults),
+        "config/rabbitmq/definitions.json": json.dumps(definitions(topology_of(defaults)), indent=2) + "\n",
+        "config/valkey/users.acl": acl_of(defaults),
     }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gofleet.adapters.rabbit.definitions import definitions
-from gofleet.parts import acl, topology
+from gofleet.adapters.rabbit.topology import topology_of
+from gofleet.adapters.redis.acl import acl_of
 from gofleet.roles import ORDER
 from gofleet.settings import load
 from tests.composed import ROOT, composed
@@ -38,7 +39,7 @@ def test_a_role_and_rabbitmq_have_the_same_password(role: str) -> None:
     settings = load(environment, dotenv=None)
     given = json.loads((ROOT / "config/rabbitmq/definitions.json").read_text())
 
-    assert given == definitions(replace(topology(settings), declared_by_us=True), settings.broker.vhost)
+    assert given == definitions(replace(topology_of(settings), declared_by_us=True), settings.broker.vhost)
 
 
 def test_rabbitmq_starts_with_the_mounted_files() -> None:
@@ -74,7 +75,7 @@ def test_each_role_and_the_operators_have_their_own_redis_password() -> None:
 def test_a_role_and_redis_have_the_same_password(role: str) -> None:
     environment = {name: value for name, value in SERVICES[role].environment.items() if value is not None}
 
-    assert acl(load(environment, dotenv=None)) == (ROOT / "config/valkey/users.acl").read_text()
+    assert acl_of(load(environment, dotenv=None)) == (ROOT / "config/valkey/users.acl").read_text()
 
 
 def test_redis_starts_with_the_mounted_files() -> None:

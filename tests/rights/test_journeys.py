@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from redis import Redis
 
 from gofleet.adapters.rabbit.topology import Topology
-from gofleet.adapters.redis.stream import StreamNames
+from gofleet.adapters.redis.names import StreamNames
 from gofleet.domain.messages import DISPATCH_QUEUE
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, ValkeyAddress
 from tests.free_ports import port_from

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from gofleet.adapters.rabbit.publisher import RabbitPublisher
+from gofleet.adapters.rabbit.topology import topology_of
 from gofleet.adapters.redis.stream import GROUP
 from gofleet.embedded import RabbitAddress, RabbitMQ
 from gofleet.parts import rabbit_server as server_of
-from gofleet.parts import topology
 from gofleet.settings import load
 from gofleet.verification import InvariantState, servers
 from tests.services import a_vhost
@@ -99,12 +99,12 @@ async def rabbit(
 
 
 async def declare(world: VerifiedInstallation) -> None:
-    async with RabbitPublisher(server_of(world.settings), topology(world.settings)):
+    async with RabbitPublisher(server_of(world.settings), topology_of(world.settings)):
         pass
 
 
 async def test_i17_queues_that_do_not_exist(world: VerifiedInstallation, rabbit: RabbitAddress) -> None:
-    await world.expect_violations("I17", *topology(world.settings).names(), says="does not exist")
+    await world.expect_violations("I17", *topology_of(world.settings).names(), says="does not exist")
 
 
 @pytest.mark.parametrize("queue", ["orders.created", "orders.created.retry.120s", "fleet.drivers.parking"])

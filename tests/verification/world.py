@@ -23,7 +23,6 @@ from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, Message
 from gofleet.domain.order import Order
 from gofleet.domain.principal import CLIENT
 from gofleet.guards.chain import DISPATCH_CONSUMER
-from gofleet.parts import key_prefix
 from gofleet.settings import Settings
 from gofleet.usecases.drivers import FollowOrders
 from gofleet.usecases.transitions import Transition
@@ -54,7 +53,7 @@ class VerifiedInstallation:
 
     @property
     def prefix(self) -> str:
-        return key_prefix(self.settings)
+        return self.settings.general.key_prefix
 
     async def populate(self) -> None:
         """Create and finish orders through the real adapters; events are passed on as by a broker."""

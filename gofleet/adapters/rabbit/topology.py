@@ -24,6 +24,7 @@ from faststream.rabbit import ExchangeType, QueueType, RabbitBroker, RabbitExcha
 from gofleet.adapters.rabbit.amqp import bare_channel
 from gofleet.domain.errors import GoFleetError
 from gofleet.domain.messages import QUEUES, parking_queue
+from gofleet.settings import Settings
 
 DEFAULT_EXCHANGE = RabbitExchange()
 UNLIMITED = 2**31 - 1
@@ -110,6 +111,12 @@ class Topology:
 
     def _retry_name(self, queue: str, seconds: float) -> str:
         return f"{self.prefix}{queue}.retry.{seconds:g}s"
+
+
+def topology_of(settings: Settings) -> Topology:
+    """The topology of an installation."""
+    at, prefix = settings.broker, settings.general.name_prefix
+    return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")
 
 
 async def find_missing(connection: AbstractConnection, topology: Topology) -> list[str]:

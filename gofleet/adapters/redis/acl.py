@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from gofleet.adapters.redis.connection import ready_key
-from gofleet.adapters.redis.scripts import escape_glob
-from gofleet.adapters.redis.stream import StreamNames
+from gofleet.adapters.redis.names import StreamNames, escape_glob, ready_key
 from gofleet.domain.messages import DISPATCH_QUEUE, FLEET_QUEUE, QUEUES, parking_queue
+from gofleet.settings import Settings
 
 READINESS = ("ping", "set")
 FLEET_KINDS = ("drivers", "driver", "busy", "claim", "claimed", "freed")
@@ -70,6 +69,12 @@ def acl_users(names: str, keys: str, *, streams: bool) -> list[AclUser]:
         worker_keys, worker = (*worker_keys, *_consumed(keys, DISPATCH_QUEUE)), (*worker, *consuming)
         fleet_keys, fleet = (*fleet_keys, *_consumed(keys, FLEET_QUEUE)), (*fleet, *consuming)
     return [*users, AclUser(f"{names}worker", worker_keys, worker), AclUser(f"{names}fleet", fleet_keys, fleet)]
+
+
+def acl_of(settings: Settings) -> str:
+    """The ACL file of an installation."""
+    general = settings.general
+    return acl_file(general.name_prefix, general.key_prefix, streams=general.broker == "redis")
 
 
 def acl_file(names: str, keys: str, *, streams: bool) -> str:

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gofleet.adapters.redis.connection import translate_redis_errors
+from gofleet.adapters.redis.names import StreamNames, escape_glob
 from gofleet.adapters.redis.positions import RedisPositions
-from gofleet.adapters.redis.scripts import escape_glob
-from gofleet.adapters.redis.stream import GROUP, StreamNames
+from gofleet.adapters.redis.stream import GROUP
 from gofleet.ports import Depth, Holding
 
 SCAN_COUNT = 1000

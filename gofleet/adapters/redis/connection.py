@@ -34,6 +34,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as ConnectionLost
 
+from gofleet.adapters.redis.names import ready_key
 from gofleet.adapters.tls import is_certificate_refused
 from gofleet.domain.errors import LoginRefused, Misconfigured, Unavailable
 from gofleet.telemetry.tracing import client_span
@@ -145,11 +146,6 @@ async def check_redis_writes(redis: Redis, prefix: str) -> None:
             (response,) = await execute_batch(redis, [("PING",)])
         if isinstance(response, RedisError):
             raise response
-
-
-def ready_key(prefix: str) -> str:
-    """The key that `check_redis_writes` writes."""
-    return f"{prefix}ready"
 
 
 @contextmanager

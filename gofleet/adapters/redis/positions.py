@@ -9,8 +9,9 @@ from msgspec.msgpack import Encoder
 from redis.asyncio import Redis
 
 from gofleet.adapters.redis.driver_queries import RedisDriverQueries, indexed_lng
+from gofleet.adapters.redis.names import escape_glob
 from gofleet.adapters.redis.reaches import SearchReaches
-from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows, escape_glob
+from gofleet.adapters.redis.scripts import Script, ScriptPipeline, decode_rows
 from gofleet.domain.driver import (
     FIX_ERROR_M,
     AreaQuery,

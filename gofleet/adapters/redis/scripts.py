@@ -77,11 +77,6 @@ def decode_rows(response: Response) -> list[Any]:
     return msgspec.json.decode(str(response[0]), type=list[Any]) if response else []
 
 
-def escape_glob(text: str) -> str:
-    """`text` as a part of a glob pattern that matches it literally."""
-    return re.sub(r"([\[\]*?\\^])", r"\\\1", text)
-
-
 def _decode_response(response: object) -> Response | Exception:
     if isinstance(response, RedisError):
         unavailable = to_unavailable(response)

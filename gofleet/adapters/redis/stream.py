@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from ssl import SSLContext
 from typing import Any
@@ -20,7 +19,8 @@ from redis.exceptions import ResponseError
 
 from gofleet.adapters.dispatcher import decode_headers
 from gofleet.adapters.redis.connection import renew_connections
-from gofleet.domain.messages import EVENT_ID, Delivery, parking_queue, with_crashes
+from gofleet.adapters.redis.names import StreamNames
+from gofleet.domain.messages import EVENT_ID, Delivery, with_crashes
 
 REDIS = "Redis"
 GROUP = "gofleet"
@@ -32,23 +32,6 @@ IDLE_BEYOND_LIMITS_MS = 10**9
 MOVE_DUE_MAX = 100
 
 Entry = dict[bytes, bytes]
-
-
-@dataclass(frozen=True)
-class StreamNames:
-    """Keys of one installation."""
-
-    prefix: str = ""
-
-    def stream(self, queue: str) -> str:
-        return f"{self.prefix}stream:{queue}"
-
-    def later(self, queue: str) -> str:
-        """The sorted set of the retries, by the time at which they are due."""
-        return f"{self.stream(queue)}.later"
-
-    def parking(self, queue: str) -> str:
-        return self.stream(parking_queue(queue))
 
 
 class RedisStream:

@@ -13,7 +13,8 @@ from loguru import logger
 from redis.exceptions import RedisError
 
 from gofleet.adapters.dispatcher import Dispatcher
-from gofleet.adapters.redis.stream import Entry, RedisStream, StreamNames, decode_entry, encode_entry, stream_broker
+from gofleet.adapters.redis.names import StreamNames
+from gofleet.adapters.redis.stream import Entry, RedisStream, decode_entry, encode_entry, stream_broker
 from gofleet.adapters.supervision import Supervisor, jittered
 from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Retry
 from gofleet.waiting import cancel_and_wait, first_of, sleep_unless

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from redis.exceptions import RedisError
 
 from gofleet.adapters.redis.connection import check_redis_writes, renew_connections
+from gofleet.adapters.redis.names import StreamNames
 from gofleet.adapters.redis.stream import (
     DATA,
     REDIS,
-    StreamNames,
     encodable_headers,
     encode_entry,
     encode_headers,
