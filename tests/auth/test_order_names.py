@@ -19,9 +19,11 @@ from gofleet.adapters.http.auth import Authenticator
 from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc.keys import JwksCache, Key
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
+from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
+from gofleet.domain.driver import Driver
 from gofleet.domain.order import Order, Status
 from gofleet.domain.order_ids import COMPUTED, HASH_CHARS
 from gofleet.usecases.create_order import CreateOrder
@@ -81,7 +83,10 @@ async def installed(database: str) -> AsyncGenerator[Installation]:
     tokens = TokenVerifier(cache, TokenRules(ISSUER, frozenset({AUDIENCE})))
     async with create_pool(database, size=8, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
-        world = World(orders=cast("Any", orders), depot=CENTRE)
+        for driver_id in ("maria", "joao"):
+            await PostgresDrivers(pool).put(Driver(driver_id, driver_id.title()))
+        world = World(depot=CENTRE)
+        world.orders = cast("Any", orders)
         world.history = cast("Any", PostgresHistory(pool))
         world.feed = HistoryFeed(world.history, poll_seconds=0.02, window=100, page=10)
         feed = asyncio.create_task(world.feed.run(stop))
