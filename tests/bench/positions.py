@@ -6,13 +6,18 @@ import json
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import redis
 
+from gofleet.adapters.grpc.client import GrpcFleet
+from gofleet.domain.driver import Position
+from gofleet.domain.place import Place
 from gofleet.embedded import ValkeyAddress
 from tests.bench.calls import DRIVER_DIGITS, DRIVER_PREFIX, Calls, driver, somewhere
+from tests.bench.connections import HOST
 from tests.bench.figures import Aim, Figure
 from tests.bench.load import Load, in_own_process, request, send
 from tests.bench.queues import forget
@@ -22,6 +27,7 @@ CASE = "positions"
 DRIVERS = 10_000
 IN_ONE_REQUEST = 500
 PIPELINED = 1000
+PATIENCE_SECONDS = 30.0
 RATE_MIN = 20_000.0
 WAYS = {"unary": "UpdatePosition, 8 at once", "stream": "StreamPositions, 2 streams of batches of 1,000"}
 BATCHES = f"POST /drivers/positions, 4 at once with {IN_ONE_REQUEST} each"
@@ -34,6 +40,7 @@ async def measure(at: Bench) -> list[Figure]:
     with at.servers.installation(CASE) as measured:
         measured.register(DRIVER_PREFIX, DRIVERS, DRIVER_DIGITS)
         measured.installation.start("fleet", "api")
+        await _register_in_redis(measured)
         await _once(at, measured, BATCHES, 0.5)
         for number, variant in at.turns(len(rates)):
             name = list(rates)[variant]
@@ -46,6 +53,18 @@ async def measure(at: Bench) -> list[Figure]:
         Figure(CASE, name, "positions/s", tuple(found), None if name == CEILING else CEILING, aim=aims.get(name))
         for name, found in rates.items()
     ]
+
+
+async def _register_in_redis(measured: Measured) -> None:
+    """Send a first position of each driver, which looks its record up."""
+    chance, now = random.Random(1), datetime.now(UTC)  # noqa: S311
+    fixes = [Position(driver(number), Place(*somewhere(chance)), now) for number in range(DRIVERS)]
+    port = int(measured.installation.environment["GRPC_PORT"])
+    async with GrpcFleet(HOST, port, timeout_seconds=PATIENCE_SECONDS) as fleet:
+        for first in range(0, DRIVERS, PIPELINED):
+            result = await fleet.update_positions(fixes[first : first + PIPELINED])
+            if result.refused:
+                raise AssertionError(f"{result.refused} positions were refused")
 
 
 async def _once(at: Bench, measured: Measured, name: str, seconds: float) -> float:
