@@ -16,7 +16,7 @@ EARTH_RADIUS_M = 6_372_797.560856
 
 def latitude(field: str, degrees: float | Decimal) -> None:
     """`Invalid` for a latitude that the map does not have."""
-    if not (isfinite(degrees) and abs(degrees) <= LATITUDE_MAX):
+    if not (isfinite(degrees) and abs(float(degrees)) <= LATITUDE_MAX):  # Decimal("85.05") is more than the float
         raise Invalid(field, f"must be between -{LATITUDE_MAX} and {LATITUDE_MAX}")
 
 
