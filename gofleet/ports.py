@@ -55,10 +55,10 @@ class Orders(Protocol):
         ...
 
     async def save(self, order: Order, receipt: Receipt | None = None) -> None:
-        """Save the transitions since `order` was read, their events and the receipt.
+        """Save the transitions since `order` was read, their events, the receipt and the exclusion of its driver.
 
-        `StaleOrder` (the order changed since it was read), `DriverBusy` (it holds another order, or is not
-        registered), `AlreadyHandled`: nothing is changed.
+        `StaleOrder` (the order changed since it was read), `DriverBusy` (it holds another order, is not registered or,
+        for workers, is excluded), `AlreadyHandled`: nothing is changed.
         """
         ...
 
@@ -75,6 +75,8 @@ class Orders(Protocol):
         ...
 
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]: ...  # DISPATCHED, by driver
+    async def excluded_drivers(self, order_id: str, limit: int) -> Sequence[str]: ...  # from workers, latest first
+    async def prune_exclusions(self, days: float, limit: int) -> int: ...  # deletes those ended earlier; their number
 
 
 class History(Protocol):
@@ -280,9 +282,7 @@ class Fleet(DriverSearch, Protocol):
     async def update_positions(self, positions: Sequence[Position]) -> PositionBatchResult: ...  # at most 1000
     async def nearest(self, place: Place, radius_km: float, limit: int) -> list[Sighting]: ...  # on duty, free or not
     async def within(self, area: AreaQuery) -> DriversInArea: ...
-    async def locate(
-        self, driver_ids: Sequence[str]
-    ) -> list[Sighting]: ...  # at most 500 ids; unknown ones are left out
+    async def locate(self, driver_ids: Sequence[str]) -> list[Sighting]: ...  # at most 500 ids; omits unknown ones
 
 
 class Positions(Protocol):

@@ -61,6 +61,8 @@ class Order:
 
     Every transition changes the status, increments `version`, appends one event to `pending_events` and records its
     `actor`; the store saves all of that in one commit.
+
+    `exclusion_seconds` is how long the last transition excludes the driver that it took the order from; 0 = not at all.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Order:
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
     as_of: datetime | None = None
+    exclusion_seconds: float = field(default=0.0, compare=False)
     actor: Actor | None = field(default=None, compare=False)
     pending_events: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
 
@@ -142,6 +145,11 @@ class Order:
         """Whether the order has legal transitions left."""
         return bool(TRANSITIONS[self.status])
 
+    @property
+    def may_have_exclusions(self) -> bool:
+        """Whether a redispatch may have taken it from a driver; the first to do so makes version 3."""
+        return self.version >= 3
+
     def same_request(self, other: Order) -> bool:
         """Whether both orders, found under the same name, were created by the same request, regardless of later
         transitions."""
@@ -196,9 +204,10 @@ class Order:
             events.OrderCancelled(order_id=self.id, sequence=self.version, driver_id=self.driver_id)
         )
 
-    def redispatch(self, *, by: Actor) -> None:
-        """Return the order to automatic dispatch; its driver, if any, is unassigned."""
+    def redispatch(self, *, by: Actor, exclusion_seconds: float = 0.0) -> None:
+        """Return the order to automatic dispatch; its driver, if any, is unassigned and excluded for that time."""
         self._transition_to(Status.PENDING, by)
+        self.exclusion_seconds = exclusion_seconds
         previous_driver_id, self.driver_id, self.reason = self.driver_id, None, None
         self.pending_events.append(
             events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=previous_driver_id)
@@ -210,6 +219,7 @@ class Order:
         self.status = wanted
         self.version += 1
         self.actor = by
+        self.exclusion_seconds = 0.0
 
 
 @dataclass(frozen=True)

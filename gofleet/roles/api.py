@@ -56,7 +56,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_manually=observed(DispatchManually(orders, drivers)),
-            redispatch_order=observed(RedispatchOrder(orders)),
+            redispatch_order=observed(RedispatchOrder(orders, process.settings.worker.exclusion_seconds)),
             find_candidates=observed(
                 FindCandidates(orders, fleet, depot, fleet_config.radius_km, fleet_config.max_radius_km)
             ),

@@ -29,7 +29,7 @@ from gofleet.telemetry.metrics import (
     OUTBOX_UNPUBLISHED,
     PARKED_MESSAGES,
 )
-from gofleet.usecases.maintenance import PruneMessages, RepublishPending, Retention, SweepOrders
+from gofleet.usecases.maintenance import PruneExpiredRows, RepublishPending, Retention, SweepOrders
 from gofleet.usecases.relay import RelayOutbox, ReplayParked
 
 MEASURE_SECONDS = 5.0
@@ -50,7 +50,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     replay = ReplayParked(parked, publisher, settings.replay_batch)
     republish = RepublishPending(orders, settings.announce_again_seconds, batch)
     sweep = SweepOrders(orders, process.settings.worker.t_max_seconds, batch)
-    prune = PruneMessages(outbox, inbox, parked, retention, settings.prune_batch)
+    prune = PruneExpiredRows(orders, outbox, inbox, parked, retention, settings.prune_batch)
     deadlines = PostgresDeadlines(pool, settings.judge_batch)
     measure = partial(measure_backlog, outbox, parked, orders, PostgresFailedEvents(pool), deadlines)
     relaying = retry_on_outage(relay_outbox, "relay"), retry_on_outage(relay_outbox, "second relay")

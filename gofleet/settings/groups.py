@@ -157,8 +157,8 @@ class RelaySettings(SettingsGroup, frozen=True, kw_only=True):
     ] = field(name="ANNOUNCE_AGAIN_SECONDS")
     prune_seconds: Annotated[float, about("Interval of deleting expired rows.", gt=0)] = field(name="PRUNE_SECONDS")
     prune_batch: Annotated[int, about("Rows deleted in one statement.", ge=1)] = field(name="PRUNE_BATCH")
-    outbox_keep_days: Annotated[float, about("Retention of published events in days.", gt=0)] = field(
-        name="OUTBOX_KEEP_DAYS"
+    outbox_keep_days: Annotated[float, about("Retention of published events and ended exclusions in days.", gt=0)] = (
+        field(name="OUTBOX_KEEP_DAYS")
     )
     inbox_keep_days: Annotated[
         float, about("Retention of handled event ids in days; at least OUTBOX_KEEP_DAYS.", gt=0)
@@ -194,6 +194,14 @@ class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
     t_max_seconds: Annotated[float, about("Maximum wait of an order for a driver, whatever the cause.", gt=0)] = field(
         name="T_MAX_SECONDS"
     )
+    exclusion_seconds: Annotated[
+        float,
+        about(
+            "How long automatic dispatch does not give an order to the driver that a redispatch took it from; 0 = off.",
+            ge=0,
+            le=86_400,
+        ),
+    ] = field(name="EXCLUSION_SECONDS")
 
 
 class BreakerSettings(SettingsGroup, frozen=True, kw_only=True):

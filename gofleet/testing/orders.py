@@ -25,6 +25,7 @@ from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, H
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.domain.messages import Message, Receipt
 from gofleet.domain.order import Order, OrderFilter, Owner, Status, order_ids
+from gofleet.domain.principal import WORKER
 from gofleet.ports import Holding
 from gofleet.telemetry.tracing import current_trace_id
 
@@ -42,6 +43,16 @@ class OutboxRow:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
+@dataclass(frozen=True)
+class Exclusion:
+    """Driver that automatic dispatch passes over for an order, since the transition of `version`."""
+
+    order_id: str
+    version: int
+    driver_id: str
+    until: datetime
+
+
 @dataclass
 class MemoryOrders:
     """No method awaits in the middle of a change, so every method is atomic. Without `drivers`, which `MemoryDrivers`
@@ -54,6 +65,7 @@ class MemoryOrders:
     noted_at: dict[Receipt, datetime] = field(default_factory=dict[Receipt, datetime])
     epochs: dict[str, int] = field(default_factory=dict[str, int])
     log: list[HistoryEntry] = field(default_factory=list[HistoryEntry])
+    exclusions: list[Exclusion] = field(default_factory=list[Exclusion])
 
     async def add(self, order: Order) -> bool:
         former = self.rows.get(order.client_order_id or "")
@@ -84,10 +96,16 @@ class MemoryOrders:
             for other in self.rows.values()
         ):
             raise DriverBusy(str(order.driver_id))
+        machine = order.status is Status.DISPATCHED and order.actor == WORKER
+        if machine and order.driver_id in self._excluded(order.id):
+            raise DriverBusy(str(order.driver_id))
         if receipt is not None:
             self.record(receipt, order.status.value.lower())
         self.epochs.pop(order.id, None)
         self._stamp(order)
+        if stored.driver_id and order.exclusion_seconds:
+            until = datetime.now(UTC) + timedelta(seconds=order.exclusion_seconds)
+            self.exclusions.append(Exclusion(order.id, order.version, stored.driver_id, until))
         self._keep(order)
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
@@ -123,6 +141,22 @@ class MemoryOrders:
             if order.status is Status.DISPATCHED
         ]
         return sorted(holding for holding in live if after is None or holding > after)[:limit]
+
+    async def excluded_drivers(self, order_id: str, limit: int) -> Sequence[str]:
+        return self._excluded(order_id)[:limit]
+
+    async def prune_exclusions(self, days: float, limit: int) -> int:
+        before = datetime.now(UTC) - timedelta(days=days)
+        ended = [exclusion for exclusion in self.exclusions if exclusion.until < before][:limit]
+        self.exclusions = [exclusion for exclusion in self.exclusions if exclusion not in ended]
+        return len(ended)
+
+    def _excluded(self, order_id: str) -> list[str]:
+        """All of them."""
+        now = datetime.now(UTC)
+        running = [each for each in self.exclusions if each.order_id == order_id and each.until > now]
+        latest = sorted(running, key=lambda exclusion: exclusion.until, reverse=True)
+        return list(dict.fromkeys(exclusion.driver_id for exclusion in latest))
 
     def record(self, receipt: Receipt, outcome: str) -> None:
         self.inbox.setdefault(receipt, outcome)

@@ -17,6 +17,9 @@ BUSY_DRIVERS_MAX = 50
 """Busy drivers skipped by one attempt: a fleet service that lost its state must not hide the free drivers behind
 busy ones."""
 
+EXCLUDED_DRIVERS_MAX = 40
+"""Excluded drivers left out of a search, which may name 100 with the busy ones; the store refuses any others."""
+
 FIRST_LIMIT, NEXT_LIMIT = 1, 5
 """Drivers requested by the first search, since the nearest one is nearly always free, and by the following ones."""
 
@@ -37,7 +40,7 @@ class SearchRadius:
 
 @dataclass(frozen=True)
 class DispatchOrder:
-    """Use case that assigns a waiting order to the nearest free driver; returns the order.
+    """Use case that assigns a waiting order to the nearest free driver not excluded for it; returns the order.
 
     `NoDriverNearby` and `FleetUnavailable` leave it waiting; the guards decide about a retry. No lock is held during
     the search: of two concurrent calls, one finds the order changed.
@@ -67,10 +70,10 @@ class DispatchOrder:
             await self.orders.save(order, receipt)
             return order
         radius_km = self.radius.after(order.waited_seconds())
-        busy: tuple[str, ...] = ()
+        excluded, busy = await self._excluded(order), tuple[str, ...]()
         while len(busy) < BUSY_DRIVERS_MAX:
             limit = NEXT_LIMIT if busy else FIRST_LIMIT
-            drivers = await self.fleet.search(Search(order.id, pickup, radius_km, limit, exclude=busy))
+            drivers = await self.fleet.search(Search(order.id, pickup, radius_km, limit, exclude=excluded + busy))
             failpoints.hit("worker.after_search")
             if not drivers:
                 break
@@ -80,8 +83,14 @@ class DispatchOrder:
             busy += tuple(driver.driver_id for driver in drivers)
         raise NoDriverNearby(order.id, radius_km)
 
+    async def _excluded(self, order: Order) -> tuple[str, ...]:
+        """Read after the order, so that they are no older than its version."""
+        if not order.may_have_exclusions:
+            return ()
+        return tuple(await self.orders.excluded_drivers(order.id, EXCLUDED_DRIVERS_MAX))
+
     async def _assign(self, order: Order, driver: Candidate, receipt: Receipt) -> Order | None:
-        """The assigned order; None if the driver already holds a live order according to the database."""
+        """The assigned order; None if the driver holds a live order or is excluded according to the database."""
         assigned = replace(order, pending_events=[])
         assigned.dispatch(driver.driver_id, by=WORKER)
         failpoints.hit("worker.before_commit")

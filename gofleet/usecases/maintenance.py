@@ -65,7 +65,7 @@ class SweepOrders:
 
 @dataclass(frozen=True)
 class Retention:
-    """Retention in days of published events, handled events and replayed messages."""
+    """Retention in days of published events and ended exclusions, of handled events and of replayed messages."""
 
     outbox_days: float
     inbox_days: float
@@ -73,9 +73,10 @@ class Retention:
 
 
 @dataclass(frozen=True)
-class PruneMessages:
+class PruneExpiredRows:
     """Use case that deletes a batch of expired rows; returns their number. Unfinished work is never deleted."""
 
+    orders: Orders
     outbox: Outbox
     inbox: Inbox
     parked: Parked
@@ -87,4 +88,5 @@ class PruneMessages:
             await self.outbox.prune(self.retention.outbox_days, self.batch)
             + await self.inbox.prune(self.retention.inbox_days, self.batch)
             + await self.parked.prune(self.retention.parked_days, self.batch)
+            + await self.orders.prune_exclusions(self.retention.outbox_days, self.batch)
         )

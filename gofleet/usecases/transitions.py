@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from gofleet.domain.errors import DriverNotFound, StaleOrder, UnknownDriver, VersionMismatch
@@ -87,15 +88,20 @@ class DeliverOrder:
 
 @dataclass(frozen=True)
 class RedispatchOrder:
-    """Use case that returns an order to automatic dispatch and frees its driver. A PENDING order is left unchanged."""
+    """Use case that returns an order to automatic dispatch and frees its driver. A PENDING order is left unchanged.
+
+    For `exclusion_seconds` automatic dispatch does not give the order to that driver again; 0 = it may at once.
+    """
 
     orders: Orders
+    exclusion_seconds: float = 0.0
 
     async def __call__(
         self, order_id: str, versions: Versions = None, *, by: Actor, owner: Owner | None = None
     ) -> Order:
+        redispatch = partial(Order.redispatch, exclusion_seconds=self.exclusion_seconds)
         return await transition_order(
-            self.orders, order_id, Order.redispatch, by=by, done=_is_waiting, versions=versions, owner=owner
+            self.orders, order_id, redispatch, by=by, done=_is_waiting, versions=versions, owner=owner
         )
 
 
@@ -103,7 +109,8 @@ class RedispatchOrder:
 class DispatchManually:
     """Use case by which a dispatcher assigns a waiting order to any registered driver, on duty or not, near or far.
 
-    `versions` are those that the dispatcher saw: a decision about an order that has changed since is refused.
+    `versions` are those that the dispatcher saw: a decision about an order that has changed since is refused. Drivers
+    excluded for the order may be assigned.
     `UnknownDriver` for a driver without a record, `DriverBusy` for one with a live order.
     """
 

@@ -123,6 +123,7 @@ CHECKS = (
     no_rows("I3", VERIFY.other_ends),
     no_rows("I4", VERIFY.dispatched_again),
     no_rows("I4", VERIFY.drivers_changed),
+    no_rows("I4", VERIFY.excluded_dispatches),
     no_rows("I5", VERIFY.shared_drivers),
     no_rows("I19", VERIFY.unregistered_drivers),
     no_rows("I16", VERIFY.wrong_money),

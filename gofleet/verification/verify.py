@@ -12,7 +12,7 @@ TITLES = {
     "I1": "every request answered with 2xx is durable, with its content",
     "I2": "no order waits past its deadline or without a reason",
     "I3": "orders made only legal transitions, and their histories are complete",
-    "I4": "an order is dispatched at most once per time that it becomes PENDING",
+    "I4": "an order is dispatched at most once per time that it becomes PENDING, not to an excluded driver",
     "I5": "no driver has two orders at the same time",
     "I6": "each transition has exactly one event",
     "I7": "each event was published",

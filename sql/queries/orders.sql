@@ -37,13 +37,19 @@ select id, created_at, pending_since from added;
 {order_details}
 where id = any(%(ids)s);
 
+-- name: excluded_drivers
+-- A statement of its own, because few orders have any: within `get` it cost every order a quarter more.
+select driver_id from order_exclusions where order_id = %(id)s and until > now()
+group by driver_id order by max(until) desc
+limit %(limit)s;
+
 -- fragment: rows_to_save
 -- No order and no driver stands in it twice. The limit tells the planner that the rows are few, whatever the statistics
 -- of `orders` say.
 requested as materialized (
     select * from jsonb_to_recordset(%(rows)s::jsonb) as row (
         id text, stored_version integer, status text, driver_id text, reason text, version integer,
-        moved_by text, trace_id text, consumer text, handled_event_id uuid, outcome text,
+        moved_by text, trace_id text, consumer text, handled_event_id uuid, outcome text, exclusion_seconds float8,
         event_id uuid, seq integer, event_type text, payload jsonb, traceparent text)
     limit %(count)s
 )
@@ -106,6 +112,7 @@ accepted as materialized (
         version = accepted.version,
         moved_by = accepted.moved_by,
         moved_trace = accepted.trace_id,
+        excluded_until = now() + accepted.exclusion_seconds * interval '1 second',
         dispatch_epoch = 0,
         pending_since = case when accepted.status = 'PENDING' then now() else pending_since end,
         dispatched_at = case accepted.status when 'DISPATCHED' then now() when 'PENDING' then null else dispatched_at end,
@@ -194,3 +201,8 @@ limit %(limit)s;
 
 -- name: oldest_pending
 select coalesce(extract(epoch from now() - min(pending_since)), 0)::float8 from orders where status = 'PENDING';
+
+-- name: prune_exclusions
+delete from order_exclusions where ctid = any(array(
+    select ctid from order_exclusions where until < now() - %(days)s::float8 * interval '1 day' limit %(limit)s
+));

@@ -52,6 +52,15 @@ from (
 where became = 'DISPATCHED'
 group by order_id, episode having count(*) > 1;
 
+-- name: excluded_dispatches
+-- Compared with the exclusions that are stored: transitions of releases without them, and those of which they are
+-- pruned, are not judged.
+select order_id, format('was dispatched automatically to %%s (version %%s), excluded since version %%s until %%s',
+                        driver_id, dispatched.version, order_exclusions.version, until)
+from order_exclusions join order_log as dispatched using (order_id, driver_id)
+where became = 'DISPATCHED' and actor = 'worker' and dispatched.version > order_exclusions.version and at < until
+order by id;
+
 -- name: drivers_changed
 -- The driver of a dispatched order stays the same until after the delivery.
 select order_id, format('has driver %%s as %%s and had %%s as DISPATCHED',

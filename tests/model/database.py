@@ -10,6 +10,7 @@ from tests.model.protocol import (
     DELIVERED,
     DISPATCHED,
     NO_HOLDER,
+    PENDING,
     WAITING,
     Database,
     Order,
@@ -31,6 +32,7 @@ OVERWRITTEN = "a transition was overwritten by one that had not read it"
 DRIVER_TWICE = "a driver holds two live orders"
 STRANGER = "an order was dispatched to a driver without a record"
 EVENT_TWICE = "one event moved its order twice"
+EXCLUDED_DISPATCHED = "a worker gave an order to a driver excluded for it"
 
 
 class Saved(NamedTuple):
@@ -50,7 +52,7 @@ def save(
     new: int = NO_HOLDER,
 ) -> Saved:
     """`Orders.save` of a transition `to` (status, driver) by a caller that read version `seen`; `event` is the receipt,
-    `new` the announcement of the transition."""
+    `new` the announcement of the transition. Only workers have receipts."""
     wanted, driver = to
     guards, stored = setting.guards, db.orders[order]
     if guards.version_check and stored.version != seen:
@@ -59,13 +61,18 @@ def save(
         return Saved(REFUSED, db)
     twice = wanted == DISPATCHED and _holds_another(db, order, driver)
     stranger = wanted == DISPATCHED and driver >= setting.drivers - setting.strangers
-    if (twice and guards.one_order_per_driver) or (stranger and guards.registered_drivers):
+    excluded = wanted == DISPATCHED and event != NO_HOLDER and has(stored.excluded, driver)
+    if (
+        (twice and guards.one_order_per_driver)
+        or (stranger and guards.registered_drivers)
+        or (excluded and guards.exclusion_in_save)
+    ):
         return Saved(BUSY, db)
     if guards.inbox and guards.inbox_with_move and event != NO_HOLDER and has(db.inbox, event):
         return Saved(HANDLED, db)
     if guards.one_event_per_version and seen < stored.version:
         return Saved(REFUSED, db)  # the event of version `seen` + 1 exists
-    moved = Order(wanted, driver, seen + 1)
+    moved = Order(wanted, driver, seen + 1, _excluded(stored, wanted))
     bit = 1 << event if event != NO_HOLDER else 0
     after = Database(
         (*db.orders[:order], moved, *db.orders[order + 1 :]),
@@ -74,12 +81,19 @@ def save(
         db.applied | bit,
     )
     broken = _wrong(stored, wanted, seen) or _again(db, event) or (DRIVER_TWICE if twice else "")
-    return Saved(KEPT, after, broken or (STRANGER if stranger else ""))
+    broken = broken or (STRANGER if stranger else "") or (EXCLUDED_DISPATCHED if excluded else "")
+    return Saved(KEPT, after, broken)
 
 
 def note(db: Database, event: int) -> Database:
     """`Inbox.note`: keeps the first outcome."""
     return db._replace(inbox=db.inbox | 1 << event)
+
+
+def _excluded(stored: Order, wanted: str) -> int:
+    """The exclusions after a transition: one that takes the order from its driver adds that one."""
+    taken = wanted == PENDING and stored.driver != NO_HOLDER
+    return stored.excluded | 1 << stored.driver if taken else stored.excluded
 
 
 def _holds_another(db: Database, order: int, driver: int) -> bool:

@@ -24,6 +24,7 @@ from tests.model.protocol import (
     Setting,
     State,
     committed,
+    has,
     put,
     start,
 )
@@ -126,6 +127,13 @@ def _redis(setting: Setting, state: State) -> Steps:
 
 
 def _postgres(setting: Setting, state: State) -> Steps:
+    for o, order in enumerate(state.db.orders):
+        for driver in range(setting.drivers):
+            if order.status == PENDING and has(order.excluded, driver):
+                ended = order._replace(excluded=order.excluded & ~(1 << driver))
+                orders = (*state.db.orders[:o], ended, *state.db.orders[o + 1 :])
+                later = state._replace(db=state.db._replace(orders=orders))
+                yield Step(f"the exclusion of d{driver} from o{o} runs out", later)
     if state.before is None or not state.faults.failover:
         return
     if setting.failover_between and any(worker != IDLE for worker in state.workers):

@@ -80,6 +80,7 @@ class Known:
     version: int = 1
     driver: str | None = None
     reason: Reason | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 class Row(NamedTuple):
@@ -110,10 +111,14 @@ class Picture:
         """One legal move: status, version and exactly one event."""
         known = self.orders[order_id]
         assert wanted in TRANSITIONS[known.status]
-        version = known.version + 1
+        version, excluded = known.version + 1, known.excluded
+        if wanted is Status.PENDING and known.driver:
+            excluded |= {known.driver}
         if wanted in {Status.CANCELLED, Status.DELIVERED}:
             driver, reason = known.driver, known.reason
-        self.orders[order_id] = replace(known, status=wanted, version=version, driver=driver, reason=reason)
+        self.orders[order_id] = replace(
+            known, status=wanted, version=version, driver=driver, reason=reason, excluded=excluded
+        )
         self._announced(Row(order_id, version, TYPES[wanted]))
 
     def announced_again(self) -> list[str]:
@@ -171,7 +176,7 @@ class Picture:
         """What a waiting order becomes; None if it waits on."""
         if not known.has_pickup:
             return Status.MANUAL_DISPATCH, None, Reason.NO_PICKUP
-        passed_over = {*self.busy(), *STRANGERS}
+        passed_over = {*self.busy(), *STRANGERS, *known.excluded}
         if free := next((driver for driver in work.drivers or () if driver not in passed_over), None):
             return Status.DISPATCHED, free, None
         if work.patient:

@@ -24,9 +24,12 @@ NO_HOLDER: Final = -1
 
 
 class Order(NamedTuple):
+    """`excluded` = the drivers, as bits, that no worker may give it."""
+
     status: str = PENDING
     driver: int = NO_HOLDER
     version: int = 1
+    excluded: int = 0
 
 
 class Database(NamedTuple):
@@ -41,8 +44,8 @@ class Database(NamedTuple):
 
 class Worker(NamedTuple):
     """A place of a worker with one message. `owned` = the broker still takes its answer; `leased` = Redis still has
-    its token; `driver` and `version` are what it found and read. `redelivered`: its consumer was lost before; `seen`:
-    the lease that it wants to take over is still the one that it saw."""
+    its token; `driver`, `version` and `excluded` are what it found and read. `redelivered`: its consumer was lost
+    before; `seen`: the lease that it wants to take over is still the one that it saw."""
 
     at: str = "idle"
     event: int = NO_HOLDER
@@ -50,6 +53,7 @@ class Worker(NamedTuple):
     leased: bool = False
     driver: int = NO_HOLDER
     version: int = 0
+    excluded: int = 0
     redelivered: bool = False
     seen: bool = False
 
@@ -112,6 +116,9 @@ class Guards(NamedTuple):
     legal_moves: bool = True  # the trigger `refuse_illegal_move`
     one_order_per_driver: bool = True  # the orders' unique index
     registered_drivers: bool = True  # `save` looks for the driver's record
+    exclusion_in_save: bool = True  # the trigger `refuse_excluded_driver`
+    exclusion_in_search: bool = True  # a worker searches without the excluded drivers that it read
+    exclusion_after_order: bool = True  # it reads them no earlier than the order; else when it receives its message
     inbox: bool = True  # the inbox row, in the statement that moves the order
     lease: bool = True  # anything in Redis at all
     busy_waits: bool = True  # a busy lease means "later"; else "duplicate, forget it"
@@ -171,8 +178,9 @@ def put(values: tuple[int, ...], at: int, value: int) -> tuple[int, ...]:
     return (*values[:at], value, *values[at + 1 :])
 
 
-def has(events: int, event: int) -> bool:
-    return bool(events >> event & 1)
+def has(bits: int, number: int) -> bool:
+    """Whether the number is in the set, of events or drivers."""
+    return bool(bits >> number & 1)
 
 
 def committed(state: State, db: Database, broken: str = "") -> State:

@@ -13,6 +13,7 @@ from tests.model.database import (
     DISPATCHED_TWICE,
     DRIVER_TWICE,
     EVENT_TWICE,
+    EXCLUDED_DISPATCHED,
     OVERWRITTEN,
     STRANGER,
 )
@@ -56,6 +57,10 @@ SMALL: Final = (
     ours("two orders, two drivers: death", Setting(Faults(crash=1), orders=2, drivers=2)),
     ours("two orders, two drivers: cancel, deliver", Setting(Faults(cancel=1, deliver=1), orders=2, drivers=2)),
     ours("redispatch: death, zombie", Setting(Faults(crash=1, redelivery=1, redispatch=1), announcements=2)),
+    ours(
+        "redispatch among two drivers, a zombie",
+        Setting(Faults(redelivery=1, redispatch=1), drivers=2, announcements=2),
+    ),
     ours("manual: fleet, cancel", Setting(Faults(fleet=1, manual=1, cancel=1), orders=2)),
     ours(
         "re-published: the broker loses a message, death",
@@ -146,6 +151,27 @@ MUTANTS: Final = (
         EVENT_TWICE,
         Setting(Faults(relay_crash=1, redispatch=1), announcements=2, guards=ALL_UP._replace(inbox=False)),
     ),
+    broken(
+        "the search alone leaves excluded drivers out, and a worker read them before the order",
+        EXCLUDED_DISPATCHED,
+        Setting(
+            Faults(redispatch=1),
+            drivers=2,
+            announcements=3,
+            announces_again=True,
+            guards=ALL_UP._replace(exclusion_in_save=False, exclusion_after_order=False),
+        ),
+    ),
+    broken(
+        "the search alone leaves excluded drivers out, and a worker of the release before knows none",
+        EXCLUDED_DISPATCHED,
+        Setting(
+            Faults(redispatch=1),
+            drivers=2,
+            announcements=2,
+            guards=ALL_UP._replace(exclusion_in_save=False, exclusion_in_search=False),
+        ),
+    ),
     stranded("a busy lease is acknowledged", Setting(Faults(crash=1), guards=ALL_UP._replace(busy_waits=False))),
     stranded("acknowledged first", Setting(Faults(crash=1), guards=ALL_UP._replace(ack_last=False))),
     stranded(
@@ -206,6 +232,24 @@ NOT_LOAD_BEARING: Final = (
     ours(
         "a lease released without its token only costs work",
         Setting(Faults(crash=1, redelivery=1, fleet=1), guards=ALL_UP._replace(own_release=False)),
+    ),
+    ours(
+        "a worker that knows no exclusions is refused by the database",
+        Setting(
+            Faults(redelivery=1, redispatch=1),
+            drivers=2,
+            announcements=2,
+            guards=ALL_UP._replace(exclusion_in_search=False),
+        ),
+    ),
+    ours(
+        "exclusions read no earlier than the order are as new as its version, which is compared",
+        Setting(
+            Faults(redelivery=1, redispatch=1),
+            drivers=2,
+            announcements=2,
+            guards=ALL_UP._replace(exclusion_in_save=False),
+        ),
     ),
     ours(
         "without the inbox and without redispatch the version condition is enough",

@@ -16,6 +16,7 @@ SETTINGS = (
     Setting(Faults(fleet=1, manual=1), drivers=2),
     Setting(Faults(crash=1, failover=1), announcements=2, announces_again=True, t_max=True, workers=1),
     Setting(Faults(), orders=2, drivers=2),
+    Setting(Faults(redispatch=1), announcements=2),
 )
 
 STEPS = {
@@ -23,6 +24,7 @@ STEPS = {
     "Redis FORGETS w's lease of e",
     "the lease of e runs out",
     "PostgreSQL FAILS OVER and forgets its last commit",
+    "the exclusion of d from o runs out",
     "the broker LOSES e",
     "the broker LOSES e, redelivered",
     "the broker LOSES e, which w holds",
@@ -49,6 +51,7 @@ STEPS = {
     "w finds e done",
     "w finds e done, the inbox does not: takes over",
     "w finds e handled before",
+    "w finds no driver",
     "w finds o DISPATCHED, notes e",
     "w finds o moved, reads again",
     "w finds the lease of e busy",

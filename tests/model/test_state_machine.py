@@ -46,7 +46,7 @@ from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.maintenance import RepublishPending
 from gofleet.usecases.relay import RelayOutbox
 from tests.model.expected import STRANGERS, Act, ByHand, Create, Heard, Move, Picture, Row, Sweep, Work
-from tests.model.world import ALL, MemoryStore, PostgresStore, Store, World
+from tests.model.world import ALL, EXCLUSION_SECONDS, MemoryStore, PostgresStore, Store, World
 
 T = TypeVar("T")
 
@@ -289,7 +289,8 @@ class Machine(RuleBasedStateMachine):
         errors = set[type[GoFleetError]]()
         if receipt and receipt.event_id in self.picture.inbox:
             errors.add(AlreadyHandled)
-        if order.status is Status.DISPATCHED and order.driver_id in {*self.picture.busy(), *STRANGERS}:
+        taken = {*self.picture.busy(), *STRANGERS, *known.excluded}
+        if order.status is Status.DISPATCHED and order.driver_id in taken:
             errors.add(DriverBusy)
         return errors
 
@@ -341,7 +342,7 @@ def _move(order: Order, wanted: Status, driver: str) -> None:
         case Status.CANCELLED:
             order.cancel(by=CLIENT)
         case _:
-            order.redispatch(by=CLIENT)
+            order.redispatch(by=CLIENT, exclusion_seconds=EXCLUSION_SECONDS)
 
 
 def bounded(examples: int) -> settings:

@@ -57,12 +57,19 @@ def _receives(setting: Setting, state: State, w: int) -> Steps:
     for event, waiting in enumerate(state.queue):
         if waiting:
             taken = state._replace(queue=put(state.queue, event, waiting - 1))
-            yield Step(f"w{w} receives e{event}", _now(taken, w, Worker(at, event, owned)))
+            received = Worker(at, event, owned, excluded=_read_before(setting, state, event))
+            yield Step(f"w{w} receives e{event}", _now(taken, w, received))
     for event, waiting in enumerate(state.redelivered):
         if waiting:
             taken = state._replace(redelivered=put(state.redelivered, event, waiting - 1))
-            again = Worker(at, event, owned, redelivered=setting.guards.take_over)
+            again = Worker(at, event, owned, excluded=_read_before(setting, state, event))
+            again = again._replace(redelivered=setting.guards.take_over)
             yield Step(f"w{w} receives e{event}, redelivered", _now(taken, w, again))
+
+
+def _read_before(setting: Setting, state: State, event: int) -> int:
+    """The exclusions that a worker reads before the order, without the guard against that."""
+    return 0 if setting.guards.exclusion_after_order else state.db.orders[setting.order_of(event)].excluded
 
 
 def _lease(setting: Setting, state: State, w: int) -> Steps:
@@ -126,12 +133,15 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
     if order.status != PENDING:
         yield Step(f"w{w} reads o{o}, which is {order.status}", _now(state, w, worker._replace(at="note")))
         return
-    for driver in range(setting.drivers):
-        if not state.locks or not state.locks[driver]:
-            at = "save" if setting.guards.inbox_with_move else "claim"
-            found = _now(state, w, worker._replace(at=at, driver=driver, version=order.version))
-            yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", _locked(found, driver, True))
-    if state.locks and all(state.locks):
+    excluded = order.excluded if setting.guards.exclusion_after_order else worker.excluded
+    excluded = excluded if setting.guards.exclusion_in_search else 0
+    free = [d for d in range(setting.drivers) if not has(excluded, d) and not (state.locks and state.locks[d])]
+    for driver in free:
+        at = "save" if setting.guards.inbox_with_move else "claim"
+        reading = worker._replace(at=at, driver=driver, version=order.version, excluded=excluded)
+        found = _locked(_now(state, w, reading), driver, True)
+        yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", found)
+    if not free:
         yield from _tries_later(setting, state, w, "finds no driver")
     if state.faults.fleet:
         failed = state._replace(faults=state.faults.less("fleet"))
@@ -161,7 +171,7 @@ def _save(setting: Setting, state: State, w: int) -> Steps:
             yield Step(f"w{w} finds e{event} handled before", _now(freed, w, worker._replace(at="finish")))
         case database.BUSY:
             for other in range(setting.drivers):
-                if other != driver:
+                if other != driver and not has(worker.excluded, other):
                     yield Step(f"w{w} passes over d{driver}", _now(state, w, worker._replace(driver=other)))
             yield from _tries_later(setting, freed, w, f"finds d{driver} busy, and no other driver")
         case _:

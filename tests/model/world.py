@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from gofleet.adapters.postgres.drivers import PostgresDrivers
@@ -33,10 +34,12 @@ from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManu
 from tests.makers import CENTRE
 from tests.model.expected import Act, ByHand, Create, Known, Move, Picture, Row, Sweep, Work
 
+EXCLUSION_SECONDS = 3600.0
+"""Longer than a test: no exclusion ends."""
 VERBS: dict[Status, Callable[[Orders], CancelOrder | DeliverOrder | RedispatchOrder]] = {
     Status.CANCELLED: CancelOrder,
     Status.DELIVERED: DeliverOrder,
-    Status.PENDING: RedispatchOrder,
+    Status.PENDING: partial(RedispatchOrder, exclusion_seconds=EXCLUSION_SECONDS),
 }
 ALL = 1_000
 LogRow: TypeAlias = tuple[str, str | None, str, int]
@@ -71,8 +74,13 @@ class MemoryStore:
             Row(row.message.order_id, row.message.sequence, row.message.type, row.published_at is not None)
             for row in self.orders.outbox
         ]
-        known = {id: _known(order) for id, order in self.orders.rows.items()}
+        known = {id: self._known(order) for id, order in self.orders.rows.items()}
         return Picture(known, sorted(rows), {receipt.event_id: how for receipt, how in self.orders.inbox.items()})
+
+    def _known(self, order: Order) -> Known:
+        excluded = frozenset(each.driver_id for each in self.orders.exclusions if each.order_id == order.id)
+        has_pickup, price = order.pickup is not None, int(order.price)
+        return Known(price, has_pickup, order.status, order.version, order.driver_id, order.reason, excluded)
 
     async def log(self) -> Sequence[LogRow]:
         return []  # it keeps no history
@@ -89,17 +97,20 @@ class PostgresStore:
 
     async def clear(self) -> None:
         async with acquire(self.pool) as connection:
-            await connection.execute("truncate orders, outbox, inbox, order_log, drivers")
+            await connection.execute("truncate orders, order_exclusions, outbox, inbox, order_log, drivers")
 
     async def look(self) -> Picture:
         """By statements of its own: the adapters are what is under test."""
         async with acquire(self.pool) as connection:
             orders = await connection.execute(
-                "select id, price, pickup_lat is not null, status, version, driver_id, reason from orders"
+                "select id, price, pickup_lat is not null, status, version, driver_id, reason,"
+                " array(select driver_id from order_exclusions where order_id = id) from orders"
             )
             known = {
-                id: Known(int(price), pickup, Status(status), version, driver, Reason(reason) if reason else None)
-                for id, price, pickup, status, version, driver, reason in await orders.fetchall()
+                id: Known(
+                    int(price), pickup, Status(status), version, driver, reason and Reason(reason), frozenset(out)
+                )
+                for id, price, pickup, status, version, driver, reason, out in await orders.fetchall()
             }
             query = "select aggregate_id, seq, event_type, published_at is not null from outbox"
             outbox = await connection.execute(query)
@@ -179,8 +190,3 @@ class World:
     async def register(self, *names: str) -> None:
         for name in names:
             await self.store.drivers.put(Driver(name, name))
-
-
-def _known(order: Order) -> Known:
-    has_pickup = order.pickup is not None
-    return Known(int(order.price), has_pickup, order.status, order.version, order.driver_id, order.reason)

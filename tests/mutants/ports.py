@@ -66,6 +66,12 @@ class FaultyOrders:
     async def live(self, after: Holding | None, limit: int) -> Sequence[Holding]:
         return await self.orders.live(after, limit)
 
+    async def excluded_drivers(self, order_id: str, limit: int) -> Sequence[str]:
+        return await self.orders.excluded_drivers(order_id, limit)
+
+    async def prune_exclusions(self, days: float, limit: int) -> int:
+        return await self.orders.prune_exclusions(days, limit)
+
 
 @dataclass(frozen=True)
 class FaultyInbox:

@@ -30,6 +30,11 @@ MAY: dict[str, dict[str, set[str]]] = {
         "worker": {"select", "update"},
         "fleet": {"select"},
     },
+    "order_exclusions": {
+        "api": {"insert"},
+        "relay": {"select", "delete"},
+        "worker": {"select"},
+    },
     "order_log": {"api": {"select", "insert"}, "relay": {"select", "insert"}, "worker": {"insert"}},
     "outbox": {
         "api": {"select", "insert", "update"},
@@ -125,6 +130,7 @@ REFUSED_TO_ALL = (
     "update orders set customer_id = 'ana'",
     "insert into order_log (order_id, became, version, at) values ('o', 'PENDING', 1, '2000-01-01')",
     "update outbox set payload = '{}'",
+    "update order_exclusions set until = now()",
     "delete from schema_migrations",
     "select grant_to_process_roles()",
 )
@@ -135,6 +141,7 @@ REFUSED = {
         "select payload from outbox",
         "update outbox set published_at = now()",
         "delete from outbox",
+        "delete from order_exclusions",
         "delete from parked",
         "delete from drivers",
         "insert into orders (id, price, tax, final_price, status, driver_id) values ('o', 1, 0, 1, 'DELIVERED', 'ana')",

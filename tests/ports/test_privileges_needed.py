@@ -23,12 +23,14 @@ STATEMENTS = {
     " orders.open_of drivers.* history.* indicators.* failed.*"
     " parked.list parked.groups parked.open parked.request parked.request_all preconditions.*",
     "relay": "orders.get orders.save_without_receipt orders.save_many_without_receipt orders.overdue"
-    " orders.republish_pending orders.oldest_pending outbox.* deadlines.evaluate"
+    " orders.republish_pending orders.oldest_pending orders.prune_exclusions outbox.* deadlines.evaluate"
     " failed.count inbox.prune parked.count parked.claim parked.replayed parked.refused parked.prune",
-    "worker": "orders.get orders.save orders.save_many inbox.note inbox.outcome parked.add",
+    "worker": "orders.get orders.excluded_drivers orders.save orders.save_many inbox.note inbox.outcome parked.add",
     "fleet": "orders.get orders.live drivers.list parked.add",
 }
 """The statements of sql/queries that a role's adapters execute, by role."""
+TRIGGERS = {"api": ("log_order_move", "exclude_driver"), "relay": ("log_order_move",), "worker": ("log_order_move",)}
+"""The triggers by which a role's transitions insert rows elsewhere."""
 AT_THE_START = "select name, digest from schema_migrations"
 every_role = pytest.mark.parametrize("role", ORDER)
 
@@ -64,11 +66,11 @@ def statements(connection: psycopg.Connection, role: str) -> list[str]:
         file, _, name = word.partition(".")
         queries = Queries(file).statements
         found += queries.values() if name == "*" else [queries[name]]
-    if role != "fleet":  # a transition writes the history, by a trigger
-        row = connection.execute("select prosrc from pg_proc where proname = 'log_order_move'").fetchone()
+    for trigger in TRIGGERS.get(role, ()):
+        row = connection.execute("select prosrc from pg_proc where proname = %s", (trigger,)).fetchone()
         assert row is not None
-        for columns in re.findall(r"insert into order_log \(([^)]*)\)", row[0]):
-            found.append(f"insert into order_log ({columns}) values ({', '.join('null' for _ in columns.split(','))})")
+        for target, columns in re.findall(r"insert into (\w+) \(([^)]*)\)", row[0]):
+            found.append(f"insert into {target} ({columns}) values ({', '.join('null' for _ in columns.split(','))})")
     return [re.sub(r"%\(\w+\)s", "null", statement).replace("%%", "%") for statement in found]
 
 

@@ -17,6 +17,7 @@ from gofleet.ports import Search
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.outbox import MemoryInbox
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius, SendToManual
+from gofleet.usecases.transitions import RedispatchOrder
 from tests.makers import CENTRE, an_order
 
 RECEIPT = Receipt("dispatch", "e-1")
@@ -87,6 +88,38 @@ async def test_requests_more_drivers_only_after_the_nearest_was_busy() -> None:
 
     searches = [(search.limit, search.exclude) for search in fleet.searches]
     assert searches == [(1, ()), (1, ()), (5, ("ana",)), (1, ()), (5, ("ana",))]
+
+
+async def test_passes_over_excluded_drivers_in_every_search() -> None:
+    orders, fleet = MemoryOrders(), FleetOf(("ana", "bia", "cleo"))
+    dispatch = dispatching(orders, fleet)
+    await orders.add(an_order("o-1"))
+    for number, driver_id in enumerate(("ana", "bia", "cleo")):
+        await dispatch("o-1", Receipt("dispatch", f"e-{number}"))
+        assert (await orders.get("o-1")).driver_id == driver_id
+        await RedispatchOrder(orders, exclusion_seconds=600)("o-1", by=CLIENT)
+
+    with pytest.raises(NoDriverNearby):
+        await dispatch("o-1", Receipt("dispatch", "e-3"))
+
+    assert [search.exclude for search in fleet.searches] == [(), ("ana",), ("bia", "ana"), ("cleo", "bia", "ana")]
+
+
+async def test_passes_over_a_driver_that_only_the_store_knows_as_excluded() -> None:
+    """As when the search is answered from an older read."""
+
+    class Forgetful(MemoryOrders):
+        async def excluded_drivers(self, order_id: str, limit: int) -> list[str]:
+            return []
+
+    orders, fleet = Forgetful(), FleetOf(("ana", "bia"))
+    await orders.add(an_order("o-1"))
+    await dispatching(orders, fleet)("o-1", RECEIPT)
+    await RedispatchOrder(orders, exclusion_seconds=600)("o-1", by=CLIENT)
+
+    order = await dispatching(orders, fleet)("o-1", Receipt("dispatch", "e-2"))
+
+    assert order.driver_id == "bia"
 
 
 async def test_without_a_driver_the_order_keeps_waiting() -> None:

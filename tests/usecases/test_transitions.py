@@ -155,6 +155,16 @@ async def test_redispatch_is_idempotent() -> None:
     assert (first.version, again.version, len(memory.events())) == (3, 3, 3)
 
 
+async def test_a_redispatch_excludes_the_driver_of_that_order_from_automatic_dispatch() -> None:
+    memory = InMemory()
+    await memory.has("o-1", Status.DISPATCHED)
+
+    await RedispatchOrder(memory.orders, exclusion_seconds=600)("o-1", by=CLIENT)
+
+    assert await memory.orders.excluded_drivers("o-1", 10) == ["ana"]
+    assert (await memory.dispatch("o-1", "ana", frozenset({3}), by=CLIENT)).driver_id == "ana"  # manually
+
+
 @pytest.mark.parametrize("status", [Status.DELIVERED, Status.CANCELLED])
 async def test_does_not_redispatch_a_final_order(status: Status) -> None:
     memory = InMemory()

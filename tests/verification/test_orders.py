@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.domain.order import Order
+from gofleet.domain.principal import WORKER
 from tests.makers import dispatch_to
 from tests.verification.world import VerifiedInstallation
 
@@ -90,6 +94,37 @@ async def test_i4_a_second_dispatch(world: VerifiedInstallation) -> None:
     await world.positions.occupy("dora", "o-dispatched", 3)
 
     await world.expect_violations("I3 I4", "o-dispatched", says="dispatched 2 times (to ana, dora)")
+
+
+async def redispatched(world: VerifiedInstallation) -> PostgresOrders:
+    """The order o-excluded, taken from dora for ten minutes."""
+    await world.add("o-excluded")
+    await world.transition("o-excluded", dispatch_to("dora"))
+    await world.transition("o-excluded", partial(Order.redispatch, exclusion_seconds=600))
+    return PostgresOrders(world.pool)
+
+
+async def test_i4_an_automatic_dispatch_to_an_excluded_driver(world: VerifiedInstallation) -> None:
+    orders = await redispatched(world)
+    world.execute("drop trigger refuse_excluded_driver on orders")
+    order = await orders.get("o-excluded")
+    order.dispatch("dora", by=WORKER)
+    await orders.save(order)
+    await world.handle_events()
+
+    await world.expect_violations(
+        "I4", "o-excluded", says="dispatched automatically to dora (version 4), excluded since"
+    )
+    world.execute("update order_exclusions set until = (select max(at) from order_log where order_id = 'o-excluded')")
+    await world.expect_none()  # it was excluded no more
+
+
+async def test_i4_a_manual_dispatch_to_an_excluded_driver_is_legal(world: VerifiedInstallation) -> None:
+    await redispatched(world)
+    await world.transition("o-excluded", dispatch_to("dora"))
+    await world.handle_events()
+
+    await world.expect_none()
 
 
 async def test_i4_a_driver_replaced_without_a_redispatch(world: VerifiedInstallation) -> None:

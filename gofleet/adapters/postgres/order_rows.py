@@ -39,6 +39,7 @@ def updated_row(order: Order, receipt: Receipt | None) -> bytes:
             "consumer": receipt and receipt.consumer,
             "handled_event_id": receipt and receipt.event_id,
             "outcome": order.status.value.lower(),
+            "exclusion_seconds": order.exclusion_seconds or None,
             **_transition(order),
         }
     )

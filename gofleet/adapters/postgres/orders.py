@@ -154,6 +154,15 @@ class PostgresOrders:
         async with acquire(self._pool) as connection:
             return [Holding(**row) for row in await fetch_rows(connection, ORDERS.live, values)]
 
+    async def excluded_drivers(self, order_id: str, limit: int) -> Sequence[str]:
+        async with acquire(self._pool) as connection:
+            values = {"id": order_id, "limit": limit}
+            return [row["driver_id"] for row in await fetch_rows(connection, ORDERS.excluded_drivers, values)]
+
+    async def prune_exclusions(self, days: float, limit: int) -> int:
+        async with acquire(self._pool) as connection:
+            return (await connection.execute(ORDERS.prune_exclusions, {"days": days, "limit": limit})).rowcount
+
     async def _orders(
         self, query: LiteralString, values: Mapping[str, object], *, prepare: bool | None = None
     ) -> Sequence[Order]:

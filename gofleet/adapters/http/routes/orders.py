@@ -305,7 +305,8 @@ async def post_redispatch(
     if_match: IfMatch = None,
 ) -> Response[OrderView]:
     """Return a MANUAL_DISPATCH or DISPATCHED order to PENDING, from which the workers dispatch it again. Its driver, if
-    it has one, is unassigned. An `Idempotency-Key` is refused without `If-Match`, which makes it repeatable."""
+    it has one, is unassigned; for EXCLUSION_SECONDS only a manual dispatch gives the order to that driver again. An
+    `Idempotency-Key` is refused without `If-Match`, which makes it repeatable."""
     order_id = parse_identifier("order_id", order_id)
     if if_match is None and IDEMPOTENCY_KEY in request.headers:
         raise InvalidParameter(IDEMPOTENCY_KEY, "must come with If-Match, which makes a redispatch repeatable")
