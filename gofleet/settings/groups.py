@@ -195,7 +195,7 @@ class WorkerSettings(SettingsGroup, frozen=True, kw_only=True):
         name="T_MAX_SECONDS"
     )
     exclusion_seconds: Annotated[
-        float, about("How long a redispatch excludes the driver from automatic dispatch of the order; 0 = off.", ge=0, le=86_400)
+        float, about("How long automatic dispatch excludes the last driver of a redispatch; 0 = off.", ge=0, le=86_400)
     ] = field(name="EXCLUSION_SECONDS")
 
 
