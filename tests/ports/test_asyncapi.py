@@ -17,6 +17,7 @@ from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import ValidationError
 
+from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.history import PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresOutbox
@@ -50,7 +51,7 @@ def vhost(rabbit_server: RabbitMQ) -> Generator[RabbitAddress]:
 async def store(clean_database: str) -> AsyncGenerator[Store]:
     async with create_pool(clean_database, size=4, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
-        yield Store(orders, PostgresOutbox(pool), _NoInbox(), PostgresHistory(pool))
+        yield Store(orders, PostgresOutbox(pool), _NoInbox(), PostgresHistory(pool), PostgresDrivers(pool))
 
 
 class _NoInbox:
