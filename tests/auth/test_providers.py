@@ -60,15 +60,16 @@ async def test_customer_driver_dispatcher_and_service_log_in(shape: Shape) -> No
     async with accepting(shape) as client:
         created = await client.post("/orders", json=order, headers=by(shape, "customer"))
         assert (created.status_code, created.json().get("customer_id")) == (201, shape.ids["customer"]), created.text
+        order_id = created.json()["id"]
         own = await client.get(f"/drivers/{shape.ids['driver']}", headers=by(shape, "driver"))
         assert (own.status_code, own.json().get("name")) == (200, "Maria"), own.text
         assert (await client.get("/drivers", headers=by(shape, "driver"))).status_code == 403
-        cancelled = await client.post("/orders/o-1/cancel", headers=by(shape, "dispatcher"))
+        cancelled = await client.post(f"/orders/{order_id}/cancel", headers=by(shape, "dispatcher"))
         assert cancelled.status_code == 200, cancelled.text
         for_ana = order | {"id": "o-2", "customer_id": "ana"}
         created = await client.post("/orders", json=for_ana, headers=by(shape, "service"))
         assert (created.status_code, created.json().get("customer_id")) == (201, "ana"), created.text
-        timeline = await client.get("/orders/o-1/events", headers=by(shape, "dispatcher"))
+        timeline = await client.get(f"/orders/{order_id}/events", headers=by(shape, "dispatcher"))
         actors = [entry["actor"] for entry in timeline.json()["items"]]
         assert actors == [f"customer:{shape.ids['customer']}", f"dispatcher:{shape.ids['dispatcher']}"]
 
