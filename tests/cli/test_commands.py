@@ -155,6 +155,7 @@ def test_config_check_lists_settings_that_prevent_a_start(tmp_path: Path) -> Non
     assert [line for line in ended.stderr.splitlines() if line.startswith("error: ")] == [
         "error: AUTH_ISSUER is missing",
         "error: DB_PASSWORD is not safe in production",
+        "error: REDIS_PASSWORD is not safe in production",
         "error: gRPC without TLS is not safe in production",
     ]
     armed = {"GOFLEET_ENV": "production", "AUTH": "off", "GOFLEET_FAILPOINTS": "worker.after_lease=kill"}

@@ -102,7 +102,7 @@ async def test_changes_the_status_of_orders(cli: CliSession) -> None:
 
 async def test_dispatches_to_a_distant_driver_only_with_yes(cli: CliSession) -> None:
     for name, metres in {"near": 1234, "far": 2_700_000}.items():
-        await cli.world.drivers.put(Driver(name, name))
+        await cli.world.fleet.register(await cli.world.drivers.put(Driver(name, name)))
         await cli.world.fleet.update_position(a_position(name, metres_north=metres))
     await cli.world.orders.add(an_order("o-1", Status.MANUAL_DISPATCH))
 

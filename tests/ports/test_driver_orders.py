@@ -115,9 +115,9 @@ async def test_setting_the_same_duty_twice_counts_one_version(records: Records) 
     await records.drivers.put(Driver("ana", "Ana"))
 
     assert await records.drivers.set_duty("ana", on_duty=True) == Driver("ana", "Ana")
-    off = await records.drivers.set_duty("ana", on_duty=False)
+    off = await records.drivers.set_duty("ana", on_duty=False, staff=None)
     assert off == Driver("ana", "Ana", on_duty=False, version=2)
-    assert await records.drivers.set_duty("ana", on_duty=False) == off
+    assert await records.drivers.set_duty("ana", on_duty=False, staff=None) == off
 
 
 @pytest.mark.parametrize(

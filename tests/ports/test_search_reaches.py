@@ -14,7 +14,7 @@ from gofleet.adapters.redis.reaches import SMALLEST_M, STEPS, SearchReaches
 from gofleet.domain.driver import Candidate
 from gofleet.domain.place import Place
 from gofleet.ports import Search
-from tests.makers import CENTRE, a_position
+from tests.makers import CENTRE, a_position, on_the_map
 from tests.ports.redises import SERVERS, a_client
 
 RADIUS_KM = 5.0
@@ -50,7 +50,7 @@ async def outcomes(fleet: RedisPositions, seed: int) -> list[list[Candidate]]:
     random = Random(seed)  # noqa: S311  reproducible
     drivers = [f"d-{number}" for number in range(random.choice([3, 40, 150]))]
     spread_m = random.choice([100, 2000, 8000])
-    await fleet.update_positions([a_position(one, metres_north=random.uniform(0, spread_m)) for one in drivers])
+    await on_the_map(fleet, [a_position(one, metres_north=random.uniform(0, spread_m)) for one in drivers])
     for taken in random.sample(drivers, len(drivers) // 3):
         await fleet.occupy(taken, f"o-of-{taken}", 2)
     found = list[list[Candidate]]()
@@ -89,7 +89,7 @@ async def cost(server: tuple[Redis, str], fleet: RedisPositions, order: str) -> 
 
 async def test_searches_from_a_place_with_distant_drivers_begin_farther_away(server: tuple[Redis, str]) -> None:
     fleet = positions(server)
-    await fleet.update_positions([a_position(f"d-{n}", metres_north=3000 + n) for n in range(50)])
+    await on_the_map(fleet, [a_position(f"d-{n}", metres_north=3000 + n) for n in range(50)])
 
     assert await cost(server, fleet, "o-1") > 5
     assert await cost(server, fleet, "o-2") == 1
@@ -98,10 +98,10 @@ async def test_searches_from_a_place_with_distant_drivers_begin_farther_away(ser
 async def test_a_search_that_began_too_far_away_is_corrected(server: tuple[Redis, str]) -> None:
     fleet = positions(server)
     reaches = fleet._reaches  # pyright: ignore[reportPrivateUsage]
-    await fleet.update_positions([a_position(f"d-{n}", metres_north=3000 + n) for n in range(5)])
+    await on_the_map(fleet, [a_position(f"d-{n}", metres_north=3000 + n) for n in range(5)])
     await cost(server, fleet, "o-1")
     assert reaches.first(CENTRE, RADIUS_M) > 3000
-    await fleet.update_positions([a_position(f"e-{n}", metres_north=n) for n in range(500)])
+    await on_the_map(fleet, [a_position(f"e-{n}", metres_north=n) for n in range(500)])
 
     await cost(server, fleet, "o-2")
 

@@ -8,8 +8,10 @@ from datetime import datetime
 import psycopg
 import pytest
 
+from gofleet.adapters.postgres.drivers import PostgresDrivers
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
+from gofleet.domain.driver import Driver
 from gofleet.domain.errors import MessageRefused
 from gofleet.domain.events import DispatchRequested, from_json
 from gofleet.domain.messages import Receipt
@@ -112,6 +114,7 @@ async def test_republishing_does_not_change_the_version(store: Store) -> None:
 async def test_the_delay_doubles_and_starts_again_after_a_redispatch(clean_database: str) -> None:
     async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
         orders = PostgresOrders(pool)
+        await PostgresDrivers(pool).put(Driver("ana", "Ana"))
         await orders.add(an_order("o-1"))
         seen: list[float] = []
         for waited in (9, 11, 29, 31, 69, 71):

@@ -13,6 +13,7 @@ import pytest
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX
 from gofleet.adapters.http.server import Listening
 from gofleet.adapters.http.validation import MalformedJson, decode_body
+from gofleet.domain.driver import Driver
 from gofleet.domain.order import Status
 from tests.logs import logged
 from tests.makers import an_order
@@ -165,7 +166,10 @@ async def test_reports_all_faults_of_a_body_at_once(client: httpx.AsyncClient, w
     ("time", "status"),
     [("2016-12-31T23:59:60Z", 204), ("2016-12-31T23:59:61Z", 422), ("2016-12-30T23:59:60Z", 422)],
 )
-async def test_accepts_a_leap_second_where_rfc_3339_does(client: httpx.AsyncClient, time: str, status: int) -> None:
+async def test_accepts_a_leap_second_where_rfc_3339_does(
+    client: httpx.AsyncClient, world: World, time: str, status: int
+) -> None:
+    await world.fleet.map.register(Driver("ana", "Ana"))
     body = {"lat": 1, "lng": 2, "recorded_at": time}
 
     response = await client.put("/api/v1/drivers/ana/position", json=body)

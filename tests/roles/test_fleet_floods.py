@@ -16,7 +16,7 @@ from h2.events import ConnectionTerminated, Event, PingAckReceived, ResponseRece
 
 from gofleet.adapters.grpc import transport
 from gofleet.adapters.grpc.frames import PREFACE_BYTES, ControlFrames
-from tests.makers import a_position
+from tests.makers import a_position, on_the_map
 from tests.roles.stock import WilfulPositions, serving
 from tests.waiting import eventually
 
@@ -123,7 +123,7 @@ async def connected(port: int) -> AsyncGenerator[RawClient]:
 @pytest.fixture
 async def positions() -> WilfulPositions:
     positions = WilfulPositions()
-    await positions.update_positions([a_position("ana", metres_north=100)])
+    await on_the_map(positions, [a_position("ana", metres_north=100)])
     return positions
 
 

@@ -213,14 +213,15 @@ async def test_a_traceparent_is_read_as_opentelemetry_reads_it(traceparent: str,
 
 
 async def test_statements_are_recorded_by_name_without_values(collector: Collector, clean_database: str) -> None:
+    maria = {"id": "maria", "name": "canary", "on_duty": True, "staff": "client"}
     pool = create_pool(clean_database, size=1, wait_seconds=5)
     async with pool, exporting("test", collector.endpoint):
         with span("a request"):
             async with acquire(pool) as connection:
-                await connection.execute(Queries("drivers").put, {"id": "ana", "name": "canary", "on_duty": True})
+                await connection.execute(Queries("drivers").put, maria)
                 await connection.execute("select 1")
                 with pytest.raises(NotNullViolation):
-                    await connection.execute(Queries("drivers").put, {"id": "bea", "name": None, "on_duty": True})
+                    await connection.execute(Queries("drivers").put, maria | {"name": None})
 
     good, bad, whole = collector.spans()
     assert [good.name, bad.name] == ["drivers.put", "drivers.put"]

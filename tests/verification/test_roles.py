@@ -54,7 +54,7 @@ async def test_every_invariant_holds_after_load(
 
     assert [each for each in report.results if each.total or each.unreadable] == []
     checked = [each.id for each in report.results if each.verdict is InvariantState.HOLDS]
-    assert len(checked) == (18 if broker == "rabbitmq" else 16)  # without a tap I8 and I9 cannot be
+    assert len(checked) == (19 if broker == "rabbitmq" else 17)  # without a tap I8 and I9 cannot be
 
 
 async def _work(installation: Installation, environment: dict[str, str]) -> Path | None:
