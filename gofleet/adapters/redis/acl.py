@@ -61,7 +61,7 @@ def acl_users(names: str, keys: str, *, streams: bool) -> list[AclUser]:
     worker_keys, worker = (ready, f"{prefix}lease:*"), (*READINESS, *SCRIPTED, *_called("worker"))
     fleet_keys = (ready, *(f"{prefix}{kind}:*" for kind in FLEET_KINDS))
     fleet = (*READINESS, "geosearch", *SCRIPTED, *_called("fleet"))
-    users = [AclUser(f"{names}api", (f"{prefix}bucket:*",), (*SCRIPTED, *_called("api")))]
+    users = [AclUser(f"{names}api", (f"{prefix}bucket:*",), ("ping", *SCRIPTED, *_called("api")))]
     if streams:
         publishing = (ready, *(escape_glob(StreamNames(keys).stream(queue)) for queue in QUEUES))
         users.append(AclUser(f"{names}relay", publishing, (*READINESS, "xadd", *TRANSACTION)))
