@@ -186,7 +186,7 @@ def _proven(commands: str, environment: dict[str, str]) -> None:
             break
         assert time.monotonic() < until, output
     assert output.splitlines()[-1] == "verdict: holds"
-    assert output.count(" holds ") == 12
+    assert output.count(" holds ") == 13
 
 
 def _healthy(commands: str, environment: dict[str, str]) -> None:

@@ -238,6 +238,7 @@ async def _redis(settings: Settings) -> None:
 
 async def _streams(settings: Settings) -> None:
     process = Process(settings)
+    process.lend(parts.redis_login, None)  # it would run beside the check, until the process ends
     async with parts.publisher(process):
         await process.checks["broker"]()
 
