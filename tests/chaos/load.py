@@ -7,7 +7,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,11 +42,17 @@ class Drivers:
         await asyncio.gather(*(self._register(id) for id in ids))
         return ids
 
+    def dismiss(self, ids: Iterable[str]) -> None:
+        """They report no more positions."""
+        for id in ids:
+            del self.places[id]
+
     async def ping(self) -> None:
         while True:
             started = time.monotonic()
             for id in tuple(self.places):
-                await self._say_where(id)
+                if id in self.places:  # it may have been dismissed meanwhile
+                    await self._say_where(id)
                 await asyncio.sleep(PING_SECONDS / (len(self.places) + 1) / 2)
             await asyncio.sleep(max(0.0, PING_SECONDS - (time.monotonic() - started)))
 
@@ -188,3 +194,5 @@ async def pinging(drivers: Drivers) -> AsyncGenerator[None]:
     finally:
         task.cancel()
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()  # without positions no order would have been dispatched

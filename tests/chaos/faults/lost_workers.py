@@ -56,8 +56,7 @@ async def killed_in_flight(trial: Trial) -> None:
     waits = list[float]()
     for _ in range(trial.stage.rounds):
         waits += await _killed_once(trial, crew)
-    for driver in crew:
-        trial.stage.drivers.places.pop(driver)
+    trial.stage.drivers.dismiss(crew)
     waits.sort()
     middle, late = (waits[ceil(len(waits) * share) - 1] for share in (0.5, 0.99))
     trial.note(
