@@ -94,7 +94,7 @@ order by id;
 -- Before that migration an order could be dispatched to a driver without a record.
 select order_id, format('was dispatched to %%s, which is not a registered driver', driver_id) from order_log
 where became = 'DISPATCHED'
-  and at >= (select applied_at from schema_migrations where name = '0016_registered_drivers')
+  and at >= (select applied_at from schema_migrations where name = '0017_registered_drivers')
   and not exists (select from drivers where id = order_log.driver_id)
 order by id;
 

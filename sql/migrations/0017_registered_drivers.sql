@@ -1,52 +1,8 @@
--- Drivers that automatic dispatch passes over for an order, because a redispatch took the order from them.
-
-create table order_exclusions (
-    order_id   text not null,
-    version    integer not null,  -- of the transition that took the order from the driver
-    driver_id  text not null,
-    until      timestamptz not null,
-    primary key (order_id, version)
-);
-create index order_exclusions_by_time on order_exclusions (until);
-
--- For how long the last transition excludes the driver that it took the order from, for the trigger to copy; null = not at
--- all. The release before does not write it.
-alter table orders add column excluded_until timestamptz;
-
-create function exclude_driver() returns trigger language plpgsql as $$
-begin
-    insert into order_exclusions (order_id, version, driver_id, until)
-    values (new.id, new.version, old.driver_id, new.excluded_until);
-    return null;
-end
-$$;
-create trigger exclude_driver after update of status on orders for each row
-    when (old.status = 'DISPATCHED' and new.status = 'PENDING' and new.excluded_until > now())
-    execute function exclude_driver();
-
--- Searches leave excluded drivers out; this refuses what a worker dispatches nevertheless, such as one of the release
--- before, which knows no exclusions. It reports a busy driver as the unique index does, because then every release goes
--- on with the next candidate. A manual dispatch has another actor and is not refused.
-create function refuse_excluded_driver() returns trigger language plpgsql as $$
-begin
-    if exists (
-        select from order_exclusions where order_id = new.id and driver_id = new.driver_id and until > now()
-    ) then
-        raise exception 'driver % is excluded for order %', new.driver_id, new.id
-            using errcode = 'unique_violation', constraint = 'one_live_order_per_driver';
-    end if;
-    return new;
-end
-$$;
--- Below version 3 (created, dispatched, redispatched) no order has exclusions.
-create trigger refuse_excluded_driver before update of status on orders for each row
-    when (old.status <> 'DISPATCHED' and new.status = 'DISPATCHED' and new.moved_by = 'worker' and old.version >= 3)
-    execute function refuse_excluded_driver();
-
--- As in 0016_registered_drivers.sql, with the new column and table.
+-- Orders are dispatched to registered drivers only: the statement that saves an order looks for the driver's record.
+-- As in 0012_privileges.sql, with the privilege to do so and those for what 0013 to 0016 added.
 create or replace function grant_to_process_roles() returns void language plpgsql as $$
 declare
-    -- By whoever moves an order; the log's are what log_order_move() writes, in the name of who moves.
+    -- The columns that a transition writes, and those that log_order_move() writes in the name of the same login.
     moved constant text := 'status, driver_id, reason, version, moved_by, moved_trace, dispatch_epoch, pending_since, '
                            'dispatched_at, delivered_at, cancelled_at, excluded_until';
     logged constant text := 'order_id, customer_id, client_order_id, was, became, driver_id, was_driver_id, version, '
@@ -56,7 +12,7 @@ declare
     process text;
     privileges text;
 begin
-    -- PostgreSQL's own default since 15; databases that came from older ones still let anybody create.
+    -- PostgreSQL's default since 15; in a database from before it every login may create tables.
     if has_schema_privilege('public', current_schema(), 'create') then
         execute format('revoke create on schema %I from public', current_schema());
     end if;
