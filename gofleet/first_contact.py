@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from loguru import logger
 
 from gofleet.adapters.supervision import jittered
-from gofleet.domain.errors import Misconfigured, Unavailable
+from gofleet.domain.errors import LoginRefused, Misconfigured, Unavailable
 from gofleet.process import Work
 from gofleet.waiting import sleep_unless
 
@@ -39,13 +39,13 @@ class StartError(Exception):
 @dataclass(frozen=True)
 class ConfiguredServer:
     """A server as the settings describe it: its address and the settings with it, the settings that the server may
-    refuse, and the words for that."""
+    refuse, and the words for a rejection other than of the login."""
 
     name: str
     address: str
     address_settings: str
     refused_settings: str
-    rejection: str = "refused the login"
+    rejection: str = "cannot be used as configured"
 
 
 async def until_answered(server: ConfiguredServer, check: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
@@ -59,7 +59,8 @@ async def until_answered(server: ConfiguredServer, check: Callable[[], Awaitable
         try:
             await check()
         except Misconfigured as error:
-            what, fix = f"{server.name} {server.rejection}", f"check {server.refused_settings}; run `gofleet doctor`"
+            rejection = "refused the login" if isinstance(error, LoginRefused) else server.rejection
+            what, fix = f"{server.name} {rejection}", f"check {server.refused_settings}; run `gofleet doctor`"
             rejections += 1
             why = f"{server.address}: {error.why}"
             if rejections == REJECTIONS_MAX:

@@ -68,7 +68,9 @@ def check_listener(listener: Listener) -> None:
 def bind_error(host: str, port: int) -> OSError | None:
     """Why no server could listen there now; None if one could. Connections in TIME_WAIT do not count."""
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # "" is every address of this machine, as for the servers themselves.
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             if os.name == "posix":
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -127,7 +127,10 @@ async def postgres(process: Process) -> AsyncGenerator[Pool]:
     """Connection pool, opened after the first contact with a database with the current schema and our privileges."""
     db, dsn = process.settings.postgres, conninfo(process.settings)
     server = ConfiguredServer(
-        "PostgreSQL", f"{db.host}:{db.port}", "DB_HOST and DB_PORT", "DB_USER, DB_PASSWORD, DB_NAME and DB_SSLMODE"
+        "PostgreSQL",
+        f"{db.host}:{db.port}",
+        "DB_HOST and DB_PORT",
+        "DB_USER, DB_PASSWORD, DB_NAME, DB_SSLMODE and DB_SSLROOTCERT",
     )
     await until_answered(server, partial(_check_database, dsn, process.roles), process.stopping)
     pool = create_pool(
@@ -187,7 +190,10 @@ async def redis_login(process: Process) -> AsyncGenerator[None]:
     """The first contact with Redis, without which the roles start, too."""
     at, client = process.settings.redis, a_redis(process.settings)
     server = ConfiguredServer(
-        "Redis", f"{at.host}:{at.port}", "REDIS_HOST and REDIS_PORT", "REDIS_USER, REDIS_PASSWORD and REDIS_DB"
+        "Redis",
+        f"{at.host}:{at.port}",
+        "REDIS_HOST and REDIS_PORT",
+        "REDIS_USER, REDIS_PASSWORD, REDIS_DB and REDIS_TLS_CA",
     )
     try:
         async with process.keeping(contacting(server, partial(check_redis_login, client))):
@@ -204,7 +210,7 @@ async def rabbit_login(process: Process) -> AsyncGenerator[None]:
         "RabbitMQ",
         f"{at.host}:{at.port}",
         "RABBITMQ_HOST and AMQP_PORT",
-        "RABBITMQ_USER, RABBITMQ_PASSWORD and RABBITMQ_VHOST",
+        "RABBITMQ_USER, RABBITMQ_PASSWORD, RABBITMQ_VHOST and RABBITMQ_TLS_CA",
     )
     async with process.keeping(contacting(server, rabbit_server(process.settings).check_login)):
         yield

@@ -10,7 +10,7 @@ import pytest
 from gofleet import listening
 from gofleet.embedded.resources import free_ports
 from gofleet.first_contact import StartError
-from gofleet.listening import Listener, check_listener, check_listeners
+from gofleet.listening import Listener, bind_error, check_listener, check_listeners, free_port
 from gofleet.roles import ORDER
 from gofleet.settings import load
 from tests.cli.program import gofleet, line_labels
@@ -65,3 +65,8 @@ def test_two_listeners_of_one_process_need_two_ports() -> None:
     check_listeners(settings, ["api"])
     with pytest.raises(StartError, match="WEB_SERVER_PORT and GRPC_PORT are the same"):
         check_listeners(settings, ["api", "fleet"])
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "127.0.0.1", "localhost"])  # noqa: S104
+def test_a_host_on_which_a_server_can_listen_is_accepted(host: str) -> None:
+    assert bind_error(host, free_port("127.0.0.1", 23_500)) is None

@@ -139,7 +139,7 @@ async def test_a_driver_has_one_unfinished_order(store: Store) -> None:
 @pytest.mark.parametrize("with_receipt", [False, True])
 async def test_an_order_goes_to_registered_drivers_only(store: Store, with_receipt: bool) -> None:
     order = await store.kept("o-1")
-    order.dispatch("nobody", by=WORKER)
+    order.dispatch("ghost", by=WORKER)
     receipt = a_receipt() if with_receipt else None
 
     with pytest.raises(DriverBusy):
@@ -150,8 +150,8 @@ async def test_an_order_goes_to_registered_drivers_only(store: Store, with_recei
     assert len(await store.published()) == 1
     if receipt:
         assert await store.inbox.outcome(receipt) is None
-    await store.drivers.put(Driver("nobody", "Somebody"))
-    read.dispatch("nobody", by=WORKER)
+    await store.drivers.put(Driver("ghost", "Ghost"))
+    read.dispatch("ghost", by=WORKER)
     await store.orders.save(read, receipt)
 
 

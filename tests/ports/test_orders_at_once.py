@@ -92,7 +92,7 @@ async def test_each_transition_of_a_batch_has_its_own_result(store: Store) -> No
         store.orders.save(dispatched(stale, "bia"), a_receipt()),
         store.orders.save(dispatched(busy, "carla"), a_receipt()),
         store.orders.save(dispatched(done, "eva"), before),
-        store.orders.save(dispatched(given_away, "nobody"), a_receipt()),
+        store.orders.save(dispatched(given_away, "ghost"), a_receipt()),
     )
 
     assert kinds(outcomes) == [None, StaleOrder, DriverBusy, AlreadyHandled, DriverBusy]

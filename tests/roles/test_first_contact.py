@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from gofleet import first_contact
 from gofleet.cli.errors import CliError, to_cli_error
-from gofleet.domain.errors import LoginRefused, Unavailable
+from gofleet.domain.errors import LoginRefused, Misconfigured, Unavailable
 from gofleet.embedded import RabbitMQ, Valkey
 from gofleet.embedded import running as starting
 from gofleet.embedded.resources import free_ports
@@ -232,6 +232,15 @@ async def test_rejections_are_counted_over_outages_between_them() -> None:
     with pytest.raises(StartError, match="Postman refused the login: there:1: away"):
         await until_answered(SERVER, check, asyncio.Event())
     assert tries == 2 * REJECTIONS_MAX - 1
+
+
+async def test_a_rejection_other_than_of_the_login_is_reported_as_such() -> None:
+    async def check() -> None:
+        raise Misconfigured("Postman", "certificate verify failed")
+
+    with pytest.raises(StartError) as raised:
+        await until_answered(SERVER, check, asyncio.Event())
+    assert raised.value.what == "Postman cannot be used as configured"
 
 
 async def test_a_stop_ends_the_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,17 +75,17 @@ async def test_an_unknown_driver_with_a_record_is_registered_as_it_says(fleet: F
 async def test_a_driver_without_a_record_is_looked_up_every_few_seconds_only(fleet: Fleet) -> None:
     await fleet.records.put(Driver("ana", "Ana"))
 
-    assert await fleet.send("nobody", "ana") == [UNREGISTERED, STORED]
+    assert await fleet.send("ghost", "ana") == [UNREGISTERED, STORED]
     for _ in range(20):
-        assert await fleet.send("nobody") == [UNREGISTERED]
+        assert await fleet.send("ghost") == [UNREGISTERED]
 
-    assert fleet.records.looked_up.count("nobody") == 1
+    assert fleet.records.looked_up.count("ghost") == 1
     assert await fleet.free() == ["ana"]
-    assert await fleet.positions.locate(["nobody"]) == []
+    assert await fleet.positions.locate(["ghost"]) == []
     fleet.now += ABSENT_SECONDS
-    await fleet.records.put(Driver("nobody", "Somebody"))
-    assert await fleet.send("nobody") == [STORED]
-    assert await fleet.free() == ["ana", "nobody"]
+    await fleet.records.put(Driver("ghost", "Ghost"))
+    assert await fleet.send("ghost") == [STORED]
+    assert await fleet.free() == ["ana", "ghost"]
 
 
 async def test_a_registered_driver_counts_at_once_where_it_was_last(fleet: Fleet) -> None:
@@ -111,7 +111,7 @@ async def test_own_positions_are_treated_alike(fleet: Fleet) -> None:
 
     assert await fleet.tracking.update_own_position(a_position("ana"), 200) is STORED
     assert await fleet.tracking.update_own_position(a_position("ana", age_seconds=9), 200) is OLDER
-    assert await fleet.tracking.update_own_position(a_position("nobody"), 200) is UNREGISTERED
+    assert await fleet.tracking.update_own_position(a_position("ghost"), 200) is UNREGISTERED
     assert await fleet.free() == ["ana"]
 
 
@@ -125,13 +125,13 @@ async def test_updates_do_not_wait_for_an_unavailable_database(
 
     async with asyncio.timeout(1):
         for _ in range(100):
-            assert await fleet.send("ana", "nobody") == [STORED, STORED]
+            assert await fleet.send("ana", "ghost") == [STORED, STORED]
 
     assert len(fleet.records.looked_up) == 2
     assert await fleet.free() == []
     fleet.records.silent = fleet.records.away = False
     fleet.now += RETRY_SECONDS
-    assert await fleet.send("nobody", "ana") == [UNREGISTERED, STORED]
+    assert await fleet.send("ghost", "ana") == [UNREGISTERED, STORED]
     assert await fleet.free() == ["ana"]
 
 

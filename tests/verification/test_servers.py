@@ -48,9 +48,9 @@ async def test_i14_a_busy_driver_that_is_shown_as_free(world: VerifiedInstallati
 
 
 async def test_i19_a_free_driver_that_is_not_registered(world: VerifiedInstallation) -> None:
-    await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "nobody")
+    await command(world, "GEOADD", f"{world.prefix}drivers:free", -46, -23, "ghost")
 
-    await world.expect_violations("I19", "nobody", says="indexed as free, and is not a registered driver")
+    await world.expect_violations("I19", "ghost", says="indexed as free, and is not a registered driver")
 
 
 @pytest.mark.parametrize("key", ["claim:ana", "claimed:o-1"])

@@ -36,8 +36,9 @@ local function meet(id, distance)
 end
 
 -- GEOSEARCH measures every driver within its radius, whatever its COUNT, so the radius begins small and grows as
--- needed; the result is the same for every beginning, because each page is in the order of the distance. It has no cursor either: each page begins anew, and drivers of earlier pages are recognised by id, not by
--- rank, because drivers at the same place change ranks between pages.
+-- needed; the result is the same for every beginning, because each page is in the order of the distance. It has no
+-- cursor either: each page begins anew, and drivers of earlier pages are recognised by id, not by rank, because drivers
+-- at the same place change ranks between pages.
 local reach, count = tonumber(ARGV[9]), 2 * limit + 8
 local exhausted
 local examined = radius_m
