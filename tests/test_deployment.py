@@ -21,11 +21,11 @@ import pytest
 from psycopg import sql
 
 from gofleet.embedded import Postgres
+from gofleet.embedded.resources import HOST, free_ports
 from gofleet.listening import free_port
 from gofleet.settings.load import catalogue, load
 from tests.cli.program import line_labels
 from tests.databases import conninfo_of, login_of, make_logins
-from tests.free_ports import HOST, port_from
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -199,7 +199,7 @@ def test_the_servers_of_the_demo_are_an_extra_of_the_wheel(installed: Path) -> N
 
 
 async def test_the_installed_program_migrates_runs_a_role_and_stops(installed: Path, postgres_server: Postgres) -> None:
-    at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", port_from(24_000)
+    at, database, port = postgres_server.address, f"installed_{uuid4().hex[:12]}", free_ports(1)[0]
     with psycopg.connect(conninfo_of(postgres_server, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
     given = {"DB_HOST": at.host, "DB_PORT": str(at.port), "DB_USER": at.user, "DB_PASSWORD": at.password}

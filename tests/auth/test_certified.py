@@ -25,8 +25,8 @@ from gofleet.adapters.http.server import serving
 from gofleet.adapters.oidc import issuer as oidc
 from gofleet.adapters.oidc.keys import JwksCache, RefreshPolicy
 from gofleet.adapters.oidc.tokens import TokenRules, TokenVerifier
+from gofleet.embedded.resources import free_ports
 from tests.auth.certified import Browser, Issuer, installed, issuing
-from tests.free_ports import port_from
 from tests.roles.conftest import World
 from tests.waiting import eventually
 
@@ -113,7 +113,7 @@ async def test_a_user_authenticates_by_code_and_an_id_token_is_refused(place: Pa
 
 async def test_keys_are_rotated_and_withdrawn(place: Path) -> None:
     first, second = a_key("one"), a_key("two")
-    port = port_from(19_500)
+    port = free_ports(1)[0]
     policy = RefreshPolicy(fresh_seconds=0.2, between_seconds=0.1)
     async with trusting(Issuer(f"http://127.0.0.1:{port}"), policy) as client:
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gofleet.embedded.resources import free_ports
+
 HOST = "127.0.0.1"
 CHUNK_BYTES = 65_536
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 s: what is unsent is thrown away and the peer gets RST
@@ -69,7 +71,7 @@ class Edge:
 
     def __init__(self, name: str, targets: Sequence[int] | Callable[[], Sequence[int]]) -> None:
         self.name = name
-        self.port = 0
+        self.port = free_ports(1)[0]
         self.accepted = 0
         self.up, self.down = Way(), Way()
         self.on_up: Spy | None = None
@@ -84,7 +86,6 @@ class Edge:
         """Accept connections (again), always on the same port."""
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
-            self.port = int(self._server.sockets[0].getsockname()[1])
 
     def refuse(self) -> None:
         """Accept no new connection; present ones live on."""

@@ -87,3 +87,12 @@ def test_a_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
         running(Valkey(tmp_path / "file" / "data")),
     ):
         pass
+
+
+def test_a_chosen_port_is_never_given_to_an_outgoing_connection() -> None:
+    """While a server restarts, its port has no listener: a connection that comes from it would keep the server down."""
+    ports = free_ports(200)
+
+    assert len(set(ports)) == 200
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not [port for port in ports if first <= port <= last]

@@ -21,8 +21,8 @@ from gofleet.domain.errors import MessageRefused, OrderNotFound
 from gofleet.domain.messages import AGGREGATE_ID, DISPATCH_QUEUE, EVENT_ID, Delivery
 from gofleet.domain.parked import HandlingFailure
 from gofleet.embedded import Postgres, Valkey
+from gofleet.embedded.resources import free_ports
 from tests.databases import conninfo_of
-from tests.free_ports import port_from
 from tests.fuzz.hooks import AUTH_OFF, LEAKS
 from tests.journeys.installation import Installation, an_installation
 from tests.makers import an_order
@@ -72,12 +72,12 @@ def an_api(postgres: Postgres, valkey: Valkey, database: str, place: Path, **set
         "REDIS_PORT": str(redis.port),
         "REDIS_PASSWORD": redis.password,
         "NAME_PREFIX": f"{uuid4().hex[:8]}.",
-        "WEB_SERVER_PORT": str(port_from(18_300)),
-        "GRPC_PORT": str(port_from(15_300)),
+        "WEB_SERVER_PORT": str(free_ports(1)[0]),
+        "GRPC_PORT": str(free_ports(1)[0]),
         **settings,
     }
     with an_installation(environment, place) as installation:
-        installation.start("all", METRICS_PORT=str(port_from(22_300)))
+        installation.start("all", METRICS_PORT=str(free_ports(1)[0]))
         yield installation
 
 

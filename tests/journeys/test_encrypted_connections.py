@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Generator
@@ -28,6 +27,7 @@ from gofleet.adapters.redis.audit import RedisAudit
 from gofleet.domain.errors import Unavailable
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, running
 from gofleet.embedded.certificates import Authority
+from gofleet.embedded.resources import free_ports
 from gofleet.listening import free_port
 from gofleet.process import Process
 from gofleet.roles import ORDER
@@ -39,12 +39,6 @@ from tests.waiting import eventually
 
 HOST = "127.0.0.1"
 PASSWORD = "of these servers' users"  # noqa: S105
-
-
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +93,7 @@ def _give_password(connection: psycopg.Connection, user: str) -> None:
 @pytest.fixture(scope="module")
 def rabbit(certificates: Path) -> Generator[tuple[RabbitMQ, int]]:
     """A RabbitMQ and its port for encrypted connections."""
-    port = _unused_port()
+    port = free_ports(1)[0]
     settings = {
         "listeners.ssl.1": f"{HOST}:{port}",
         "ssl_options.cacertfile": str(certificates / "authority.pem"),
@@ -114,7 +108,7 @@ def rabbit(certificates: Path) -> Generator[tuple[RabbitMQ, int]]:
 @pytest.fixture(scope="module")
 def redis_port(certificates: Path) -> Generator[int]:
     """Port of Debian's Redis for encrypted connections."""
-    port = _unused_port()
+    port = free_ports(1)[0]
     settings = {
         "tls-port": str(port),
         "tls-ca-cert-file": str(certificates / "authority.pem"),

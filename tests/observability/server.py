@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.free_ports import port_from
+from gofleet.embedded.resources import free_ports
 from tests.observability.burning import burning
 from tests.observability.files import as_yaml
 from tests.observability.objectives import objectives, period_days
@@ -67,7 +67,7 @@ def a_prometheus(place: Path, targets: Mapping[str, int]) -> Generator[Prometheu
         "scrape_configs": [{"job_name": "gofleet", "static_configs": static}],
     }
     (place / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    port, log = port_from(19_090), place / "prometheus.log"
+    port, log = free_ports(1)[0], place / "prometheus.log"
     options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
     with log.open("wb") as out, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False) as http:
         popen = subprocess.Popen([tool("prometheus"), *options], cwd=place, stdout=out, stderr=subprocess.STDOUT)

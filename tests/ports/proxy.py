@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from gofleet.embedded.resources import free_ports
+
 
 class Proxy:
     """Listens on `port` of 127.0.0.1, except while it is cut."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = 0
+        self.port = free_ports(1)[0]
         self.accepted = 0
         self._target_port = target_port
         self._server: asyncio.Server | None = None
@@ -24,7 +26,6 @@ class Proxy:
         self._flowing.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Refuse new connections and break the present ones."""

@@ -17,7 +17,7 @@ from gofleet.adapters.rabbit.topology import Topology
 from gofleet.adapters.redis.names import StreamNames
 from gofleet.domain.messages import DISPATCH_QUEUE
 from gofleet.embedded import Postgres, RabbitMQ, Valkey, ValkeyAddress
-from tests.free_ports import port_from
+from gofleet.embedded.resources import free_ports
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.rights.logins import Logins, merged, rabbit_logins, redis_logins
 from tests.rights.valkeys import PASSWORDS, ContainerValkey
@@ -41,8 +41,8 @@ def environment(postgres: Postgres, database: str, redis: ValkeyAddress) -> dict
         "REDIS_HOST": redis.host,
         "REDIS_PORT": str(redis.port),
         "REDIS_PASSWORD": redis.password,
-        "WEB_SERVER_PORT": str(port_from(18_600)),
-        "GRPC_PORT": str(port_from(15_600)),
+        "WEB_SERVER_PORT": str(free_ports(1)[0]),
+        "GRPC_PORT": str(free_ports(1)[0]),
     }
 
 

@@ -9,10 +9,10 @@ import httpx
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from gofleet.embedded.resources import free_ports
 from gofleet.process import Process
 from gofleet.roles.api import api
 from gofleet.settings import load
-from tests.free_ports import port_from
 from tests.telemetry.moved import sample
 from tests.waiting import eventually
 
@@ -31,7 +31,7 @@ async def posted(http: httpx.AsyncClient) -> bool:
 
 
 async def test_an_unforeseen_database_error_in_background_work_does_not_end_the_api(clean_database: str) -> None:
-    database, port = conninfo_to_dict(clean_database), port_from(22_600)
+    database, port = conninfo_to_dict(clean_database), free_ports(1)[0]
     settings = load(
         {
             "DB_HOST": str(database["host"]),
@@ -41,7 +41,7 @@ async def test_an_unforeseen_database_error_in_background_work_does_not_end_the_
             "DB_NAME": str(database["dbname"]),
             "DB_SSLMODE": "disable",
             "WEB_SERVER_PORT": str(port),
-            "METRICS_PORT": str(port_from(22_700)),
+            "METRICS_PORT": str(free_ports(1)[0]),
             "WEB_COUNT_SECONDS": "0.05",
             "GRACE_SECONDS": "1",
         },

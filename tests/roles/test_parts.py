@@ -10,9 +10,9 @@ import pytest
 
 from gofleet import parts
 from gofleet.adapters.http.server import PortInUse
+from gofleet.embedded.resources import free_ports
 from gofleet.process import Process
 from gofleet.settings import Settings, load
-from tests.free_ports import port_from
 from tests.waiting import eventually
 
 
@@ -24,7 +24,7 @@ def the_defaults_but(name: str, value: str) -> Settings:
 
 
 async def test_four_roles_on_one_machine_get_different_metrics_ports() -> None:
-    first = port_from(22_400)
+    first = free_ports(1)[0]
     processes = [Process(the_defaults_but("METRICS_PORT", str(first)), [f"role-{number}"]) for number in range(4)]
     running = [asyncio.create_task(process.run([parts.operations])) for process in processes]
     try:
@@ -48,7 +48,7 @@ async def _started(process: Process) -> bool:
 
 
 async def test_an_explicit_port_must_be_free() -> None:
-    port = port_from(22_500)
+    port = free_ports(1)[0]
     first, second = (Process(load({"METRICS_PORT": str(port)}, dotenv=None), ["role"]) for _ in range(2))
     running = asyncio.create_task(first.run([parts.operations]))
     await eventually(lambda: _started(first))

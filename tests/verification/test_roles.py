@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from gofleet.embedded import RabbitMQ
+from gofleet.embedded.resources import free_ports
 from gofleet.settings import load
 from gofleet.verification import Inputs, InvariantState, verify
-from tests.free_ports import port_from
 from tests.journeys.installation import Installation, Town, an_installation
 from tests.services import a_vhost
 from tests.waiting import eventually
@@ -43,7 +43,7 @@ class Client:
 async def test_every_invariant_holds_after_load(
     request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path, broker: str
 ) -> None:
-    ports = {"WEB_SERVER_PORT": str(port_from(18_400)), "GRPC_PORT": str(port_from(15_400))}
+    ports = {"WEB_SERVER_PORT": str(free_ports(1)[0]), "GRPC_PORT": str(free_ports(1)[0])}
     async with _a_broker(request, broker) as (given, management):
         environment = {**environment, **ports, **given, "BROKER": broker}
         with an_installation(environment, tmp_path) as installation:
