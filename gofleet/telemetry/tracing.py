@@ -159,6 +159,11 @@ def traceparent_of(span: Span) -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+def trace_id_of(traceparent: str) -> str:
+    """The 32 hex digits of the trace in a header that `traceparent_of` made."""
+    return traceparent[3:35]
+
+
 def current_trace_id() -> str | None:
     """32 hex digits, or None outside any span."""
     ids = current_ids()

@@ -97,3 +97,27 @@ async def test_a_finished_body_leaves_nothing_behind() -> None:
     gc.collect()
 
     assert [one() for one in kept] == [None, None]
+
+
+async def pieces(*sizes: int) -> AsyncIterator[Message]:
+    for size in sizes:
+        yield {"type": "http.request", "body": b"x" * size, "more_body": True}
+
+
+async def test_a_body_is_complete_at_its_declared_length() -> None:
+    completed = list[bool]()
+    one = LimitedBody(
+        POST, pieces(60, 40).__anext__, deadlines=BodyDeadlines(5), on_complete=lambda: completed.append(True)
+    )
+
+    assert [(await one())["more_body"], list(completed)] == [True, []]
+    assert [(await one())["more_body"], completed] == [False, [True]]
+
+
+async def test_a_body_with_a_transfer_coding_ends_where_the_server_says() -> None:
+    """The declared length does not count then (RFC 9112, 6.3)."""
+    scope = {"type": "http", "headers": [*POST["headers"], (b"transfer-encoding", b"chunked")]}
+    one = LimitedBody(scope, pieces(100, 1).__anext__, deadlines=BodyDeadlines(5))
+
+    assert (await one())["more_body"]
+    assert (await one())["more_body"]

@@ -12,17 +12,19 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """Frameworks declare narrower types for the three arguments, each its own."""
+_FIRST_VALUES = "gofleet.first_values"
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """Keeps browsers from interpreting JSON as a page, whatever text a client put into it."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first value of a header; `name` in lower case, as ASGI delivers names."""
-    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    for key, value in headers:  # faster than a generator, and each request looks up several headers
-        if key == name:
-            return value.decode("latin-1")
-    return None
+    """The first value of a request's header; `name` in lower case, as ASGI delivers names."""
+    first: dict[bytes, bytes] | None = scope.get(_FIRST_VALUES)
+    if first is None:  # each request looks up a dozen
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        first = scope[_FIRST_VALUES] = dict(reversed(headers))
+    value = first.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def respond(send: Send, status: int, media_type: str, body: bytes, *more: tuple[str, str]) -> None:

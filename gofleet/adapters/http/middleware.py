@@ -265,7 +265,7 @@ def _do_nothing() -> None:
 
 
 def _is_event_stream(start: Message) -> bool:
-    return (header(start, b"content-type") or "").startswith("text/event-stream")
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in start["headers"])
 
 
 def _request_id(scope: Scope) -> str:

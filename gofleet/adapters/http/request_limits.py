@@ -117,6 +117,7 @@ class LimitedBody:
         self._deadlines = deadlines
         self._on_complete = on_complete
         self._declared = _declared_length(scope)
+        self._ends_at = self._declared if header(scope, b"transfer-encoding") is None else 0
         self._expects_continue = (header(scope, b"expect") or "").lower() == "100-continue"
         self._received = 0
         self._started = self._complete = self._expired = False
@@ -165,6 +166,10 @@ class LimitedBody:
         if message["type"] == "http.disconnect":
             raise BodyIncomplete
         self._received += len(message.get("body", b""))
+        if self._received == self._ends_at:
+            # The server would report the end in one more message, whose way through its threads costs a tenth of what
+            # creating an order does.
+            message["more_body"] = False
         if not message.get("more_body", False):
             self._end()
         return message
@@ -229,8 +234,8 @@ def check_origin(scope: Scope) -> None:
     """
     if scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return
-    origin, host = header(scope, b"origin"), header(scope, b"host")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
+    origin = header(scope, b"origin")
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != (header(scope, b"host") or "").lower()
     if foreign or header(scope, b"sec-fetch-site") == "cross-site":
         raise PermissionDenied("a page of another origin may not write while AUTH=off")
 

@@ -11,7 +11,7 @@ from gofleet.domain.events import to_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
-from gofleet.telemetry.tracing import current_trace_id, current_traceparent
+from gofleet.telemetry.tracing import current_traceparent, trace_id_of
 
 _encoder = msgspec.json.Encoder(decimal_format="number")  # exact: PostgreSQL reads JSON numbers as numeric
 
@@ -67,14 +67,15 @@ _PLACE_COLUMNS = frozenset({"pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_
 
 def _transition(order: Order) -> dict[str, object]:
     (event,) = order.pending_events  # exactly one per transition, as one version of the row has one event
+    traceparent = current_traceparent()
     return {
         "moved_by": order.actor,
-        "trace_id": current_trace_id(),
+        "trace_id": traceparent and trace_id_of(traceparent),
         "event_id": event.event_id,
         "seq": event.sequence,
         "event_type": event.type,
         "payload": msgspec.Raw(to_json(event)),
-        "traceparent": current_traceparent(),
+        "traceparent": traceparent,
     }
 
 
