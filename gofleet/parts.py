@@ -159,7 +159,7 @@ async def _check_database(dsn: str, roles: Sequence[str]) -> None:
 async def orders(process: Process) -> AsyncGenerator[PostgresOrders]:
     """Store of orders, which notifies the relays of new events."""
     pool, db = await process.use(postgres), process.settings.postgres
-    notifier = OutboxNotifier(pool)
+    notifier = OutboxNotifier(pool, linger_seconds=process.settings.relay.linger_ms / 1000)
     async with process.keeping(restarting("outbox notifier", notifier.run)):
         yield PostgresOrders(
             pool, notifier.notify, BatchLimits(db.batch, db.batches_at_once, db.batch_patience_ms / 1000)

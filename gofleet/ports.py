@@ -103,9 +103,9 @@ class Claim(Protocol):
 
     @property
     def messages(self) -> Sequence[Message]: ...
-    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+    async def settle(self, results: Sequence[GoFleetError | None]) -> bool:
         """Record one result for each message: None = published; `MessageRefused` = counted attempt, retried later;
-        any other error = not counted, retried."""
+        any other error = not counted, retried. Whether later events wait behind published ones of their orders."""
         ...
 
 

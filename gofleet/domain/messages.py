@@ -15,7 +15,8 @@ EVENT_VERSION = "x-event-version"
 AGGREGATE_ID = "x-aggregate-id"
 SEQUENCE = "x-sequence"
 ATTEMPT = "x-attempt"
-"""Our own attempt counter; the counters of brokers differ between products and versions."""
+"""Our own attempt counter, which every retry copy has, also after attempts that do not count; the counters of brokers
+differ between products and versions."""
 CRASHES = "x-crashes"
 """How many consumers were lost while they had the message. Adapters add the broker's own count to the header of earlier
 copies, and set it when a message is received: the broker counts the deliveries of one copy only."""
@@ -94,6 +95,11 @@ class Delivery:
     def crashes(self) -> int:
         """Number of deliveries before this one that ended in a lost consumer; the message may be at fault."""
         return _count(self.headers.get(CRASHES, "0"))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether, as far as known, no consumer had the message before. Copies of the release before look like that."""
+        return ATTEMPT not in self.headers and not self.crashes
 
     @property
     def is_suspect(self) -> bool:

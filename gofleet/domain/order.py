@@ -131,6 +131,20 @@ class Order:
         )
         return order
 
+    @classmethod
+    def announced(cls, event: events.OrderCreated) -> Order:
+        """The order as it was at its creation, without its times."""
+        return cls(
+            id=event.order_id,
+            price=event.price,
+            tax=event.tax,
+            final_price=event.final_price,
+            pickup=_place(event.pickup),
+            dropoff=_place(event.dropoff),
+            customer_id=event.customer_id,
+            client_order_id=event.client_order_id,
+        )
+
     @property
     def stored_version(self) -> int:
         """The version at the time of reading: every transition since then has one event in `pending_events`."""
@@ -242,6 +256,10 @@ class OrderFilter:
             and (self.before is None or (order.created_at, order.id) < self.before)
             and order.is_of(self.owner)
         )
+
+
+def _place(at: events.Coordinates | None) -> Place | None:
+    return None if at is None else Place(at.lat, at.lng)
 
 
 def _coordinates(place: Place | None) -> events.Coordinates | None:

@@ -106,9 +106,9 @@ class ParkedGroup:
 
 
 def as_replay(delivery: Delivery) -> Delivery:
-    """The delivery as it returns to its work queue: without its counters."""
-    headers = {name: value for name, value in delivery.headers.items() if name not in (ATTEMPT, CRASHES)}
-    return Delivery(home_queue(delivery.queue), delivery.body, headers)
+    """The delivery as it returns to its work queue: its counters begin again, but it is no first delivery."""
+    headers = {name: value for name, value in delivery.headers.items() if name != CRASHES}
+    return Delivery(home_queue(delivery.queue), delivery.body, {**headers, ATTEMPT: "0"})
 
 
 def is_replayable(queue: str) -> bool:

@@ -33,6 +33,15 @@ class Place:
     lat: float
     lng: float
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether the map has it."""
+        try:
+            self.checked("place")
+        except Invalid:
+            return False
+        return True
+
     def checked(self, field: str) -> Place:
         """The place itself; `Invalid`, naming `field.lat` or `field.lng`, when out of range or 0/0."""
         latitude(f"{field}.lat", self.lat)

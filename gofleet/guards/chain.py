@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from gofleet import failpoints
+from gofleet.domain.events import OrderCreated
 from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, home_queue
 from gofleet.domain.parked import CRASH_LOOP
 from gofleet.guards.idempotency import Idempotency
@@ -43,7 +44,9 @@ def dispatch_chain(
     """outage > parking > manual fallback > backoff > deadline > idempotency > dispatch (breaker: at the fleet port)."""
 
     async def dispatch(delivery: Delivery) -> Outcome:
-        await dispatch_order(delivery.event().order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id))
+        event = delivery.event()
+        announced = event if delivery.is_first and isinstance(event, OrderCreated) else None
+        await dispatch_order(event.order_id, Receipt(DISPATCH_CONSUMER, delivery.event_id), announced)
         return ACK
 
     handler: Handler = Idempotency(dispatch, DISPATCH_CONSUMER, leases, inbox)

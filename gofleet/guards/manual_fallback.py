@@ -17,7 +17,7 @@ from gofleet.domain.errors import (
     Unavailable,
 )
 from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Receipt, Retry
-from gofleet.domain.order import Reason
+from gofleet.domain.order import Reason, Status
 from gofleet.guards.parking import RetryRules
 from gofleet.ports import Orders
 from gofleet.usecases.dispatch_order import SendToManual
@@ -72,6 +72,8 @@ class ManualFallback:
 
     async def _wait_or_escalate(self, delivery: Delivery, error: NoDriverNearby | FleetUnavailable) -> Outcome:
         order = await self.orders.get(delivery.event().order_id)
+        if order.status is not Status.PENDING:  # it was searched for as announced, without having been read
+            return await self._escalate(delivery, Reason.FLEET_UNAVAILABLE)
         waited, expired = order.waited_seconds(), order.waited_seconds() >= self.limits.patience_seconds
         match error:
             case NoDriverNearby() if expired:

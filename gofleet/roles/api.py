@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -108,7 +108,11 @@ def allowed_hosts(settings: Settings) -> Collection[str]:
 
 
 def history_feed_of(history: History, settings: Settings) -> HistoryFeed:
-    stream, listening = settings.stream, partial(listen, parts.conninfo(settings))
+    stream, conninfo = settings.stream, parts.conninfo(settings)
+
+    async def listening(wake: Callable[[], None], stop: asyncio.Event) -> None:
+        await listen(conninfo, lambda _: wake(), stop)
+
     return HistoryFeed(
         history, poll_seconds=stream.poll_seconds, window=stream.window, page=stream.page, listen=listening
     )

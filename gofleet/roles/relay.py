@@ -56,7 +56,7 @@ async def relay(process: Process) -> AsyncGenerator[None]:
     relaying = retry_on_outage(relay_outbox, "relay"), retry_on_outage(relay_outbox, "second relay")
     loops: list[Work] = [
         restarting("listening", partial(listen, parts.conninfo(process.settings), wake_up.notify)),
-        *(restarting("relay", partial(relay_loop, act, batch, wake_up, settings.poll_seconds)) for act in relaying),
+        *(restarting("relay", partial(relay_loop, act, wake_up, settings.poll_seconds)) for act in relaying),
         Periodic("replay", observed(replay), settings.poll_seconds),
         Periodic("republisher", observed(republish), settings.sweep_seconds),
         Periodic("sweeper", observed(sweep), settings.sweep_seconds),

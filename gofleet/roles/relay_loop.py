@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from time import monotonic
 
+from gofleet.usecases.relay import Relayed
 from gofleet.waiting import first_of
 
-Act = Callable[[], Awaitable[int]]
+Act = Callable[[], Awaitable[Relayed | None]]
+"""Publishes one batch; None during an outage."""
 
 
 class WakeUp:
@@ -19,18 +23,33 @@ class WakeUp:
         self.notifications = 0
         self._pending = False
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._working = 0
+        self._seen_until = -float("inf")
 
-    def notify(self) -> None:
+    def notify(self, age_seconds: float = 0.0) -> None:
+        """Events were committed, all of them at least `age_seconds` ago; void if a claim has seen them."""
+        if self._seen_until > monotonic() - age_seconds:
+            return
         self.notifications += 1
         if self._waiting:
             self._waiting.popleft().set_result(None)
         else:
             self._pending = True
 
-    def consume(self) -> int:
-        """Drop a kept notification before the outbox is read; the number of notifications until now."""
+    @contextmanager
+    def working(self) -> Generator[int]:
+        """The block reads the outbox, and drops a kept notification before; the number of notifications until now.
+
+        It sees all commits until now, unless another loop works: what that one has in flight holds back later events.
+        """
         self._pending = False
-        return self.notifications
+        if not self._working:
+            self._seen_until = monotonic()
+        self._working += 1
+        try:
+            yield self.notifications
+        finally:
+            self._working -= 1
 
     async def wait(self, seconds: float, stop: asyncio.Event) -> None:
         """Return on a notification, when `stop` is set, or after `seconds`."""
@@ -45,16 +64,15 @@ class WakeUp:
                 self._waiting.remove(waiter)
 
 
-async def relay_loop(act: Act, full: int, wake_up: WakeUp, poll_seconds: float, stop: asyncio.Event) -> None:
-    """Call `act` at each notification and every `poll_seconds`, until `stop`; again at once while batches are at least
-    half `full`, or when a notification arrived during a call that published something.
+async def relay_loop(act: Act, wake_up: WakeUp, poll_seconds: float, stop: asyncio.Event) -> None:
+    """Call `act` at each notification and every `poll_seconds`, until `stop`; again at once while it leaves more, or
+    when a notification arrived during a call that published something.
 
     Events in flight in another loop or relay hold back the later events of the same orders: the loop that published
     them looks for those, and a loop that found nothing need not.
     """
     while not stop.is_set():
-        before = wake_up.consume()
-        done = await act()
-        more = 2 * done >= full  # the broker may have refused some of the batch
-        if not more and not (done and wake_up.notifications > before):
+        with wake_up.working() as before:
+            done = await act() or Relayed()
+        if not done.more and not (done.events and wake_up.notifications > before):
             await wake_up.wait(poll_seconds, stop)

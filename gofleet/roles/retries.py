@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from loguru import logger
 
@@ -16,15 +17,16 @@ from gofleet.telemetry.metrics import BACKGROUND_ERRORS
 PAUSE_SECONDS = 0.5
 """Mean pause after a failed attempt. Each new order wakes the relay, and without a pause would cause an attempt."""
 
+T = TypeVar("T")
 Act = Callable[[], Awaitable[int]]
 """Processes one batch and returns the number of processed items."""
 
 
-def retry_on_outage(act: Act, name: str) -> Act:
-    """The act, returning 0 while a server it needs is unavailable."""
+def retry_on_outage(act: Callable[[], Awaitable[T]], name: str) -> Callable[[], Awaitable[T | None]]:
+    """The act, returning None while a server it needs is unavailable."""
     unavailable = False
 
-    async def attempt() -> int:
+    async def attempt() -> T | None:
         nonlocal unavailable
         try:
             done = await act()
@@ -33,7 +35,7 @@ def retry_on_outage(act: Act, name: str) -> Act:
                 logger.warning("{} waits: {}", name, error)
             unavailable = True
             await asyncio.sleep(jittered(PAUSE_SECONDS))
-            return 0
+            return None
         if unavailable:
             logger.info("{} resumes", name)
         unavailable = False
@@ -48,7 +50,7 @@ def log_and_retry(act: Act, name: str) -> Act:
 
     async def attempt() -> int:
         try:
-            return await retrying()
+            return await retrying() or 0
         except Exception:
             logger.exception("{} failed and will try again", name)
             errors.inc()

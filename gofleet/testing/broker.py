@@ -61,9 +61,7 @@ class MemoryIncomingMessage:
         self.queue.held.pop(self.number, None)
 
     async def retry_later(self, retry: Retry) -> None:
-        headers = dict(self.delivery.headers)
-        if retry.counted:
-            headers[ATTEMPT] = str(self.delivery.attempt + 1)
+        headers = {**self.delivery.headers, ATTEMPT: str(self.delivery.attempt + retry.counted)}
         if self.queue.held.pop(self.number, None):
             self.queue.put_later(QueuedMessage(replace(self.delivery, headers=headers)), retry.seconds)
 

@@ -30,7 +30,7 @@ class MemoryOutbox:
         for row in claimed:
             row.claimed = True
         try:
-            yield _Claim(claimed, self.max_attempts)
+            yield _Claim(claimed, self.orders.outbox, self.max_attempts)
         finally:
             for row in claimed:
                 row.claimed = False
@@ -106,18 +106,21 @@ class MemoryInbox:
 @dataclass
 class _Claim:
     _rows: list[OutboxRow]
+    _outbox: list[OutboxRow]
     _max_attempts: int
 
     @property
     def messages(self) -> Sequence[Message]:
         return [row.message for row in self._rows]
 
-    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+    async def settle(self, results: Sequence[GoFleetError | None]) -> bool:
         for row, result in zip(self._rows, results, strict=True):
             row.published_at = datetime.now(UTC) if result is None else None
             if isinstance(result, MessageRefused):
                 row.attempts, row.error = row.attempts + 1, str(result)
                 row.failed_at = datetime.now(UTC) if row.attempts >= self._max_attempts else None
+        published = {row.message.order_id for row in self._rows if row.published_at}
+        return any(row.published_at is None and row.message.order_id in published for row in self._outbox)
 
 
 def _older(at: datetime, days: float) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from gofleet import failpoints
 from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import DriverBusy, NoDriverNearby, StaleOrder
+from gofleet.domain.events import OrderCreated
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.place import Place
@@ -44,6 +45,9 @@ class DispatchOrder:
 
     `NoDriverNearby` and `FleetUnavailable` leave it waiting; the guards decide about a retry. No lock is held during
     the search: of two concurrent calls, one finds the order changed.
+
+    A new order is not read if its event is given (`announced`), which tells where to search; the save decides whether
+    the order is still as announced. If that fails for any reason, it is read.
     """
 
     orders: Orders
@@ -52,7 +56,9 @@ class DispatchOrder:
     radius: SearchRadius
     depot: Place | None = None
 
-    async def __call__(self, order_id: str, receipt: Receipt) -> Order:
+    async def __call__(self, order_id: str, receipt: Receipt, announced: OrderCreated | None = None) -> Order:
+        if announced and (order := await self._dispatch_announced(announced, receipt)):
+            return order
         while True:
             order = await self.orders.get(order_id)
             if order.status is not Status.PENDING:
@@ -82,6 +88,19 @@ class DispatchOrder:
                     return dispatched
             busy += tuple(driver.driver_id for driver in drivers)
         raise NoDriverNearby(order.id, radius_km)
+
+    async def _dispatch_announced(self, event: OrderCreated, receipt: Receipt) -> Order | None:
+        """The order, dispatched to the nearest driver; None if that fails, or the event does not suffice to search."""
+        order = Order.announced(event)
+        pickup = order.pickup or self.depot
+        if pickup is None or not pickup.is_valid:
+            return None
+        drivers = await self.fleet.search(Search(order.id, pickup, self.radius.after(0.0), FIRST_LIMIT))
+        failpoints.hit("worker.after_search")
+        try:
+            return await self._assign(order, drivers[0], receipt) if drivers else None
+        except StaleOrder:
+            return None
 
     async def _excluded(self, order: Order) -> tuple[str, ...]:
         """Read after the order, so that they are no older than its version."""

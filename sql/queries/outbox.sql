@@ -20,7 +20,17 @@ limit %(limit)s::bigint
 for update of head skip locked;
 
 -- name: published
-update outbox set published_at = now(), error = null where id = any(%(ids)s);
+-- Answers true if a later event of one of these orders waits: this event held it back from every claim until now, so its
+-- notification may be used up. It is looked up row by row.
+with published as (
+    update outbox set published_at = now(), error = null where id = any(%(ids)s) returning aggregate_id, seq
+)
+select coalesce(bool_or((
+    select true from outbox as later
+    where later.aggregate_id = published.aggregate_id and later.published_at is null and later.seq > published.seq
+    limit 1
+)), false)
+from published;
 
 -- name: refused
 -- The backoff doubles from one second to a minute; after the last attempt the event has failed, and an operator decides.

@@ -98,6 +98,13 @@ def test_invalid_attempt_headers_count_as_zero(header: str, attempt: int) -> Non
     assert Delivery("q", b"", {"x-attempt": header}).attempt == attempt
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_first"), [({}, True), ({"x-attempt": "0"}, False), ({"x-crashes": "1"}, False), ({"x": "y"}, True)]
+)
+def test_a_retry_and_a_redelivery_are_no_first_delivery(headers: dict[str, str], is_first: bool) -> None:
+    assert Delivery("q", b"", headers).is_first is is_first
+
+
 def test_an_order_as_read_has_no_pending_events() -> None:
     order: Order = an_order()
     order.pending_events.clear()

@@ -81,8 +81,8 @@ def test_every_failure_has_a_cause(error: Exception, cause: Cause) -> None:
     assert HandlingFailure.of(error).cause is cause
 
 
-def test_a_replay_returns_to_the_work_queue_without_attempts() -> None:
+def test_a_replay_returns_to_the_work_queue_with_no_attempts() -> None:
     delivery = Delivery(parking_queue(DISPATCH_QUEUE), b"\x00", {EVENT_ID: "e-1", ATTEMPT: "5", "traceparent": "t"})
 
-    assert as_replay(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", "traceparent": "t"})
+    assert as_replay(delivery) == Delivery(DISPATCH_QUEUE, b"\x00", {EVENT_ID: "e-1", ATTEMPT: "0", "traceparent": "t"})
     assert [home_queue(parking_queue(queue)) for queue in QUEUES] == list(QUEUES)

@@ -23,6 +23,7 @@ from gofleet.domain.events import to_json
 from gofleet.domain.messages import ACK, ATTEMPT, CRASHES, EVENT_ID, Delivery, Outcome, Receipt, Retry
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
+from gofleet.domain.principal import CLIENT
 from gofleet.guards.idempotency import Idempotency
 from gofleet.guards.manual_fallback import ManualFallback, WaitLimits
 from gofleet.guards.parking import Parking, RetryRules
@@ -351,6 +352,21 @@ class TestManualFallback:
         outcome, order = await self.tried(FleetUnavailable("down"), attempt=attempt, t_max=t_max)
 
         assert (outcome, order.reason) == (ACK, Reason.FLEET_UNAVAILABLE)
+
+    @pytest.mark.parametrize("error", [FleetUnavailable("down"), FleetBreakerOpen(30)])
+    async def test_an_order_that_no_longer_waits_needs_no_fleet(self, error: FleetUnavailable) -> None:
+        """The search came before any read of the order."""
+        orders, order = MemoryOrders(), an_order("o-1")
+        delivery, inbox = a_delivery(order), MemoryInbox(orders)
+        await orders.add(order)
+        order.cancel(by=CLIENT)
+        await orders.save(order)
+        manual = SendToManual(orders, inbox)
+        guard = ManualFallback(Scripted([error]), "dispatch", orders, manual, WaitLimits(), RULES)
+
+        assert await guard(delivery) == ACK
+        assert (await orders.get("o-1")).status is Status.CANCELLED
+        assert await inbox.outcome(Receipt("dispatch", delivery.event_id)) == "skipped:cancelled"
 
     async def test_acknowledges_a_handled_event_of_an_order_that_waits_again(self) -> None:
         orders, order = MemoryOrders(), an_order("o-1")

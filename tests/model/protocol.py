@@ -45,7 +45,8 @@ class Database(NamedTuple):
 class Worker(NamedTuple):
     """A place of a worker with one message. `owned` = the broker still takes its answer; `leased` = Redis still has
     its token; `driver`, `version` and `excluded` are what it found and read. `redelivered`: its consumer was lost
-    before; `seen`: the lease that it wants to take over is still the one that it saw."""
+    before; `seen`: the lease that it wants to take over is still the one that it saw; `first`: as far as it knows, no
+    other consumer had the message."""
 
     at: str = "idle"
     event: int = NO_HOLDER
@@ -56,6 +57,7 @@ class Worker(NamedTuple):
     excluded: int = 0
     redelivered: bool = False
     seen: bool = False
+    first: bool = False
 
 
 IDLE: Final = Worker()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.model import crashes, relay, seed
+from tests.model import crashes, relay, seed, wakeups
 from tests.model.checker import Answer, Model, Result, check
 from tests.model.database import (
     CANCELLED_MOVED,
@@ -77,6 +77,8 @@ SMALL: Final = (
     ),
     ours("take-over: two lost consumers, one dies", Setting(Faults(crash=1, redelivery=2))),
     Run("two relays, heads only", lambda: relaying(Claims.HEADS, relay.Faults(2, 2, 2))),
+    Run("one relay's two loops are woken", lambda: wakeups.waking(wakeups.Rules(), (2,))),
+    Run("two relays of a loop each are woken", lambda: wakeups.waking(wakeups.Rules(), (1, 1))),
     Run("a message that kills its worker", lambda: crashes.crashing(crashes.Guards())),
 )
 
@@ -104,8 +106,14 @@ LARGE: Final = (
         "T_max alone, with operators: loss, failover",
         Setting(Faults(loss=1, failover=1, redispatch=1, cancel=1), announcements=2, t_max=True),
     ),
+    Run("two relays are woken, one of two loops", lambda: wakeups.waking(wakeups.Rules(), (2, 1))),
     Run("two relays, heads only, three of each fault", lambda: relaying(Claims.HEADS, relay.Faults(3, 3, 3))),
 )
+
+
+def late(name: str, what: str = wakeups.LATE, **rules: bool) -> Run:
+    return Run(name, lambda: wakeups.waking(wakeups.Rules(**rules), (2,)), Answer.BROKEN, what)
+
 
 ALL_UP: Final = Guards()
 BLIND: Final = Guards(version_check=False, one_event_per_version=False)
@@ -198,6 +206,14 @@ MUTANTS: Final = (
         Answer.BROKEN,
         relay.OUT_OF_ORDER,
     ),
+    late("quiet events are never notified of", quiet_timer=False),
+    late("urgent events are notified of by the timer of the quiet ones", wakeups.LINGERS, urgent_at_once=False),
+    late("a loop does not look for what its events held back", looks_behind=False),
+    late("a loop forgets the notifications that came while it published", hears_meanwhile=False),
+    late("a notification while all loops work is lost", keeps_notification=False),
+    late("a notification is void for a claim younger than its oldest commit", void_by_newest=False),
+    late("a notification is void for a claim beside another one", void_by_claim_alone=False),
+    late("settle and claim in one statement", claims_after_commit=False),
     Run(
         "retry copies do not carry the number of lost consumers",
         lambda: crashes.crashing(crashes.Guards(copies_count=False)),

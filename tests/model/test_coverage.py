@@ -57,6 +57,7 @@ STEPS = {
     "w finds the lease of e busy",
     "w finds the lease of e busy, to take it over",
     "w finds the lease of e changed",
+    "w believes e and finds d",
     "w takes over the lease of e",
     "w gets no driver from the fleet",
     "w gives o to d",

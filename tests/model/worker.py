@@ -2,6 +2,7 @@
 usecases/dispatch_order.py, usecases/send_to_manual.py, and the answer to the broker (adapters/dispatcher.py,
 
     lease -> read -> save -> finish -> ack          the order has a driver
+    lease -> save -> ...                            the first event of an order is believed instead of reading it
     lease -> take -> read ...                       redelivered: the lease of the lost consumer is taken over
     read -> note -> finish -> ack                   it needed none
     read | save -> copy -> ack                      later: a copy waits in the broker, then the original is forgotten
@@ -57,7 +58,7 @@ def _receives(setting: Setting, state: State, w: int) -> Steps:
     for event, waiting in enumerate(state.queue):
         if waiting:
             taken = state._replace(queue=put(state.queue, event, waiting - 1))
-            received = Worker(at, event, owned, excluded=_read_before(setting, state, event))
+            received = Worker(at, event, owned, excluded=_read_before(setting, state, event), first=True)
             yield Step(f"w{w} receives e{event}", _now(taken, w, received))
     for event, waiting in enumerate(state.redelivered):
         if waiting:
@@ -130,15 +131,16 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
     worker = state.workers[w]
     o = setting.order_of(worker.event)
     order = state.db.orders[o]
+    yield from _believes(setting, state, w)
     if order.status != PENDING:
-        yield Step(f"w{w} reads o{o}, which is {order.status}", _now(state, w, worker._replace(at="note")))
+        yield Step(f"w{w} reads o{o}, which is {order.status}", _now(state, w, worker._replace(at="note", first=False)))
         return
     excluded = order.excluded if setting.guards.exclusion_after_order else worker.excluded
     excluded = excluded if setting.guards.exclusion_in_search else 0
     free = [d for d in range(setting.drivers) if not has(excluded, d) and not (state.locks and state.locks[d])]
     for driver in free:
         at = "save" if setting.guards.inbox_with_move else "claim"
-        reading = worker._replace(at=at, driver=driver, version=order.version, excluded=excluded)
+        reading = worker._replace(at=at, driver=driver, version=order.version, excluded=excluded, first=False)
         found = _locked(_now(state, w, reading), driver, True)
         yield Step(f"w{w} reads o{o}, version {order.version}, and finds d{driver}", found)
     if not free:
@@ -146,6 +148,20 @@ def _read(setting: Setting, state: State, w: int) -> Steps:
     if state.faults.fleet:
         failed = state._replace(faults=state.faults.less("fleet"))
         yield from _tries_later(setting, failed, w, "gets no driver from the fleet", fault=True)
+
+
+def _believes(setting: Setting, state: State, w: int) -> Steps:
+    """The first delivery of an order's first event: its content tells where to search, and the save decides.
+
+    A copy that a worker of the release before has sent looks like a first delivery, too."""
+    worker = state.workers[w]
+    if not worker.first or worker.event != setting.events_of(setting.order_of(worker.event))[0]:
+        return
+    for driver in [d for d in range(setting.drivers) if not (state.locks and state.locks[d])]:
+        at = "save" if setting.guards.inbox_with_move else "claim"
+        believing = worker._replace(at=at, driver=driver, version=1, excluded=0, first=False)
+        found = _locked(_now(state, w, believing), driver, True)
+        yield Step(f"w{w} believes e{worker.event} and finds d{driver}", found)
 
 
 def _claim(setting: Setting, state: State, w: int) -> Steps:

@@ -120,7 +120,7 @@ async def test_listening_begins_again_after_the_address_has_moved() -> None:
         target = pair.primary
         woken, stop = asyncio.Event(), asyncio.Event()
         address = make_conninfo(pair.database, host="127.0.0.1", port=edge.port)
-        listening = asyncio.create_task(listen(address, woken.set, stop))
+        listening = asyncio.create_task(listen(address, lambda _: woken.set(), stop))
         await woken.wait()
         await read_only_with_its_connections(pair)
         await pair.promote()

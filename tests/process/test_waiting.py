@@ -124,7 +124,7 @@ async def test_listening_to_an_unreachable_database_leaks_no_task(monkeypatch: p
     port = str(free_port("127.0.0.1", 23_400))
     unreachable = conninfo(load({"DB_HOST": "127.0.0.1", "DB_PORT": port}, dotenv=None))
     stop = asyncio.Event()
-    listening = asyncio.create_task(notify.listen(unreachable, lambda: None, stop))
+    listening = asyncio.create_task(notify.listen(unreachable, lambda _: None, stop))
     await eventually(lambda: len(pauses) >= 1)
     before = len(asyncio.all_tasks())
     await eventually(lambda: len(pauses) >= 6)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gofleet.roles.relay_loop import WakeUp, relay_loop
+from gofleet.usecases.relay import Relayed
 from tests.waiting import eventually
 
 FULL = 10
@@ -19,10 +20,10 @@ class Batches:
     """Batches that the loops have started; each ends when the test finishes it with a number of events."""
 
     wake_up: WakeUp = field(default_factory=WakeUp)
-    started: list[asyncio.Future[int]] = field(default_factory=list[asyncio.Future[int]])
+    started: list[asyncio.Future[Relayed]] = field(default_factory=list[asyncio.Future[Relayed]])
 
-    async def __call__(self) -> int:
-        published: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async def __call__(self) -> Relayed:
+        published: asyncio.Future[Relayed] = asyncio.get_running_loop().create_future()
         self.started.append(published)
         return await published
 
@@ -30,9 +31,9 @@ class Batches:
     def in_flight(self) -> int:
         return sum(not batch.done() for batch in self.started)
 
-    def finish(self, published: int) -> None:
+    def finish(self, published: int, *, more: bool = False) -> None:
         """End the oldest batch in flight."""
-        next(batch for batch in self.started if not batch.done()).set_result(published)
+        next(batch for batch in self.started if not batch.done()).set_result(Relayed(published, more))
 
     async def settled(self) -> None:
         """Every loop has done what it could."""
@@ -44,7 +45,7 @@ class Batches:
 async def running(loops: int, poll_seconds: float = NEVER) -> AsyncGenerator[Batches]:
     """Relay loops whose first batch was empty, and which wait."""
     batches, stop = Batches(), asyncio.Event()
-    tasks = [asyncio.create_task(relay_loop(batches, FULL, batches.wake_up, poll_seconds, stop)) for _ in range(loops)]
+    tasks = [asyncio.create_task(relay_loop(batches, batches.wake_up, poll_seconds, stop)) for _ in range(loops)]
     await batches.settled()
     assert batches.in_flight == loops  # events may have been saved before the first notification
     for _ in range(loops):
@@ -56,7 +57,7 @@ async def running(loops: int, poll_seconds: float = NEVER) -> AsyncGenerator[Bat
     stop.set()
     for batch in batches.started:
         if not batch.done():
-            batch.set_result(0)
+            batch.set_result(Relayed())
     await asyncio.wait_for(asyncio.gather(*tasks), 5)
 
 
@@ -107,12 +108,12 @@ async def test_after_a_small_batch_a_loop_continues_only_if_it_was_notified_mean
 async def test_a_backlog_is_published_without_notifications() -> None:
     async with running(1) as batches:
         batches.wake_up.notify()
-        for published in (FULL, FULL - 1, FULL // 2):  # the broker may have refused some
+        for _ in range(3):
             await batches.settled()
-            batches.finish(published)
+            batches.finish(FULL, more=True)
         await batches.settled()
         assert batches.in_flight == 1
-        batches.finish(FULL // 2 - 1)
+        batches.finish(1)
         await batches.settled()
         assert batches.in_flight == 0
 
@@ -127,3 +128,28 @@ async def test_without_notifications_a_loop_polls() -> None:
             return len(batches.started) > before + 3
 
         await eventually(polled)
+
+
+async def test_a_notification_of_commits_before_the_last_claim_wakes_no_loop() -> None:
+    async with running(1) as batches:
+        batches.wake_up.notify()
+        await batches.settled()
+        assert batches.in_flight == 1  # a claim that begins now sees every commit until now
+        batches.finish(1)
+        await batches.settled()
+
+        batches.wake_up.notify(age_seconds=60.0)
+        await batches.settled()
+        assert batches.in_flight == 0
+
+        batches.wake_up.notify(age_seconds=0.0)
+        await batches.settled()
+        assert batches.in_flight == 1
+
+
+async def test_a_notification_of_a_commit_since_the_last_claim_wakes_a_loop() -> None:
+    async with running(1) as batches:
+        await asyncio.sleep(0.02)  # the commit must be younger than the first claim
+        batches.wake_up.notify(age_seconds=0.01)
+        await batches.settled()
+        assert batches.in_flight == 1

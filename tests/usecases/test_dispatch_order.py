@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from gofleet.domain.driver import Candidate, Driver, Position
 from gofleet.domain.errors import AlreadyHandled, NoDriverNearby
+from gofleet.domain.events import Coordinates, OrderCreated
 from gofleet.domain.messages import Receipt
-from gofleet.domain.order import Reason, Status
+from gofleet.domain.order import Order, Owner, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT
 from gofleet.ports import Search
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.outbox import MemoryInbox
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius, SendToManual
-from gofleet.usecases.transitions import RedispatchOrder
+from gofleet.usecases.transitions import CancelOrder, RedispatchOrder
 from tests.makers import CENTRE, an_order
 
 RECEIPT = Receipt("dispatch", "e-1")
+NEARBY = Place(-23.56, -46.64)
 
 
 @dataclass
@@ -56,6 +59,96 @@ async def test_assigns_the_first_driver_found() -> None:
     order = await orders.get("o-1")
     assert (order.status, order.driver_id) == (Status.DISPATCHED, "ana")
     assert orders.inbox[RECEIPT] == "dispatched"
+
+
+@dataclass
+class UnreadOrders(MemoryOrders):
+    """Counts the reads of orders."""
+
+    reads: int = 0
+
+    async def get(self, order_id: str, owner: Owner | None = None) -> Order:
+        self.reads += 1
+        return await super().get(order_id, owner)
+
+
+def announcement(order: Order) -> OrderCreated:
+    (event,) = order.pending_events
+    assert isinstance(event, OrderCreated)
+    return event
+
+
+async def test_an_announced_order_is_dispatched_without_being_read() -> None:
+    orders, fleet, order = UnreadOrders(), FleetOf(("ana",)), an_order("o-1", pickup=NEARBY)
+    announced = announcement(order)
+    await orders.add(order)
+
+    await dispatching(orders, fleet)("o-1", RECEIPT, announced)
+
+    assert orders.reads == 0
+    assert [(search.pickup, search.radius_km) for search in fleet.searches] == [(NEARBY, 5)]
+    stored = await orders.get("o-1")
+    assert (stored.status, stored.driver_id, stored.version) == (Status.DISPATCHED, "ana", 2)
+    assert (stored.pickup, stored.price) == (order.pickup, order.price)
+    assert orders.inbox[RECEIPT] == "dispatched"
+
+
+async def test_an_announced_order_that_moved_meanwhile_is_read() -> None:
+    """Whatever its event says: the order keeps its cancellation, and a redispatched one gets no excluded driver."""
+    orders, fleet = UnreadOrders(), FleetOf(("ana", "bia"))
+    dispatch = dispatching(orders, fleet)
+    cancelled, redispatched = an_order("o-1"), an_order("o-2")
+    events = announcement(cancelled), announcement(redispatched)
+    for order in (cancelled, redispatched):
+        await orders.add(order)
+    await CancelOrder(orders)("o-1", by=CLIENT)
+    await dispatch("o-2", Receipt("dispatch", "e-0"))
+    await RedispatchOrder(orders, exclusion_seconds=600)("o-2", by=CLIENT)
+
+    for number, event in enumerate(events, 1):
+        await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"), event)
+
+    assert (await orders.get("o-1")).status is Status.CANCELLED
+    assert orders.inbox[Receipt("dispatch", "e-1")] == "skipped:cancelled"
+    assert (await orders.get("o-2")).driver_id == "bia"
+
+
+async def test_an_announced_order_whose_nearest_driver_is_busy_is_read() -> None:
+    orders, fleet = UnreadOrders(), FleetOf(("ana", "bia"))
+    dispatch = dispatching(orders, fleet)
+    for number in (1, 2):
+        order = an_order(f"o-{number}")
+        announced = announcement(order)
+        await orders.add(order)
+        await dispatch(f"o-{number}", Receipt("dispatch", f"e-{number}"), announced)
+
+    assert orders.reads == 1
+    assert (await orders.get("o-2")).driver_id == "bia"
+
+
+@pytest.mark.parametrize("pickup", [None, Place(86.0, 0.0), Place(0.0, 0.0)])
+async def test_an_announcement_that_does_not_tell_where_to_search_is_not_used(pickup: Place | None) -> None:
+    """Any publisher may have sent the message: the order's own pickup decides, or that there is none."""
+    orders, fleet, order = UnreadOrders(), FleetOf(("ana",)), an_order("o-1", pickup=NEARBY)
+    place = pickup and Coordinates(pickup.lat, pickup.lng)
+    announced = msgspec.structs.replace(announcement(order), pickup=place)
+    await orders.add(order)
+
+    await dispatching(orders, fleet, depot=None)("o-1", RECEIPT, announced)
+
+    assert orders.reads == 1
+    assert [search.pickup for search in fleet.searches] == [NEARBY]
+
+
+async def test_without_a_driver_nearby_an_announced_order_is_read_for_how_long_it_has_waited() -> None:
+    orders, fleet, order = UnreadOrders(), FleetOf(()), an_order("o-1")
+    announced = announcement(order)
+    await orders.add(order)
+
+    with pytest.raises(NoDriverNearby):
+        await dispatching(orders, fleet)("o-1", RECEIPT, announced)
+
+    assert orders.reads == 1
 
 
 async def test_skips_a_busy_driver() -> None:

@@ -11,7 +11,7 @@ from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
 from gofleet.testing.orders import MemoryOrders
 from gofleet.testing.outbox import MemoryOutbox
-from gofleet.usecases.relay import RelayOutbox
+from gofleet.usecases.relay import Relayed, RelayOutbox
 from tests.makers import an_order
 
 
@@ -40,7 +40,7 @@ async def test_publishes_every_event_once() -> None:
     outbox, broker = MemoryOutbox(await three_orders()), Answering()
     relay = RelayOutbox(outbox, broker, batch=2)
 
-    assert [await relay(), await relay(), await relay()] == [2, 1, 0]
+    assert [await relay(), await relay(), await relay()] == [Relayed(2, more=True), Relayed(1, more=True), Relayed()]
     assert sorted(broker.taken) == ["o-1", "o-2", "o-3"]
 
 
@@ -53,12 +53,34 @@ async def test_an_outage_counts_no_attempt() -> None:
         await relay()
     broker.answers.clear()
 
-    assert await relay() == 3
+    assert await relay() == Relayed(3)
     assert all(row.attempts == 0 for row in outbox.orders.outbox)
 
 
 async def test_a_refused_event_is_counted_and_does_not_stop_the_others() -> None:
     outbox, broker = MemoryOutbox(await three_orders()), Answering({"o-2": MessageRefused("no queue")})
 
-    assert await RelayOutbox(outbox, broker, batch=10)() == 2
+    assert await RelayOutbox(outbox, broker, batch=10)() == Relayed(2)
     assert {row.message.order_id: row.attempts for row in outbox.orders.outbox if not row.published_at} == {"o-2": 1}
+
+
+async def test_a_later_event_of_a_published_order_is_more_to_relay() -> None:
+    """Its notification may have come while the earlier event held it back, and no other follows."""
+    orders = await three_orders()
+    order = await orders.get("o-2")
+    order.cancel(by="client")
+    await orders.save(order)
+    relay = RelayOutbox(MemoryOutbox(orders), Answering(), batch=10)
+
+    assert await relay() == Relayed(3, more=True)
+    assert await relay() == Relayed(1)
+
+
+async def test_a_later_event_of_a_refused_one_is_not() -> None:
+    orders = await three_orders()
+    order = await orders.get("o-2")
+    order.cancel(by="client")
+    await orders.save(order)
+
+    refusing = Answering({"o-2": MessageRefused("no queue")})
+    assert await RelayOutbox(MemoryOutbox(orders), refusing, batch=10)() == Relayed(2)

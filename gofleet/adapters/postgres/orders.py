@@ -42,11 +42,12 @@ class BatchLimits:
 class PostgresOrders:
     """Orders that are written or read concurrently share a statement: one round trip and one commit for all of them.
 
-    Calls `notify` after each commit that left an event in the outbox.
+    Calls `notify` after each commit that left an event in the outbox, with whether a dispatch waits for the
+    event.
     """
 
     def __init__(
-        self, pool: Pool, notify: Callable[[], None] = lambda: None, limits: BatchLimits | None = None
+        self, pool: Pool, notify: Callable[[bool], None] = lambda _: None, limits: BatchLimits | None = None
     ) -> None:
         self._pool = pool
         self._notify = notify
@@ -62,7 +63,7 @@ class PostgresOrders:
         order.created_at, order.pending_since = added["created_at"], added["pending_since"]
         order.as_of = order.created_at
         order.pending_events.clear()
-        self._notify()
+        self._notify(True)
         _log(order)
         return True
 
@@ -101,7 +102,7 @@ class PostgresOrders:
             case _:
                 raise StaleOrder(order.id, order.stored_version)
         order.pending_events.clear()
-        self._notify()
+        self._notify(order.status is Status.PENDING)
         _count(order)
         _log(order)
 
@@ -139,7 +140,7 @@ class PostgresOrders:
         async with acquire(self._pool) as connection:
             rows = await fetch_rows(connection, ORDERS.republish_pending, values)
         if rows:
-            self._notify()
+            self._notify(True)
         ORDERS_ANNOUNCED_AGAIN.inc(len(rows))
         return [row["id"] for row in rows]
 

@@ -34,16 +34,19 @@ class PostgresClaim:
     published: bool = False
     """Whether the broker confirmed all of them."""
 
-    async def settle(self, results: Sequence[GoFleetError | None]) -> None:
+    async def settle(self, results: Sequence[GoFleetError | None]) -> bool:
         settled = list(zip(self.ids, results, strict=True))
         confirmed = [id for id, result in settled if result is None]
+        behind = None
         if confirmed:
-            await self._connection.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
+            cursor = await self._connection.execute(OUTBOX.published, {"ids": confirmed}, prepare=True)
+            behind = await cursor.fetchone()
         for id, result in settled:
             if isinstance(result, MessageRefused):
                 values = {"id": id, "error": str(result)[:500], "max_attempts": self._max_attempts}
                 await self._connection.execute(OUTBOX.refused, values)
         self.published = len(confirmed) == len(settled)
+        return bool(behind and behind[0])
 
 
 class PostgresOutbox:

@@ -32,7 +32,10 @@ HEADERS: dict[str, tuple[str, Json]] = {
     messages.AGGREGATE_ID: ("Equal to `order_id` in the payload.", {}),
     messages.SEQUENCE: ("Equal to `sequence` in the payload.", {"pattern": "^[1-9][0-9]*$"}),
     messages.TRACEPARENT: ("W3C trace context of the request that caused the event.", {}),
-    messages.ATTEMPT: ("Number of earlier attempts, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
+    messages.ATTEMPT: (
+        "Earlier attempts, of retries and replays in GoFleet's own queues.",
+        {"pattern": "^[0-9]+$"},
+    ),
     messages.CRASHES: ("Number of consumers lost while they had it, in GoFleet's own queues.", {"pattern": "^[0-9]+$"}),
 }
 OPTIONAL_HEADERS = {messages.TRACEPARENT, messages.ATTEMPT, messages.CRASHES}

@@ -79,8 +79,7 @@ class RabbitIncomingMessage:
 
     def _headers(self, retry: Retry) -> HeadersType:
         counters = {CRASHES: str(self.delivery.crashes)} if self.delivery.crashes else {}
-        if retry.counted:
-            counters[ATTEMPT] = str(self.delivery.attempt + 1)
+        counters[ATTEMPT] = str(self.delivery.attempt + retry.counted)
         headers = {**strip_broker_headers(self._properties.headers or {}), **counters}
         # pamqp decodes values that it cannot encode, such as text that is not UTF-8.
         return headers if is_encodable(headers) else {**self.delivery.headers, **counters}

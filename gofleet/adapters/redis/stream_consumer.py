@@ -94,9 +94,7 @@ class _StreamIncomingMessage:
             await self.stream.ack(self.id)
 
     async def retry_later(self, retry: Retry) -> None:
-        headers = dict(self.delivery.headers)
-        if retry.counted:
-            headers[ATTEMPT] = str(self.delivery.attempt + 1)
+        headers = {**self.delivery.headers, ATTEMPT: str(self.delivery.attempt + retry.counted)}
         with self._releasing():
             await self.stream.retry_later(self.id, retry.seconds, await encode_entry(self.delivery.body, headers))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 
+from gofleet.domain.events import OrderCreated
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order
 from gofleet.usecases.dispatch_order import DispatchOrder
@@ -13,10 +14,12 @@ from gofleet.usecases.dispatch_order import DispatchOrder
 dispatch = DispatchOrder.__call__
 
 
-async def die_or_dispatch(self: DispatchOrder, order_id: str, receipt: Receipt) -> Order:
+async def die_or_dispatch(
+    self: DispatchOrder, order_id: str, receipt: Receipt, announced: OrderCreated | None = None
+) -> Order:
     if order_id.endswith("-kills"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return await dispatch(self, order_id, receipt)
+    return await dispatch(self, order_id, receipt, announced)
 
 
 DispatchOrder.__call__ = die_or_dispatch
