@@ -186,6 +186,7 @@ EXAMPLES: dict[str, object] = {
     "pb.FleetService/SearchDriver": {"orderId": "o-1"},
     "pb.FleetService/SearchDrivers": {"orderIds": ["o-1"], "pickupLats": [CENTRE.lat], "pickupLngs": [CENTRE.lng]},
     "pb.FleetService/StreamPositions": {"driverIds": ["bia"], "lats": [1.5], "lngs": [2.5], "recordedAtMs": ["0"]},
+    "pb.FleetService/StreamSearches": {"orderIds": ["o-1"], "pickupLats": [CENTRE.lat], "pickupLngs": [CENTRE.lng]},
     "pb.FleetService/UpdatePosition": {"driverId": "cai", "lat": 1.5, "lng": 2.5},
 }
 GRPCURL = """
@@ -208,7 +209,11 @@ with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
                 continue
             request = ParseDict(examples[name], GetMessageClass(method.input_type)())
             answer = GetMessageClass(method.output_type).FromString
-            if method.client_streaming:
+            if method.server_streaming:
+                stream = channel.stream_stream(f"/{name}", lambda message: message.SerializeToString(), answer)
+                call = lambda requests, timeout: next(stream(requests, timeout=timeout))
+                request = iter([request])
+            elif method.client_streaming:
                 call = channel.stream_unary(f"/{name}", lambda message: message.SerializeToString(), answer)
                 request = iter([request])
             else:
@@ -241,6 +246,7 @@ async def test_every_call_can_be_made_from_reflection_alone(positions: WilfulPos
         "refused": "0",
         "unregistered": [],
     }
+    assert answers["pb.FleetService/StreamSearches"]["driverIds"] == ["ana"]
     assert answers["pb.FleetService/UpdatePosition"] == {"applied": True}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -76,12 +76,56 @@ def calls_of(method: str) -> float:
 
 async def test_concurrent_searches_share_a_call_and_are_counted_individually(positions: WilfulPositions) -> None:
     await on_the_map(positions, [a_position(f"d-{number}") for number in range(10)])
-    before = calls_of("SearchDrivers"), calls_of("SearchDriver")
+    before = calls_of("StreamSearches"), calls_of("SearchDriver")
     async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
         answers = await asyncio.gather(*(fleet.search(a_search(number)) for number in range(10)))
 
     assert len({candidates[0].driver_id for candidates in answers}) == 10
-    assert (calls_of("SearchDrivers"), calls_of("SearchDriver")) == (before[0] + 1, before[1] + 10)
+    assert (calls_of("StreamSearches"), calls_of("SearchDriver")) == (before[0] + 1, before[1] + 10)
+
+
+async def test_searches_one_after_another_share_a_stream(positions: WilfulPositions) -> None:
+    before = calls_of("StreamSearches"), calls_of("SearchDriver")
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=5) as fleet:
+        for number in range(5):
+            await fleet.search(a_search(number % 2))
+
+    assert (calls_of("StreamSearches"), calls_of("SearchDriver")) == (before[0] + 1, before[1] + 5)
+
+
+async def test_a_stream_that_ended_while_it_was_idle_is_replaced(positions: WilfulPositions) -> None:
+    """By a restart of the service, whose new process the first search reaches."""
+    async with serving(positions) as port:
+        fleet = GrpcFleet(HOST, port, timeout_seconds=5)
+        assert await fleet.search(a_search(1))
+    async with serving(positions, port=port):
+        assert await fleet.search(a_search(1))
+        fleet.close()
+
+
+async def test_a_search_that_takes_too_long_ends_its_stream_and_the_work(positions: WilfulPositions) -> None:
+    async with serving(positions) as port, GrpcFleet(HOST, port, timeout_seconds=0.3) as fleet:
+        assert await fleet.search(a_search(1))
+        positions.gate.clear()
+        with pytest.raises(FleetUnavailable):
+            await fleet.search(a_search(2))
+        await asyncio.wait_for(positions.cancelled.wait(), 5)
+        positions.gate.set()
+        assert await fleet.search(a_search(2))
+
+
+async def test_a_stopping_service_answers_what_it_has_read_of_a_stream(positions: WilfulPositions) -> None:
+    async with serving(positions, grace_seconds=5) as port:
+        fleet = GrpcFleet(HOST, port, timeout_seconds=5)
+        assert await fleet.search(a_search(1))  # this stream is idle when the service stops
+        positions.gate.clear()
+        searching = [asyncio.create_task(fleet.search(a_search(1))) for _ in range(2)]
+        positions.entered.clear()
+        await positions.entered.wait()
+        asyncio.get_running_loop().call_later(0.2, positions.gate.set)
+
+    assert all(await asyncio.gather(*searching))
+    fleet.close()
 
 
 async def test_no_two_orders_of_a_batch_get_the_same_driver(valkey_server: Valkey) -> None:
@@ -215,7 +259,7 @@ async def test_cancelling_one_search_of_a_batch_affects_no_other(positions: Wilf
 
 
 class Older(FleetServiceBase):
-    """A fleet service without batched searches; records the orders of single ones."""
+    """A fleet service without streams of searches; records the orders of single ones."""
 
     def __init__(self) -> None:
         self.orders: list[str] = []
@@ -232,10 +276,13 @@ class ScriptedFleet(Older):
         super().__init__()
         self._answer = answer
 
-    async def search_drivers(self, search_drivers_request: SearchDriversRequest) -> SearchDriversResponse:
-        if isinstance(self._answer, GRPCError):
-            raise self._answer
-        return self._answer
+    async def stream_searches(
+        self, search_drivers_request_iterator: AsyncIterator[SearchDriversRequest]
+    ) -> AsyncIterator[SearchDriversResponse]:
+        async for _ in search_drivers_request_iterator:
+            if isinstance(self._answer, GRPCError):
+                raise self._answer
+            yield self._answer
 
 
 @asynccontextmanager
@@ -267,14 +314,14 @@ async def test_an_older_service_gets_single_searches_for_a_while(
     async with answering(older) as (fleet, made):
         for _ in range(3):
             assert [one[0].driver_id for one in await two(fleet) if isinstance(one, list)] == ["ana", "ana"]
-        assert sorted(made) == ["SearchDriver"] * 6 + ["SearchDrivers"]
+        assert sorted(made) == ["SearchDriver"] * 6 + ["StreamSearches"]
         assert sorted(older.orders) == ["o-1"] * 3 + ["o-2"] * 3
 
     monkeypatch.setattr(fleet_client, "SINGLE_SEARCHES_SECONDS", 0.0)
     async with answering(older) as (fleet, made):
         await two(fleet)
         await two(fleet)
-        assert made.count("SearchDrivers") == 2  # the service may have been updated meanwhile
+        assert made.count("StreamSearches") == 2  # the service may have been updated meanwhile
 
 
 @pytest.mark.parametrize("status", [Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED])
@@ -282,14 +329,14 @@ async def test_a_refused_batch_is_repeated_as_single_searches(status: Status) ->
     async with answering(ScriptedFleet(GRPCError(status, "searches must be at most 1"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [list, list]
         await two(fleet)
-        assert made.count("SearchDrivers") == 2
+        assert made.count("StreamSearches") == 2
 
 
 @pytest.mark.parametrize("failure", [Status.UNAVAILABLE, Status.INTERNAL, Status.UNKNOWN, Status.CANCELLED])
 async def test_a_failed_batch_is_not_repeated(failure: Status) -> None:
     async with answering(ScriptedFleet(GRPCError(failure, "no"))) as (fleet, made):
         assert [type(one) for one in await two(fleet)] == [FleetUnavailable, FleetUnavailable]
-        assert made == ["SearchDrivers"]
+        assert made == ["StreamSearches"]
 
 
 def an_answer(**values: object) -> SearchDriversResponse:

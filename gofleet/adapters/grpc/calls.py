@@ -21,9 +21,12 @@ from gofleet.telemetry.metrics import GRPC_SECONDS
 from gofleet.telemetry.tracing import TRACEPARENT, record_error, span
 
 SERVICE = "/pb.FleetService/"
-STREAMING = SERVICE + "StreamPositions"
-BATCH_CALLS = {"SearchDrivers"}
+STREAMING = {SERVICE + "StreamPositions", SERVICE + "StreamSearches"}
+BATCH_CALLS = {"SearchDrivers", "StreamSearches"}
 """Calls that carry the work of many traces and have no trace of their own."""
+STOPPING = "stopping"
+READ_SECONDS = 0.1
+"""Time for a client to read the last response of a stream that the server ends."""
 CUT_SECONDS = 1.0
 """Time limit for calls that the server ended to send their status."""
 
@@ -52,7 +55,7 @@ class ActiveCalls:
     def __init__(self, message_bytes_max: int) -> None:
         self._message_bytes_max = message_bytes_max
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._cuts: dict[asyncio.Timeout, str] = {}
+        self._cuts: dict[asyncio.Timeout, _RequestStream] = {}
         self._stopping = False
 
     async def admit(self, request: RecvRequest) -> None:
@@ -61,7 +64,7 @@ class ActiveCalls:
         ours = name.startswith(SERVICE)
         if ours and self._stopping:
             GRPC_SECONDS.labels(name.removeprefix(SERVICE), Status.UNAVAILABLE.name).observe(0)
-            raise GRPCError(Status.UNAVAILABLE, "stopping")
+            raise GRPCError(Status.UNAVAILABLE, STOPPING)
         header = request.metadata.get(TRACEPARENT)
         traceparent = header if isinstance(header, str) else None
 
@@ -75,11 +78,16 @@ class ActiveCalls:
         request.method_func = handle
 
     async def drain(self, grace_seconds: float) -> None:
-        """End streams at once, for they may never end by themselves; wait for the other calls, then end them too."""
+        """End streams before their next request, for they may never end by themselves; wait for the other calls, then
+        end them too."""
         self._stopping = True
-        self._cut(lambda name: name == STREAMING)
+        for cut, stream in self._cuts.items():
+            stream.is_last = stream.name in STREAMING
+            if stream.is_last and stream.is_waiting:
+                _cut(cut)
         await self._wait_ended(grace_seconds)
-        self._cut(lambda _: True)
+        for cut in self._cuts:
+            _cut(cut)
         await self._wait_ended(CUT_SECONDS)
 
     async def _handle(self, name: str, traceparent: str | None, handler: Handler, stream: Any) -> None:
@@ -87,35 +95,30 @@ class ActiveCalls:
 
         async def act() -> None:
             try:
-                async with self._tracked(name, cut):
-                    await handler(_RequestStream(stream))
+                request_stream = _RequestStream(name, stream)
+                async with self._tracked(request_stream, cut):
+                    await handler(request_stream)
             except TimeoutError as error:
                 if not cut.expired():
                     raise
-                raise GRPCError(Status.UNAVAILABLE, "stopping") from error
+                raise GRPCError(Status.UNAVAILABLE, STOPPING) from error
 
         error = await instrument_call(name.removeprefix(SERVICE), traceparent, act)
         if error:
             raise error
 
     @asynccontextmanager
-    async def _tracked(self, name: str, cut: asyncio.Timeout) -> AsyncGenerator[None]:
+    async def _tracked(self, stream: _RequestStream, cut: asyncio.Timeout) -> AsyncGenerator[None]:
         # The task is tracked, not only this block: the status is sent after the handler has returned.
         if task := asyncio.current_task():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         async with cut:
-            self._cuts[cut] = name
+            self._cuts[cut] = stream
             try:
                 yield
             finally:
                 del self._cuts[cut]
-
-    def _cut(self, criteria: Callable[[str], bool]) -> None:
-        now = asyncio.get_running_loop().time()
-        for cut, name in self._cuts.items():
-            if criteria(name) and not cut.expired():
-                cut.reschedule(now)
 
     async def _wait_ended(self, seconds: float) -> None:
         if self._tasks:
@@ -127,9 +130,13 @@ class _RequestStream:
 
     grpclib raises AssertionError for a truncated message and NotImplementedError for a compressed one, and betterproto
     passes a missing message on as None; none of these may look like an error of the service.
+
+    `is_waiting` for a request of the caller; `is_last`: no further one is read.
     """
 
-    def __init__(self, stream: Stream[Any, Any]) -> None:
+    def __init__(self, name: str, stream: Stream[Any, Any]) -> None:
+        self.name = name
+        self.is_waiting = self.is_last = False
         self._stream = stream
 
     async def recv_message(self) -> Any:
@@ -146,12 +153,24 @@ class _RequestStream:
         await self._stream.send_message(message)
 
     async def _next(self) -> Any:
+        if self.is_last:
+            # grpclib's client drops a response that it has not read when its stream ends.
+            await asyncio.sleep(READ_SECONDS)
+            raise GRPCError(Status.UNAVAILABLE, STOPPING)
+        self.is_waiting = True
         try:
             return await self._stream.recv_message()
         except AssertionError as error:
             raise GRPCError(Status.INVALID_ARGUMENT, "truncated message") from error
         except NotImplementedError as error:
             raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported") from error
+        finally:
+            self.is_waiting = False
+
+
+def _cut(cut: asyncio.Timeout) -> None:
+    if not cut.expired():
+        cut.reschedule(asyncio.get_running_loop().time())
 
 
 def _server_span(method: str, traceparent: str | None) -> AbstractContextManager[Span]:

@@ -33,6 +33,7 @@ from gofleet.adapters.grpc.pb import (
     StreamPositionsRequest,
     UpdatePositionRequest,
 )
+from gofleet.adapters.grpc.search_streams import REFUSED, SearchStreams
 from gofleet.adapters.tls import Certificates
 from gofleet.domain.driver import AreaQuery, Candidate, Driver, DriversInArea, Position, PositionBatchResult, Sighting
 from gofleet.domain.errors import DriverNotFound, FleetUnavailable
@@ -42,8 +43,6 @@ from gofleet.ports import Search
 SEARCH_CONCURRENCY = 2
 SINGLE_SEARCHES_SECONDS = 30.0
 """Pause between batches of searches to an older service, which does not implement them."""
-BATCH_REFUSED = {Status.UNIMPLEMENTED, Status.INVALID_ARGUMENT, Status.RESOURCE_EXHAUSTED}
-"""The service accepts no batch, or none of this size; no single search is at fault."""
 GRACE_SECONDS = 0.05
 """Lets the call, which knows and counts the reason, time out before its callers."""
 
@@ -170,11 +169,12 @@ class GrpcFleet:
 
 
 class _Searches:
-    """Sends searches that are made while others are in flight as one call. Each ends within the connection's
-    `timeout_seconds`, and fails as if it had a call of its own; a lone search has one."""
+    """Sends searches that are made while others are in flight as one request. Each ends within the connection's
+    `timeout_seconds`, and fails as if it had a call of its own."""
 
     def __init__(self, connection: FleetConnection) -> None:
         self._connection = connection
+        self._streams = SearchStreams(connection)
         self._batcher = Batcher(self._send, max_size=SEARCHES_MAX, concurrency=SEARCH_CONCURRENCY)
         self._single_until = 0.0
 
@@ -189,19 +189,17 @@ class _Searches:
             raise FleetUnavailable("no answer in time") from error
 
     async def _send(self, searches: Sequence[SearchItem]) -> Sequence[SearchOutcome]:
-        now = asyncio.get_running_loop().time()
-        if len(searches) == 1 or now < self._single_until:
+        now, connection = asyncio.get_running_loop().time(), self._connection
+        if now < self._single_until:
             return await asyncio.gather(*map(self._send_one, searches))
-        connection = self._connection
         try:
             with connection.exchange(len(searches)):
-                response = await connection.stub.search_drivers(
-                    encode_searches(searches), timeout=connection.timeout_seconds
-                )
+                async with asyncio.timeout(connection.timeout_seconds):
+                    response = await self._streams.ask(encode_searches(searches))
         except GRPCError as error:
             if error.status is Status.UNIMPLEMENTED:
                 self._single_until = now + SINGLE_SEARCHES_SECONDS
-            if error.status in BATCH_REFUSED:
+            if error.status in REFUSED:
                 return await asyncio.gather(*map(self._send_one, searches))
             return [error] * len(searches)
         return decode_outcomes(response, len(searches))

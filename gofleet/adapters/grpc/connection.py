@@ -9,18 +9,20 @@ from ssl import SSLContext
 from typing import Any, cast
 
 from grpclib import GRPCError, Status
-from grpclib.client import Channel
+from grpclib.client import Channel, Stream
+from grpclib.const import Cardinality
 from grpclib.health.v1.health_grpc import HealthStub
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from opentelemetry.trace import Span
 
 from gofleet.adapters.grpc.codec import StrictCodec
-from gofleet.adapters.grpc.pb import FleetServiceStub
+from gofleet.adapters.grpc.pb import FleetServiceStub, SearchDriversRequest, SearchDriversResponse
 from gofleet.adapters.grpc.transport import NO_RESPONSE, is_closed_connection
 from gofleet.domain.errors import FleetUnavailable, Invalid
 from gofleet.telemetry.tracing import TRACEPARENT, client_span, current_traceparent
 
 SERVICE = "pb.FleetService"
+SearchStream = Stream[SearchDriversRequest, SearchDriversResponse]
 UNANSWERED_MAX = 3
 """Consecutive calls without a response, after which the connection counts as dead."""
 
@@ -38,6 +40,12 @@ class FleetConnection:
     def close(self) -> None:
         """Calls in flight fail; a later call reconnects."""
         self._channel.close()
+
+    def search_stream(self) -> SearchStream:
+        """A new call of StreamSearches, to be entered and exited by the caller."""
+        return self._channel.request(
+            f"/{SERVICE}/StreamSearches", Cardinality.STREAM_STREAM, SearchDriversRequest, SearchDriversResponse
+        )
 
     @contextmanager
     def call(self, rpc: str, empty: Status | None = None) -> Generator[dict[str, str]]:

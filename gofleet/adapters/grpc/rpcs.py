@@ -81,6 +81,12 @@ class FleetRpcs(FleetServiceBase):
         outcomes = await asyncio.gather(*map(search, decode_searches(search_drivers_request)))
         return encode_outcomes(outcomes, self.claim_ms)
 
+    async def stream_searches(
+        self, search_drivers_request_iterator: AsyncIterator[SearchDriversRequest]
+    ) -> AsyncIterator[SearchDriversResponse]:
+        async for request in search_drivers_request_iterator:
+            yield await self.search_drivers(request)
+
     async def update_position(self, update_position_request: UpdatePositionRequest) -> UpdatePositionResponse:
         request, now = update_position_request, self.clock()
         position = decode_position(request.driver_id, request.lat, request.lng, request.recorded_at_ms, now)

@@ -388,6 +388,27 @@ class FleetServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def stream_searches(
+        self,
+        search_drivers_request_iterator: Union[
+            AsyncIterable[SearchDriversRequest], Iterable[SearchDriversRequest]
+        ],
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[SearchDriversResponse]:
+        async for response in self._stream_stream(
+            "/pb.FleetService/StreamSearches",
+            search_drivers_request_iterator,
+            SearchDriversRequest,
+            SearchDriversResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
     async def update_position(
         self,
         update_position_request: "UpdatePositionRequest",
@@ -506,6 +527,12 @@ class FleetServiceBase(ServiceBase):
     ) -> "SearchDriversResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def stream_searches(
+        self, search_drivers_request_iterator: AsyncIterator[SearchDriversRequest]
+    ) -> AsyncIterator[SearchDriversResponse]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield SearchDriversResponse()
+
     async def update_position(
         self, update_position_request: "UpdatePositionRequest"
     ) -> "UpdatePositionResponse":
@@ -550,6 +577,17 @@ class FleetServiceBase(ServiceBase):
         request = await stream.recv_message()
         response = await self.search_drivers(request)
         await stream.send_message(response)
+
+    async def __rpc_stream_searches(
+        self,
+        stream: "grpclib.server.Stream[SearchDriversRequest, SearchDriversResponse]",
+    ) -> None:
+        request = stream.__aiter__()
+        await self._call_rpc_handler_server_stream(
+            self.stream_searches,
+            stream,
+            request,
+        )
 
     async def __rpc_update_position(
         self,
@@ -609,6 +647,12 @@ class FleetServiceBase(ServiceBase):
             "/pb.FleetService/SearchDrivers": grpclib.const.Handler(
                 self.__rpc_search_drivers,
                 grpclib.const.Cardinality.UNARY_UNARY,
+                SearchDriversRequest,
+                SearchDriversResponse,
+            ),
+            "/pb.FleetService/StreamSearches": grpclib.const.Handler(
+                self.__rpc_stream_searches,
+                grpclib.const.Cardinality.STREAM_STREAM,
                 SearchDriversRequest,
                 SearchDriversResponse,
             ),
