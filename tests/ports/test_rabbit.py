@@ -118,6 +118,25 @@ async def test_a_publisher_redeclares_a_deleted_queue(bench: RabbitBench, vhost:
     assert await bench.size(DISPATCH_QUEUE) == 1
 
 
+async def test_a_busy_publisher_does_not_redeclare_a_queue_before_its_consumers_know(
+    bench: RabbitBench, vhost: RabbitAddress
+) -> None:
+    """RabbitMQ never tells them of a deletion if a new queue of that name is there within some 50 ms."""
+    consumer = RabbitConsumer(bench.server(), bench.topology)
+    seen, publisher = Seen(), RabbitPublisher(bench.server(), bench.topology)
+    async with publisher, consumer.consuming(DISPATCH_QUEUE, seen, concurrency=1, prefetch=10):
+        await delete(vhost, DISPATCH_QUEUE)
+        published = 0
+
+        async def arrives() -> bool:
+            nonlocal published
+            published += 1
+            await publisher.publish([a_message(published)])
+            return bool(seen.deliveries)
+
+        await eventually(arrives, within=15, every=0.001)
+
+
 async def test_a_retry_stays_in_flight_while_its_queue_is_missing(bench: RabbitBench, vhost: RabbitAddress) -> None:
     gate = asyncio.Event()
     tries: list[tuple[str, int]] = []
