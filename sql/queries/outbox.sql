@@ -22,6 +22,8 @@ for update of head skip locked;
 -- name: published
 -- Answers true if a later event of one of these orders waits: this event held it back from every claim until now, so its
 -- notification may be used up. It is looked up row by row.
+-- The commit waits for no disk and no standby: what a crash of the server takes back is published again, as after a crash
+-- of the relay.
 with published as (
     update outbox set published_at = now(), error = null where id = any(%(ids)s) returning aggregate_id, seq
 )
@@ -29,7 +31,7 @@ select coalesce(bool_or((
     select true from outbox as later
     where later.aggregate_id = published.aggregate_id and later.published_at is null and later.seq > published.seq
     limit 1
-)), false)
+)), false), set_config('synchronous_commit', 'off', true)
 from published;
 
 -- name: refused

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 
 from gofleet.adapters.postgres.orders import PostgresOrders
+from gofleet.adapters.postgres.outbox import PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, acquire, check_postgres_writes, create_pool
 from gofleet.adapters.postgres.silence import Silence
 from gofleet.domain.errors import Unavailable
@@ -80,6 +81,24 @@ async def test_a_standby_that_is_away_leaves_a_bounded_number_of_sessions() -> N
         await eventually(lambda: len(written) > before)
         assert time.monotonic() - began < BACK_SECONDS
         await check_postgres_writes(pool)
+
+
+async def test_a_relay_marks_events_as_published_without_the_standby() -> None:
+    """They would be published again after a failover, as after a crash of the relay; orders wait for the standby."""
+    async with a_pair(SYNCHRONOUS) as pair, create_pool(pair.database, size=2, wait_seconds=1) as pool:
+        await PostgresOrders(pool).add(an_order("o-1"))
+        await pair.standby.stop()
+        outbox = PostgresOutbox(pool)
+
+        async with asyncio.timeout(5), outbox.claiming(10) as claim:
+            await claim.settle([None])
+
+        async with outbox.claiming(10) as claim:
+            assert not claim.messages
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await PostgresOrders(pool).add(an_order("o-2"))
+        await pair.standby.start()
 
 
 async def test_probing_survives_unforeseen_errors() -> None:
