@@ -130,7 +130,7 @@ class Session:
 
     async def _prepare(self, topology: Topology, connection: AbstractConnection) -> None:
         if topology.declared_by_us:
-            await topology.declare(self.broker)
+            await topology.declare(self.broker, connection)
         elif missing := await find_missing(connection, topology):
             reason = (
                 f"it lacks {summarize_names(missing)}, and RABBITMQ_DECLARE=off means that an operator creates them"

@@ -20,10 +20,6 @@ from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
 from gofleet.domain.messages import Delivery, Message
 from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE
 
-REDECLARE_SECONDS = 1.0
-"""Pause before a deleted queue is declared again. RabbitMQ needs some 50 ms to tell the consumers of the old one; if a
-queue of that name exists by then it tells them nothing, and they wait forever (seen with 3.10, quorum queues)."""
-
 
 class RabbitPublisher:
     """`Publisher` over RabbitMQ: messages are persistent, mandatory, and confirmed within `timeout_seconds`.
@@ -38,7 +34,6 @@ class RabbitPublisher:
         self._topology = topology or Topology()
         self._timeout_seconds = timeout_seconds
         self._opening: asyncio.Task[Session] | None = None
-        self._declare_from = 0.0
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -99,8 +94,6 @@ class RabbitPublisher:
         if any(errors):
             # A new connection declares everything again, in case a queue was deleted.
             self._abandon(opening)
-        if any(isinstance(outcome, PublishError) for outcome in outcomes):
-            self._declare_from = asyncio.get_running_loop().time() + REDECLARE_SECONDS
         return errors
 
     def _session(self) -> asyncio.Task[Session]:
@@ -109,13 +102,9 @@ class RabbitPublisher:
         if opening is None or (opening.done() and _is_over(opening)):
             self._abandon(opening)
             channel = Channel(publisher_confirms=True, on_return_raises=True)
-            opening = asyncio.create_task(self._open(channel))
+            opening = asyncio.create_task(Session.open(self._server, self._topology, channel))
             self._opening = opening
         return opening
-
-    async def _open(self, channel: Channel) -> Session:
-        await asyncio.sleep(self._declare_from - asyncio.get_running_loop().time())
-        return await Session.open(self._server, self._topology, channel)
 
     def _abandon(self, opening: asyncio.Task[Session] | None) -> None:
         """Close that session in the background."""

@@ -10,7 +10,9 @@ Everything is durable, replicated (quorum queues) and dead-lettered at least onc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,6 +31,9 @@ from gofleet.settings import Settings
 DEFAULT_EXCHANGE = RabbitExchange()
 UNLIMITED = 2**31 - 1
 """As a delivery limit. RabbitMQ 4 drops messages beyond its default of 20; 3.10 does not accept -1."""
+CREATE_SECONDS = 0.25
+"""How long a queue must have been missing before it is created. RabbitMQ needs some 50 ms to tell the consumers of a
+deleted queue; if a queue of that name exists by then it tells them nothing, and they wait forever (seen with 3.10)."""
 NAMES_MAX = 3
 """Names that a summary lists; it counts the others."""
 
@@ -83,20 +88,33 @@ class Topology:
             declared += [self._retry(name, seconds) for seconds in self.tiers_seconds]
         return declared
 
-    async def declare(self, broker: RabbitBroker) -> None:
-        """Declare everything; TopologyMismatch if one of the names exists with other properties."""
+    async def declare(self, broker: RabbitBroker, connection: AbstractConnection) -> None:
+        """Declare everything; TopologyMismatch if one of the names exists with other properties.
+
+        A queue that does not exist may have been deleted just now: it is created after `CREATE_SECONDS` only.
+        """
         try:
-            exchange = await broker.declare_exchange(self.exchange)
-            for name, types in self.queues.items():
-                # Dead-letter targets before the queues that dead-letter to them.
-                await broker.declare_queue(self._parking(parking_queue(name)))
-                work = await broker.declare_queue(self._work(name))
-                for seconds in self.tiers_seconds:
-                    await broker.declare_queue(self._retry(name, seconds))
-                for routing_key in types:
-                    await work.bind(exchange, routing_key, robust=False)
+            await broker.declare_exchange(self.exchange)
+            # Dead-letter targets come before the queues that dead-letter to them.
+            async with _probing(connection) as exists:
+                missing = [
+                    queue
+                    for queue in self.declarations()
+                    if not (await exists(queue.name) and await self._declare(broker, queue))
+                ]
+            if missing:
+                await asyncio.sleep(CREATE_SECONDS)
+            for queue in missing:
+                await self._declare(broker, queue)
         except ChannelPreconditionFailed as error:
             raise TopologyMismatch(f"{error}; delete it, or use another prefix") from error
+
+    async def _declare(self, broker: RabbitBroker, queue: RabbitQueue) -> bool:
+        """Declare the queue and its bindings."""
+        exchange, declared = await broker.declare_exchange(self.exchange), await broker.declare_queue(queue)
+        for routing_key in self.queues.get(queue.name.removeprefix(self.prefix), ()):
+            await declared.bind(exchange, routing_key, robust=False)
+        return True
 
     def _work(self, queue: str) -> RabbitQueue:
         limit = {"x-delivery-limit": self.delivery_limit}
@@ -117,6 +135,24 @@ def topology_of(settings: Settings) -> Topology:
     """The topology of an installation."""
     at, prefix = settings.broker, settings.general.name_prefix
     return Topology(prefix, at.tiers, at.delivery_limit, declared_by_us=at.declare == "on")
+
+
+@asynccontextmanager
+async def _probing(connection: AbstractConnection) -> AsyncGenerator[Callable[[str], Awaitable[bool]]]:
+    """Whether a queue exists, by its name: RabbitMQ closes the channel that asked for one that does not."""
+    channel = await bare_channel(connection)
+
+    async def exists(name: str) -> bool:
+        nonlocal channel
+        try:
+            await _declare_queue(channel, name)
+        except ChannelNotFoundEntity:
+            channel = await bare_channel(connection)
+            return False
+        return True
+
+    yield exists
+    await channel.close()
 
 
 async def find_missing(connection: AbstractConnection, topology: Topology) -> list[str]:
