@@ -16,12 +16,14 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.parked import PostgresParked
 from gofleet.adapters.postgres.pool import Pool, create_pool
+from gofleet.domain.driver import Candidate
 from gofleet.domain.errors import Unavailable
 from gofleet.domain.events import to_json
-from gofleet.domain.messages import DISPATCH_QUEUE, EVENT_ID, Delivery, Retry
+from gofleet.domain.messages import ATTEMPT, DISPATCH_QUEUE, EVENT_ID, Delivery, Retry
 from gofleet.guards.chain import ChainSettings, dispatch_chain
 from gofleet.guards.manual_fallback import WaitLimits
 from gofleet.guards.parking import RetryRules
+from gofleet.ports import Search
 from gofleet.testing.leases import MemoryLeases
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from tests.fleets import FakeFleet
@@ -74,16 +76,22 @@ async def test_a_claim_on_a_frozen_server_ends(clean_database: str) -> None:
                     await claim.settle([None])
 
 
-async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_database: str) -> None:
+class FindingFleet(FakeFleet):
+    async def search(self, search: Search) -> list[Candidate]:
+        return [Candidate("ana", "Ana", search.pickup, 0.0)]
+
+
+@pytest.mark.parametrize("again", [{}, {ATTEMPT: "0"}], ids=["while it is saved", "while it is read"])
+async def test_an_order_in_flight_during_a_silence_costs_no_attempt(clean_database: str, again: dict[str, str]) -> None:
     """Six failovers would otherwise send it to manual dispatch, although nothing is wrong with it."""
     order = an_order("o-1")
     event = order.pending_events[0]
-    delivery = Delivery(DISPATCH_QUEUE, to_json(event), {EVENT_ID: str(event.event_id)})
+    delivery = Delivery(DISPATCH_QUEUE, to_json(event), {EVENT_ID: str(event.event_id), **again})
     async with through_a_proxy(clean_database) as (pool, proxy):
         orders, inbox = PostgresOrders(pool), PostgresInbox(pool)
         await orders.add(order)
         handler = dispatch_chain(
-            DispatchOrder(orders, inbox, FakeFleet(), SearchRadius(5, 5, 60)),
+            DispatchOrder(orders, inbox, FindingFleet(), SearchRadius(5, 5, 60)),
             orders=orders,
             inbox=inbox,
             leases=MemoryLeases(),
