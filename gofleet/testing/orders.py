@@ -102,6 +102,7 @@ class MemoryOrders:
         if receipt is not None:
             self.record(receipt, order.status.value.lower())
         self.epochs.pop(order.id, None)
+        order.created_at, order.pending_since = stored.created_at, stored.pending_since
         self._stamp(order)
         if stored.driver_id and order.exclusion_seconds:
             until = datetime.now(UTC) + timedelta(seconds=order.exclusion_seconds)

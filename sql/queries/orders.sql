@@ -119,7 +119,7 @@ accepted as materialized (
         delivered_at = case when accepted.status = 'DELIVERED' then now() end,
         cancelled_at = case when accepted.status = 'CANCELLED' then now() end
     from accepted where orders.id = accepted.id and orders.version = accepted.stored_version
-    returning orders.id, pending_since, dispatched_at, delivered_at, cancelled_at
+    returning orders.id, created_at, pending_since, dispatched_at, delivered_at, cancelled_at
 ), events as (
     insert into outbox (event_id, aggregate_id, seq, event_type, payload, traceparent)
     select event_id, id, seq, event_type, payload || jsonb_build_object('occurred_at', now()), traceparent
@@ -128,7 +128,8 @@ accepted as materialized (
 select requested.id,
        case when updated.id is not null then 'saved' when current.id is null then 'stale'
             when free.id is null then 'busy' else 'handled' end as result,
-       updated.pending_since, updated.dispatched_at, updated.delivered_at, updated.cancelled_at, now() as as_of
+       updated.created_at, updated.pending_since, updated.dispatched_at, updated.delivered_at, updated.cancelled_at,
+       now() as as_of
 from requested left join current using (id) left join free using (id) left join updated using (id)
 
 -- name: save

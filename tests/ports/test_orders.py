@@ -14,11 +14,12 @@ import pytest
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, OrderNotFound, StaleOrder, Unavailable
-from gofleet.domain.events import from_json
+from gofleet.domain.events import OrderCreated, from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, OrderFilter, Reason, Status
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT, WORKER
+from gofleet.telemetry.metrics import DISPATCH_SECONDS
 from tests.makers import an_order, dispatch_to
 from tests.ports.stores import Store, store
 
@@ -53,6 +54,30 @@ async def test_an_order_is_read_as_saved(store: Store) -> None:
     assert (read.status, read.version, read.driver_id) == (Status.PENDING, 1, None)
     assert read.created_at == order.created_at
     assert read.waited_seconds() >= 0
+
+
+async def test_an_announced_order_is_saved_as_one_that_was_read(store: Store) -> None:
+    """With its times, by which the time to dispatch is measured."""
+    order = an_order("o-1", customer_id="ana")
+    (event,) = order.pending_events
+    assert isinstance(event, OrderCreated)
+    await store.orders.add(order)
+    announced, dispatches = Order.announced(event), _dispatches_measured()
+
+    announced.dispatch("ana", by=WORKER)
+    await store.orders.save(announced, a_receipt())
+
+    stored = await store.orders.get("o-1")
+    assert stored.creation_fields() == order.creation_fields()
+    assert (stored.created_at, stored.pending_since) == (order.created_at, order.pending_since)
+    assert (announced.created_at, announced.pending_since) == (order.created_at, order.pending_since)
+    if isinstance(store.orders, PostgresOrders):
+        assert _dispatches_measured() == dispatches + 1
+
+
+def _dispatches_measured() -> float:
+    (metric,) = DISPATCH_SECONDS.collect()
+    return next(sample.value for sample in metric.samples if sample.name.endswith("_count"))
 
 
 async def test_an_unknown_order_is_not_found(store: Store) -> None:

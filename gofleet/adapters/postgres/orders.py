@@ -89,7 +89,7 @@ class PostgresOrders:
             raise
         match saved["result"]:
             case "saved":
-                order.pending_since = saved["pending_since"]
+                order.created_at, order.pending_since = saved["created_at"], saved["pending_since"]
                 order.dispatched_at = saved["dispatched_at"]
                 order.delivered_at = saved["delivered_at"]
                 order.cancelled_at = saved["cancelled_at"]
