@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from gofleet.domain.place import Place
-from gofleet.listening import free_port
+from gofleet.embedded.resources import free_ports
 from gofleet.roles import ORDER
 from tests.databases import login_of
 from tests.makers import CENTRE
@@ -83,7 +83,7 @@ class Installation:
         """Start a process and do not wait for it."""
         self.count += 1
         name = f"{role}-{self.count}"
-        port = int(more.get("METRICS_PORT") or free_port("127.0.0.1", 21_000 + 20 * self.count))
+        port = int(more.get("METRICS_PORT") or free_ports(1)[0])
         log = self.folder / f"{name}.log"
         own = {"DB_USER": login_of(role), **self.logins.get(role, {})} if role in ORDER else {}
         own |= {"METRICS_PORT": str(port), "LOG_FORMAT": "json", **more}
