@@ -117,7 +117,13 @@ async def test_a_body_is_complete_at_its_declared_length() -> None:
 async def test_a_body_with_a_transfer_coding_ends_where_the_server_says() -> None:
     """The declared length does not count then (RFC 9112, 6.3)."""
     scope = {"type": "http", "headers": [*POST["headers"], (b"transfer-encoding", b"chunked")]}
-    one = LimitedBody(scope, pieces(100, 1).__anext__, deadlines=BodyDeadlines(5))
+    one = LimitedBody(scope, pieces(0, 100, 1).__anext__, deadlines=BodyDeadlines(5))
 
-    assert (await one())["more_body"]
-    assert (await one())["more_body"]
+    assert [(await one())["more_body"] for _ in range(3)] == [True, True, True]
+
+
+async def test_an_empty_piece_does_not_end_a_body_of_unknown_length() -> None:
+    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    one = LimitedBody(scope, pieces(0, 5).__anext__, deadlines=BodyDeadlines(5))
+
+    assert [(await one())["more_body"] for _ in range(2)] == [True, True]

@@ -117,7 +117,7 @@ class LimitedBody:
         self._deadlines = deadlines
         self._on_complete = on_complete
         self._declared = _declared_length(scope)
-        self._ends_at = self._declared if header(scope, b"transfer-encoding") is None else 0
+        self._ends_at = self._declared if header(scope, b"transfer-encoding") is None else None
         self._expects_continue = (header(scope, b"expect") or "").lower() == "100-continue"
         self._received = 0
         self._started = self._complete = self._expired = False
@@ -167,8 +167,7 @@ class LimitedBody:
             raise BodyIncomplete
         self._received += len(message.get("body", b""))
         if self._received == self._ends_at:
-            # The server would report the end in one more message, whose way through its threads costs a tenth of what
-            # creating an order does.
+            # The server would report the end in one more message, which passes through its threads.
             message["more_body"] = False
         if not message.get("more_body", False):
             self._end()
