@@ -128,8 +128,8 @@ def free_ports(count: int) -> list[int]:
 
     The kernel gives none of them to an outgoing connection, which would keep a server from starting there again.
     """
-    candidates = (port for port in random.sample(_listening_ports(), k=len(_listening_ports())) if is_free(port))
-    return list(itertools.islice(candidates, count))
+    ports = _listening_ports()
+    return list(itertools.islice(filter(is_free, random.sample(ports, k=len(ports))), count))
 
 
 def _listening_ports() -> Sequence[int]:

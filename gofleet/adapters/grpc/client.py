@@ -1,4 +1,4 @@
-"""The client of the fleet service. Concurrent searches share a call."""
+"""The client of the fleet service. Concurrent searches share a request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from gofleet.ports import Search
 
 SEARCH_CONCURRENCY = 2
 SINGLE_SEARCHES_SECONDS = 30.0
-"""Pause between batches of searches to an older service, which does not implement them."""
+"""How long searches go to an older service, which has no streams of them, in single calls before it is tried again."""
 GRACE_SECONDS = 0.05
 """Lets the call, which knows and counts the reason, time out before its callers."""
 

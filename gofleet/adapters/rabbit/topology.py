@@ -96,12 +96,13 @@ class Topology:
         try:
             await broker.declare_exchange(self.exchange)
             # Dead-letter targets come before the queues that dead-letter to them.
+            missing = list[RabbitQueue]()
             async with _probing(connection) as exists:
-                missing = [
-                    queue
-                    for queue in self.declarations()
-                    if not (await exists(queue.name) and await self._declare(broker, queue))
-                ]
+                for queue in self.declarations():
+                    if await exists(partial(_declare_queue, name=queue.name)):
+                        await self._declare(broker, queue)
+                    else:
+                        missing.append(queue)
             if missing:
                 await asyncio.sleep(CREATE_SECONDS)
             for queue in missing:
@@ -109,12 +110,11 @@ class Topology:
         except ChannelPreconditionFailed as error:
             raise TopologyMismatch(f"{error}; delete it, or use another prefix") from error
 
-    async def _declare(self, broker: RabbitBroker, queue: RabbitQueue) -> bool:
+    async def _declare(self, broker: RabbitBroker, queue: RabbitQueue) -> None:
         """Declare the queue and its bindings."""
         exchange, declared = await broker.declare_exchange(self.exchange), await broker.declare_queue(queue)
         for routing_key in self.queues.get(queue.name.removeprefix(self.prefix), ()):
             await declared.bind(exchange, routing_key, robust=False)
-        return True
 
     def _work(self, queue: str) -> RabbitQueue:
         limit = {"x-delivery-limit": self.delivery_limit}
@@ -138,15 +138,15 @@ def topology_of(settings: Settings) -> Topology:
 
 
 @asynccontextmanager
-async def _probing(connection: AbstractConnection) -> AsyncGenerator[Callable[[str], Awaitable[bool]]]:
-    """Whether a queue exists, by its name: RabbitMQ closes the channel that asked for one that does not."""
+async def _probing(connection: AbstractConnection) -> AsyncGenerator[Callable[[PassiveDeclare], Awaitable[bool]]]:
+    """A function that tells whether something exists, by its passive declaration."""
     channel = await bare_channel(connection)
 
-    async def exists(name: str) -> bool:
+    async def exists(declare: PassiveDeclare) -> bool:
         nonlocal channel
         try:
-            await _declare_queue(channel, name)
-        except ChannelNotFoundEntity:
+            await declare(channel)
+        except ChannelNotFoundEntity:  # and RabbitMQ has closed the channel
             channel = await bare_channel(connection)
             return False
         return True
@@ -158,16 +158,8 @@ async def _probing(connection: AbstractConnection) -> AsyncGenerator[Callable[[s
 async def find_missing(connection: AbstractConnection, topology: Topology) -> list[str]:
     """The names of the exchange and queues that do not exist, by passive declaration, which needs no permission and
     changes nothing. AMQP cannot query bindings."""
-    missing = list[str]()
-    channel = await bare_channel(connection)
-    for name, declare in _passive_declarations(topology):
-        try:
-            await declare(channel)
-        except ChannelNotFoundEntity:  # and RabbitMQ has closed the channel
-            missing.append(name)
-            channel = await bare_channel(connection)
-    await channel.close()
-    return missing
+    async with _probing(connection) as exists:
+        return [name for name, declare in _passive_declarations(topology) if not await exists(declare)]
 
 
 def summarize_names(names: Sequence[str]) -> str:
