@@ -2,8 +2,8 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export UV_PYTHON_DOWNLOADS := "never"
 # Python keeps compiled modules even where the environment forbids it: tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE := ""
-# As many workers as cores, up to four; idle workers take over tests that wait at busy ones.
-parallel := "-n auto --maxprocesses 4 --dist worksteal"
+# One worker more than cores (tests/conftest.py), up to five; idle workers take over tests that wait at busy ones.
+parallel := "-n auto --maxprocesses 5 --dist worksteal"
 # The same profiles for every recipe, because they are part of a container's configuration.
 profiles := env("COMPOSE_PROFILES", "observability")
 compose := "COMPOSE_PROFILES=" + quote(profiles) + " " + env("COMPOSE", "docker compose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -60,6 +61,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import what `-m "not system"` would deselect."""
     return True if config.option.markexpr == "not system" and _lies_in(SYSTEM, collection_path) else None
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: a third of the tests' time is waiting for servers and deadlines."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
