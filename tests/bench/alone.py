@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench.accounting import ELSEWHERE
 from tests.bench.calls import CallResult
@@ -16,8 +16,11 @@ from tests.bench.round_trips import counted
 from tests.bench.servers import Bench
 
 CASE = "alone"
-RATES = {5.0: 10.0, 20.0: 8.0, 50.0: 8.0}
+RATES = {1.0: 12.0, 5.0: 10.0, 20.0: 8.0, 50.0: 8.0}
 """Orders a second, and for how many seconds."""
+LEAST, MOST = min(RATES), max(RATES)
+BARE_AT_ONCE = 4
+"""More than are under way at once at the highest rate."""
 IDLE, SATURATED, COUNTED, BARE = "idle", "saturated", "counted", "bare libraries, one order at a time"
 IDLE_SECONDS, SATURATED_SECONDS, COUNTED_SECONDS, BARE_SECONDS = 5.0, 8.0, 5.0, 5.0
 SMOKE_SECONDS = 0.6
@@ -41,7 +44,8 @@ async def measure(at: Bench) -> list[Figure]:
     saturated: list[Spell] = []
     trips: list[Mapping[str, float]] = []
     bare: list[CallResult] = []
-    kinds = [IDLE, *RATES, COUNTED, SATURATED, BARE]
+    paced: dict[float, list[CallResult]] = {LEAST: [], MOST: []}
+    kinds = [IDLE, *RATES, COUNTED, SATURATED, BARE, *((BARE, rate) for rate in paced)]
     async with a_fleet(at, CASE, 300 if at.smoke else DRIVERS) as fleet:
         await fleet.spell(fleet.plan(_seconds(at, 4.0), 0, 50.0))
         idle.append(await _idle(at, fleet))  # so that there is one to subtract, whatever comes first
@@ -56,6 +60,8 @@ async def measure(at: Bench) -> list[Figure]:
                 case float():
                     costs[kind].append(await _cost(at, fleet, kind, idle[-1]))
                     at.say(f"{CASE} {number + 1}: at {kind:g}/s {costs[kind][-1].cpu[ALL]:.1f} ms of CPU an order")
+                case (_, float(rate)):
+                    paced[rate].append(await _paced(at, rate, idle[-1]))
                 case _:
                     bare.append(await bare_journeys(at, CASE, _seconds(at, BARE_SECONDS), 1))
             await fleet.published()
@@ -66,6 +72,7 @@ async def measure(at: Bench) -> list[Figure]:
         *_compared(costs, saturated),
         *_by_name(f"{{}} at {COUNTED_RATE:g} orders/s", "per order", trips),
         *_bare(bare),
+        *_of_bare(costs, paced),
     ]
 
 
@@ -87,6 +94,13 @@ async def _cost(at: Bench, fleet: Fleet, rate: float, idle: Mapping[str, float])
     orders = len(spell.done.due)
     switches = {name: (count - before[name]) / orders for name, count in fleet.switches().items()}
     return Cost(spell, {name: ms - idle[name] / rate for name, ms in _with_all(spell.cpu).items()}, switches)
+
+
+async def _paced(at: Bench, rate: float, idle: Mapping[str, float]) -> CallResult:
+    """Bare journeys at a rate, beside an installation that idles."""
+    made = await bare_journeys(at, CASE, _seconds(at, RATES[rate]), BARE_AT_ONCE, rate)
+    cpu = {name: ms / made.things - idle.get(name, 0.0) / rate for name, ms in made.cpu.items()}
+    return replace(made, cpu=_with_all(cpu))
 
 
 async def _trips(at: Bench, fleet: Fleet) -> Mapping[str, float]:
@@ -117,15 +131,33 @@ def _figures(costs: Mapping[float, Sequence[Cost]]) -> list[Figure]:
 
 def _compared(costs: Mapping[float, Sequence[Cost]], saturated: Sequence[Spell]) -> list[Figure]:
     full = Figure(CASE, f"CPU {ALL}, saturated", "ms/order", tuple(_with_all(each.cpu)[ALL] for each in saturated))
-    alone = Figure(CASE, "", "ms/order", tuple(each.cpu[ALL] for each in costs[max(RATES)]), better="lower")
+    alone = Figure(CASE, "", "ms/order", tuple(each.cpu[ALL] for each in costs[MOST]), better="lower")
     aim = Aim("at most 2.5", most=2.5)
     speed = Figure(CASE, "saturated", "orders/s", tuple(each.rate for each in saturated))
-    return [full, speed, ratio(alone, full, f"CPU of an order at {max(RATES):g} orders/s, of saturated", aim)]
+    return [full, speed, ratio(alone, full, f"CPU of an order at {MOST:g} orders/s, of saturated", aim)]
 
 
 def _by_name(name: str, unit: str, each: Sequence[Mapping[str, float]]) -> list[Figure]:
     shown = [key for key in each[0] if key != ELSEWHERE]
     return [Figure(CASE, name.format(key), unit, tuple(one[key] for one in each), better="lower") for key in shown]
+
+
+def _of_bare(costs: Mapping[float, Sequence[Cost]], paced: Mapping[float, Sequence[CallResult]]) -> list[Figure]:
+    """What the hops of an order themselves need at the same rate: batches are as small, processors as cold."""
+    found: list[Figure] = []
+    for rate, each in paced.items():
+        bare = Figure(
+            CASE, f"bare libraries at {rate:g} orders/s p50", "ms", tuple(one.milliseconds(50) for one in each)
+        )
+        ours = Figure(CASE, "", "ms", tuple(cost.spell.milliseconds(50) for cost in costs[rate]), better="lower")
+        found += [
+            bare,
+            ratio(ours, bare, f"create to dispatched at {rate:g} orders/s p50, of bare libraries' at that rate"),
+        ]
+    ours = Figure(CASE, "", "ms/order", tuple(cost.cpu[ALL] for cost in costs[MOST]), better="lower")
+    bare = Figure(CASE, "", "ms/order", tuple(one.cpu[ALL] for one in paced[MOST]))
+    found += _by_name(f"CPU {{}} of bare libraries at {MOST:g} orders/s", "ms/order", [one.cpu for one in paced[MOST]])
+    return [*found, ratio(ours, bare, f"CPU of an order at {MOST:g} orders/s, of bare libraries'")]
 
 
 def _bare(bare: Sequence[CallResult]) -> list[Figure]:

@@ -7,10 +7,10 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import uvloop
 from grpclib.client import Channel
@@ -40,11 +40,13 @@ DRIVER_PREFIX, DRIVER_DIGITS = "driver-", 7
 
 @dataclass
 class CallResult:
-    """How long each call took, seconds; `things` is what they were about: searches, positions."""
+    """How long each call took, seconds; `things` is what they were about: searches, positions; `cpu`: milliseconds of
+    each process that was accounted for."""
 
     seconds: float
     took: list[float] = field(default_factory=list[float])
     things: int = 0
+    cpu: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def rate(self) -> float:
@@ -157,14 +159,19 @@ def driver(number: int) -> str:
     return f"{DRIVER_PREFIX}{number:0{DRIVER_DIGITS}}"
 
 
+class EmptyService(NamedTuple):
+    port: int
+    pid: int
+
+
 class _Empty(FleetServiceBase):
     async def search_driver(self, search_driver_request: SearchDriverRequest) -> SearchDriverResponse:
         return SearchDriverResponse(driver_id="anybody")
 
 
 @asynccontextmanager
-async def an_empty_service() -> AsyncGenerator[int]:
-    """The port of a process that answers SearchDriver without having searched."""
+async def an_empty_service() -> AsyncGenerator[EmptyService]:
+    """A process that answers SearchDriver without having searched."""
     port = free_port(HOST, 18_400)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench.calls", str(port), stdout=asyncio.subprocess.PIPE
@@ -172,7 +179,7 @@ async def an_empty_service() -> AsyncGenerator[int]:
     try:
         if process.stdout is None or not await process.stdout.readline():
             raise AssertionError("the empty service did not start")
-        yield port
+        yield EmptyService(port, process.pid)
     finally:
         process.terminate()
         await process.wait()

@@ -112,9 +112,7 @@ class Fleet:
 
     def _trees(self) -> dict[str, list[int]]:
         """By role and service."""
-        servers = self.bench.servers
-        services = {"postgres": servers.postgres.pids, "rabbitmq": servers.rabbit.pids, "redis": servers.valkey.pids}
-        return {**self._roles(), **{name: list(pids) for name, pids in services.items()}}
+        return {**self._roles(), **self.bench.servers.pids()}
 
     def _roles(self) -> dict[str, list[int]]:
         roles: dict[str, list[int]] = {}

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import time
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +27,8 @@ from grpclib.client import Channel
 
 from gofleet.adapters.grpc.pb import FleetServiceStub, SearchDriverRequest
 from gofleet.embedded import ValkeyAddress
-from tests.bench.calls import CallResult, an_empty_service
+from tests.bench.accounting import Reading, Roots, read
+from tests.bench.calls import CallResult, EmptyService, an_empty_service
 from tests.bench.ceilings import ADD, PAYLOAD
 from tests.bench.connections import HOST
 from tests.bench.load import SETTLE_SECONDS, in_own_process
@@ -36,6 +39,7 @@ Connection = psycopg.AsyncConnection[Any]
 _calls = itertools.count(1)
 """What one leaves behind in Redis (leases) must not meet the next one."""
 PROCESSES = 2
+BARE = "bare libraries"
 DRIVERS = 2000
 ADD_ONE = ADD.format(id="%(id)s", event_id="%(event_id)s", payload="%(payload)s::jsonb").encode()
 # One order's move in one statement and one commit, with its receipt and its event: what ours does to many.
@@ -55,14 +59,15 @@ select %(event_id)s, id, version, %(type)s, %(payload)s::jsonb || jsonb_build_ob
 """
 
 
-async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> CallResult:
+async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int, rate: float | None = None) -> CallResult:
     """Concurrent journeys, made by two processes if there are many: how long each took until its order was
-    dispatched, and how many came to their end."""
-    processes = min(PROCESSES, at_once)
+    dispatched, and how many came to their end. With a `rate`, so many begin a second, at even distances, in one
+    process, which also accounts for the CPU."""
+    processes = min(PROCESSES, at_once) if rate is None else 1
     valkey = at.servers.valkey.address
     name = f"{case}-bare-{next(_calls)}"
     with at.servers.database(f"{case}_bare") as conninfo:
-        async with an_empty_service() as grpc_port:
+        async with an_empty_service() as fleet:
             journeys = [
                 Journeys(
                     number,
@@ -70,15 +75,18 @@ async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int) -> C
                     conninfo=conninfo,
                     amqp_url=at.servers.rabbit.address.url,
                     redis_at=valkey,
-                    grpc_port=grpc_port,
+                    fleet=fleet,
                     seconds=seconds,
                     at_once=at_once // processes,
+                    rate=rate,
+                    services=at.servers.pids(),
                 )
                 for number in range(processes)
             ]
             parts = await asyncio.gather(*(in_own_process(each) for each in journeys))
     took = [seconds for part in parts for seconds in part.took]
-    return CallResult(max(part.seconds for part in parts), took, sum(part.things for part in parts))
+    seconds, things = max(part.seconds for part in parts), sum(part.things for part in parts)
+    return CallResult(seconds, took, things, parts[0].cpu if len(parts) == 1 else {})
 
 
 @dataclass(frozen=True)
@@ -91,9 +99,11 @@ class Journeys:
     conninfo: str
     amqp_url: str
     redis_at: ValkeyAddress
-    grpc_port: int
+    fleet: EmptyService
     seconds: float
     at_once: int
+    rate: float | None
+    services: Roots
 
     def __call__(self) -> CallResult:
         return uvloop.run(self._made())
@@ -106,19 +116,39 @@ class Journeys:
                 for _ in range(self.at_once)
             ]
             await self._travel(road, connections, self.seconds / 4)  # what is first asked of a connection is slower
-            return await self._travel(road, connections, self.seconds)
+            before = self._cpu()
+            answered = await self._travel(road, connections, self.seconds)
+            answered.cpu = self._cpu().since(before)
+            return answered
+
+    def _cpu(self) -> Reading:
+        return read({**self.services, BARE: [os.getpid(), self.fleet.pid]})
 
     async def _travel(self, road: _Road, connections: list[Connection], seconds: float) -> CallResult:
         answered, began = CallResult(0.0), time.perf_counter()
         async with asyncio.timeout(seconds + SETTLE_SECONDS):
             await asyncio.gather(
                 *(
-                    road.travel(connection, f"{self.name}-{number}", began + seconds, answered)
+                    road.travel(
+                        connection, f"{self.name}-{number}", self._turns(number, began, began + seconds), answered
+                    )
                     for number, connection in enumerate(connections)
                 )
             )
         answered.seconds = time.perf_counter() - began
         return answered
+
+    async def _turns(self, number: int, began: float, until: float) -> AsyncGenerator[float]:
+        """When each journey of a connection begins: as soon as the one before has ended, or by the rate."""
+        if self.rate is None:
+            while (now := time.perf_counter()) < until:
+                yield now
+            return
+        due = began + number / self.rate
+        while due < until:
+            await asyncio.sleep(due - time.perf_counter())
+            yield due
+            due += self.at_once / self.rate
 
     async def _road(self, stack: AsyncExitStack) -> _Road:
         at = self.redis_at
@@ -128,7 +158,7 @@ class Journeys:
         places = [(anywhere(chance), f"driver-{number}") for number in range(DRIVERS)]
         await client.geoadd(self.name, [part for (lat, lng), driver in places for part in (lng, lat, driver)])
         stack.push_async_callback(client.delete, self.name)
-        grpc = Channel(HOST, self.grpc_port)
+        grpc = Channel(HOST, self.fleet.port)
         stack.callback(grpc.close)
         amqp = await stack.enter_async_context(await aio_pika.connect(self.amqp_url))
         channel = await amqp.channel(publisher_confirms=True, on_return_raises=True)
@@ -155,9 +185,11 @@ class _Road:
     async def arrived(self, message: AbstractIncomingMessage) -> None:
         self.coming.pop(str(message.message_id)).set_result(message)
 
-    async def travel(self, connection: Connection, driver_id: str, until: float, answered: CallResult) -> None:
+    async def travel(
+        self, connection: Connection, driver_id: str, turns: AsyncGenerator[float], answered: CallResult
+    ) -> None:
         """One order after the other, each to the same driver."""
-        while (began := time.perf_counter()) < until:
+        async for began in turns:
             number = next(self.numbers)
             order_id = f"{self.of.name}-{number:012}"
             events = [UUID(int=number << 16 | self.of.number << 8 | version) for version in (1, 2, 3)]

@@ -88,12 +88,12 @@ async def measure(at: Bench) -> list[Figure]:
             _fill(client, _prefix(measured), size)
         await eventually(lambda: all(fleet.process.ready() for fleet in fleets), within=60, every=0.1)
         await eventually(lambda: not _is_writing(client), within=120, every=0.5)
-        async with an_empty_service() as empty_port:
+        async with an_empty_service() as service:
             for fleet in fleets:  # the first requests are slower
                 await in_own_process(Calls("search", fleet.port, seconds / 3))
             for number, variant in at.turns(len(fleets) + 1):
                 if variant == len(fleets):
-                    empty.append(await in_own_process(Calls("search", empty_port, seconds)))
+                    empty.append(await in_own_process(Calls("search", service.port, seconds)))
                     continue
                 fleet = fleets[variant]
                 fleet.found.append(await in_own_process(Calls("search", fleet.port, seconds)))

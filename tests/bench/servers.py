@@ -63,6 +63,11 @@ class Servers:
         with self.database(name) as conninfo, an_installation(environment, place) as installation:
             yield Measured(installation, conninfo)
 
+    def pids(self) -> dict[str, list[int]]:
+        """The first processes of each service."""
+        services = {"postgres": self.postgres, "rabbitmq": self.rabbit, "redis": self.valkey}
+        return {name: list(service.pids) for name, service in services.items()}
+
     def count_statements(self, on: bool) -> None:
         """Let pg_stat_statements count, which costs PostgreSQL a few percent, or not."""
         track = "top" if on else "none"
