@@ -15,28 +15,33 @@ HEADLINES_BEGIN, HEADLINES_END = "<!-- headlines: written by `just bench --readm
 HEADLINES = (
     ("ingest", "one api, of pgbench"),
     ("ingest", "one api, of the peer"),
-    ("latency", "create to dispatched at 50 orders/s p99"),
+    ("latency", "create to dispatched at 50 orders/s p99, of bare libraries at 50 orders/s p99"),
+    ("alone", "CPU of an order at 50 orders/s, of bare libraries'"),
     ("throughput", "created, dispatched, delivered"),
     ("drain", "relay, backlog of 100,000"),
     ("backpressure", "all answers, p95"),
 )
 """Case and name of each figure that the README shows."""
+MACHINE = ("processors", "speed")
+"""What the README says of the machine."""
 
 
 def write_into_pages(report: Report, root: Path = ROOT) -> None:
     """Replaces what is between the marks of both pages, and draws the picture; ValueError if a mark is missing."""
-    full = _replaced(root / REPORT_PAGE, BEGIN, END, _section(report))
-    front = _replaced(root / FRONT_PAGE, HEADLINES_BEGIN, HEADLINES_END, headlines(report.aims()))
+    section = _section(report)
+    full = _replaced(root / REPORT_PAGE, BEGIN, END, section)
+    front = _replaced(root / FRONT_PAGE, HEADLINES_BEGIN, HEADLINES_END, headlines(section))
     draw(report, root / PICTURE)
     (root / REPORT_PAGE).write_text(full, encoding="utf-8")
     (root / FRONT_PAGE).write_text(front, encoding="utf-8")
 
 
-def headlines(aims: str) -> str:
-    """The rows of the README, and the head of the table of targets that they are taken from."""
-    lines = aims.splitlines()
+def headlines(section: str) -> str:
+    """The rows of the README with the head of their table, and the machine, taken from the section of the report."""
+    lines = section.splitlines()
     wanted = tuple(f"| {case} | {name} |" for case, name in HEADLINES)
-    return "\n".join([*lines[:2], *(line for line in lines if line.startswith(wanted))]) + "\n"
+    machine = [line for line in lines if line.startswith(tuple(f"- {what}: " for what in MACHINE))]
+    return "\n".join([*lines[:2], *(line for line in lines if line.startswith(wanted)), "", *machine]) + "\n"
 
 
 def _replaced(page: Path, begin: str, end: str, text: str) -> str:

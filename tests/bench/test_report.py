@@ -18,6 +18,7 @@ from tests.bench.readme import (
     HEADLINES,
     HEADLINES_BEGIN,
     HEADLINES_END,
+    MACHINE,
     PICTURE,
     REPORT_PAGE,
     ROOT,
@@ -33,7 +34,8 @@ QUICK = Figure("ingest", "p99", "ms", (90.0,), better="lower", aim=Aim("at most 
 
 
 def a_report() -> Report:
-    return Report({"processors": "2"}, 3, [OURS, THEIRS, PART, QUICK], {"ingest": 3.0, "drain": 1.0}, {"drain": "why"})
+    machine = {"processors": "2 of some kind", "speed": "8 ms"}
+    return Report(machine, 3, [OURS, THEIRS, PART, QUICK], {"ingest": 3.0, "drain": 1.0}, {"drain": "why"})
 
 
 def test_a_ratio_is_of_what_was_measured_side_by_side() -> None:
@@ -96,6 +98,7 @@ def test_both_pages_get_the_report_between_their_marks_again_and_again(tmp_path:
     assert once[0].startswith(f"before\n{BEGIN}\n\n| case |")
     assert once[0].endswith(f"</details>\n\n{END}\nafter\n")
     assert once[1].startswith(f"before\n{HEADLINES_BEGIN}\n\n| case |")
+    assert "\n- processors: 2 of some kind\n- speed: 8 ms\n" in once[1]
     assert "\nold\n" not in "".join(once)
     assert (tmp_path / PICTURE).exists()
 
@@ -111,11 +114,12 @@ def test_a_page_without_the_marks_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_readme_shows_rows_of_the_report() -> None:
     page, front = ((ROOT / path).read_text(encoding="utf-8") for path in (REPORT_PAGE, FRONT_PAGE))
-    table = page.partition(f"{BEGIN}\n\n")[2].partition("\n\n")[0]
+    section = page.partition(f"{BEGIN}\n\n")[2].partition(END)[0]
     shown = front.partition(f"{HEADLINES_BEGIN}\n\n")[2].partition(f"\n{HEADLINES_END}")[0]
 
-    assert shown == headlines(table)
-    assert shown.count("\n") == 2 + len(HEADLINES)
+    assert shown == headlines(section)
+    assert shown.count("\n| ") == 1 + len(HEADLINES)
+    assert shown.count("\n- ") == len(MACHINE)
 
 
 def test_an_unknown_case_is_an_error_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
