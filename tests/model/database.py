@@ -50,9 +50,11 @@ def save(
     *,
     event: int = NO_HOLDER,
     new: int = NO_HOLDER,
+    data: bool = False,
 ) -> Saved:
     """`Orders.save` of a transition `to` (status, driver) by a caller that read version `seen`; `event` is the receipt,
-    `new` the announcement of the transition. Only workers have receipts."""
+    `new` the announcement of the transition. Only workers have receipts. `data`: it is no transition, only its data
+    has changed."""
     wanted, driver = to
     guards, stored = setting.guards, db.orders[order]
     if guards.version_check and stored.version != seen:
@@ -72,7 +74,7 @@ def save(
         return Saved(HANDLED, db)
     if guards.one_event_per_version and seen < stored.version:
         return Saved(REFUSED, db)  # the event of version `seen` + 1 exists
-    moved = Order(wanted, driver, seen + 1, _excluded(stored, wanted))
+    moved = Order(wanted, driver, seen + 1, stored.excluded if data else _excluded(stored, wanted))
     bit = 1 << event if event != NO_HOLDER else 0
     after = Database(
         (*db.orders[:order], moved, *db.orders[order + 1 :]),
@@ -80,7 +82,7 @@ def save(
         db.inbox | bit if guards.inbox else db.inbox,
         db.applied | bit,
     )
-    broken = _wrong(stored, wanted, seen) or _again(db, event) or (DRIVER_TWICE if twice else "")
+    broken = _wrong(stored, wanted, seen, data=data) or _again(db, event) or (DRIVER_TWICE if twice else "")
     broken = broken or (STRANGER if stranger else "") or (EXCLUDED_DISPATCHED if excluded else "")
     return Saved(KEPT, after, broken)
 
@@ -100,12 +102,12 @@ def _holds_another(db: Database, order: int, driver: int) -> bool:
     return any(other.status == DISPATCHED and other.driver == driver for o, other in enumerate(db.orders) if o != order)
 
 
-def _wrong(stored: Order, wanted: str, seen: int) -> str:
+def _wrong(stored: Order, wanted: str, seen: int, *, data: bool) -> str:
     if stored.status == CANCELLED:
         return CANCELLED_MOVED
     if stored.status == DELIVERED:
         return DELIVERED_MOVED
-    if stored.status == wanted == DISPATCHED:
+    if stored.status == wanted == DISPATCHED and not data:
         return DISPATCHED_TWICE
     return OVERWRITTEN if stored.version != seen else ""
 

@@ -31,6 +31,7 @@ from tests.model.protocol import (
 from tests.model.worker import Steps, compared, worker_steps
 
 ACTS = {"cancel": CANCELLED, "deliver": DELIVERED, "redispatch": PENDING, "manual": DISPATCHED}
+OPEN = {was for was, _ in LEGAL}
 
 
 def dispatching(setting: Setting) -> Model[State]:
@@ -170,8 +171,10 @@ def _announces_again(setting: Setting, state: State) -> Steps:
 def _operator_reads(setting: Setting, state: State) -> Steps:
     """An operator reads, decides and saves; after a lost race it reads again, as in usecases/transitions.py."""
     if state.operator is not None:
-        yield from _operator_saves(setting, state, state.operator)
+        saves = _change_saves if state.operator.data else _operator_saves
+        yield from saves(setting, state, state.operator)
         return
+    yield from _changes(setting, state)
     for act, wanted in ACTS.items():
         if not getattr(state.faults, act):
             continue
@@ -184,6 +187,30 @@ def _operator_reads(setting: Setting, state: State) -> Steps:
                 operator = Operator(o, wanted, order.version, driver)
                 reading = state._replace(operator=operator, faults=state.faults.less(act))
                 yield Step(f"an operator reads o{o}, which is {order.status}, to {act} it", reading, fault=True)
+
+
+def _changes(setting: Setting, state: State) -> Steps:
+    """A change of data, until the order has ended. After a lost race it is made of what is read again, so that it may
+    change neither the status nor the driver that it did not read."""
+    for o, order in enumerate(state.db.orders):
+        if state.faults.change and order.status in OPEN:
+            operator = Operator(o, order.status, order.version, order.driver, data=True)
+            reading = state._replace(operator=operator, faults=state.faults.less("change"))
+            yield Step(f"an operator reads o{o}, which is {order.status}, to change its data", reading, fault=True)
+
+
+def _change_saves(setting: Setting, state: State, operator: Operator) -> Steps:
+    o, stored = operator.order, state.db.orders[operator.order]
+    saved = save(setting, state.db, o, (operator.wanted, operator.driver), operator.version, data=True)
+    if saved.how == database.STALE:
+        again = operator._replace(wanted=stored.status, version=stored.version, driver=stored.driver)
+        after = state._replace(operator=again if stored.status in OPEN else None)
+        yield Step(f"the operator finds o{o} moved", after)
+        return
+    yield Step(
+        f"the operator changes data of o{o}: {saved.how}",
+        committed(state, saved.db, saved.broken)._replace(operator=None),
+    )
 
 
 def _operator_saves(setting: Setting, state: State, operator: Operator) -> Steps:

@@ -64,12 +64,14 @@ IDLE: Final = Worker()
 
 
 class Operator(NamedTuple):
-    """An operator's request that has read an order and is about to save it as `wanted`."""
+    """An operator's request that has read an order and is about to save it as `wanted`; a change of its data leaves
+    status and driver as it read them."""
 
     order: int
     wanted: str
     version: int
     driver: int
+    data: bool = False
 
 
 class Faults(NamedTuple):
@@ -85,6 +87,7 @@ class Faults(NamedTuple):
     redispatch: int = 0
     deliver: int = 0
     manual: int = 0
+    change: int = 0  # of an order's data: a version, and nothing else
 
     def less(self, name: str) -> Faults:
         return self._replace(**{name: getattr(self, name) - 1})
@@ -131,6 +134,7 @@ class Guards(NamedTuple):
     take_over_compares: bool = True  # only if the lease is still the one that it saw
     own_release: bool = True  # a lease is released by its owner only
     ack_last: bool = True
+    stale_reads: bool = True  # a worker that finds the order moved reads it again; else it takes it for handled
     copy_first: bool = True  # what is tried later is copied before the original is forgotten
     inbox_with_move: bool = True  # else the event is noted first, by a statement of its own
     redis_driver_lock: bool = False  # a driver is locked in Redis, by a key that expires

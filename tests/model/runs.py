@@ -61,6 +61,12 @@ SMALL: Final = (
         "redispatch among two drivers, a zombie",
         Setting(Faults(redelivery=1, redispatch=1), drivers=2, announcements=2),
     ),
+    ours("data changes twice: death, zombie, deliver", Setting(Faults(crash=1, redelivery=1, deliver=1, change=2))),
+    ours("data changes: fleet, manual, cancel", Setting(Faults(fleet=1, manual=1, cancel=1, change=1))),
+    ours(
+        "data changes: redispatch among two drivers, T_max",
+        Setting(Faults(redispatch=1, change=1), drivers=2, announcements=2, t_max=True),
+    ),
     ours("manual: fleet, cancel", Setting(Faults(fleet=1, manual=1, cancel=1), orders=2)),
     ours(
         "re-published: the broker loses a message, death",
@@ -88,6 +94,10 @@ LARGE: Final = (
         Setting(Faults(crash=2, redelivery=1, relay_crash=1, fleet=1, cancel=1)),
     ),
     ours("three workers, one order", Setting(Faults(crash=1, redelivery=1, fleet=1), workers=3)),
+    ours(
+        "data changes: all that may repeat an event, cancel",
+        Setting(Faults(crash=1, redelivery=1, relay_crash=1, cancel=1, redispatch=1, change=1), announcements=2),
+    ),
     ours("two orders, one driver", Setting(Faults(crash=1, redelivery=1, cancel=1), orders=2)),
     ours("two orders, two drivers", Setting(Faults(crash=1, cancel=1, deliver=1), orders=2, drivers=2)),
     ours(
@@ -181,6 +191,15 @@ MUTANTS: Final = (
         ),
     ),
     stranded("a busy lease is acknowledged", Setting(Faults(crash=1), guards=ALL_UP._replace(busy_waits=False))),
+    broken(
+        "no version condition, no event per version: a change of data overwrites a dispatch",
+        OVERWRITTEN,
+        Setting(Faults(change=1), guards=BLIND),
+    ),
+    stranded(
+        "an order whose data changed is taken for handled",
+        Setting(Faults(change=1), guards=ALL_UP._replace(stale_reads=False)),
+    ),
     stranded("acknowledged first", Setting(Faults(crash=1), guards=ALL_UP._replace(ack_last=False))),
     stranded(
         "an event is noted as handled before the work, in a statement of its own",

@@ -17,6 +17,7 @@ SETTINGS = (
     Setting(Faults(crash=1, failover=1), announcements=2, announces_again=True, t_max=True, workers=1),
     Setting(Faults(), orders=2, drivers=2),
     Setting(Faults(redispatch=1), announcements=2),
+    Setting(Faults(cancel=1, change=1)),
 )
 
 STEPS = {
@@ -29,6 +30,9 @@ STEPS = {
     "the broker LOSES e, redelivered",
     "the broker LOSES e, which w holds",
     "the broker REDELIVERS e, w lives on at save",
+    "an operator reads o, which is DISPATCHED, to change its data",
+    "an operator reads o, which is PENDING, to change its data",
+    "the operator changes data of o: kept",
     "the operator finds o moved",
     "the operator saves o as CANCELLED: kept",
     "the operator saves o as DELIVERED: kept",

@@ -181,8 +181,10 @@ def _save(setting: Setting, state: State, w: int) -> Steps:
         case database.KEPT:
             after = committed(state, saved.db, saved.broken)
             yield Step(f"w{w} gives o{o} to d{driver}", _now(after, w, worker._replace(at="finish")))
-        case database.STALE:
+        case database.STALE if setting.guards.stale_reads:
             yield Step(f"w{w} finds o{o} moved, reads again", _now(freed, w, worker._replace(at="read")))
+        case database.STALE:
+            yield Step(f"w{w} takes o{o}, which moved, for handled", _now(freed, w, worker._replace(at="note")))
         case database.HANDLED:
             yield Step(f"w{w} finds e{event} handled before", _now(freed, w, worker._replace(at="finish")))
         case database.BUSY:
