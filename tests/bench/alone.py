@@ -18,10 +18,10 @@ from tests.bench.servers import Bench
 CASE = "alone"
 RATES = {5.0: 10.0, 20.0: 8.0, 50.0: 8.0}
 """Orders a second, and for how many seconds."""
-MOST = max(RATES)
+HIGHEST_RATE = max(RATES)
 BARE_AT_ONCE = 4
 """More than are under way at once at the highest rate."""
-IDLE, SATURATED, COUNTED, BARE = "idle", "saturated", "counted", f"bare libraries at {MOST:g} orders/s"
+IDLE, SATURATED, COUNTED, BARE = "idle", "saturated", "counted", f"bare libraries at {HIGHEST_RATE:g} orders/s"
 IDLE_SECONDS, SATURATED_SECONDS, COUNTED_SECONDS = 5.0, 8.0, 5.0
 SMOKE_SECONDS = 0.6
 UNDER_WAY, DRIVERS = 400, 2000
@@ -94,8 +94,8 @@ async def _cost(at: Bench, fleet: Fleet, rate: float, idle: Mapping[str, float])
 
 async def _bare(at: Bench, idle: Mapping[str, float]) -> CallResult:
     """Bare journeys at the highest rate, beside an installation that idles."""
-    made = await bare_journeys(at, CASE, _seconds(at, RATES[MOST]), BARE_AT_ONCE, MOST)
-    cpu = {name: ms / made.things - idle.get(name, 0.0) / MOST for name, ms in made.cpu.items()}
+    made = await bare_journeys(at, CASE, _seconds(at, RATES[HIGHEST_RATE]), BARE_AT_ONCE, HIGHEST_RATE)
+    cpu = {name: ms / made.things - idle.get(name, 0.0) / HIGHEST_RATE for name, ms in made.cpu.items()}
     return replace(made, cpu=_with_all(cpu))
 
 
@@ -119,7 +119,7 @@ def _figures(costs: Mapping[float, Sequence[Cost]]) -> list[Figure]:
         for percent in (50, 99):
             waited = tuple(cost.spell.milliseconds(percent) for cost in each)
             name = f"create to dispatched at {rate:g} orders/s p{percent}"
-            ceiling = f"{BARE}, p{percent}" if rate == MOST else None
+            ceiling = f"{BARE}, p{percent}" if rate == HIGHEST_RATE else None
             found.append(Figure(CASE, name, "ms", waited, ceiling, better="lower"))
         found += _by_name(f"CPU {{}} at {rate:g} orders/s", "ms/order", [cost.cpu for cost in each])
         found += _by_name(f"context switches {{}} at {rate:g} orders/s", "per order", [cost.switches for cost in each])
@@ -128,10 +128,10 @@ def _figures(costs: Mapping[float, Sequence[Cost]]) -> list[Figure]:
 
 def _compared(costs: Mapping[float, Sequence[Cost]], saturated: Sequence[Spell]) -> list[Figure]:
     full = Figure(CASE, f"CPU {ALL}, saturated", "ms/order", tuple(_with_all(each.cpu)[ALL] for each in saturated))
-    alone = Figure(CASE, "", "ms/order", tuple(each.cpu[ALL] for each in costs[MOST]), better="lower")
+    alone = Figure(CASE, "", "ms/order", tuple(each.cpu[ALL] for each in costs[HIGHEST_RATE]), better="lower")
     aim = Aim("at most 7", most=7)
     speed = Figure(CASE, "saturated", "orders/s", tuple(each.rate for each in saturated))
-    return [full, speed, ratio(alone, full, f"CPU of an order at {MOST:g} orders/s, of saturated", aim)]
+    return [full, speed, ratio(alone, full, f"CPU of an order at {HIGHEST_RATE:g} orders/s, of saturated", aim)]
 
 
 def _by_name(name: str, unit: str, each: Sequence[Mapping[str, float]]) -> list[Figure]:
@@ -141,7 +141,7 @@ def _by_name(name: str, unit: str, each: Sequence[Mapping[str, float]]) -> list[
 
 def _of_bare(costs: Mapping[float, Sequence[Cost]], bare: Sequence[CallResult]) -> list[Figure]:
     """What the hops of an order themselves need at the same rate: batches are as small, processors as cold."""
-    ours = Figure(CASE, "", "ms/order", tuple(cost.cpu[ALL] for cost in costs[MOST]), better="lower")
+    ours = Figure(CASE, "", "ms/order", tuple(cost.cpu[ALL] for cost in costs[HIGHEST_RATE]), better="lower")
     theirs = Figure(CASE, "", "ms/order", tuple(each.cpu[ALL] for each in bare))
     return [
         *(
@@ -151,5 +151,7 @@ def _of_bare(costs: Mapping[float, Sequence[Cost]], bare: Sequence[CallResult]) 
             for percent in (50, 99)
         ),
         *_by_name(f"CPU {{}} of {BARE}", "ms/order", [each.cpu for each in bare]),
-        ratio(ours, theirs, f"CPU of an order at {MOST:g} orders/s, of bare libraries'", Aim("at most 2", most=2)),
+        ratio(
+            ours, theirs, f"CPU of an order at {HIGHEST_RATE:g} orders/s, of bare libraries'", Aim("at most 2", most=2)
+        ),
     ]

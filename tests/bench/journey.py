@@ -61,7 +61,7 @@ select %(event_id)s, id, version, %(type)s, %(payload)s::jsonb || jsonb_build_ob
 
 async def bare_journeys(at: Bench, case: str, seconds: float, at_once: int, rate: float | None = None) -> CallResult:
     """Concurrent journeys, made by two processes if there are many: how long each took until its order was
-    dispatched, and how many came to their end. With a `rate`, so many begin a second, at even distances, in one
+    dispatched, and how many came to their end. With a `rate`, that number begins each second, at even distances, in one
     process, which also accounts for the CPU."""
     processes = min(PROCESSES, at_once) if rate is None else 1
     valkey = at.servers.valkey.address
