@@ -44,7 +44,7 @@ def _database_allows(connection: psycopg.Connection, was: Status, wanted: Status
         connection.execute(statement.encode())
         try:
             connection.execute(
-                f"update orders set status = '{wanted}', driver_id = {driver.get(wanted, 'null')},"
+                f"update orders set version = 2, status = '{wanted}', driver_id = {driver.get(wanted, 'null')},"
                 f" reason = {reason.get(wanted, 'null')}".encode()
             )
         except psycopg.errors.CheckViolation:

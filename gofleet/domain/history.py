@@ -1,4 +1,4 @@
-"""History of orders: one immutable entry for each transition."""
+"""History of orders: one immutable entry for each version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gofleet.domain.principal import Actor
 
 
 class ChangeKind(StrEnum):
-    """Kind of a transition, named by the type of its event."""
+    """Kind of a change, named by the type of its event."""
 
     CREATED = events.ORDERS_CREATED
     DISPATCHED = events.ORDERS_DISPATCHED
@@ -22,6 +22,7 @@ class ChangeKind(StrEnum):
     DELIVERED = events.ORDERS_DELIVERED
     CANCELLED = events.ORDERS_CANCELLED
     REDISPATCHED = events.ORDERS_REDISPATCHED
+    UPDATED = events.ORDERS_UPDATED
 
 
 class HistoryCursor(NamedTuple):
@@ -36,7 +37,7 @@ class HistoryCursor(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One transition of an order.
+    """One version of an order.
 
     `sequence` is the order's version after it, `was_driver_id` and `driver_id` its drivers before and after, `reason`
     the reason of an escalation to manual dispatch, `trace_id` 32 hex digits.
@@ -88,7 +89,9 @@ class HistoryPage:
 
 
 def change_kind(was: Status | None, became: Status) -> ChangeKind:
-    """Kind of the transition from `was` (None for a new order) to `became`."""
+    """Kind of the change from `was` (None for a new order) to `became`; change_kind() in sql/migrations repeats it."""
     if was is None:
         return ChangeKind.CREATED
+    if was is became:
+        return ChangeKind.UPDATED
     return ChangeKind.REDISPATCHED if became is Status.PENDING else ChangeKind(f"orders.{became.value.lower()}")

@@ -13,14 +13,7 @@ import msgspec
 
 from gofleet.domain.driver import Driver
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder, UnknownCursor
-from gofleet.domain.events import (
-    ORDERS_CANCELLED,
-    ORDERS_DISPATCHED,
-    ORDERS_MANUAL_DISPATCH,
-    DispatchRequested,
-    OrderEvent,
-    to_json,
-)
+from gofleet.domain.events import DispatchRequested, OrderEvent, to_json
 from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
 from gofleet.domain.indicators import DISPATCH, DISPATCH_SECONDS, SUCCESS, Indicator, RequestCounts, request_indicators
 from gofleet.domain.messages import Message, Receipt
@@ -253,18 +246,21 @@ class MemoryIndicators:
         now = datetime.now(UTC)
         since, bound = now - timedelta(seconds=window_seconds), timedelta(seconds=DISPATCH_SECONDS)
         counted = [counts for at, counts in self.counts.values() if at > since]
-        first_transitions = {row.message.order_id: row for row in self.orders.outbox if row.message.sequence == 2}
+        first_transitions: dict[str, HistoryEntry] = {}
+        for entry in self.orders.log:
+            if entry.status is not Status.PENDING:
+                first_transitions.setdefault(entry.order_id, entry)
         in_time = due = dispatched = settled = 0
         for order in self.orders.rows.values():
             if order.created_at is None or order.created_at <= since:
                 continue
             first = first_transitions.get(order.id)
-            became = first.message.type if first else None
+            became = first.status if first else None
             if order.created_at <= now - bound:
-                due += became != ORDERS_CANCELLED
-                in_time += bool(first and became == ORDERS_DISPATCHED and first.created_at - order.created_at <= bound)
-            dispatched += became == ORDERS_DISPATCHED
-            settled += became in (ORDERS_DISPATCHED, ORDERS_MANUAL_DISPATCH)
+                due += became is not Status.CANCELLED
+                in_time += bool(first and became is Status.DISPATCHED and first.at - order.created_at <= bound)
+            dispatched += became is Status.DISPATCHED
+            settled += became in (Status.DISPATCHED, Status.MANUAL_DISPATCH)
         return [
             *request_indicators(reduce(add, counted, RequestCounts())),
             Indicator(DISPATCH, in_time, due),

@@ -91,7 +91,8 @@ def _wait_limit(sources: Sources) -> dict[str, object]:
 def _legal_transitions(_: Sources) -> dict[str, object]:
     transitions = [(was.value, became.value) for was, targets in TRANSITIONS.items() for became in targets]
     was, became = zip(*transitions, strict=True)
-    return {"was": [None, *was], "became": [Status.PENDING.value, *became]}
+    open = [status.value for status, targets in TRANSITIONS.items() if targets]
+    return {"was": [None, *was], "became": [Status.PENDING.value, *became], "open": open}
 
 
 def _retention(sources: Sources) -> dict[str, object]:
@@ -119,6 +120,7 @@ CHECKS = (
     no_rows("I2", VERIFY.overdue, _wait_limit),
     no_rows("I2", VERIFY.unexplained),
     no_rows("I3", VERIFY.illegal_moves, _legal_transitions),
+    no_rows("I3", VERIFY.illegal_kinds),
     no_rows("I3", VERIFY.broken_histories),
     no_rows("I3", VERIFY.other_ends),
     no_rows("I4", VERIFY.dispatched_again),

@@ -20,7 +20,8 @@ with turn as (
     select first.became, first.at - batch.created_at <= %(bound)s::float8 * interval '1 second' as in_time
     from batch
     left join lateral (
-        select became, at from order_log where order_log.order_id = batch.id and order_log.version = 2 limit 1
+        select became, at from order_log where order_log.order_id = batch.id and became <> 'PENDING'
+        order by version limit 1
     ) as first on true
 )
 select count(*) filter (where not cancelled_in_time) as due,

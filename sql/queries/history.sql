@@ -1,12 +1,12 @@
 -- fragment: entry
 -- The txid is cast under its own name: `order by` in the queries means the column of the table.
 order_log.txid::text::bigint as txid, id, order_id, version, was, became, driver_id, reason, actor, at, trace_id,
-       customer_id, was_driver_id, client_order_id
+       customer_id, was_driver_id, client_order_id, coalesce(kind, change_kind(was, became)) as kind
 
 -- name: of
 select {entry}
 from order_log where order_id = %(order_id)s
-order by id
+order by version
 limit %(limit)s;
 
 -- name: now
@@ -36,7 +36,7 @@ select horizon.open_from::text::bigint as open_from,
        entry.*
 from (select pg_snapshot_xmin(pg_current_snapshot()) as open_from) as horizon
 left join lateral (
-    -- An order has few transitions, and order_log_by_order finds them.
+    -- An order has few entries, and order_log_by_version finds them.
     select {entry}
     from order_log
     where order_id = any(%(order_ids)s) and (txid, id) > (%(txid)s::text::xid8, %(id)s::bigint) and txid < horizon.open_from

@@ -12,11 +12,11 @@ select coalesce(sum(answered), 0)::bigint as answered, coalesce(sum(failed), 0):
 from request_counts where at > now() - %(window)s::float8 * interval '1 second';
 
 -- name: orders
--- The first transition of an order is its version 2. For nearly all orders the row itself still shows it; the history
--- is read for the others only.
+-- The first transition of an order is the first entry in its history that is not PENDING. For nearly all orders the row
+-- itself still shows it; the history is read for the others only.
 with recent as (
     select id, created_at,
-           case when version = 2 then status when version = 3 and status = 'DELIVERED' then 'DISPATCHED' end as became,
+           case when version = 2 and status <> 'PENDING' then status when version = 3 and status = 'DELIVERED' then 'DISPATCHED' end as became,
            dispatched_at, version
     from orders where created_at > now() - %(window)s::float8 * interval '1 second'
 ), first_transitions as (
@@ -24,8 +24,8 @@ with recent as (
     from recent
     left join lateral (
         select became, at from order_log
-        where order_log.order_id = recent.id and order_log.version = 2 and recent.became is null and recent.version > 2
-        limit 1
+        where order_log.order_id = recent.id and order_log.became <> 'PENDING' and recent.became is null and recent.version > 1
+        order by order_log.version limit 1
     ) as first on true
 )
 select count(*) filter (where old and became = 'DISPATCHED' and at - created_at <= bound) as in_time,

@@ -1,5 +1,13 @@
 -- Each query returns the offenders of an invariant, none if it holds: the id, and what is wrong.
 
+-- fragment: kind
+-- Entries of releases before 0018_every_version have none.
+coalesce(kind, change_kind(was, became))
+
+-- fragment: dispatches
+-- Entries that give an order to a driver; others of a dispatched order leave it there.
+became = 'DISPATCHED' and (was is distinct from 'DISPATCHED' or was_driver_id is distinct from driver_id)
+
 -- name: waiting
 select id, format('is PENDING since %%s', pending_since) from orders where status = 'PENDING' order by pending_since;
 
@@ -12,11 +20,18 @@ order by pending_since;
 select id, 'was escalated to manual dispatch without a reason' from orders where status = 'MANUAL_DISPATCH' and reason is null;
 
 -- name: illegal_moves
+-- The data of an order may change until it has ended; its driver changes by a transition only.
 select order_id, format('became %%s from %%s (version %%s)', became, coalesce(was, 'nothing'), version) from order_log
 where not exists (
     select from unnest(%(was)s::text[], %(became)s::text[]) as legal (was, became)
     where legal.was is not distinct from order_log.was and legal.became = order_log.became
-)
+) and not (was = became and was = any(%(open)s::text[]) and was_driver_id is not distinct from driver_id)
+order by id;
+
+-- name: illegal_kinds
+select order_id, format('version %%s is called %%s, and became %%s from %%s', version, kind, became, coalesce(was, 'nothing'))
+from order_log
+where kind <> change_kind(was, became)
 order by id;
 
 -- name: broken_histories
@@ -42,15 +57,17 @@ from orders full join (
 where (orders.status, orders.driver_id, orders.version) is distinct from (last.became, last.driver_id, last.version);
 
 -- name: dispatched_again
+-- Between two dispatches an order was taken from its driver.
 select order_id, format('was dispatched %%s times (to %%s) without having waited in between',
                         count(*), string_agg(coalesce(driver_id, 'no driver'), ', ' order by id))
 from (
-    select id, order_id, became, driver_id,
-           count(*) filter (where became = 'PENDING') over (partition by order_id order by id) as episode
+    select id, order_id, was, became, driver_id, was_driver_id,
+           count(*) filter (where was = 'DISPATCHED' and became <> 'DISPATCHED')
+               over (partition by order_id order by id) as taken
     from order_log
 ) as history
-where became = 'DISPATCHED'
-group by order_id, episode having count(*) > 1;
+where {dispatches}
+group by order_id, taken having count(*) > 1;
 
 -- name: excluded_dispatches
 -- Compared with the exclusions that are stored: transitions of releases without them, and those of which they are
@@ -58,7 +75,7 @@ group by order_id, episode having count(*) > 1;
 select order_id, format('was dispatched automatically to %%s (version %%s), excluded since version %%s until %%s',
                         driver_id, dispatched.version, order_exclusions.version, until)
 from order_exclusions join order_log as dispatched using (order_id, driver_id)
-where became = 'DISPATCHED' and actor = 'worker' and dispatched.version > order_exclusions.version and at < until
+where {dispatches} and actor = 'worker' and dispatched.version > order_exclusions.version and at < until
 order by id;
 
 -- name: drivers_changed
@@ -69,7 +86,7 @@ from (
     select id, order_id, became, driver_id, lag(became) over one as before, lag(driver_id) over one as driver_before
     from order_log window one as (partition by order_id order by id)
 ) as history
-where before = 'DISPATCHED' and became in ('DELIVERED', 'CANCELLED') and driver_id is distinct from driver_before
+where before = 'DISPATCHED' and became in ('DISPATCHED', 'DELIVERED', 'CANCELLED') and driver_id is distinct from driver_before
 order by id;
 
 -- name: shared_drivers
@@ -110,14 +127,9 @@ order by id;
 -- name: events_without_move
 select aggregate_id, format('event %%s (%%s) says version %%s, and no such move was made', event_id, event_type, seq)
 from outbox
-where kind = 'event' and not exists (
-    select from order_log
-    where order_id = outbox.aggregate_id and version = outbox.seq
-      and event_type = case
-          when was is null then 'orders.created'
-          when became = 'PENDING' then 'orders.redispatched'
-          else 'orders.' || lower(became)
-      end
+where outbox.kind = 'event' and not exists (
+    select from (select order_id, version, {kind} as kind from order_log) as entry
+    where order_id = outbox.aggregate_id and version = outbox.seq and event_type = 'orders.' || entry.kind
 )
 order by id;
 
@@ -152,6 +164,10 @@ select event_id::text from outbox where event_id = any(%(ids)s::uuid[]);
 select id, version from orders
 where id = any(%(ids)s::text[]) and created_at < now() - %(days)s::float8 * interval '1 day';
 
+-- fragment: waits_since
+-- The version with which an order began to wait for a driver; its data may have changed since.
+(select max(version) from order_log where order_id = orders.id and became = 'PENDING' and was is distinct from 'PENDING')
+
 -- name: silently_acked
 select event_id::text, format('%%s of %%s (version %%s) was published, and is neither handled nor parked',
                               event_type, aggregate_id, seq)
@@ -161,7 +177,7 @@ where published_at is not null
   and not exists (select from inbox where consumer = %(consumer)s and event_id = outbox.event_id)
   and not exists (select from parked where event_id = outbox.event_id::text)
   and (not %(lost_data)s::boolean or exists (
-      select from orders where id = outbox.aggregate_id and version = outbox.seq and status = 'PENDING'
+      select from orders where id = outbox.aggregate_id and status = 'PENDING' and outbox.seq >= {waits_since}
   ))
 order by id;
 
@@ -175,7 +191,7 @@ order by id;
 select aggregate_id, format('is PENDING, and its %%s is parked: %%s', event_type, parked.reason)
 from parked
 join outbox on outbox.event_id::text = parked.event_id and event_type = any(%(types)s::text[])
-join orders on orders.id = aggregate_id and orders.status = 'PENDING' and orders.version = seq
+join orders on orders.id = aggregate_id and orders.status = 'PENDING' and seq >= {waits_since}
 where replayed_at is null
 order by parked.id;
 

@@ -43,6 +43,7 @@ def stored(clean_database: str, pool: Pool, way: Way) -> PostgresOrders:
         return PostgresOrders(pool)
     with psycopg.connect(clean_database, autocommit=True) as connection:
         connection.execute("drop index one_live_order_per_driver")
+        connection.execute("drop index order_log_by_version")
         connection.execute("drop trigger refuse_illegal_move on orders")
     return BlindOrders(pool)
 

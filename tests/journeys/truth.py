@@ -19,7 +19,8 @@ VIOLATIONS = {
     "a driver held by two live orders": """
         select driver_id from orders where status = 'DISPATCHED' group by driver_id having count(*) > 1""",
     "an order dispatched more than once": """
-        select order_id from order_log where became = 'DISPATCHED' group by order_id having count(*) > 1""",
+        select order_id from order_log where became = 'DISPATCHED' and was <> became
+        group by order_id having count(*) > 1""",
     "an order without exactly one event for each version": """
         select o.id from orders o left join outbox e on e.aggregate_id = o.id and e.kind = 'event'
         group by o.id, o.version having count(e.*) <> o.version or max(e.seq) <> o.version""",

@@ -24,7 +24,7 @@ QUERIES = {
     "dispatched twice without being pending in between": """
         select order_id from (
             select order_id, became, lag(became) over (partition by order_id order by id) as last
-            from order_log where became in ('DISPATCHED', 'PENDING')
+            from order_log where became in ('DISPATCHED', 'PENDING') and was is distinct from became
         ) as move
         where became = 'DISPATCHED' and last is distinct from 'PENDING'""",
     # By the ids of the log, not by its times: a transaction that waits for the driver's row began before it was freed.
@@ -42,7 +42,7 @@ QUERIES = {
         having count(e.*) <> o.version or count(distinct e.seq) <> o.version or max(e.seq) <> o.version""",
     "an event that was never published": "select event_id::text from outbox where published_at is null",
     "a dispatch without its receipt": """
-        select l.order_id from order_log l where l.became = 'DISPATCHED'
+        select l.order_id from order_log l where l.became = 'DISPATCHED' and l.was <> l.became
         group by l.order_id
         having count(*) <> (
             select count(*) from inbox i join outbox e using (event_id)

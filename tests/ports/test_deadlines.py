@@ -26,10 +26,16 @@ async def pool(clean_database: str) -> AsyncGenerator[Pool]:
         yield opened
 
 
-async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited: float = 1.0) -> None:
-    """An order of this age, whose first transition happened after `waited` seconds."""
+async def kept(
+    pool: Pool, order_id: str, *moves: Transition, age: float, waited: float = 1.0, updated: bool = False
+) -> None:
+    """An order of this age, whose first transition happened after `waited` seconds, after a version of data if
+    `updated`."""
     orders = PostgresOrders(pool)
     await orders.add(an_order(order_id))
+    if updated:
+        async with pool.connection() as connection:
+            await connection.execute("update orders set version = version + 1 where id = %s", (order_id,))
     for move in moves:
         order = await orders.get(order_id)
         move(order, by=CLIENT)
@@ -42,11 +48,12 @@ async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited
         )
         connection.execute(
             "update order_log set at = orders.created_at + %s * interval '1 second'"
-            " from orders where orders.id = order_id and orders.id = %s and order_log.version = 2",
-            (waited, order_id),
+            " from orders where orders.id = order_id and orders.id = %s and order_log.version = %s",
+            (waited, order_id, 2 + updated),
         )
 
 
+@pytest.mark.parametrize("updated", [False, True])
 @pytest.mark.parametrize(
     ("moves", "waited", "evaluated"),
     [
@@ -60,9 +67,9 @@ async def kept(pool: Pool, order_id: str, *moves: Transition, age: float, waited
     ],
 )
 async def test_an_order_is_evaluated_by_its_first_transition(
-    pool: Pool, moves: list[Transition], waited: float, evaluated: tuple[int, int]
+    pool: Pool, moves: list[Transition], waited: float, evaluated: tuple[int, int], updated: bool
 ) -> None:
-    await kept(pool, "o-1", *moves, age=60, waited=waited)
+    await kept(pool, "o-1", *moves, age=60, waited=waited, updated=updated)
 
     with (
         moved("gofleet_orders_due_total", up=evaluated[0]),

@@ -12,7 +12,7 @@ from gofleet.adapters.postgres.history import HISTORY, PostgresHistory
 from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.pool import create_pool
 from gofleet.domain.errors import OrderNotFound, UnknownCursor
-from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryEntry, HistoryFilter
+from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryEntry, HistoryFilter, change_kind
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.principal import CLIENT, SWEEPER, WORKER
 from gofleet.ports import History
@@ -85,6 +85,38 @@ async def test_every_kind_of_transition_has_a_name(store: Store) -> None:
         "o-2 cancelled",
     ]
     assert [entry.reason for entry in await store.history.of("o-2", 10)] == [None, Reason.NO_DRIVER, None]
+
+
+async def test_a_version_of_data_has_an_entry(clean_database: str) -> None:
+    async with create_pool(clean_database, size=2, wait_seconds=5) as pool:
+        orders, history = PostgresOrders(pool), PostgresHistory(pool)
+        await orders.add(an_order("o-1"))
+        async with pool.connection() as connection:
+            await connection.execute("update orders set version = version + 1, moved_by = 'maria@example.org'")
+            await connection.execute("alter table order_log disable trigger append_only")
+            await connection.execute("update order_log set kind = null where version = 1")  # as by a release before
+
+        entries = await history.of("o-1", 10)
+
+    assert [(entry.sequence, entry.kind, entry.status, entry.actor) for entry in entries] == [
+        (1, ChangeKind.CREATED, Status.PENDING, CLIENT),
+        (2, ChangeKind.UPDATED, Status.PENDING, "maria@example.org"),
+    ]
+
+
+def test_a_version_has_one_entry(clean_database: str) -> None:
+    with psycopg.connect(clean_database, autocommit=True) as connection:
+        connection.execute("insert into orders (id, price, tax, final_price) values ('o', 1, 0, 1)")
+        with pytest.raises(psycopg.errors.UniqueViolation, match="order_log_by_version"):
+            connection.execute("update orders set status = 'CANCELLED'")
+
+
+def test_the_database_names_changes_as_the_domain_does(clean_database: str) -> None:
+    pairs = [(was, became) for was in (None, *Status) for became in Status]
+    with psycopg.connect(clean_database) as connection:
+        named = [connection.execute("select 'orders.' || change_kind(%s, %s)", pair).fetchone() for pair in pairs]
+
+    assert named == [(change_kind(was, became).value,) for was, became in pairs]
 
 
 async def test_an_unknown_order_has_no_timeline(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import psycopg
@@ -56,9 +56,9 @@ async def records(request: pytest.FixtureRequest) -> AsyncGenerator[Records]:
             order = orders.rows[order_id]
             assert order.created_at is not None
             order.created_at -= timedelta(seconds=age)
-            for row in orders.outbox:
-                if (row.message.order_id, row.message.sequence) == (order_id, 2):
-                    row.created_at = order.created_at + timedelta(seconds=waited)
+            for number, entry in enumerate(orders.log):
+                if (entry.order_id, entry.sequence) == (order_id, 2):
+                    orders.log[number] = replace(entry, at=order.created_at + timedelta(seconds=waited))
 
         yield Records(orders, MemoryIndicators(orders), age_in_memory)
         return
@@ -121,6 +121,31 @@ async def test_the_first_transition_of_an_order_counts(records: Records) -> None
 
     assert shares["dispatch"] == (3, 6)  # good: delivered, redispatched, cancelled later; not: late, manual, waiting
     assert shares["success"] == (5, 6)
+
+
+async def test_versions_of_data_are_no_transitions(clean_database: str) -> None:
+    async with create_pool(clean_database, size=4, wait_seconds=5) as pool:
+        await register(pool, "ana")
+        orders = PostgresOrders(pool)
+        for order_id, moves in {"waiting": [], "dispatched": [dispatch_to("ana")]}.items():
+            await orders.add(an_order(order_id))
+            async with pool.connection() as connection:
+                await connection.execute("update orders set version = version + 1 where id = %s", (order_id,))
+            for move in moves:
+                order = await orders.get(order_id)
+                move(order, by=CLIENT)
+                await orders.save(order)
+        async with pool.connection() as connection:
+            await connection.execute("update orders set created_at = created_at - interval '3 seconds'")
+        indicators = {each.objective.name: each for each in await PostgresIndicators(pool).read(WINDOW)}
+        assert (indicators["success"].good, indicators["success"].valid) == (1, 1)
+        async with pool.connection() as connection:
+            await connection.execute("update orders set created_at = created_at - interval '1 second'")
+        indicators = {
+            each.objective.name: each for each in await PostgresIndicators(pool, fresh_seconds=0).read(WINDOW)
+        }
+
+    assert (indicators["dispatch"].good, indicators["dispatch"].valid) == (0, 0)  # younger than the deadline
 
 
 async def test_a_result_is_cached_for_a_while(clean_database: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from gofleet.adapters.postgres.migrate import (
+    OUTSIDE,
     Migration,
     MigrationError,
     apply_migrations,
@@ -77,10 +79,79 @@ def test_an_edited_migration_is_refused(empty_database: str) -> None:
         apply_migrations(empty_database, known=[Migration("0001_a", "select 2")])
 
 
-def test_files_are_numbered_without_gaps() -> None:
-    numbers = [int(migration.name.split("_")[0]) for migration in load_migrations()]
+def test_a_file_without_a_number_is_applied_again_when_it_has_changed(empty_database: str) -> None:
+    def run(text: str) -> int:
+        return apply_migrations(
+            empty_database,
+            known=[
+                Migration("0001_a", "create table seen (what text)"),
+                Migration("rights", f"insert into seen {text}"),
+            ],
+        )
+
+    assert [run("values (1)"), run("values (1)"), run("values (2)"), run("values (2)")] == [2, 0, 1, 0]
+
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("select what from seen").fetchall() == [("1",), ("2",)]
+
+
+def test_a_file_outside_a_transaction_is_repeated_from_its_beginning(empty_database: str) -> None:
+    table = Migration("0001_a", "create table a (n int); insert into a values (1), (1)")
+    index = f"{OUTSIDE}drop index concurrently if exists i;\ncreate unique index concurrently i on a (n);\n"
+    known = [table, Migration("0002_i", index)]
+    with pytest.raises(MigrationError, match="0002_i failed and stopped, and can be repeated"):
+        apply_migrations(empty_database, known=known)
+
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("truncate a")
+        assert apply_migrations(empty_database, known=known) == 1
+        valid = connection.execute("select indisvalid from pg_index where indexrelid = 'i'::regclass").fetchall()
+    assert valid == [(True,)]
+
+
+def test_a_table_that_is_in_use_is_waited_for_while_others_use_it(empty_database: str) -> None:
+    """A migration that waits for a lock holds up all statements behind it: it must let them pass."""
+    known = [Migration("0001_a", "create table a (n int)")]
+    apply_migrations(empty_database, known=known)
+    known.append(Migration("0002_b", "alter table a add column m int"))
+    with (
+        psycopg.connect(empty_database) as holder,
+        psycopg.connect(empty_database, autocommit=True) as user,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        holder.execute("select from a")
+        migrating = beside.submit(apply_migrations, empty_database, known=known)
+        until, took = time.monotonic() + 3, list[float]()
+        while time.monotonic() < until:
+            began = time.monotonic()
+            user.execute("insert into a (n) values (1)")
+            took.append(time.monotonic() - began)
+        assert not migrating.done()
+        holder.rollback()
+
+        assert migrating.result(10) == 1
+    assert 0.1 < max(took) < 1
+
+
+def test_a_table_that_stays_in_use_is_an_error(empty_database: str) -> None:
+    known = [Migration("0001_a", "create table a (n int)")]
+    apply_migrations(empty_database, known=known)
+    known.append(Migration("0002_b", "alter table a add column m int"))
+    with psycopg.connect(empty_database) as holder:
+        holder.execute("select from a")
+
+        with pytest.raises(
+            MigrationError, match="0002_b was rolled back: a table was locked by other transactions for 0 s"
+        ):
+            apply_migrations(empty_database, known=known, lock_seconds=0)
+
+
+def test_files_are_numbered_without_gaps_and_the_others_come_last() -> None:
+    migrations = load_migrations()
+    numbers = [int(migration.name.split("_")[0]) for migration in migrations if not migration.is_repeated]
 
     assert numbers == list(range(1, len(numbers) + 1))
+    assert [migration.name for migration in migrations[len(numbers) :]] == ["privileges"]
 
 
 def test_other_folders_can_be_read(tmp_path: Path) -> None:

@@ -33,6 +33,22 @@ async def test_i6_an_event_of_another_transition(world: VerifiedInstallation) ->
     await world.expect_violations("I6", "o-delivered")
 
 
+async def test_i6_a_version_of_data_without_an_event(world: VerifiedInstallation) -> None:
+    world.update("o-dispatched")
+    world.execute("delete from outbox where aggregate_id = 'o-dispatched' and seq = 3")
+
+    await world.expect_violations("I6", "o-dispatched", says="no event for version 3 (DISPATCHED)")
+
+
+async def test_entries_without_a_kind_are_compared_by_what_they_changed(world: VerifiedInstallation) -> None:
+    """Releases before wrote none."""
+    world.execute("update order_log set kind = null")
+    await world.expect_none()
+
+    world.execute("update outbox set event_type = 'orders.cancelled' where aggregate_id = 'o-delivered' and seq = 3")
+    await world.expect_violations("I6", "o-delivered")
+
+
 async def test_i6_two_events_of_one_transition(world: VerifiedInstallation) -> None:
     world.execute("drop index outbox_one_event_per_version")
     world.execute(PUBLISHED_EVENT.format("'o-delivered', 3, 'orders.delivered'"))
@@ -131,6 +147,9 @@ async def test_i12_no_loss_explains_an_order_that_still_waits(world: VerifiedIns
     await world.publish_events()
 
     await world.expect_violations("I2 I12", world.event_id("o-waiting"), broker_lost_data=True)
+    world.update("o-waiting")
+    await world.publish_events()
+    await world.expect_violations("I2 I12", world.event_id("o-waiting"), broker_lost_data=True)
 
 
 async def test_i13_parked_messages_are_reported_without_a_violation(world: VerifiedInstallation) -> None:
@@ -157,5 +176,8 @@ async def test_i13_an_order_that_waits_for_a_parked_message(world: VerifiedInsta
     await world.publish_events()
     world.execute(PARK.format(f"'orders.created', '{world.event_id('o-waiting')}'"))
 
+    await world.expect_violations("I2 I13", "o-waiting", says="its orders.created is parked: poison")
+    world.update("o-waiting")
+    await world.publish_events()
     await world.expect_violations("I2 I13", "o-waiting", says="its orders.created is parked: poison")
     await world.expect_none(live=True)  # the sweeper will announce it again

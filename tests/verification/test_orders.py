@@ -79,12 +79,72 @@ async def test_i3_an_order_without_any_history(world: VerifiedInstallation) -> N
     await world.expect_violations("I3", "o-manual", tap=False)
 
 
+async def test_versions_that_change_only_data_are_legal(world: VerifiedInstallation) -> None:
+    """Before, during and after a dispatch, and between two of them."""
+    await world.add("o-updated")
+    world.update("o-updated")
+    for move in (dispatch_to("dora"), Order.redispatch, dispatch_to("dora"), Order.deliver):
+        await world.transition("o-updated", move)
+        if move is not Order.deliver:
+            world.update("o-updated")
+    await world.handle_events()
+
+    await world.expect_none()
+
+
+async def test_i3_a_change_of_an_order_that_has_ended(world: VerifiedInstallation) -> None:
+    world.update("o-delivered")
+    await world.publish_events()
+
+    await world.expect_violations("I3", "o-delivered", says="became DELIVERED from DELIVERED (version 4)")
+
+
+async def test_i3_a_version_called_by_another_name(world: VerifiedInstallation) -> None:
+    world.execute(
+        "update order_log set kind = 'cancelled' where order_id = 'o-delivered' and version = 3",
+        "update outbox set event_type = 'orders.cancelled' where aggregate_id = 'o-delivered' and seq = 3",
+    )
+
+    await world.expect_violations("I3", "o-delivered", says="version 3 is called cancelled, and became DELIVERED")
+
+
+async def test_i3_a_driver_changed_by_a_version_of_data(world: VerifiedInstallation) -> None:
+    """It is a second dispatch as well, and its driver another one than that of the first."""
+    await world.positions.free("ana", "o-dispatched", 3)
+    await world.positions.occupy("dora", "o-dispatched", 3)
+    world.update("o-dispatched")
+    world.execute(
+        "update orders set driver_id = 'dora' where id = 'o-dispatched'",
+        "update order_log set driver_id = 'dora' where order_id = 'o-dispatched' and version = 3",
+    )
+    await world.publish_events()
+
+    await world.expect_violations("I3 I4", "o-dispatched", says="has driver dora as DISPATCHED and had ana")
+
+
+async def test_i4_a_second_dispatch_behind_a_change_of_data(world: VerifiedInstallation) -> None:
+    """Which is no reason to dispatch it again."""
+    await world.add("o-twice")
+    await world.transition("o-twice", dispatch_to("dora"))
+    world.update("o-twice")
+    await world.handle_events()
+    world.execute(
+        "insert into order_log (order_id, was, became, driver_id, was_driver_id, version, kind)"
+        " values ('o-twice', 'PENDING', 'DISPATCHED', 'dora', null, 4, 'dispatched')",
+        "update orders set version = 4 where id = 'o-twice'",
+        EVENT.format("'o-twice', 4, 'orders.dispatched', '{}'"),
+    )
+    await world.publish_events()
+
+    await world.expect_violations("I3 I4", "o-twice", says="dispatched 2 times (to dora, dora)")
+
+
 async def test_i4_a_second_dispatch(world: VerifiedInstallation) -> None:
     """It is an illegal transition as well."""
     world.execute(
         "update orders set driver_id = 'dora', version = 3 where id = 'o-dispatched'",
-        "insert into order_log (order_id, was, became, driver_id, version)"
-        " values ('o-dispatched', 'DISPATCHED', 'DISPATCHED', 'dora', 3)",
+        "insert into order_log (order_id, was, became, driver_id, version, kind)"
+        " values ('o-dispatched', 'DISPATCHED', 'DISPATCHED', 'dora', 3, 'dispatched')",
         EVENT.format("""'o-dispatched', 3, 'orders.dispatched',
             '{"type": "orders.dispatched", "order_id": "o-dispatched", "sequence": 3, "driver_id": "dora"}'
         """),

@@ -39,6 +39,15 @@ HISTORIES: dict[str, Moves] = {
 }
 
 
+UPDATE = """
+with updated as (
+    update orders set version = version + 1 where id = %s returning id, version
+)
+insert into outbox (event_id, aggregate_id, seq, event_type, payload)
+select gen_random_uuid(), id, version, 'orders.updated', '{}' from updated
+"""
+
+
 @dataclass
 class VerifiedInstallation:
     """An installation; a test may change the lines of `ledger` and `tap` before `verify` reads them."""
@@ -83,6 +92,11 @@ class VerifiedInstallation:
         order = await orders.get(order_id)
         move(order, by=CLIENT)
         await orders.save(order)
+
+    def update(self, order_id: str) -> None:
+        """Add a version that changes nothing of the order's dispatch, with its event."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(UPDATE, (order_id,))
 
     async def handle_events(self) -> None:
         """Publish and handle the events of the outbox."""

@@ -1,4 +1,4 @@
-"""The history in PostgreSQL: the log that a trigger writes at each transition (sql/migrations/0007_history.sql)."""
+"""The history in PostgreSQL: an entry of each version, by a trigger (sql/migrations/0018_every_version.sql)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries
 from gofleet.domain.errors import OrderNotFound, UnknownCursor
-from gofleet.domain.history import HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage, change_kind
+from gofleet.domain.history import ChangeKind, HistoryCursor, HistoryEntry, HistoryFilter, HistoryPage
 from gofleet.domain.order import Reason, Status
 from gofleet.telemetry.tracing import set_order_id
 
@@ -51,13 +51,12 @@ class PostgresHistory:
 
 
 def _entry_of(row: DictRow) -> HistoryEntry:
-    status = Status(row["became"])
     return HistoryEntry(
         cursor=HistoryCursor(row["txid"], row["id"]),
         order_id=row["order_id"],
         sequence=row["version"],
-        kind=change_kind(Status(row["was"]) if row["was"] else None, status),
-        status=status,
+        kind=ChangeKind(f"orders.{row['kind']}"),
+        status=Status(row["became"]),
         driver_id=row["driver_id"],
         reason=Reason(row["reason"]) if row["reason"] else None,
         actor=row["actor"],
