@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from gofleet.domain.driver import Driver, Position, PositionOutcome
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.order_data import Item
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT, WORKER, Actor
 from gofleet.ports import Positions
@@ -26,6 +27,9 @@ def an_order(
     driver_id: str = "ana",
     customer_id: str | None = None,
     client_order_id: str | None = None,
+    reference: str | None = None,
+    items: Sequence[Item] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Order:
     """An unsaved order, brought to `status` by its own transitions."""
     order = Order.create(
@@ -36,6 +40,9 @@ def an_order(
         pickup=pickup,
         customer_id=customer_id,
         client_order_id=client_order_id,
+        reference=reference,
+        items=items,
+        metadata=metadata,
     )
     if status in {Status.DISPATCHED, Status.DELIVERED}:
         order.dispatch(driver_id, by=WORKER)

@@ -10,14 +10,15 @@ DRIVERS = 500
 # Half a second apart, newest last; two of ten are not delivered. Without history and events, which no test lists.
 _FILL = """
 insert into orders (id, price, tax, final_price, status, driver_id, reason, version, created_at, pending_since,
-                    dispatched_at, delivered_at, cancelled_at)
+                    dispatched_at, delivered_at, cancelled_at, reference)
 select 'o-' || lpad(n::text, 9, '0'), 100, 10, 110, status,
        case when status = 'DELIVERED' then 'driver-' || lpad((n %% %(drivers)s)::text, 3, '0') end,
        case when status = 'MANUAL_DISPATCH' then 'no_driver' end,
        2, at, at,
        case when status = 'DELIVERED' then at + interval '1 second' end,
        case when status = 'DELIVERED' then at + interval '9 minutes' end,
-       case when status = 'CANCELLED' then at + interval '1 minute' end
+       case when status = 'CANCELLED' then at + interval '1 minute' end,
+       'A-' || lpad((n %% %(drivers)s)::text, 3, '0')
 from (
     select n, now() - (%(many)s - n) * interval '0.5 second' as at,
            case n %% 10 when 0 then 'CANCELLED' when 5 then 'MANUAL_DISPATCH' else 'DELIVERED' end as status

@@ -15,12 +15,16 @@ from gofleet.cli.errors import CliError
 from gofleet.cli.output import Json, JsonObject, format_value, print_item, print_items
 from gofleet.cli.params import (
     AMOUNT,
+    ITEM,
     LAT_LNG,
+    PAIR,
     STATUS,
     TIME,
     Id,
+    ItemOption,
     LatLng,
     Limit,
+    PairOption,
     StatusName,
     Version,
     to_api_status,
@@ -70,15 +74,27 @@ def create_order_command(
     ] = None,
     pickup: Annotated[LatLng | None, LAT_LNG, Parameter(help="LAT,LNG; by default the depot.")] = None,
     dropoff: Annotated[LatLng | None, LAT_LNG, Parameter(help="LAT,LNG.")] = None,
+    reference: Annotated[str | None, Parameter(help="Your own number of the order; it need not be unique.")] = None,
+    item: Annotated[
+        list[ItemOption] | None, ITEM, Parameter(help="QUANTITYxNAME, such as 2xPizza; may be repeated.")
+    ] = None,
+    metadata: Annotated[
+        list[PairOption] | None, PAIR, Parameter(help="NAME=VALUE of your own; may be repeated.")
+    ] = None,
     url: Url = DEFAULT_URL,
     json: Json = False,
 ) -> None:
     """Create an order. A repeated request with the same id or key and the same content returns the existing order."""
     places = {"pickup": pickup and pickup.body(), "dropoff": dropoff and dropoff.body()}
-    optional = {name: value for name, value in {"id": id, **places}.items() if value is not None}
+    data = {
+        "reference": reference,
+        "items": item and [each.body() for each in item],
+        "metadata": metadata and dict(metadata),
+    }
+    optional = {name: value for name, value in {"id": id, **places, **data}.items() if value is not None}
     body = {"price": price, "tax": tax, **optional}
     order = call_api("POST", url, "/orders", body=body, idempotency_key=idempotency_key)
-    print_items([order], COLUMNS, json=json)
+    _print_orders([order], json=json)
 
 
 def get_order_command(id: Id, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
@@ -90,6 +106,7 @@ def list_orders_command(
     *,
     status: Annotated[StatusName | None, STATUS, Parameter(help="Only orders with this status.")] = None,
     driver: Annotated[str | None, Parameter(help="Only orders of this driver.", validator=validate_id)] = None,
+    reference: Annotated[str | None, Parameter(help="Only orders with this reference.")] = None,
     created_after: Annotated[
         datetime | None, TIME, Parameter(help="Only orders created after this time, such as 2026-01-31T12:00.")
     ] = None,
@@ -99,9 +116,10 @@ def list_orders_command(
 ) -> None:
     """List orders, newest first."""
     after = created_after and created_after.isoformat()
-    query = {"status": status and to_api_status(status), "driver_id": driver, "created_after": after}
+    state = status and to_api_status(status)
+    query = {"status": state, "driver_id": driver, "reference": reference, "created_after": after}
     items, more = fetch_items(url, "/orders", query, limit)
-    print_items(items, COLUMNS, json=json, more=more)
+    _print_orders(items, json=json, more=more)
 
 
 def list_order_events_command(id: Id, /, *, url: Url = DEFAULT_URL, json: Json = False) -> None:
@@ -172,7 +190,7 @@ def dispatch_order_command(
         print(_describe_former(former), file=sys.stderr)
     where = "at an unknown distance" if distance is None else f"{distance:,.1f} km"
     print(f"driver {driver} is {where} from the pickup", file=sys.stderr)
-    print_items([order], COLUMNS, json=json)
+    _print_orders([order], json=json)
 
 
 def _distance_km(client: ApiClient, path: str, driver: str) -> float | None:
@@ -197,7 +215,14 @@ def confirm(what: str) -> None:
 
 def _transition(verb: str, id: str, if_match: int | None, url: str, *, json: bool) -> None:
     order = call_api("POST", url, f"/orders/{quote_id(id)}/{verb}", if_match=if_match)
-    print_items([order], COLUMNS, json=json)
+    _print_orders([order], json=json)
+
+
+def _print_orders(orders: list[JsonObject], *, json: bool, more: bool = False) -> None:
+    """With a column of references if an order has one; the id stays first, because commands need it."""
+    referenced = any("reference" in order for order in orders)
+    columns = {"id": "id", "reference": "reference", **COLUMNS} if referenced else COLUMNS
+    print_items(orders, columns, json=json, more=more)
 
 
 def _describe_former(order: JsonObject) -> str:

@@ -35,6 +35,23 @@ class LatLng(NamedTuple):
         return self._asdict()
 
 
+class ItemOption(NamedTuple):
+    """Goods of an order."""
+
+    quantity: int
+    name: str
+
+    def body(self) -> dict[str, object]:
+        return self._asdict()
+
+
+class PairOption(NamedTuple):
+    """A name and a value of the user's own."""
+
+    name: str
+    value: str
+
+
 def to_api_status(name: StatusName) -> str:
     """The status as the API writes it."""
     return name.upper().replace("-", "_")
@@ -77,6 +94,30 @@ def parse_lat_lng(type: Any, tokens: Sequence[Token]) -> LatLng:
     return LatLng(lat, lng)
 
 
+def parse_items(type: Any, tokens: Sequence[Token]) -> list[ItemOption]:
+    """Parses `QUANTITYxNAME`, once for each token; the API validates the values."""
+    found: list[ItemOption] = []
+    for token in tokens:
+        quantity, _, name = token.value.partition("x")
+        if not (quantity.isascii() and quantity.isdigit() and name.strip()):
+            raise ValueError(f"{token.value!r} is not QUANTITYxNAME, such as 2xPizza")
+        found.append(ItemOption(int(quantity), name.strip()))
+    return found
+
+
+def parse_pairs(type: Any, tokens: Sequence[Token]) -> list[PairOption]:
+    """Parses `NAME=VALUE`, once for each token; ValueError for a name that is given twice."""
+    found: dict[str, PairOption] = {}
+    for token in tokens:
+        name, equals, value = token.value.partition("=")
+        if not (name and equals):
+            raise ValueError(f"{token.value!r} is not NAME=VALUE, such as shop=centro")
+        if name in found:
+            raise ValueError(f"{name!r} is given twice")
+        found[name] = PairOption(name, value)
+    return list(found.values())
+
+
 def parse_amount(type: Any, tokens: Sequence[Token]) -> Decimal:
     """Parses an amount of money; the API validates its range."""
     text = tokens[0].value
@@ -100,6 +141,8 @@ def validate_id(type: Any, value: str | None) -> None:
 STATUS = choice(get_args(StatusName))
 TIME = Parameter(converter=parse_local_time, n_tokens=1)
 AMOUNT = Parameter(converter=parse_amount, n_tokens=1)
+ITEM = Parameter(converter=parse_items, n_tokens=1, accepts_keys=False)
+PAIR = Parameter(converter=parse_pairs, n_tokens=1, accepts_keys=False)
 LAT_LNG = Parameter(converter=parse_lat_lng, n_tokens=1, accepts_keys=False, allow_leading_hyphen=True)
 Id = Annotated[str, Parameter(validator=validate_id)]
 Limit = Annotated[int, Parameter(help="Maximum number of items.", validator=Number(gte=1))]

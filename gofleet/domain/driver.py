@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
@@ -10,17 +9,13 @@ from enum import Enum, StrEnum
 from gofleet.domain.errors import Invalid, OffDutyByStaff
 from gofleet.domain.place import BoundingBox, Place
 from gofleet.domain.principal import Actor
-from gofleet.domain.values import identifier
+from gofleet.domain.values import displayed_text, identifier
 
 NAME_CHARS_MAX = 100
 RESERVED_DRIVER_ID = "positions"
 """Not a valid driver id: `/drivers/positions` is a route of its own."""
 FIX_ERROR_M = 500.0
 """Combined error of two position fixes of one device, metres: street canyons, tunnels."""
-_JOINERS = "\u200c\u200d"
-_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
-"""Letters and symbols without a glyph."""
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 FUTURE_TOLERANCE = timedelta(seconds=5)
 """Tolerated clock skew of a device that is ahead of ours."""
 
@@ -234,24 +229,8 @@ def driver_identifier(field: str, text: str) -> str:
 
 
 def driver_name(field: str, text: str) -> str:
-    """`text` as a name, in Unicode's normal form NFC; `Invalid` for one that cannot be
-    displayed or deceives its reader.
-
-    Joiners (U+200C, U+200D) are part of words in Persian, Sinhala and others, and of emoji; other format characters,
-    such as overrides of the direction, are refused.
-    """
-    name = unicodedata.normalize("NFC", text)
-    for number, char in enumerate(name):
-        beside = name[number - 1 : number] + name[number + 1 : number + 2]
-        joins = char in _JOINERS and len(beside) == 2 and not any(each.isspace() or each in _JOINERS for each in beside)
-        if unicodedata.category(char) in _UNPRINTABLE and not joins:
-            label = unicodedata.name(char, "a control character")
-            raise Invalid(field, f"must not contain U+{ord(char):04X} ({label}) as its character {number + 1}")
-    if len(name) > NAME_CHARS_MAX or not any(
-        unicodedata.category(char)[0] in "LNPS" and char not in _BLANKS for char in name
-    ):
-        raise Invalid(field, f"must be 1 to {NAME_CHARS_MAX} characters, not all of them spaces or marks")
-    return name
+    """`text` as a name; `Invalid` for one that is no displayed text of 1 to 100 characters."""
+    return displayed_text(field, text, NAME_CHARS_MAX)
 
 
 def recorded_before(field: str, time: datetime, now: datetime) -> None:

@@ -166,6 +166,13 @@ class Malformed(GoFleetError):
     code = "malformed"
 
 
+class UnknownEventType(Malformed):
+    """An event of a type that this release does not know."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(f"the event type {type} is unknown")
+
+
 class Unavailable(GoFleetError):
     """A dependency cannot be reached or did not answer in time; a later retry may succeed."""
 

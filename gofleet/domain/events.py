@@ -7,6 +7,7 @@ raises `version`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from gofleet.domain.errors import Malformed
+from gofleet.domain.errors import Malformed, UnknownEventType
 from gofleet.domain.values import IDENTIFIER, IDENTIFIER_SCHEMA, new_id
 
 ORDERS_CREATED = "orders.created"
@@ -23,6 +24,7 @@ ORDERS_MANUAL_DISPATCH = "orders.manual_dispatch"
 ORDERS_DELIVERED = "orders.delivered"
 ORDERS_CANCELLED = "orders.cancelled"
 ORDERS_REDISPATCHED = "orders.redispatched"
+ORDERS_UPDATED = "orders.updated"
 ORDERS_DISPATCH_REQUESTED = "orders.dispatch_requested"
 
 VERSION = 1
@@ -85,6 +87,12 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CREATED):
     client_order_id: Annotated[str | None, _field("The customer's own id of the order, if the customer named it.")] = (
         None
     )
+    reference: Annotated[str | msgspec.UnsetType, _field("The client's own number of the order.", "A-1001")] = (
+        msgspec.UNSET
+    )
+    metadata: Annotated[
+        Mapping[str, str] | msgspec.UnsetType, _field("The client's own names and values.", {"shop": "centro"})
+    ] = msgspec.UNSET
 
 
 class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCHED):
@@ -149,10 +157,22 @@ EVENT_TYPES: tuple[str, ...] = (
 
 COUNTER_MAX = 2**31 - 1
 _IDS, _COUNTERS = ("order_id", "driver_id", "customer_id", "client_order_id"), ("sequence", "epoch")
+_TYPE = re.compile(r"(?:orders|offers)\.[a-z_]{1,40}")
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(AnyOrderEvent)
 _QUOTED = re.compile(r"(?<=value) .*(?= - at `)", re.DOTALL)
 """Values that msgspec quotes in its errors: they may be personal data, and errors go to logs and lists."""
+
+
+def is_of_a_later_release(type: str) -> bool:
+    """Whether `type` names an event of ours that this release does not know."""
+    return type not in EVENT_TYPES and _TYPE.fullmatch(type) is not None
 
 
 def to_json(event: OrderEvent) -> bytes:
@@ -161,10 +181,13 @@ def to_json(event: OrderEvent) -> bytes:
 
 
 def from_json(body: bytes) -> AnyOrderEvent:
-    """The event in `body`; `Malformed` if it is not an order event or its version is unknown."""
+    """The event in `body`; `Malformed` if it is not an order event or its version is unknown, `UnknownEventType` for an
+    event of a type of its own."""
     try:
         event = _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        if type := _unknown_type(body):
+            raise UnknownEventType(type) from error
         raise Malformed(f"not an order event: {_QUOTED.sub('', str(error))}") from error
     if event.version != VERSION:
         raise Malformed(f"an order event of version {event.version}; only version {VERSION} is supported")
@@ -175,3 +198,12 @@ def from_json(body: bytes) -> AnyOrderEvent:
         if not 1 <= getattr(event, name, 1) <= COUNTER_MAX:
             raise Malformed(f"not an order event: {name} is not between 1 and {COUNTER_MAX}")
     return event
+
+
+def _unknown_type(body: bytes) -> str | None:
+    """The type of an event that this release does not know; None for another body."""
+    try:
+        type = msgspec.json.decode(body, type=_Typed).type
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    return type if is_of_a_later_release(type) else None

@@ -35,7 +35,7 @@ QUEUES: dict[str, tuple[str, ...]] = {
         events.ORDERS_REDISPATCHED,
     ),
 }
-"""Queue -> the event types bound to it. Every type has a queue, because unroutable messages are refused."""
+"""Queue -> the event types bound to it. Every type has a queue: a message of a known type is refused without one."""
 
 
 PARKING = ".parking"
@@ -143,7 +143,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Ack:
-    """The message is handled; the broker may delete it."""
+    """The message is handled; the broker may delete it. `verdict` is how, for metrics and logs."""
+
+    verdict: str = "done"
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,5 @@ class Retry:
 Outcome = Ack | Retry
 Handler = Callable[[Delivery], Awaitable[Outcome]]
 ACK = Ack()
+UNKNOWN_TYPE = Ack("unknown_type")
+"""An event of a type that a later release has added: not for this one."""

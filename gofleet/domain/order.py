@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from gofleet.domain import events
+import msgspec
+
+from gofleet.domain import events, order_data
 from gofleet.domain.errors import InvalidTransition
+from gofleet.domain.order_data import Item
 from gofleet.domain.order_ids import customer_order_id
 from gofleet.domain.place import Place
 from gofleet.domain.principal import Actor
@@ -73,6 +77,9 @@ class Order:
     dropoff: Place | None = None
     customer_id: str | None = None
     client_order_id: str | None = None
+    reference: str | None = None
+    items: tuple[Item, ...] | None = None
+    metadata: Mapping[str, str] | None = None
     status: Status = Status.PENDING
     driver_id: str | None = None
     reason: Reason | None = None
@@ -99,6 +106,9 @@ class Order:
         dropoff: Place | None = None,
         customer_id: str | None = None,
         client_order_id: str | None = None,
+        reference: str | None = None,
+        items: Sequence[Item] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Order:
         """A new PENDING order; `Invalid` for an invalid value. Without an id it gets a UUIDv7."""
         if client_order_id is not None:
@@ -114,6 +124,9 @@ class Order:
             dropoff=dropoff and dropoff.checked("dropoff"),
             customer_id=None if customer_id is None else identifier("customer_id", customer_id),
             client_order_id=client_order_id,
+            reference=None if reference is None else order_data.reference("reference", reference),
+            items=order_data.checked_items(items),
+            metadata=order_data.checked_metadata("metadata", metadata),
             actor=by,
         )
         order.pending_events.append(
@@ -127,13 +140,15 @@ class Order:
                 dropoff=_coordinates(dropoff),
                 customer_id=customer_id,
                 client_order_id=client_order_id,
+                reference=order.reference or msgspec.UNSET,
+                metadata=order.metadata or msgspec.UNSET,
             )
         )
         return order
 
     @classmethod
     def announced(cls, event: events.OrderCreated) -> Order:
-        """The order as it was at its creation, without its times."""
+        """The order as it was at its creation, without its times and its items."""
         return cls(
             id=event.order_id,
             price=event.price,
@@ -143,6 +158,8 @@ class Order:
             dropoff=_place(event.dropoff),
             customer_id=event.customer_id,
             client_order_id=event.client_order_id,
+            reference=event.reference or None,
+            metadata=event.metadata or None,
         )
 
     @property
@@ -181,6 +198,9 @@ class Order:
             "dropoff": self.dropoff,
             "customer_id": self.customer_id,
             "client_order_id": self.client_order_id,
+            "reference": self.reference,
+            "items": self.items,
+            "metadata": self.metadata,
         }
 
     @property
@@ -243,6 +263,7 @@ class OrderFilter:
 
     status: Status | None = None
     driver_id: str | None = None
+    reference: str | None = None
     created_after: datetime | None = None
     before: tuple[datetime, str] | None = None
     owner: Owner | None = None
@@ -252,6 +273,7 @@ class OrderFilter:
         return (
             self.status in {None, order.status}
             and self.driver_id in {None, order.driver_id}
+            and self.reference in {None, order.reference}
             and (self.created_after is None or order.created_at > self.created_after)
             and (self.before is None or (order.created_at, order.id) < self.before)
             and order.is_of(self.owner)

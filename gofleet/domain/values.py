@@ -1,4 +1,4 @@
-"""Identifiers and amounts of money: formats and limits.
+"""Identifiers, displayed texts and amounts of money: formats and limits.
 
 Our identifiers are UUIDv7 (sortable by time), those of clients are short plain text; amounts are exact decimals with
 two places.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -25,6 +26,10 @@ IDENTIFIER = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._:-]{1,64}")
 """Without `.` and `..`: as segments of a URL they lead to another one (RFC 3986, 5.2.4), in any client's hands."""
 IDENTIFIER_SCHEMA: Mapping[str, Any] = {"pattern": "^[A-Za-z0-9._:-]{1,64}$", "not": {"enum": [".", ".."]}}
 """The same for JSON Schema; many clients' regular expressions have no lookahead."""
+_JOINERS = "\u200c\u200d"
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols without a glyph."""
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 CENT = Decimal("0.01")
 AMOUNT_MAX = Decimal("99999999.99")
 
@@ -44,6 +49,25 @@ def identifier(field: str, text: str) -> str:
         raise Invalid(field, "must not be . or .., which URLs reserve")
     if not IDENTIFIER.fullmatch(text):
         raise Invalid(field, "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -")
+    return text
+
+
+def displayed_text(field: str, text: str, most: int) -> str:
+    """`text` in Unicode's normal form NFC; `Invalid` for one that cannot be displayed, deceives its reader, or has more
+    than `most` characters.
+
+    Joiners (U+200C, U+200D) are part of words in Persian, Sinhala and others, and of emoji; other format characters,
+    such as overrides of the direction, are refused.
+    """
+    text = unicodedata.normalize("NFC", text)
+    for number, char in enumerate(text):
+        beside = text[number - 1 : number] + text[number + 1 : number + 2]
+        joins = char in _JOINERS and len(beside) == 2 and not any(each.isspace() or each in _JOINERS for each in beside)
+        if unicodedata.category(char) in _UNPRINTABLE and not joins:
+            label = unicodedata.name(char, "a control character")
+            raise Invalid(field, f"must not contain U+{ord(char):04X} ({label}) as its character {number + 1}")
+    if len(text) > most or not any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANKS for char in text):
+        raise Invalid(field, f"must be 1 to {most} characters, not all of them spaces or marks")
     return text
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from gofleet.domain.errors import Malformed, OrderNotFound, Unavailable
-from gofleet.domain.messages import ACK, Delivery, Handler, Outcome, Retry
+from gofleet.domain.errors import Malformed, OrderNotFound, Unavailable, UnknownEventType
+from gofleet.domain.messages import ACK, UNKNOWN_TYPE, Delivery, Handler, Outcome, Retry
 from gofleet.domain.parked import CRASH_LOOP, HandlingFailure
 from gofleet.ports import Parked
 
@@ -32,7 +32,8 @@ class RetryRules:
 
 @dataclass(frozen=True)
 class Parking:
-    """Guard that retries or parks a message on any exception but `Unavailable`, which the outage guard handles.
+    """Guard that retries or parks a message on any exception but `Unavailable`, which the outage guard handles, and
+    `UnknownEventType`, of which the message is acknowledged: a later release, upgraded first, sends such events.
 
     A message that keeps losing its consumers is parked before it is handled again: the broker's own limit counts the
     deliveries of one copy only.
@@ -49,6 +50,9 @@ class Parking:
             return await self.handler(delivery)
         except Unavailable:
             raise
+        except UnknownEventType as error:
+            logger.bind(queue=delivery.queue).info("message of a later release: {}", error)
+            return UNKNOWN_TYPE
         except (Malformed, OrderNotFound) as error:
             return await self._park(delivery, HandlingFailure.of(error))
         except Exception as error:

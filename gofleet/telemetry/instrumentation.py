@@ -77,7 +77,7 @@ def handled(handler: Handler, system: str) -> Handler:
         ) as current:
             outcome = await handler(delivery)
             # The metric's and the span's words are older than the classes and stay.
-            verdict = "later" if isinstance(outcome, Retry) else "done"
+            verdict = "later" if isinstance(outcome, Retry) else outcome.verdict
             current.set_attribute("gofleet.verdict", verdict)
             events.info("message handled", event_type=headers.get(EVENT_TYPE), verdict=verdict)
         handled_of(delivery.queue, verdict).inc()

@@ -8,7 +8,7 @@ import platform
 from prometheus_client import Counter, Gauge, Histogram
 
 from gofleet import __version__
-from gofleet.domain.messages import QUEUES
+from gofleet.domain.messages import QUEUES, UNKNOWN_TYPE
 from gofleet.domain.order import Status
 from gofleet.waiting import sleep_unless
 
@@ -105,7 +105,7 @@ for _outcome in Status:
         ORDER_OUTCOMES.labels(_outcome.value.lower(), _by)
 for _queue in QUEUES:
     MESSAGES_PARKED.labels(_queue)
-    for _verdict in ("done", "later"):
+    for _verdict in ("done", "later", UNKNOWN_TYPE.verdict):
         MESSAGES_HANDLED.labels(_queue, _verdict)
     MESSAGES_RETRIED.labels(_queue, tier(0))
 for _answer in ("confirmed", "message-refused", "unavailable"):

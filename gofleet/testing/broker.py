@@ -12,7 +12,17 @@ from itertools import count
 from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.messages import ATTEMPT, QUEUES, Delivery, Handler, Message, Retry, parking_queue, with_crashes
+from gofleet.domain.events import is_of_a_later_release
+from gofleet.domain.messages import (
+    ATTEMPT,
+    QUEUES,
+    Delivery,
+    Handler,
+    Message,
+    Retry,
+    parking_queue,
+    with_crashes,
+)
 from gofleet.waiting import cancel_and_wait, first_of
 
 GRACE_SECONDS = 20.0
@@ -143,7 +153,9 @@ class MemoryBroker:
         queues = [queue for queue, types in self._types.items() if message.type in types]
         for name in queues:
             self.queue(name).put(QueuedMessage(Delivery(name, message.body, message.headers())))
-        return None if queues else MessageRefused(f"no queue takes {message.type}")
+        if not queues and not is_of_a_later_release(message.type):
+            return MessageRefused(f"no queue takes {message.type}")
+        return None
 
     def _put_back(self, delivery: Delivery) -> GoFleetError | None:
         if not self._connected.is_set():

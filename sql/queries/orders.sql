@@ -2,7 +2,8 @@
 -- The columns of an order by their names in gofleet/domain/order.py; places are two columns each. A fragment and not a
 -- view: a view needs a migration, and the release before it refuses to start on a schema with an unknown migration.
 select id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status,
-       driver_id, reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, now() as as_of
+       driver_id, reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, reference, items,
+       metadata, now() as as_of
 from orders
 
 -- name: add
@@ -14,13 +15,14 @@ from orders
 with requested as materialized (
     select * from jsonb_to_recordset(%(rows)s::jsonb) as row (
         id text, customer_id text, client_order_id text, price numeric, tax numeric, final_price numeric,
-        pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8, moved_by text, trace_id text,
+        pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8, reference text, items jsonb,
+        metadata jsonb, moved_by text, trace_id text,
         event_id uuid, seq integer, event_type text, payload jsonb, traceparent text)
 ), added as (
     insert into orders (id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat,
-                        dropoff_lng, moved_by, moved_trace)
+                        dropoff_lng, reference, items, metadata, moved_by, moved_trace)
     select id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng,
-           moved_by, trace_id
+           reference, items, metadata, moved_by, trace_id
     from requested
     where (select true from orders as former
            where former.id = requested.client_order_id and former.customer_id = requested.customer_id limit 1) is null
@@ -148,6 +150,7 @@ with {rows_to_save}, {unlocked_current_rows}, {free_rows}, {no_receipts}, {saved
 {order_details}
 where (%(status)s::text is null or status = %(status)s)
   and (%(driver_id)s::text is null or driver_id = %(driver_id)s)
+  and (%(reference)s::text is null or reference = %(reference)s)
   and (%(any_owner)s or customer_id = %(owner_customer_id)s::text or driver_id = %(owner_driver_id)s::text)
   and (%(created_after)s::timestamptz is null or created_at > %(created_after)s)
   and (%(before_at)s::timestamptz is null or (created_at, id) < (%(before_at)s, %(before_id)s))

@@ -46,6 +46,46 @@ async def test_creates_an_order_once(cli: CliSession) -> None:
     assert len(cli.json_lines()[0]["id"]) == 36
 
 
+async def test_creates_and_finds_an_order_by_its_data(cli: CliSession) -> None:
+    words = ["orders", "create", "--price", "1", "--tax", "0", "--reference", "A 1001"]
+    words += [
+        "--item",
+        "2xPizza Margherita",
+        "--item",
+        "1x Água",
+        "--metadata",
+        "shop=centro",
+        "--metadata",
+        "till=a=b",
+    ]
+
+    assert await cli.run(*words, "--json") == 0
+    [order] = cli.json_lines()
+    assert order["reference"] == "A 1001"
+    assert order["items"] == [{"name": "Pizza Margherita", "quantity": 2}, {"name": "Água", "quantity": 1}]
+    assert order["metadata"] == {"shop": "centro", "till": "a=b"}
+    assert await cli.run("orders", "create", "--price", "1", "--tax", "0") == 0
+    assert "reference" not in cli.stdout
+    assert await cli.run("orders", "list", "--reference", "A 1001") == 0
+    assert "A 1001" in cli.stdout
+    assert await cli.run("orders", "list", "--reference", "A 1001", "--json") == 0
+    assert [line["id"] for line in cli.json_lines()] == [order["id"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--item", "Pizza"], "'Pizza' is not QUANTITYxNAME, such as 2xPizza"),
+        (["--item", "xPizza"], "'xPizza' is not QUANTITYxNAME"),
+        (["--metadata", "centro"], "'centro' is not NAME=VALUE, such as shop=centro"),
+        (["--metadata", "a=1", "--metadata", "a=2"], "'a' is given twice"),
+    ],
+)
+async def test_wrong_data_of_an_order_is_invalid_usage(cli: CliSession, words: list[str], why: str) -> None:
+    assert await cli.run("orders", "create", "--price", "1", "--tax", "0", *words) == 2
+    assert why in cli.stderr
+
+
 async def test_a_key_makes_the_creation_repeatable(cli: CliSession) -> None:
     words = ["orders", "create", "--idempotency-key", "cart-7", "--price", "1", "--tax", "0", "--json"]
 

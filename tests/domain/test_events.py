@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gofleet.domain.errors import Malformed
+from gofleet.domain.errors import Malformed, UnknownEventType
 from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, DispatchRequested, OrderEvent, from_json, to_json
 from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
 from gofleet.domain.order import Order, Reason, Status
@@ -78,6 +78,31 @@ def test_rejects_invalid_events(body: bytes) -> None:
     with pytest.raises(Malformed) as error:
         from_json(body)
     assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("type", ["orders.exploded", "offers.created", "orders.proof_added"])
+def test_events_of_a_later_release_are_known_by_their_type(type: str) -> None:
+    with pytest.raises(UnknownEventType, match=type):
+        from_json(b'{"type":"%s","order_id":"o","sequence":1,"version":2}' % type.encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"orders.dispatched","order_id":"o","sequence":1}',
+        b'{"type":"drivers.exploded"}',
+        b'{"type":"orders."}',
+        b'{"type":"orders.Exploded"}',
+        b'{"type":"orders.\\n"}',
+        b'{"type":"orders.' + b"x" * 41 + b'"}',
+        b'{"type":7}',
+        b'["orders.exploded"]',
+    ],
+)
+def test_other_invalid_events_are_not_taken_for_those_of_a_later_release(body: bytes) -> None:
+    with pytest.raises(Malformed) as error:
+        from_json(body)
+    assert not isinstance(error.value, UnknownEventType)
 
 
 def test_header_and_body_must_have_the_same_event_id() -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import schemathesis
 
 from gofleet.adapters.http.pagination import parse_driver_cursor, parse_order_cursor, parse_row_cursor
+from gofleet.domain import order_data
 from gofleet.domain.driver import FUTURE_TOLERANCE, driver_name
 from gofleet.domain.errors import Invalid
 from gofleet.domain.values import AMOUNT_MAX
@@ -77,6 +78,7 @@ def filter_case(context: object, case: Any) -> bool:
         and _in_the_calendar(query.get("created_after"))
         and _a_box(query.get("bbox"))
         and _near(query.get("radius_km"))
+        and _allowed(query.get("reference"), order_data.reference)
     )
 
 
@@ -131,12 +133,29 @@ def _possible(value: Json) -> bool:
         return False
     if isinstance(name, str) and name.strip() and not _reads(name, lambda text: driver_name("name", text)):
         return False
+    if not _allowed(value.get("reference"), order_data.reference) or not _allowed(
+        value.get("metadata"), order_data.checked_metadata
+    ):
+        return False
     # JSON Schema takes 3.0 for an integer, which our strict reading of numbers does not.
-    if any(isinstance(one, float) and one.is_integer() and field.endswith("_count") for field, one in value.items()):
+    if any(
+        isinstance(one, float) and one.is_integer() and field.endswith(("_count", "quantity"))
+        for field, one in value.items()
+    ):
         return False
     if value.get("lat") == 0 and value.get("lng") == 0:
         return False
     return _in_the_past(value.get("recorded_at"))
+
+
+def _allowed(value: Any, rule: Callable[[str, Any], object]) -> bool:
+    """A text or an object that a schema allows, and the domain, too."""
+    try:
+        if isinstance(value, str | dict):
+            rule("", value)
+    except Invalid:
+        return False
+    return True
 
 
 def _in_the_past(text: object) -> bool:

@@ -18,9 +18,10 @@ from gofleet.domain.errors import (
     NoDriverNearby,
     OrderNotFound,
     Unavailable,
+    UnknownEventType,
 )
 from gofleet.domain.events import to_json
-from gofleet.domain.messages import ACK, ATTEMPT, CRASHES, EVENT_ID, Delivery, Outcome, Receipt, Retry
+from gofleet.domain.messages import ACK, ATTEMPT, CRASHES, EVENT_ID, UNKNOWN_TYPE, Delivery, Outcome, Receipt, Retry
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.parked import Cause
 from gofleet.domain.principal import CLIENT
@@ -282,6 +283,14 @@ class TestParking:
 
         assert await guard(a_delivery(attempt=0)) == Retry(1, counted=True)
         assert await guard(a_delivery(attempt=1)) == Retry(5, counted=True)
+        assert parked.rows == []
+
+    async def test_acknowledges_an_event_of_a_later_release(self) -> None:
+        parked = MemoryParked()
+
+        assert (
+            await Parking(Scripted([UnknownEventType("orders.exploded")]), parked, RULES)(a_delivery()) == UNKNOWN_TYPE
+        )
         assert parked.rows == []
 
     async def test_parks_after_the_last_attempt(self) -> None:

@@ -97,6 +97,13 @@ async def forever(_: Delivery) -> Outcome:
     return ACK
 
 
+async def test_an_event_of_a_later_release_goes_to_no_queue_of_this_one(broker: Broker) -> None:
+    """Refused, it would block all later events of its order."""
+    await published(broker, [*some(1, "orders.exploded"), *some(1)])
+
+    assert [delivery.event_id for delivery in await drained(broker, DISPATCH_QUEUE)] == ["orders.created-0"]
+
+
 async def test_an_event_goes_to_every_queue_of_its_type_and_to_no_other(broker: Broker) -> None:
     created, redispatched, dispatched = (
         some(1, type)[0] for type in (events.ORDERS_CREATED, events.ORDERS_REDISPATCHED, events.ORDERS_DISPATCHED)

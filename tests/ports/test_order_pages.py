@@ -44,8 +44,9 @@ async def end_of_page(pool: Pool, pages: int, **criteria: Any) -> tuple[datetime
         found = await connection.execute(
             "select created_at, id from orders where (%(status)s::text is null or status = %(status)s)"
             " and (%(driver_id)s::text is null or driver_id = %(driver_id)s)"
+            " and (%(reference)s::text is null or reference = %(reference)s)"
             " order by created_at desc, id desc offset %(rows)s limit 1",
-            {"status": None, "driver_id": None, **criteria, "rows": pages * LIMIT - 1},
+            {"status": None, "driver_id": None, "reference": None, **criteria, "rows": pages * LIMIT - 1},
         )
         row = await found.fetchone()
     assert row is not None
@@ -94,8 +95,9 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
         ({"status": Status.DELIVERED}, DEEP),
         ({"status": Status.CANCELLED}, 300),
         ({"driver_id": "driver-007"}, 7),
+        ({"reference": "A-007"}, 7),
     ],
-    ids=["all", "by a frequent status", "by a rare status", "by driver"],
+    ids=["all", "by a frequent status", "by a rare status", "by driver", "by reference"],
 )
 async def test_a_late_page_reads_no_more_rows_than_the_first(full: Pool, criteria: dict[str, Any], deep: int) -> None:
     first = await plan_of(full, OrderFilter(**criteria))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
+import msgspec
 import psycopg
 import pytest
 
@@ -17,6 +18,7 @@ from gofleet.domain.errors import AlreadyHandled, DriverBusy, MessageRefused, Or
 from gofleet.domain.events import OrderCreated, from_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, OrderFilter, Reason, Status
+from gofleet.domain.order_data import Item
 from gofleet.domain.place import Place
 from gofleet.domain.principal import CLIENT, WORKER
 from gofleet.telemetry.metrics import DISPATCH_SECONDS
@@ -43,6 +45,9 @@ async def test_an_order_is_read_as_saved(store: Store) -> None:
         dropoff=Place(-23.561, 0.1 + 0.2),
         customer_id="ana",
         client_order_id="shop-1",
+        reference="A-1001",
+        items=[Item("Pizza Margherita", 2), Item("Água", 1)],
+        metadata={"shop": "centro", "note": "a\nb"},
     )
     assert None not in order.creation_fields().values()  # a new field must be given here
     assert await store.orders.add(order)
@@ -78,6 +83,26 @@ async def test_an_announced_order_is_saved_as_one_that_was_read(store: Store) ->
 def _dispatches_measured() -> float:
     (metric,) = DISPATCH_SECONDS.collect()
     return next(sample.value for sample in metric.samples if sample.name.endswith("_count"))
+
+
+async def test_data_that_was_not_sent_is_not_in_the_event(store: Store) -> None:
+    await store.orders.add(an_order("o-1"))
+    await store.orders.add(an_order("o-2", reference="A-1001", items=[Item("Pizza", 2)], metadata={"shop": "centro"}))
+
+    without, sent = [msgspec.json.decode(message.body) for message in await store.published()]
+
+    assert sent.keys() - without.keys() == {"reference", "metadata"}
+    assert (sent["reference"], sent["metadata"]) == ("A-1001", {"shop": "centro"})
+    stored = await store.orders.get("o-1")
+    assert (stored.reference, stored.items, stored.metadata) == (None, None, None)
+
+
+async def test_lists_the_orders_of_a_reference(store: Store) -> None:
+    for order_id, reference in {"o-1": "A", "o-2": "B", "o-3": "A", "o-4": None}.items():
+        await store.orders.add(an_order(order_id, reference=reference))
+
+    assert [order.id for order in await store.orders.list(OrderFilter(reference="A"), 10)] == ["o-3", "o-1"]
+    assert await store.orders.list(OrderFilter(reference="a"), 10) == []
 
 
 async def test_an_unknown_order_is_not_found(store: Store) -> None:

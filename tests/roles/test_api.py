@@ -65,6 +65,26 @@ async def test_creates_an_order_and_returns_it_with_its_location(client: httpx.A
     assert list(world.orders.rows) == ["o-1"]
 
 
+async def test_an_order_has_the_data_that_its_client_sent(client: httpx.AsyncClient) -> None:
+    data = {"reference": "A-1001", "items": [{"name": "Pizza", "quantity": 2}], "metadata": {"shop": "centro"}}
+    order = {"id": "o-1", "price": 10, "tax": 1, **data}
+
+    first = await client.post(ORDERS, json=order)
+    repeated = await client.post(ORDERS, json=order)
+    other = await client.post(ORDERS, json={**order, "metadata": {"shop": "norte"}})
+    await client.post(ORDERS, json={"id": "o-2", "price": 1, "tax": 0, "reference": None, "items": [], "metadata": {}})
+
+    assert (first.status_code, first.json()) == (201, first.json() | data)
+    assert (repeated.status_code, repeated.content) == (200, first.content)
+    assert (other.status_code, slug(other)) == (409, "order-taken")
+    assert (await client.get(f"{ORDERS}/o-1")).json() == first.json()
+    assert not (await client.get(f"{ORDERS}/o-2")).json().keys() & data.keys()
+    listed = await client.get(ORDERS, params={"reference": "A-1001"})
+    assert [each["id"] for each in listed.json()["items"]] == ["o-1"]
+    refused = await client.get(ORDERS, params={"reference": "\u202e"})
+    assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (422, "reference")
+
+
 async def test_generates_an_id_for_an_order_without_one(client: httpx.AsyncClient, world: World) -> None:
     response = await client.post(ORDERS, json={"price": 1, "tax": 0})
 

@@ -42,7 +42,7 @@ async def test_every_route_refuses_an_unknown_parameter(client: httpx.AsyncClien
         (f"{ORDERS}?staus=PENDING", "staus", "did you mean status?"),
         (f"{ORDERS}?created_before=2026-01-01T00:00:00Z", "created_before", "did you mean created_after?"),
         (f"{ORDERS}?STATUS=PENDING", "STATUS", "did you mean status?"),
-        (f"{ORDERS}?page=2", "page", "(it has status, driver_id, created_after, cursor, limit)"),
+        (f"{ORDERS}?page=2", "page", "(it has status, driver_id, reference, created_after, cursor, limit)"),
         (f"{PREFIX}/slo?window=1", "window", "is not a parameter of this route, which has none"),
         (f"{PREFIX}/parked?stage=waiting", "stage", "did you mean state?"),
         (f"{ORDERS}/o-1/candidates?radius=1", "radius", "did you mean radius_km?"),

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from gofleet.adapters.http.faults import CHECK
+from gofleet.adapters.http.faults import CHECK, Check
 from gofleet.domain.driver import NAME_CHARS_MAX, driver_name
 from gofleet.domain.place import LATITUDE_MAX, latitude, longitude
 from gofleet.domain.values import AMOUNT_MAX, IDENTIFIER_SCHEMA, identifier, money, positive_money
 
 ID: dict[str, Any] = dict(IDENTIFIER_SCHEMA)
+DISPLAYED: dict[str, Any] = {"minLength": 1, "pattern": "[^\\s]"}
+"""A text as `displayed_text` accepts it, as far as a schema can say so."""
 NUMBER_TEXT: dict[str, Any] = {"pattern": r"^[1-9][0-9]{0,17}$"}
 INT64 = 2**63 - 1
 _MONEY: dict[str, Any] = {"maximum": float(AMOUNT_MAX), "multipleOf": 0.01}
@@ -52,7 +54,7 @@ Name = Annotated[
         description="Display name: 1 to 100 characters, not all of them spaces, stored in Unicode's form NFC. Joiners"
         " are accepted, other control and format characters are not.",
         examples=["Maria"],
-        extra_json_schema={"minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": "[^\\s]"},
+        extra_json_schema={**DISPLAYED, "maxLength": NAME_CHARS_MAX},
         extra={CHECK: driver_name},
     ),
 ]
@@ -110,6 +112,7 @@ NextCursor = Annotated[
 ]
 
 
-def described(description: str, *examples: object, **schema: Any) -> Any:
-    """Metadata of any other field: description, examples, and further keywords of JSON Schema."""
-    return Meta(description=description, examples=list(examples) or None, extra_json_schema=schema or None)
+def described(description: str, *examples: object, check: Check | None = None, **schema: Any) -> Any:
+    """Metadata of any other field: description, examples, the domain's rule, and further keywords of JSON Schema."""
+    extra = None if check is None else {CHECK: check}
+    return Meta(description=description, examples=list(examples) or None, extra_json_schema=schema or None, extra=extra)

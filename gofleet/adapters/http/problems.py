@@ -103,6 +103,12 @@ class InvalidValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     parameter: Annotated[str | None, described("Name of the path, query or header parameter.")] = None
 
 
+_URIS: dict[str, Any] = {
+    "enum": [problem.uri for problem in ProblemType],
+    "x-enum-varnames": [problem.name for problem in ProblemType],
+}
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 9457 problem details, extended by `errors`, `actual_count`, `request_id` and `trace_id`."""
 
@@ -110,10 +116,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         str,
         described(
             "Identifies the problem type; never changes.",
-            **{
-                "enum": [problem.uri for problem in ProblemType],
-                "x-enum-varnames": [problem.name for problem in ProblemType],
-            },
+            **_URIS,
         ),
     ]
     title: Annotated[str, described("Human-readable problem type; may change.", ProblemType.INVALID.title)]

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
+from gofleet.domain.order_data import Item
 from gofleet.domain.place import Place
 from gofleet.telemetry.tracing import current_traceparent, trace_id_of
 
@@ -55,6 +56,7 @@ def order_of(row: DictRow) -> Order:
     columns = {name: value for name, value in row.items() if name not in _PLACE_COLUMNS}
     columns["status"] = Status(row["status"])
     columns["reason"] = Reason(row["reason"]) if row["reason"] else None
+    columns["items"] = row["items"] and tuple(Item(**item) for item in row["items"])
     return Order(
         **columns,
         pickup=_place(row["pickup_lat"], row["pickup_lng"]),

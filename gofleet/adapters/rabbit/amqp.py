@@ -50,7 +50,8 @@ class ConnectionDied(Exception):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message and its destination. `message_id` must be unique among the messages in flight."""
+    """A message and its destination. `message_id` must be unique among the messages in flight. A `mandatory` one is
+    refused if no queue takes it."""
 
     exchange: RabbitExchange
     routing_key: str
@@ -58,9 +59,10 @@ class Outgoing:
     headers: HeadersType
     message_id: str
     content_type: str | None = "application/json"
+    mandatory: bool = True
 
     def encoded(self, channel: int, frame_bytes_max: int) -> bytes:
-        """Frames of a persistent, mandatory message, its body cut at `frame_bytes_max`; raises one of UNSENDABLE."""
+        """Frames of a persistent message, its body cut at `frame_bytes_max`; raises one of UNSENDABLE."""
         properties = Basic.Properties(
             content_type=self.content_type,
             headers=self.headers,
@@ -69,7 +71,7 @@ class Outgoing:
         )
         header = ContentHeader(properties=properties, body_size=len(self.body))
         frames = [marshal(frame, channel) for frame in (header, *self._body_frames(frame_bytes_max))]
-        return _publish_frame(self.exchange.name, self.routing_key, channel) + b"".join(frames)
+        return _publish_frame(self.exchange.name, self.routing_key, channel, self.mandatory) + b"".join(frames)
 
     def _body_frames(self, frame_bytes_max: int) -> Iterator[ContentBody]:
         for start in range(0, len(self.body), frame_bytes_max):
@@ -182,8 +184,8 @@ def _encode(message: Outgoing, channel: aiormq.Channel) -> bytes | Exception:
 
 
 @lru_cache(maxsize=256)
-def _publish_frame(exchange: str, routing_key: str, channel: int) -> bytes:
-    return marshal(Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=True), channel)
+def _publish_frame(exchange: str, routing_key: str, channel: int, mandatory: bool) -> bytes:
+    return marshal(Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory), channel)
 
 
 async def _confirmed(

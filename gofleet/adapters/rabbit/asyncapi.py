@@ -167,6 +167,9 @@ def _message(key: str, event: type[OrderEvent], schemas: Json) -> Json:
     }
 
 
+OPTIONAL_FIELDS = frozenset({"reference", "metadata"})
+
+
 def _headers(key: str) -> Json:
     properties: Json = {name: {"type": "string", "description": text, **more} for name, (text, more) in HEADERS.items()}
     properties[messages.EVENT_TYPE]["const"] = key
@@ -178,10 +181,10 @@ def _headers(key: str) -> Json:
 
 
 def _schemas() -> Json:
-    """The schemas of the payloads as they are sent: every field is present."""
+    """The schemas of the payloads as they are sent: every field is present but those that a client may leave out."""
     schemas = schemas_of(EVENTS.values())
     for schema in schemas.values():
-        schema["required"] = list(schema["properties"])
+        schema["required"] = [name for name in schema["properties"] if name not in OPTIONAL_FIELDS]
         for field in schema["properties"].values():
             field.pop("default", None)
             if field.get("format") == "decimal":

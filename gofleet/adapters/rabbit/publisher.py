@@ -17,12 +17,14 @@ from gofleet.adapters.rabbit.amqp import ConnectionDied, Outgoing, send_all, wri
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+from gofleet.domain.events import is_of_a_later_release
 from gofleet.domain.messages import Delivery, Message
 from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE
 
 
 class RabbitPublisher:
-    """`Publisher` over RabbitMQ: messages are persistent, mandatory, and confirmed within `timeout_seconds`.
+    """`Publisher` over RabbitMQ: messages are persistent and confirmed within `timeout_seconds`; mandatory unless
+    their type is unknown.
 
     It uses a connection of its own, opened when first needed and replaced when lost, because FastStream does not report
     unroutable messages that are published on a consumer's channel. Entering it opens the connection and raises only
@@ -144,6 +146,8 @@ class RabbitPublisher:
             body=message.body,
             headers=dict(message.headers()),
             message_id=message.event_id,
+            # Events of a later release, whose api runs beside this relay, are for the queues of that release.
+            mandatory=not is_of_a_later_release(message.type),
         )
 
     def _replay(self, delivery: Delivery) -> Outgoing:

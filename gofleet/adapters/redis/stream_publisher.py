@@ -22,6 +22,7 @@ from gofleet.adapters.redis.stream import (
     stream_broker,
 )
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
+from gofleet.domain.events import is_of_a_later_release
 from gofleet.domain.messages import QUEUES, Delivery, Message
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class StreamsPublisher:
 
     async def _add_event(self, transaction: Pipeline, message: Message) -> GoFleetError | None:
         queues = [queue for queue, types in self._queues.items() if message.type in types]
-        if not queues:
+        if not queues and not is_of_a_later_release(message.type):
             return MessageRefused(f"no queue takes {message.type}")
         headers = encode_headers(message.headers())
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from gofleet.adapters.http.auth import CallerDependency
 from gofleet.adapters.http.faults import with_all_faults
 from gofleet.adapters.http.fields import (
+    DISPLAYED,
     NOT_ZERO,
     ClientOrderId,
     CustomerId,
@@ -28,6 +29,7 @@ from gofleet.adapters.http.fields import (
 from gofleet.adapters.http.pagination import Cursor, parse_order_cursor
 from gofleet.adapters.http.query import AN_ID, Checked
 from gofleet.adapters.http.validation import id_filter, parse_identifier, parse_time_parameter, query_filter
+from gofleet.domain import order_data
 from gofleet.domain.errors import Invalid
 from gofleet.domain.order import Order, OrderFilter, Reason, Status
 from gofleet.domain.order_ids import RESERVED, OrderName
@@ -49,6 +51,56 @@ class GeoPoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         self.place().checked("")
 
 
+REFERENCE_SCHEMA: dict[str, Any] = {**DISPLAYED, "maxLength": order_data.REFERENCE_CHARS_MAX}
+
+
+class OrderItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Goods of an order."""
+
+    name: Annotated[
+        str,
+        described(
+            "What it is: printable.",
+            "Pizza Margherita",
+            check=order_data.item_name,
+            **DISPLAYED,
+            maxLength=order_data.ITEM_NAME_CHARS_MAX,
+        ),
+    ]
+    quantity: Annotated[
+        int, described("How many of it.", 2, check=order_data.quantity, minimum=1, maximum=order_data.QUANTITY_MAX)
+    ]
+
+
+Reference = Annotated[
+    str,
+    described(
+        "The client's own number of the order: printable, need not be unique.",
+        "A-1001",
+        check=order_data.reference,
+        **REFERENCE_SCHEMA,
+    ),
+]
+Items = Annotated[
+    list[OrderItem],
+    described(
+        "Goods, for dispatchers and couriers to read; no dispatch depends on them.",
+        check=order_data.item_count,
+        maxItems=order_data.ITEMS_MAX,
+    ),
+]
+Metadata = Annotated[
+    dict[str, Annotated[str, described("A value.", maxLength=order_data.METADATA_VALUE_CHARS_MAX)]],
+    described(
+        "The client's own names and values, passed on in the order and in its `orders.created` event.",
+        {"shop": "centro"},
+        check=order_data.checked_metadata,
+        maxProperties=order_data.METADATA_MAX,
+        propertyNames={"minLength": 1, "maxLength": order_data.METADATA_KEY_CHARS_MAX},
+    ),
+]
+
+
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order to be created. Without an `id` and an `Idempotency-Key` the server generates the id. Amounts have at
     most two decimals."""
@@ -68,6 +120,9 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         CustomerId | None,
         described("Customer of the order. A customer's own orders always belong to that customer."),
     ] = None
+    reference: Reference | None = None
+    items: Items | None = None
+    metadata: Metadata | None = None
 
     def check(self) -> None:
         """`Invalid` for values that are valid one by one but not together."""
@@ -93,11 +148,14 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             dropoff=self.dropoff and self.dropoff.place(),
             customer_id=customer_id,
             client_order_id=name.client_order_id,
+            reference=self.reference,
+            items=[order_data.Item(item.name, item.quantity) for item in self.items or ()],
+            metadata=self.metadata,
         )
 
 
-class OrderView(msgspec.Struct, frozen=True, kw_only=True):
-    """An order."""
+class OrderView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An order. Fields that may be missing are those that the client did not send."""
 
     id: OrderId
     client_order_id: ClientOrderId | None
@@ -120,6 +178,9 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     dispatched_at: Annotated[datetime | None, timestamp("Time at which the driver was assigned.")]
     delivered_at: Annotated[datetime | None, timestamp("Time of delivery.", None)]
     cancelled_at: Annotated[datetime | None, timestamp("Time of cancellation.", None)]
+    reference: Reference | None = None
+    items: Items | None = None
+    metadata: Metadata | None = None
 
 
 class OrderPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +195,11 @@ def order_filter(
     caller: CallerDependency,
     status: Annotated[Status | None, query_filter("Only orders in this status.", "PENDING")] = None,
     driver_id: Annotated[str | None, id_filter("Only orders of this driver.", "maria"), AN_ID] = None,
+    reference: Annotated[
+        str | None,
+        query_filter("Only orders with this reference of the client.", "A-1001", **REFERENCE_SCHEMA),
+        Checked(order_data.reference),
+    ] = None,
     created_after: Annotated[
         str | None,
         query_filter(
@@ -149,6 +215,7 @@ def order_filter(
     return OrderFilter(
         status=status,
         driver_id=None if driver_id is None else parse_identifier("driver_id", driver_id),
+        reference=None if reference is None else order_data.reference("reference", reference),
         created_after=None if created_after is None else parse_time_parameter("created_after", created_after),
         before=parse_order_cursor(cursor),
         owner=caller.owner,
