@@ -62,6 +62,7 @@ class Orders(Protocol):
         """
         ...
 
+    async def change(self, order: Order) -> None: ...  # save a change of its data and its event; StaleOrder
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]: ...
     async def count_open(self, customer_id: str, limit: int) -> int: ...  # counted up to `limit`
     async def overdue(self, seconds: float, limit: int) -> Sequence[Order]: ...  # PENDING for longer, oldest first

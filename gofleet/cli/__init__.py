@@ -41,6 +41,7 @@ COMMANDS = {
         "get": "orders:get_order_command",
         "list": "orders:list_orders_command",
         "watch": "watch:watch_orders_command",
+        "change": "orders:change_order_command",
         "cancel": "orders:cancel_order_command",
         "deliver": "orders:deliver_order_command",
         "dispatch": "orders:dispatch_order_command",

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gofleet.cli.api_client import DEFAULT_URL, ApiClient, Url, call_api, fetch_items, items_from, quote_id
-from gofleet.cli.errors import CliError
+from gofleet.cli.errors import INVALID_USAGE, CliError
 from gofleet.cli.output import Json, JsonObject, format_value, print_item, print_items
 from gofleet.cli.params import (
     AMOUNT,
@@ -144,6 +144,36 @@ def list_candidates_command(
     query = {"limit": limit, "radius_km": radius_km}
     body = call_api("GET", url, f"/orders/{quote_id(id)}/candidates", query=query)
     print_items(items_from(url, body), CANDIDATE_COLUMNS, json=json)
+
+
+def change_order_command(
+    id: Id,
+    /,
+    *,
+    reference: Annotated[str | None, Parameter(help="Your own number of the order; empty removes it.")] = None,
+    item: Annotated[list[ItemOption] | None, ITEM, Parameter(help="QUANTITYxNAME, replaces all former ones.")] = None,
+    metadata: Annotated[
+        list[PairOption] | None, PAIR, Parameter(help="NAME=VALUE to add or to replace; NAME= removes the pair.")
+    ] = None,
+    if_match: Version = None,
+    url: Url = DEFAULT_URL,
+    json: Json = False,
+) -> None:
+    """Change data of an order that has not ended. Without --if-match it changes the version that it reads first."""
+    body: JsonObject = {}
+    if reference is not None:
+        body["reference"] = reference or None
+    if item is not None:
+        body["items"] = [each.body() for each in item]
+    if metadata is not None:
+        body["metadata"] = {name: value or None for name, value in metadata}
+    if not body:
+        raise CliError("nothing to change", "no data was given", "add --reference, --item or --metadata", INVALID_USAGE)
+    with ApiClient(url) as client:
+        path = f"/orders/{quote_id(id)}"
+        version = int(client.request("GET", path)["version"]) if if_match is None else if_match
+        order = client.request("PATCH", path, body=body, if_match=version)
+    _print_orders([order], json=json)
 
 
 def cancel_order_command(id: Id, /, *, if_match: Version = None, url: Url = DEFAULT_URL, json: Json = False) -> None:

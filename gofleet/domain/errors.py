@@ -166,6 +166,15 @@ class Malformed(GoFleetError):
     code = "malformed"
 
 
+class OrderEnded(GoFleetError):
+    """The data of an order that has ended does not change."""
+
+    code = "order-ended"
+
+    def __init__(self, order_id: str, status: str) -> None:
+        super().__init__(f"order {order_id} is {status}")
+
+
 class UnknownEventType(Malformed):
     """An event of a type that this release does not know."""
 
@@ -286,6 +295,12 @@ class RateLimitExceeded(GoFleetError):
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__("too many requests in this period")
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyChanges(RateLimitExceeded):
+    """The order was changed a moment ago: each change makes a dispatch that is under way begin anew."""
+
+    code = "too-many-changes"
 
 
 class OpenOrderLimitReached(GoFleetError):

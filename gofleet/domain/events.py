@@ -39,6 +39,10 @@ def _field(text: str, *examples: object, **more: Any) -> Any:
 _EVENT_ID = "0198c0de-0000-7000-8000-000000000001"
 _ID = {"pattern": IDENTIFIER_SCHEMA["pattern"]}
 _Money = Annotated[Decimal, _field("An exact JSON number with two decimals.", 100.0, minimum=0)]
+_Reference = Annotated[str | msgspec.UnsetType, _field("The client's own number of the order.", "A-1001")]
+_Metadata = Annotated[
+    Mapping[str, str] | msgspec.UnsetType, _field("The client's own names and values.", {"shop": "centro"})
+]
 _DriverId = Annotated[str, _field("Id of the driver.", "maria", **_ID)]
 
 
@@ -87,12 +91,8 @@ class OrderCreated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_CREATED):
     client_order_id: Annotated[str | None, _field("The customer's own id of the order, if the customer named it.")] = (
         None
     )
-    reference: Annotated[str | msgspec.UnsetType, _field("The client's own number of the order.", "A-1001")] = (
-        msgspec.UNSET
-    )
-    metadata: Annotated[
-        Mapping[str, str] | msgspec.UnsetType, _field("The client's own names and values.", {"shop": "centro"})
-    ] = msgspec.UNSET
+    reference: _Reference = msgspec.UNSET
+    metadata: _Metadata = msgspec.UNSET
 
 
 class OrderDispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCHED):
@@ -125,6 +125,14 @@ class OrderRedispatched(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_REDISP
     driver_id: _DriverId | None = None
 
 
+class OrderUpdated(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_UPDATED):
+    """Data of the order was changed, which no dispatch depends on; `reference` and `metadata` are those after it."""
+
+    changed: Annotated[list[str], _field("Names of the changed fields; new names may be added.", ["metadata"])]
+    reference: _Reference = msgspec.UNSET
+    metadata: _Metadata = msgspec.UNSET
+
+
 class DispatchRequested(OrderEvent, frozen=True, kw_only=True, tag=ORDERS_DISPATCH_REQUESTED):
     """Command to dispatch an order that still waits although its event was published, which may have been lost.
 
@@ -142,6 +150,7 @@ AnyOrderEvent = (
     | OrderDelivered
     | OrderCancelled
     | OrderRedispatched
+    | OrderUpdated
     | DispatchRequested
 )
 
@@ -152,6 +161,7 @@ EVENT_TYPES: tuple[str, ...] = (
     ORDERS_DELIVERED,
     ORDERS_CANCELLED,
     ORDERS_REDISPATCHED,
+    ORDERS_UPDATED,
     ORDERS_DISPATCH_REQUESTED,
 )
 

@@ -35,7 +35,15 @@ QUEUES: dict[str, tuple[str, ...]] = {
         events.ORDERS_REDISPATCHED,
     ),
 }
-"""Queue -> the event types bound to it. Every type has a queue: a message of a known type is refused without one."""
+"""Queue -> the event types bound to it. A message that a role waits for is refused while no queue takes it."""
+FOR_OTHERS = frozenset({events.ORDERS_UPDATED})
+"""Event types that no role consumes."""
+
+
+def needs_queue(type: str) -> bool:
+    """Whether a role waits for messages of the type: not for those that only others consume, nor for types of a later
+    release, which are for the queues of that release."""
+    return type not in FOR_OTHERS and not events.is_of_a_later_release(type)
 
 
 PARKING = ".parking"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from gofleet.domain import events, order_data
-from gofleet.domain.errors import InvalidTransition
+from gofleet.domain.errors import InvalidTransition, OrderEnded
 from gofleet.domain.order_data import Item
 from gofleet.domain.order_ids import customer_order_id
 from gofleet.domain.place import Place
@@ -66,6 +67,9 @@ class Order:
     Every transition changes the status, increments `version`, appends one event to `pending_events` and records its
     `actor`; the store saves all of that in one commit.
 
+    A change of its data increments the version in the same way. `changed_at` is the time of the last one; `created_as`
+    has the values, by name, that the creation gave to the fields that were changed since.
+
     `exclusion_seconds` is how long the last transition excludes the driver that it took the order from; 0 = not at all.
     """
 
@@ -90,6 +94,8 @@ class Order:
     delivered_at: datetime | None = None
     cancelled_at: datetime | None = None
     as_of: datetime | None = None
+    changed_at: datetime | None = None
+    created_as: Mapping[str, Any] | None = None
     exclusion_seconds: float = field(default=0.0, compare=False)
     actor: Actor | None = field(default=None, compare=False)
     pending_events: list[events.OrderEvent] = field(default_factory=list[events.OrderEvent], compare=False, repr=False)
@@ -124,9 +130,7 @@ class Order:
             dropoff=dropoff and dropoff.checked("dropoff"),
             customer_id=None if customer_id is None else identifier("customer_id", customer_id),
             client_order_id=client_order_id,
-            reference=None if reference is None else order_data.reference("reference", reference),
-            items=order_data.checked_items(items),
-            metadata=order_data.checked_metadata("metadata", metadata),
+            **order_data.checked({"reference": reference, "items": items, "metadata": metadata}),
             actor=by,
         )
         order.pending_events.append(
@@ -185,10 +189,15 @@ class Order:
         """Whether both orders, found under the same name, were created by the same request, regardless of later
         transitions."""
         names = {"id": None, "client_order_id": None}  # an order may be named by its global id and by the customer's
-        return self.creation_fields() | names == other.creation_fields() | names
+        return self.as_created.creation_fields() | names == other.as_created.creation_fields() | names
+
+    @property
+    def as_created(self) -> Order:
+        """The order with the data of its creation."""
+        return replace(self, **self.created_as) if self.created_as else self
 
     def creation_fields(self) -> dict[str, object]:
-        """The fields that the request determines, by name; transitions do not change them."""
+        """The fields that the request determines, by name; only changes of data change some of them."""
         return {
             "id": self.id,
             "price": self.price,
@@ -246,6 +255,35 @@ class Order:
         self.pending_events.append(
             events.OrderRedispatched(order_id=self.id, sequence=self.version, driver_id=previous_driver_id)
         )
+
+    def change(self, wanted: Mapping[str, Any], *, by: Actor) -> None:
+        """Give data other values, `metadata` by a merge patch; `Invalid`, `OrderEnded`. No change is no version."""
+        if not (changed := self.changes(wanted)):
+            return
+        if not self.is_open:
+            raise OrderEnded(self.id, self.status)
+        self.created_as = {**{name: getattr(self, name) for name in changed}, **(self.created_as or {})}
+        for name, value in changed.items():
+            setattr(self, name, value)
+        self.version += 1
+        self.actor = by
+        self.pending_events.append(
+            events.OrderUpdated(
+                order_id=self.id,
+                sequence=self.version,
+                changed=sorted(changed),
+                reference=self.reference or msgspec.UNSET,
+                metadata=self.metadata or msgspec.UNSET,
+            )
+        )
+
+    def changes(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the wanted values that it does not have; `Invalid`."""
+        wanted = dict(wanted)
+        if "metadata" in wanted:
+            wanted["metadata"] = order_data.merged(self.metadata, wanted["metadata"])
+        checked = order_data.checked(wanted)
+        return {name: value for name, value in checked.items() if getattr(self, name) != value}
 
     def _transition_to(self, wanted: Status, by: Actor) -> None:
         if wanted not in TRANSITIONS[self.status]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gofleet.domain.errors import Invalid
 from gofleet.domain.values import displayed_text
 
+CHANGEABLE = ("reference", "items", "metadata")
 REFERENCE_CHARS_MAX = 64
 ITEMS_MAX = 50
 ITEM_NAME_CHARS_MAX = 100
@@ -46,6 +48,24 @@ def item_count(field: str, items: Sequence[object]) -> None:
     """`Invalid` for more than 50 items."""
     if len(items) > ITEMS_MAX:
         raise Invalid(field, f"must be at most {ITEMS_MAX}")
+
+
+def checked(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of some fields of CHANGEABLE as an order stores them; `Invalid` for an invalid one."""
+    checks: dict[str, Callable[[Any], object]] = {
+        "reference": lambda text: None if text is None else reference("reference", text),
+        "items": checked_items,
+        "metadata": lambda pairs: checked_metadata("metadata", pairs),
+    }
+    return {name: checks[name](value) for name, value in data.items()}
+
+
+def merged(stored: Mapping[str, str] | None, patch: Mapping[str, str | None] | None) -> dict[str, str] | None:
+    """Metadata after a merge patch (RFC 7396): null removes a pair, or all of them."""
+    if patch is None:
+        return None
+    pairs = {**(stored or {}), **patch}
+    return {key: value for key, value in pairs.items() if value is not None}
 
 
 def checked_items(items: Sequence[Item] | None) -> tuple[Item, ...] | None:

@@ -34,7 +34,7 @@ from gofleet.settings import Settings
 from gofleet.telemetry.instrumentation import observed
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.drivers import FindCandidates, UpdatePosition
-from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
+from gofleet.usecases.transitions import CancelOrder, ChangeOrder, DeliverOrder, DispatchManually, RedispatchOrder
 
 
 @asynccontextmanager
@@ -53,6 +53,7 @@ async def api(process: Process) -> AsyncGenerator[None]:
         Api(
             orders=orders,
             create_order=observed(CreateOrder(orders, process.settings.auth.open_orders)),
+            change_order=observed(ChangeOrder(orders)),
             cancel_order=observed(CancelOrder(orders)),
             deliver_order=observed(DeliverOrder(orders)),
             dispatch_manually=observed(DispatchManually(orders, drivers)),

@@ -12,7 +12,6 @@ from itertools import count
 from gofleet.adapters.dispatcher import Dispatcher
 from gofleet.adapters.supervision import Supervisor
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.events import is_of_a_later_release
 from gofleet.domain.messages import (
     ATTEMPT,
     QUEUES,
@@ -20,6 +19,7 @@ from gofleet.domain.messages import (
     Handler,
     Message,
     Retry,
+    needs_queue,
     parking_queue,
     with_crashes,
 )
@@ -153,7 +153,7 @@ class MemoryBroker:
         queues = [queue for queue, types in self._types.items() if message.type in types]
         for name in queues:
             self.queue(name).put(QueuedMessage(Delivery(name, message.body, message.headers())))
-        if not queues and not is_of_a_later_release(message.type):
+        if not queues and needs_queue(message.type):
             return MessageRefused(f"no queue takes {message.type}")
         return None
 

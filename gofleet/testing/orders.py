@@ -102,6 +102,13 @@ class MemoryOrders:
             self.exclusions.append(Exclusion(order.id, order.version, stored.driver_id, until))
         self._keep(order)
 
+    async def change(self, order: Order) -> None:
+        stored = self.rows.get(order.id)
+        if stored is None or stored.version != order.stored_version:
+            raise StaleOrder(order.id, order.stored_version)
+        order.changed_at = order.as_of = datetime.now(UTC)
+        self._keep(order)
+
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         orders = filter(criteria.matches, self.rows.values())
         newest = sorted(orders, key=lambda order: (order.created_at, order.id), reverse=True)

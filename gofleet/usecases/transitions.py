@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from gofleet.domain.errors import DriverNotFound, StaleOrder, UnknownDriver, VersionMismatch
+from gofleet.domain.errors import DriverNotFound, StaleOrder, TooManyChanges, UnknownDriver, VersionMismatch
 from gofleet.domain.order import Order, Owner, Status
 from gofleet.domain.principal import Actor
 from gofleet.ports import Drivers, Orders
@@ -17,6 +17,11 @@ ATTEMPTS_MAX = 5
 
 Versions = frozenset[int] | None
 """Versions for which the request is valid; None = any."""
+
+
+CHANGE_SECONDS = 1.0
+"""Least time between two changes of an order's data. Each makes a worker's save stale, which then reads the order
+again: without a bound a client could keep its order from being dispatched."""
 
 
 class Transition(Protocol):
@@ -34,8 +39,9 @@ async def transition_order(
     done: Callable[[Order], bool],
     versions: Versions = None,
     owner: Owner | None = None,
+    save: Callable[[Order], Awaitable[None]] | None = None,
 ) -> Order:
-    """Apply `transition` and save; returns the order.
+    """Apply `transition` and save (by `save`, `orders.save` by default); returns the order.
 
     An order for which `done` is already true is returned unchanged, whatever `versions` says: a client that did not
     receive our response repeats its request. An order of another owner is not found, its own one under either id.
@@ -49,7 +55,7 @@ async def transition_order(
             raise VersionMismatch(f"order {order_id}", order.version)
         transition(order, by=by)
         try:
-            await orders.save(order)
+            await (save or orders.save)(order)
         except StaleOrder:
             if not attempts_left:
                 raise
@@ -130,6 +136,44 @@ class DispatchManually:
             return order.status is Status.DISPATCHED and order.driver_id == driver_id
 
         return await transition_order(self.orders, order_id, assign, by=by, done=is_assigned, versions=versions)
+
+
+@dataclass(frozen=True)
+class ChangeOrder:
+    """Use case that changes data of an order that has not ended; nothing that a dispatch depends on.
+
+    An order that has the wanted values already is returned unchanged. `OrderEnded`; `TooManyChanges` within a second
+    of the last change; `Invalid`.
+    """
+
+    orders: Orders
+
+    async def __call__(
+        self,
+        order_id: str,
+        wanted: Mapping[str, Any],
+        versions: Versions,
+        *,
+        by: Actor,
+        owner: Owner | None = None,
+    ) -> Order:
+        def change(order: Order, /, *, by: Actor) -> None:
+            if order.changed_at and order.as_of:
+                left = CHANGE_SECONDS - (order.as_of - order.changed_at).total_seconds()
+                if left > 0:
+                    raise TooManyChanges(left)
+            order.change(wanted, by=by)
+
+        return await transition_order(
+            self.orders,
+            order_id,
+            change,
+            by=by,
+            done=lambda order: not order.changes(wanted),
+            versions=versions,
+            owner=owner,
+            save=self.orders.change,
+        )
 
 
 def _is_cancelled(order: Order) -> bool:

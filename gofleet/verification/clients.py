@@ -83,6 +83,16 @@ async def deliveries_durable(sources: Sources, result: InvariantResult) -> None:
             result.add(order_id, "was reported as delivered and never became DELIVERED")
 
 
+@invariant_check("I1", Source.POSTGRES, Source.LEDGER)
+async def changes_durable(sources: Sources, result: InvariantResult) -> None:
+    """Each change of data answered with 2xx is in the history, by its version."""
+    for page in sources.ledger.pages():
+        changes = [entry for entry in page if entry.act == "change" and entry.succeeded]
+        ids, versions = [entry.order_id for entry in changes], [_body(entry).get("version") for entry in changes]
+        async for row in sources.rows(VERIFY.versions_missing, ids=ids, versions=versions):
+            result.add(row[0], f"was reported as changed in version {row[1]}, which it never had")
+
+
 @invariant_check("I10", Source.LEDGER)
 async def creates_idempotent(sources: Sources, result: InvariantResult) -> None:
     """All successful creates of an id have the same content and the same response: the order as it was created.
@@ -175,4 +185,12 @@ def _words(text: str) -> Iterator[str]:
         yield word.rstrip(".:")  # an id at the end of a sentence
 
 
-CHECKS = (creates_durable, deliveries_durable, creates_idempotent, conflicts_real, cancels_final, own_orders_only)
+CHECKS = (
+    creates_durable,
+    deliveries_durable,
+    changes_durable,
+    creates_idempotent,
+    conflicts_real,
+    cancels_final,
+    own_orders_only,
+)

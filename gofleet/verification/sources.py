@@ -68,7 +68,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One client request, written after its last attempt. Without a `status` its outcome is unknown."""
 
     at: str
-    act: Literal["create", "cancel", "deliver", "dispatch", "redispatch", "get"]
+    act: Literal["create", "cancel", "deliver", "dispatch", "redispatch", "change", "get"]
     order_id: str
     request: dict[str, Any] | None = None
     status: int | None = None

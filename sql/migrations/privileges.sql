@@ -41,6 +41,7 @@ begin
         ('gofleet_api', 'select, update (' || moved || ') on orders'),
         ('gofleet_api', 'insert (id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, '
                         'dropoff_lat, dropoff_lng, reference, items, metadata, moved_by, moved_trace) on orders'),
+        ('gofleet_api', 'update (reference, items, metadata, changed_at, created_as) on orders'),
         ('gofleet_api', 'insert (order_id, version, driver_id, until) on order_exclusions'),
         ('gofleet_api', 'select, insert (' || logged || ') on order_log'),
         -- What failed to be published is listed and tried again; what the events say is not read.

@@ -3,7 +3,7 @@
 -- view: a view needs a migration, and the release before it refuses to start on a schema with an unknown migration.
 select id, customer_id, client_order_id, price, tax, final_price, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, status,
        driver_id, reason, version, created_at, pending_since, dispatched_at, delivered_at, cancelled_at, reference, items,
-       metadata, now() as as_of
+       metadata, changed_at, created_as, now() as as_of
 from orders
 
 -- name: add
@@ -145,6 +145,26 @@ with {rows_to_save}, {current_rows}, {free_rows}, {no_receipts}, {saved_rows};
 
 -- name: save_many_without_receipt
 with {rows_to_save}, {unlocked_current_rows}, {free_rows}, {no_receipts}, {saved_rows};
+
+-- name: change
+-- The data of one order, and nothing that a dispatch depends on; compared with its version, as by `save`.
+with requested as materialized (
+    select * from jsonb_to_record(%(row)s::jsonb) as row (
+        id text, stored_version integer, version integer, reference text, items jsonb, metadata jsonb, created_as jsonb,
+        moved_by text, trace_id text, event_id uuid, seq integer, event_type text, payload jsonb, traceparent text)
+), changed as (
+    update orders set
+        reference = requested.reference, items = requested.items, metadata = requested.metadata,
+        created_as = requested.created_as, changed_at = now(),
+        version = requested.version, moved_by = requested.moved_by, moved_trace = requested.trace_id
+    from requested where orders.id = requested.id and orders.version = requested.stored_version
+    returning orders.id, changed_at
+), events as (
+    insert into outbox (event_id, aggregate_id, seq, event_type, payload, traceparent)
+    select event_id, id, seq, event_type, payload || jsonb_build_object('occurred_at', now()), traceparent
+    from requested join changed using (id)
+)
+select changed_at from changed;
 
 -- name: list
 {order_details}

@@ -237,3 +237,9 @@ where order_id = any(%(ids)s::text[]) and became = 'DISPATCHED' and exists (
 
 -- name: delivered
 select distinct order_id from order_log where order_id = any(%(ids)s::text[]) and became = 'DELIVERED';
+
+-- name: versions_missing
+select order_id, version from unnest(%(ids)s::text[], %(versions)s::integer[]) as reported (order_id, version)
+where not exists (
+    select from order_log where order_log.order_id = reported.order_id and order_log.version = reported.version
+);

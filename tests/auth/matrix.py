@@ -46,6 +46,7 @@ EXPECTED: Mapping[str, Mapping[str, str] | None] = {
     "listOrders": {**STAFF, "customer": ANYTHING, "driver": ANYTHING},
     "showTimeline": {**STAFF, "customer": OWN, "driver": OWN},
     "followOrders": {**STAFF, "customer": ANYTHING, "driver": ANYTHING},
+    "changeOrder": {**STAFF, "customer": OWN},
     "cancelOrder": {**STAFF, "customer": OWN},
     "deliverOrder": {**STAFF, "driver": OWN},
     "dispatchOrder": {"dispatcher": ANYTHING, "admin": ANYTHING},

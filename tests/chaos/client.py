@@ -61,7 +61,7 @@ class Client:
         if_match: int | None = None,
     ) -> Answer | None:
         """Do something to an order and put the outcome in the ledger; None if it was never answered."""
-        method = "GET" if act == "get" else "POST"
+        method = {"get": "GET", "change": "PATCH"}.get(act, "POST")
         headers = {} if if_match is None else {"if-match": f'"{if_match}"'}
         answer, tries = await self._insist(method, f"/api/v1/orders{path}", body, headers)
         self.ledger.write(

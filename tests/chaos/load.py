@@ -22,6 +22,8 @@ PING_SECONDS = 4.0
 NOWHERE = Place(CENTRE.lat + 3, CENTRE.lng)
 """Some 330 km from every driver."""
 WAITS = "PENDING"
+CHANGE_SHARE = 0.2
+"""Of the orders; their data is changed soon after their creation."""
 ENDINGS = {"deliver": 55, "cancel": 15, "redispatch": 10, "hand": 10, "nobody": 10}
 """The intended end of orders, in percent. `nobody`: ordered from a place without drivers. Two more, for faults with
 plans of their own: leave = wait for an answer, forget = do not even wait."""
@@ -104,9 +106,12 @@ class Load:
         dice = random.Random(f"{self.seed}/{number}")  # noqa: S311
         order_id = f"{self.seed}-{number:04}"
         wish = self.ending or dice.choices(list(ENDINGS), list(ENDINGS.values()))[0]
-        if not await self._create(order_id, wish, dice):
+        body = self._body(order_id, wish, dice)
+        if not await self._create(order_id, body, dice):
             return
         self.ids.append(order_id)
+        if dice.random() < CHANGE_SHARE:
+            await self._change(order_id, body, dice)
         match wish:
             case "cancel":
                 await asyncio.sleep(dice.uniform(0, self.cancel_within))
@@ -123,14 +128,27 @@ class Load:
                 last = await self._deliver(order_id, dice)
         self.ends[str(last.body.get("status", last.status)) if last else "unknown"] += 1
 
-    async def _create(self, order_id: str, wish: str, dice: random.Random) -> bool:
+    def _body(self, order_id: str, wish: str, dice: random.Random) -> dict[str, Any]:
         centre = NOWHERE if wish in ("hand", "nobody") else self.centre
-        body: dict[str, Any] = {
+        return {
             "id": order_id,
             "price": dice.randrange(100, 99_999) / 100,
             "tax": dice.randrange(0, 999) / 100,
             "pickup": {"lat": round(centre.lat + dice.uniform(-0.004, 0.004), 6), "lng": centre.lng},
+            "reference": f"R-{dice.randrange(1000)}",
+            "metadata": {"seed": self.seed},
         }
+
+    async def _change(self, order_id: str, body: dict[str, Any], dice: random.Random) -> None:
+        """Change its data while it is dispatched; the creation, repeated after that, is answered as before (I10)."""
+        found = await self.client.act("get", order_id, f"/{order_id}")
+        if found and found.ok:
+            wanted = {"reference": None, "metadata": {"note": str(dice.random())}}
+            version = found.body["version"]
+            await self.client.act("change", order_id, f"/{order_id}", body=wanted, if_match=version)
+            await self.client.act("create", order_id, body=body)
+
+    async def _create(self, order_id: str, body: dict[str, Any], dice: random.Random) -> bool:
         answer = await self.client.act("create", order_id, body=body)
         if answer is None or not answer.ok:
             return False

@@ -86,6 +86,24 @@ async def test_wrong_data_of_an_order_is_invalid_usage(cli: CliSession, words: l
     assert why in cli.stderr
 
 
+async def test_changes_data_of_an_order(cli: CliSession) -> None:
+    await cli.world.orders.add(an_order("o-1", reference="A", metadata={"shop": "centro", "till": "1"}))
+    words = ["orders", "change", "o-1", "--reference", "", "--item", "2xPizza", "--metadata", "till=", "--json"]
+
+    assert await cli.run(*words) == 0
+    [order] = cli.json_lines()
+    assert (order["version"], order["items"], order["metadata"]) == (
+        2,
+        [{"name": "Pizza", "quantity": 2}],
+        {"shop": "centro"},
+    )
+    assert "reference" not in order
+    assert await cli.run("orders", "change", "o-1", "--metadata", "a=b", "--if-match", "1") == 1
+    assert "version 2" in cli.stderr
+    assert await cli.run("orders", "change", "o-1") == 2
+    assert "no data was given" in cli.stderr
+
+
 async def test_a_key_makes_the_creation_repeatable(cli: CliSession) -> None:
     words = ["orders", "create", "--idempotency-key", "cart-7", "--price", "1", "--tax", "0", "--json"]
 
@@ -266,7 +284,7 @@ async def test_invalid_usage_names_what_is_valid(cli: CliSession) -> None:
     for words, text in (
         (["orders", "list", "--created-after", "1h"], "'1h' is not a time, such as 2026-01-31 or 2026-01-31T12:00"),
         (["parked", "list", "--reason", "x"], "'x' is not one of malformed, no-such-order, failed, crash-loop"),
-        (["orders", "lst"], "Did you mean 'list'? Available commands: create, get, list, watch, cancel,"),
+        (["orders", "lst"], "Did you mean 'list'? Available commands: create, get, list, watch, change, cancel,"),
         (["frob"], f"Available commands: {', '.join([*COMMANDS[''], *GROUPS])}."),
     ):
         assert await cli.run(*words) == 2

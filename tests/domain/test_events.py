@@ -7,7 +7,7 @@ import pytest
 
 from gofleet.domain.errors import Malformed, UnknownEventType
 from gofleet.domain.events import EVENT_TYPES, AnyOrderEvent, DispatchRequested, OrderEvent, from_json, to_json
-from gofleet.domain.messages import EVENT_ID, QUEUES, Delivery
+from gofleet.domain.messages import EVENT_ID, FOR_OTHERS, QUEUES, Delivery, needs_queue
 from gofleet.domain.order import Order, Reason, Status
 from gofleet.domain.principal import CLIENT, WORKER
 from tests.makers import an_order
@@ -18,12 +18,15 @@ def every_event() -> list[OrderEvent]:
     manual.send_to_manual(Reason.NO_DRIVER, by=WORKER)
     manual.redispatch(by=CLIENT)
     cancelled = an_order("o-3", Status.CANCELLED)
+    changed = an_order("o-5")
+    changed.change({"reference": "A", "metadata": {"shop": "centro"}}, by=CLIENT)
     command = DispatchRequested(order_id="o-4", sequence=1, epoch=1)
     return [
         command,
         *an_order("o-1", Status.DELIVERED).pending_events,
         *manual.pending_events[1:],
         *cancelled.pending_events[1:],
+        *changed.pending_events[1:],
     ]
 
 
@@ -34,7 +37,8 @@ def test_an_event_survives_encoding() -> None:
 
 def test_every_event_type_occurs_and_has_a_queue() -> None:
     assert {event.type for event in every_event()} == set(EVENT_TYPES)
-    assert {type for types in QUEUES.values() for type in types} == set(EVENT_TYPES)
+    assert {type for types in QUEUES.values() for type in types} | FOR_OTHERS == set(EVENT_TYPES)
+    assert {type for type in EVENT_TYPES if not needs_queue(type)} == FOR_OTHERS
 
 
 def test_amounts_are_exact_json_numbers() -> None:

@@ -24,7 +24,6 @@ from tests.waiting import eventually
 
 BEFORE = "0017_registered_drivers"
 """The last migration of the release before."""
-ORDERS = 1_000_000
 WAIT_SECONDS = 1.0
 WRITERS = 4
 
@@ -32,7 +31,7 @@ WRITERS = 4
 FILL: tuple[LiteralString, ...] = (
     "set session_replication_role = replica",
     "insert into orders (id, price, tax, final_price, status, driver_id, version, moved_by)"
-    f" select 'o-' || n, 100, 10, 110, 'DELIVERED', 'ana', 3, 'worker' from generate_series(1, {ORDERS}) as n",
+    " select 'o-' || n, 100, 10, 110, 'DELIVERED', 'ana', 3, 'worker' from generate_series(1, 1000000) as n",
     "insert into order_log (order_id, was, became, driver_id, version, actor)"
     " select id, was, became, driver_id, move.version, 'worker' from orders, (values"
     " (null, 'PENDING', 1), ('PENDING', 'DISPATCHED', 2), ('DISPATCHED', 'DELIVERED', 3)"

@@ -51,6 +51,11 @@ class FaultyOrders:
             raise
         await self.dice.step()
 
+    async def change(self, order: Order) -> None:
+        await self.dice.step()
+        await self.orders.change(order)
+        await self.dice.step()
+
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         return await self.orders.list(criteria, limit)
 

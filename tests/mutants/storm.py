@@ -16,7 +16,7 @@ from gofleet.adapters.postgres.orders import PostgresOrders
 from gofleet.adapters.postgres.outbox import PostgresInbox, PostgresOutbox
 from gofleet.adapters.postgres.pool import Pool, create_pool
 from gofleet.adapters.redis.leases import RedisLeases
-from gofleet.domain.errors import InvalidTransition, StaleOrder, Unavailable
+from gofleet.domain.errors import InvalidTransition, OrderEnded, StaleOrder, TooManyChanges, Unavailable
 from gofleet.domain.messages import ACK, DISPATCH_QUEUE, Delivery, Handler, Outcome
 from gofleet.domain.order import Order, OrderFilter, Status
 from gofleet.domain.principal import CLIENT
@@ -28,7 +28,7 @@ from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.dispatch_order import DispatchOrder, SearchRadius
 from gofleet.usecases.maintenance import RepublishPending, SweepOrders
 from gofleet.usecases.relay import RelayOutbox
-from gofleet.usecases.transitions import Transition, transition_order
+from gofleet.usecases.transitions import ChangeOrder, Transition, transition_order
 from tests.databases import register
 from tests.makers import an_order, in_status
 from tests.mutants.broker import BrokerFaults, FaultyBroker, published_out_of_order
@@ -50,6 +50,10 @@ VERBS: list[tuple[Status, Transition]] = [
     (Status.DELIVERED, Order.deliver),
     (Status.PENDING, Order.redispatch),
 ]
+
+
+CHANGE_SHARE = 0.2
+"""Of the requests of customers; these change data only."""
 
 
 @dataclass
@@ -107,7 +111,15 @@ class Storm:
         await CreateOrder(self.orders)(an_order(order_id))
         for _ in range(self.random.randint(0, 4)):
             await asyncio.sleep(self.random.random() * 0.15)
-            await self._transition(order_id, *self.random.choice(VERBS))
+            if self.random.random() < CHANGE_SHARE:
+                await self._change(order_id)
+            else:
+                await self._transition(order_id, *self.random.choice(VERBS))
+
+    async def _change(self, order_id: str) -> None:
+        wanted = {"metadata": {"note": str(self.random.random())}}
+        with suppress(OrderEnded, TooManyChanges, StaleOrder, psycopg.Error):
+            await ChangeOrder(self.orders)(order_id, wanted, None, by=CLIENT)
 
     async def _transition(self, order_id: str, target: Status, transition: Transition) -> None:
         with suppress(InvalidTransition, StaleOrder, psycopg.Error):  # the invariants report the last

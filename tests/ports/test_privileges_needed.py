@@ -19,8 +19,8 @@ from gofleet.files import shipped
 from gofleet.roles import ORDER
 
 STATEMENTS = {
-    "api": "orders.add orders.get orders.save_without_receipt orders.save_many_without_receipt orders.list"
-    " orders.open_of drivers.* history.* indicators.* failed.*"
+    "api": "orders.add orders.change orders.get orders.save_without_receipt orders.save_many_without_receipt"
+    " orders.list orders.open_of drivers.* history.* indicators.* failed.*"
     " parked.list parked.groups parked.open parked.request parked.request_all preconditions.*",
     "relay": "orders.get orders.save_without_receipt orders.save_many_without_receipt orders.overdue"
     " orders.republish_pending orders.oldest_pending orders.prune_exclusions outbox.* deadlines.evaluate"

@@ -27,7 +27,7 @@ from gofleet.testing.outbox import MemoryFailedEvents
 from gofleet.testing.parked import MemoryParked
 from gofleet.usecases.create_order import CreateOrder
 from gofleet.usecases.drivers import FindCandidates, UpdatePosition
-from gofleet.usecases.transitions import CancelOrder, DeliverOrder, DispatchManually, RedispatchOrder
+from gofleet.usecases.transitions import CancelOrder, ChangeOrder, DeliverOrder, DispatchManually, RedispatchOrder
 from tests.fleets import FakeFleet
 from tests.makers import CENTRE
 
@@ -100,6 +100,7 @@ class World:
         return Api(
             orders=self.orders,
             create_order=CreateOrder(self.orders, 20),
+            change_order=ChangeOrder(self.orders),
             cancel_order=CancelOrder(self.orders),
             deliver_order=DeliverOrder(self.orders),
             dispatch_manually=DispatchManually(self.orders, self.drivers),

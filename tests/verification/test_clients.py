@@ -71,6 +71,14 @@ async def test_i10_two_contents_of_one_id(world: VerifiedInstallation) -> None:
     await world.expect_violations("I1 I10", "o-manual", says="and again with")
 
 
+async def test_i1_a_change_that_was_answered_and_is_not_in_the_history(world: VerifiedInstallation) -> None:
+    world.ledger.append(world.line("change", "o-manual", {"reference": "A"}, 200, {"id": "o-manual", "version": 2}))
+    await world.expect_none()
+
+    world.ledger.append(world.line("change", "o-manual", {"reference": "B"}, 200, {"id": "o-manual", "version": 3}))
+    await world.expect_violations("I1", "o-manual", says="was reported as changed in version 3")
+
+
 async def test_i11_a_cancelled_order_that_was_delivered(world: VerifiedInstallation) -> None:
     (cancelled,) = world.lines("cancel", "o-cancelled")
     world.ledger.append(again(cancelled, order_id="o-delivered", response={"id": "o-delivered"}))

@@ -31,6 +31,7 @@ from gofleet.adapters.http.query import check_declared
 from gofleet.adapters.http.request_limits import BODY_BYTES_MAX, BODY_SECONDS
 from gofleet.adapters.http.routes.drivers import DRIVER_ROUTES, UpdatePositionCall
 from gofleet.adapters.http.routes.events import EVENT_ROUTES
+from gofleet.adapters.http.routes.order_changes import ChangeOrderCall, patch_order
 from gofleet.adapters.http.routes.orders import (
     ORDER_ROUTES,
     CreateOrderCall,
@@ -70,6 +71,7 @@ class Api:
 
     orders: Orders
     create_order: CreateOrderCall
+    change_order: ChangeOrderCall
     cancel_order: TransitionCall
     deliver_order: TransitionCall
     dispatch_manually: DispatchManuallyCall
@@ -128,7 +130,7 @@ def litestar_app(
     routes = Router(
         PREFIX,
         route_handlers=[
-            _group("/orders", [*ORDER_ROUTES, *EVENT_ROUTES], "orders"),
+            _group("/orders", [*ORDER_ROUTES, patch_order, *EVENT_ROUTES], "orders"),
             _group("/parked", PARKED_ROUTES, "parked messages"),
             _group("/outbox", OUTBOX_ROUTES, "outbox"),
             _group("/drivers", DRIVER_ROUTES, "drivers"),

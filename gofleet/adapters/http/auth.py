@@ -48,6 +48,7 @@ ACCESS: Mapping[str, Access] = {
     "listOrders": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
     "showTimeline": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
     "followOrders": Access(TokenScope.ORDERS_READ, STAFF, frozenset({CUSTOMER, DRIVER})),
+    "changeOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({CUSTOMER})),
     "cancelOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({CUSTOMER})),
     "deliverOrder": Access(TokenScope.ORDERS_WRITE, STAFF, frozenset({DRIVER})),
     "dispatchOrder": Access(TokenScope.ORDERS_WRITE, OPERATORS),

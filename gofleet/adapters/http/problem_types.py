@@ -73,6 +73,7 @@ class ProblemType(Enum):
         "Invalid status transition",
         "read the current order and decide again",
     )
+    ORDER_ENDED = ("order-ended", 409, "Order ended", "create another order: this one does not change any more")
     TOO_MANY_OPEN_ORDERS = (
         "too-many-open-orders",
         409,
@@ -137,6 +138,12 @@ class ProblemType(Enum):
         429,
         "Rate limit exceeded",
         "retry after the number of seconds in Retry-After; the RateLimit header shows the remaining quota",
+    )
+    TOO_MANY_CHANGES = (
+        "too-many-changes",
+        429,
+        "Order changed a moment ago",
+        "send all changes in one request, and retry after the number of seconds in Retry-After",
     )
     INTERNAL = ("internal", 500, "Internal error", "retry later, and report the `request_id` to the operator")
     TOO_MANY_STREAMS = (

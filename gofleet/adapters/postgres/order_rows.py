@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from psycopg.rows import DictRow
@@ -10,7 +11,7 @@ from psycopg.rows import DictRow
 from gofleet.domain.events import to_json
 from gofleet.domain.messages import Receipt
 from gofleet.domain.order import Order, Reason, Status
-from gofleet.domain.order_data import Item
+from gofleet.domain.order_data import CHANGEABLE, Item
 from gofleet.domain.place import Place
 from gofleet.telemetry.tracing import current_traceparent, trace_id_of
 
@@ -46,6 +47,21 @@ def updated_row(order: Order, receipt: Receipt | None) -> bytes:
     )
 
 
+def changed_row(order: Order) -> bytes:
+    """An order after a change of its data, and its event, as a JSON object for `orders.change`."""
+    data = {name: getattr(order, name) for name in CHANGEABLE}
+    return _encoder.encode(
+        {
+            "id": order.id,
+            "stored_version": order.stored_version,
+            "version": order.version,
+            "created_as": order.created_as,
+            **data,
+            **_transition(order),
+        }
+    )
+
+
 def json_array(rows: Sequence[bytes]) -> str:
     """The rows as one JSON array."""
     return (b"[" + b",".join(rows) + b"]").decode()
@@ -56,7 +72,9 @@ def order_of(row: DictRow) -> Order:
     columns = {name: value for name, value in row.items() if name not in _PLACE_COLUMNS}
     columns["status"] = Status(row["status"])
     columns["reason"] = Reason(row["reason"]) if row["reason"] else None
-    columns["items"] = row["items"] and tuple(Item(**item) for item in row["items"])
+    columns["items"] = _items(row["items"])
+    if (created_as := row["created_as"]) and "items" in created_as:
+        columns["created_as"] = {**created_as, "items": _items(created_as["items"])}
     return Order(
         **columns,
         pickup=_place(row["pickup_lat"], row["pickup_lng"]),
@@ -65,6 +83,10 @@ def order_of(row: DictRow) -> Order:
 
 
 _PLACE_COLUMNS = frozenset({"pickup_lat", "pickup_lng", "dropoff_lat", "dropoff_lng"})
+
+
+def _items(stored: Sequence[Mapping[str, Any]] | None) -> tuple[Item, ...] | None:
+    return None if stored is None else tuple(Item(**item) for item in stored)
 
 
 def _transition(order: Order) -> dict[str, object]:

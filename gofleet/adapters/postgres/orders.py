@@ -10,7 +10,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, Un
 from psycopg.rows import DictRow
 
 from gofleet.adapters.batcher import Batcher, RunAlone
-from gofleet.adapters.postgres.order_rows import inserted_row, json_array, order_of, updated_row
+from gofleet.adapters.postgres.order_rows import changed_row, inserted_row, json_array, order_of, updated_row
 from gofleet.adapters.postgres.pool import Pool, acquire, fetch_rows
 from gofleet.adapters.postgres.queries import Queries, statement_span
 from gofleet.domain.errors import AlreadyHandled, DriverBusy, OrderNotFound, StaleOrder
@@ -105,6 +105,17 @@ class PostgresOrders:
         self._notify(order.status is Status.PENDING)
         _count(order)
         _log(order)
+
+    async def change(self, order: Order) -> None:
+        set_order_id(order.id)
+        async with acquire(self._pool) as connection:
+            rows = await fetch_rows(connection, ORDERS.change, {"row": changed_row(order).decode()}, prepare=True)
+        if not rows:
+            raise StaleOrder(order.id, order.stored_version)
+        order.changed_at = order.as_of = rows[0]["changed_at"]
+        order.pending_events.clear()
+        self._notify(False)
+        events.info("order changed", order_id=order.id, order_version=order.version)
 
     async def list(self, criteria: OrderFilter, limit: int) -> Sequence[Order]:
         before_at, before_id = criteria.before or (None, None)

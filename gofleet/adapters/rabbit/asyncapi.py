@@ -137,7 +137,9 @@ def _publish(key: str, event: type[OrderEvent]) -> Json:
         "channel": {"$ref": f"#/channels/{_id(key)}"},
         "summary": f"The relay publishes it: {_first_line(event)}",
         "messages": [{"$ref": f"#/channels/{_id(key)}/messages/{event.__name__}"}],
-        "bindings": {"amqp": {"deliveryMode": 2, "mandatory": True, "ack": True, "bindingVersion": BINDING}},
+        "bindings": {
+            "amqp": {"deliveryMode": 2, "mandatory": messages.needs_queue(key), "ack": True, "bindingVersion": BINDING}
+        },
     }
 
 

@@ -17,14 +17,13 @@ from gofleet.adapters.rabbit.amqp import ConnectionDied, Outgoing, send_all, wri
 from gofleet.adapters.rabbit.connection import RABBIT, RabbitServer, Session
 from gofleet.adapters.rabbit.topology import DEFAULT_EXCHANGE, Topology
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.events import is_of_a_later_release
-from gofleet.domain.messages import Delivery, Message
+from gofleet.domain.messages import Delivery, Message, needs_queue
 from gofleet.telemetry.metrics import MESSAGES_UNROUTABLE
 
 
 class RabbitPublisher:
-    """`Publisher` over RabbitMQ: messages are persistent and confirmed within `timeout_seconds`; mandatory unless
-    their type is unknown.
+    """`Publisher` over RabbitMQ: messages are persistent and confirmed within `timeout_seconds`; mandatory if a role
+    waits for their type.
 
     It uses a connection of its own, opened when first needed and replaced when lost, because FastStream does not report
     unroutable messages that are published on a consumer's channel. Entering it opens the connection and raises only
@@ -146,8 +145,7 @@ class RabbitPublisher:
             body=message.body,
             headers=dict(message.headers()),
             message_id=message.event_id,
-            # Events of a later release, whose api runs beside this relay, are for the queues of that release.
-            mandatory=not is_of_a_later_release(message.type),
+            mandatory=needs_queue(message.type),
         )
 
     def _replay(self, delivery: Delivery) -> Outgoing:

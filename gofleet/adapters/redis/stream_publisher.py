@@ -22,8 +22,7 @@ from gofleet.adapters.redis.stream import (
     stream_broker,
 )
 from gofleet.domain.errors import GoFleetError, MessageRefused, Unavailable
-from gofleet.domain.events import is_of_a_later_release
-from gofleet.domain.messages import QUEUES, Delivery, Message
+from gofleet.domain.messages import QUEUES, Delivery, Message, needs_queue
 
 if TYPE_CHECKING:
     from redis.asyncio.client import Pipeline
@@ -92,7 +91,7 @@ class StreamsPublisher:
 
     async def _add_event(self, transaction: Pipeline, message: Message) -> GoFleetError | None:
         queues = [queue for queue, types in self._queues.items() if message.type in types]
-        if not queues and not is_of_a_later_release(message.type):
+        if not queues and needs_queue(message.type):
             return MessageRefused(f"no queue takes {message.type}")
         headers = encode_headers(message.headers())
         try:

@@ -56,12 +56,15 @@ async def poison(trial: Trial) -> None:
     run = uuid4().hex[:8]
     async with trial.load(orders=30, rate=10):
         async with await aio_pika.connect(trial.world.rabbit.url) as connection, connection.channel() as channel:
+            await _put(trial, channel, LATER, {"x-poison": f"{run}-later", EVENT_ID: str(uuid4())})
             for name, (body, headers) in bodies.items():
                 await _put(trial, channel, body, {"x-poison": f"{run}-{name}", **headers})
         await _all_parked(trial, {f"{run}-{name}" for name in bodies})
     # With an otherwise empty queue: a message taken together with a poison shares its fate.
     await _crash_consumers(trial, f"{run}-{KILLER}")
     await _all_parked(trial, {f"{run}-{KILLER}"})
+    later = await _parked(trial, f"headers->>'x-poison' = '{run}-later'")
+    trial.check(not later, "an event of a later release was parked")
     if trial.background is None:
         innocent = await _parked(
             trial, "not headers ? 'x-poison' and coalesce(headers->>'x-aggregate-id', '') not like '%-kills'"
@@ -69,6 +72,10 @@ async def poison(trial: Trial) -> None:
         trial.check(not innocent, f"parked without being poison: {sorted(innocent)[:5]}")
     for member in trial.world.of("worker"):
         trial.check(member.alive, f"{member.name} died of poison")
+
+
+LATER = b'{"type":"orders.teleported","order_id":"o","sequence":1}'
+"""An event of a later release: acknowledged, not parked."""
 
 
 def _bodies() -> dict[str, tuple[bytes, dict[str, str]]]:
@@ -81,7 +88,7 @@ def _bodies() -> dict[str, tuple[bytes, dict[str, str]]]:
         "10-MB": (b'{"type":"orders.created","x":"' + b"a" * 10_000_000 + b'"}', {EVENT_ID: str(uuid4())}),
         "deep": (b"[" * 5000 + b"]" * 5000, {EVENT_ID: str(uuid4())}),
         "nul": (b'{"type":"orders.created\\u0000","order_id":"a\\u0000b"}\x00', {EVENT_ID: str(uuid4())}),
-        "unknown-type": (b'{"type":"orders.teleported","order_id":"o","sequence":1}', {EVENT_ID: str(uuid4())}),
+        "unknown-type": (b'{"type":"things.teleported","order_id":"o","sequence":1}', {EVENT_ID: str(uuid4())}),
         "no-id": (b'{"type":"orders.created","order_id":"o-1","sequence":1}', {}),
         "pickle": (pickle.dumps({"type": "orders.created"}), {EVENT_ID: str(uuid4())}),
         "not-utf-8": (b'{"type":"orders.created","order_id":"\xff\xfe"}', {EVENT_ID: "\u00ff"}),

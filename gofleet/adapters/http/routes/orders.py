@@ -98,7 +98,7 @@ ORDER_SHOWN = {
         OrderView,
         description="The current order.",
         headers=("ETag",),
-        links={"dispatchOrder": AT_VERSION, "cancelOrder": AT_VERSION},
+        links={"changeOrder": AT_VERSION, "dispatchOrder": AT_VERSION, "cancelOrder": AT_VERSION},
     ),
     304: ResponseDoc(None, description="The client has the current version.", headers=("ETag",)),
 }
@@ -134,7 +134,7 @@ async def post_order(
     """Accept an order. A repeated request with the same content receives the same body again, with status 200. Without
     an `id` the `Idempotency-Key` makes it repeatable, among the requests of the same caller."""
     key = None if idempotency_key is None else parse_idempotency_key(request.scope)
-    return _litestar_response(await create(data, key, caller, create_order))
+    return litestar_response(await create(data, key, caller, create_order))
 
 
 async def create(request: NewOrder, key: str | None, caller: Caller, create_order: CreateOrderCall) -> OrderResponse:
@@ -327,8 +327,8 @@ ORDER_ROUTES = (
 
 
 def _changed(order: Order) -> Response[OrderView]:
-    return _litestar_response(transition_response(order))
+    return litestar_response(transition_response(order))
 
 
-def _litestar_response(response: OrderResponse) -> Response[OrderView]:
+def litestar_response(response: OrderResponse) -> Response[OrderView]:
     return Response(response.view, status_code=response.status, headers=response.headers)

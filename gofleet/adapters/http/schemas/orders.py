@@ -72,6 +72,11 @@ class OrderItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ]
 
 
+def checked_pairs(field: str, pairs: dict[str, str | None]) -> None:
+    """`Invalid` for pairs that metadata may not have."""
+    order_data.checked_metadata(field, {key: value or "" for key, value in pairs.items()})
+
+
 Reference = Annotated[
     str,
     described(
@@ -152,6 +157,33 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             items=[order_data.Item(item.name, item.quantity) for item in self.items or ()],
             metadata=self.metadata,
         )
+
+
+class OrderChanges(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of an order's data. Fields that are left out stay as they are; null removes a value."""
+
+    reference: Reference | msgspec.UnsetType | None = msgspec.UNSET
+    items: Items | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Annotated[
+        dict[str, str | None] | msgspec.UnsetType | None,
+        described(
+            "Pairs to add or to replace; null removes a pair.",
+            {"shop": "norte", "till": None},
+            check=checked_pairs,
+            maxProperties=order_data.METADATA_MAX,
+            propertyNames={"minLength": 1, "maxLength": order_data.METADATA_KEY_CHARS_MAX},
+        ),
+    ] = msgspec.UNSET
+
+    def wanted(self) -> dict[str, Any]:
+        """The new values by the names of the fields."""
+        values: dict[str, Any] = {}
+        for name in order_data.CHANGEABLE:
+            if (value := getattr(self, name)) is not msgspec.UNSET:
+                values[name] = value
+        if values.get("items"):
+            values["items"] = [order_data.Item(item.name, item.quantity) for item in values["items"]]
+        return values
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -236,7 +268,7 @@ def order_view(order: Order) -> OrderView:
 def created_order_view(order: Order) -> OrderView:
     """The order in the state in which it was accepted, whatever its current state is."""
     return msgspec.structs.replace(
-        order_view(order),
+        order_view(order.as_created),
         status=Status.PENDING,
         version=1,
         driver_id=None,
