@@ -47,7 +47,7 @@ def quantity(field: str, number: float) -> int:
 def item_count(field: str, items: Sequence[object]) -> None:
     """`Invalid` for more than 50 items."""
     if len(items) > ITEMS_MAX:
-        raise Invalid(field, f"must be at most {ITEMS_MAX}")
+        raise Invalid(field, f"must be at most {ITEMS_MAX} items")
 
 
 def checked(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def filter_case(context: object, case: Any) -> bool:
     return (
         all(map(_possible, _objects(case.body)))
         and _one_name(dict(case.headers or {}).get("Idempotency-Key"), case.body)
-        and _given(query.get("cursor"))
+        and _given(query.get("cursor"), case.path)
         and _in_the_calendar(query.get("created_after"))
         and _a_box(query.get("bbox"))
         and _near(query.get("radius_km"))
@@ -82,11 +82,11 @@ def filter_case(context: object, case: Any) -> bool:
     )
 
 
-def _given(cursor: object) -> bool:
-    """A cursor is one that we gave, or none: links bring real ones."""
-    return cursor is None or any(
-        _reads(str(cursor), read) for read in (parse_order_cursor, parse_row_cursor, parse_driver_cursor)
-    )
+def _given(cursor: object, path: str) -> bool:
+    """A cursor is one that we gave for such a list, or none: links bring real ones."""
+    lists = {"orders": parse_order_cursor, "drivers": parse_driver_cursor}
+    read = next((read for name, read in lists.items() if path.endswith(f"/{name}")), parse_row_cursor)
+    return cursor is None or _reads(str(cursor), read)
 
 
 def _one_name(key: object, body: object) -> bool:
@@ -133,9 +133,7 @@ def _possible(value: Json) -> bool:
         return False
     if isinstance(name, str) and name.strip() and not _reads(name, lambda text: driver_name("name", text)):
         return False
-    if not _allowed(value.get("reference"), order_data.reference) or not _allowed(
-        value.get("metadata"), order_data.checked_metadata
-    ):
+    if not _allowed(value.get("reference"), order_data.reference) or not _allowed(value.get("metadata"), _pairs):
         return False
     # JSON Schema takes 3.0 for an integer, which our strict reading of numbers does not.
     if any(
@@ -146,6 +144,11 @@ def _possible(value: Json) -> bool:
     if value.get("lat") == 0 and value.get("lng") == 0:
         return False
     return _in_the_past(value.get("recorded_at"))
+
+
+def _pairs(field: str, pairs: Json) -> None:
+    """As `checked_metadata`, for changes too, which remove pairs by null."""
+    order_data.checked_metadata(field, {key: value or "" for key, value in pairs.items()})
 
 
 def _allowed(value: Any, rule: Callable[[str, Any], object]) -> bool:

@@ -7,10 +7,14 @@ import psycopg
 from gofleet.domain.order import TRANSITIONS
 
 LEGAL = ", ".join(f"('{was}', '{became}')" for was, targets in TRANSITIONS.items() for became in targets)
+OPEN = ", ".join(f"'{was}'" for was, targets in TRANSITIONS.items() if targets)
 
 QUERIES = {
     "an order left pending": "select id from orders where status = 'PENDING'",
-    "an illegal transition": f"select order_id from order_log where was is not null and (was, became) not in ({LEGAL})",
+    "an illegal transition": (
+        f"select order_id from order_log where was is not null and (was, became) not in ({LEGAL})"
+        f" and (was not in ({OPEN}) or was <> became or was_driver_id is distinct from driver_id)"
+    ),
     "a transition that does not start where the last one ended": """
         select order_id from (
             select order_id, was, version, lag(became) over moves as stood, lag(version) over moves as before

@@ -50,7 +50,9 @@ def save_without_version_check(target: Target) -> None:
 
 def save_without_version_check_or_constraints(target: Target) -> None:
     save_without_version_check(target)
-    target.drop("index outbox_one_event_per_version", "trigger refuse_illegal_move on orders")
+    target.drop(
+        "index outbox_one_event_per_version", "index order_log_by_version", "trigger refuse_illegal_move on orders"
+    )
 
 
 def no_limit_of_live_orders_per_driver(target: Target) -> None:

@@ -428,7 +428,7 @@ async def where(positions: Positions) -> Position:
 
 
 async def test_an_own_position_is_reachable_or_changes_nothing(ana: Positions) -> None:
-    start = an_own_position(0)
+    start = an_own_position(0, age_seconds=0.01)  # positions of the same millisecond are not older
     assert await ana.update_own_position(start, KMH) is STORED
 
     with pytest.raises(PositionTooFar, match="than 200 km/h allows"):
