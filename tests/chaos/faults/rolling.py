@@ -60,7 +60,8 @@ async def _handled_twice(trial: Trial) -> int:
         found = await connection.execute(
             """select count(*) from (
                    select order_id from order_log group by order_id
-                   having count(*) filter (where became = 'DISPATCHED') > count(*) filter (where became = 'PENDING')
+                   having count(*) filter (where became = 'DISPATCHED' and was <> became)
+                       > count(*) filter (where became = 'PENDING' and was is distinct from became)
                ) as doubled"""
         )
         row = await found.fetchone()
