@@ -98,7 +98,7 @@ def parse_roles(text: str) -> list[str]:
 def migrate_command(
     *, check: Annotated[bool, Parameter(help="Change nothing; exit 1 if a migration is missing.")] = False
 ) -> None:
-    """Apply missing database migrations, each in its own transaction. Safe to repeat, also concurrently."""
+    """Apply missing database migrations. Safe to repeat, also concurrently."""
     import asyncio
 
     from gofleet import parts

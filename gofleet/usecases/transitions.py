@@ -1,4 +1,4 @@
-"""Transitions of an order requested through the API: read, apply, save, and retry after a lost race."""
+"""Transitions and changes of an order requested through the API: read, apply, save, and retry after a lost race."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ async def changes_durable(sources: Sources, result: InvariantResult) -> None:
     """Each change of data answered with 2xx is in the history, by its version."""
     for page in sources.ledger.pages():
         changes = [entry for entry in page if entry.act == "change" and entry.succeeded]
-        ids, versions = [entry.order_id for entry in changes], [_body(entry).get("version") for entry in changes]
+        ids, versions = [entry.order_id for entry in changes], [str(_body(entry).get("version")) for entry in changes]
         async for row in sources.rows(VERIFY.versions_missing, ids=ids, versions=versions):
             result.add(row[0], f"was reported as changed in version {row[1]}, which it never had")
 

@@ -239,7 +239,8 @@ where order_id = any(%(ids)s::text[]) and became = 'DISPATCHED' and exists (
 select distinct order_id from order_log where order_id = any(%(ids)s::text[]) and became = 'DELIVERED';
 
 -- name: versions_missing
-select order_id, version from unnest(%(ids)s::text[], %(versions)s::integer[]) as reported (order_id, version)
+-- Compared as text: a ledger may hold anything.
+select order_id, version from unnest(%(ids)s::text[], %(versions)s::text[]) as reported (order_id, version)
 where not exists (
-    select from order_log where order_log.order_id = reported.order_id and order_log.version = reported.version
+    select from order_log where order_log.order_id = reported.order_id and order_log.version::text = reported.version
 );

@@ -120,7 +120,8 @@ def test_a_table_that_is_in_use_is_waited_for_while_others_use_it(empty_database
         ThreadPoolExecutor(1) as beside,
     ):
         holder.execute("select from a")
-        migrating = beside.submit(apply_migrations, empty_database, known=known)
+        warnings = list[str]()
+        migrating = beside.submit(apply_migrations, empty_database, known=known, warned=warnings.append)
         until, took = time.monotonic() + 3, list[float]()
         while time.monotonic() < until:
             began = time.monotonic()
@@ -131,6 +132,7 @@ def test_a_table_that_is_in_use_is_waited_for_while_others_use_it(empty_database
 
         assert migrating.result(10) == 1
     assert 0.1 < max(took) < 1
+    assert warnings == ["0002_b waits for transactions that lock its tables, for up to 300 s"]
 
 
 def test_a_table_that_stays_in_use_is_an_error(empty_database: str) -> None:
@@ -144,6 +146,19 @@ def test_a_table_that_stays_in_use_is_an_error(empty_database: str) -> None:
             MigrationError, match="0002_b was rolled back: a table was locked by other transactions for 0 s"
         ):
             apply_migrations(empty_database, known=known, lock_seconds=0)
+
+
+def test_an_index_waits_for_other_transactions_for_a_while(empty_database: str) -> None:
+    index = f"{OUTSIDE}drop index concurrently if exists i;\ncreate index concurrently i on a (n);\n"
+    known = [Migration("0001_a", "create table a (n int)"), Migration("0002_i", index)]
+    apply_migrations(empty_database, known=known[:1])
+    with psycopg.connect(empty_database) as holder:
+        holder.execute("insert into a values (1)")
+
+        with pytest.raises(MigrationError, match="0002_i stopped, and can be repeated: a table was locked"):
+            apply_migrations(empty_database, known=known, lock_seconds=0.3)
+
+    assert apply_migrations(empty_database, known=known) == 1
 
 
 def test_files_are_numbered_without_gaps_and_the_others_come_last() -> None:

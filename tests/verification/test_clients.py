@@ -78,6 +78,11 @@ async def test_i1_a_change_that_was_answered_and_is_not_in_the_history(world: Ve
     world.ledger.append(world.line("change", "o-manual", {"reference": "B"}, 200, {"id": "o-manual", "version": 3}))
     await world.expect_violations("I1", "o-manual", says="was reported as changed in version 3")
 
+    for version in ("x", None, 2**70, [2]):
+        response = {"id": "o-manual", "version": version}
+        world.ledger[-1] = world.line("change", "o-manual", {"reference": "B"}, 200, response)
+        await world.expect_violations("I1", "o-manual", says="which it never had")
+
 
 async def test_i11_a_cancelled_order_that_was_delivered(world: VerifiedInstallation) -> None:
     (cancelled,) = world.lines("cancel", "o-cancelled")

@@ -112,7 +112,7 @@ def apply_migrations(
             " (name text primary key, digest text not null, applied_at timestamptz not null default now())"
         )
         for migration in missing:
-            _apply(connection, migration, lock_seconds)
+            _apply(connection, migration, lock_seconds, warned)
             done(migration.name)
         return len(missing)
 
@@ -123,24 +123,29 @@ def missing_migrations(conninfo: str) -> list[str]:
         return [migration.name for migration in pending(connection, load_migrations())]
 
 
-def _apply(connection: Connection, migration: Migration, lock_seconds: float) -> None:
-    until = time.monotonic() + lock_seconds
+def _apply(connection: Connection, migration: Migration, lock_seconds: float, warned: Callable[[str], None]) -> None:
+    until, waits = time.monotonic() + lock_seconds, False
+    outcome = "stopped, and can be repeated" if migration.sql.startswith(OUTSIDE) else "was rolled back"
     while True:
         try:
-            return _attempt(connection, migration)
+            return _attempt(connection, migration, lock_seconds)
         except psycopg.errors.LockNotAvailable as error:
-            if time.monotonic() > until:
+            if time.monotonic() >= until:
                 why = f"a table was locked by other transactions for {lock_seconds:g} s"
-                raise MigrationError(f"{migration.name} was rolled back: {why}; end them and repeat it") from error
+                raise MigrationError(f"{migration.name} {outcome}: {why}; end them and repeat it") from error
+            if not waits:
+                warned(f"{migration.name} waits for transactions that lock its tables, for up to {lock_seconds:g} s")
+            waits = True
             time.sleep(PAUSE_SECONDS)
         except psycopg.Error as error:
-            outcome = "stopped, and can be repeated" if migration.sql.startswith(OUTSIDE) else "was rolled back"
             raise MigrationError(f"{migration.name} failed and {outcome}: {error}") from error
 
 
-def _attempt(connection: Connection, migration: Migration) -> None:
+def _attempt(connection: Connection, migration: Migration, lock_seconds: float) -> None:
     sql = cast("LiteralString", migration.sql)  # GoFleet's own file, never a caller's text
     if sql.startswith(OUTSIDE):
+        # An index that is built concurrently waits for transactions too, but nothing waits behind it. 0 is no timeout.
+        connection.execute("select set_config('lock_timeout', %s, false)", (f"{max(1, round(lock_seconds * 1000))}ms",))
         for statement in filter(str.strip, sql.split(";\n")):
             connection.execute(statement)
         sql = ""
